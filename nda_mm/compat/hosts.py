@@ -1,0 +1,105 @@
+"""The frameworks that this package is a guest of: which versions serve, what they are called, how to get them."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Host:
+    """One package that parts of nda_mm need.
+
+    Args:
+        package: Import name.
+        distribution: Name under which it is installed.
+        minimum: Lowest version that serves, inclusive.
+        below: First version that doesn't, or that nobody has tried; None where no end is known.
+        probe: Modules whose import shows that it works, in the order of import.
+        remedy: What to type where it is missing.
+    """
+
+    package: str
+    distribution: str
+    minimum: str
+    below: str | None
+    probe: tuple[str, ...]
+    remedy: str
+
+    @property
+    def window(self) -> str:
+        """The served versions in the form that pip takes."""
+        return f">={self.minimum}" + (f",<{self.below}" if self.below else "")
+
+    def version(self) -> str | None:
+        """The installed version, or None; found without importing the package."""
+        try:
+            return importlib.metadata.version(self.distribution)
+        except importlib.metadata.PackageNotFoundError:
+            return None
+
+    def serves(self, version: str) -> bool:
+        """Whether a version lies in the window.
+
+        Args:
+            version: A version such as ``"2.1.0"`` or ``"2.11.0+cu130"``.
+
+        Returns:
+            True inside the window.
+        """
+        number = _release(version)
+        return _release(self.minimum) <= number and (self.below is None or number < _release(self.below))
+
+
+def _release(version: str) -> tuple[int, ...]:
+    """The numbers of a version's release part: ``2.11.0+cu130`` is (2, 11, 0), ``2.0.0rc4`` is (2, 0, 0)."""
+    numbers: list[int] = []
+    for part in version.split("+")[0].split("."):
+        digits = ""
+        for character in part:
+            if not character.isdigit():
+                break
+            digits += character
+        if not digits:
+            break
+        numbers.append(int(digits))
+        if digits != part:
+            break
+    while numbers and numbers[-1] == 0:  # 2.1 and 2.1.0 are one release
+        numbers.pop()
+    return tuple(numbers)
+
+
+_MMCV_REMEDY = (
+    "build it: pip install 'setuptools<81' wheel ninja psutil, then MMCV_WITH_OPS=1 pip install --no-build-isolation "
+    "--no-cache-dir --force-reinstall --no-deps mmcv==2.1.0 (about 6 minutes; `make setup` does it)"
+)
+
+#: Every package that the report knows, the ones that all others stand on first.
+HOSTS: tuple[Host, ...] = (
+    Host("torch", "torch", "2.6.0", None, ("torch",), "pip install torch"),
+    Host("mmengine", "mmengine", "0.10.4", "0.11.0", ("mmengine.runner",), "pip install 'mmengine>=0.10.4,<0.11'"),
+    Host("mmcv", "mmcv", "2.1.0", "2.2.0", ("mmcv", "mmcv.ops"), _MMCV_REMEDY),
+    Host("mmagic", "mmagic", "1.2.0", "1.3.0", ("mmagic", "mmagic.models"), "pip install 'nda_mm[gan]'"),
+    Host("mmpretrain", "mmpretrain", "1.2.0", "1.3.0", ("mmpretrain.models",), "pip install 'nda_mm[ssl]'"),
+    Host("mmdet", "mmdet", "3.3.0", "3.4.0", ("mmdet.models",), "pip install 'nda_mm[det]'"),
+    Host("mmaction", "mmaction2", "1.2.0", "1.3.0", ("mmaction.models",), "pip install 'nda_mm[video]'"),
+)
+
+
+def find_host(name: str) -> Host:
+    """Look a host up by its import name or by the name it is installed under.
+
+    Args:
+        name: For example ``"mmaction"`` or ``"mmaction2"``.
+
+    Returns:
+        Its record.
+
+    Raises:
+        ValueError: If the name is unknown; the message lists those that are known.
+    """
+    for host in HOSTS:
+        if name in (host.package, host.distribution):
+            return host
+    raise ValueError(f"Unknown host {name!r}; known are {', '.join(host.package for host in HOSTS)}.")

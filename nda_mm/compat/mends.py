@@ -1,0 +1,57 @@
+"""The list of mends, and their application."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+
+from .mend import Mend
+from .mmaction_drn import MMActionDRN
+from .numpy_bool8 import NumpyBool8
+
+
+def all_mends() -> tuple[Mend, ...]:
+    """Every mend that this package knows, those of mmengine first.
+
+    Two more faults need none: our training steps never call mmagic's code that overwrites the AMP
+    loss scaler, and two processes on a CPU are started by :func:`nda_mm.compat.start_process_group`, without a patch.
+
+    Returns:
+        New instances; a mend has no state.
+    """
+    from .safe_globals import SafeGlobals  # these two import torch and mmengine
+    from .separate_ddp import SeparateDDPNoSync
+
+    return (SafeGlobals(), SeparateDDPNoSync(), NumpyBool8(), MMActionDRN())
+
+
+def apply_mends(*hosts: str) -> list[str]:
+    """Apply the mends that are needed, and no others; safe to call again and again.
+
+    Args:
+        hosts: Import names of the hosts about to be used; mmengine's mends are always among them. Default: all hosts.
+
+    Returns:
+        Names of the mends that this call applied.
+
+    Example:
+        >>> _ = apply_mends()
+        >>> apply_mends()
+        []
+    """
+    if not _installed("mmengine"):
+        return []
+    applied = []
+    for mend in all_mends():
+        if hosts and mend.host not in ("mmengine", *hosts):
+            continue
+        if mend.needed():
+            mend.apply()
+            applied.append(mend.name)
+    return applied
+
+
+def _installed(package: str) -> bool:
+    if package in sys.modules:
+        return sys.modules[package] is not None
+    return importlib.util.find_spec(package) is not None
