@@ -21,9 +21,9 @@ _warned: set[str] = set()  # hosts whose failure this process has reported
 def import_guarded(module: str, host: str) -> bool:
     """Import a bridge module, or say once why its host keeps it from being imported.
 
-    The mends that the host needs are applied first. A failure is the host's if the host is absent, if it was raised while
-    one of the host's own modules was being executed, or if a name is missing from a host of an untried version. Whatever
-    else goes wrong is our mistake, and is raised.
+    The mends that the host needs are applied first. A failure is the host's if the host is absent, if it was raised
+    while one of the host's own modules was being executed, or if a name is missing from a host of an untried version.
+    Whatever else goes wrong is our mistake, and is raised.
 
     Args:
         module: Full name of the bridge, for example ``"nda_mm.models.gan"``.

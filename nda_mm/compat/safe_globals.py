@@ -1,9 +1,9 @@
 """Loading mmengine's checkpoints without letting them run code.
 
-mmengine calls ``torch.load`` without ``weights_only``. Since torch 2.6 that means True, and torch refuses the log buffers
-that mmengine stores beside the weights, so that ``--resume`` fails. The easy way out, ``weights_only=False``, lets a
-checkpoint run whatever it likes. Here the few harmless things that mmengine writes are allowed by name instead, and
-nothing else.
+mmengine calls ``torch.load`` without ``weights_only``. Since torch 2.6 that means True, and torch refuses the log
+buffers that mmengine stores beside the weights, so that ``--resume`` fails. The easy way out, ``weights_only=False``,
+lets a checkpoint run whatever it likes. Here the few harmless things that mmengine writes are allowed by name instead,
+and nothing else.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ def narrow_getattr(owner: Any, name: str) -> Any:
     if owner is HistoryBuffer and name in allowed:
         return getattr(HistoryBuffer, name)
     raise ValueError(
-        f"The checkpoint asks for attribute {name!r} of {owner!r}. Only {', '.join(allowed)} of mmengine's HistoryBuffer "
-        "are served, since a checkpoint must not reach anything else; if you registered a statistic of your own, load "
-        "the weights alone."
+        f"The checkpoint asks for attribute {name!r} of {owner!r}. Only {', '.join(allowed)} of mmengine's "
+        "HistoryBuffer are served, since a checkpoint must not reach anything else; if you registered a statistic of "
+        "your own, load the weights alone."
     )
 
 
