@@ -1,0 +1,49 @@
+"""The registered loss module is the pure functions with settings, from any default scope."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from mmengine.registry import MODELS as ROOT_MODELS
+from mmengine.registry import DefaultScope
+
+from nda_mm.losses import KINDS, discriminator_loss, generator_loss
+from nda_mm.models.losses import NDAGANLoss
+from nda_mm.registry import MODELS
+
+BATCH = [torch.randn(count, 1, generator=torch.Generator().manual_seed(count)) for count in (4, 5, 6)]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_equals_the_functions(kind):
+    loss = NDAGANLoss(kind=kind, fake_weight=0.5)
+    for weight in (None, 0.75, 1.0):
+        terms = loss(*BATCH, fake_weight=weight)
+        expected = discriminator_loss(*BATCH, kind=kind, fake_weight=0.5 if weight is None else weight)
+        assert terms.keys() == expected.keys()
+        assert all(torch.equal(terms[name], expected[name]) for name in expected)
+    assert torch.equal(loss.generator(BATCH[1]), generator_loss(BATCH[1], kind=kind))
+    assert set(loss(*BATCH[:2])) == {"loss_disc_real", "loss_disc_fake"}
+
+
+def test_built_by_prefix_under_a_foreign_default_scope():
+    with DefaultScope.overwrite_default_scope("mmengine"):
+        loss = ROOT_MODELS.build(dict(type="nda_mm.NDAGANLoss", kind="logistic"))
+    assert isinstance(loss, NDAGANLoss)
+    assert (loss.kind, loss.fake_weight) == ("logistic", 0.25)
+    assert isinstance(MODELS.build(dict(type="NDAGANLoss")), NDAGANLoss)
+
+
+def test_has_no_state_and_says_its_settings():
+    loss = NDAGANLoss("kl", 0.5)
+    assert not loss.state_dict()
+    assert repr(loss) == "NDAGANLoss(kind='kl', fake_weight=0.5)"
+
+
+def test_bad_settings_are_refused_at_construction():
+    with pytest.raises(ValueError, match="kind must be one of"):
+        NDAGANLoss(kind="hing")
+    with pytest.raises(ValueError, match=r"fake_weight must lie in \(0, 1\], but got 0"):
+        NDAGANLoss(fake_weight=0)
+    with pytest.raises(ValueError, match=r"fake_weight must lie in \(0, 1\], but got 0"):
+        NDAGANLoss()(*BATCH, fake_weight=0)

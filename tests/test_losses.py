@@ -1,0 +1,269 @@
+"""Losses against closed forms in float64, their gradients, and the hosts' own losses to the last bit."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from nda_mm.losses import KINDS, check_fake_weight, discriminator_loss, generator_loss
+
+WEIGHT = 0.3
+
+# Written with `math` alone, one logit at a time: (real, fake, generator) and their derivatives.
+SIGMOID = lambda v: 1 / (1 + math.exp(-v))  # noqa: E731
+CLOSED_FORMS = {
+    "hinge": (
+        (lambda v: max(0.0, 1 - v), lambda v: -1.0 if v < 1 else 0.0),
+        (lambda v: max(0.0, 1 + v), lambda v: 1.0 if v > -1 else 0.0),
+        (lambda v: -v, lambda v: -1.0),
+    ),
+    "logistic": (
+        (lambda v: -math.log(SIGMOID(v)), lambda v: SIGMOID(v) - 1),
+        (lambda v: -math.log(1 - SIGMOID(v)), SIGMOID),
+        (lambda v: -math.log(SIGMOID(v)), lambda v: SIGMOID(v) - 1),
+    ),
+    "least_squares": (
+        (lambda v: (v - 1) ** 2, lambda v: 2 * (v - 1)),
+        (lambda v: v**2, lambda v: 2 * v),
+        (lambda v: (v - 1) ** 2, lambda v: 2 * (v - 1)),
+    ),
+    "wasserstein": ((lambda v: -v, lambda v: -1.0), (lambda v: v, lambda v: 1.0), (lambda v: -v, lambda v: -1.0)),
+    "kullback_leibler": (
+        (lambda v: -v, lambda v: -1.0),
+        (lambda v: math.exp(v - 1), lambda v: math.exp(v - 1)),
+        (lambda v: -v, lambda v: -1.0),
+    ),
+    "pearson": (
+        (lambda v: -v, lambda v: -1.0),
+        (lambda v: v * v / 4 + v, lambda v: v / 2 + 1),
+        (lambda v: -v, lambda v: -1.0),
+    ),
+    "squared_hellinger": (
+        (lambda v: math.exp(-v) - 1, lambda v: -math.exp(-v)),
+        (lambda v: math.exp(v) - 1, math.exp),
+        (lambda v: math.exp(-v) - 1, lambda v: -math.exp(-v)),
+    ),
+}
+CLOSED_FORMS["vanilla"] = CLOSED_FORMS["logistic"]
+POINTWISE = sorted(CLOSED_FORMS)
+
+
+def logits(count: int, seed: int, scale: float = 2.0) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return (scale * torch.randn(count, 1, generator=generator, dtype=torch.float64)).requires_grad_()
+
+
+def batch() -> tuple[Tensor, Tensor, Tensor]:
+    return logits(7, 0), logits(5, 1), logits(6, 2)
+
+
+def mean_of(function, values: Tensor) -> float:
+    return sum(function(value) for value in values.flatten().tolist()) / values.numel()
+
+
+def test_every_kind_has_a_closed_form_here():
+    assert set(KINDS) == {*CLOSED_FORMS, "kl"}
+
+
+@pytest.mark.parametrize("kind", POINTWISE)
+def test_discriminator_terms_and_gradients_equal_the_closed_form(kind):
+    real, fake, negative = batch()
+    terms = discriminator_loss(real, fake, negative, kind=kind, fake_weight=WEIGHT)
+    assert list(terms) == ["loss_disc_real", "loss_disc_fake", "loss_disc_negative"]
+    sum(terms.values()).backward()
+
+    (on_real, d_real), (on_fake, d_fake), _ = CLOSED_FORMS[kind]
+    parts = [
+        ("loss_disc_real", real, on_real, d_real, 1.0),
+        ("loss_disc_fake", fake, on_fake, d_fake, WEIGHT),
+        ("loss_disc_negative", negative, on_fake, d_fake, 1 - WEIGHT),
+    ]
+    for name, values, function, derivative, weight in parts:
+        assert terms[name].item() == pytest.approx(weight * mean_of(function, values), rel=1e-12, abs=1e-14), name
+        expected = torch.tensor([[weight * derivative(value) / len(values)] for value in values.flatten().tolist()])
+        torch.testing.assert_close(values.grad, expected.double(), rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("kind", POINTWISE)
+def test_generator_loss_and_gradient_equal_the_closed_form(kind):
+    fake = logits(9, 3)
+    loss = generator_loss(fake, kind=kind)
+    loss.backward()
+    function, derivative = CLOSED_FORMS[kind][2]
+    assert loss.item() == pytest.approx(mean_of(function, fake), rel=1e-12)
+    expected = torch.tensor([[derivative(value) / len(fake)] for value in fake.flatten().tolist()]).double()
+    torch.testing.assert_close(fake.grad, expected, rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "kl"])  # its weights carry no gradient by design
+def test_gradcheck(kind):
+    def total(real, fake, negative):
+        return sum(discriminator_loss(real, fake, negative, kind=kind, fake_weight=WEIGHT).values())
+
+    assert torch.autograd.gradcheck(total, batch())
+    assert torch.autograd.gradcheck(lambda fake: generator_loss(fake, kind=kind), [logits(4, 4)])
+
+
+def kl_weights(fake: list[float], negative: list[float], weight: float) -> tuple[list[float], list[float]]:
+    """exp(v) over its mean in the mixture, written out."""
+    mean = weight * sum(map(math.exp, fake)) / len(fake)
+    if negative:
+        mean += (1 - weight) * sum(map(math.exp, negative)) / len(negative)
+    return [math.exp(v) / mean for v in fake], [math.exp(v) / mean for v in negative]
+
+
+def test_kl_reweights_the_mixture():
+    real, fake, negative = batch()
+    terms = discriminator_loss(real, fake, negative, kind="kl", fake_weight=WEIGHT)
+    r_fake, r_negative = kl_weights(fake.flatten().tolist(), negative.flatten().tolist(), WEIGHT)
+    expected_fake = WEIGHT * sum(max(0, 1 + r * v) for r, v in zip(r_fake, fake.flatten().tolist())) / len(fake)
+    expected_negative = (
+        (1 - WEIGHT) * sum(max(0, 1 + r * v) for r, v in zip(r_negative, negative.flatten().tolist())) / len(negative)
+    )
+    assert terms["loss_disc_real"].item() == pytest.approx(mean_of(CLOSED_FORMS["hinge"][0][0], real), rel=1e-12)
+    assert terms["loss_disc_fake"].item() == pytest.approx(expected_fake, rel=1e-12)
+    assert terms["loss_disc_negative"].item() == pytest.approx(expected_negative, rel=1e-12)
+
+    generated = generator_loss(fake, kind="kl")
+    alone, _ = kl_weights(fake.flatten().tolist(), [], 1.0)
+    assert generated.item() == pytest.approx(
+        -sum(r * v for r, v in zip(alone, fake.flatten().tolist())) / len(fake), rel=1e-12
+    )
+
+
+def test_kl_descends_the_donsker_varadhan_bound_where_no_hinge_is_active():
+    """Gradient of -E_p[D] + log E_mixture[exp D], which autograd takes here from the formula itself."""
+    values = [logits(count, seed, scale=0.2) for count, seed in ((7, 0), (5, 1), (6, 2))]
+    assert all(value.abs().max() < 0.6 for value in values)
+    sum(discriminator_loss(*values, kind="kl", fake_weight=WEIGHT).values()).backward()
+
+    real, fake, negative = (value.detach().clone().requires_grad_() for value in values)
+    mixture = WEIGHT * fake.exp().mean() + (1 - WEIGHT) * negative.exp().mean()
+    (-real.mean() + mixture.log()).backward()
+    for value, expected in zip(values, (real, fake, negative)):
+        torch.testing.assert_close(value.grad, expected.grad, rtol=1e-12, atol=1e-15)
+
+
+def test_kl_survives_large_logits():
+    big = torch.tensor([500.0, -500.0, 400.0])
+    terms = discriminator_loss(big, big, big, kind="kl")
+    assert all(math.isfinite(term.item()) for term in terms.values())
+    assert generator_loss(big, kind="kl").item() == pytest.approx(-500.0)  # all the weight sits on the first: r = 3
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_without_negatives_or_at_weight_one_the_terms_are_the_plain_ones(kind):
+    real, fake, negative = (value.detach().float() for value in batch())
+    plain = discriminator_loss(real, fake, kind=kind, fake_weight=0.25)
+    warm_up = discriminator_loss(real, fake, negative, kind=kind, fake_weight=1.0)
+    assert set(plain) == {"loss_disc_real", "loss_disc_fake"}
+    assert all(torch.equal(plain[name], warm_up[name]) for name in plain)
+    assert warm_up["loss_disc_negative"].item() == 0.0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_negatives_of_weight_zero_cannot_spoil_the_loss(kind):
+    real, fake, _ = batch()
+    negative = torch.tensor([float("inf"), float("nan")], requires_grad=True)
+    terms = discriminator_loss(real, fake, negative, kind=kind, fake_weight=1.0)
+    total = sum(terms.values())
+    assert math.isfinite(total.item())
+    total.backward()
+    assert negative.grad is None
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_promoted(kind, dtype):
+    real, fake, negative = (value.detach().to(dtype) for value in batch())
+    terms = discriminator_loss(real, fake, negative, kind=kind)
+    expected = discriminator_loss(real.float(), fake.float(), negative.float(), kind=kind)
+    assert all(terms[name].dtype == torch.float32 and torch.equal(terms[name], expected[name]) for name in expected)
+    assert torch.equal(generator_loss(fake, kind=kind), generator_loss(fake.float(), kind=kind))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_patches_are_averaged_over_all_places(kind):
+    maps = [torch.randn(3, 1, 4, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(s)) for s in range(3)]
+    over_maps = discriminator_loss(*maps, kind=kind)
+    over_lists = discriminator_loss(*(each.flatten() for each in maps), kind=kind)
+    for name, value in over_maps.items():
+        torch.testing.assert_close(value, over_lists[name], rtol=1e-14, atol=0)
+
+
+HOST_GAN_TYPES = {"hinge": "hinge", "vanilla": "vanilla", "lsgan": "least_squares", "wgan": "wasserstein"}
+
+
+@pytest.mark.parametrize("gan_type", HOST_GAN_TYPES)
+def test_bit_for_bit_mmagic_gan_loss(gan_type):
+    gan_loss = pytest.importorskip("mmagic.models.losses").GANLoss
+    kind, host = HOST_GAN_TYPES[gan_type], gan_loss(gan_type)
+    real, fake, negative = (value.detach().float() for value in batch())
+    for terms in (
+        discriminator_loss(real, fake, kind=kind),
+        discriminator_loss(real, fake, negative, kind=kind, fake_weight=1.0),
+    ):
+        assert torch.equal(terms["loss_disc_real"], host(real, True, is_disc=True))
+        assert torch.equal(terms["loss_disc_fake"], host(fake, False, is_disc=True))
+    assert torch.equal(generator_loss(fake, kind=kind), host(fake, True, is_disc=False))
+
+
+def test_bit_for_bit_mmagic_logistic_loss_of_stylegan2():
+    comps = pytest.importorskip("mmagic.models.losses.loss_comps")
+    host = comps.GANLossComps("wgan-logistic-ns")
+    real, fake, _ = (value.detach().float() for value in batch())
+    terms = discriminator_loss(real, fake, kind="logistic")
+    assert torch.equal(terms["loss_disc_real"], host(real, True, is_disc=True))
+    assert torch.equal(terms["loss_disc_fake"], host(fake, False, is_disc=True))
+    assert torch.equal(generator_loss(fake, kind="logistic"), host(fake, True, is_disc=False))
+
+
+@pytest.mark.parametrize(("model", "kind"), [("BigGAN", "hinge"), ("DCGAN", "vanilla"), ("LSGAN", "least_squares")])
+def test_bit_for_bit_the_total_of_mmagic_gans(model, kind):
+    """`disc_loss` and `gen_loss` use nothing of the model but mmengine's `parse_losses`."""
+    editors = pytest.importorskip("mmagic.models.editors")
+    from mmengine.model import BaseModel
+
+    class Parser(BaseModel):
+        def forward(self, inputs, data_samples=None, mode="tensor"):
+            raise NotImplementedError
+
+    host = getattr(editors, model)
+    real, fake, negative = (value.detach().float() for value in batch())
+    parser = Parser()
+    total, _ = host.disc_loss(parser, fake, real)
+    for ours in (
+        discriminator_loss(real, fake, kind=kind),
+        discriminator_loss(real, fake, negative, kind=kind, fake_weight=1.0),
+    ):
+        assert torch.equal(parser.parse_losses(ours)[0], total)
+    assert torch.equal(generator_loss(fake, kind=kind), host.gen_loss(parser, fake)[0])
+
+
+@pytest.mark.parametrize("fake_weight", [0, 0.0, -0.1, 1.0001, float("nan"), float("inf")])
+def test_fake_weight_outside_its_range_is_refused(fake_weight):
+    with pytest.raises(ValueError, match=r"fake_weight must lie in \(0, 1\], but got .* nothing would oppose"):
+        discriminator_loss(*batch(), fake_weight=fake_weight)
+
+
+@pytest.mark.parametrize("fake_weight", [True, "0.25", None, torch.tensor(0.25)])
+def test_fake_weight_of_another_type_is_refused(fake_weight):
+    with pytest.raises(TypeError, match=r"fake_weight must be a number in \(0, 1\], but got"):
+        check_fake_weight(fake_weight)
+
+
+def test_bad_input_is_refused():
+    real, fake, _ = batch()
+    with pytest.raises(ValueError, match=r"kind must be one of hinge, logistic.*but got 'hing'"):
+        discriminator_loss(real, fake, kind="hing")
+    with pytest.raises(ValueError, match=r"kind must be one of .*but got 'hing'"):
+        generator_loss(fake, kind="hing")
+    with pytest.raises(ValueError, match=r"negative has no logits \(shape \(0, 1\)\)"):
+        discriminator_loss(real, fake, torch.empty(0, 1))
+    with pytest.raises(TypeError, match=r"real must be a floating-point tensor of logits, but got torch\.int64"):
+        discriminator_loss(torch.ones(2, dtype=torch.int64), fake)
+    with pytest.raises(TypeError, match=r"fake must be a floating-point tensor of logits, but got list"):
+        generator_loss([1.0])  # type: ignore[arg-type]
