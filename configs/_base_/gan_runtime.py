@@ -1,0 +1,37 @@
+# How a GAN is run: loops that resume exactly, checkpoints that survive a full disk, logs, sheets.
+default_scope = "mmagic"
+
+randomness = dict(seed=2021, diff_rank_seed=True)  # mmengine's default would give every rank the same noise
+
+env_cfg = dict(
+    cudnn_benchmark=True,
+    mp_cfg=dict(mp_start_method="fork", opencv_num_threads=0),
+    dist_cfg=dict(backend="nccl"),
+)
+model_wrapper_cfg = dict(
+    type="MMSeparateDistributedDataParallel", broadcast_buffers=False, find_unused_parameters=False
+)
+
+optim_wrapper = dict(constructor="MultiOptimWrapperConstructor")
+
+# Iterations are steps of the discriminator: that is how mmagic counts. A recipe states its generator steps and converts.
+train_cfg = dict(type="nda_mm.ExactIterLoop", val_begin=1, val_interval=10_000)
+val_cfg = dict(type="MultiValLoop")
+test_cfg = dict(type="MultiTestLoop")
+
+default_hooks = dict(
+    timer=dict(type="IterTimerHook"),
+    logger=dict(type="LoggerHook", interval=100, log_metric_by_epoch=False),
+    checkpoint=dict(type="nda_mm.SafeCheckpointHook", interval=5_000, by_epoch=False, max_keep_ckpts=3),
+)
+custom_hooks = [
+    dict(type="nda_mm.FiniteLossHook"),
+    dict(type="nda_mm.NegativeGridHook"),
+    dict(type="nda_mm.SampleSheetHook", interval=5_000),
+]
+
+visualizer = dict(type="Visualizer", vis_backends=[dict(type="VisBackend"), dict(type="TensorboardVisBackend")])
+log_processor = dict(type="LogProcessor", by_epoch=False)
+log_level = "INFO"
+load_from = None
+resume = False

@@ -1,0 +1,42 @@
+# BigGAN on CIFAR-10, class-conditional: the paper's recipe without its negatives (PAPER: batch 64, width 64, 4 D steps).
+_base_ = ["_base_/gan_runtime.py", "_base_/datasets/cifar10.py"]
+
+generator_steps = 97_500  # 500 epochs of 50,000 images, 4 x 64 of them a step
+discriminator_steps = 4  # to each step of the generator, with fresh real images each
+
+model = dict(
+    type="nda_mm.NDABigGAN",
+    num_classes=10,
+    data_preprocessor=dict(type="DataPreprocessor", output_channel_order="BGR"),
+    generator=dict(
+        type="BigGANGenerator",
+        output_scale=32,
+        noise_size=128,
+        num_classes=10,
+        base_channels=64,
+        with_shared_embedding=False,
+        split_noise=False,
+        sn_eps=1e-8,
+        sn_style="torch",
+        auto_sync_bn=False,
+        init_cfg=dict(type="N02"),
+    ),
+    discriminator=dict(
+        type="BigGANDiscriminator",
+        input_scale=32,
+        num_classes=10,
+        base_channels=64,
+        sn_eps=1e-8,
+        sn_style="torch",
+        init_cfg=dict(type="N02"),
+    ),
+    generator_steps=1,
+    discriminator_steps=discriminator_steps,
+    ema_config=dict(type="ExponentialMovingAverage", momentum=1e-4, interval=1, start_iter=1000),
+)
+
+optim_wrapper = dict(
+    generator=dict(optimizer=dict(type="Adam", lr=2e-4, betas=(0.0, 0.999))),
+    discriminator=dict(optimizer=dict(type="Adam", lr=2e-4, betas=(0.0, 0.999))),
+)
+train_cfg = dict(max_iters=generator_steps * discriminator_steps)

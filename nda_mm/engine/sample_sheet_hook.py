@@ -1,0 +1,95 @@
+"""Samples of the generator from the same noise, sheet after sheet, so that progress can be seen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mmengine.dist import master_only
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+
+from nda_mm.image_grid import image_grid
+from nda_mm.models.sampling import SAMPLE_MODELS, sample_classes
+from nda_mm.registry import HOOKS
+
+
+@HOOKS.register_module()
+class SampleSheetHook(Hook):
+    """Writes a sheet of generated images every few iterations: a row for each class, always from the same noise.
+
+    The noise comes from a generator of the hook's own, seeded once, so the sheets of a resumed run continue those
+    before the interruption, and training draws what it would have drawn without them.
+
+    Args:
+        interval (int): Iterations of the runner between two sheets; the last iteration always gets one.
+        samples_per_class (int): Images in a row of a conditional model; an unconditional one gets that many rows of
+            that many. Defaults to 8.
+        sample_model (str): ``'ema'`` or ``'orig'``; a model without a moving average falls back on ``'orig'``. Defaults
+            to ``'ema'``.
+        use_batch_statistics (bool): See :func:`nda_mm.models.sampling.sample_images`. Defaults to False.
+        max_classes (int): Rows at most. Defaults to 20.
+        scale (int): Size of an image's pixel on the sheet, in pixels. Defaults to 2.
+        seed (int): Of the noise. Defaults to 0.
+
+    Example:
+        In a config::
+
+            custom_hooks = [dict(type='nda_mm.SampleSheetHook', interval=2000)]
+
+        writes ``samples/iter_2000.png`` and so on into the work directory.
+    """
+
+    # Before the checkpoint, so that a sheet exists of every saved model.
+    priority = "NORMAL"
+
+    def __init__(
+        self,
+        interval: int,
+        samples_per_class: int = 8,
+        sample_model: str = "ema",
+        use_batch_statistics: bool = False,
+        max_classes: int = 20,
+        scale: int = 2,
+        seed: int = 0,
+    ) -> None:
+        if interval < 1 or samples_per_class < 1 or max_classes < 1:
+            raise ValueError(
+                "interval, samples_per_class and max_classes must be at least 1, but are "
+                f"{interval}, {samples_per_class} and {max_classes}."
+            )
+        if sample_model not in SAMPLE_MODELS:
+            raise ValueError(f"sample_model must be one of {SAMPLE_MODELS}, but came as {sample_model!r}.")
+        self.interval = interval
+        self.samples_per_class = samples_per_class
+        self.sample_model = sample_model
+        self.use_batch_statistics = use_batch_statistics
+        self.max_classes = max_classes
+        self.scale = scale
+        self.seed = seed
+
+    @master_only
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        """Write a sheet where the interval says so, and after the last iteration."""
+        if not (self.every_n_train_iters(runner, self.interval) or self.is_last_train_iter(runner)):
+            return
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        known = getattr(model, "num_classes", None) or 1
+        images, label = sample_classes(
+            model,
+            self.samples_per_class,
+            range(min(known, self.max_classes)) if known > 1 else None,
+            seed=self.seed,
+            sample_model=self.sample_model if model.with_ema_gen else "orig",
+            use_batch_statistics=self.use_batch_statistics,
+        )
+        names = (runner.visualizer.dataset_meta or {}).get("classes", ())
+        shown = label[:: self.samples_per_class].tolist()
+        row_labels = [str(names[row]) for row in shown] if 1 < known <= len(names) else None
+        sheet = image_grid(images, columns=self.samples_per_class, row_labels=row_labels, scale=self.scale)
+        path = Path(runner.work_dir) / "samples" / f"iter_{runner.iter + 1}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        sheet.save(path)
+        runner.visualizer.add_image("samples", np.asarray(sheet), step=runner.iter + 1)

@@ -1,0 +1,182 @@
+"""Images from a GAN of mmagic as 8-bit RGB, for sheets, files and metrics alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.model import is_model_wrapper
+from torch import Tensor, nn
+
+SAMPLE_MODELS = ("ema", "orig")
+
+
+@contextmanager
+def batch_statistics(module: nn.Module) -> Iterator[None]:
+    """Let batch normalisation use the statistics of the batch at hand, and leave its running ones untouched.
+
+    The networks stay in ``eval`` mode: spectral normalisation does not iterate and dropout stays off. This is the
+    sampling mode of the BigGAN authors ("G in train mode"), without its side effects.
+
+    Args:
+        module (nn.Module): The network whose batch normalisation layers are switched for the time of the context.
+    """
+    layers = [layer for layer in module.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
+    running = [(layer.running_mean, layer.running_var) for layer in layers]
+    for layer in layers:
+        layer.running_mean = layer.running_var = None
+    try:
+        yield
+    finally:
+        for layer, (mean, var) in zip(layers, running, strict=True):
+            layer.running_mean, layer.running_var = mean, var
+
+
+def generator_of(model: nn.Module, sample_model: str) -> nn.Module:
+    """The generator that a name stands for: ``'ema'``, its moving average, or ``'orig'``, the one in training.
+
+    Raises:
+        ValueError: If the name is another, or the model keeps no moving average.
+    """
+    if sample_model not in SAMPLE_MODELS:
+        raise ValueError(f"sample_model must be one of {SAMPLE_MODELS}, but came as {sample_model!r}.")
+    if sample_model == "ema" and not getattr(model, "with_ema_gen", False):
+        raise ValueError("The model keeps no moving average of its generator; give sample_model='orig'.")
+    return model.generator_ema if sample_model == "ema" else model.generator
+
+
+@torch.no_grad()
+def sample_images(
+    model: Any,
+    noise: Tensor,
+    label: Tensor | None = None,
+    *,
+    sample_model: str = "ema",
+    use_batch_statistics: bool = False,
+    batch_size: int = 64,
+) -> Tensor:
+    """Generate images in ``eval`` mode and turn them into what a viewer expects.
+
+    Args:
+        model (BaseGAN): A GAN of mmagic, wrapped for distribution or not.
+        noise (Tensor): Noise vectors, on any device.
+        label (Tensor): Classes to generate; ``None`` for an unconditional generator. Defaults to None.
+        sample_model (str): ``'ema'`` or ``'orig'``. Defaults to ``'ema'``.
+        use_batch_statistics (bool): Normalise by the statistics of each batch instead of the running ones; the images
+            then depend on what stands beside them in the batch. Defaults to False.
+        batch_size (int): Images to a pass. Defaults to 64.
+
+    Shape:
+        ``noise`` (N, noise_size), ``label`` (N,), result (N, 3, H, W).
+
+    Returns:
+        Tensor: uint8 RGB images in [0, 255] on the CPU. The model is left in the mode in which it came.
+    """
+    if is_model_wrapper(model):
+        model = model.module
+    generator = generator_of(model, sample_model)
+    was_training = generator.training
+    generator.eval()
+    inner = generator.module if hasattr(generator, "module") else generator
+    images = []
+    try:
+        for start in range(0, len(noise), batch_size):
+            part = slice(start, start + batch_size)
+            arguments: dict[str, Any] = dict(return_noise=False)
+            if label is not None:
+                arguments["label"] = label[part].to(model.device)
+            if use_batch_statistics:
+                with batch_statistics(inner):
+                    output = inner(noise[part].to(model.device), **arguments)
+            else:
+                output = inner(noise[part].to(model.device), **arguments)
+            images.append(as_rgb(model.data_preprocessor, output).cpu())
+    finally:
+        generator.train(was_training)
+    return torch.cat(images)
+
+
+def sample_classes(
+    model: Any,
+    per_class: int,
+    classes: Sequence[int] | None = None,
+    *,
+    seed: int = 0,
+    **settings: Any,
+) -> tuple[Tensor, Tensor]:
+    """Generate the same number of images of each class, from noise that the seed determines.
+
+    Args:
+        model (BaseGAN): A GAN of mmagic. One without classes, or with a single one, gives ``per_class`` rows of them.
+        per_class (int): Images of each class, at least 1.
+        classes (Sequence[int]): Class indices. Defaults to None: all of the model's.
+        seed (int): Of the noise, drawn on the CPU, so that every device gives the same images. Defaults to 0.
+        **settings: Passed to :func:`sample_images`.
+
+    Returns:
+        tuple[Tensor, Tensor]: uint8 RGB images (N, 3, H, W) and their classes (N,), class by class.
+
+    Raises:
+        ValueError: If ``per_class`` is not positive or the model does not know a class.
+    """
+    if per_class < 1:
+        raise ValueError(f"per_class must be at least 1, but came as {per_class}.")
+    known = getattr(model.module if is_model_wrapper(model) else model, "num_classes", None)
+    wanted = list(classes) if classes else list(range(known or 1))
+    if known in (None, 1) and not classes:
+        wanted = [0] * per_class
+    unknown = [index for index in wanted if not 0 <= index < (known or 1)]
+    if unknown:
+        raise ValueError(f"The model has the classes 0 to {(known or 1) - 1}, but {unknown} were asked for.")
+    label = torch.tensor(wanted).repeat_interleave(per_class)
+    size = (model.module if is_model_wrapper(model) else model).noise_size
+    noise = torch.randn(len(label), size, generator=torch.Generator().manual_seed(seed))
+    return sample_images(model, noise, label if known else None, **settings), label
+
+
+def write_samples(folder: str | Path, images: Tensor, label: Tensor, *, columns: int, scale: int = 2) -> Path:
+    """Write images as single PNG files, ``class_003/00017.png``, and as one sheet.
+
+    Args:
+        folder (str | Path): Where to; made if absent. Files of the same names are replaced.
+        images (Tensor): uint8 RGB. Shape: (N, 3, H, W).
+        label (Tensor): Their classes. Shape: (N,).
+        columns (int): Images in a row of the sheet.
+        scale (int): Size of an image's pixel on the sheet, in pixels. Defaults to 2.
+
+    Returns:
+        Path: The sheet, ``sheet.png`` in the folder.
+    """
+    from PIL import Image
+
+    from nda_mm.image_grid import save_image_grid
+
+    folder = Path(folder)
+    seen: dict[int, int] = {}
+    for image, index in zip(images, label.tolist(), strict=True):
+        path = folder / f"class_{index:03d}" / f"{seen.get(index, 0):05d}.png"
+        seen[index] = seen.get(index, 0) + 1
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image.permute(1, 2, 0).numpy()).save(path)
+    return save_image_grid(folder / "sheet.png", images, columns, scale=scale)
+
+
+def as_rgb(data_preprocessor: Any, images: Tensor) -> Tensor:
+    """Undo mmagic's normalisation and channel order: network images to uint8 RGB.
+
+    Args:
+        data_preprocessor (DataPreprocessor): mmagic's, whose mean, deviation and ``output_channel_order`` made the
+            images. Without an order the host takes images for BGR, and so does this.
+        images (Tensor): Images as the networks see them. Shape: (N, C, H, W).
+
+    Returns:
+        Tensor: uint8 images of the same shape.
+    """
+    if getattr(data_preprocessor, "_enable_normalize", True):
+        images = images * data_preprocessor.std.view(-1, 1, 1) + data_preprocessor.mean.view(-1, 1, 1)
+    pixels = images.float().round().clamp(0, 255).to(torch.uint8)
+    is_bgr = images.shape[1] == 3 and data_preprocessor.output_channel_order != "RGB"
+    return pixels.flip(1) if is_bgr else pixels

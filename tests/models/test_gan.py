@@ -1,0 +1,316 @@
+"""The GAN with negatives, against mmagic's own step and against a step written out by hand."""
+
+import copy
+
+import pytest
+import torch
+import torch.nn.functional as F
+from mmengine import MessageHub
+from mmengine.optim import OptimWrapper, OptimWrapperDict
+from mmengine.registry import DefaultScope
+
+pytest.importorskip("mmagic")
+
+from mmagic.models.editors import BigGAN
+from mmagic.structures import DataSample
+from nda_mm.negatives import Negative
+
+from nda_mm.models.gan import NDABigGAN
+from nda_mm.models.gan_bridge import mixes_samples
+from nda_mm.models.sampling import sample_images
+
+CLASSES, NOISE, BATCH = 10, 16, 6
+
+
+@pytest.fixture(autouse=True)
+def scope():
+    DefaultScope.get_instance("test_gan", scope_name="mmagic")
+    MessageHub.get_instance("test_gan").update_info("iter", 0)
+
+
+class MirroredNegative(Negative):
+    """Upside down: a negative without draws, so that a test can make the same one."""
+
+    def forward(self, x, *, generator=None):
+        return x.flip(-2)
+
+
+def networks(classes=CLASSES, **discriminator):
+    shared = dict(num_classes=classes, base_channels=2, sn_eps=1e-8, sn_style="torch", init_cfg=dict(type="N02"))
+    return dict(
+        num_classes=classes,
+        data_preprocessor=dict(type="DataPreprocessor", output_channel_order="BGR"),
+        generator=dict(
+            type="BigGANGenerator",
+            output_scale=32,
+            noise_size=NOISE,
+            with_shared_embedding=False,
+            split_noise=False,
+            auto_sync_bn=False,
+            **shared,
+        ),
+        discriminator=dict(type="BigGANDiscriminator", input_scale=32, **shared) | discriminator,
+        ema_config=dict(type="ExponentialMovingAverage", momentum=0.1, start_iter=0),
+    )
+
+
+def build(cls=NDABigGAN, seed=0, classes=CLASSES, **settings):
+    torch.manual_seed(seed)
+    model = cls(**networks(classes), **settings)
+    model.generator.init_weights()
+    model.discriminator.init_weights()
+    # The default N(0, 0.02) leaves logits near 0, where a wrong weight hardly shows.
+    for parameter in model.discriminator.parameters():
+        parameter.data.mul_(20)
+    return model
+
+
+def optimizers(model, accumulative_counts=1):
+    def wrap(module):
+        optimizer = torch.optim.Adam(module.parameters(), lr=2e-3, betas=(0.0, 0.999))
+        return OptimWrapper(optimizer, accumulative_counts=accumulative_counts)
+
+    return OptimWrapperDict(generator=wrap(model.generator), discriminator=wrap(model.discriminator))
+
+
+def batch(seed=0, count=BATCH, labels=True, dtype=torch.float32):
+    draw = torch.Generator().manual_seed(seed)
+    samples = []
+    for _ in range(count):
+        sample = DataSample(gt_img=torch.randint(0, 256, (3, 32, 32), generator=draw).to(dtype))
+        sample.set_metainfo(dict(gt_channel_order="RGB"))
+        if labels:
+            sample.set_gt_label(torch.randint(0, CLASSES, (1,), generator=draw))
+        samples.append(sample)
+    return dict(inputs=[{} for _ in range(count)], data_samples=samples)
+
+
+def train(model, steps, wrappers=None, seed=7, dtype=torch.float32):
+    wrappers = wrappers or optimizers(model)
+    torch.manual_seed(seed)
+    logs = []
+    for step in range(steps):
+        MessageHub.get_current_instance().update_info("iter", step)
+        logs.append(model.train_step(batch(step, dtype=dtype), wrappers))
+    return logs
+
+
+def same(a, b, tolerance=0.0):
+    a, b = a.state_dict(), b.state_dict()
+    return {key for key in a if not torch.allclose(a[key], b[key], rtol=0, atol=tolerance)}
+
+
+class TestWithoutNegatives:
+    @pytest.mark.parametrize("discriminator_steps", [1, 2])
+    def test_separate_steps_are_mmagics_own_bit_for_bit(self, discriminator_steps):
+        ours = build(discriminator_forward="separate", discriminator_steps=discriminator_steps)
+        host = build(BigGAN, discriminator_steps=discriminator_steps)
+        assert not same(ours, host)
+        our_logs, host_logs = train(ours, 4), train(host, 4)
+        assert not same(ours, host)
+        for our_log, host_log in zip(our_logs, host_logs, strict=True):
+            assert {key: our_log[key].item() for key in host_log} == {k: v.item() for k, v in host_log.items()}
+
+    def test_at_weight_one_negatives_are_neither_made_nor_scored(self):
+        class Refusing(MirroredNegative):
+            def forward(self, x, *, generator=None):
+                raise AssertionError("a negative was made")
+
+        plain, warming = build(), build(negative=Refusing(), fake_weight=1.0)
+        train(plain, 3), train(warming, 3)
+        assert not same(plain, warming)
+
+
+class TestWithNegatives:
+    @pytest.mark.parametrize("mode", ["joint", "separate"])
+    @pytest.mark.parametrize("fake_weight", [0.25, 0.9])
+    def test_a_step_equals_the_one_written_out(self, mode, fake_weight):
+        model = build(negative=MirroredNegative(), fake_weight=fake_weight, discriminator_forward=mode).double()
+        generator, discriminator = copy.deepcopy(model.generator), copy.deepcopy(model.discriminator)
+        wrappers = optimizers(model)
+        (log,) = train(model, 1, wrappers, dtype=torch.float64)
+
+        data = model.data_preprocessor(batch(0, dtype=torch.float64), True)["data_samples"]
+        real, real_label = data.gt_img, data.gt_label.label
+        assert real.dtype == torch.float64
+        assert real.min() < -0.9
+        assert real.max() > 0.9
+        torch.manual_seed(7)
+        noise, label = torch.randn(BATCH, NOISE).double(), torch.randint(0, CLASSES, (BATCH,))
+        with torch.no_grad():
+            fake = generator(noise, label=label)
+        negative = torch.stack([torch.stack([plane[list(range(31, -1, -1))] for plane in image]) for image in real])
+        if mode == "joint":
+            logits = discriminator(torch.cat([fake, real, negative]), label=torch.cat([label, real_label, real_label]))
+            on_fake, on_real, on_negative = logits[:BATCH], logits[BATCH : 2 * BATCH], logits[2 * BATCH :]
+        else:
+            on_fake, on_real = discriminator(fake, label=label), discriminator(real, label=real_label)
+            on_negative = discriminator(negative, label=real_label)
+        loss = sum(max(0.0, 1 - v) for v in on_real.flatten()) / BATCH
+        loss = loss + fake_weight * sum(max(0.0, 1 + v) for v in on_fake.flatten()) / BATCH
+        loss = loss + (1 - fake_weight) * sum(max(0.0, 1 + v) for v in on_negative.flatten()) / BATCH
+        optimizer = torch.optim.Adam(discriminator.parameters(), lr=2e-3, betas=(0.0, 0.999))
+        loss.backward()
+        optimizer.step()
+
+        assert abs(log["loss"].item() - loss.item()) < 1e-6
+        assert abs(log["logit_negative"].item() - on_negative.mean().item()) < 1e-6
+        # The discriminator's weights; the generator's step iterates its spectral normalisation once more, without
+        # gradient.
+        for name, parameter in model.discriminator.named_parameters():
+            torch.testing.assert_close(parameter, dict(discriminator.named_parameters())[name], rtol=0, atol=1e-6)
+
+        optimizer = torch.optim.Adam(generator.parameters(), lr=2e-3, betas=(0.0, 0.999))
+        noise, label = torch.randn(BATCH, NOISE).double(), torch.randint(0, CLASSES, (BATCH,))
+        (-discriminator(generator(noise, label=label), label=label).mean()).backward()
+        optimizer.step()
+        assert not same(model.generator, generator, 1e-6)
+
+    def test_the_generators_loss_is_not_scaled(self):
+        torch.manual_seed(0)
+        logits = torch.randn(8, 1)
+        loss, _ = build(negative=MirroredNegative(), fake_weight=0.25).gen_loss(logits)
+        assert loss.item() == -logits.mean().item()
+
+    def test_accumulated_gradients_are_the_mean_of_the_parts(self):
+        model = build(negative=MirroredNegative())
+        discriminator = copy.deepcopy(model.discriminator)
+        wrappers = optimizers(model, accumulative_counts=2)
+        for wrapper in wrappers.values():
+            wrapper.initialize_count_status(model, 0, 100)
+        torch.manual_seed(7)
+        before = copy.deepcopy(model.discriminator.state_dict())
+        generator = copy.deepcopy(model.generator)
+        model.train_step(batch(0), wrappers)
+        assert all(torch.equal(before[k], v) for k, v in model.discriminator.named_parameters())
+        MessageHub.get_current_instance().update_info("iter", 1)
+        model.train_step(batch(1), wrappers)
+
+        optimizer = torch.optim.Adam(discriminator.parameters(), lr=2e-3, betas=(0.0, 0.999))
+        torch.manual_seed(7)
+        for part in range(2):
+            data = model.data_preprocessor(batch(part), True)["data_samples"]
+            real, real_label = data.gt_img, data.gt_label.label
+            noise, label = torch.randn(BATCH, NOISE), torch.randint(0, CLASSES, (BATCH,))
+            with torch.no_grad():
+                fake = generator(noise, label=label)
+            logits = discriminator(torch.cat([fake, real, real.flip(-2)]), label=torch.cat([label] + [real_label] * 2))
+            on_fake, on_real, on_negative = logits.split(BATCH)
+            loss = (
+                F.relu(1 - on_real).mean() + 0.25 * F.relu(1 + on_fake).mean() + 0.75 * F.relu(1 + on_negative).mean()
+            )
+            (loss / 2).backward()
+        optimizer.step()
+        for name, parameter in model.discriminator.named_parameters():
+            torch.testing.assert_close(parameter, dict(discriminator.named_parameters())[name], rtol=0, atol=1e-6)
+
+    def test_schedules_count_generator_steps(self):
+        model = build(
+            negative=dict(type="Curriculum", milestones=[(0, dict(type="Jigsaw", grid=4)), (2, dict(type="Jigsaw"))]),
+            fake_weight=[(0, 1.0), (1, 0.5), (2, 0.25)],
+            discriminator_steps=3,
+        )
+        logs = train(model, 8)
+        weights = [log["fake_weight"].item() for log in logs]
+        assert weights == [1.0] * 3 + [0.5] * 3 + [0.25] * 2
+        assert ["loss_disc_negative" in log for log in logs] == [False] * 3 + [True] * 5
+        assert int(model.state_dict()["negative.iteration"]) == 2
+
+    def test_the_discriminator_passes_are_one_or_three(self):
+        for mode, passes in (("joint", [3 * BATCH]), ("separate", [BATCH] * 3)):
+            model = build(negative=MirroredNegative(), discriminator_forward=mode)
+            seen = []
+            model.discriminator.register_forward_hook(lambda module, args, output, seen=seen: seen.append(len(args[0])))
+            train(model, 1)
+            assert seen == [*passes, BATCH]  # and the generator's own
+
+
+class TestUnconditional:
+    def test_one_class_needs_no_labels_and_ignores_those_there(self):
+        with_labels, without = (
+            build(classes=1, negative=MirroredNegative()),
+            build(classes=1, negative=MirroredNegative()),
+        )
+        for model, labels in ((with_labels, True), (without, False)):
+            data, wrappers = batch(labels=labels), optimizers(model)
+            if not labels:
+                # the same images: labels were drawn between them
+                for sample, other in zip(data["data_samples"], batch()["data_samples"], strict=True):
+                    sample.gt_img = other.gt_img
+            torch.manual_seed(7)
+            model.train_step(data, wrappers)
+        assert not same(with_labels, without)
+
+    def test_a_conditional_model_refuses_images_without_labels(self):
+        model = build()
+        with pytest.raises(ValueError, match=r"GAN of 10 classes needs the class of every real image.*num_classes=1"):
+            model.train_step(batch(labels=False), optimizers(model))
+
+
+class TestRefusals:
+    @pytest.mark.parametrize("value", [0.0, -0.1, 1.5, [(0, 1.0), (10, 0.0)]])
+    def test_fake_weight_out_of_range(self, value):
+        with pytest.raises(ValueError, match=r"fake_weight must lie in \(0, 1\]"):
+            build(fake_weight=value)
+
+    def test_unknown_names(self):
+        with pytest.raises(ValueError, match=r"discriminator_forward must be one of.*'both'"):
+            build(discriminator_forward="both")
+        with pytest.raises(ValueError, match=r"kind must be one of.*'hinged'"):
+            build(adversarial_loss="hinged")
+
+    def test_a_grid_that_does_not_divide_the_resolution(self):
+        with pytest.raises(ValueError, match=r"3.*32"):
+            build(negative=dict(type="Jigsaw", grid=3))
+
+    def test_layers_that_mix_samples_are_scored_apart(self):
+        model = build()
+        model.discriminator.extra = torch.nn.BatchNorm2d(3)
+        assert mixes_samples(model.discriminator) == ["extra"]
+        assert model._choose_forward("auto") == "separate"
+        with pytest.raises(ValueError, match=r"mixes the samples of a batch in \['extra'\]"):
+            model._choose_forward("joint")
+
+
+class TestSampling:
+    @pytest.mark.parametrize("use_batch_statistics", [False, True])
+    def test_sampling_leaves_the_model_as_it_was(self, use_batch_statistics):
+        model = build()
+        train(model, 2)
+        before = copy.deepcopy(model.state_dict())
+        label = torch.arange(10)
+        images = sample_images(
+            model, torch.randn(10, NOISE), label, use_batch_statistics=use_batch_statistics, sample_model="orig"
+        )
+        assert images.dtype == torch.uint8
+        assert images.shape == (10, 3, 32, 32)
+        assert model.generator.training
+        after = model.state_dict()
+        assert all(torch.equal(before[key], after[key]) for key in before)
+
+    def test_batch_statistics_are_those_of_train_mode(self):
+        model = build()
+        train(model, 2)
+        noise, label = torch.randn(10, NOISE), torch.arange(10)
+        images = sample_images(model, noise, label, use_batch_statistics=True, sample_model="orig")
+        reference = copy.deepcopy(model.generator).eval()
+        for module in reference.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.train()
+        with torch.no_grad():
+            expected = ((reference(noise, label=label) * 127.5) + 127.5).round().clamp(0, 255).byte()
+        # the networks see BGR, a viewer RGB
+        assert torch.equal(images, expected[:, [2, 1, 0]])
+        running = sample_images(model, noise, label, sample_model="orig")
+        assert not torch.equal(images, running)
+
+    def test_the_moving_average_is_another_generator(self):
+        model = build()
+        train(model, 3)
+        noise, label = torch.randn(10, NOISE), torch.arange(10)
+        assert not torch.equal(
+            sample_images(model, noise, label, use_batch_statistics=True),
+            sample_images(model, noise, label, use_batch_statistics=True, sample_model="orig"),
+        )
+        with pytest.raises(ValueError, match="sample_model must be one of"):
+            sample_images(model, noise, label, sample_model="best")
