@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 
+from .external_configs import ExternalConfigs
 from .mend import Mend
 from .mmaction_drn import MMActionDRN
 from .numpy_bool8 import NumpyBool8
@@ -22,7 +23,7 @@ def all_mends() -> tuple[Mend, ...]:
     from .safe_globals import SafeGlobals  # these two import torch and mmengine
     from .separate_ddp import SeparateDDPNoSync
 
-    return (SafeGlobals(), SeparateDDPNoSync(), NumpyBool8(), MMActionDRN())
+    return (SafeGlobals(), SeparateDDPNoSync(), ExternalConfigs(), NumpyBool8(), MMActionDRN())
 
 
 def apply_mends(*hosts: str) -> list[str]:

@@ -1,0 +1,74 @@
+"""Inheriting this package's recipes by ``_base_ = 'nda_mm::biggan_digits.py'``.
+
+mmengine resolves ``package::config`` for a fixed list of OpenMMLab packages, insists on a folder in the path, and looks
+for editable installs in the wrong place. The names with our prefix are therefore resolved here; all others go to
+mmengine.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from .mend import Mend
+
+PREFIX = "nda_mm::"
+
+
+def recipe_path(name: str) -> Path:
+    """Where a recipe of this package lies.
+
+    Args:
+        name: File name of the recipe, with or without its folder, for example ``"biggan_digits.py"``.
+
+    Returns:
+        Its path: inside the installed package, or in the checkout beside it.
+
+    Raises:
+        FileNotFoundError: If there is no such recipe; the message lists those that exist.
+    """
+    package = Path(__file__).resolve().parents[1]
+    folders = [folder for folder in (package / ".mim" / "configs", package.parent / "configs") if folder.is_dir()]
+    for folder in folders:
+        if (folder / name).is_file():
+            return folder / name
+    known = sorted({path.name for folder in folders for path in folder.glob("*.py")})
+    raise FileNotFoundError(
+        f"nda_mm has no recipe {name!r}; it has {', '.join(known) or 'none: it was installed bare'}."
+    )
+
+
+class ExternalConfigs(Mend):
+    """Let a config of any project inherit a recipe of ours by the prefix ``nda_mm::``.
+
+    The recipe is read as if it had been named by its path, so its names are looked up under the default scope that it
+    declares itself.
+    """
+
+    name = "external-configs"
+    host = "mmengine"
+    reason = "AssertionError: mmengine does not support to load nda_mm config, at `_base_ = 'nda_mm::...'`"
+    versions = "mmengine <= 0.10.7"
+
+    def needed(self) -> bool:
+        from mmengine.config import Config
+
+        try:
+            Config._get_cfg_path(f"{PREFIX}no_such_recipe.py", "")
+        except FileNotFoundError:
+            return False  # the prefix was understood, and only the file is missing
+        except (AssertionError, ValueError):
+            return True
+        return False
+
+    def apply(self) -> None:
+        from mmengine.config import Config
+
+        hosts_own = Config._get_cfg_path
+
+        def get_cfg_path(cfg_path: str, filename: str) -> Any:
+            if cfg_path.startswith(PREFIX):
+                return str(recipe_path(cfg_path.removeprefix(PREFIX))), None
+            return hosts_own(cfg_path, filename)
+
+        Config._get_cfg_path = staticmethod(get_cfg_path)

@@ -1,0 +1,126 @@
+"""Installation of nda_mm.
+
+The core needs torch and mmengine; each host framework is an extra. mmcv, which every host needs, has no wheel for
+current versions of torch and must be built against the torch that is installed: `make setup` does it, and
+`python -m nda_mm.compat mmcv` says how to do it by hand.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
+
+ROOT = Path(__file__).parent
+#: What OpenMMLab's tools look for in a package's `.mim` folder.
+SHIPPED = ("configs", "tools", "model-index.yml")
+
+
+class BuildWithRecipes(build_py):
+    """Put the recipes and tools into the package: as copies in a wheel, as links in an editable install."""
+
+    def run(self) -> None:
+        super().run()
+        if getattr(self, "editable_mode", False):
+            self._link(ROOT / "nda_mm" / ".mim")
+        else:
+            self._copy(Path(self.build_lib) / "nda_mm" / ".mim")
+
+    def _link(self, target: Path) -> None:
+        target.mkdir(exist_ok=True)
+        for name in SHIPPED:
+            link = target / name
+            if link.is_symlink():
+                link.unlink()
+            link.symlink_to(Path("..") / ".." / name)
+
+    def _copy(self, target: Path) -> None:
+        shutil.rmtree(target, ignore_errors=True)  # a recipe that was removed must not live on in an old build folder
+        target.mkdir(parents=True)
+        for name in SHIPPED:
+            if (ROOT / name).is_dir():
+                shutil.copytree(ROOT / name, target / name, ignore=shutil.ignore_patterns("__pycache__", "*.pyc"))
+            else:
+                shutil.copy2(ROOT / name, target / name)
+
+
+def read_version() -> str:
+    """The version, read without importing the package."""
+    text = (ROOT / "nda_mm" / "__init__.py").read_text(encoding="utf-8")
+    match = re.search(r'^__version__ = "([^"]+)"', text, flags=re.MULTILINE)
+    if match is None:
+        raise RuntimeError("nda_mm/__init__.py states no __version__")
+    return match[1]
+
+
+# mmcv stands in none of these: the hosts need it, but pip would build it in an environment of its own, without torch in
+# sight, and that fails or leaves its operators out.
+GAN = [
+    "mmagic==1.2.0",
+    # mmagic 1.2.0 imports names that later versions of these have dropped.
+    "diffusers==0.24.0",
+    "transformers==4.35.2",
+    "huggingface_hub<0.26",
+    "tokenizers<0.16",
+    "albumentations==1.3.1",
+    # The recipe that needs no data trains on scikit-learn's digits.
+    "scikit-learn>=1.3",
+    "scipy>=1.10",
+    "tensorboard",
+]
+SSL = ["mmpretrain>=1.2.0,<1.3", "scikit-learn>=1.3", "tensorboard"]
+DET = ["mmdet>=3.3.0,<3.4", "mmpretrain>=1.2.0,<1.3", "scikit-learn>=1.3", "tensorboard"]
+VIDEO = ["mmaction2>=1.2.0,<1.3", "scikit-learn>=1.3", "tensorboard"]
+DEV = [
+    "hypothesis>=6",
+    "import-linter>=2",
+    "mypy>=1.11",
+    "pytest>=8",
+    "pytest-xdist>=3",
+    "ruff>=0.6",
+]
+
+setup(
+    name="nda_mm",
+    version=read_version(),
+    description="Negative Data Augmentation for the OpenMMLab frameworks",
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8") if (ROOT / "README.md").exists() else "",
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    license_files=["LICENSE"],
+    python_requires=">=3.10,<3.13",
+    packages=find_packages(include=["nda_mm", "nda_mm.*"]),
+    package_data={"nda_mm": ["py.typed"]},
+    cmdclass={"build_py": BuildWithRecipes},
+    install_requires=[
+        # The first release whose torch.serialization.add_safe_globals takes (object, name) pairs, which loading
+        # mmengine's checkpoints with weights_only=True needs.
+        "torch>=2.6",
+        "mmengine>=0.10.4,<0.11",
+        "numpy>=1.26",
+        # mmengine imports pkg_resources, which later versions of setuptools no longer have.
+        "setuptools<81",
+    ],
+    extras_require={
+        "gan": GAN,
+        "ssl": SSL,
+        "det": DET,
+        "video": VIDEO,
+        "all": sorted({*GAN, *SSL, *DET, *VIDEO}),
+        "dev": DEV,
+    },
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Intended Audience :: Science/Research",
+        "Programming Language :: Python :: 3 :: Only",
+        "Programming Language :: Python :: 3.10",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Typing :: Typed",
+    ],
+    zip_safe=False,
+)
