@@ -43,9 +43,10 @@ help:
 setup: venv
 	@$(MAKE) installed
 
-# Looked at afresh each time: an environment that was half made, or moved, has no working pip and is made again.
+# Looked at afresh each time: an environment that was half made, or moved, has no working pip and is made again. One that
+# works is kept, whoever made it.
 venv:
-	@if [ -e $(STAMPS)/venv ] && $(PIP) --version >/dev/null 2>&1; then exit 0; fi
+	@if $(PIP) --version >/dev/null 2>&1; then mkdir -p $(STAMPS); exit 0; fi
 	found=
 	for python in $${PYTHON:-python3 python3.11 python3.12 python3.10}; do
 	  if "$$python" -c 'import sys, venv; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null; then
@@ -58,11 +59,9 @@ venv:
 	  exit 1
 	fi
 	echo "== environment $(VENV), $$("$$found" --version)"
-	rm -rf $(VENV)
-	"$$found" -m venv $(VENV)
+	"$$found" -m venv --clear $(VENV)
 	$(PIP) install --quiet --upgrade pip
 	mkdir -p $(STAMPS)
-	touch $(STAMPS)/venv
 
 .ONESHELL:
 
