@@ -1,0 +1,80 @@
+"""What every test may use, and what keeps one test from seeing the traces of another."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+PROJECT = Path(__file__).resolve().parents[1]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """One thread a worker: several workers with a pool each are slower than one, and sums then depend on the machine."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        torch.set_num_threads(1)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what is marked ``gpu`` where torch sees none."""
+    if item.get_closest_marker("gpu") is not None and not torch.cuda.is_available():
+        pytest.skip("needs a CUDA device")
+
+
+#: Where mmengine keeps its globals. Looked up among the loaded modules, since most tests need no mmengine at all.
+MANAGERS = (
+    ("mmengine.registry.default_scope", "DefaultScope"),
+    ("mmengine.logging.message_hub", "MessageHub"),
+    ("mmengine.logging.logger", "MMLogger"),
+    ("mmengine.visualization.visualizer", "Visualizer"),
+)
+
+
+def mmengine_globals() -> list[dict[str, Any]]:
+    """mmengine's tables of named instances, those of modules that are loaded."""
+    loaded = [(sys.modules.get(module), name) for module, name in MANAGERS]
+    return [getattr(module, name)._instance_dict for module, name in loaded if hasattr(module, name)]
+
+
+@pytest.fixture(autouse=True)
+def fresh_mmengine_globals() -> Iterator[None]:
+    """Forget the scope, the message hub, the visualizer and the logger that a test leaves behind in mmengine."""
+    before = {id(instance) for instances in mmengine_globals() for instance in instances.values()}
+    yield
+    for instances in mmengine_globals():
+        for name in [name for name, instance in instances.items() if id(instance) not in before]:
+            left_behind = instances.pop(name)
+            if isinstance(left_behind, logging.Logger):
+                for handler in left_behind.handlers:
+                    handler.close()
+
+
+@pytest.fixture
+def generator() -> torch.Generator:
+    """A seeded generator on the CPU."""
+    return torch.Generator().manual_seed(0)
+
+
+@pytest.fixture
+def project_root() -> Path:
+    """The folder that holds ``nda_mm/``, ``configs/`` and ``tools/``."""
+    return PROJECT
+
+
+@pytest.fixture
+def needs_shared_data() -> Path:
+    """The folder of data sets beside the project; the test is skipped where it is absent.
+
+    Returns:
+        Path of ``../shared/data``.
+    """
+    folder = PROJECT.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("needs the data sets in ../shared/data beside the project")
+    return folder
