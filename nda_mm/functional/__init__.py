@@ -1,0 +1,26 @@
+"""What a negative is: pure functions of a batch, on torch alone.
+
+Every function takes a batch of images ``(B, C, H, W)`` or clips ``(B, C, T, H, W)`` of any floating dtype or uint8 on
+any device and returns a new tensor of the same shape, dtype, device, memory format and value range, in which each
+sample has been changed by draws of its own. ``generator`` makes the draws reproducible. A clip is changed alike in all
+of its frames.
+
+Behind each name stand a part that draws and a part that applies what was drawn (``tiles.apply_tiles`` and so on), for
+those who want to draw once and apply to several tensors, such as images and their masks.
+
+Example:
+    >>> import torch
+    >>> from nda_mm import functional as F
+    >>> real = torch.rand(8, 3, 32, 32)
+    >>> negative = F.jigsaw(real, grid=2)
+    >>> negative.shape == real.shape, bool((negative == real).flatten(1).all(1).any())
+    (True, False)
+"""
+
+from .erasing import cutout
+from .geometry import rotate, shift
+from .mixing import cutmix, mixup
+from .temporal import shuffle_frames
+from .tiles import jigsaw, stitch
+
+__all__ = ["cutmix", "cutout", "jigsaw", "mixup", "rotate", "shift", "shuffle_frames", "stitch"]

@@ -1,0 +1,210 @@
+"""Negatives whose content is moved as a whole: rotate and shift."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as nnf
+from torch import Tensor
+
+from .checks import check_batch, check_interval
+from .layout import is_channels_last, run_numbers, spatial_view
+from .sampling import random_integers
+
+#: Rotations closer to a full turn than this many degrees are too close to the image itself.
+_LEAST_DEGREES = 1.0
+
+
+def rotate(
+    x: Tensor,
+    degrees: float | tuple[float, float] = (30.0, 330.0),
+    *,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """Turn each image about its centre, magnified so that no corner stays empty.
+
+    Empty corners would tell a negative from a real image at the first glance and teach nothing. So the turned image is
+    magnified, by no more than needed, until it covers the frame (a square at 45 degrees by 1.41, at 180 by none), and
+    every pixel of the result is real content, bilinearly interpolated.
+
+    Source:
+        Sinha et al., "Negative Data Augmentation", ICLR 2021, https://arxiv.org/abs/2102.05113; rotation by 60 degrees
+        is present in the authors' code, though not among the published runs.
+
+    Args:
+        x: the batch; any floating dtype or uint8 (rounded to nearest). Below float32, interpolation is in float32.
+        degrees: the angle, counter-clockwise, or its bounds, from which every sample draws uniformly. Default
+            (30, 330). A full turn, and what is within 1 degree of it, is refused: it is the image itself.
+        generator: the source of randomness, on the device of ``x``; torch's default one if None.
+
+    Shape:
+        ``(B, C, H, W)`` or ``(B, C, T, H, W)``, and the same out.
+
+    Returns:
+        a new tensor of the shape, dtype, device, memory format and value range of ``x``.
+
+    Raises:
+        TypeError: if the dtype is refused or ``degrees`` is neither a number nor a pair.
+        ValueError: if the angles come too close to a full turn, or a side is shorter than 2.
+
+    Example:
+        >>> x = torch.arange(4.0).view(1, 1, 2, 2)
+        >>> rotate(x, degrees=180.0).round().tolist()
+        [[[[3.0, 2.0], [1.0, 0.0]]]]
+    """
+    check_batch(x, generator)
+    low, high = check_degrees(degrees)
+    check_turnable(x.shape[-2], x.shape[-1])
+    angle = torch.rand(x.shape[0], device=x.device, generator=generator) * (high - low) + low
+    return apply_rotation(x, angle)
+
+
+def apply_rotation(x: Tensor, degrees: Tensor) -> Tensor:
+    """Turn every sample counter-clockwise by its own angle and magnify it to cover the frame.
+
+    Args:
+        x: ``(B, C, H, W)`` or ``(B, C, T, H, W)``, sides of at least 2.
+        degrees: ``(B,)`` angles.
+
+    Returns:
+        a new tensor of the shape, dtype, device and memory format of ``x``.
+    """
+    height, width = x.shape[-2:]
+    working = x.dtype if x.dtype in (torch.float32, torch.float64) else torch.float32
+    pixels = x.reshape(x.shape[0], -1, height, width).to(working)
+    angle = torch.deg2rad(degrees.to(working))
+    sine, cosine = angle.sin(), angle.cos()
+    # Half sides between the centres of the outermost pixels: sampling within them never meets the border.
+    tall, wide = height - 1, width - 1
+    zoom = torch.maximum(cosine.abs() + sine.abs() * (tall / wide), cosine.abs() + sine.abs() * (wide / tall))
+    cosine, sine, none = cosine / zoom, sine / zoom, torch.zeros_like(sine)
+    # Rows of the map from a place in the result to its source, in units of the half sides (y points down).
+    across = torch.stack((cosine, -sine * (tall / wide), none), dim=1)
+    down = torch.stack((sine * (wide / tall), cosine, none), dim=1)
+    places = nnf.affine_grid(torch.stack((across, down), dim=1), list(pixels.shape), align_corners=True)
+    turned = nnf.grid_sample(pixels, places, mode="bilinear", padding_mode="border", align_corners=True)
+    # Interpolation weights add up to 1 only within rounding; the range of the batch must hold exactly.
+    least, most = pixels.detach().aminmax()
+    turned = turned.clamp(least, most)
+    turned = (turned.round_() if x.dtype == torch.uint8 else turned).to(x.dtype).reshape(x.shape)
+    if is_channels_last(x):
+        return turned.contiguous(memory_format=torch.channels_last if x.ndim == 4 else torch.channels_last_3d)
+    return turned.contiguous()
+
+
+def check_degrees(degrees: float | tuple[float, float]) -> tuple[float, float]:
+    """The bounds of the angle.
+
+    Raises:
+        TypeError: if ``degrees`` is neither a number nor a pair of numbers.
+        ValueError: if the bounds are unordered or include an angle within 1 degree of a full turn.
+    """
+    pair = (degrees, degrees) if isinstance(degrees, (int, float)) else degrees
+    low, high = check_interval(pair, "degrees", -36000.0, 36000.0)
+    turn = math.floor((low + _LEAST_DEGREES) / 360) * 360  # the last full turn that could be too close to `low`
+    if low - turn < _LEAST_DEGREES or turn + 360 - high < _LEAST_DEGREES:
+        raise ValueError(
+            f"a turn by 0 or 360 degrees is the image itself, so the angles must keep {_LEAST_DEGREES:g} degree away "
+            f"from both, but got degrees={degrees!r}; use for example degrees=(30, 330)"
+        )
+    return low, high
+
+
+def check_turnable(height: int, width: int) -> None:
+    """Refuse images that cannot be interpolated in both directions.
+
+    Raises:
+        ValueError: if a side is shorter than 2.
+    """
+    if height < 2 or width < 2:
+        raise ValueError(f"rotate needs images of at least 2 x 2 pixels, but got {height} x {width}")
+
+
+def shift(
+    x: Tensor, share: tuple[float, float] = (0.3125, 0.75), *, generator: torch.Generator | None = None
+) -> Tensor:
+    """Move the content of each image down and right, and what leaves at one edge enters at the opposite one.
+
+    Every sample draws both distances for itself, in whole pixels, at least one and less than the size, so that the
+    image never returns to itself. What repeats with the distance does: a periodic texture shifted by its period is
+    itself, and a plain margin that wraps around looks real; then the result is no negative.
+
+    Source:
+        Sinha et al., "Negative Data Augmentation", ICLR 2021, https://arxiv.org/abs/2102.05113; a circular shift by 10
+        to 24 of 32 pixels is present in the authors' code, though not among the published runs.
+
+    Args:
+        x: the batch; any floating dtype or uint8.
+        share: bounds of the distances as a share of height and width, within ``[0, 1]``. Default (0.3125, 0.75).
+        generator: the source of randomness, on the device of ``x``; torch's default one if None.
+
+    Shape:
+        ``(B, C, H, W)`` or ``(B, C, T, H, W)``, and the same out.
+
+    Returns:
+        a new tensor of the shape, dtype, device and memory format of ``x``.
+
+    Raises:
+        TypeError: if the dtype is refused or ``share`` is no pair of numbers.
+        ValueError: if ``share`` is out of its range, or a side is shorter than 2.
+
+    Example:
+        >>> x = torch.arange(4.0).view(1, 1, 2, 2)
+        >>> shift(x).tolist()
+        [[[[3.0, 2.0], [1.0, 0.0]]]]
+    """
+    check_batch(x, generator)
+    batch, height, width = x.shape[0], x.shape[-2], x.shape[-1]
+    down = random_integers(*check_distances(share, height), batch, like=x, generator=generator)
+    right = random_integers(*check_distances(share, width), batch, like=x, generator=generator)
+    return apply_shift(x, down, right)
+
+
+def apply_shift(x: Tensor, down: Tensor, right: Tensor) -> Tensor:
+    """Move every sample circularly by its own distances.
+
+    The rows are written twice side by side; a row that wraps around is then a run of pixels that begins somewhere in
+    the first copy, and the whole batch is one gather of such runs.
+
+    Args:
+        x: ``(B, C, H, W)`` or ``(B, C, T, H, W)``.
+        down: ``(B,)`` integers in ``[0, H)``.
+        right: ``(B,)`` integers in ``[0, W)``.
+
+    Returns:
+        a new tensor of the shape, dtype, device and memory format of ``x``.
+    """
+    view, restore = spatial_view(x)
+    batch, planes, height, width, inner = view.shape
+    pixels = batch * planes * height * 2 * width
+    runs = torch.cat((view, view), dim=3).as_strided((pixels - width + 1, width * inner), (inner, 1))
+    plane = run_numbers(pixels, 2 * width * height, x.device).view(batch, planes, 1)
+    line = (torch.arange(height, device=x.device) - down.view(batch, 1)) % height
+    begin = (line * (2 * width) + (width - right.view(batch, 1)) % width).to(plane.dtype)
+    index = plane + begin.view(batch, 1, height)
+    return restore(runs.index_select(0, index.view(-1)).view(view.shape))
+
+
+def check_distances(share: tuple[float, float], size: int) -> tuple[int, int]:
+    """The least and the greatest distance in pixels along a side.
+
+    Raises:
+        TypeError: if ``share`` is no pair of numbers.
+        ValueError: if ``share`` leaves [0, 1] or is unordered, or the side is shorter than 2.
+    """
+    low, high = check_share(share)
+    if size < 2:
+        raise ValueError(f"shift needs sides of at least 2 pixels, but got one of {size}")
+    least = min(max(1, math.ceil(low * size)), size - 1)
+    return least, max(least, min(size - 1, math.floor(high * size)))
+
+
+def check_share(share: tuple[float, float]) -> tuple[float, float]:
+    """``share`` as two floats.
+
+    Raises:
+        TypeError: if it is no pair of numbers.
+        ValueError: if it leaves [0, 1] or is unordered.
+    """
+    return check_interval(share, "share", 0.0, 1.0)

@@ -1,0 +1,217 @@
+"""Negatives that show two images at once: mixup (blended) and cutmix (a box of one in the other)."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from .boxes import Boxes, apply_boxes
+from .checks import check_batch, check_partner, check_positive
+from .layout import laid_out_as, spatial_view
+from .sampling import random_beta, random_integers, random_partners
+
+
+def mixup(
+    x: Tensor,
+    alpha: float = 25.0,
+    *,
+    min_share: float = 0.1,
+    other: Tensor | None = None,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """Blend each image with another one, ``share * own + (1 - share) * partner``.
+
+    Every sample draws its share from Beta(alpha, alpha). With the default of 25 it is near 1/2 (within 0.3 and 0.7 in
+    more than 99 % of draws), so that two images are seen. A small ``alpha`` would draw shares near 0 and 1, and a blend
+    of 99 % and 1 % is a real image, no negative: shares are therefore kept in ``[min_share, 1 - min_share]``, which at
+    the default ``alpha`` practically never matters.
+
+    Source:
+        Sinha et al., "Negative Data Augmentation", ICLR 2021, https://arxiv.org/abs/2102.05113 (mixup; Beta(25, 25) is
+        what the authors' code draws from).
+
+    Args:
+        x: the batch, at least two samples; any floating dtype or uint8 (rounded to nearest).
+        alpha: concentration of the shares around 1/2, positive. Default 25.
+        min_share: least share of either image, in ``[0, 0.5]``. Default 0.1.
+        other: one partner for every sample, shaped as ``x``; by default another sample of the batch, never its own.
+        generator: the source of randomness, on the device of ``x``; torch's default one if None.
+
+    Shape:
+        ``(B, C, H, W)`` or ``(B, C, T, H, W)``, and the same out.
+
+    Returns:
+        a new tensor of the shape, dtype, device, memory format and value range of ``x``.
+
+    Raises:
+        TypeError: if the dtype is refused.
+        ValueError: if there is one sample and no ``other``, or a parameter is out of its range.
+
+    Example:
+        >>> x = torch.stack([torch.zeros(1, 2, 2), torch.ones(1, 2, 2)])
+        >>> blend = mixup(x)
+        >>> bool((blend > 0.1).all() and (blend < 0.9).all())
+        True
+    """
+    check_batch(x, generator)
+    check_partner(x, other, "mixup")
+    alpha, min_share = check_mixup(alpha, min_share)
+    batch = x.shape[0]
+    partners = None if other is not None else random_partners(batch, device=x.device, generator=generator)
+    share = random_beta(alpha, batch, device=x.device, generator=generator).clamp_(min_share, 1 - min_share)
+    return apply_blend(x, share, partners, other)
+
+
+def check_mixup(alpha: float, min_share: float) -> tuple[float, float]:
+    """The settings of mixup as floats.
+
+    Raises:
+        TypeError: if one is no number.
+        ValueError: if ``alpha`` is not positive or ``min_share`` outside ``[0, 0.5]``.
+    """
+    if not 0 <= min_share <= 0.5:
+        raise ValueError(f"min_share is the least share of either image, in [0, 0.5], but got {min_share!r}")
+    return check_positive(alpha, "alpha"), float(min_share)
+
+
+def apply_blend(x: Tensor, share: Tensor, partners: Tensor | None = None, other: Tensor | None = None) -> Tensor:
+    """``share * x + (1 - share) * partner`` for every sample.
+
+    Args:
+        x: ``(B, C, H, W)`` or ``(B, C, T, H, W)``.
+        share: ``(B,)`` the share of the sample itself.
+        partners: ``(B,)`` the partner's place in the batch (ignored if ``other`` is given).
+        other: the partners themselves, shaped as ``x``.
+
+    Returns:
+        a new tensor of the shape, dtype, device and memory format of ``x``; uint8 is rounded to nearest.
+    """
+    view, restore = spatial_view(x)
+    if other is not None:
+        partner = spatial_view(laid_out_as(other, x))[0].clone()
+    elif partners is not None:
+        partner = view.index_select(0, partners)
+    else:
+        raise ValueError("pass the partners' places in the batch or the partners themselves as `other`")
+    weight = share.view(-1, 1, 1, 1, 1)
+    if x.dtype == torch.uint8:
+        return restore(partner.float().lerp_(view.float(), weight).round_().to(torch.uint8))
+    return restore(partner.lerp_(view, weight.to(x.dtype)))
+
+
+def cutmix(
+    x: Tensor,
+    beta: float = 1.0,
+    min_area: float = 0.1,
+    *,
+    other: Tensor | None = None,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """Fill a box of each image from the same place of another one.
+
+    Every sample draws its own box: its area is a share ``1 - l`` of the image, ``l ~ Beta(beta, beta)``, its sides in
+    the image's proportions, its centre uniform over the image, and what sticks out is cut off. A box of a few pixels,
+    or one that leaves a few pixels, would give a real image and no negative: after all cutting the box covers at least
+    ``min_area`` and at most ``1 - min_area``. A box cut too small is extended inwards.
+
+    Source:
+        Sinha et al., "Negative Data Augmentation", ICLR 2021, https://arxiv.org/abs/2102.05113 (cutmix).
+
+    Args:
+        x: the batch, at least two samples; any floating dtype or uint8.
+        beta: concentration of the area share around 1/2, positive. Default 1, uniform.
+        min_area: least share of the area either image keeps, in ``(0, 0.5]``. Default 0.1.
+        other: one partner for every sample, shaped as ``x``; by default another sample of the batch, never its own.
+        generator: the source of randomness, on the device of ``x``; torch's default one if None.
+
+    Shape:
+        ``(B, C, H, W)`` or ``(B, C, T, H, W)``, and the same out.
+
+    Returns:
+        a new tensor of the shape, dtype, device and memory format of ``x``.
+
+    Raises:
+        TypeError: if the dtype is refused.
+        ValueError: if there is one sample and no ``other``, a parameter is out of its range, or no box of whole pixels
+            leaves both images ``min_area``.
+
+    Example:
+        >>> x = torch.stack([torch.zeros(1, 8, 8), torch.ones(1, 8, 8)])
+        >>> share = cutmix(x).mean((1, 2, 3))
+        >>> bool((share >= 0.1).all() and (share <= 0.9).all())
+        True
+    """
+    check_batch(x, generator)
+    check_partner(x, other, "cutmix")
+    beta, batch = check_positive(beta, "beta"), x.shape[0]
+    height, width = x.shape[-2:]
+    check_box_sides(min_area, height, width)
+    partners = None if other is not None else random_partners(batch, device=x.device, generator=generator)
+    area = 1 - random_beta(beta, batch, device=x.device, generator=generator)
+    row = random_integers(0, height - 1, batch, like=x, generator=generator)
+    column = random_integers(0, width - 1, batch, like=x, generator=generator)
+    return apply_boxes(x, cut_boxes(area, row, column, height, width, min_area), partners, other)
+
+
+def cut_boxes(area: Tensor, row: Tensor, column: Tensor, height: int, width: int, min_area: float) -> Boxes:
+    """Boxes of a given share of the area around given centres, cut to the image, neither tiny nor all of it.
+
+    Args:
+        area: ``(B,)`` share of the area in ``[0, 1]``.
+        row: ``(B,)`` the centre's row.
+        column: ``(B,)`` the centre's column.
+        height: rows of the images.
+        width: columns of the images.
+        min_area: least share of the area inside, and outside, every box.
+
+    Returns:
+        one box a sample.
+    """
+    (least_height, most_height), (least_width, most_width) = check_box_sides(min_area, height, width)
+    scale = area.sqrt()
+    top, bottom = _cut_side(scale, row, height, least_height, most_height)
+    left, right = _cut_side(scale, column, width, least_width, most_width)
+    return Boxes(top, bottom, left, right)
+
+
+def _cut_side(scale: Tensor, centre: Tensor, size: int, least: int, most: int) -> tuple[Tensor, Tensor]:
+    length = (scale * size).round().long().clamp(least, most)
+    begin = centre - length // 2
+    end = (begin + length).clamp(max=size)
+    begin = begin.clamp(min=0)
+    length = (end - begin).clamp(min=least)
+    begin = torch.minimum(begin, size - length)  # at the far edge, a side that was cut too short grows backwards
+    return begin, begin + length
+
+
+def check_box_sides(min_area: float, height: int, width: int) -> tuple[tuple[int, int], tuple[int, int]]:
+    """The least and the greatest box height, and the same of its width, that leave both images ``min_area``.
+
+    Raises:
+        ValueError: if ``min_area`` is outside (0, 0.5], or no side of whole pixels lies between the bounds.
+    """
+    check_min_area(min_area)
+    # The small tolerance keeps a side that is exact in the reals, as sqrt(0.25) * 8, from being lost to rounding.
+    sides = [
+        (math.ceil(math.sqrt(min_area) * size - 1e-9), math.floor(math.sqrt(1 - min_area) * size + 1e-9))
+        for size in (height, width)
+    ]
+    if any(least > most for least, most in sides):
+        raise ValueError(
+            f"no box of whole pixels in an image of {height} x {width} covers {min_area:g} to {1 - min_area:g} of it "
+            "with sides in its proportions; use larger images or a smaller min_area"
+        )
+    return sides[0], sides[1]
+
+
+def check_min_area(min_area: float) -> float:
+    """``min_area`` as a float.
+
+    Raises:
+        ValueError: if it is outside (0, 0.5].
+    """
+    if not 0 < min_area <= 0.5:
+        raise ValueError(f"min_area is the least share of the area either image keeps, in (0, 0.5], got {min_area!r}")
+    return float(min_area)

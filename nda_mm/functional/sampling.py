@@ -1,0 +1,181 @@
+"""Random draws that never give a sample back unchanged: permutations that move, partners that are others.
+
+Everything is drawn for the whole batch at once on the device of the batch, from the caller's generator, and nothing
+is looked at on the host: a rejection loop would wait for the GPU at every turn.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+
+import torch
+from torch import Tensor
+
+#: The longest permutations that are looked up in a table of all of them (8! = 40,320 rows).
+_TABLE_LENGTH = 8
+
+
+def random_permutations(
+    batch: int, length: int, *, device: torch.device | str = "cpu", generator: torch.Generator | None = None
+) -> Tensor:
+    """One permutation for every sample, never the identity, all others equally likely.
+
+    Up to 8 elements, a rank is drawn from ``[1, length! - 1]`` and looked up among all permutations, of which the
+    identity is number 0. Beyond, random keys are sorted, and in the one case in ``length!`` that this gives the
+    identity, the last 8 elements are permuted by such a draw. That is exact but for the permutations that move nothing
+    except the last 8 elements: each of them is more likely than the others by a factor of ``1 + 1 / (8! - 1)``, which
+    is as fine as the resolution of the draw itself.
+
+    Args:
+        batch: the number of permutations.
+        length: the number of elements, at least 2.
+        device: where to draw.
+        generator: the source of randomness, on ``device``; torch's default one if None.
+
+    Returns:
+        ``(batch, length)`` int64; place ``k`` of the result takes element ``permutation[k]``.
+
+    Raises:
+        ValueError: if ``length`` is below 2, for then only the identity exists.
+
+    Example:
+        >>> random_permutations(3, 2).tolist()
+        [[1, 0], [1, 0], [1, 0]]
+    """
+    if length < 2:
+        raise ValueError(f"fewer than 2 elements have no permutation but the identity, but got length {length}")
+    device = torch.device(device)
+    if length <= _TABLE_LENGTH:
+        return _permutations_that_move(batch, length, device, generator)
+    # Integer keys: those of 32-bit floats would tie often enough at large grids to favour the given order.
+    keys = torch.randint(2**62, (batch, length), device=device, generator=generator)
+    permutation = keys.argsort(dim=1)
+    unmoved = (permutation == torch.arange(length, device=device)).all(dim=1, keepdim=True)
+    start = length - _TABLE_LENGTH
+    tail = start + _permutations_that_move(batch, _TABLE_LENGTH, device, generator)
+    permutation[:, start:] = torch.where(unmoved, tail, permutation[:, start:])
+    return permutation
+
+
+def _permutations_that_move(batch: int, length: int, device: torch.device, generator: torch.Generator | None) -> Tensor:
+    rank = torch.randint(1, math.factorial(length), (batch,), device=device, generator=generator)
+    return permutation_table(length, device).index_select(0, rank)
+
+
+@functools.lru_cache(maxsize=32)
+def permutation_table(length: int, device: torch.device) -> Tensor:
+    """All ``length!`` permutations in lexicographic order, the identity first; a constant, made once a device.
+
+    The digits of a rank in the factorial number system say which of the elements still left comes next.
+
+    Args:
+        length: the number of elements, small.
+        device: where the table is to live (it is computed there: copying it over would wait for the device).
+
+    Returns:
+        ``(length!, length)`` int64.
+
+    Example:
+        >>> permutation_table(3, torch.device("cpu")).tolist()
+        [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]]
+    """
+    # A table born in inference mode could never again be used where gradients are recorded.
+    with torch.inference_mode(False):
+        rank = torch.arange(math.factorial(length), device=device)
+        table = torch.zeros(len(rank), length, dtype=torch.int64, device=device)
+        for place in range(length - 2, -1, -1):
+            digit = rank // math.factorial(length - 1 - place) % (length - place)
+            # What follows counts the elements without this one: those from `digit` on move up to make room.
+            rest = table[:, place + 1 :]
+            rest += (rest >= digit[:, None]).long()
+            table[:, place] = digit
+        return table
+
+
+def random_partners(
+    batch: int, *, device: torch.device | str = "cpu", generator: torch.Generator | None = None
+) -> Tensor:
+    """For every sample another sample of the batch, each serving once: a derangement.
+
+    The samples are put in a random order and each takes the next one, the last the first. That is uniform over the
+    permutations that consist of a single cycle, and every pair (sample, partner) is equally likely; derangements of
+    several cycles do not occur. No permutation of this kind has a fixed point, so nothing needs to be rejected.
+
+    Args:
+        batch: the number of samples, at least 2.
+        device: where to draw.
+        generator: the source of randomness, on ``device``; torch's default one if None.
+
+    Returns:
+        ``(batch,)`` int64; sample ``i`` is joined with sample ``partners[i]``.
+
+    Raises:
+        ValueError: if ``batch`` is below 2.
+
+    Example:
+        >>> random_partners(2).tolist()
+        [1, 0]
+    """
+    if batch < 2:
+        raise ValueError(f"partners need a batch of at least 2 samples, but got {batch}")
+    order = torch.randperm(batch, device=device, generator=generator)
+    return torch.empty_like(order).scatter_(0, order, order.roll(-1))
+
+
+def random_integers(
+    low: int | Tensor, high: int | Tensor, batch: int, *, like: Tensor, generator: torch.Generator | None
+) -> Tensor:
+    """One integer for every sample, uniform in ``[low, high]``, both ends included and possibly differing per sample.
+
+    Args:
+        low: the least value, an int or ``(batch,)``.
+        high: the greatest value, an int or ``(batch,)``, below ``2**24``.
+        batch: the number of draws.
+        like: a tensor on the device to draw on.
+        generator: the source of randomness; torch's default one if None.
+
+    Returns:
+        ``(batch,)`` int64.
+    """
+    if isinstance(low, int) and isinstance(high, int):
+        return torch.randint(low, high + 1, (batch,), device=like.device, generator=generator)
+    # torch.rand stays below 1 by 2**-24 at least, and so does its product with any count below that of the count.
+    uniform = torch.rand(batch, device=like.device, generator=generator)
+    return (uniform * (high - low + 1)).long() + low
+
+
+def random_beta(
+    concentration: float,
+    batch: int,
+    *,
+    device: torch.device | str = "cpu",
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """Draws from the symmetric beta distribution, two uniform draws each and without rejection.
+
+    torch's own ``Beta`` takes no generator. A Student t variable ``t`` with ``2a`` degrees of freedom gives
+    ``1/2 + t / (2 sqrt(2a + t^2)) ~ Beta(a, a)``, and ``t^2 = 2a (u^(-1/a) - 1) cos^2(2 pi v)`` makes one of two
+    uniforms.
+
+    Source:
+        L. Devroye, "Random variate generation in one line of code", Winter Simulation Conference 1996 (symmetric beta).
+
+    Args:
+        concentration: ``a`` of Beta(a, a), positive; large values gather the draws around 1/2.
+        batch: the number of draws.
+        device: where to draw.
+        generator: the source of randomness, on ``device``; torch's default one if None.
+
+    Returns:
+        ``(batch,)`` float32 in ``[0, 1]``.
+
+    Example:
+        >>> draws = random_beta(25.0, 1000, generator=torch.Generator().manual_seed(0))
+        >>> bool((draws - 0.5).abs().max() < 0.3)
+        True
+    """
+    first, second = torch.rand(2, batch, device=device, generator=generator)
+    # 1 - u lies in (0, 1]; its logarithm keeps the digits that u^(-1/a) - 1 loses for a large `a`.
+    radius = torch.expm1(torch.log1p(-first) / -concentration).sqrt()
+    return 0.5 + 0.5 * torch.sin(torch.atan(radius * torch.cos(2 * math.pi * second)))

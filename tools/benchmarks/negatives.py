@@ -1,0 +1,152 @@
+"""Time every negative against a plain copy of its batch, and jigsaw against a loop over the samples.
+
+    python tools/benchmarks/negatives.py                         # CPU, one thread, 256x3x32x32 and 64x3x128x128
+    python tools/benchmarks/negatives.py --check                 # exit status 1 if a bar is missed
+    python tools/benchmarks/negatives.py --device cuda           # 2048x3x64x64 and 256x3x224x224
+    python tools/benchmarks/negatives.py --shape 64x3x8x64x64 --dtype float16 --json times.json
+
+All contestants take turns, so that a busy machine slows each of them alike; a figure is the median over the rounds of
+the time divided by that of the copy in the same round.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from nda_mm import functional as F
+
+#: The most a negative may take, in copies of the batch, on one CPU thread in float32.
+BARS = {
+    "256x3x32x32": {"jigsaw": 6, "stitch": 6, "shift": 6, "mixup": 6, "cutmix": 9, "cutout": 14},
+    "64x3x128x128": {"jigsaw": 4, "stitch": 5, "shift": 5, "mixup": 5, "cutmix": 9, "cutout": 12},
+}
+#: The least speed-up of jigsaw over the loop.
+LOOP_BARS = {"256x3x32x32": 10}
+GPU_BAR = 2.0
+GPU_SHAPES = ["2048x3x64x64", "256x3x224x224"]
+
+
+def loop_jigsaw(x: Tensor, grid: int = 2) -> Tensor:
+    """Jigsaw as one writes it for a single image, sample by sample and tile by tile."""
+    out = torch.empty_like(x)
+    height, width = x.shape[-2] // grid, x.shape[-1] // grid
+    for sample, image in enumerate(x):
+        order = torch.randperm(grid * grid).tolist()
+        while order == sorted(order):
+            order = torch.randperm(grid * grid).tolist()
+        for place, tile in enumerate(order):
+            top, left = place // grid * height, place % grid * width
+            from_top, from_left = tile // grid * height, tile % grid * width
+            out[sample, ..., top : top + height, left : left + width] = image[
+                ..., from_top : from_top + height, from_left : from_left + width
+            ]
+    return out
+
+
+def contestants(x: Tensor, generator: torch.Generator) -> dict[str, Callable[[], Tensor]]:
+    """What is timed on the batch ``x``; the copy first."""
+    names = [name for name in F.__all__ if name != "shuffle_frames" or x.ndim == 5]
+    negatives = {name: functools.partial(getattr(F, name), x, generator=generator) for name in names}
+    return {"copy": x.clone, **negatives}
+
+
+def take_turns(calls: dict[str, Callable[[], Tensor]], rounds: int, device: torch.device) -> dict[str, list[float]]:
+    """Seconds of each call in each round, after two rounds that are not counted."""
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    for number in range(rounds + 2):
+        for name, call in calls.items():
+            if device.type == "cuda":
+                torch.cuda.synchronize(device)
+            start = time.perf_counter()
+            call()
+            if device.type == "cuda":
+                torch.cuda.synchronize(device)
+            if number >= 2:
+                seconds[name].append(time.perf_counter() - start)
+    return seconds
+
+
+def measure(shape: str, args: argparse.Namespace) -> list[dict]:
+    """One row of results for each negative at one shape."""
+    device = torch.device(args.device)
+    generator = torch.Generator(device).manual_seed(0)
+    x = torch.rand([int(size) for size in shape.split("x")], device=device, generator=generator)
+    x = (x * 255).to(torch.uint8) if args.dtype == "uint8" else x.to(getattr(torch, args.dtype))
+    if args.channels_last:
+        x = x.contiguous(memory_format=torch.channels_last if x.ndim == 4 else torch.channels_last_3d)
+    seconds = take_turns(contestants(x, generator), args.rounds, device)
+    standard = args.dtype == "float32" and args.threads == 1 and not args.channels_last
+    rows = []
+    for name, times in seconds.items():
+        bar = GPU_BAR if device.type == "cuda" else BARS.get(shape, {}).get(name) if standard else None
+        ratio = statistics.median(own / copy for own, copy in zip(times, seconds["copy"]))
+        rows.append(
+            {
+                "shape": shape,
+                "negative": name,
+                "microseconds": round(statistics.median(times) * 1e6, 1),
+                "copies": round(ratio, 2),
+                "bar": None if name == "copy" else bar,
+                "met": name == "copy" or bar is None or ratio <= bar,
+            }
+        )
+    if device.type == "cpu":
+        turns = take_turns(
+            {"loop": lambda: loop_jigsaw(x), "jigsaw": lambda: F.jigsaw(x)}, max(args.rounds // 10, 5), device
+        )
+        ratio = statistics.median(loop / own for loop, own in zip(turns["loop"], turns["jigsaw"]))
+        least = LOOP_BARS.get(shape) if standard else None
+        rows.append(
+            {
+                "shape": shape,
+                "negative": "loop over samples / jigsaw",
+                "microseconds": round(statistics.median(turns["loop"]) * 1e6, 1),
+                "copies": round(ratio, 1),
+                "bar": least,
+                "met": least is None or ratio >= least,
+            }
+        )
+    return rows
+
+
+def main() -> int:
+    """Parse, measure, print; the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--shape", action="append", help="BxCxHxW or BxCxTxHxW; may be given several times")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--dtype", default="float32", choices=["float16", "bfloat16", "float32", "float64", "uint8"])
+    parser.add_argument("--channels-last", action="store_true")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads (default 1; the bars are for 1)")
+    parser.add_argument("--rounds", type=int, default=100)
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
+    parser.add_argument("--check", action="store_true", help="exit with 1 if a bar is missed")
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    shapes = args.shape or (list(BARS) if torch.device(args.device).type == "cpu" else GPU_SHAPES)
+    rows = []
+    print(f"{'shape':>16}  {'negative':<26} {'microseconds':>12} {'ratio':>7} {'bar':>5}")
+    for shape in shapes:
+        for row in measure(shape, args):
+            bar = "" if row["bar"] is None else f"{row['bar']:g}"
+            verdict = "" if row["met"] else "  MISSED"
+            print(f"{shape:>16}  {row['negative']:<26} {row['microseconds']:>12} {row['copies']:>7} {bar:>5}{verdict}")
+            rows.append(row)
+    if args.json:
+        args.json.write_text(
+            json.dumps({"torch": torch.__version__, **vars(args), "json": None, "rows": rows}, indent=1)
+        )
+    return int(args.check and not all(row["met"] for row in rows))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
