@@ -1,0 +1,8 @@
+"""Data sets and pipeline transforms, for every host's config by the prefix ``nda_mm.``."""
+
+from .array_dataset import ArrayDataset
+from .cifar import CIFAR10, CIFAR100, DatasetNotReadableError
+from .digits import Digits
+from .image_folder import ImageFolder
+
+__all__ = ["CIFAR10", "CIFAR100", "ArrayDataset", "DatasetNotReadableError", "Digits", "ImageFolder"]

@@ -1,0 +1,143 @@
+"""Data sets that live as one array: the base of every reader of small images here."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from mmengine.dataset import BaseDataset, force_full_init
+
+Indices = int | Sequence[int] | None
+
+
+class ArrayDataset(BaseDataset):
+    """A labelled set of equally sized images, held as one uint8 array instead of one dictionary per image.
+
+    mmengine's ``BaseDataset`` keeps a list of dictionaries, pickled into one buffer. For 50,000 small images that is
+    slow to build and to read; here the images stay in the one array they were loaded into. Forked loader workers share
+    it without a copy (nothing in it is reference counted), and one item costs the copy of one image.
+
+    Subclasses implement :meth:`load_arrays`. Everything else of ``BaseDataset`` works as usual: ``pipeline``,
+    ``lazy_init``, ``indices``, ``get_subset``, the wrappers (concatenate, repeat, balance).
+
+    Args:
+        data_root: Folder of the data, where there is one.
+        image_key: Name of the image in an item: 'gt' for mmagic's pipelines (``[dict(type='PackInputs')]``), 'img' for
+            mmpretrain's.
+        indices: Keep the first (n > 0) or last (n < 0) images, or those listed. Default: all.
+        pipeline: Transforms an item passes through.
+        metainfo: Overrides of the meta information, e.g. ``classes``.
+        test_mode: As in ``BaseDataset``: whether a pipeline that returns None is an error.
+        lazy_init: Load at the first use, not at construction.
+        max_refetch: As in ``BaseDataset``.
+    """
+
+    #: (N, H, W, C) uint8; RGB where C is 3.
+    images: np.ndarray
+    #: (N,) int64.
+    labels: np.ndarray
+    _fully_initialized: bool = False
+
+    def __init__(
+        self,
+        data_root: str = "",
+        *,
+        image_key: str = "gt",
+        indices: Indices = None,
+        pipeline: Sequence[dict | Callable] = (),
+        metainfo: Mapping | None = None,
+        test_mode: bool = False,
+        lazy_init: bool = False,
+        max_refetch: int = 1000,
+    ) -> None:
+        if not image_key or not isinstance(image_key, str):
+            raise ValueError(f"image_key must be a name such as 'gt' (mmagic) or 'img' (mmpretrain), got {image_key!r}")
+        self.image_key = image_key
+        super().__init__(
+            metainfo=metainfo,
+            data_root=str(data_root),
+            data_prefix={},
+            indices=indices,
+            serialize_data=False,
+            pipeline=list(pipeline),
+            test_mode=test_mode,
+            lazy_init=lazy_init,
+            max_refetch=max_refetch,
+        )
+
+    def load_arrays(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return images (N, H, W, C) as uint8 and labels (N,) as int64; may fill ``self._metainfo``."""
+        raise NotImplementedError(f"{type(self).__name__} must implement load_arrays")
+
+    def full_init(self) -> None:
+        """Load once; called at construction unless ``lazy_init``."""
+        if self._fully_initialized:
+            return
+        images, labels = self.load_arrays()
+        if images.dtype != np.uint8 or images.ndim != 4 or labels.shape != images.shape[:1]:
+            raise ValueError(
+                f"{type(self).__name__}.load_arrays must give uint8 images (N, H, W, C) and N labels, but gave "
+                f"{images.dtype} {images.shape} and labels {labels.shape}"
+            )
+        self.images, self.labels = images, labels.astype(np.int64)
+        self._fully_initialized = True
+        if self._indices is not None:
+            self._select(self._indices)
+
+    @force_full_init
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @force_full_init
+    def get_data_info(self, idx: int) -> dict[str, Any]:
+        """One item before the pipeline. The image is a copy, so a transform that works in place does no harm."""
+        index = range(len(self.images))[idx]
+        image = np.array(self.images[index])
+        return {
+            self.image_key: image,
+            f"{self.image_key}_channel_order": "single" if image.shape[-1] == 1 else "RGB",
+            "gt_label": int(self.labels[index]),
+            "sample_idx": index,
+        }
+
+    @force_full_init
+    def get_cat_ids(self, idx: int) -> list[int]:
+        """Class of one image as mmengine's ``ClassBalancedDataset`` asks for it."""
+        return [int(self.labels[idx])]
+
+    @force_full_init
+    def get_gt_labels(self) -> np.ndarray:
+        """Labels of all images, as mmpretrain's data sets give them."""
+        return self.labels
+
+    @property
+    def CLASSES(self) -> tuple[str, ...] | None:
+        """Class names in the order of the labels."""
+        return self._metainfo.get("classes")
+
+    @force_full_init
+    def get_subset_(self, indices: int | Sequence[int]) -> None:
+        """Keep the first n, the last n (negative) or the listed images."""
+        self._select(indices)
+
+    @force_full_init
+    def get_subset(self, indices: int | Sequence[int]) -> ArrayDataset:
+        """A data set of the first n, the last n (negative) or the listed images; this one is left alone."""
+        subset = copy.copy(self)
+        subset._metainfo = copy.deepcopy(self._metainfo)
+        subset._select(indices)
+        return subset
+
+    def _select(self, indices: int | Sequence[int]) -> None:
+        selector: slice | np.ndarray
+        if isinstance(indices, (int, np.integer)):
+            if abs(indices) > len(self.images):
+                raise ValueError(f"a subset of {abs(indices)} images was asked for, but there are {len(self.images)}")
+            selector = slice(0, int(indices)) if indices >= 0 else slice(int(indices), None)
+        elif isinstance(indices, (Sequence, np.ndarray)) and not isinstance(indices, str):
+            selector = np.asarray(indices, dtype=np.int64)
+        else:
+            raise TypeError(f"indices must be an int or a sequence of ints, but got {indices!r}")
+        self.images, self.labels = self.images[selector], self.labels[selector]

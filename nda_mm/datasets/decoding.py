@@ -1,0 +1,186 @@
+"""Many image files into one array, decoded once and kept in a memory-mapped cache."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from mmengine.logging import print_log
+
+IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
+CACHE_FOLDER = ".nda_mm_cache"
+_CHUNK = 256
+
+
+@dataclass(frozen=True)
+class DecodedImages:
+    """Outcome of :func:`decode_images`: ``images[i]`` is of file ``kept[i]``; ``bad`` holds (file, reason) pairs."""
+
+    images: np.ndarray
+    kept: np.ndarray
+    bad: list[tuple[str, str]]
+
+
+def is_image(name: str) -> bool:
+    """Whether a file name looks like an image; hidden files (and macOS' ``._`` companions) don't.
+
+    Example:
+        >>> is_image("a.PNG"), is_image("._a.png"), is_image("notes.txt")
+        (True, False, False)
+    """
+    return not name.startswith(".") and os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES
+
+
+def class_folders(folder: Path) -> dict[str, list[Path]]:
+    """Sorted image files below each direct subfolder of ``folder`` that has any, subfolders in alphabetical order."""
+    subfolders = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith("."))
+    found = {name: image_files(folder / name) for name in subfolders}
+    return {name: files for name, files in found.items() if files}
+
+
+def image_files(folder: Path) -> list[Path]:
+    """All image files below a folder, sorted by their path."""
+    return sorted(
+        Path(parent) / name
+        for parent, _, names in os.walk(folder, followlinks=True)
+        if not Path(parent).name.startswith(".")
+        for name in names
+        if is_image(name)
+    )
+
+
+def decode_images(
+    files: Sequence[Path],
+    decode: Callable[[Path], np.ndarray],
+    shape: tuple[int, int, int],
+    *,
+    root: Path,
+    name: str,
+    cache_dir: str | Path | bool = True,
+) -> DecodedImages:
+    """Decode files with a pool of threads, or map the array that an earlier call left behind.
+
+    The cache is one ``.npy`` file whose name carries a fingerprint of the file list (names, sizes, modification times)
+    and of ``name`` and ``shape``; any change of the data makes a new one and removes the old. It is written to a
+    temporary file and renamed, so no process ever sees half of it; several may write at once.
+
+    Args:
+        files: Files below ``root``, in the order wanted.
+        decode: Turns one file into a uint8 array of ``shape``; what it raises makes the file a bad one.
+        shape: (H, W, C) of every image.
+        root: Folder against which names are fingerprinted, so that a moved folder keeps its cache.
+        name: Distinguishes caches of one folder, e.g. 'train'; part of the file name.
+        cache_dir: Folder for the cache; True: ``.nda_mm_cache`` inside ``root``; False: none.
+
+    Returns:
+        The images (memory-mapped, read-only, where a cache could be written), which files they are, and the bad files.
+    """
+    fingerprint = _fingerprint(files, root, name, shape)
+    folder = None if cache_dir is False else (root / CACHE_FOLDER if cache_dir is True else Path(cache_dir))
+    # A shared cache folder must not let two data sets of the same split name evict each other.
+    owner = hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:8]
+    stem = f"{name}_{owner}_{'x'.join(map(str, shape))}_"
+    if folder is not None:
+        cached = _read_cache(folder / f"{stem}{fingerprint}.npy", len(files), shape)
+        if cached is not None:
+            return cached
+    decoded = _decode_all(files, decode, shape, root)
+    if folder is None or not len(decoded.images):
+        return decoded
+    try:
+        path = _write_cache(folder, stem, fingerprint, decoded)
+    except OSError as error:
+        print_log(
+            f"No cache of the decoded images could be written to '{folder}' ({error}); they will be decoded anew in "
+            "every run. Name a writable folder with cache_dir=..., or silence this with cache_dir=False.",
+            logger="current",
+            level=logging.WARNING,
+        )
+        return decoded
+    return _read_cache(path, len(files), shape) or decoded
+
+
+def _fingerprint(files: Sequence[Path], root: Path, name: str, shape: tuple[int, int, int]) -> str:
+    digest = hashlib.sha256(repr((name, shape, "v1")).encode())
+    for path in files:
+        status = path.stat()
+        digest.update(f"{path.relative_to(root).as_posix()}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
+    return digest.hexdigest()[:24]
+
+
+def _decode_all(
+    files: Sequence[Path], decode: Callable[[Path], np.ndarray], shape: tuple[int, int, int], root: Path
+) -> DecodedImages:
+    images = np.zeros((len(files), *shape), dtype=np.uint8)
+
+    def decode_chunk(start: int) -> list[tuple[int, str]]:
+        failures = []
+        for index in range(start, min(start + _CHUNK, len(files))):
+            try:
+                image = decode(files[index])
+                if image.shape != shape:
+                    raise ValueError(f"{image.shape[1]}x{image.shape[0]} pixels, not {shape[1]}x{shape[0]}")
+                images[index] = image
+            except MemoryError:
+                raise
+            except Exception as error:  # whatever a decoder makes of a damaged file
+                failures.append((index, f"{type(error).__name__}: {error}"))
+        return failures
+
+    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
+        failures = [failure for chunk in pool.map(decode_chunk, range(0, len(files), _CHUNK)) for failure in chunk]
+    bad = [(files[index].relative_to(root).as_posix(), reason) for index, reason in failures]
+    kept = np.setdiff1d(np.arange(len(files)), [index for index, _ in failures])
+    return DecodedImages(images if not bad else images[kept], kept, bad)
+
+
+def _read_cache(path: Path, count: int, shape: tuple[int, int, int]) -> DecodedImages | None:
+    try:
+        notes = json.loads(path.with_suffix(".json").read_text())
+        images = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError) as error:
+        print_log(f"The cache '{path}' is damaged ({error}) and is made anew.", "current", logging.WARNING)
+        return None
+    kept = np.setdiff1d(np.arange(count), notes["dropped"])
+    if images.dtype != np.uint8 or images.shape != (len(kept), *shape):
+        return None
+    return DecodedImages(images, kept, [(file, reason) for file, reason in notes["bad"]])
+
+
+def _write_cache(folder: Path, stem: str, fingerprint: str, decoded: DecodedImages) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{stem}{fingerprint}.npy"
+    count = len(decoded.kept) + len(decoded.bad)
+    dropped = np.setdiff1d(np.arange(count), decoded.kept).tolist()
+    # The notes come first: an array without notes would be taken for complete, notes without an array are no cache.
+    notes = json.dumps({"dropped": dropped, "bad": decoded.bad}).encode()
+    _write_atomically(path.with_suffix(".json"), lambda file: file.write(notes))
+    _write_atomically(path, lambda file: np.save(file, decoded.images, allow_pickle=False))
+    for old in folder.glob(f"{stem}*"):
+        if old.suffix in {".npy", ".json"} and old.stem != path.stem:
+            old.unlink(missing_ok=True)
+    return path
+
+
+def _write_atomically(path: Path, write: Callable) -> None:
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)  # mkstemp's 0600 would hide a shared cache from one's colleagues
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import load_digits
+
+from nda_mm.datasets import Digits
+
+
+def test_pixels_are_those_of_scikit_learn() -> None:
+    digits = Digits(split="all", size=8, channels=1)
+    expected = [[[round(value * 255 / 16) for value in row] for row in image] for image in load_digits().images]
+    np.testing.assert_array_equal(digits.images[..., 0], expected)
+    np.testing.assert_array_equal(digits.labels, load_digits().target)
+    assert digits[0]["gt_channel_order"] == "single"
+
+
+def test_enlarging_is_bicubic_with_equal_channels() -> None:
+    digits = Digits(split="all", size=32)
+    assert digits.images.nbytes == 1797 * 32 * 32 * 3
+    small = torch.from_numpy(Digits(split="all", size=8, channels=1).images[:50]).permute(0, 3, 1, 2).float()
+    # torch's antialiased kernel is Pillow's, which rounds and clips after each direction.
+    wide = torch.nn.functional.interpolate(small, (8, 32), mode="bicubic", antialias=True).round().clamp(0, 255)
+    large = torch.nn.functional.interpolate(wide, (32, 32), mode="bicubic", antialias=True).round().clamp(0, 255)
+    for channel in range(3):
+        ours = torch.from_numpy(digits.images[:50, ..., channel]).float()
+        assert (ours - large[:, 0]).abs().max() <= 1
+    assert digits[0]["gt_channel_order"] == "RGB"
+
+
+def test_split_is_fixed_disjoint_and_stratified() -> None:
+    train, test, everything = (Digits(split=split, size=8) for split in ("train", "test", "all"))
+    assert (len(train), len(test), len(everything)) == (1352, 445, 1797)
+    rows = {split: [image.tobytes() for image in data.images] for split, data in (("train", train), ("test", test))}
+    assert sorted(rows["train"] + rows["test"]) == sorted(image.tobytes() for image in everything.images)
+    assert not set(rows["train"]) & set(rows["test"])
+    counts = np.bincount(everything.labels)
+    np.testing.assert_array_equal(np.bincount(test.labels), counts // 4)
+    np.testing.assert_array_equal(np.bincount(train.labels), counts - counts // 4)
+    np.testing.assert_array_equal(Digits(split="test", size=8).images, test.images)
+
+
+def test_a_simple_probe_reads_the_held_out_digits() -> None:
+    from sklearn.svm import SVC
+
+    train, test = (Digits(split=split, size=16, channels=1) for split in ("train", "test"))
+    probe = SVC(gamma=0.02).fit(train.images.reshape(len(train), -1) / 255, train.labels)
+    assert probe.score(test.images.reshape(len(test), -1) / 255, test.labels) > 0.97
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [({"split": "val"}, "'train', 'test' or 'all'.*'val'"), ({"size": 4}, "size=4"), ({"channels": 2}, "channels=2")],
+)
+def test_what_does_not_exist_is_refused(settings: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Digits(**settings)
+
+
+def test_missing_scikit_learn_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
+    with pytest.raises(ModuleNotFoundError, match=r"scikit-learn.*pip install 'nda_mm\[gan\]'"):
+        Digits()
