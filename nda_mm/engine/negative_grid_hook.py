@@ -15,7 +15,6 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from nda_mm.image_grid import image_grid
-from nda_mm.models.sampling import as_rgb
 from nda_mm.registry import HOOKS
 
 
@@ -66,6 +65,9 @@ class NegativeGridHook(Hook):
         if len(real) < 2:
             print_log("A batch of one image has no partner to make negatives of: no sheet is written.", "current")
             return
+        # Imported late: the models' package loads mmagic, which a run of another host's model does not need.
+        from nda_mm.models.sampling import as_rgb
+
         generator = torch.Generator(real.device).manual_seed(self.seed)
         with torch.no_grad():
             made = negative(real, generator=generator)

@@ -1,0 +1,28 @@
+"""What serves mmengine's Runner: exact training loops, safe checkpoints, hooks.
+
+A module that needs mmengine alone is imported plainly, one that needs a host through ``import_guarded``.
+"""
+
+from __future__ import annotations
+
+from . import (
+    atomic_backend,
+    bf16_optim_wrapper,
+    epoch_loop,
+    finite_loss_hook,
+    iter_loop,
+    negative_grid_hook,
+    safe_checkpoint_hook,
+    sample_sheet_hook,
+)
+
+__all__ = [
+    "atomic_backend",
+    "bf16_optim_wrapper",
+    "epoch_loop",
+    "finite_loss_hook",
+    "iter_loop",
+    "negative_grid_hook",
+    "safe_checkpoint_hook",
+    "sample_sheet_hook",
+]

@@ -1,0 +1,267 @@
+"""What the commands share: options, config, processes, precision, resume, and the report of a dry run."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import os
+import platform
+import sys
+from pathlib import Path
+from typing import Any
+
+import mmengine
+import torch
+from mmengine.config import Config, DictAction
+from mmengine.dist import broadcast_object_list, get_dist_info, init_dist
+from mmengine.registry import RUNNERS
+from mmengine.runner import Runner
+
+from nda_mm import compat
+from nda_mm.compat.external_configs import PREFIX, recipe_path
+
+from .amp import AMP_DTYPES, default_amp_dtype, enable_amp
+from .resume import choose_checkpoint, read_checkpoint
+
+_PACKAGES = (
+    "nda_mm", "torch", "torchvision", "numpy", "mmengine", "mmcv", "mmagic", "mmpretrain", "mmdet", "mmaction2",
+)  # fmt: skip
+
+
+def add_common_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of every command that runs a config.
+
+    Args:
+        parser: Gets CONFIG, ``--work-dir``, ``--cfg-options``, ``--launcher`` and ``--local-rank``.
+    """
+    parser.add_argument("config", help="a config file, or the name of a recipe of ours: nda_biggan_digits.py")
+    parser.add_argument("--work-dir", help="where logs and checkpoints go (default: work_dirs/<name of the config>)")
+    parser.add_argument(
+        "--cfg-options", nargs="+", action=DictAction, metavar="K=V", help="settings to override, e.g. train_cfg.max_iters=9"
+    )
+    parser.add_argument("--launcher", choices=compat.cpu_distributed.LAUNCHERS, default="none", help="what starts the processes")
+    # Older launchers of torch hand the local rank over as an argument.
+    parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help=argparse.SUPPRESS)
+
+
+def load_config(args: argparse.Namespace) -> Config:
+    """Read the config and merge the common options into it.
+
+    Args:
+        args: From a parser that :func:`add_common_options` has filled.
+
+    Returns:
+        The config, with ``work_dir`` and ``launcher`` set.
+
+    Raises:
+        FileNotFoundError: If there is no such config.
+    """
+    compat.apply_mends()
+    os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
+    cfg = Config.fromfile(find_config(args.config))
+    if args.cfg_options is not None:
+        cfg.merge_from_dict(args.cfg_options)
+    if args.work_dir is not None:
+        cfg.work_dir = args.work_dir
+    elif cfg.get("work_dir") is None:
+        cfg.work_dir = str(Path("work_dirs") / Path(args.config.split("::")[-1]).stem)
+    cfg.launcher = args.launcher
+    return cfg
+
+
+def find_config(name: str) -> str:
+    """The file of a config: as given, or one of the recipes that the package ships.
+
+    Args:
+        name: A path, or a recipe's name with or without ``nda_mm::`` or ``configs/``.
+
+    Returns:
+        Its path.
+
+    Raises:
+        FileNotFoundError: If there is none.
+    """
+    if Path(name).is_file():
+        return name
+    try:
+        return str(recipe_path(name.removeprefix(PREFIX).removeprefix("configs/")))
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"There is no file {name}, and {error}") from None
+
+
+def start_processes(cfg: Config) -> None:
+    """Join the other processes, over NCCL with GPUs and over gloo without; does nothing for a single one.
+
+    Args:
+        cfg: The config; its model wrapper is set to what works without a GPU, where there is none.
+    """
+    if cfg.launcher == "none":
+        return
+    settings = dict(cfg.get("env_cfg", {}).get("dist_cfg", {}))
+    if torch.cuda.is_available():
+        init_dist(cfg.launcher, **{"backend": "nccl", **settings})
+        return
+    compat.start_process_group(cfg.launcher, timeout=settings.get("timeout", 1800.0))
+    cfg.model_wrapper_cfg = compat.cpu_model_wrapper(
+        cfg.get("model_wrapper_cfg"), find_unused_parameters=cfg.get("find_unused_parameters", False)
+    )
+
+
+def set_seed(cfg: Config, seed: int | None) -> None:
+    """Set the seed, and let every rank draw its own numbers unless the config says otherwise.
+
+    Args:
+        cfg: The config.
+        seed: In [0, 2**31), or None to keep the config's; without any, mmengine draws one and the checkpoint keeps it.
+    """
+    if seed is not None and not 0 <= seed < 2**31:
+        raise ValueError(f"--seed must be in [0, 2**31), but got {seed}.")
+    randomness = dict(cfg.get("randomness", {}))
+    randomness.setdefault("diff_rank_seed", True)
+    randomness["seed"] = randomness.get("seed") if seed is None else seed
+    cfg.randomness = randomness
+
+
+def set_resume(cfg: Config, resume: str | None) -> None:
+    """Choose the checkpoint to resume from. The master chooses for all.
+
+    Args:
+        cfg: The config; ``resume`` and ``load_from`` are set.
+        resume: A path, 'auto' for the newest good one in ``work_dir``, or None to start anew.
+    """
+    if resume is None and cfg.get("resume"):
+        resume = cfg.get("load_from") or "auto"
+    if resume is None:
+        return
+    chosen: list[Any] = [None]
+    if get_dist_info()[0] == 0:
+        try:
+            chosen = [choose_checkpoint(cfg.work_dir, resume)]
+        except (OSError, ValueError) as error:
+            chosen = [error]
+    broadcast_object_list(chosen)
+    if isinstance(chosen[0], Exception):
+        raise chosen[0]
+    cfg.resume = chosen[0] is not None
+    if cfg.resume:
+        cfg.load_from = chosen[0]
+    elif get_dist_info()[0] == 0:
+        print(f"There is no checkpoint in {cfg.work_dir} yet: starting from the beginning.", flush=True)
+
+
+def prepare_training(args: argparse.Namespace) -> Config:
+    """From the options of ``tools/train.py`` to a config ready for the Runner.
+
+    Args:
+        args: The options.
+
+    Returns:
+        The config.
+    """
+    cfg = load_config(args)
+    set_seed(cfg, args.seed)
+    if args.amp or args.amp_dtype:
+        enable_amp(cfg.optim_wrapper, args.amp_dtype)
+    start_processes(cfg)
+    set_resume(cfg, args.resume)
+    return cfg
+
+
+def prepare_test(args: argparse.Namespace) -> Config:
+    """From the options of ``tools/test.py`` to a config ready for the Runner.
+
+    Args:
+        args: The options.
+
+    Returns:
+        The config.
+
+    Raises:
+        ValueError: If the config says nothing of testing, or the checkpoint can't be used.
+    """
+    cfg = load_config(args)
+    if any(cfg.get(key) is None for key in ("test_dataloader", "test_cfg", "test_evaluator")):
+        raise ValueError(
+            f"{args.config} can't be tested: it must set test_dataloader, test_cfg and test_evaluator, all three."
+        )
+    if "://" not in args.checkpoint:
+        read_checkpoint(args.checkpoint, needed=("state_dict",))
+    set_seed(cfg, args.seed)
+    start_processes(cfg)
+    cfg.load_from = args.checkpoint
+    cfg.resume = False
+    return cfg
+
+
+def build_runner(cfg: Config) -> Runner:
+    """The config's Runner: mmengine's, or the one it names as ``runner_type``."""
+    return Runner.from_cfg(cfg) if "runner_type" not in cfg else RUNNERS.build(cfg)
+
+
+def describe(cfg: Config) -> str:
+    """What a dry run prints: the resolved config, the environment, and what would happen.
+
+    Args:
+        cfg: From :func:`prepare_training`.
+
+    Returns:
+        Lines of text.
+    """
+    rank, world_size = get_dist_info()
+    devices = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
+    versions = [f"  {name:<12} {_version(name)}" for name in _PACKAGES]
+    if cfg.get("resume"):
+        meta = read_checkpoint(cfg.load_from)["meta"]
+        start = f"resumes from {cfg.load_from} (iteration {meta['iter']}, epoch {meta['epoch']}, seed {meta.get('seed')})"
+    elif cfg.get("load_from"):
+        start = f"starts anew with the weights of {cfg.load_from}"
+    else:
+        start = "starts anew"
+    seed = cfg.randomness.get("seed")
+    return "\n".join(
+        [
+            "Config",
+            cfg.pretty_text,
+            "Environment",
+            f"  {'python':<12} {platform.python_version()} ({sys.executable})",
+            *versions,
+            f"  {'devices':<12} {', '.join(devices) or f'CPU, {torch.get_num_threads()} threads'}",
+            f"  {'processes':<12} {world_size} (launcher {cfg.launcher})",
+            "Run",
+            f"  {'seed':<12} {'drawn at the start and kept in the checkpoint' if seed is None else seed}",
+            f"  {'precision':<12} {_precision(cfg.get('optim_wrapper') or {})}",
+            f"  {'work_dir':<12} {cfg.work_dir}",
+            f"  {'start':<12} {start}",
+        ]
+    )
+
+
+def _precision(optim_wrapper: dict[str, Any]) -> str:
+    found = str(optim_wrapper)
+    if "BF16OptimWrapper" in found:
+        return "bfloat16 autocast"
+    return "float16 autocast" if "AmpOptimWrapper" in found else f"float32 (--amp would use {default_amp_dtype()})"
+
+
+def _version(package: str) -> str:
+    if package == "mmengine":
+        return mmengine.__version__
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
+__all__ = [
+    "AMP_DTYPES",
+    "add_common_options",
+    "build_runner",
+    "describe",
+    "find_config",
+    "load_config",
+    "prepare_test",
+    "prepare_training",
+    "set_resume",
+    "set_seed",
+    "start_processes",
+]

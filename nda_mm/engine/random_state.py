@@ -1,0 +1,157 @@
+"""The state of the global random generators: captured, restored, seeded, and turned into plain tensors for a checkpoint."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+_MASK = (1 << 64) - 1
+
+
+def mix(*parts: int) -> int:
+    """Mix integers into one well-spread 64-bit number, so that neighbouring seeds and positions give unrelated streams.
+
+    The finaliser is that of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014, https://doi.org/10.1145/2660193.2660195).
+
+    Args:
+        parts: Any integers; their order counts.
+
+    Returns:
+        An integer in [0, 2**64).
+
+    Example:
+        >>> mix(0, 1) != mix(1, 0)
+        True
+        >>> mix(3, 5) == mix(3, 5)
+        True
+    """
+    value = 0
+    for part in parts:
+        value = (value + part + 0x9E3779B97F4A7C15) & _MASK
+        value = ((value ^ (value >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
+        value = ((value ^ (value >> 27)) * 0x94D049BB133111EB) & _MASK
+        value ^= value >> 31
+    return value
+
+
+def seed_global_generators(seed: int) -> None:
+    """Seed python's, numpy's and torch's global generators, and the current CUDA device's where CUDA is already in use.
+
+    ``torch.manual_seed`` is avoided on purpose: it also reaches for CUDA, which a data loading process must not.
+
+    Args:
+        seed: Any integer in [0, 2**64).
+    """
+    random.seed(seed)
+    np.random.seed(seed & 0xFFFFFFFF)
+    torch.default_generator.manual_seed(seed)
+    if _cuda_in_use():
+        torch.cuda.manual_seed(seed & (_MASK >> 1))
+
+
+@dataclass
+class RandomState:
+    """What the global generators of this process would draw next.
+
+    Attributes:
+        python: From ``random.getstate``.
+        numpy: From ``numpy.random.get_state``.
+        torch: State of torch's CPU generator, a byte tensor.
+        cuda: State of the current CUDA device's generator, or None while CUDA is not in use.
+
+    Example:
+        >>> state = RandomState.capture()
+        >>> first = random.random(), np.random.rand(), torch.rand(()).item()
+        >>> RandomState.unpack(state.pack()).restore()
+        >>> first == (random.random(), np.random.rand(), torch.rand(()).item())
+        True
+    """
+
+    python: tuple[Any, ...]
+    numpy: tuple[Any, ...]
+    torch: torch.Tensor
+    cuda: torch.Tensor | None
+
+    @classmethod
+    def capture(cls) -> RandomState:
+        """Copy the states of the generators. Reading the CUDA generator's state does not wait for the device."""
+        return cls(
+            python=random.getstate(),
+            numpy=np.random.get_state(legacy=True),  # type: ignore[arg-type]
+            torch=torch.get_rng_state(),
+            cuda=torch.cuda.get_rng_state() if _cuda_in_use() else None,
+        )
+
+    def restore(self) -> None:
+        """Put the generators back to this state."""
+        random.setstate(self.python)
+        np.random.set_state(self.numpy)
+        torch.set_rng_state(self.torch)
+        if self.cuda is not None and torch.cuda.is_available():
+            torch.cuda.set_rng_state(self.cuda)
+
+    def pack(self) -> dict[str, Any]:
+        """As tensors and plain numbers, which ``torch.load(weights_only=True)`` accepts."""
+        version, words, gauss = self.python
+        name, keys, position, has_gauss, cached_gauss = self.numpy
+        return {
+            "python": {"version": version, "words": torch.tensor(words, dtype=torch.int64), "gauss": gauss},
+            "numpy": {
+                "name": str(name),
+                "keys": torch.from_numpy(keys.astype(np.int64)),
+                "position": int(position),
+                "has_gauss": int(has_gauss),
+                "cached_gauss": float(cached_gauss),
+            },
+            "torch": self.torch.clone(),
+            "cuda": None if self.cuda is None else self.cuda.clone(),
+        }
+
+    @classmethod
+    def unpack(cls, packed: dict[str, Any]) -> RandomState:
+        """From :meth:`pack`; tensors that a checkpoint's loading moved to another device are brought back."""
+        python, numpy, cuda = packed["python"], packed["numpy"], packed["cuda"]
+        return cls(
+            python=(python["version"], tuple(python["words"].tolist()), python["gauss"]),
+            numpy=(
+                numpy["name"],
+                numpy["keys"].cpu().numpy().astype(np.uint32),
+                numpy["position"],
+                numpy["has_gauss"],
+                numpy["cached_gauss"],
+            ),
+            torch=packed["torch"].cpu(),
+            cuda=None if cuda is None else cuda.cpu(),
+        )
+
+
+@contextmanager
+def random_numbers_from(seed: int) -> Iterator[None]:
+    """Inside, the global generators draw from ``seed``; afterwards they go on as if nothing had been drawn.
+
+    Args:
+        seed: Any integer in [0, 2**64).
+
+    Example:
+        >>> before = RandomState.capture()
+        >>> with random_numbers_from(7):
+        ...     _ = torch.rand(3)
+        >>> torch.equal(before.torch, RandomState.capture().torch)
+        True
+    """
+    kept = RandomState.capture()
+    seed_global_generators(seed)
+    try:
+        yield
+    finally:
+        kept.restore()
+
+
+def _cuda_in_use() -> bool:
+    return torch.cuda.is_available() and torch.cuda.is_initialized()

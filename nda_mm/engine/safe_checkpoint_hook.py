@@ -1,0 +1,219 @@
+"""Checkpoints that hold all a run needs to go on exactly, and that no accident can cost."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from mmengine.dist import broadcast_object_list, is_main_process
+from mmengine.hooks import CheckpointHook
+from mmengine.runner import Runner
+
+from nda_mm.registry import HOOKS
+
+from .atomic_backend import AtomicLocalBackend
+from .exact_loop import ExactLoop
+from .training_state import TRAINING_STATE, gather_training_state
+
+
+@HOOKS.register_module()
+class SafeCheckpointHook(CheckpointHook):
+    """mmengine's checkpoint hook, made exact and safe. Used in its place: ``default_hooks=dict(checkpoint=dict(...))``.
+
+    Differs from mmengine 0.10's ``CheckpointHook`` thus:
+
+    - A checkpoint also holds what :class:`~nda_mm.engine.iter_loop.ExactIterLoop` and
+      :class:`~nda_mm.engine.epoch_loop.ExactEpochLoop` need to continue exactly: the random states, counters and waiting
+      gradients of *every* rank, and the place in the data.
+    - Files are written atomically, ``last_checkpoint`` too.
+    - Old checkpoints and the previous best are removed when the new one is safely on the disk, not before. So the disk
+      must hold one more than ``max_keep_ckpts``.
+    - A full disk costs nothing: the error is logged, training goes on, and the next interval tries again. Only the last
+      save of a run raises.
+
+    Args:
+        interval: Epochs or iterations between checkpoints; -1 for none. Defaults to -1.
+        by_epoch: Whether ``interval`` counts epochs. Defaults to True.
+        backend_args: Storage for the checkpoints. Defaults to None: atomic local files.
+        kwargs: As mmengine's ``CheckpointHook``: ``max_keep_ckpts``, ``save_best``, ``rule``, ``out_dir``, ...
+
+    Raises:
+        ValueError: If ``file_client_args`` is given, which mmengine has deprecated.
+        RuntimeError: In training, if the run's last checkpoint can't be written.
+
+    Example:
+        >>> hook = SafeCheckpointHook(interval=1000, by_epoch=False, max_keep_ckpts=2)
+        >>> hook.backend_args
+        {'backend': 'nda_mm_atomic'}
+    """
+
+    def __init__(
+        self, interval: int = -1, by_epoch: bool = True, *, backend_args: dict[str, Any] | None = None, **kwargs: Any
+    ) -> None:
+        if kwargs.get("file_client_args") is not None:
+            raise ValueError("file_client_args can't promise atomic files; use backend_args, or leave it out.")
+        if backend_args is None and "://" not in str(kwargs.get("out_dir")):
+            backend_args = {"backend": AtomicLocalBackend.NAME}
+        super().__init__(interval, by_epoch, backend_args=backend_args, **kwargs)
+        self._gathered: dict[str, Any] | None = None
+
+    def before_train(self, runner: Runner) -> None:
+        """Find the folder, and sweep out what a killed run left half written."""
+        super().before_train(runner)
+        if is_main_process() and isinstance(self.file_backend, AtomicLocalBackend):
+            for path in AtomicLocalBackend.remove_unfinished(self.out_dir):
+                runner.logger.info(f"Removed {path}, which an interrupted run left unfinished.")
+        if not isinstance(runner.train_loop, ExactLoop):
+            runner.logger.warning(
+                f"{type(runner.train_loop).__name__} does not restore random states and the place in the data, so a "
+                "resumed run will differ from one that was never stopped. Use train_cfg=dict(type='nda_mm.ExactIterLoop', "
+                "...) or 'nda_mm.ExactEpochLoop'."
+            )
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """Put what :meth:`_write` has gathered into the checkpoint; the master alone is asked."""
+        if self._gathered is not None:
+            checkpoint[TRAINING_STATE] = self._gathered
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """Hand the remembered state to the training loop, which uses it if the run is resumed."""
+        loop = runner._train_loop
+        if isinstance(loop, ExactLoop) and TRAINING_STATE in checkpoint:
+            loop.load_exact_state(checkpoint[TRAINING_STATE])
+
+    def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict[str, Any]) -> None:
+        """Save, then remove what is out of date. Overrides mmengine 0.10, which removes first."""
+        hub, name = runner.message_hub, self.filename_tmpl.format(step)
+        before = self.last_ckpt, list(self.keep_ckpt_ids) if self.max_keep_ckpts > 0 else []
+        outdated: list[int] = []
+        if self.max_keep_ckpts > 0:
+            kept = [*before[1], step] if before[1][-1:] != [step] else before[1]
+            outdated, kept = kept[: -self.max_keep_ckpts], kept[-self.max_keep_ckpts :]
+            self._keep(runner, kept)
+        self.last_ckpt = self.file_backend.join_path(self.out_dir, name)
+        hub.update_info("last_ckpt", self.last_ckpt)
+
+        saved = self._write(
+            runner,
+            name,
+            meta,
+            step,
+            last_of_run=self.last_ckpt,
+            outdated=[self.filename_tmpl.format(old) for old in outdated],
+            save_optimizer=self.save_optimizer,
+            save_param_scheduler=self.save_param_scheduler,
+            by_epoch=self.by_epoch,
+            **self.args,
+        )
+        if not saved:
+            self.last_ckpt = before[0]
+            hub.update_info("last_ckpt", self.last_ckpt)
+            if self.max_keep_ckpts > 0:
+                self._keep(runner, before[1])
+
+    def _save_best_checkpoint(self, runner: Runner, metrics: dict[str, Any]) -> None:
+        """Save each new best, then remove the one before. Overrides mmengine 0.10, which removes first."""
+        if not self.save_best:
+            return
+        if "auto" in self.key_indicators:
+            self._init_rule(self.rules, [next(iter(metrics))])
+        step = runner.epoch if self.by_epoch else runner.iter
+        improved = False
+        for indicator in self.key_indicators:
+            if indicator not in metrics:
+                raise KeyError(f"save_best={indicator!r} is not among the metrics: {', '.join(metrics)}.")
+            improved |= self._save_if_best(runner, indicator, metrics[indicator], step)
+        if improved and self.last_ckpt is not None:
+            # The last checkpoint must know of the new best, or a resumed run would not remove it in its turn.
+            self._save_checkpoint_with_step(runner, step, {"epoch": runner.epoch, "iter": runner.iter})
+
+    def _save_if_best(self, runner: Runner, indicator: str, score: float | None, step: int) -> bool:
+        hub, alone = runner.message_hub, len(self.key_indicators) == 1
+        score_key = "best_score" if alone else f"best_score_{indicator}"
+        path_key = "best_ckpt" if alone else f"best_ckpt_{indicator}"
+        rule = self.is_better_than[indicator]
+        best = hub.get_info(score_key) if score_key in hub.runtime_info else None
+        if score is None or (best is not None and not rule(score, best)) or score != score:
+            return False
+
+        previous = self.best_ckpt_path if alone else self.best_ckpt_path_dict[indicator]
+        name = f"best_{indicator}_{self.filename_tmpl.format(step)}".replace("/", "_")
+        path = self.file_backend.join_path(self.out_dir, name)
+        hub.update_info(score_key, score)
+        hub.update_info(path_key, path)
+        saved = self._write(
+            runner,
+            name,
+            {"epoch": runner.epoch, "iter": runner.iter},
+            step,
+            outdated=[previous] if previous and previous != path else [],
+            save_optimizer=False,
+            save_param_scheduler=False,
+            by_epoch=False,
+        )
+        if not saved:
+            for key, value in ((score_key, best), (path_key, previous)):
+                if value is None:
+                    hub.runtime_info.pop(key)
+                else:
+                    hub.update_info(key, value)
+            return False
+        if alone:
+            self.best_ckpt_path = path
+        else:
+            self.best_ckpt_path_dict[indicator] = path
+        runner.logger.info(f"The best checkpoint so far, {indicator} {score:0.4f}, is saved to {name}.")
+        return True
+
+    def _write(
+        self,
+        runner: Runner,
+        name: str,
+        meta: dict[str, Any],
+        step: int,
+        *,
+        last_of_run: str | None = None,
+        outdated: Iterable[str] = (),
+        **options: Any,
+    ) -> bool:
+        """Gather from all ranks, let the master write, and only then remove; a collective call.
+
+        Returns:
+            Whether the checkpoint is on the disk, the same on every rank.
+        """
+        self._gathered = gather_training_state(runner)
+        outcome: list[str | None] = [None]
+        try:
+            runner.save_checkpoint(self.out_dir, name, meta=meta, backend_args=self.backend_args, **options)
+            if is_main_process():
+                if last_of_run is not None:
+                    AtomicLocalBackend().put_text(last_of_run, Path(runner.work_dir) / "last_checkpoint")
+                for old in outdated:
+                    self._remove(self.file_backend.join_path(self.out_dir, old))
+        except OSError as error:
+            outcome = [str(error)]
+        finally:
+            self._gathered = None
+        broadcast_object_list(outcome)
+        if outcome[0] is None:
+            return True
+        message = (
+            f"The checkpoint {name} of {'epoch' if self.by_epoch else 'iteration'} {step} could not be written: "
+            f"{outcome[0]}. The checkpoints before it are untouched. Make room, or lower max_keep_ckpts, or set out_dir to "
+            "another disk."
+        )
+        if step >= (runner.max_epochs if self.by_epoch else runner.max_iters):
+            raise RuntimeError(message)
+        runner.logger.log(logging.ERROR, f"{message} Training goes on; the next interval tries again.")
+        return False
+
+    def _remove(self, path: str) -> None:
+        if self.file_backend.isfile(path):
+            self.file_backend.remove(path)
+
+    def _keep(self, runner: Runner, steps: list[int]) -> None:
+        self.keep_ckpt_ids = deque(steps, self.max_keep_ckpts)
+        runner.message_hub.update_info("keep_ckpt_ids", list(steps))

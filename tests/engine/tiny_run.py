@@ -1,0 +1,309 @@
+"""The small run that the engine's tests train, also from processes of its own: ``python tiny_run.py JSON``.
+
+Not a test module; see conftest.py.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import random
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.dataset import BaseDataset
+from mmengine.evaluator import BaseMetric
+from mmengine.hooks import Hook
+from mmengine.model import BaseModel
+from mmengine.optim import OptimWrapper, OptimWrapperDict
+from mmengine.registry import DATASETS, HOOKS, METRICS, MODELS, OPTIM_WRAPPER_CONSTRUCTORS
+from mmengine.runner import Runner
+from torch import nn
+
+from nda_mm import compat
+from nda_mm.engine import launch
+
+READS: list[int] = []  # indices that this process has read for training
+
+
+class Interrupted(Exception):
+    """Raised where a test stops a run."""
+
+
+@DATASETS.register_module(force=True)
+class TinyDataset(BaseDataset):
+    """Vectors with random augmentation by three libraries."""
+
+    METAINFO = {"classes": ("low", "high")}
+
+    def __init__(self, length: int = 14, training: bool = True, **kwargs: Any) -> None:
+        self.length, self.training = length, training
+        super().__init__(**kwargs)
+
+    def load_data_list(self) -> list[dict[str, Any]]:
+        generator = np.random.default_rng(5)
+        return [{"vector": generator.standard_normal(6).astype(np.float32)} for _ in range(self.length)]
+
+    def prepare_data(self, idx: int) -> dict[str, Any]:
+        vector = torch.from_numpy(self.get_data_info(idx)["vector"].copy())
+        if self.training:
+            READS.append(idx)
+            if np.random.rand() < 0.5:
+                vector = vector.flip(0)
+            vector = vector * random.uniform(0.8, 1.2) + 0.1 * torch.randn(6)
+        return {"inputs": vector, "index": idx}
+
+
+class Part(BaseModel):
+    """One of the two networks."""
+
+    def __init__(self, width_in: int, width_out: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Linear(width_in, 12), nn.BatchNorm1d(12), nn.ReLU(), nn.Dropout(0.3), nn.Linear(12, width_out)
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layers(x)
+
+
+@MODELS.register_module(force=True)
+class TinyGAN(BaseModel):
+    """A generator and a critic, trained in turns, as GANs are."""
+
+    def __init__(self, spoil_at: int = -1) -> None:
+        super().__init__()
+        self.generator, self.critic = Part(4, 6), Part(6, 1)
+        self.spoil_at = spoil_at
+        self.steps = 0
+        self.noises: list[torch.Tensor] = []
+
+    def forward(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+        raise NotImplementedError
+
+    def train_step(self, data: dict[str, Any], optim_wrapper: OptimWrapperDict) -> dict[str, torch.Tensor]:
+        real = torch.stack([sample.to(self.generator_device) for sample in data["inputs"]])
+        noise = torch.randn(len(real), 4, device=real.device) + float(np.random.rand()) + random.random()
+        self.noises.append(noise)
+        with optim_wrapper["critic"].optim_context(self.critic):
+            fake = self.generator(noise).detach()
+            loss_critic = (1 - self.critic(real)).relu().mean() + (1 + self.critic(fake)).relu().mean()
+        self.steps += 1
+        if self.steps == self.spoil_at:
+            loss_critic = loss_critic * float("nan")
+        optim_wrapper["critic"].update_params(loss_critic)
+        self.critic.requires_grad_(False)
+        with optim_wrapper["generator"].optim_context(self.generator):
+            loss_generator = -self.critic(self.generator(noise)).mean()
+        optim_wrapper["generator"].update_params(loss_generator)
+        self.critic.requires_grad_(True)
+        return {"loss_critic": loss_critic.detach(), "loss_generator": loss_generator.detach()}
+
+    @property
+    def generator_device(self) -> torch.device:
+        return next(self.generator.parameters()).device
+
+    def val_step(self, data: dict[str, Any]) -> list[dict[str, Any]]:
+        # Validation draws from every generator, as samplers do; training must not notice.
+        noise = torch.randn(len(data["inputs"]), 4) * random.random() + float(np.random.rand())
+        scores = self.critic(self.generator(noise))[:, 0]
+        return [{"index": int(i), "score": float(s)} for i, s in zip(data["index"], scores)]
+
+    test_step = val_step
+
+
+@OPTIM_WRAPPER_CONSTRUCTORS.register_module(force=True)
+class TinyConstructor:
+    """Adam for the generator, SGD with momentum for the critic."""
+
+    def __init__(self, optim_wrapper_cfg: dict[str, Any], paramwise_cfg: Any = None) -> None:
+        self.accumulative_counts = optim_wrapper_cfg["accumulative_counts"]
+
+    def __call__(self, model: nn.Module) -> OptimWrapperDict:
+        model = getattr(model, "module", model)
+        return OptimWrapperDict(
+            generator=OptimWrapper(
+                torch.optim.Adam(model.generator.parameters(), lr=0.01, betas=(0.0, 0.999)),
+                accumulative_counts=self.accumulative_counts,
+            ),
+            critic=OptimWrapper(
+                torch.optim.SGD(model.critic.parameters(), lr=0.05, momentum=0.9),
+                accumulative_counts=self.accumulative_counts,
+            ),
+        )
+
+
+@METRICS.register_module(force=True)
+class TinyMetric(BaseMetric):
+    """The number of different samples seen, and their mean score."""
+
+    def process(self, data_batch: Any, data_samples: list[dict[str, Any]]) -> None:
+        self.results.extend(data_samples)
+
+    def compute_metrics(self, results: list[dict[str, Any]]) -> dict[str, float]:
+        return {"seen": float(len({r["index"] for r in results})), "score": float(np.mean([r["score"] for r in results]))}
+
+
+@HOOKS.register_module(force=True)
+class StopHook(Hook):
+    """Stops a run after an iteration: by an exception, or as ``kill -9`` does."""
+
+    priority = "LOWEST"
+
+    def __init__(self, at: int, kill: bool = False) -> None:
+        self.at, self.kill = at, kill
+
+    def after_train_iter(self, runner: Runner, *args: Any, **kwargs: Any) -> None:
+        if runner.iter + 1 == self.at:
+            if self.kill:
+                os.kill(os.getpid(), signal.SIGKILL)
+            raise Interrupted
+
+
+@HOOKS.register_module(force=True)
+class NoisyHook(Hook):
+    """Draws from every generator, as a hook that logs samples may."""
+
+    def __init__(self) -> None:
+        self.drawn: list[float] = []
+
+    def after_train_iter(self, runner: Runner, *args: Any, **kwargs: Any) -> None:
+        self.drawn.append(float(torch.rand(())) + random.random() + float(np.random.rand()))
+
+
+@HOOKS.register_module(force=True)
+class RankNoteHook(Hook):
+    """Keeps a state that differs between ranks."""
+
+    def __init__(self) -> None:
+        self.note = torch.zeros(2)
+
+    def after_train_iter(self, runner: Runner, *args: Any, **kwargs: Any) -> None:
+        self.note = self.note + runner.rank + 1
+
+    def rank_state_dict(self) -> dict[str, Any]:
+        return {"note": self.note}
+
+    def load_rank_state_dict(self, state: dict[str, Any]) -> None:
+        self.note = state["note"]
+
+
+def make_config(
+    work_dir: Path | str,
+    *,
+    epochs: bool = False,
+    steps: int = 10,
+    workers: int = 0,
+    seed: int | None = 3,
+    accumulate: int = 1,
+    validate: bool = False,
+    infinite: bool = True,
+    checkpoint: dict[str, Any] | None = None,
+    stop_at: int | None = None,
+    kill: bool = False,
+    custom_hooks: tuple[dict[str, Any], ...] = (),
+    spoil_at: int = -1,
+    length: int = 14,
+    launcher: str = "none",
+) -> dict[str, Any]:
+    """The config of a run of ``steps`` iterations (or epochs) of batches of 4 out of 14 samples."""
+    if epochs:
+        train_cfg = dict(type="nda_mm.ExactEpochLoop", max_epochs=steps, val_interval=1)
+    else:
+        train_cfg = dict(type="nda_mm.ExactIterLoop", max_iters=steps, val_interval=3)
+    hooks = [*custom_hooks]
+    if stop_at is not None:
+        hooks.append(dict(type="StopHook", at=stop_at, kill=kill))
+
+    def loader(training: bool) -> dict[str, Any]:
+        endless = training and infinite and not epochs
+        return dict(
+            batch_size=4,
+            num_workers=workers if training else 0,
+            persistent_workers=training and workers > 0,
+            sampler=dict(type="InfiniteSampler" if endless else "DefaultSampler", shuffle=training),
+            dataset=dict(type="TinyDataset", training=training, length=length),
+        )
+
+    return dict(
+        model=dict(type="TinyGAN", spoil_at=spoil_at),
+        work_dir=str(work_dir),
+        train_dataloader=loader(True),
+        train_cfg=train_cfg,
+        optim_wrapper=dict(constructor="TinyConstructor", accumulative_counts=accumulate),
+        param_scheduler=dict(
+            generator=[dict(type="LinearLR", start_factor=0.5, by_epoch=False, end=8)],
+            critic=[dict(type="LinearLR", start_factor=0.5, by_epoch=False, end=8)],
+        ),
+        val_dataloader=loader(False) if validate else None,
+        val_cfg=dict() if validate else None,
+        val_evaluator=dict(type="TinyMetric") if validate else None,
+        default_hooks=dict(
+            checkpoint=dict(type="nda_mm.SafeCheckpointHook", interval=1, by_epoch=False, **(checkpoint or {})),
+            logger=dict(type="LoggerHook", interval=1000),
+        ),
+        custom_hooks=hooks,
+        randomness=dict(seed=seed, diff_rank_seed=True),
+        default_scope="mmengine",
+        log_level="WARNING",
+        visualizer=dict(type="Visualizer", vis_backends=[]),
+        experiment_name=Path(work_dir).name,
+        env_cfg=dict(mp_cfg=dict(mp_start_method="fork")),
+        launcher=launcher,
+    )
+
+
+def build(cfg: dict[str, Any], resume: bool | str = False) -> Runner:
+    """A Runner for a config, resuming the newest good checkpoint (True) or a given one (its path)."""
+    from mmengine.config import Config
+
+    compat.apply_mends("mmengine")
+    config = Config(cfg)
+    launch.start_processes(config)
+    launch.set_resume(config, None if resume is False else ("auto" if resume is True else resume))
+    runner = Runner.from_cfg(config)
+    runner.logger.setLevel(logging.WARNING)
+    return runner
+
+
+def train(cfg: dict[str, Any], resume: bool | str = False) -> Runner:
+    """Train to the end, or to where a hook stops it."""
+    READS.clear()
+    runner = build(cfg, resume)
+    try:
+        runner.train()
+    except Interrupted:
+        # What a killed process would not have; the loader's workers end with their iterator.
+        runner.train_loop.dataloader_iterator = None
+        runner.train_loop.dataloader._iterator = None
+    return runner
+
+
+def weights(runner: Runner) -> dict[str, torch.Tensor]:
+    """Everything that training has made: weights, buffers, and the optimizers' states."""
+    model = getattr(runner.model, "module", runner.model)
+    flat = {name: value.clone() for name, value in model.state_dict().items()}
+    for name, wrapper in runner.optim_wrapper.items():
+        for number, state in wrapper.optimizer.state_dict()["state"].items():
+            flat.update({f"{name}.{number}.{key}": torch.as_tensor(value).clone() for key, value in state.items()
+                         if value is not None})
+    return flat
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    options = json.loads(sys.argv[1])
+    resume_from = options.pop("resume", False)
+    finished = train(make_config(**options), resume_from)
+    name = f"weights_{finished.rank}.pt"
+    note = next((hook.note for hook in finished.hooks if isinstance(hook, RankNoteHook)), torch.zeros(0))
+    torch.save(
+        {"weights": weights(finished), "noises": finished.model.noises if not hasattr(finished.model, "module")
+         else finished.model.module.noises, "note": note},
+        Path(finished.work_dir) / name,
+    )

@@ -1,0 +1,48 @@
+"""Measure a trained model with the metrics that its config names.
+
+    python tools/test.py configs/nda_biggan_digits.py work_dirs/nda_biggan_digits/iter_5000.pth
+    tools/dist_test.sh configs/nda_biggan_cifar10.py work_dirs/nda_biggan_cifar10/iter_390000.pth 8
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from nda_mm.engine import launch
+
+
+def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line.
+
+    Args:
+        arguments: Words of the command line. Defaults to None: this process's.
+
+    Returns:
+        The options.
+    """
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    launch.add_common_options(parser)
+    parser.add_argument("checkpoint", help="the trained weights")
+    parser.add_argument("--seed", type=int, help="seed of whatever the metrics draw")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> dict[str, float]:
+    """Test, and print the metrics.
+
+    Args:
+        arguments: Words of the command line. Defaults to None: this process's.
+
+    Returns:
+        The metrics by name.
+    """
+    runner = launch.build_runner(launch.prepare_test(parse_args(arguments)))
+    metrics = runner.test()
+    if runner.rank == 0:
+        print("\n".join(f"{name}: {value}" for name, value in metrics.items()))
+    return metrics
+
+
+if __name__ == "__main__":
+    main()

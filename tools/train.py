@@ -1,0 +1,64 @@
+"""Train a model from a config.
+
+    python tools/train.py configs/nda_biggan_digits.py
+    python tools/train.py configs/nda_biggan_cifar10.py --work-dir runs/first --seed 1 --amp
+    python tools/train.py configs/nda_biggan_digits.py --resume                  # from the newest good checkpoint
+    python tools/train.py configs/nda_biggan_digits.py --dry-run                 # what would be done
+    tools/dist_train.sh configs/nda_biggan_cifar10.py 8                          # several processes
+
+CONFIG is a file, or the name of a recipe that the installed package ships.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from nda_mm.engine import launch
+
+
+def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line.
+
+    Args:
+        arguments: Words of the command line. Defaults to None: this process's.
+
+    Returns:
+        The options.
+    """
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    launch.add_common_options(parser)
+    parser.add_argument(
+        "--resume",
+        nargs="?",
+        const="auto",
+        metavar="CKPT",
+        help="go on from CKPT; without CKPT, from the newest good checkpoint of the work dir",
+    )
+    parser.add_argument("--amp", action="store_true", help="mixed precision, for every optimizer of the config")
+    parser.add_argument(
+        "--amp-dtype",
+        choices=launch.AMP_DTYPES,
+        help="precision of --amp, which it implies (default: bfloat16 where the hardware has it, else float16)",
+    )
+    parser.add_argument("--seed", type=int, help="seed of all random numbers; each rank draws its own from it")
+    parser.add_argument("--dry-run", action="store_true", help="print the config, the environment and the start; then exit")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Train, or say what would be done.
+
+    Args:
+        arguments: Words of the command line. Defaults to None: this process's.
+    """
+    args = parse_args(arguments)
+    cfg = launch.prepare_training(args)
+    if args.dry_run:
+        print(launch.describe(cfg))
+        return
+    launch.build_runner(cfg).train()
+
+
+if __name__ == "__main__":
+    main()
