@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import io
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from nda_mm.datasets import CIFAR10
+from nda_mm.datasets.unpacking import unpack_class_folders
+from tools import prepare_data as tool
+
+
+def png(value: int) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (32, 32), (value, value, value)).save(buffer, "png")
+    return buffer.getvalue()
+
+
+def make_zip(path: Path, members: dict[str, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return path
+
+
+def cifar_members(prefix: str) -> dict[str, bytes]:
+    classes = CIFAR10.METAINFO["classes"]
+    return {
+        f"{prefix}{name}/{index}.png": png(10 * label + index) for label, name in enumerate(classes) for index in (0, 1)
+    }
+
+
+def test_zip_is_unpacked_verified_and_loaded(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = make_zip(tmp_path / "train.zip", cifar_members("some/wrapping/cifar10/train/"))
+    out = tmp_path / "out"
+    assert tool.main(["cifar10", str(source), "--out", str(out), "--allow-partial"]) == 0
+    printed = capsys.readouterr().out
+    assert "{'train': 20} images unpacked" in printed
+    assert "train: 20 images of 10 classes" in printed
+    data = CIFAR10(str(out), allow_partial=True)
+    np.testing.assert_array_equal(
+        data.images[:, 0, 0, 0], [10 * label + index for label in range(10) for index in (0, 1)]
+    )
+
+
+def test_zip_without_a_split_level_takes_the_one_named(tmp_path: Path) -> None:
+    source = make_zip(tmp_path / "folders.zip", cifar_members(""))
+    out = tmp_path / "out"
+    assert tool.main(["cifar10", str(source), "--out", str(out), "--split", "test", "--allow-partial"]) == 0
+    assert len(CIFAR10(str(out), split="test", allow_partial=True)) == 20
+
+
+def test_incomplete_data_are_reported_with_the_ways_out(
+    tool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = make_zip(tmp_path / "train.zip", cifar_members("train/"))
+    assert tool.main(["cifar10", str(source), "--out", str(tmp_path / "out")]) == 1
+    error = capsys.readouterr().err
+    assert "each class has 5000 images, but found are airplane 2" in error
+    assert "configs/nda_biggan_digits.py" in error
+
+
+def test_class_named_like_a_split(tmp_path: Path) -> None:
+    source = make_zip(tmp_path / "a.zip", {"cifar100/test/train/0.png": png(1), "cifar100/test/apple/0.png": png(2)})
+    assert unpack_class_folders(source, tmp_path / "out") == {"test": 2}
+    assert (tmp_path / "out" / "test" / "train" / "0.png").is_file()
+    assert not (tmp_path / "out" / "train").exists()
+
+
+def test_no_member_leaves_the_folder(tmp_path: Path) -> None:
+    members = {
+        "../../train/../evil.png": png(1),
+        "/train/cat/abs.png": png(2),
+        "..\\..\\train\\cat\\back.png": png(3),
+        "train/cat/notes.txt": b"no image",
+        "valid/cat/0.png": png(4),
+    }
+    out = tmp_path / "a" / "b" / "out"
+    assert unpack_class_folders(make_zip(tmp_path / "a.zip", members), out) == {"train": 2}
+    written = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.png"))
+    assert written == ["a/b/out/train/cat/abs.png", "a/b/out/train/cat/back.png"]
+
+
+def test_interrupted_unpacking_is_completed(tmp_path: Path) -> None:
+    source = make_zip(tmp_path / "a.zip", {"train/cat/0.png": png(1), "train/cat/1.png": png(2)})
+    target = tmp_path / "out" / "train" / "cat" / "0.png"
+    target.parent.mkdir(parents=True)
+    target.write_bytes(png(1)[:20])
+    unpack_class_folders(source, tmp_path / "out")
+    assert target.read_bytes() == png(1)
+
+
+def test_damaged_or_unsuitable_zip_is_named(tmp_path: Path) -> None:
+    source = make_zip(tmp_path / "a.zip", {"train/cat/0.png": png(1)})
+    content = source.read_bytes()
+    source.write_bytes(content[: len(content) // 2])
+    with pytest.raises(ValueError, match=r"a.zip' is truncated or no zip file"):
+        unpack_class_folders(source, tmp_path / "out")
+    altered = bytearray(content)
+    altered[60] ^= 255
+    source.write_bytes(altered)
+    with pytest.raises(ValueError, match=r"a.zip' is truncated or no zip file: Bad CRC-32"):
+        unpack_class_folders(source, tmp_path / "out")
+    with pytest.raises(ValueError, match=r"holds no images as .../train/CLASS/\*.png"):
+        unpack_class_folders(make_zip(tmp_path / "b.zip", {"0.png": png(1)}), tmp_path / "out")
+
+
+def test_nothing_at_hand(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert tool.main(["cifar100", "--out", str(tmp_path / "out")]) == 1
+    assert "CIFAR-100 (train split) cannot be read" in capsys.readouterr().err
+    assert tool.main(["cifar10", str(tmp_path / "absent.zip"), "--out", str(tmp_path / "out")]) == 1
+    assert "absent.zip" in capsys.readouterr().err
