@@ -1,4 +1,4 @@
-# BigGAN on CIFAR-10, class-conditional: the paper's recipe without its negatives (PAPER: batch 64, width 64, 4 D steps).
+# BigGAN on CIFAR-10, class-conditional: the recipe of the NDA paper's authors (arXiv 2102.05113) without negatives.
 _base_ = ["_base_/gan_runtime.py", "_base_/datasets/cifar10.py"]
 
 generator_steps = 97_500  # 500 epochs of 50,000 images, 4 x 64 of them a step

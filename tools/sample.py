@@ -16,7 +16,7 @@ from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import load_checkpoint
 
 from nda_mm.compat import allow_safe_globals, apply_mends
-from nda_mm.models.sampling import SAMPLE_MODELS, sample_classes, write_samples
+from nda_mm.generation import SAMPLE_MODELS, sample_classes, write_samples
 
 
 def parse_args() -> argparse.Namespace:

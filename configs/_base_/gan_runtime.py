@@ -14,7 +14,7 @@ model_wrapper_cfg = dict(
 
 optim_wrapper = dict(constructor="MultiOptimWrapperConstructor")
 
-# Iterations are steps of the discriminator: that is how mmagic counts. A recipe states its generator steps and converts.
+# Iterations are discriminator steps: that is how mmagic counts. A recipe states its generator steps and converts.
 train_cfg = dict(type="nda_mm.ExactIterLoop", val_begin=1, val_interval=10_000)
 val_cfg = dict(type="MultiValLoop")
 test_cfg = dict(type="MultiTestLoop")

@@ -66,7 +66,7 @@ class NegativeGridHook(Hook):
             print_log("A batch of one image has no partner to make negatives of: no sheet is written.", "current")
             return
         # Imported late: the models' package loads mmagic, which a run of another host's model does not need.
-        from nda_mm.models.sampling import as_rgb
+        from nda_mm.generation import as_rgb
 
         generator = torch.Generator(real.device).manual_seed(self.seed)
         with torch.no_grad():

@@ -28,7 +28,7 @@ class SampleSheetHook(Hook):
             that many. Defaults to 8.
         sample_model (str): ``'ema'`` or ``'orig'``; a model without a moving average falls back on ``'orig'``. Defaults
             to ``'ema'``.
-        use_batch_statistics (bool): See :func:`nda_mm.models.sampling.sample_images`. Defaults to False.
+        use_batch_statistics (bool): See :func:`nda_mm.generation.sample_images`. Defaults to False.
         max_classes (int): Rows at most. Defaults to 20.
         scale (int): Size of an image's pixel on the sheet, in pixels. Defaults to 2.
         seed (int): Of the noise. Defaults to 0.
@@ -55,7 +55,7 @@ class SampleSheetHook(Hook):
         seed: int = 0,
     ) -> None:
         # Imported late: the models' package loads mmagic, which a run of another host's model does not need.
-        from nda_mm.models.sampling import SAMPLE_MODELS
+        from nda_mm.generation import SAMPLE_MODELS
 
         if interval < 1 or samples_per_class < 1 or max_classes < 1:
             raise ValueError(
@@ -77,7 +77,7 @@ class SampleSheetHook(Hook):
         """Write a sheet where the interval says so, and after the last iteration."""
         if not (self.every_n_train_iters(runner, self.interval) or self.is_last_train_iter(runner)):
             return
-        from nda_mm.models.sampling import sample_classes
+        from nda_mm.generation import sample_classes
 
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         known = getattr(model, "num_classes", None) or 1

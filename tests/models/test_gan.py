@@ -17,7 +17,7 @@ from nda_mm.negatives import Negative
 
 from nda_mm.models.gan import NDABigGAN
 from nda_mm.models.gan_bridge import mixes_samples
-from nda_mm.models.sampling import sample_images
+from nda_mm.generation import sample_images
 
 CLASSES, NOISE, BATCH = 10, 16, 6
 
