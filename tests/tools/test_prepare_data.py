@@ -53,9 +53,7 @@ def test_zip_without_a_split_level_takes_the_one_named(tmp_path: Path) -> None:
     assert len(CIFAR10(str(out), split="test", allow_partial=True)) == 20
 
 
-def test_incomplete_data_are_reported_with_the_ways_out(
-    tool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_incomplete_data_are_reported_with_the_ways_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = make_zip(tmp_path / "train.zip", cifar_members("train/"))
     assert tool.main(["cifar10", str(source), "--out", str(tmp_path / "out")]) == 1
     error = capsys.readouterr().err
