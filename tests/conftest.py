@@ -16,7 +16,7 @@ PROJECT = Path(__file__).resolve().parents[1]
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """One thread a worker: several workers with a pool each are slower than one, and sums then depend on the machine."""
+    """One thread a worker: several pools on the same cores are slower, and sums would depend on the machine."""
     if "PYTEST_XDIST_WORKER" in os.environ:
         torch.set_num_threads(1)
 

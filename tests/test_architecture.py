@@ -23,7 +23,7 @@ PURE = [path for path in FILES if path.stem in ("losses", "schedules") and path.
     (PACKAGE / "functional").glob("*.py")
 )
 #: Registered, but at home under every host.
-HOSTLESS = [PACKAGE / "negatives.py", PACKAGE / "registry.py"] + sorted((PACKAGE / "negatives").glob("*.py"))
+HOSTLESS = [PACKAGE / "negatives.py", PACKAGE / "registry.py", *sorted((PACKAGE / "negatives").glob("*.py"))]
 
 
 def imported_packages(source: str) -> set[str]:

@@ -12,7 +12,7 @@ import logging
 import sys
 from types import TracebackType
 
-from .hosts import Host, find_host
+from .hosts import Host, find_host, remedy_for
 from .mends import apply_mends
 
 _warned: set[str] = set()  # hosts whose failure this process has reported
@@ -82,7 +82,8 @@ def _warn_once(module: str, host: Host, error: Exception) -> None:
     _warned.add(host.package)
     print_log(
         f"{module} and whatever else of nda_mm needs {host.distribution} is switched off: {describe(error)}. "
-        f"The rest of nda_mm works. Remedy: {host.remedy}; `python -m nda_mm.compat` shows the state of every host.",
+        f"The rest of nda_mm works. Remedy: {remedy_for(host, error)}; "
+        "`python -m nda_mm.compat` shows the state of every host.",
         logger="current",
         level=level,
     )

@@ -103,3 +103,18 @@ def find_host(name: str) -> Host:
         if name in (host.package, host.distribution):
             return host
     raise ValueError(f"Unknown host {name!r}; known are {', '.join(host.package for host in HOSTS)}.")
+
+
+def remedy_for(host: Host, error: BaseException) -> str:
+    """What to do about a host that fails to load, judged by its error.
+
+    Args:
+        host: The host.
+        error: What its import raised.
+
+    Returns:
+        The host's own remedy, or mmcv's where a host that is there lacks mmcv or refuses its version.
+    """
+    missing = (error.name or "").split(".")[0] if isinstance(error, ImportError) else ""
+    refused = isinstance(error, AssertionError) and "mmcv" in str(error).lower()
+    return find_host("mmcv").remedy if missing == "mmcv" or refused else host.remedy

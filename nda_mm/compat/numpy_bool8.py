@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 from .mend import Mend, host_file
 
 
@@ -19,8 +21,10 @@ class NumpyBool8(Mend):
     def needed(self) -> bool:
         import numpy as np
 
-        if "bool8" in np.__dict__ or int(np.__version__.split(".")[0]) < 2:
-            return False  # numpy 1 still serves the name, by __getattr__ and with a deprecation warning
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # numpy 1 still serves the name, with a deprecation warning
+            if hasattr(np, "bool8"):
+                return False
         source = host_file("mmagic", "utils/trans_utils.py")
         return source is not None and "np.bool8" in source.read_text(encoding="utf-8")
 

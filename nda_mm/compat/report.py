@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .guard import describe
-from .hosts import HOSTS, Host, find_host
+from .hosts import HOSTS, Host, find_host, remedy_for
 from .mends import all_mends, apply_mends
 
 #: Always asked for: without these two nothing of nda_mm's registered components works.
@@ -23,7 +23,7 @@ class Finding:
     version: str | None
     loads: bool
     asked: bool
-    cause: str = ""
+    error: Exception | None = None
 
     @property
     def state(self) -> str:
@@ -60,7 +60,7 @@ def _examine(host: Host, *, asked: bool) -> Finding:
             for module in host.probe:
                 importlib.import_module(module)
     except Exception as error:  # any failure makes the host unusable, and its cause goes into the table
-        return Finding(host, version, loads=False, asked=asked, cause=describe(error))
+        return Finding(host, version, loads=False, asked=asked, error=error)
     return Finding(host, version, loads=True, asked=asked)
 
 
@@ -79,17 +79,18 @@ def as_text(findings: Sequence[Finding]) -> str:
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     lines.insert(1, "  ".join("-" * width for width in widths))
     for item in findings:
-        if not item.loads:
-            lines += ["", f"{item.host.distribution}: {item.cause}", f"  {_remedy(item)}"]
+        if item.error is not None:
+            lines += ["", f"{item.host.distribution}: {describe(item.error)}", f"  {_remedy(item, item.error)}"]
         elif item.state != "loads":
             lines += ["", f"{item.host.distribution}: {item.version} is outside the versions that were tried"]
     return "\n".join(lines)
 
 
-def _remedy(item: Finding) -> str:
+def _remedy(item: Finding, error: Exception) -> str:
+    remedy = remedy_for(item.host, error)
     if item.version is not None and not item.host.serves(item.version):
-        return f"version {item.version} is outside {item.host.window}; {item.host.remedy}"
-    return item.host.remedy
+        return f"version {item.version} is outside {item.host.window}; {remedy}"
+    return remedy
 
 
 def mends_as_text(applied: Sequence[str]) -> str:

@@ -1,0 +1,59 @@
+"""Version windows and remedies."""
+
+from __future__ import annotations
+
+import pytest
+
+from nda_mm.compat import HOSTS, Host, find_host
+from nda_mm.compat.hosts import remedy_for
+
+
+def host(minimum: str, below: str | None) -> Host:
+    return Host("x", "x", minimum, below, ("x",), "pip install x")
+
+
+@pytest.mark.parametrize(
+    ("version", "served"),
+    [
+        ("2.1.0", True),
+        ("2.1", True),
+        ("2.1.7", True),
+        ("2.1.0+cu130", True),
+        ("2.10.0", False),  # numbers, not letters, are compared
+        ("2.2.0", False),
+        ("2.2.0rc1", False),  # a release candidate of the first refused version is refused too
+        ("2.0.9", False),
+    ],
+)
+def test_window(version: str, served: bool) -> None:
+    assert host("2.1.0", "2.2.0").serves(version) is served
+
+
+def test_open_window() -> None:
+    assert host("2.6.0", None).serves("3.0")
+    assert not host("2.6.0", None).serves("2.5.1")
+    assert host("2.6.0", None).window == ">=2.6.0"
+    assert host("2.1.0", "2.2.0").window == ">=2.1.0,<2.2.0"
+
+
+def test_both_names_are_understood() -> None:
+    assert find_host("mmaction") is find_host("mmaction2")
+
+
+def test_unknown_host_names_the_known_ones() -> None:
+    with pytest.raises(ValueError, match=r"Unknown host 'mmseg'; known are torch, mmengine, mmcv, mmagic"):
+        find_host("mmseg")
+
+
+def test_the_installed_versions_lie_in_their_windows() -> None:
+    for known in HOSTS:
+        version = known.version()
+        assert version is None or known.serves(version), f"{known.distribution} {version} is outside {known.window}"
+
+
+def test_a_host_without_mmcv_is_sent_to_mmcv() -> None:
+    mmagic = find_host("mmagic")
+    assert "nda_mm[gan]" in remedy_for(mmagic, ModuleNotFoundError("No module named 'mmagic'", name="mmagic"))
+    assert "build it" in remedy_for(mmagic, ModuleNotFoundError("No module named 'mmcv'", name="mmcv"))
+    assert "build it" in remedy_for(mmagic, ModuleNotFoundError("No module named 'mmcv._ext'", name="mmcv._ext"))
+    assert "build it" in remedy_for(mmagic, AssertionError("MMCV==2.2.0 is used but incompatible."))
