@@ -14,6 +14,8 @@ from .sampling import random_integers
 
 #: Rotations closer to a full turn than this many degrees are too close to the image itself.
 _LEAST_DEGREES = 1.0
+#: How many bytes of doubled rows :func:`apply_shift` holds at a time on a CPU.
+_BLOCK_BYTES = 2**23
 
 
 def rotate(
@@ -177,13 +179,31 @@ def apply_shift(x: Tensor, down: Tensor, right: Tensor) -> Tensor:
     """
     view, restore = spatial_view(x)
     batch, planes, height, width, inner = view.shape
-    pixels = batch * planes * height * 2 * width
-    runs = torch.cat((view, view), dim=3).as_strided((pixels - width + 1, width * inner), (inner, 1))
-    plane = run_numbers(pixels, 2 * width * height, x.device).view(batch, planes, 1)
-    line = (torch.arange(height, device=x.device) - down.view(batch, 1)) % height
-    begin = (line * (2 * width) + (width - right.view(batch, 1)) % width).to(plane.dtype)
-    index = plane + begin.view(batch, 1, height)
-    return restore(runs.index_select(0, index.view(-1)).view(view.shape))
+    # Fresh memory of many megabytes costs a CPU more than the copies themselves: there the doubled rows of a few
+    # samples at a time take turns in a small piece of it. (Not with gradients: autograd does not follow `out=`.)
+    block = max(1, _BLOCK_BYTES // (2 * view[0].numel() * view.element_size()))
+    if x.device.type != "cpu" or (x.requires_grad and torch.is_grad_enabled()):
+        block = batch
+    block = min(block, batch)
+    plane = run_numbers(block * planes * height * 2 * width, height * 2 * width, x.device).view(block, planes, 1)
+    line = torch.arange(height, device=x.device, dtype=plane.dtype) - down.view(batch, 1).to(plane.dtype)
+    line = torch.where(line < 0, line + height, line)
+    begin = line * (2 * width) + (width - right.view(batch, 1)).to(plane.dtype)
+    begin = begin.view(batch, 1, height)
+    if block == batch:
+        return restore(_doubled_runs(view).index_select(0, (plane + begin).view(-1)).view(view.shape))
+    shifted = torch.empty_like(view)
+    for part, first, out in zip(view.split(block), begin.split(block), shifted.split(block)):
+        index = (plane[: len(part)] + first).view(-1)
+        torch.index_select(_doubled_runs(part), 0, index, out=out.view(-1, width * inner))
+    return restore(shifted)
+
+
+def _doubled_runs(view: Tensor) -> Tensor:
+    """Every run of one row's length in ``view`` with each row written twice, as overlapping rows without a copy."""
+    width, inner = view.shape[3:]
+    doubled = torch.cat((view, view), dim=3)
+    return doubled.as_strided((doubled.numel() // inner - width + 1, width * inner), (inner, 1))
 
 
 def check_distances(share: tuple[float, float], size: int) -> tuple[int, int]:

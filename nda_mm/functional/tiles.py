@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from .boxes import Boxes, apply_boxes
 from .checks import check_batch, check_partner
-from .layout import laid_out_as, run_numbers, spatial_view
+from .layout import run_numbers, spatial_view
 from .sampling import random_partners, random_permutations
 
 
@@ -158,9 +159,6 @@ def check_halves(height: int, width: int) -> None:
 def apply_halves(x: Tensor, case: Tensor, partners: Tensor | None = None, other: Tensor | None = None) -> Tensor:
     """Take one half of each sample from its partner: case 0 the upper, 1 the lower, 2 the left, 3 the right one.
 
-    Either cut is made of quarters, and each quarter of the batch is one gather of whole samples: every pixel is read
-    once and written once, whatever the case of its sample.
-
     Args:
         x: ``(B, C, H, W)`` or ``(B, C, T, H, W)``, sides of at least 2.
         case: ``(B,)`` integers in ``[0, 4)``.
@@ -174,25 +172,42 @@ def apply_halves(x: Tensor, case: Tensor, partners: Tensor | None = None, other:
         ValueError: if neither ``partners`` nor ``other`` is given.
 
     Example:
-        >>> x = torch.tensor([[1, 2, 3, 4], [5, 6, 7, 8]]).view(2, 1, 2, 2)
+        >>> x = torch.tensor([[1, 2, 3, 4], [5, 6, 7, 8]], dtype=torch.uint8).view(2, 1, 2, 2)
         >>> apply_halves(x, case=torch.tensor([0, 3]), partners=torch.tensor([1, 0])).flatten(1).tolist()
         [[5, 6, 3, 4], [5, 2, 7, 4]]
     """
-    pool, restore = spatial_view(x)
-    own = torch.arange(x.shape[0], device=x.device)
-    if other is not None:
-        pool, partners = torch.cat((pool, spatial_view(laid_out_as(other, x))[0])), own + x.shape[0]
-    elif partners is None:
-        raise ValueError("pass the partners' places in the batch or the partners themselves as `other`")
-    middle, centre = x.shape[-2] // 2, x.shape[-1] // 2
-    joined = pool.new_empty((x.shape[0], *pool.shape[1:]))
-    differentiable = pool.requires_grad and torch.is_grad_enabled()
-    for down, rows in enumerate((slice(None, middle), slice(middle, None))):
-        for right, columns in enumerate((slice(None, centre), slice(centre, None))):
-            source = torch.where((case == down) | (case == 2 + right), partners, own)
-            quarter = pool[:, :, rows, columns]
-            if differentiable:  # autograd does not follow `out=`
-                joined[:, :, rows, columns] = quarter.index_select(0, source)
-            else:
-                torch.index_select(quarter, 0, source, out=joined[:, :, rows, columns])
-    return restore(joined)
+    height, width = x.shape[-2:]
+    if partners is None or other is not None or width % 2:
+        return apply_boxes(x, half_boxes(case, height, width), partners, other)
+    # Of an even width both cuts keep half rows together: one gather of these reads and writes each pixel once.
+    view, restore = spatial_view(x)
+    batch, planes = view.shape[:2]
+    per_sample = planes * height * 2
+    within = run_numbers(per_sample, 1, x.device).view(1, planes, height, 2)
+    first = run_numbers(batch * per_sample, per_sample, x.device)
+    down = torch.arange(height, device=x.device).view(height, 1) >= height // 2
+    right = torch.arange(2, device=x.device) == 1
+    which = case.view(batch, 1, 1)
+    from_partner = (which == down.long()) | (which == 2 + right.long())
+    sample = torch.where(from_partner, first[partners].view(batch, 1, 1), first.view(batch, 1, 1))
+    index = (sample.view(batch, 1, height, 2) + within).view(-1)
+    return restore(view.view(batch * per_sample, -1).index_select(0, index).view(view.shape))
+
+
+def half_boxes(case: Tensor, height: int, width: int) -> Boxes:
+    """The half that comes from the partner: case 0 the upper, 1 the lower, 2 the left, 3 the right one.
+
+    Args:
+        case: ``(B,)`` integers in ``[0, 4)``.
+        height: rows of the images.
+        width: columns of the images.
+
+    Returns:
+        one box a sample.
+    """
+    return Boxes(
+        top=(case == 1) * (height // 2),
+        bottom=height - (case == 0) * (height - height // 2),
+        left=(case == 3) * (width // 2),
+        right=width - (case == 2) * (width - width // 2),
+    )
