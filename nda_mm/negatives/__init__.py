@@ -1,0 +1,26 @@
+"""The registered negatives: settings bound to functions, to be named in configs.
+
+``dict(type='nda_mm.Jigsaw', grid=2)``, or ``dict(type='Jigsaw', grid=2)`` wherever this package asks for a negative.
+"""
+
+from .base import Negative, build_negative
+from .basic import CutMix, Cutout, Jigsaw, Mixup, Rotate, Shift, ShuffleFrames, Stitch
+from .curriculum import Curriculum
+from .foreign import ForeignStitch
+from .random_negative import RandomNegative
+
+__all__ = [
+    "Curriculum",
+    "CutMix",
+    "Cutout",
+    "ForeignStitch",
+    "Jigsaw",
+    "Mixup",
+    "Negative",
+    "RandomNegative",
+    "Rotate",
+    "Shift",
+    "ShuffleFrames",
+    "Stitch",
+    "build_negative",
+]

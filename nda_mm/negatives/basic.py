@@ -1,0 +1,189 @@
+"""The single negatives: each binds the settings of one function of :mod:`nda_mm.functional`."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .. import functional as F
+from ..functional import erasing, geometry, mixing, temporal, tiles
+from ..functional.checks import check_positive
+from ..registry import NEGATIVES
+from .base import Negative
+
+
+@NEGATIVES.register_module()
+class Jigsaw(Negative):
+    """Tiles in another order, see :func:`nda_mm.functional.jigsaw`.
+
+    Args:
+        grid: tiles in each direction, or ``(rows, columns)``; must divide the images. Default 2.
+
+    Example:
+        >>> Jigsaw(grid=4)(torch.rand(2, 3, 8, 8)).shape
+        torch.Size([2, 3, 8, 8])
+    """
+
+    def __init__(self, grid: int | tuple[int, int] = 2) -> None:
+        super().__init__()
+        self.grid = tiles.check_grid(grid)
+
+    def make(self, x: Tensor, other: Tensor | None, generator: torch.Generator | None) -> Tensor:
+        return F.jigsaw(x, self.grid, generator=generator)
+
+    def check_size(self, height: int, width: int, frames: int | None = None) -> None:
+        tiles.check_grid(self.grid, height, width)
+
+    def extra_repr(self) -> str:
+        return f"grid={self.grid}"
+
+
+@NEGATIVES.register_module()
+class Stitch(Negative):
+    """Half of one image joined with half of another, see :func:`nda_mm.functional.stitch`."""
+
+    needs_partner = True
+
+    def make(self, x: Tensor, other: Tensor | None, generator: torch.Generator | None) -> Tensor:
+        return F.stitch(x, other=other, generator=generator)
+
+    def check_size(self, height: int, width: int, frames: int | None = None) -> None:
+        tiles.check_halves(height, width)
+
+
+@NEGATIVES.register_module()
+class Mixup(Negative):
+    """A blend of two images, see :func:`nda_mm.functional.mixup`.
+
+    Args:
+        alpha: concentration of the shares around 1/2, positive. Default 25.
+        min_share: least share of either image, in ``[0, 0.5]``. Default 0.1.
+    """
+
+    needs_partner = True
+
+    def __init__(self, alpha: float = 25.0, min_share: float = 0.1) -> None:
+        super().__init__()
+        self.alpha, self.min_share = mixing.check_mixup(alpha, min_share)
+
+    def make(self, x: Tensor, other: Tensor | None, generator: torch.Generator | None) -> Tensor:
+        return F.mixup(x, self.alpha, min_share=self.min_share, other=other, generator=generator)
+
+    def extra_repr(self) -> str:
+        return f"alpha={self.alpha:g}, min_share={self.min_share:g}"
+
+
+@NEGATIVES.register_module()
+class CutMix(Negative):
+    """A box from another image, see :func:`nda_mm.functional.cutmix`.
+
+    Args:
+        beta: concentration of the box's area share around 1/2, positive. Default 1, uniform.
+        min_area: least share of the area either image keeps, in ``(0, 0.5]``. Default 0.1.
+    """
+
+    needs_partner = True
+
+    def __init__(self, beta: float = 1.0, min_area: float = 0.1) -> None:
+        super().__init__()
+        self.beta = check_positive(beta, "beta")
+        self.min_area = mixing.check_min_area(min_area)
+
+    def make(self, x: Tensor, other: Tensor | None, generator: torch.Generator | None) -> Tensor:
+        return F.cutmix(x, self.beta, self.min_area, other=other, generator=generator)
+
+    def check_size(self, height: int, width: int, frames: int | None = None) -> None:
+        mixing.check_box_sides(self.min_area, height, width)
+
+    def extra_repr(self) -> str:
+        return f"beta={self.beta:g}, min_area={self.min_area:g}"
+
+
+@NEGATIVES.register_module()
+class Cutout(Negative):
+    """A square filled with its mean colour, see :func:`nda_mm.functional.cutout`.
+
+    Args:
+        size: bounds of the side as a share of the short side, within ``(0, 1]``. Default (0.3125, 0.625).
+    """
+
+    def __init__(self, size: tuple[float, float] = (0.3125, 0.625)) -> None:
+        super().__init__()
+        self.size = erasing.check_cutout_size(size)
+
+    def make(self, x: Tensor, other: Tensor | None, generator: torch.Generator | None) -> Tensor:
+        return F.cutout(x, self.size, generator=generator)
+
+    def check_size(self, height: int, width: int, frames: int | None = None) -> None:
+        erasing.check_sides(self.size, height, width)
+
+    def extra_repr(self) -> str:
+        return f"size={self.size}"
+
+
+@NEGATIVES.register_module()
+class Rotate(Negative):
+    """Turned and magnified to cover the frame, see :func:`nda_mm.functional.rotate`.
+
+    Args:
+        degrees: the angle or its bounds, away from full turns. Default (30, 330).
+    """
+
+    def __init__(self, degrees: float | tuple[float, float] = (30.0, 330.0)) -> None:
+        super().__init__()
+        self.degrees = geometry.check_degrees(degrees)
+
+    def make(self, x: Tensor, other: Tensor | None, generator: torch.Generator | None) -> Tensor:
+        return F.rotate(x, self.degrees, generator=generator)
+
+    def check_size(self, height: int, width: int, frames: int | None = None) -> None:
+        geometry.check_turnable(height, width)
+
+    def extra_repr(self) -> str:
+        return f"degrees={self.degrees}"
+
+
+@NEGATIVES.register_module()
+class Shift(Negative):
+    """Moved and wrapped around, see :func:`nda_mm.functional.shift`.
+
+    Args:
+        share: bounds of the distances as a share of height and width, within ``[0, 1]``. Default (0.3125, 0.75).
+    """
+
+    def __init__(self, share: tuple[float, float] = (0.3125, 0.75)) -> None:
+        super().__init__()
+        self.share = geometry.check_share(share)
+
+    def make(self, x: Tensor, other: Tensor | None, generator: torch.Generator | None) -> Tensor:
+        return F.shift(x, self.share, generator=generator)
+
+    def check_size(self, height: int, width: int, frames: int | None = None) -> None:
+        geometry.check_distances(self.share, height)
+        geometry.check_distances(self.share, width)
+
+    def extra_repr(self) -> str:
+        return f"share={self.share}"
+
+
+@NEGATIVES.register_module()
+class ShuffleFrames(Negative):
+    """Frames of a clip in another order, see :func:`nda_mm.functional.shuffle_frames`.
+
+    Args:
+        chunks: into how many runs of equal length to cut a clip, at least 2; None shuffles single frames. Default None.
+    """
+
+    def __init__(self, chunks: int | None = None) -> None:
+        super().__init__()
+        self.chunks = None if chunks is None else temporal.check_chunk_count(chunks)
+
+    def make(self, x: Tensor, other: Tensor | None, generator: torch.Generator | None) -> Tensor:
+        return F.shuffle_frames(x, self.chunks, generator=generator)
+
+    def check_size(self, height: int, width: int, frames: int | None = None) -> None:
+        if frames is not None:
+            temporal.check_chunks(self.chunks, frames)
+
+    def extra_repr(self) -> str:
+        return f"chunks={self.chunks}"
