@@ -167,7 +167,7 @@ class Line(BaseModel):
         return {"loss": (torch.stack(inputs).mean() * self.weight - 1).square().sum()}
 
 
-def run(work_dir: Path, epochs: int, resume: bool) -> Runner:
+def run(work_dir: Path, epochs: int, resume: bool, name: str) -> Runner:
     runner = Runner(
         model=Line(),
         work_dir=str(work_dir),
@@ -180,7 +180,7 @@ def run(work_dir: Path, epochs: int, resume: bool) -> Runner:
         train_cfg={"by_epoch": True, "max_epochs": epochs},
         default_hooks={"checkpoint": {"type": "CheckpointHook", "interval": 1}},
         resume=resume,
-        experiment_name=f"{work_dir.name}-{epochs}-{resume}",
+        experiment_name=name,
         log_level="ERROR",
     )
     runner.train()
@@ -189,10 +189,10 @@ def run(work_dir: Path, epochs: int, resume: bool) -> Runner:
 
 def test_resume_of_a_real_run(tmp_path: Path) -> None:
     """The fault as a user meets it: ``--resume`` of mmengine's own runner."""
-    run(tmp_path, epochs=1, resume=False)
+    run(tmp_path, epochs=1, resume=False, name="first")
     with pytest.raises(pickle.UnpicklingError):
-        run(tmp_path, epochs=2, resume=True)
+        run(tmp_path, epochs=2, resume=True, name="unmended")
     apply_mends()
-    resumed = run(tmp_path, epochs=2, resume=True)
+    resumed = run(tmp_path, epochs=2, resume=True, name="mended")
     assert resumed.iter == 4
     assert resumed.message_hub.get_scalar("train/loss").data[0].size == 4
