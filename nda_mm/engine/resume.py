@@ -55,10 +55,14 @@ def read_checkpoint(path: str | Path, needed: Iterable[str] = RESUMABLE_KEYS) ->
     except BrokenCheckpointError:
         raise
     except Exception as error:  # a damaged file can fail anywhere in zipfile, pickle and torch
+        refused = re.search(r"GLOBAL (\S+)", str(error))
+        if refused:
+            raise BrokenCheckpointError(
+                f"{path} can't be loaded without running code: it asks for {refused.group(1)}."
+            ) from error
         reason = str(error).split("\n")[0] or type(error).__name__
-        if "Unsupported" in str(error) or "weights_only" in str(error).lower() or "GLOBAL" in str(error):
-            detail = _refused_global(str(error)) if is_zip else "it is truncated, or no checkpoint"
-            raise BrokenCheckpointError(f"{path} can't be loaded without running code: {detail}.") from error
+        if "weights_only" in reason.lower():  # torch's advice to load it without care is no help
+            reason = "torch can't read it"
         raise BrokenCheckpointError(f"{path} is truncated or damaged: {reason}.") from error
     missing = [key for key in needed if not isinstance(checkpoint, dict) or key not in checkpoint]
     if missing:
@@ -118,18 +122,16 @@ def _candidates(work_dir: Path) -> list[Path]:
     """Checkpoints of a run, the likeliest first."""
     record = work_dir / "last_checkpoint"
     named: Path | None = None
-    folders, written = [work_dir], 0
+    folder, written = work_dir, 0
     if record.is_file():
         named = Path(record.read_text().strip())
-        if not named.exists() and (work_dir / named.name).exists():
-            named = work_dir / named.name  # the run's folder was moved
-        folders = list(dict.fromkeys([work_dir, named.parent]))
         written = record.stat().st_mtime_ns
+        if any(work_dir.glob("*.pth")):
+            named = work_dir / named.name  # the run's folder may have been moved or copied
+        else:
+            folder = named.parent  # the hook's out_dir
     found = {
-        path.resolve()
-        for folder in folders
-        for path in folder.glob("*.pth")
-        if not path.name.startswith("best_") and path.is_file()
+        path.resolve() for path in folder.glob("*.pth") if not path.name.startswith("best_") and path.is_file()
     }
     last = named.resolve() if named is not None else None
     newest_first = sorted(found, key=lambda path: (_step(path), path.stat().st_mtime_ns), reverse=True)
@@ -142,7 +144,3 @@ def _step(path: Path) -> int:
     number = re.search(r"(\d+)$", path.stem)
     return int(number.group(1)) if number else -1
 
-
-def _refused_global(message: str) -> str:
-    name = re.search(r"GLOBAL (\S+)", message)
-    return f"it asks for {name.group(1)}" if name else "it holds more than weights and numbers"

@@ -1,8 +1,4 @@
-"""A model, a data set and a run small enough to be trained some hundred times in a test session.
-
-The model has what makes resuming hard: dropout, batch normalisation, two optimizers (one with momentum), noise of its own;
-the data set has augmentations that draw from python's, numpy's and torch's global generators.
-"""
+"""Fixtures of the engine's tests; the run that they train is in tiny_run.py."""
 
 from __future__ import annotations
 
@@ -11,10 +7,22 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import mmengine.runner.runner
 import pytest
+import torch
 
 sys.path.insert(0, str(Path(__file__).parent))  # test modules are imported without a package
 import tiny_run
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Leave out the report of compilers and drivers, which takes longer than a run; one thread, whatever came before."""
+    monkeypatch.setattr(mmengine.runner.runner, "collect_env", dict)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture

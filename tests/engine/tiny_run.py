@@ -5,6 +5,7 @@ Not a test module; see conftest.py.
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 import os
@@ -28,6 +29,7 @@ from torch import nn
 from nda_mm import compat
 from nda_mm.engine import launch
 
+_RUNS = itertools.count()
 READS: list[int] = []  # indices that this process has read for training
 
 
@@ -146,17 +148,24 @@ class TinyMetric(BaseMetric):
         self.results.extend(data_samples)
 
     def compute_metrics(self, results: list[dict[str, Any]]) -> dict[str, float]:
-        return {"seen": float(len({r["index"] for r in results})), "score": float(np.mean([r["score"] for r in results]))}
+        return {
+            "seen": float(len({r["index"] for r in results})),
+            "score": float(np.mean([r["score"] for r in results])),
+        }
 
 
 @HOOKS.register_module(force=True)
 class StopHook(Hook):
-    """Stops a run after an iteration: by an exception, or as ``kill -9`` does."""
+    """Stops a run after an iteration: by an exception, or as ``kill -9`` does, or so in the midst of a save."""
 
     priority = "LOWEST"
 
-    def __init__(self, at: int, kill: bool = False) -> None:
+    def __init__(self, at: int, kill: bool | str = False) -> None:
         self.at, self.kill = at, kill
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        if self.kill == "while saving" and runner.iter + 1 == self.at:
+            os.fsync = lambda descriptor: os.kill(os.getpid(), signal.SIGKILL)  # written, and not yet renamed
 
     def after_train_iter(self, runner: Runner, *args: Any, **kwargs: Any) -> None:
         if runner.iter + 1 == self.at:
@@ -205,10 +214,11 @@ def make_config(
     infinite: bool = True,
     checkpoint: dict[str, Any] | None = None,
     stop_at: int | None = None,
-    kill: bool = False,
+    kill: bool | str = False,
     custom_hooks: tuple[dict[str, Any], ...] = (),
     spoil_at: int = -1,
     length: int = 14,
+    save_every: int | None = None,
     launcher: str = "none",
 ) -> dict[str, Any]:
     """The config of a run of ``steps`` iterations (or epochs) of batches of 4 out of 14 samples."""
@@ -244,7 +254,12 @@ def make_config(
         val_cfg=dict() if validate else None,
         val_evaluator=dict(type="TinyMetric") if validate else None,
         default_hooks=dict(
-            checkpoint=dict(type="nda_mm.SafeCheckpointHook", interval=1, by_epoch=False, **(checkpoint or {})),
+            # Each save lets yapf format the config, which takes longer than these runs: save where it is needed.
+            checkpoint=dict(
+                type="nda_mm.SafeCheckpointHook",
+                interval=save_every or stop_at or 1000,
+                **{"by_epoch": False, **(checkpoint or {})},
+            ),
             logger=dict(type="LoggerHook", interval=1000),
         ),
         custom_hooks=hooks,
@@ -263,7 +278,8 @@ def build(cfg: dict[str, Any], resume: bool | str = False) -> Runner:
     from mmengine.config import Config
 
     compat.apply_mends("mmengine")
-    config = Config(cfg)
+    # mmengine shares loggers and message hubs between runs of one name that start within one second.
+    config = Config({**cfg, "experiment_name": f"{cfg['experiment_name']}_{next(_RUNS)}"})
     launch.start_processes(config)
     launch.set_resume(config, None if resume is False else ("auto" if resume is True else resume))
     runner = Runner.from_cfg(config)
@@ -287,12 +303,24 @@ def train(cfg: dict[str, Any], resume: bool | str = False) -> Runner:
 def weights(runner: Runner) -> dict[str, torch.Tensor]:
     """Everything that training has made: weights, buffers, and the optimizers' states."""
     model = getattr(runner.model, "module", runner.model)
-    flat = {name: value.clone() for name, value in model.state_dict().items()}
+    flat = {name.replace("module.", ""): value.clone() for name, value in model.state_dict().items()}
     for name, wrapper in runner.optim_wrapper.items():
         for number, state in wrapper.optimizer.state_dict()["state"].items():
-            flat.update({f"{name}.{number}.{key}": torch.as_tensor(value).clone() for key, value in state.items()
-                         if value is not None})
+            flat.update(
+                {
+                    f"{name}.{number}.{key}": torch.as_tensor(value).clone()
+                    for key, value in state.items()
+                    if value is not None
+                }
+            )
     return flat
+
+
+def assert_equal(ours: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor]) -> None:
+    """The same names, and under each the same bits."""
+    assert ours.keys() == theirs.keys()
+    different = [name for name in ours if not torch.equal(ours[name], theirs[name])]
+    assert not different, different
 
 
 if __name__ == "__main__":
@@ -303,7 +331,10 @@ if __name__ == "__main__":
     name = f"weights_{finished.rank}.pt"
     note = next((hook.note for hook in finished.hooks if isinstance(hook, RankNoteHook)), torch.zeros(0))
     torch.save(
-        {"weights": weights(finished), "noises": finished.model.noises if not hasattr(finished.model, "module")
-         else finished.model.module.noises, "note": note},
+        {
+            "weights": weights(finished),
+            "noises": finished.model.noises if not hasattr(finished.model, "module") else finished.model.module.noises,
+            "note": note,
+        },
         Path(finished.work_dir) / name,
     )

@@ -1,0 +1,52 @@
+"""``kill -9``: processes of their own, killed, and resumed to the same weights."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny_run
+import torch
+from tiny_run import assert_equal
+
+
+def process(work_dir: Path, **settings: Any) -> int:
+    """Train in a process of its own; its exit status."""
+    options = json.dumps({"work_dir": str(work_dir), **settings})
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
+    root = str(Path(__file__).parents[2])
+    environment["PYTHONPATH"] = os.pathsep.join([root, environment.get("PYTHONPATH", "")])
+    script = Path(__file__).with_name("tiny_run.py")
+    return subprocess.run([sys.executable, str(script), options], env=environment, timeout=240).returncode
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "settings",
+    [
+        dict(workers=2, accumulate=2, validate=True, save_every=3, stop_at=7, kill="while saving", steps=9),
+        dict(workers=0, accumulate=2, validate=True, epochs=True, steps=3, save_every=1, stop_at=7, kill=True),
+    ],
+    ids=["iterations, in the midst of a save", "epochs, in the midst of one"],
+)
+def test_killed_process_continues_to_the_same_weights(tmp_path: Path, settings: dict[str, Any]) -> None:
+    settings = dict(settings)
+    kill = {key: settings.pop(key) for key in ("stop_at", "kill")}
+    if kill["kill"] == "while saving":
+        kill["stop_at"] = 6
+    straight = tiny_run.train(tiny_run.make_config(tmp_path / "straight", **settings))
+
+    assert process(tmp_path / "killed", **settings, **kill) == -signal.SIGKILL
+    leftovers = list((tmp_path / "killed").glob(".*.unfinished"))
+    assert len(leftovers) == (kill["kill"] == "while saving")
+    assert process(tmp_path / "killed", **settings, resume=True) == 0
+
+    assert not list((tmp_path / "killed").glob(".*.unfinished"))
+    resumed = torch.load(tmp_path / "killed" / "weights_0.pt", weights_only=True)
+    assert_equal(resumed["weights"], tiny_run.weights(straight))

@@ -1,0 +1,138 @@
+"""The checkpoint to go on from: whole, harmless, and the newest that is both."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny_run
+import torch
+from tiny_run import assert_equal
+
+from nda_mm.engine import resume
+from nda_mm.engine.resume import BrokenCheckpointError, choose_checkpoint, find_resumable, read_checkpoint
+
+Make = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    cfg = tiny_run.make_config(tmp_path_factory.mktemp("trained") / "run", steps=4, save_every=1)
+    tiny_run.train(cfg)
+    return Path(cfg["work_dir"])
+
+
+@pytest.fixture
+def run(trained: Path, tmp_path: Path) -> Path:
+    """A copy of a finished run, to be spoilt; moved, as a user may."""
+    return Path(shutil.copytree(trained, tmp_path / "run"))
+
+
+@pytest.fixture
+def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    messages: list[str] = []
+    monkeypatch.setattr(resume, "print_log", lambda message, **kwargs: messages.append(message))
+    return messages
+
+
+class Evil:
+    """Runs code when it is unpickled without care."""
+
+    def __init__(self, target: Path) -> None:
+        self.target = str(target)
+
+    def __reduce__(self) -> Any:
+        return os.mkdir, (self.target,)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.3, 0.7, 0.999])
+def test_a_truncated_checkpoint_is_named_and_passed_over(run: Path, said: list[str], share: float) -> None:
+    newest = run / "iter_4.pth"
+    content = newest.read_bytes()
+    newest.write_bytes(content[: int(share * len(content))])
+    assert find_resumable(run) == str(run / "iter_3.pth")
+    assert len(said) == 1
+    assert "iter_4.pth is truncated or damaged" in said[0]
+
+
+def test_an_altered_checkpoint_is_found_by_its_checksum(run: Path, said: list[str]) -> None:
+    newest = run / "iter_4.pth"
+    weight = torch.load(newest, weights_only=True)["state_dict"]["critic.layers.0.weight"].numpy().tobytes()
+    content = bytearray(newest.read_bytes())
+    content[content.index(weight) + 5] ^= 1
+    newest.write_bytes(content)
+    assert find_resumable(run) == str(run / "iter_3.pth")
+    assert "iter_4.pth was altered: the checksum of" in said[0]
+
+
+def test_a_checkpoint_never_runs_code(run: Path, said: list[str]) -> None:
+    for name, save in (
+        ("iter_5.pth", torch.save),
+        ("iter_6.pth", lambda obj, path: path.write_bytes(pickle.dumps(obj))),
+    ):
+        target = run / f"made_by_{name}"
+        save({"meta": Evil(target), "state_dict": {}, "message_hub": {}, "optimizer": {}}, run / name)
+        with pytest.raises(BrokenCheckpointError, match=rf"{name} (can't be loaded without running code|is truncated)"):
+            read_checkpoint(run / name)
+        assert find_resumable(run) == str(run / "iter_4.pth")
+        assert not target.exists()
+    with pytest.raises(
+        BrokenCheckpointError, match=r"iter_5\.pth can't be loaded without running code: it asks for .*mkdir"
+    ):
+        read_checkpoint(run / "iter_5.pth")
+    # The Runner itself, asked to load it, refuses too.
+    runner = tiny_run.build(tiny_run.make_config(run, steps=8))
+    with pytest.raises(pickle.UnpicklingError):
+        runner.resume(str(run / "iter_5.pth"))
+    assert not (run / "made_by_iter_5.pth").exists()
+
+
+def test_only_what_can_be_resumed_is_found(run: Path, said: list[str], tmp_path: Path) -> None:
+    shutil.copy(run / "iter_4.pth", run / "best_score_iter_9.pth")
+    torch.save({"state_dict": {}}, run / "published_8.pth")
+    assert find_resumable(run) == str(run / "iter_4.pth")
+    assert "published_8.pth holds no meta, message_hub, optimizer" in said[0]
+    assert find_resumable(tmp_path / "nowhere") is None
+
+
+def test_the_order_of_candidates(run: Path) -> None:
+    # Killed between the checkpoint and the record of it: the checkpoint is newer, and counts.
+    (run / "last_checkpoint").write_text(str(run / "iter_3.pth"))
+    later = (run / "last_checkpoint").stat().st_mtime + 5
+    os.utime(run / "iter_4.pth", (later, later))
+    assert find_resumable(run) == str(run / "iter_4.pth")
+    # Gone back to iteration 2 by hand, and trained to 3: iteration 4 belongs to a course given up.
+    os.utime(run / "iter_4.pth", (1, 1))
+    assert find_resumable(run) == str(run / "iter_3.pth")
+    # Without a record, the latest step counts, as a number.
+    (run / "last_checkpoint").unlink()
+    shutil.copy(run / "iter_2.pth", run / "iter_10.pth")
+    assert find_resumable(run) == str(run / "iter_10.pth")
+
+
+def test_a_path_that_cannot_be_resumed_names_one_that_can(run: Path, tmp_path: Path) -> None:
+    assert choose_checkpoint(run, str(run / "iter_2.pth")) == str(run / "iter_2.pth")
+    (run / "iter_4.pth").write_bytes(b"PK")
+    with pytest.raises(
+        BrokenCheckpointError, match=r"iter_4\.pth is truncated.* The newest good one in .* is .*iter_3\.pth"
+    ):
+        choose_checkpoint(run, str(run / "iter_4.pth"))
+    with pytest.raises(FileNotFoundError, match=r"no checkpoint .*iter_7\.pth.* newest good one .*iter_3\.pth"):
+        choose_checkpoint(run, str(run / "iter_7.pth"))
+    with pytest.raises(FileNotFoundError, match="There is no good one in"):
+        choose_checkpoint(run, str(tmp_path / "nowhere" / "iter_1.pth"))
+
+
+def test_a_run_whose_newest_checkpoint_is_truncated_still_ends_in_the_same_weights(config: Make) -> None:
+    straight = tiny_run.train(config("straight", steps=6))
+    stopped = config("stopped", steps=6, save_every=1, stop_at=4)
+    tiny_run.train(stopped)
+    newest = Path(stopped["work_dir"]) / "iter_4.pth"
+    newest.write_bytes(newest.read_bytes()[:-1000])
+    resumed = tiny_run.train({**stopped, "custom_hooks": []}, resume=True)
+    assert_equal(tiny_run.weights(resumed), tiny_run.weights(straight))

@@ -1,0 +1,153 @@
+"""Checkpoints that no accident can cost."""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny_run
+import torch
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+from tiny_run import assert_equal
+
+from nda_mm.engine.resume import find_resumable, read_checkpoint
+from nda_mm.engine.safe_checkpoint_hook import SafeCheckpointHook
+
+Make = Callable[..., dict[str, Any]]
+
+
+def names(cfg: dict[str, Any]) -> list[str]:
+    return sorted(path.name for path in Path(cfg["work_dir"]).iterdir() if path.is_file() and path.suffix != ".py")
+
+
+@HOOKS.register_module(force=True)
+class FullDiskHook(Hook):
+    """While a checkpoint of the given iterations is written, no file may grow beyond a few bytes."""
+
+    priority = "LOWEST"
+
+    def __init__(self, at: list[int]) -> None:
+        self.at = at
+        self.limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        self.names_while_full: list[list[str]] = []
+
+    def before_save_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
+        if runner.iter + 1 in self.at:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (9000, self.limits[1]))
+
+    def after_train_iter(self, runner: Any, *args: Any, **kwargs: Any) -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, self.limits)
+        self.names_while_full.append(sorted(path.name for path in Path(runner.work_dir).glob("*.pth")))
+
+    def after_val_epoch(self, runner: Any, metrics: Any = None) -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, self.limits)
+
+
+@pytest.fixture(autouse=True)
+def _unlimited() -> Any:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def test_keeps_the_newest_and_says_which_is_last(config: Make) -> None:
+    cfg = config(steps=5, save_every=1, checkpoint=dict(max_keep_ckpts=2))
+    tiny_run.train(cfg)
+    assert names(cfg) == ["iter_4.pth", "iter_5.pth", "last_checkpoint"]
+    assert (Path(cfg["work_dir"]) / "last_checkpoint").read_text() == str(Path(cfg["work_dir"]) / "iter_5.pth")
+
+
+def test_removes_only_after_the_new_one_is_there(config: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[str, list[str]]] = []
+    remove = SafeCheckpointHook._remove
+
+    def watch(hook: SafeCheckpointHook, path: str) -> None:
+        seen.append((Path(path).name, sorted(p.name for p in Path(path).parent.glob("*.pth"))))
+        remove(hook, path)
+
+    monkeypatch.setattr(SafeCheckpointHook, "_remove", watch)
+    checkpoint = dict(max_keep_ckpts=1, save_best="seen", rule="greater")
+    cfg = config(steps=2, save_every=1, validate=True, checkpoint=checkpoint)
+    tiny_run.train(cfg)
+    assert seen == [("iter_1.pth", ["iter_1.pth", "iter_2.pth"])]
+
+
+def test_a_better_best_replaces_the_one_before(config: Make) -> None:
+    # `seen` counts samples and never changes: the first stays the best. `score` moves.
+    cfg = config(steps=6, save_every=3, validate=True, checkpoint=dict(save_best=["seen", "score"], rule="greater"))
+    cfg["train_cfg"]["val_interval"] = 1
+    runner = tiny_run.train(cfg)
+    scores = list(runner.message_hub.get_scalar("val/score").data[0])
+    best = max(range(6), key=lambda number: scores[number]) + 1
+    assert [name for name in names(cfg) if name.startswith("best")] == [
+        f"best_score_iter_{best}.pth",
+        "best_seen_iter_1.pth",
+    ]
+    saved = read_checkpoint(Path(cfg["work_dir"]) / f"best_score_iter_{best}.pth", needed=("state_dict",))
+    assert saved["meta"]["iter"] == best
+    assert "optimizer" not in saved
+    with pytest.raises(KeyError, match="save_best='nothing' is not among the metrics: seen, score"):
+        tiny_run.train(config("other", steps=1, validate=True, checkpoint=dict(save_best="nothing", rule="less")))
+
+
+def test_a_full_disk_costs_nothing(config: Make, caplog: pytest.LogCaptureFixture) -> None:
+    hook = dict(type="FullDiskHook", at=[3, 4])
+    cfg = config(steps=6, save_every=1, checkpoint=dict(max_keep_ckpts=2), custom_hooks=(hook,))
+    runner = tiny_run.build(cfg)
+    messages: list[str] = []
+    runner.logger.log = lambda level, message, *rest: messages.append(message)  # type: ignore[method-assign]
+    runner.train()
+    kept = next(hook.names_while_full for hook in runner.hooks if isinstance(hook, FullDiskHook))
+    both = ["iter_1.pth", "iter_2.pth"]
+    assert kept == [both[:1], both, both, both, ["iter_2.pth", "iter_5.pth"], ["iter_5.pth", "iter_6.pth"]]
+    failures = [message for message in messages if "could not be written" in message]
+    assert len(failures) == 2
+    assert "iter_3.pth of iteration 3 could not be written" in failures[0]
+    assert "bytes are needed" in failures[0]
+    assert "Training goes on" in failures[0]
+    assert_equal(tiny_run.weights(runner), tiny_run.weights(tiny_run.train(config("plain", steps=6))))
+
+
+def test_a_full_disk_at_the_last_save_raises(config: Make) -> None:
+    cfg = config(steps=3, save_every=1, custom_hooks=(dict(type="FullDiskHook", at=[3]),))
+    with pytest.raises(RuntimeError, match=r"iter_3\.pth of iteration 3 could not be written.*Make room"):
+        tiny_run.train(cfg)
+    assert names(cfg) == ["iter_1.pth", "iter_2.pth", "last_checkpoint"]
+    assert find_resumable(cfg["work_dir"]) == str(Path(cfg["work_dir"]) / "iter_2.pth")
+
+
+def test_a_full_disk_keeps_the_previous_best(config: Make) -> None:
+    class Filling(FullDiskHook):
+        def before_save_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
+            if runner.train_loop._validated and runner.iter > 1 and runner.iter < 4:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (9000, self.limits[1]))
+
+    cfg = config(steps=4, save_every=2, validate=True, checkpoint=dict(save_best="score", rule="greater"))
+    cfg["train_cfg"]["val_interval"] = 1
+    runner = tiny_run.build(cfg)
+    runner.register_hook(Filling([]))
+    # Make every validation better than the one before.
+    runner.val_evaluator.metrics[0].compute_metrics = lambda results: {"score": float(runner.iter)}
+    runner.train()
+    assert [name for name in names(cfg) if name.startswith("best")] == ["best_score_iter_4.pth"]
+    assert runner.message_hub.get_info("best_score") == 4.0
+    before_last = torch.load(Path(cfg["work_dir"]) / "iter_2.pth", weights_only=True)["message_hub"]["runtime_info"]
+    assert before_last["best_score"] == 1.0
+    assert Path(before_last["best_ckpt"]).name == "best_score_iter_1.pth"
+
+
+def test_sweeps_out_what_a_killed_run_left(config: Make) -> None:
+    cfg = config(steps=1)
+    Path(cfg["work_dir"]).mkdir()
+    (Path(cfg["work_dir"]) / ".iter_9.pth.4711.unfinished").write_bytes(b"half")
+    tiny_run.train(cfg)
+    assert not list(Path(cfg["work_dir"]).glob(".*"))
+
+
+def test_rejects_a_storage_that_can_promise_nothing() -> None:
+    with pytest.raises(ValueError, match="file_client_args can't promise atomic files"):
+        SafeCheckpointHook(file_client_args=dict(backend="disk"))
