@@ -1,0 +1,123 @@
+"""Training a recipe's classifier once, in a process of its own, for the metrics that need it.
+
+A process of its own because a second mmengine Runner inside a training run would share its loggers, its default scope
+and, worst, its random states.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+from mmengine.dist import barrier, is_main_process
+from mmengine.logging import print_log
+
+import nda_mm
+
+__all__ = ["ensure_checkpoint", "find_recipe", "train_recipe"]
+
+_LAUNCHER_VARIABLES = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+
+
+def find_recipe(name: str) -> Path:
+    """A recipe by its path, or one of ours by its file name, wherever the package is installed.
+
+    Raises:
+        FileNotFoundError: if it is at none of the places, which are listed.
+    """
+    package = Path(nda_mm.__file__).parent
+    places = [Path(name), package.parent / "configs" / name, package / ".mim" / "configs" / name]
+    for place in places:
+        if place.is_file():
+            return place.resolve()
+    raise FileNotFoundError(f"there is no recipe {name!r}; looked for {', '.join(map(str, places))}")
+
+
+def ensure_checkpoint(recipe: str, cache_dir: str = "work_dirs/feature_networks", *, train: bool = True) -> Path:
+    """The checkpoint of a recipe's classifier, trained now if there is none yet.
+
+    It is cached under the recipe's name and a digest of its resolved content, so that a changed recipe is trained anew.
+    With several processes the first trains and the others wait; they must see the same ``cache_dir``.
+
+    Args:
+        recipe: Path of an mmpretrain recipe, or the file name of one of ours.
+        cache_dir: Folder of the cache. Default ``'work_dirs/feature_networks'``, under the current directory.
+        train: Whether a missing checkpoint may be trained. Default True.
+
+    Returns:
+        Path of a file with ``state_dict`` and, in ``meta``, the held-out ``accuracy`` in percent.
+
+    Raises:
+        FileNotFoundError: if it is missing and must not be trained, or there is no such recipe.
+        RuntimeError: if its training failed; with the end of what it wrote.
+    """
+    path = find_recipe(recipe)
+    digest = hashlib.sha256(Config.fromfile(path).pretty_text.encode()).hexdigest()[:12]
+    target = Path(cache_dir).resolve() / f"{path.stem}-{digest}.pth"
+    if not target.is_file() and not train:
+        raise FileNotFoundError(
+            f"the classifier of {recipe} has no checkpoint at {target}: train it (tools/train.py {recipe}) and give "
+            "its path as `checkpoint`, or allow it to be trained with train_if_missing=True"
+        )
+    failure = ""
+    if not target.is_file() and is_main_process():
+        failure = _train_in_a_process(path, target)
+    barrier()
+    if not target.is_file():
+        raise RuntimeError(f"training the classifier of {recipe} left no checkpoint at {target}. {failure}")
+    return target
+
+
+def _train_in_a_process(recipe: Path, target: Path) -> str:
+    print_log(f"Training the classifier of {recipe.name} once, for the metrics (kept in {target}).", "current")
+    environment = {key: value for key, value in os.environ.items() if key not in _LAUNCHER_VARIABLES}
+    root = str(Path(nda_mm.__file__).parents[1])  # also where the package is used from a checkout
+    environment.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it CUDA refuses to be deterministic
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, [root, environment.get("PYTHONPATH")]))
+    command = [sys.executable, "-m", "nda_mm.evaluation.train_classifier", str(recipe), str(target)]
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if done.returncode:
+        return f"It ended with status {done.returncode}:\n{done.stdout[-2000:]}"
+    print_log(done.stdout.strip().splitlines()[-1], "current")
+    return ""
+
+
+def train_recipe(recipe: Path, target: Path) -> float:
+    """Train a recipe and write its weights to ``target``, in one piece or not at all; returns the held-out accuracy."""
+    from mmengine.runner import Runner
+
+    cfg = Config.fromfile(recipe)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.stem}-") as work_dir:
+        cfg.work_dir = work_dir
+        cfg.default_hooks = {**cfg.get("default_hooks", {}), "checkpoint": None}
+        cfg.randomness = dict(seed=cfg.get("randomness", {}).get("seed") or 0, deterministic=True)
+        runner = Runner.from_cfg(cfg)
+        runner.train()
+        accuracy = float(runner.val_loop.run()["accuracy/top1"])
+        weights = {name: value.cpu() for name, value in runner.model.state_dict().items()}
+        part = Path(work_dir) / "weights.pth"
+        torch.save(dict(state_dict=weights, meta=dict(accuracy=accuracy, recipe=recipe.name)), part)
+        os.replace(part, target)
+    return accuracy
+
+
+def main() -> None:
+    """Entry point of the process that trains."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("recipe", type=Path)
+    parser.add_argument("target", type=Path)
+    args = parser.parse_args()
+    accuracy = train_recipe(args.recipe, args.target)
+    print(f"{args.recipe.stem}: {accuracy:.2f} % right on held-out images, written to {args.target}")
+
+
+if __name__ == "__main__":
+    main()

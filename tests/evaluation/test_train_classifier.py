@@ -1,0 +1,130 @@
+"""The shipped classifier recipes: trained once when asked for, good enough to judge with, never half written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+
+from nda_mm.compat import apply_mends
+from nda_mm.datasets import Digits
+from nda_mm.evaluation.feature_networks import build_feature_network
+from nda_mm.evaluation.train_classifier import ensure_checkpoint, find_recipe
+
+apply_mends()
+pytest.importorskip("mmpretrain.models")
+pytest.importorskip("sklearn")
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory) -> Path:
+    return ensure_checkpoint("classifier_digits.py", str(tmp_path_factory.mktemp("cache")))
+
+
+def network(checkpoint: Path, **kwargs):
+    return build_feature_network(
+        dict(type="mmpretrain", config="classifier_digits.py", checkpoint=str(checkpoint), **kwargs)
+    )
+
+
+def accuracy_of(judge, split: str, **kwargs) -> float:
+    digits = Digits(split=split, **kwargs)
+    images = torch.from_numpy(digits.images).permute(0, 3, 1, 2)
+    return (judge(images).probabilities.argmax(1) == torch.from_numpy(digits.labels)).float().mean().item()
+
+
+@pytest.mark.slow
+def test_digits_probe_is_97_percent_right_on_held_out_images(checkpoint):
+    judge = network(checkpoint)
+    accuracy = accuracy_of(judge, "test", size=16)
+    assert accuracy >= 0.97
+    assert judge.accuracy == pytest.approx(100 * accuracy, abs=1e-3)  # what mmpretrain's own evaluation said
+    assert f"({judge.accuracy:.2f} % right on its held-out images)" in judge.protocol
+    assert accuracy_of(judge, "test", size=32) >= 0.97  # images of another size are resized
+    assert judge.name == "classifier_digits"
+
+
+@pytest.mark.slow
+def test_features_are_what_the_last_layer_reads(checkpoint):
+    judge = network(checkpoint)
+    images = torch.from_numpy(Digits(split="test", size=16).images[:5]).permute(0, 3, 1, 2)
+    result = judge(images)
+    assert result.features.shape == (5, 64)
+    expected = judge.model.head.fc(result.features).softmax(1)
+    torch.testing.assert_close(result.probabilities, expected)
+    assert not result.features.requires_grad
+
+
+@pytest.mark.slow
+def test_it_is_trained_once_and_atomically(checkpoint, monkeypatch):
+    import nda_mm.evaluation.train_classifier as module
+
+    monkeypatch.setattr(module.subprocess, "run", lambda *args, **kwargs: pytest.fail("trained again"))
+    again = ensure_checkpoint("classifier_digits.py", str(checkpoint.parent))
+    assert again == checkpoint
+    assert [path.name for path in checkpoint.parent.iterdir()] == [checkpoint.name]  # no parts are left behind
+    saved = torch.load(checkpoint, weights_only=True)
+    assert saved["meta"]["recipe"] == "classifier_digits.py"
+
+
+@pytest.mark.slow
+def test_a_build_leaves_the_default_scope_of_the_training_run(checkpoint):
+    with DefaultScope.overwrite_default_scope("mmagic"):
+        network(checkpoint)
+        assert DefaultScope.get_current_instance().scope_name == "mmagic"
+
+
+def test_a_changed_recipe_has_a_checkpoint_of_its_own(tmp_path):
+    cfg = Config.fromfile(CONFIGS / "classifier_digits.py")
+    cfg.max_epochs += 1
+    cfg.dump(tmp_path / "classifier_digits.py")
+    with pytest.raises(FileNotFoundError) as first:
+        ensure_checkpoint("classifier_digits.py", str(tmp_path), train=False)
+    with pytest.raises(FileNotFoundError) as second:
+        ensure_checkpoint(str(tmp_path / "classifier_digits.py"), str(tmp_path), train=False)
+    assert "allow it to be trained with train_if_missing=True" in str(first.value)
+    digests = [str(each.value).split("classifier_digits-")[1][:12] for each in (first, second)]
+    assert digests[0] != digests[1]
+
+
+@pytest.mark.slow
+def test_a_failed_training_is_reported_with_its_cause(tmp_path):
+    recipe = tmp_path / "broken.py"
+    recipe.write_text("default_scope = 'mmpretrain'\nmodel = dict(type='NoSuchModel')\n")
+    with pytest.raises(
+        RuntimeError, match=r"left no checkpoint at .*broken-[0-9a-f]{12}\.pth\. It ended with status 1"
+    ):
+        ensure_checkpoint(str(recipe), str(tmp_path / "cache"))
+    assert list((tmp_path / "cache").glob("*")) == []
+
+
+def test_missing_files_are_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"there is no checkpoint 'absent\.pth' of the classifier of classif"):
+        network(Path("absent.pth"))
+    with pytest.raises(FileNotFoundError, match=r"no recipe 'absent\.py'; looked for absent\.py"):
+        find_recipe("absent.py")
+
+
+def test_a_checkpoint_of_another_model_is_refused(tmp_path):
+    torch.save(dict(state_dict={"head.fc.weight": torch.zeros(10, 64)}), tmp_path / "other.pth")
+    with pytest.raises(
+        ValueError, match=r"does not fit the model of classifier_digits\.py: missing \['backbone\.conv1"
+    ):
+        network(tmp_path / "other.pth")
+
+
+@pytest.mark.parametrize("recipe", ["classifier_digits.py", "classifier_cifar10.py"])
+def test_recipes_build_and_classify(recipe):
+    from mmpretrain.registry import MODELS
+
+    cfg = Config.fromfile(CONFIGS / recipe)
+    with DefaultScope.overwrite_default_scope("mmpretrain"):
+        model = MODELS.build(cfg.model).eval()
+    images = torch.zeros(2, 3, cfg.size, cfg.size)
+    with torch.no_grad():
+        assert model(model.data_preprocessor(dict(inputs=images))["inputs"]).shape == (2, 10)
