@@ -54,11 +54,9 @@ def examine(names: Sequence[str] = ()) -> list[Finding]:
 def _examine(host: Host, *, asked: bool) -> Finding:
     version = host.version()
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the hosts' own deprecation notices would bury the table
-            apply_mends(host.package)
-            for module in host.probe:
-                importlib.import_module(module)
+        apply_mends(host.package)
+        for module in host.probe:
+            importlib.import_module(module)
     except Exception as error:  # any failure makes the host unusable, and its cause goes into the table
         return Finding(host, version, loads=False, asked=asked, error=error)
     return Finding(host, version, loads=True, asked=asked)
@@ -131,8 +129,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         wanted = [find_host(name).package for name in options.hosts]
     except ValueError as error:
         parser.error(str(error))
-    applied = apply_mends(*wanted)
-    findings = examine(wanted)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the hosts' own deprecation notices would bury the table
+        applied = apply_mends(*wanted)
+        findings = examine(wanted)
     print(as_text(findings))
     if find_host("mmengine").version() is not None:
         print("\n" + mends_as_text(applied))
