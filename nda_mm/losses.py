@@ -16,8 +16,8 @@ Which kinds keep ``G = p_data`` optimal (supports of the data and of the negativ
 - ``wasserstein``: no guarantee. The transport cost of the mixture can be lower where the generator leaves a part of
   the data to nearby negatives.
 
-``tests/test_theorem.py`` shows this by enumeration. The reverse Kullback-Leibler divergence is missing on purpose: it is
-infinite, whatever the generator does, as soon as the negatives lie outside the support of the data.
+``tests/test_theorem.py`` shows this by enumeration. The reverse Kullback-Leibler divergence is missing on purpose: it
+is infinite, whatever the generator does, as soon as the negatives lie outside the support of the data.
 """
 
 from __future__ import annotations
