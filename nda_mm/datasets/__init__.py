@@ -1,8 +1,11 @@
 """Data sets and pipeline transforms, for every host's config by the prefix ``nda_mm.``."""
 
+from ..compat import import_guarded
 from .array_dataset import ArrayDataset
 from .cifar import CIFAR10, CIFAR100, DatasetNotReadableError
 from .digits import Digits
 from .image_folder import ImageFolder
+
+import_guarded("nda_mm.datasets.transforms", host="mmcv")
 
 __all__ = ["CIFAR10", "CIFAR100", "ArrayDataset", "DatasetNotReadableError", "Digits", "ImageFolder"]

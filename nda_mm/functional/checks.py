@@ -93,10 +93,10 @@ def check_interval(interval: tuple[float, float], name: str, low: float, high: f
         TypeError: if it is no pair of numbers.
         ValueError: if it is unordered or leaves ``[low, high]``.
     """
-    try:
-        first, second = (float(value) for value in interval)
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"{name} must be a pair of numbers (low, high), but got {interval!r}") from error
+    pair = isinstance(interval, (tuple, list)) and len(interval) == 2
+    if not pair or not all(isinstance(bound, (int, float)) and not isinstance(bound, bool) for bound in interval):
+        raise TypeError(f"{name} must be a pair of numbers (low, high), but got {interval!r}")
+    first, second = float(interval[0]), float(interval[1])
     if not (low <= first <= second <= high):
         raise ValueError(f"{name} must be (low, high) with {low:g} <= low <= high <= {high:g}, but got {interval!r}")
     return first, second

@@ -50,12 +50,17 @@ def random_permutations(
         return _permutations_that_move(batch, length, device, generator)
     # Integer keys: those of 32-bit floats would tie often enough at large grids to favour the given order.
     keys = torch.randint(2**62, (batch, length), device=device, generator=generator)
-    permutation = keys.argsort(dim=1)
-    unmoved = (permutation == torch.arange(length, device=device)).all(dim=1, keepdim=True)
-    start = length - _TABLE_LENGTH
-    tail = start + _permutations_that_move(batch, _TABLE_LENGTH, device, generator)
-    permutation[:, start:] = torch.where(unmoved, tail, permutation[:, start:])
-    return permutation
+    tail = _permutations_that_move(batch, _TABLE_LENGTH, device, generator)
+    return _move_the_unmoved(keys.argsort(dim=1), tail)
+
+
+def _move_the_unmoved(permutation: Tensor, tail: Tensor) -> Tensor:
+    """``permutation``, but where it is the identity, its last elements permuted by ``tail``."""
+    length, moved = permutation.shape[1], tail.shape[1]
+    identity = torch.arange(length, device=permutation.device)
+    unmoved = (permutation == identity).all(dim=1, keepdim=True)
+    end = torch.where(unmoved, tail + (length - moved), permutation[:, length - moved :])
+    return torch.cat((permutation[:, : length - moved], end), dim=1)
 
 
 def _permutations_that_move(batch: int, length: int, device: torch.device, generator: torch.Generator | None) -> Tensor:

@@ -1,0 +1,186 @@
+"""What every negative promises, for all of them: properties over shapes, dtypes, layouts and seeds."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nda_mm import functional as F
+
+ALL = sorted(F.__all__)
+SPATIAL = [name for name in ALL if name != "shuffle_frames"]
+PARTNERS = ["cutmix", "mixup", "stitch"]
+DTYPES = [torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.uint8]
+
+
+def call(name, x, seed=0, **settings):
+    if name == "jigsaw" and "grid" not in settings:
+        settings["grid"] = (2, 2)
+    return getattr(F, name)(x, generator=torch.Generator(x.device).manual_seed(seed), **settings)
+
+
+def pixels(shape, dtype, seed=0):
+    """A batch in which no two neighbouring pixels, tiles, frames or samples agree."""
+    values = torch.rand(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return (values * 255).to(dtype) if dtype == torch.uint8 else (values * 2 - 1).to(dtype)
+
+
+@st.composite
+def batches(draw):
+    name = draw(st.sampled_from(ALL))
+    even = name == "jigsaw"
+    height, width = (draw(st.integers(4, 9)) * (2 if even else 1) for _ in range(2))
+    batch = draw(st.integers(2 if name in PARTNERS else 1, 5))
+    clip = name == "shuffle_frames" or draw(st.booleans())
+    shape = (batch, draw(st.integers(1, 3)), *([draw(st.integers(2, 4))] if clip else []), height, width)
+    x = pixels(shape, draw(st.sampled_from(DTYPES)), draw(st.integers(0, 99)))
+    layout = draw(st.sampled_from(["contiguous", "channels_last", "strided"]))
+    if layout == "channels_last":
+        x = x.contiguous(memory_format=torch.channels_last_3d if clip else torch.channels_last)
+    elif layout == "strided":
+        x = x.transpose(-1, -2).contiguous().transpose(-1, -2)
+    return name, x, layout, draw(st.integers(0, 10**6))
+
+
+@given(batches())
+@settings(max_examples=250, deadline=None, derandomize=True)
+def test_promises(drawn):
+    name, x, layout, seed = drawn
+    before = x.clone()
+    out = call(name, x, seed)
+    assert torch.equal(x, before), "the input was touched"
+    assert out.shape == x.shape
+    assert out.dtype == x.dtype
+    assert out.device == x.device
+    assert out.data_ptr() != x.data_ptr()
+    assert out.min() >= x.min(), "the value range was left"
+    assert out.max() <= x.max(), "the value range was left"
+    assert not (out == x).flatten(1).all(dim=1).any(), "a sample came back as it was"
+    if layout != "strided":
+        assert out.stride() == x.stride(), "the memory format was lost"
+    assert torch.equal(out, call(name, x, seed)), "the generator was not honoured"
+    contiguous = call(name, before.contiguous(), seed)
+    assert torch.allclose(out.double(), contiguous.double(), atol=1e-6), "the layout changed the result"
+
+
+@pytest.mark.parametrize("name", SPATIAL)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.uint8])
+def test_a_clip_is_changed_alike_in_every_frame(name, dtype):
+    clip = pixels((4, 3, 5, 8, 6), dtype)
+    out = call(name, clip, seed=3)
+    for frame in range(5):
+        assert torch.equal(out[:, :, frame], call(name, clip[:, :, frame].contiguous(), seed=3))
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_samples_draw_for_themselves_and_calls_differ(name):
+    x = pixels((1, 2, 6, 8, 8), torch.float32).expand(40, 2, 6, 8, 8).contiguous()
+    if name in PARTNERS:  # equal samples, but two partners each
+        x = x + torch.arange(40.0).view(40, 1, 1, 1, 1)
+    generator = torch.Generator().manual_seed(0)
+    first, second = (getattr(F, name)(x, generator=generator) for _ in range(2))
+    assert not torch.equal(first, second)
+    assert len({tuple(sample.flatten().tolist()) for sample in first - x}) > 10
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_torchs_own_generator_is_used_without_one(name):
+    x = pixels((4, 2, 3, 4, 4), torch.float32)
+    torch.manual_seed(5)
+    first = getattr(F, name)(x)
+    torch.manual_seed(5)
+    assert torch.equal(first, getattr(F, name)(x))
+    assert not torch.equal(first, getattr(F, name)(x))
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_gradients_flow_to_the_pixels(name):
+    x = pixels((3, 1, 2, 4, 4), torch.float64).requires_grad_()
+    assert torch.autograd.gradcheck(lambda batch: call(name, batch), x)
+    with torch.no_grad():
+        assert torch.equal(call(name, x), call(name, x.detach()))
+
+
+@pytest.mark.parametrize("name", PARTNERS)
+def test_given_partners_serve_a_batch_of_one_and_stay_as_they_are(name):
+    x, other = torch.zeros(1, 3, 8, 8), torch.ones(1, 3, 8, 8)
+    out = call(name, x, other=other)
+    assert 0 < out.mean() < 1
+    assert torch.equal(other, torch.ones(1, 3, 8, 8))
+    last = other.contiguous(memory_format=torch.channels_last)
+    assert torch.equal(call(name, x, other=last), out)
+
+
+@pytest.mark.parametrize("name", PARTNERS)
+def test_a_batch_of_one_is_refused_where_a_partner_is_needed(name):
+    with pytest.raises(ValueError, match=f"{name} joins each sample with another .* batch has one sample.*use a batch"):
+        call(name, torch.rand(1, 3, 8, 8))
+
+
+@pytest.mark.parametrize("name", PARTNERS)
+def test_partners_that_do_not_fit_are_refused(name):
+    with pytest.raises(ValueError, match=r"must have the batch's shape \(2, 3, 8, 8\)"):
+        call(name, torch.rand(2, 3, 8, 8), other=torch.rand(1, 3, 8, 8))
+    with pytest.raises(TypeError, match=r"batch's dtype torch\.float32, but got torch\.uint8"):
+        call(name, torch.rand(2, 3, 8, 8), other=torch.zeros(2, 3, 8, 8, dtype=torch.uint8))
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("shape", [(), (3,), (8, 8), (3, 8, 8), (1, 2, 3, 2, 8, 8)])
+def test_other_numbers_of_dimensions_are_refused(name, shape):
+    with pytest.raises(ValueError, match=r"expected a batch of shape .*\(B, C, T, H, W\), but got"):
+        call(name, torch.rand(shape))
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("empty", range(5))
+def test_empty_dimensions_are_refused(name, empty):
+    shape = [2, 3, 4, 8, 8]
+    shape[empty] = 0
+    with pytest.raises(ValueError, match="at least one element"):
+        call(name, torch.rand(shape))
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("dtype", [torch.int64, torch.int8, torch.bool, torch.complex64])
+def test_other_dtypes_are_refused(name, dtype):
+    with pytest.raises(TypeError, match=r"expected pixels of dtype float16, .*, uint8, but got"):
+        call(name, torch.zeros(2, 3, 4, 8, 8).to(dtype))
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_what_is_no_tensor_or_generator_is_refused(name):
+    with pytest.raises(TypeError, match=r"made from a torch.Tensor, but got list"):
+        getattr(F, name)([[1.0]])
+    with pytest.raises(TypeError, match=r"torch\.Generator or None, but got int"):
+        getattr(F, name)(torch.rand(2, 3, 4, 8, 8), generator=0)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_generator_of_another_device_is_refused(name):
+    x = torch.empty(2, 3, 4, 8, 8, device="meta")
+    with pytest.raises(ValueError, match="generator is on cpu and the batch on meta"):
+        getattr(F, name)(x, generator=torch.Generator())
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_settings_besides_the_negatives_own_are_by_keyword(name):
+    with pytest.raises(TypeError, match="positional argument"):
+        getattr(F, name)(torch.rand(2, 3, 4, 8, 8), *[2] * 3)
+
+
+def test_selection_is_bit_exact_in_every_dtype():
+    for dtype in DTYPES:
+        x = pixels((6, 3, 16, 16), dtype)
+        pool = set(x.flatten().tolist())
+        for name in ("jigsaw", "stitch", "cutmix", "shift"):
+            assert set(call(name, x).flatten().tolist()) <= pool
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_large_values_do_not_overflow(name):
+    largest = torch.finfo(torch.float16).max
+    x = torch.where(pixels((4, 1, 2, 8, 8), torch.float32) > 0, largest, -largest).to(torch.float16)
+    assert math.isfinite(call(name, x).float().abs().max())

@@ -1,0 +1,87 @@
+"""Cutout against a loop, and where its squares fall."""
+
+from collections import Counter
+
+import pytest
+import torch
+from scipy import stats
+
+from nda_mm import functional as F
+from nda_mm.functional.boxes import Boxes
+from nda_mm.functional.erasing import apply_cutout, check_sides
+
+
+def slow_cutout(x, boxes):
+    out = x.clone()
+    planes = out.flatten(1, -3)
+    for sample in range(len(x)):
+        top, bottom, left, right = (int(edge[sample]) for edge in boxes)
+        for plane in planes[sample]:
+            values = [float(plane[i, j]) for i in range(top, bottom) for j in range(left, right)]
+            mean = sum(values) / len(values)
+            plane[top:bottom, left:right] = round(mean) if x.dtype == torch.uint8 else mean
+    return planes.view(x.shape)
+
+
+@pytest.mark.parametrize("shape", [(3, 3, 6, 5), (3, 2, 3, 5, 6)])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.uint8])
+def test_cutout_matches_the_loop(shape, dtype):
+    x = (torch.rand(shape, dtype=torch.float64) * 255).to(dtype)
+    boxes = Boxes(*torch.tensor([[0, 1, 2], [3, 5, 4], [1, 0, 2], [4, 4, 4]]))
+    out = apply_cutout(x, boxes)
+    assert torch.allclose(out.double(), slow_cutout(x, boxes).double(), rtol=0, atol=1e-12)
+
+
+def test_sums_are_exact_where_half_precision_would_overflow():
+    x = torch.full((1, 1, 64, 64), 1000.0, dtype=torch.float16)
+    assert torch.equal(F.cutout(x, (1.0, 1.0)), x)
+    x = torch.full((1, 1, 300, 300), 255, dtype=torch.uint8)
+    assert torch.equal(F.cutout(x, (1.0, 1.0)), x)
+
+
+def test_squares_have_the_authors_sides_and_reach_every_edge():
+    x = torch.rand(6000, 1, 32, 32)
+    changed = (F.cutout(x, generator=torch.Generator().manual_seed(0)) != x)[:, 0]
+    rows, columns = changed.any(dim=2), changed.any(dim=1)
+    side = rows.sum(dim=1)
+    assert torch.equal(side, columns.sum(dim=1))
+    assert torch.equal(side**2, changed.sum(dim=(1, 2)))
+    sides = Counter(side.tolist())
+    assert set(sides) == set(range(10, 20))
+    assert stats.chisquare(list(sides.values())).pvalue > 0.01
+    for taken in (rows, columns):  # of one side, every place is equally likely, from the first to the last
+        starts = Counter(taken[side == 10].int().argmax(dim=1).tolist())
+        assert set(starts) == set(range(23))
+        assert stats.chisquare(list(starts.values())).pvalue > 0.01
+
+
+@pytest.mark.parametrize(("size", "height", "width", "sides"), [
+    ((0.3125, 0.625), 32, 64, (10, 19)), ((0.3125, 0.625), 8, 8, (2, 4)), ((0.5, 0.5), 10, 12, (5, 5)),
+    ((1.0, 1.0), 7, 9, (7, 7)), ((0.01, 0.02), 32, 32, (2, 2)), ((0.3125, 0.625), 2, 2, (2, 2)),
+])  # fmt: skip
+def test_sides_are_shares_of_the_short_side(size, height, width, sides):
+    assert check_sides(size, height, width) == sides == check_sides(size, width, height)
+
+
+@pytest.mark.parametrize("size", [(0.0, 0.5), (0.6, 0.5), (0.5, 1.2), (-0.1, 0.5), (float("nan"), 0.5)])
+def test_sizes_out_of_range_are_refused(size):
+    with pytest.raises(ValueError, match="size must be"):
+        F.cutout(torch.rand(2, 3, 8, 8), size)
+
+
+@pytest.mark.parametrize("size", [0.5, (0.1, 0.2, 0.3), ("a", "b"), None])
+def test_sizes_of_another_kind_are_refused(size):
+    with pytest.raises(TypeError, match="size must be a pair of numbers"):
+        F.cutout(torch.rand(2, 3, 8, 8), size)
+
+
+def test_a_square_of_one_pixel_is_refused():
+    with pytest.raises(
+        ValueError, match="at least 2 x 2 pixels, but got 1 x 8: a single pixel has its own mean colour"
+    ):
+        F.cutout(torch.rand(2, 3, 1, 8))
+
+
+def test_a_plain_image_stays_as_documented():
+    x = torch.full((2, 3, 8, 8), 0.3)
+    assert torch.allclose(F.cutout(x), x)

@@ -1,0 +1,166 @@
+"""Rotate and shift against loops."""
+
+import math
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from nda_mm import functional as F
+from nda_mm.functional import geometry
+from nda_mm.functional.geometry import apply_rotation, apply_shift, check_degrees, check_distances
+
+
+def slow_rotation(image, degrees):
+    """Turn one plane about its centre, counter-clockwise, magnified until every source lies inside."""
+    height, width = image.shape
+    angle = math.radians(degrees)
+    cos, sin = math.cos(angle), math.sin(angle)
+    half_height, half_width = (height - 1) / 2, (width - 1) / 2
+    # The turned frame's extent, as a multiple of the image's, decides how much to magnify.
+    zoom = max(
+        (abs(cos) * half_width + abs(sin) * half_height) / half_width,
+        (abs(sin) * half_width + abs(cos) * half_height) / half_height,
+    )
+    out = np.empty((height, width))
+    for i in range(height):
+        for j in range(width):
+            right, up = (j - half_width) / zoom, (half_height - i) / zoom
+            # What arrives here was turned counter-clockwise, so it came from the place turned clockwise.
+            source_right, source_up = cos * right + sin * up, -sin * right + cos * up
+            y, x = half_height - source_up, half_width + source_right
+            assert -1e-9 <= y <= height - 1 + 1e-9, "no empty corner"
+            assert -1e-9 <= x <= width - 1 + 1e-9, "no empty corner"
+            top, left = min(int(max(y, 0)), height - 2), min(int(max(x, 0)), width - 2)
+            v, u = y - top, x - left
+            out[i, j] = (
+                (1 - v) * ((1 - u) * image[top, left] + u * image[top, left + 1])
+                + v * ((1 - u) * image[top + 1, left] + u * image[top + 1, left + 1])
+            )  # fmt: skip
+    return out
+
+
+@pytest.mark.parametrize("shape", [(6, 2, 5, 5), (6, 1, 4, 7), (6, 2, 2, 6, 3)])
+def test_rotation_matches_the_loop(shape):
+    x = torch.randn(shape, dtype=torch.float64)
+    degrees = torch.tensor([30.0, 90.0, 137.5, 180.0, 270.0, 330.0])
+    out = apply_rotation(x, degrees)
+    for sample, angle in enumerate(degrees.tolist()):
+        for plane, turned in zip(x[sample].flatten(0, -3).numpy(), out[sample].flatten(0, -3).numpy()):
+            np.testing.assert_allclose(turned, slow_rotation(plane, angle), atol=1e-9)
+
+
+@pytest.mark.parametrize("quarters", [1, 2, 3])
+def test_quarter_turns_are_those_of_rot90(quarters):
+    x = torch.randn(2, 3, 6, 6, dtype=torch.float64)
+    assert torch.allclose(F.rotate(x, 90.0 * quarters), torch.rot90(x, quarters, (-2, -1)), atol=1e-9)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.uint8])
+def test_rotation_keeps_a_plain_image_and_the_range_exactly(dtype):
+    plain = torch.full((4, 1, 9, 9), 1, dtype=dtype)
+    assert torch.equal(F.rotate(plain), plain)
+    x = torch.randint(0, 256, (4, 3, 9, 9), generator=torch.Generator().manual_seed(0)).to(dtype)
+    out = F.rotate(x)
+    assert out.min() >= x.min()
+    assert out.max() <= x.max()
+
+
+def test_angles_are_uniform_and_differ_per_sample(monkeypatch):
+    seen = []
+    monkeypatch.setattr(geometry, "apply_rotation", lambda x, degrees: seen.append(degrees) or x)
+    F.rotate(torch.rand(4000, 1, 2, 2), (30, 330), generator=torch.Generator().manual_seed(0))
+    assert stats.kstest(seen[0].numpy(), stats.uniform(30, 300).cdf).pvalue > 0.01
+
+
+@pytest.mark.parametrize("degrees", [0, 360.0, -360, 0.5, 359.5, (-10, 10), (30, 400), (0, 90), (10, 360), 720])
+def test_full_turns_are_refused(degrees):
+    with pytest.raises(ValueError, match="0 or 360 degrees is the image itself"):
+        F.rotate(torch.rand(1, 1, 4, 4), degrees)
+
+
+@pytest.mark.parametrize("degrees", [60, -60.0, (1, 359), (-359, -1), (370, 700), (90, 90)])
+def test_other_angles_are_allowed(degrees):
+    low, high = check_degrees(degrees)
+    assert low <= high
+
+
+def test_unordered_angles_and_thin_images_are_refused():
+    with pytest.raises(ValueError, match=r"degrees must be \(low, high\)"):
+        F.rotate(torch.rand(1, 1, 4, 4), (90, 60))
+    with pytest.raises(TypeError, match="pair of numbers"):
+        F.rotate(torch.rand(1, 1, 4, 4), "60")
+    with pytest.raises(ValueError, match="at least 2 x 2 pixels, but got 1 x 4"):
+        F.rotate(torch.rand(1, 1, 1, 4))
+
+
+def slow_shift(x, down, right):
+    out = x.clone()
+    height, width = x.shape[-2:]
+    for sample in range(len(x)):
+        for i in range(height):
+            for j in range(width):
+                to = ((i + int(down[sample])) % height, (j + int(right[sample])) % width)
+                out[(sample, ..., *to)] = x[sample, ..., i, j]
+    return out
+
+
+@given(
+    shape=st.one_of(
+        st.tuples(st.integers(1, 3), st.integers(1, 3), st.integers(2, 6), st.integers(2, 6)),
+        st.tuples(*[st.integers(1, 3)] * 3, st.integers(2, 5), st.integers(2, 5)),
+    ),
+    channels_last=st.booleans(),
+    block=st.sampled_from([1, 500, 2**23]),
+    data=st.data(),
+)
+@settings(max_examples=60, deadline=None, derandomize=True)
+def test_shift_matches_the_loop_whatever_the_block(shape, channels_last, block, data):
+    x = torch.arange(math.prod(shape)).view(shape).double()
+    if channels_last:
+        x = x.contiguous(memory_format=torch.channels_last if x.ndim == 4 else torch.channels_last_3d)
+    down = torch.tensor([data.draw(st.integers(0, shape[-2] - 1)) for _ in range(shape[0])])
+    right = torch.tensor([data.draw(st.integers(0, shape[-1] - 1)) for _ in range(shape[0])])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(geometry, "_BLOCK_BYTES", block)
+        out = apply_shift(x, down, right)
+    assert torch.equal(out, slow_shift(x, down, right))
+    assert out.stride() == x.stride()
+
+
+def test_shift_equals_roll_sample_by_sample():
+    x = torch.randn(3, 2, 5, 6)
+    rolled = [torch.roll(image, move, (-2, -1)) for image, move in zip(x, [(1, 5), (4, 2), (2, 3)])]
+    assert torch.equal(apply_shift(x, torch.tensor([1, 4, 2]), torch.tensor([5, 2, 3])), torch.stack(rolled))
+
+
+def test_distances_are_the_authors_and_independent_per_sample_and_axis():
+    x = torch.zeros(6000, 1, 32, 32)
+    x[:, 0, 0, 0] = 1
+    place = F.shift(x, generator=torch.Generator().manual_seed(0)).flatten(1).argmax(dim=1)
+    down, right = place // 32, place % 32
+    for distance in (down, right):
+        drawn = Counter(distance.tolist())
+        assert set(drawn) == set(range(10, 25))
+        assert stats.chisquare(list(drawn.values())).pvalue > 0.01
+    table = np.histogram2d(down.numpy(), right.numpy(), bins=5)[0]
+    assert stats.chi2_contingency(table).pvalue > 0.01
+
+
+@pytest.mark.parametrize(("share", "size", "bounds"), [
+    ((0.3125, 0.75), 32, (10, 24)), ((0.0, 1.0), 8, (1, 7)), ((0.0, 0.0), 8, (1, 1)), ((1.0, 1.0), 8, (7, 7)),
+    ((0.3, 0.35), 5, (2, 2)), ((0.3125, 0.75), 2, (1, 1)), ((0.9, 0.95), 3, (2, 2)),
+])  # fmt: skip
+def test_distances_never_reach_zero_or_the_full_size(share, size, bounds):
+    assert check_distances(share, size) == bounds
+
+
+def test_shift_refuses_what_cannot_move():
+    with pytest.raises(ValueError, match="sides of at least 2 pixels, but got one of 1"):
+        F.shift(torch.rand(2, 3, 8, 1))
+    with pytest.raises(ValueError, match="share must be"):
+        F.shift(torch.rand(2, 3, 8, 8), (0.5, 1.5))

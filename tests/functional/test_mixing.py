@@ -1,0 +1,172 @@
+"""Mixup and cutmix against loops, and the bounds that keep their results negative."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from nda_mm import functional as F
+from nda_mm.functional.boxes import Boxes, apply_boxes
+from nda_mm.functional.mixing import apply_blend, check_box_sides, cut_boxes
+
+
+def slow_blend(x, share, partners):
+    out = np.empty(x.shape)
+    for sample in range(len(x)):
+        own = float(share[sample])
+        out[sample] = own * x[sample].double().numpy() + (1 - own) * x[partners[sample]].double().numpy()
+    return torch.from_numpy(out)
+
+
+def slow_boxes(x, boxes, partners):
+    out = x.clone()
+    for sample in range(len(x)):
+        for i in range(int(boxes.top[sample]), int(boxes.bottom[sample])):
+            for j in range(int(boxes.left[sample]), int(boxes.right[sample])):
+                out[sample, ..., i, j] = x[partners[sample], ..., i, j]
+    return out
+
+
+@pytest.mark.parametrize("shape", [(4, 3, 5, 4), (4, 2, 3, 4, 5)])
+def test_blend_matches_the_loop(shape):
+    x = torch.randn(shape, dtype=torch.float64)
+    share, partners = torch.tensor([0.1, 0.35, 0.5, 0.9]), torch.tensor([2, 3, 1, 0])
+    assert torch.allclose(apply_blend(x, share.double(), partners), slow_blend(x, share, partners), rtol=1e-12)
+
+
+def test_blend_of_uint8_is_rounded_to_nearest():
+    x = torch.tensor([0, 255, 10, 13], dtype=torch.uint8).view(4, 1, 1, 1)
+    out = apply_blend(x, torch.tensor([0.3, 0.5001, 0.4, 0.75]), torch.tensor([1, 0, 3, 2]))
+    assert out.flatten().tolist() == [178, 128, 12, 12]  # 178.5-, 127.5+, 11.8, 12.25
+
+
+def test_blend_with_given_partners_leaves_them_alone():
+    x, other = torch.zeros(2, 1, 2, 2), torch.ones(2, 1, 2, 2)
+    assert apply_blend(x, torch.tensor([0.25, 0.5]), other=other).mean((1, 2, 3)).tolist() == [0.75, 0.5]
+    assert torch.equal(other, torch.ones(2, 1, 2, 2))
+
+
+def test_mixup_blends_two_different_samples_by_beta_shares():
+    batch = 4000
+    x = torch.eye(batch, dtype=torch.float64).view(batch, 1, 1, batch)  # sample i is 1 at place i
+    out = F.mixup(x, generator=torch.Generator().manual_seed(0)).view(batch, batch)
+    assert torch.equal((out > 0).sum(dim=1), torch.full((batch,), 2)), "each result shows two samples"
+    own = out.diagonal()
+    assert torch.allclose(out.sum(dim=1), torch.ones(batch, dtype=torch.float64))
+    assert stats.kstest(own.numpy(), stats.beta(25, 25).cdf).pvalue > 0.01
+
+
+def test_mixup_keeps_both_images_visible_whatever_alpha():
+    x = torch.stack([torch.zeros(1, 1, 1), torch.ones(1, 1, 1)]).repeat(500, 1, 1, 1)
+    blend = F.mixup(x, alpha=0.01, min_share=0.2, generator=torch.Generator().manual_seed(0))
+    mixed = blend[(blend > 0) & (blend < 1)]
+    assert mixed.min() >= 0.2 - 1e-6
+    assert mixed.max() <= 0.8 + 1e-6
+    assert len(mixed) > 300  # all whose partner has the other colour
+
+
+@pytest.mark.parametrize("shape", [(3, 3, 5, 4), (3, 2, 3, 4, 5)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.uint8])
+def test_boxes_match_the_loop(shape, dtype):
+    x = (torch.rand(shape) * 255).to(dtype)
+    boxes = Boxes(*torch.tensor([[0, 1, 2], [2, 4, 3], [1, 0, 3], [2, 4, 4]]))
+    partners = torch.tensor([2, 0, 1])
+    assert torch.equal(apply_boxes(x, boxes, partners), slow_boxes(x, boxes, partners))
+
+
+def test_boxes_take_given_partners():
+    x, other = torch.zeros(2, 1, 3, 3), torch.arange(18.0).view(2, 1, 3, 3)
+    boxes = Boxes(*torch.tensor([[0, 1], [1, 3], [1, 2], [3, 3]]))
+    assert apply_boxes(x, boxes, other=other).flatten(1).tolist() == [
+        [0, 1, 2, 0, 0, 0, 0, 0, 0], [0, 0, 0, 0, 0, 14, 0, 0, 17],
+    ]  # fmt: skip
+    with pytest.raises(ValueError, match="partners"):
+        apply_boxes(x, boxes)
+
+
+def slow_side(area, centre, size, least, most):
+    """One side of the box as the docstring of cutmix tells it."""
+    length = min(max(round(float(np.sqrt(np.float32(area)) * np.float32(size))), least), most)
+    inside = [place for place in range(centre - length // 2, centre - length // 2 + length) if 0 <= place < size]
+    begin, end = inside[0], inside[-1] + 1
+    while end - begin < least:  # extended inwards
+        if begin > 0 and end == size:
+            begin -= 1
+        else:
+            end += 1
+    return begin, end
+
+
+@given(
+    height=st.integers(2, 40),
+    width=st.integers(2, 40),
+    min_area=st.floats(0.001, 0.25),
+    area=st.floats(0, 1, width=32),
+    data=st.data(),
+)
+@settings(max_examples=150, deadline=None, derandomize=True)
+def test_boxes_lie_inside_and_leave_both_images_their_share(height, width, min_area, area, data):
+    try:
+        sides = check_box_sides(min_area, height, width)
+    except ValueError:
+        return
+    row, column = data.draw(st.integers(0, height - 1)), data.draw(st.integers(0, width - 1))
+    boxes = cut_boxes(torch.tensor([area]), torch.tensor([row]), torch.tensor([column]), height, width, min_area)
+    top, bottom, left, right = (int(edge) for edge in boxes)
+    assert 0 <= top < bottom <= height
+    assert 0 <= left < right <= width
+    share = int(boxes.area()) / (height * width)
+    assert min_area - 1e-8 <= share <= 1 - min_area + 1e-8
+    assert (top, bottom) == slow_side(area, row, height, *sides[0])
+    assert (left, right) == slow_side(area, column, width, *sides[1])
+
+
+def test_cutmix_draws_boxes_of_all_sizes_everywhere_from_other_samples():
+    batch, size = 3000, 16
+    x = torch.arange(batch, dtype=torch.float64).view(batch, 1, 1, 1).expand(batch, 1, size, size)
+    out = F.cutmix(x, generator=torch.Generator().manual_seed(0))
+    foreign = out != x
+    share = foreign.double().mean(dim=(1, 2, 3))
+    assert share.min() >= 0.1
+    assert share.max() <= 0.9
+    assert share.min() < 0.16
+    assert share.max() > 0.8
+    assert 0.3 < share.median() < 0.5
+    for sample in range(0, batch, 100):
+        assert len(out[sample].unique()) == 2
+        rows, columns = foreign[sample, 0].any(dim=1), foreign[sample, 0].any(dim=0)
+        assert torch.equal(foreign[sample, 0], rows[:, None] & columns[None, :]), "the changed part is a box"
+    reach = foreign.double().mean(dim=(0, 1))
+    assert reach.min() > 0.1, "every pixel is reached, the corners too"
+
+
+@pytest.mark.parametrize("min_area", [0, -0.1, 0.6, 1.0])
+def test_cutmix_refuses_areas_that_cannot_be_kept(min_area):
+    with pytest.raises(ValueError, match=r"in \(0, 0.5\], got"):
+        F.cutmix(torch.rand(2, 3, 8, 8), min_area=min_area)
+
+
+def test_cutmix_refuses_images_too_small_for_a_box():
+    with pytest.raises(ValueError, match="no box of whole pixels in an image of 1 x 8"):
+        F.cutmix(torch.rand(2, 3, 1, 8))
+
+
+@pytest.mark.parametrize("value", [0, -1.0, float("inf"), float("nan")])
+def test_concentrations_must_be_positive(value):
+    with pytest.raises(ValueError, match="alpha must be positive and finite"):
+        F.mixup(torch.rand(2, 3, 4, 4), alpha=value)
+    with pytest.raises(ValueError, match="beta must be positive and finite"):
+        F.cutmix(torch.rand(2, 3, 4, 4), beta=value)
+
+
+def test_a_concentration_of_another_kind_is_refused():
+    with pytest.raises(TypeError, match="alpha must be a positive number"):
+        F.mixup(torch.rand(2, 3, 4, 4), alpha="25")
+
+
+@pytest.mark.parametrize("min_share", [-0.1, 0.51])
+def test_mixup_refuses_shares_outside_a_half(min_share):
+    with pytest.raises(ValueError, match=r"in \[0, 0.5\]"):
+        F.mixup(torch.rand(2, 3, 4, 4), min_share=min_share)

@@ -1,0 +1,154 @@
+"""Draws: never the identity, the rest equally likely, from the generator that was given."""
+
+import itertools
+import math
+from collections import Counter
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from nda_mm.functional import sampling
+from nda_mm.functional.sampling import (
+    permutation_table,
+    random_beta,
+    random_integers,
+    random_partners,
+    random_permutations,
+)
+
+CPU = torch.device("cpu")
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def equally_likely(counts, categories):
+    """The p-value of the chi-square test that all categories are equally likely."""
+    observed = [counts.get(category, 0) for category in categories]
+    assert sum(observed) == sum(counts.values()), "something outside the categories was drawn"
+    return stats.chisquare(observed).pvalue
+
+
+@pytest.mark.parametrize("length", [2, 3, 4, 5, 6])
+def test_table_lists_all_permutations_in_order(length):
+    assert [tuple(row) for row in permutation_table(length, CPU).tolist()] == list(
+        itertools.permutations(range(length))
+    )
+
+
+def test_table_of_eight_holds_each_permutation_once_and_the_identity_first():
+    table = permutation_table(8, CPU)
+    assert table[0].tolist() == list(range(8))
+    assert torch.equal(table.sort(dim=1).values, torch.arange(8).expand(math.factorial(8), 8))
+    assert len(set(map(tuple, table.tolist()))) == math.factorial(8)
+
+
+@pytest.mark.parametrize("length", [2, 3, 4])
+def test_every_permutation_but_the_identity_is_equally_likely(length):
+    others = list(itertools.permutations(range(length)))[1:]
+    drawn = Counter(map(tuple, random_permutations(500 * len(others), length, generator=seeded()).tolist()))
+    assert set(drawn) == set(others)
+    if len(others) > 1:
+        assert equally_likely(drawn, others) > 0.01
+
+
+@pytest.mark.parametrize("length", [9, 16])
+def test_long_permutations_put_every_element_everywhere_alike(length):
+    drawn = random_permutations(20000, length, generator=seeded())
+    assert torch.equal(drawn.sort(dim=1).values, torch.arange(length).expand_as(drawn))
+    assert not (drawn == torch.arange(length)).all(dim=1).any()
+    for place in range(length):
+        assert stats.chisquare(drawn[:, place].bincount(minlength=length).numpy()).pvalue > 1e-4
+    rank_of_first_three = drawn[:, :3].argsort(dim=1) @ torch.tensor([100, 10, 1])
+    assert stats.chisquare(rank_of_first_three.unique(return_counts=True)[1].numpy()).pvalue > 1e-3
+
+
+def test_a_long_identity_is_moved_and_nothing_else():
+    identity, other = torch.arange(10), torch.arange(10).flip(0)
+    tail = torch.tensor([[1, 0, 2], [1, 2, 0]])
+    moved = sampling._move_the_unmoved(torch.stack((identity, other)), tail)
+    assert moved.tolist() == [[0, 1, 2, 3, 4, 5, 6, 8, 7, 9], other.tolist()]
+
+
+def test_one_element_has_nowhere_to_go():
+    with pytest.raises(ValueError, match="no permutation but the identity, but got length 1"):
+        random_permutations(3, 1)
+
+
+def test_the_table_serves_gradients_after_inference_mode():
+    permutation_table.cache_clear()
+    with torch.inference_mode():
+        random_permutations(2, 5)
+    x = torch.rand(120, 5, requires_grad=True)
+    x.gather(1, permutation_table(5, CPU)).sum().backward()
+    assert torch.equal(x.grad, torch.ones_like(x))
+
+
+@given(batch=st.integers(2, 60), seed=st.integers(0, 10**6))
+@settings(max_examples=40, deadline=None, derandomize=True)
+def test_partners_form_one_cycle(batch, seed):
+    partners = random_partners(batch, generator=seeded(seed)).tolist()
+    visited, sample = [], 0
+    for _ in range(batch):
+        visited.append(sample)
+        sample = partners[sample]
+    assert sample == 0
+    assert sorted(visited) == list(range(batch))
+
+
+def test_partner_cycles_are_equally_likely():
+    cycles = [p for p in itertools.permutations(range(4)) if p[0] != 0 and p[p[0]] != 0 and p[p[p[0]]] != 0]
+    generator = seeded()
+    drawn = Counter(tuple(random_partners(4, generator=generator).tolist()) for _ in range(3000))
+    assert len(cycles) == 6
+    assert equally_likely(drawn, cycles) > 0.01
+
+
+def test_a_single_sample_has_no_partner():
+    with pytest.raises(ValueError, match="at least 2 samples, but got 1"):
+        random_partners(1)
+
+
+@pytest.mark.parametrize("concentration", [0.2, 0.5, 1.0, 2.5, 25.0, 400.0])
+def test_beta_draws_follow_the_beta_distribution(concentration):
+    draws = random_beta(concentration, 20000, generator=seeded(1)).double().numpy()
+    assert ((draws >= 0) & (draws <= 1)).all()
+    # Near 0 and 1 a small concentration gathers more draws than float32 can tell apart; compare on a grid.
+    points = [0.01, 0.1, 0.25, 0.4, 0.45, 0.5, 0.52, 0.6, 0.75, 0.9, 0.99]
+    share = [(draws <= point).mean() for point in points]
+    assert share == pytest.approx(stats.beta(concentration, concentration).cdf(points), abs=0.012)
+    if concentration >= 1:
+        assert stats.kstest(draws, stats.beta(concentration, concentration).cdf).pvalue > 0.01
+
+
+def test_integers_include_both_bounds_and_follow_bounds_per_sample():
+    same = random_integers(3, 5, 3000, like=torch.zeros(1), generator=seeded())
+    assert equally_likely(Counter(same.tolist()), [3, 4, 5]) > 0.01
+    high = torch.arange(2000) % 4
+    each = random_integers(0, high, 2000, like=high, generator=seeded())
+    assert (each >= 0).all()
+    assert (each <= high).all()
+    assert equally_likely(Counter(each[high == 3].tolist()), range(4)) > 0.01
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda generator: random_permutations(50, 4, generator=generator),
+        lambda generator: random_permutations(50, 12, generator=generator),
+        lambda generator: random_partners(50, generator=generator),
+        lambda generator: random_beta(2.0, 50, generator=generator),
+        lambda generator: random_integers(0, torch.full((50,), 99), 50, like=torch.zeros(1), generator=generator),
+    ],
+)
+def test_draws_come_from_the_generator_alone(draw):
+    before = torch.get_rng_state()
+    generator = seeded(7)
+    first, second = draw(generator), draw(generator)
+    assert torch.equal(first, draw(seeded(7)))
+    assert not torch.equal(first, second)
+    assert torch.equal(before, torch.get_rng_state())

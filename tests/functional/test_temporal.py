@@ -1,0 +1,58 @@
+"""The order of frames."""
+
+import itertools
+from collections import Counter
+
+import pytest
+import torch
+from scipy import stats
+
+from nda_mm import functional as F
+from nda_mm.functional.temporal import apply_order
+
+
+def slow_order(x, permutation):
+    out = x.clone()
+    length = x.shape[2] // permutation.shape[1]
+    for sample in range(len(x)):
+        for place, chunk in enumerate(permutation[sample].tolist()):
+            for frame in range(length):
+                out[sample, :, place * length + frame] = x[sample, :, chunk * length + frame]
+    return out
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_all_orders_of_three_chunks_match_the_loop(channels_last):
+    permutations = torch.tensor(list(itertools.permutations(range(3))))
+    x = torch.arange(6 * 2 * 6 * 2 * 3).view(6, 2, 6, 2, 3)
+    if channels_last:
+        x = x.contiguous(memory_format=torch.channels_last_3d)
+    out = apply_order(x, permutations)
+    assert torch.equal(out, slow_order(x, permutations))
+    assert out.stride() == x.stride()
+    assert (out == x).flatten(1).all(dim=1).tolist() == [True] + [False] * 5
+
+
+def test_all_other_orders_are_equally_likely():
+    x = torch.arange(4.0).view(1, 1, 4, 1, 1).expand(23 * 200, 1, 4, 1, 1)
+    orders = Counter(map(tuple, F.shuffle_frames(x, generator=torch.Generator().manual_seed(0)).flatten(1).tolist()))
+    assert set(orders) == set(itertools.permutations([0.0, 1.0, 2.0, 3.0])) - {(0.0, 1.0, 2.0, 3.0)}
+    assert stats.chisquare(list(orders.values())).pvalue > 0.01
+
+
+def test_chunks_stay_together():
+    x = torch.arange(6.0).view(1, 1, 6, 1, 1)
+    assert F.shuffle_frames(x, chunks=2).flatten().tolist() == [3, 4, 5, 0, 1, 2]
+
+
+def test_what_has_no_order_is_refused():
+    with pytest.raises(ValueError, match=r"shape \(B, C, T, H, W\), but got \(2, 3, 8, 8\)"):
+        F.shuffle_frames(torch.rand(2, 3, 8, 8))
+    with pytest.raises(ValueError, match="from 2 frames on, but the clips have 1"):
+        F.shuffle_frames(torch.rand(2, 3, 1, 8, 8))
+    with pytest.raises(ValueError, match=r"5 chunks do not divide clips of 8 frames; these numbers do: \[2, 4, 8\]"):
+        F.shuffle_frames(torch.rand(2, 3, 8, 4, 4), chunks=5)
+    with pytest.raises(ValueError, match="at least 2"):
+        F.shuffle_frames(torch.rand(2, 3, 8, 4, 4), chunks=1)
+    with pytest.raises(TypeError, match="int or None"):
+        F.shuffle_frames(torch.rand(2, 3, 8, 4, 4), chunks=2.0)
