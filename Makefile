@@ -46,7 +46,7 @@ setup: venv
 # Looked at afresh each time: an environment that was half made, or moved, has no working pip and is made again. One that
 # works is kept, whoever made it.
 venv:
-	@if $(PIP) --version >/dev/null 2>&1; then mkdir -p $(STAMPS); exit 0; fi
+	@if [ -e $(VENV)/pyvenv.cfg ] && $(PIP) --version >/dev/null 2>&1; then mkdir -p $(STAMPS); exit 0; fi
 	found=
 	for python in $${PYTHON:-python3 python3.11 python3.12 python3.10}; do
 	  if "$$python" -c 'import sys, venv; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null; then
