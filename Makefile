@@ -93,8 +93,9 @@ $(ALL_STAMP): $(MMCV_STAMP)
 train: setup
 	@$(PY) tools/train.py configs/$(RECIPE).py --work-dir work_dirs/$(RECIPE) --resume
 	echo
-	echo "Pictures: $$(find work_dirs/$(RECIPE) -name '*.png' -printf '%T@ %p\n' | sort -n | tail -n 1 | cut -d ' ' -f 2-) and those beside it"
-	echo "Numbers:  $$(find work_dirs/$(RECIPE) -name 'scalars.json' -printf '%T@ %p\n' | sort -n | tail -n 1 | cut -d ' ' -f 2-)"
+	echo "Pictures: $$(ls -t work_dirs/$(RECIPE)/samples/*.png 2>/dev/null | head -n 1) (samples; earlier ones beside it)"
+	echo "          $$(ls work_dirs/$(RECIPE)/negatives.png 2>/dev/null) (real images beside their negatives)"
+	echo "Numbers:  $$(ls -t work_dirs/$(RECIPE)/*/vis_data/scalars.json 2>/dev/null | head -n 1) (also for TensorBoard, beside it)"
 	echo "Run again, this continues where it stopped; remove work_dirs/$(RECIPE) to train anew."
 
 test: lint test-fast test-slow
