@@ -1,0 +1,194 @@
+"""How often is a negative no negative? A measurement on one's own images.
+
+The theory (Sinha et al., Negative Data Augmentation, ICLR 2021, https://arxiv.org/abs/2102.05113) keeps the data as the
+optimum of the generator only if negatives and data have disjoint supports. A negative that is a real image, or could
+well be one, tells the discriminator that the data are fake: a jigsaw of a texture is a texture, the mirror image of a
+symmetric object is the object, a periodic image shifted by its period is itself.
+
+Supports cannot be seen in a finite sample; two consequences can.
+
+*Duplicates.* No negative may be a real image, its source or another. Exact: equal at 8 bits, at full resolution. Near:
+inside the ball around a real image whose radius is a tenth of the distance from that image to its nearest other real
+image (or one grey level, if that is more). The data set their own scale, and by construction no real image lies so near
+another.
+
+*Distinguishability.* With disjoint supports a perfect discriminator tells negatives from data it has not seen: AUROC 1.
+With one distribution for both nobody does: 0.5. Two instruments look: the distance to the nearest of a reference half
+of the reals, for negatives and for the held-out reals they were made of; and a small classifier, scored out of fold.
+Both are lower bounds of what can be told apart, so a high AUROC shows a negative to be one, while a low AUROC shows
+only that these instruments see no difference.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from .audit_report import NEAR, Auroc, NegativeReport, Rate
+from .image_features import describe_images, shrink_images
+from .nearest import nearest_neighbours
+from .two_sample import auroc, classifier_scores, passing_count
+
+_PIXEL_SIDE = 32
+_BATCH = 64
+
+
+class NegativeFunction(Protocol):
+    """What an audit examines: a registered negative, or any function of the same form."""
+
+    def __call__(self, x: Tensor, /, *, generator: torch.Generator | None = None) -> Tensor: ...
+
+
+class NegativeAudit:
+    """One set of real images, against which any number of transforms are measured.
+
+    Half of the images, at most ``samples``, are the sources of negatives (and the partners, where a transform needs
+    some) and at the same time the held-out reals; the others are the reference. Duplicates are sought among all.
+
+    Args:
+        images: Real images. uint8. Shape: (N, C, H, W), N at least 64, C 1 or 3, sides at least 8.
+        samples: Highest number of negatives made of each transform.
+        features: Maps images in [-1, 1], (N, C, H, W), to features (N, D); a network in eval mode will do. Default:
+            :func:`~nda_mm.evaluation.image_features.describe_images`.
+        seed: Of the choice of sources, of the negatives and of the classifier.
+
+    Raises:
+        TypeError: If the images are not uint8.
+        ValueError: If they are too few or too small.
+
+    Example:
+        >>> from nda_mm import functional as F
+        >>> stripes = torch.randint(0, 256, (200, 1, 16, 1), dtype=torch.uint8).expand(200, 3, 16, 16)
+        >>> audit = NegativeAudit(stripes)
+        >>> audit.measure("flip", lambda x, *, generator=None: x.flip(-1)).exact_source.value
+        1.0
+        >>> low, high = audit.measure("jigsaw", F.jigsaw).exact_source.interval
+        >>> low < 3 / 23 < high  # three of the permutations exchange left and right only
+        True
+    """
+
+    def __init__(
+        self,
+        images: Tensor,
+        *,
+        samples: int = 2000,
+        features: Callable[[Tensor], Tensor] | None = None,
+        seed: int = 0,
+    ) -> None:
+        if images.dtype != torch.uint8:
+            raise TypeError(f"images must be uint8, as they come from the data set, but got {images.dtype}")
+        if images.ndim != 4 or len(images) < 64 or images.shape[1] not in (1, 3) or min(images.shape[-2:]) < 8:
+            raise ValueError(
+                "an audit needs at least 64 images (N, C, H, W) with C 1 or 3 and sides of at least 8 pixels, "
+                f"but got {tuple(images.shape)}"
+            )
+        if samples < 32:
+            raise ValueError(f"samples must be at least 32 for rates to mean anything, but got {samples}")
+        generator = torch.Generator().manual_seed(seed)
+        self.seed = seed
+        self.features = features or describe_images
+        self.count = min(samples, len(images) // 2)
+        # Sources first, then references.
+        self.images = images[torch.randperm(len(images), generator=generator)]
+        self._digests = {_digest(image) for image in self.images}
+        self._pixels = self._in_batches(_small_pixels, self.images)
+        self._described = self._in_batches(self.features, self.images)
+        self._scale = (self._neighbour_scale(self._pixels), self._neighbour_scale(self._described))
+        self._held_out = tuple(
+            nearest_neighbours(real[: self.count], real[self.count :])[0] for real in (self._pixels, self._described)
+        )
+
+    def negatives(self, negative: NegativeFunction) -> Tensor:
+        """Negatives of the sources in their order, at 8 bits, made in batches of 64 of images in [-1, 1]."""
+        generator = torch.Generator().manual_seed(self.seed + 1)
+        made = []
+        # A last batch of one has no partner for those that need one.
+        for chunk in self.images[: self.count].tensor_split(max(1, self.count // _BATCH)):
+            x = chunk.float() / 127.5 - 1
+            made.append(((negative(x, generator=generator) + 1) * 127.5).round().clamp(0, 255).byte())
+        return torch.cat(made)
+
+    def measure(self, name: str, negative: NegativeFunction, *, num_offenders: int = 16) -> NegativeReport:
+        """Make negatives and measure them.
+
+        Args:
+            name: For the report.
+            negative: The transform.
+            num_offenders: How many of the most suspicious samples to list.
+        """
+        made = self.negatives(negative)
+        if made.shape != self.images[: self.count].shape:
+            raise ValueError(f"{name} changes the shape of images from {self.images.shape[1:]} to {made.shape[1:]}")
+        count = self.count
+        same = (made == self.images[:count]).flatten(1).all(dim=1)
+        known = torch.tensor([_digest(image) in self._digests for image in made])
+        near, distances = [], []
+        spaces = ((self._pixels, _small_pixels, 1 / 127.5), (self._described, self.features, 0.0))
+        for (real, describe, floor), scale in zip(spaces, self._scale):
+            points = self._in_batches(describe, made)
+            near.append(self._near_ratio(points, real, scale, floor).where(~known, 0.0))
+            distances.append(nearest_neighbours(points, real[count:])[0])
+        generator = torch.Generator().manual_seed(self.seed + 2)
+        real_scores, scores = classifier_scores(
+            torch.cat([self._described[:count], torch.stack(self._held_out, dim=1)], dim=1),
+            torch.cat([points, torch.stack(distances, dim=1)], dim=1),
+            generator=generator,
+        )
+        # Duplicates first, by how near they are; then what looks most real to the classifier.
+        nearness = torch.minimum(*near)
+        suspicion = torch.where(nearness < NEAR, nearness - NEAR - 1e3, scores.to(nearness))
+        return NegativeReport(
+            name=name,
+            exact_source=Rate(int(same.sum()), count),
+            exact_real=Rate(int((known & ~same).sum()), count),
+            near_pixels=Rate(int((near[0] < NEAR).sum()), count),
+            near_features=Rate(int((near[1] < NEAR).sum()), count),
+            nearest_pixels=Auroc(auroc(distances[0], self._held_out[0]), count),
+            nearest_features=Auroc(auroc(distances[1], self._held_out[1]), count),
+            classifier=Auroc(auroc(scores, real_scores), count),
+            passing=Rate(passing_count(scores, real_scores), count),
+            offenders=suspicion.argsort()[:num_offenders].tolist(),
+        )
+
+    def nearest_real(self, images: Tensor) -> Tensor:
+        """The real image nearest to each, in features; to show beside an offender."""
+        return self.images[nearest_neighbours(self._in_batches(self.features, images), self._described)[1]]
+
+    def _in_batches(self, describe: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+        with torch.no_grad():
+            return torch.cat([describe(chunk.float() / 127.5 - 1).flatten(1).float() for chunk in images.split(512)])
+
+    def _neighbour_scale(self, points: Tensor) -> Tensor:
+        """An upper bound of each real's distance to its nearest other, from a few of them; see :meth:`_near_ratio`."""
+        few = points[:: max(1, len(points) // 256)]
+        itself = torch.full((len(points),), -1)
+        itself[:: max(1, len(points) // 256)] = torch.arange(len(few))
+        return nearest_neighbours(points, few, itself)[0]
+
+    def _near_ratio(self, points: Tensor, real: Tensor, scale: Tensor, floor: float) -> Tensor:
+        """Distance to the nearest real over that real's distance to its own nearest other real.
+
+        Exact where it is below ``NEAR``; above, a lower bound may stand for it: the distance between all reals would
+        cost far more than all else, and the bound ``scale`` already clears nearly every negative.
+        """
+        distance, index = nearest_neighbours(points, real)
+        radius = scale[index]
+        doubtful = (distance < NEAR * radius).nonzero().flatten()
+        if len(doubtful):
+            unique, place = index[doubtful].unique(return_inverse=True)
+            radius[doubtful] = nearest_neighbours(real[unique], real, unique)[0][place]
+        # Root mean square over the pixels: `floor` is a grey level in every value.
+        return distance / torch.clamp_min(radius, floor * real.shape[1] ** 0.5 / NEAR if floor else 1e-12)
+
+
+def _small_pixels(images: Tensor) -> Tensor:
+    return shrink_images(images, _PIXEL_SIDE).flatten(1)
+
+
+def _digest(image: Tensor) -> bytes:
+    """Stands for an image when equal ones are sought; whole images would be held twice."""
+    return hashlib.blake2b(image.numpy().tobytes(), digest_size=16).digest()

@@ -1,0 +1,96 @@
+"""What the commands that look at negatives have in common: where images and negatives come from."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import sys
+
+from mmengine.config import Config, DictAction
+from torch import Tensor
+
+from ..negatives import Negative, build_negative
+from .audit_inputs import config_images, config_negatives, default_negatives, folder_images, negative_label
+
+
+def add_input_options(parser: argparse.ArgumentParser) -> None:
+    """A config or a folder, and which negatives."""
+    parser.add_argument("config", nargs="?", help="a recipe: its training images, its negatives")
+    parser.add_argument("--images", metavar="DIR", help="a folder of images instead of those of the recipe")
+    parser.add_argument("--size", type=int, default=32, help="side of the squares made of --images; default: 32")
+    parser.add_argument(
+        "--negative",
+        action="append",
+        metavar="DICT",
+        help="such as \"dict(type='Jigsaw', grid=4)\"; repeatable",
+    )
+    parser.add_argument("--all", action="store_true", help="all registered negatives, also where the config has some")
+    parser.add_argument("--cfg-options", nargs="+", action=DictAction, help="overrides of the config, KEY=VALUE")
+    parser.add_argument("--seed", type=int, default=0, help="of the choice of images and of the negatives")
+
+
+def open_config(args: argparse.Namespace) -> Config | None:
+    """The config with its overrides, if one is named."""
+    if args.config is None:
+        if args.images is None:
+            raise ValueError("name a config, or a folder by --images")
+        return None
+    config = Config.fromfile(args.config)
+    if args.cfg_options:
+        config.merge_from_dict(args.cfg_options)
+    return config
+
+
+def read_images(args: argparse.Namespace, config: Config | None, count: int) -> Tensor:
+    """The images asked for, at most ``count``. uint8. Shape: (N, C, H, W)."""
+    if args.images is not None:
+        return folder_images(args.images, size=args.size, count=count, seed=args.seed)
+    assert config is not None  # open_config saw to it
+    return config_images(config, count=count, seed=args.seed)
+
+
+def negatives_of(args: argparse.Namespace, config: Config | None, images: Tensor) -> dict[str, Negative]:
+    """The negatives asked for by label: those named, else the config's, else all that serve such images."""
+    if args.negative:
+        settings = [parse_negative(text) for text in args.negative]
+        negatives = {negative_label(each): build_negative(each) for each in settings}
+    else:
+        negatives = config_negatives(config) if config is not None and not args.all else {}
+        if not negatives:
+            negatives, unusable = default_negatives(images)
+            for name, reason in unusable.items():
+                print(f"left out {name}: {reason.splitlines()[0]}", file=sys.stderr)
+    for negative in negatives.values():
+        negative.check_size(images.shape[-2], images.shape[-1])
+    return negatives
+
+
+def parse_negative(text: str) -> dict:
+    """``dict(type='Jigsaw', grid=4)``, ``{'type': 'Jigsaw'}`` or ``Jigsaw``, read as literals; nothing is executed.
+
+    Example:
+        >>> parse_negative("dict(type='RandomNegative', negatives=[dict(type='Jigsaw', grid=(2, 4))])")
+        {'type': 'RandomNegative', 'negatives': [{'type': 'Jigsaw', 'grid': (2, 4)}]}
+        >>> parse_negative("Jigsaw")
+        {'type': 'Jigsaw'}
+    """
+    if text.isidentifier() or text.replace(".", "_").isidentifier():
+        return {"type": text}
+    try:
+        value = ast.literal_eval(_WithoutDictCalls().visit(ast.parse(text.strip(), mode="eval")))
+    except (SyntaxError, ValueError) as error:
+        raise ValueError(f"a negative is written like dict(type='Jigsaw', grid=4), but got {text!r}") from error
+    if not isinstance(value, dict) or "type" not in value:
+        raise ValueError(f"a negative needs a type, as in dict(type='Jigsaw', grid=4), but got {text!r}")
+    return value
+
+
+class _WithoutDictCalls(ast.NodeTransformer):
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        self.generic_visit(node)
+        if not isinstance(node.func, ast.Name) or node.func.id != "dict" or node.args:
+            raise ValueError("only dict(...) may be called")
+        if any(keyword.arg is None for keyword in node.keywords):
+            raise ValueError("** is no literal")
+        keys: list[ast.expr | None] = [ast.Constant(keyword.arg) for keyword in node.keywords]
+        return ast.copy_location(ast.Dict(keys, [keyword.value for keyword in node.keywords]), node)

@@ -1,0 +1,239 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from nda_mm import functional as F
+from nda_mm.datasets import Digits
+from nda_mm.evaluation.audit import NegativeAudit
+from nda_mm.evaluation.audit_report import Auroc, NegativeReport, Rate, format_reports
+
+
+def rng(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.fixture(scope="module")
+def digits() -> NegativeAudit:
+    images = torch.from_numpy(Digits(split="all", size=16).images).permute(0, 3, 1, 2).contiguous()
+    return NegativeAudit(images)
+
+
+def noise(count: int = 600, side: int = 16) -> Tensor:
+    """The plainest texture: every pixel on its own, so any rearrangement is as good an image as the original."""
+    return torch.randint(0, 256, (count, 3, side, side), dtype=torch.uint8, generator=rng())
+
+
+def identity(x: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
+    return x.clone()
+
+
+def flip(x: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
+    return x.flip(-1)
+
+
+# Cases of which the truth is known.
+
+
+@pytest.mark.parametrize("grid", [2, 4])
+def test_jigsaw_of_digits_is_out_of_distribution(digits: NegativeAudit, grid: int) -> None:
+    report = digits.measure("jigsaw", lambda x, *, generator: F.jigsaw(x, grid=grid, generator=generator))
+    assert report.verdict == "safe"
+    assert report.classifier.value > 0.99
+    assert report.nearest_pixels.value > 0.95
+    assert report.exact_source.count == report.exact_real.count == report.near_pixels.count == 0
+
+
+@pytest.mark.parametrize("name", ["jigsaw", "stitch", "shift"])
+def test_rearranged_texture_is_in_distribution(name: str) -> None:
+    report = NegativeAudit(noise()).measure(name, getattr(F, name))
+    assert report.verdict == "in distribution"
+    low, high = report.nearest_pixels.interval
+    assert low - 0.02 <= 0.5 <= high + 0.02
+    assert abs(report.classifier.value - 0.5) < 0.12
+    assert report.exact_source.count == 0
+
+
+def test_flip_of_symmetric_images_leaks_though_it_looks_like_data() -> None:
+    half = noise()[..., :8]
+    symmetric = torch.cat([half, half.flip(-1)], dim=-1)
+    report = NegativeAudit(symmetric).measure("flip", flip)
+    assert report.verdict == "leaks"
+    assert (report.exact_source.value, report.exact_real.value) == (1.0, 0.0)
+    assert (report.near_pixels.value, report.near_features.value) == (1.0, 1.0)
+    assert report.classifier.value == report.nearest_pixels.value == report.nearest_features.value == 0.5
+
+
+def test_flip_of_a_set_closed_under_flips_finds_the_other_images() -> None:
+    images = noise(200)
+    report = NegativeAudit(torch.cat([images, images.flip(-1)])).measure("flip", flip)
+    assert report.verdict == "leaks"
+    assert (report.exact_source.value, report.exact_real.value) == (0.0, 1.0)
+
+
+def test_shift_by_the_period_of_periodic_images_leaks_and_by_another_does_not() -> None:
+    periodic = noise(side=8).repeat(1, 1, 2, 2)
+    audit = NegativeAudit(periodic)
+    by_period = audit.measure("8 px", lambda x, *, generator: x.roll(8, dims=-1))
+    assert by_period.verdict == "leaks"
+    assert by_period.exact_source.value == 1.0
+    # Shifted by half a period the image is another one, but of the same kind.
+    assert audit.measure("4 px", lambda x, *, generator: x.roll(4, dims=-1)).verdict == "in distribution"
+
+
+def test_jigsaw_that_keeps_4_4_percent_is_measured_so(digits: NegativeAudit) -> None:
+    def leaky(x: Tensor, *, generator: torch.Generator) -> Tensor:
+        kept = torch.rand(len(x), generator=generator) < 0.044
+        return torch.where(kept[:, None, None, None], x, F.jigsaw(x, generator=generator))
+
+    report = digits.measure("leaky", leaky)
+    low, high = report.exact_source.interval
+    assert low < 0.044 < high
+    assert high - low < 0.04
+    assert report.verdict == "leaks"
+    assert report.near_pixels == report.near_features == report.exact_source
+    # The leaks are what the list of offenders shows first.
+    made = digits.negatives(leaky)
+    worst = report.offenders[: min(16, report.exact_source.count)]
+    assert torch.equal(made[worst], digits.images[worst])
+
+
+def test_near_duplicates_are_found_and_counted_by_their_share(digits: NegativeAudit) -> None:
+    def tinted(x: Tensor, *, generator: torch.Generator) -> Tensor:
+        kept = torch.rand(len(x), generator=generator) < 0.3
+        return torch.where(
+            kept[:, None, None, None], (x + 2 / 127.5).clamp(-1, 1), F.jigsaw(x, grid=4, generator=generator)
+        )
+
+    report = digits.measure("tinted", tinted)
+    assert report.exact_source.count == 0
+    for rate in (report.near_pixels, report.near_features):
+        assert rate.interval[0] < 0.3 < rate.interval[1]
+    assert report.verdict == "leaks"
+
+
+def test_unseen_reals_are_in_distribution_but_no_duplicates(digits: NegativeAudit) -> None:
+    """An audit must not cry leak because data resemble data."""
+    seen, unseen = digits.images[:1100], list(digits.images[1100:])
+
+    def others(x: Tensor, *, generator: torch.Generator) -> Tensor:
+        return torch.stack([unseen.pop() for _ in x]).float() / 127.5 - 1
+
+    report = NegativeAudit(seen).measure("unseen reals", others)
+    assert report.verdict == "in distribution"
+    assert report.exact_real.count == report.near_pixels.count == report.near_features.count == 0
+    assert abs(report.classifier.value - 0.5) < 0.1
+    assert abs(report.nearest_pixels.value - 0.5) < 0.05
+
+
+def test_nearness_is_that_of_the_definition() -> None:
+    """Against a plain double loop over the images, in pixels."""
+    images = noise(80, side=8)
+    images[40:] = (images[:40].float() * 0.98).byte()  # close pairs, so that radii differ
+    audit = NegativeAudit(images)
+
+    def perturbed(x: Tensor, *, generator: torch.Generator) -> Tensor:
+        strength = 0.1 * torch.rand(len(x), 1, 1, 1, generator=generator)
+        return (x + strength * torch.randn(x.shape, generator=generator)).clamp(-1, 1)
+
+    made = audit.negatives(perturbed).double() / 127.5 - 1
+    reals = audit.images.double() / 127.5 - 1
+    expected = 0
+    for negative in made:
+        distances = [(negative - real).norm().item() for real in reals]
+        nearest = min(range(len(reals)), key=distances.__getitem__)
+        spacing = min((reals[nearest] - real).norm().item() for i, real in enumerate(reals) if i != nearest)
+        expected += distances[nearest] / max(spacing, 10 * math.sqrt(3 * 8 * 8) / 127.5) < 0.1
+    assert audit.measure("perturbed", perturbed).near_pixels.count == expected
+    assert 0 < expected < len(made)
+
+
+# The machine around it.
+
+
+def test_same_seed_same_report_and_images_are_left_alone(digits: NegativeAudit) -> None:
+    images = digits.images.clone()
+    first = NegativeAudit(images, seed=3).measure("stitch", F.stitch).as_dict()
+    second = NegativeAudit(images, seed=3).measure("stitch", F.stitch).as_dict()
+    assert first == second
+    assert NegativeAudit(images, seed=4).measure("stitch", F.stitch).as_dict() != first
+    assert torch.equal(images, digits.images)
+
+
+def test_a_network_of_ones_own_gives_the_features() -> None:
+    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 16 * 16, 8))
+    report = NegativeAudit(noise(200), features=network).measure("identity", identity)
+    assert report.near_features.value == 1.0
+
+
+def test_large_images_are_compared_small_but_equality_is_at_full_size() -> None:
+    images = noise(70, side=8).repeat_interleave(16, dim=2).repeat_interleave(16, dim=3)
+    audit = NegativeAudit(images)
+    one_pixel = lambda x, *, generator: x.index_fill(3, torch.tensor([5]), -1.0)  # noqa: E731
+    report = audit.measure("one column", one_pixel)
+    assert report.exact_source.count == 0
+    assert audit.measure("identity", identity).exact_source.value == 1.0
+
+
+def make_report(
+    *, exact: int = 0, near: int = 0, nearest: float = 0.5, classifier: float = 0.5, total: int = 1000
+) -> NegativeReport:
+    return NegativeReport(
+        name="x",
+        exact_source=Rate(exact, total),
+        exact_real=Rate(0, total),
+        near_pixels=Rate(near, total),
+        near_features=Rate(exact, total),
+        nearest_pixels=Auroc(1.0, total),
+        nearest_features=Auroc(nearest, total),
+        classifier=Auroc(classifier, total),
+        passing=Rate(10, total),
+    )
+
+
+@pytest.mark.parametrize(
+    ("measured", "verdict"),
+    [
+        (dict(classifier=0.99), "safe"),
+        (dict(nearest=0.99), "safe"),
+        (dict(classifier=0.952), "doubtful"),  # not beyond doubt
+        (dict(classifier=0.8), "doubtful"),
+        (dict(classifier=0.6), "in distribution"),
+        (dict(classifier=0.99, exact=1), "leaks"),
+        (dict(classifier=0.99, near=15), "safe"),  # 1.5 %, within the interval of 1 %
+        (dict(classifier=0.99, near=30), "leaks"),
+        (dict(classifier=0.5, exact=990), "leaks"),
+        (dict(classifier=0.6, exact=100), "in distribution"),
+    ],
+)
+def test_verdicts(measured: dict, verdict: str) -> None:
+    assert make_report(**measured).verdict == verdict
+
+
+def test_table_shows_rates_with_their_intervals() -> None:
+    table = format_reports([make_report(exact=44, classifier=0.97)]).splitlines()
+    assert table[0].split()[:2] == ["negative", "verdict"]
+    assert "4.4 [3.3, 5.9]" in table[1]
+    assert "leaks" in table[1]
+
+
+@pytest.mark.parametrize(
+    ("images", "settings", "error", "message"),
+    [
+        (torch.zeros(100, 3, 16, 16), {}, TypeError, r"uint8.*float32"),
+        (torch.zeros(63, 3, 16, 16).byte(), {}, ValueError, r"at least 64 images.*\(63, 3, 16, 16\)"),
+        (torch.zeros(100, 3, 4, 16).byte(), {}, ValueError, "at least 8 pixels"),
+        (torch.zeros(100, 3, 16, 16).byte(), {"samples": 5}, ValueError, r"at least 32.*5"),
+    ],
+)
+def test_what_cannot_be_audited_is_refused(images: Tensor, settings: dict, error: type, message: str) -> None:
+    with pytest.raises(error, match=message):
+        NegativeAudit(images, **settings)
+
+
+def test_transform_that_changes_the_shape_is_refused(digits: NegativeAudit) -> None:
+    with pytest.raises(ValueError, match="crop changes the shape"):
+        digits.measure("crop", lambda x, *, generator: x[..., 1:])

@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+from PIL import Image
+
+from nda_mm.datasets import Digits
+from nda_mm.evaluation.audit_cli import add_input_options, negatives_of, open_config, parse_negative, read_images
+from nda_mm.evaluation.audit_inputs import (
+    config_images,
+    config_negatives,
+    default_negatives,
+    folder_images,
+    negative_label,
+)
+
+
+def digits_config(**model: object) -> Config:
+    dataset = dict(type="nda_mm.Digits", split="test", size=16, pipeline=[dict(type="PackInputs")])
+    return Config(dict(default_scope="mmagic", train_dataloader=dict(dataset=dataset), model=dict(model)))
+
+
+def test_images_of_a_config_are_those_of_its_training_set() -> None:
+    before = DefaultScope.get_current_instance()
+    images = config_images(digits_config())
+    expected = Digits(split="test", size=16).images
+    np.testing.assert_array_equal(images.permute(0, 2, 3, 1), expected)
+    assert DefaultScope.get_current_instance() is before
+
+    few = config_images(digits_config(), count=10, seed=1)
+    assert torch.equal(few, config_images(digits_config(), count=10, seed=1))
+    assert not torch.equal(few, config_images(digits_config(), count=10, seed=2))
+    known = {image.tobytes() for image in expected}
+    assert all(image.tobytes() in known for image in few.permute(0, 2, 3, 1).numpy())
+
+
+@pytest.mark.parametrize("to_rgb", [True, False])
+def test_images_of_another_hosts_pipeline_come_in_rgb(tmp_path: Path, to_rgb: bool) -> None:
+    pytest.importorskip("mmpretrain")
+    image = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+    (tmp_path / "a").mkdir()
+    Image.fromarray(image).save(tmp_path / "a" / "0.png")
+    packing = dict(type="PackInputs")
+    loading = dict(type="LoadImageFromFile", imdecode_backend="cv2", color_type="color")
+    config = Config(
+        dict(
+            default_scope="mmpretrain",
+            data_preprocessor=dict(to_rgb=to_rgb),
+            train_dataloader=dict(
+                dataset=dict(type="CustomDataset", data_prefix=str(tmp_path), pipeline=[loading, packing])
+            ),
+        )
+    )
+    images = config_images(config)  # mmcv reads BGR
+    np.testing.assert_array_equal(images[0].permute(1, 2, 0), image if to_rgb else image[..., ::-1])
+
+
+def test_config_without_training_data_is_refused() -> None:
+    with pytest.raises(ValueError, match="has no train_dataloader"):
+        config_images(Config({}))
+
+
+def test_negatives_are_found_wherever_a_config_names_them() -> None:
+    in_pipeline = dict(type="MakeNegative", negative=dict(type="Jigsaw", grid=4))
+    config = Config(
+        dict(
+            model=dict(negative=dict(type="Jigsaw", grid=4)),
+            custom_hooks=[dict(type="nda_mm.NDAContrastHook", negative=dict(type="nda_mm.Cutout"))],
+            train_dataloader=dict(dataset=dict(pipeline=[in_pipeline])),
+            train_pipeline=[dict(type="Other", negative=3)],
+        )
+    )
+    negatives = config_negatives(config)
+    assert list(negatives) == ["Jigsaw(grid=4)", "Cutout"]
+    assert type(negatives["Cutout"]).__name__ == "Cutout"
+
+
+def test_all_registered_negatives_for_images_and_the_reason_for_the_others() -> None:
+    images = torch.randint(0, 256, (4, 3, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    usable, unusable = default_negatives(images)
+    assert {"Jigsaw", "Stitch", "Mixup", "CutMix", "Cutout", "Rotate", "Shift"} <= set(usable)
+    assert {"RandomNegative", "Curriculum", "ForeignStitch", "ShuffleFrames"} <= set(unusable)
+    assert all(unusable.values())
+    assert "Jigsaw" in default_negatives(images[..., :15, :])[1]  # 2 does not divide 15
+
+
+def test_labels_are_short() -> None:
+    nested = dict(type="RandomNegative", negatives=[1], inner=dict(type="nda_mm.Jigsaw", grid=2))
+    assert negative_label(nested) == "RandomNegative(negatives=[1], inner=Jigsaw(grid=2))"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("dict(type=open('x'))", "written like"),
+        ("__import__('os').getcwd()", "written like"),
+        ("dict(grid=4)", "needs a type"),
+        ("dict(**{'type': 'Jigsaw'})", "written like"),
+        ("dict(type='Jigsaw'", "written like"),
+    ],
+)
+def test_only_literals_are_read(text: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        parse_negative(text)
+
+
+def parse(*arguments: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    add_input_options(parser)
+    return parser.parse_args(arguments)
+
+
+def test_options_choose_images_and_negatives(tmp_path: Path) -> None:
+    for index in range(6):
+        Image.new("RGB", (30, 40), (index, index, index)).save(tmp_path / f"{index}.png")
+    wanted = ["--negative", "dict(type='Jigsaw', grid=4)", "--negative", "Shift"]
+    args = parse("--images", str(tmp_path), "--size", "16", *wanted)
+    config = open_config(args)
+    images = read_images(args, config, 4)
+    assert images.shape == (4, 3, 16, 16)
+    assert list(negatives_of(args, config, images)) == ["Jigsaw(grid=4)", "Shift"]
+    assert torch.equal(images, folder_images(str(tmp_path), size=16, count=4))
+
+    config = digits_config(negative=dict(type="Stitch"))
+    assert list(negatives_of(parse("x.py"), config, images)) == ["Stitch"]
+    assert len(negatives_of(parse("x.py", "--all"), config, images)) >= 7
+    with pytest.raises(ValueError, match="name a config, or a folder by --images"):
+        open_config(parse())
+
+
+def test_overrides_reach_the_config(tmp_path: Path) -> None:
+    path = tmp_path / "config.py"
+    path.write_text("model = dict(negative=dict(type='Jigsaw', grid=2))\n")
+    config = open_config(parse(str(path), "--cfg-options", "model.negative.grid=4"))
+    assert config is not None
+    assert list(config_negatives(config)) == ["Jigsaw(grid=4)"]
+
+
+def test_sizes_that_cannot_be_served_are_refused_at_once() -> None:
+    args = parse("--images", "unused", "--negative", "dict(type='Jigsaw', grid=5)")
+    with pytest.raises(ValueError, match="16"):
+        negatives_of(args, None, torch.zeros(4, 3, 16, 16, dtype=torch.uint8))

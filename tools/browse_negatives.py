@@ -1,0 +1,53 @@
+"""Show real images beside their negatives, as one labelled PNG; no GPU needed.
+
+    python tools/browse_negatives.py configs/nda_biggan_cifar10.py
+    python tools/browse_negatives.py --images my_photos --size 64 --out negatives.png
+    python tools/browse_negatives.py CONFIG --negative "dict(type='Jigsaw', grid=4)" --negative "dict(type='Cutout')"
+
+The columns are the negatives of the config; with --all, or where the config has none, all that are registered.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+import torch
+
+from nda_mm.evaluation.audit_cli import add_input_options, negatives_of, open_config, read_images
+from nda_mm.image_grid import save_image_grid, to_uint8
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_input_options(parser)
+    parser.add_argument("--samples", type=int, default=8, help="images, one a row; default: 8")
+    parser.add_argument("--out", default="work_dirs/negatives.png", help="the PNG; default: work_dirs/negatives.png")
+    parser.add_argument("--scale", type=int, help="size of a pixel on the sheet; default: images get 96 or more")
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = parse_args(argv)
+    try:
+        config = open_config(args)
+        images = read_images(args, config, max(2, args.samples))
+        negatives = negatives_of(args, config, images)
+    except (ValueError, TypeError, KeyError, RuntimeError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    # All in one batch, so that partners come from the images on the sheet.
+    x = images.float() / 127.5 - 1
+    columns = [images]
+    for negative in negatives.values():
+        columns.append(to_uint8(negative(x, generator=torch.Generator().manual_seed(args.seed))))
+    rows = torch.stack(columns, dim=1).flatten(0, 1)
+    headings = ["real", *(label.replace("(", "\n(", 1).replace(", ", ",\n") for label in negatives)]
+    scale = args.scale or max(1, -(-96 // images.shape[-1]))
+    path = save_image_grid(args.out, rows, len(columns), scale=scale, column_labels=headings, padding=4)
+    print(f"{len(images)} images beside {len(negatives)} negatives: {path}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
