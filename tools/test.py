@@ -1,7 +1,7 @@
 """Measure a trained model with the metrics that its config names.
 
-    python tools/test.py configs/nda_biggan_digits.py work_dirs/nda_biggan_digits/iter_5000.pth
-    tools/dist_test.sh configs/nda_biggan_cifar10.py work_dirs/nda_biggan_cifar10/iter_390000.pth 8
+python tools/test.py configs/nda_biggan_digits.py work_dirs/nda_biggan_digits/iter_5000.pth
+tools/dist_test.sh configs/nda_biggan_cifar10.py work_dirs/nda_biggan_cifar10/iter_390000.pth 8
 """
 
 from __future__ import annotations

@@ -42,7 +42,9 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         help="precision of --amp, which it implies (default: bfloat16 where the hardware has it, else float16)",
     )
     parser.add_argument("--seed", type=int, help="seed of all random numbers; each rank draws its own from it")
-    parser.add_argument("--dry-run", action="store_true", help="print the config, the environment and the start; then exit")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="print the config, the environment and the start; then exit"
+    )
     return parser.parse_args(arguments)
 
 

@@ -77,7 +77,9 @@ def _members(optim_wrapper: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any
         if isinstance(member, dict) and "optimizer" in member:
             yield name, member
         elif name not in ("type", "constructor", "paramwise_cfg", "modules"):
-            raise ValueError(f"AMP can't convert optim_wrapper[{name!r}]: {member!r} is no config of an optimizer wrapper.")
+            raise ValueError(
+                f"AMP can't convert optim_wrapper[{name!r}]: {member!r} is no config of an optimizer wrapper."
+            )
 
 
 def _refuse_unknown(name: str, member: dict[str, Any]) -> None:

@@ -37,9 +37,15 @@ def add_common_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("config", help="a config file, or the name of a recipe of ours: nda_biggan_digits.py")
     parser.add_argument("--work-dir", help="where logs and checkpoints go (default: work_dirs/<name of the config>)")
     parser.add_argument(
-        "--cfg-options", nargs="+", action=DictAction, metavar="K=V", help="settings to override, e.g. train_cfg.max_iters=9"
+        "--cfg-options",
+        nargs="+",
+        action=DictAction,
+        metavar="K=V",
+        help="settings to override, e.g. train_cfg.max_iters=9",
     )
-    parser.add_argument("--launcher", choices=compat.cpu_distributed.LAUNCHERS, default="none", help="what starts the processes")
+    parser.add_argument(
+        "--launcher", choices=compat.cpu_distributed.LAUNCHERS, default="none", help="what starts the processes"
+    )
     # Older launchers of torch hand the local rank over as an argument.
     parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help=argparse.SUPPRESS)
 
@@ -212,7 +218,9 @@ def describe(cfg: Config) -> str:
     versions = [f"  {name:<12} {_version(name)}" for name in _PACKAGES]
     if cfg.get("resume"):
         meta = read_checkpoint(cfg.load_from)["meta"]
-        start = f"resumes from {cfg.load_from} (iteration {meta['iter']}, epoch {meta['epoch']}, seed {meta.get('seed')})"
+        start = (
+            f"resumes from {cfg.load_from} (iteration {meta['iter']}, epoch {meta['epoch']}, seed {meta.get('seed')})"
+        )
     elif cfg.get("load_from"):
         start = f"starts anew with the weights of {cfg.load_from}"
     else:

@@ -130,9 +130,7 @@ def _candidates(work_dir: Path) -> list[Path]:
             named = work_dir / named.name  # the run's folder may have been moved or copied
         else:
             folder = named.parent  # the hook's out_dir
-    found = {
-        path.resolve() for path in folder.glob("*.pth") if not path.name.startswith("best_") and path.is_file()
-    }
+    found = {path.resolve() for path in folder.glob("*.pth") if not path.name.startswith("best_") and path.is_file()}
     last = named.resolve() if named is not None else None
     newest_first = sorted(found, key=lambda path: (_step(path), path.stat().st_mtime_ns), reverse=True)
     # A later step that is older than the record belongs to a course that was given up for an earlier checkpoint.
@@ -143,4 +141,3 @@ def _candidates(work_dir: Path) -> list[Path]:
 def _step(path: Path) -> int:
     number = re.search(r"(\d+)$", path.stem)
     return int(number.group(1)) if number else -1
-

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.hooks import CheckpointHook
+from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from nda_mm.registry import HOOKS
@@ -31,6 +32,7 @@ class SafeCheckpointHook(CheckpointHook):
     - Files are written atomically, ``last_checkpoint`` too.
     - Old checkpoints and the previous best are removed when the new one is safely on the disk, not before. So the disk
       must hold one more than ``max_keep_ckpts``.
+    - Weights trained in several processes bear the names that one process gives them; see :func:`_name_as_in_one_process`.
     - A full disk costs nothing: the error is logged, training goes on, and the next interval tries again. Only the last
       save of a run raises.
 
@@ -75,6 +77,7 @@ class SafeCheckpointHook(CheckpointHook):
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Put what :meth:`_write` has gathered into the checkpoint; the master alone is asked."""
+        _name_as_in_one_process(runner, checkpoint)
         if self._gathered is not None:
             checkpoint[TRAINING_STATE] = self._gathered
 
@@ -217,3 +220,30 @@ class SafeCheckpointHook(CheckpointHook):
     def _keep(self, runner: Runner, steps: list[int]) -> None:
         self.keep_ckpt_ids = deque(steps, self.max_keep_ckpts)
         runner.message_hub.update_info("keep_ckpt_ids", list(steps))
+
+
+def _name_as_in_one_process(runner: Runner, checkpoint: dict[str, Any]) -> None:
+    """Take DDP's ``module.`` out of the names of weights.
+
+    mmengine 0.10 saves a model whose parts are wrapped one by one (``MMSeparateDistributedDataParallel``, as GANs are) under
+    ``generator.module.x``, and loads it under ``generator.x``: nothing would fit, and without an error, for loading is not
+    strict. It takes the same prefix off a model that is wrapped as a whole.
+    """
+    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    wrapped = [name for name, module in model.named_modules() if name and is_model_wrapper(module)]
+    if not wrapped:
+        return
+    weights = checkpoint["state_dict"]
+    renamed = OrderedDict((_unwrapped(name, wrapped), value) for name, value in weights.items())
+    metadata = getattr(weights, "_metadata", OrderedDict())
+    renamed._metadata = OrderedDict(  # type: ignore[attr-defined]
+        (_unwrapped(f"{name}.", wrapped)[:-1], value) for name, value in metadata.items() if name not in wrapped
+    )
+    checkpoint["state_dict"] = renamed
+
+
+def _unwrapped(name: str, wrapped: list[str]) -> str:
+    for part in wrapped:
+        if name.startswith(f"{part}.module."):
+            return f"{part}.{name[len(part) + len('.module.') :]}"
+    return name

@@ -219,6 +219,7 @@ def make_config(
     spoil_at: int = -1,
     length: int = 14,
     save_every: int | None = None,
+    wrapper: dict[str, Any] | None = None,
     launcher: str = "none",
 ) -> dict[str, Any]:
     """The config of a run of ``steps`` iterations (or epochs) of batches of 4 out of 14 samples."""
@@ -270,6 +271,7 @@ def make_config(
         experiment_name=Path(work_dir).name,
         env_cfg=dict(mp_cfg=dict(mp_start_method="fork")),
         launcher=launcher,
+        model_wrapper_cfg=wrapper,
     )
 
 
@@ -328,13 +330,15 @@ if __name__ == "__main__":
     options = json.loads(sys.argv[1])
     resume_from = options.pop("resume", False)
     finished = train(make_config(**options), resume_from)
-    name = f"weights_{finished.rank}.pt"
-    note = next((hook.note for hook in finished.hooks if isinstance(hook, RankNoteHook)), torch.zeros(0))
-    torch.save(
-        {
-            "weights": weights(finished),
-            "noises": finished.model.noises if not hasattr(finished.model, "module") else finished.model.module.noises,
-            "note": note,
+    model = getattr(finished.model, "module", finished.model)
+    outcome = {
+        "weights": weights(finished),
+        "noises": model.noises,
+        "note": next((hook.note for hook in finished.hooks if isinstance(hook, RankNoteHook)), None),
+        "metrics": {
+            name: scalar.current().item()
+            for name, scalar in ((n, finished.message_hub.log_scalars.get(f"val/{n}")) for n in ("seen", "score"))
+            if scalar is not None
         },
-        Path(finished.work_dir) / name,
-    )
+    }
+    torch.save(outcome, Path(finished.work_dir) / f"weights_{finished.rank}.pt")

@@ -1,0 +1,167 @@
+"""The commands tools/train.py and tools/test.py, on a run of seconds."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import mmengine.runner.runner
+import pytest
+import torch
+from mmengine.config import Config
+
+from nda_mm.engine import launch
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def load(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules.setdefault(path.stem, module)
+    spec.loader.exec_module(module)
+    return module
+
+
+tiny_run = sys.modules.get("tiny_run") or load(ROOT / "tests" / "engine" / "tiny_run.py")
+train, test = load(ROOT / "tools" / "train.py"), load(ROOT / "tools" / "test.py")
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(mmengine.runner.runner, "collect_env", dict)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def config_file(tmp_path: Path) -> Callable[..., str]:
+    """Write the config of the small run; its work_dir is left to the command."""
+
+    def write(name: str = "tiny.py", **settings: Any) -> str:
+        cfg = tiny_run.make_config(tmp_path / "unused", **{"seed": None, **settings})
+        for key in ("work_dir", "experiment_name", "launcher"):
+            del cfg[key]
+        del cfg["randomness"]["diff_rank_seed"]
+        Config(cfg).dump(tmp_path / name)
+        return str(tmp_path / name)
+
+    return write
+
+
+def test_trains_where_it_is_told_or_under_the_configs_name(config_file: Any, tmp_path: Path) -> None:
+    train.main([config_file(steps=2), "--seed", "5"])
+    assert (tmp_path / "work_dirs" / "tiny" / "iter_2.pth").is_file()
+    train.main([config_file(steps=2), "--work-dir", "elsewhere", "--cfg-options", "train_cfg.max_iters=1"])
+    assert [path.name for path in (tmp_path / "elsewhere").glob("*.pth")] == ["iter_1.pth"]
+
+
+def test_resume_takes_nothing_or_a_path(config_file: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    whole = config_file("whole.py", steps=6, save_every=2)
+    train.main([whole, "--seed", "5", "--resume"])
+    assert "There is no checkpoint in work_dirs/whole yet: starting from the beginning." in capsys.readouterr().out
+    expected = torch.load("work_dirs/whole/iter_6.pth", weights_only=True)["state_dict"]
+    for resume in (["--resume"], ["--resume", "work_dirs/part/iter_2.pth"]):
+        # The seed is taken from the checkpoint.
+        part = config_file("part.py", steps=6, save_every=2)
+        with pytest.raises(tiny_run.Interrupted):
+            train.main([config_file("part.py", steps=6, save_every=2, stop_at=4), "--seed", "5"])
+        config_file("part.py", steps=6, save_every=2)
+        train.main([part, *resume])
+        found = torch.load("work_dirs/part/iter_6.pth", weights_only=True)["state_dict"]
+        assert all(torch.equal(found[name], value) for name, value in expected.items())
+    (tmp_path / "work_dirs" / "part" / "iter_6.pth").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"iter_6\.pth is truncated.*The newest good one in .* is .*iter_4\.pth"):
+        train.main([part, "--resume", "work_dirs/part/iter_6.pth"])
+
+
+def test_dry_run_tells_all_and_does_nothing(config_file: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = config_file(steps=2)
+    train.main([path, "--dry-run", "--seed", "7", "--cfg-options", "model.spoil_at=99"])
+    said = capsys.readouterr().out
+    for expected in ("spoil_at=99", "torch ", "mmengine ", "seed         7", "float32", "start        starts anew"):
+        assert expected in said, expected
+    assert not (tmp_path / "work_dirs").exists()
+    train.main([path, "--seed", "7"])
+    capsys.readouterr()
+    train.main([path, "--dry-run", "--resume"])
+    assert "(iteration 2, epoch 0, seed 7)" in capsys.readouterr().out
+    assert len(list((tmp_path / "work_dirs" / "tiny").glob("*/"))) == 1
+
+
+def test_ranks_draw_their_own_numbers_unless_the_config_says_otherwise(config_file: Any) -> None:
+    cfg = Config.fromfile(config_file())
+    launch.set_seed(cfg, 3)
+    assert cfg.randomness == dict(seed=3, diff_rank_seed=True)
+    cfg.randomness = dict(seed=1, diff_rank_seed=False, deterministic=True)
+    launch.set_seed(cfg, None)
+    assert cfg.randomness == dict(seed=1, diff_rank_seed=False, deterministic=True)
+    with pytest.raises(ValueError, match=r"--seed must be in \[0, 2\*\*31\), but got -1"):
+        launch.set_seed(cfg, -1)
+
+
+def test_amp_refuses_what_it_cannot_convert(config_file: Any) -> None:
+    with pytest.raises(ValueError, match="AMP can't convert"):
+        train.main([config_file(), "--amp"])  # this run's optimizers are built by a constructor of its own
+
+
+def test_configs_are_found_by_name() -> None:
+    digits = ROOT / "configs" / "nda_biggan_digits.py"
+    for name in ("nda_biggan_digits.py", "nda_mm::nda_biggan_digits.py", "configs/nda_biggan_digits.py"):
+        assert Path(launch.find_config(name)).resolve() == digits
+    with pytest.raises(FileNotFoundError, match=r"There is no file nothing\.py, and nda_mm has no recipe 'nothing\.py'"):
+        launch.find_config("nothing.py")
+
+
+def test_test_prints_the_metrics(config_file: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = config_file(steps=2, validate=True)
+    train.main([path, "--seed", "1"])
+    with pytest.raises(ValueError, match="can't be tested: it must set test_dataloader, test_cfg and test_evaluator"):
+        test.main([path, "work_dirs/tiny/iter_2.pth"])
+    same = {key: Config.fromfile(path)[f"val_{key}"] for key in ("dataloader", "cfg", "evaluator")}
+    cfg = Config.fromfile(path)
+    cfg.merge_from_dict({f"test_{key}": value for key, value in same.items()})
+    cfg.dump(tmp_path / "tested.py")
+    metrics = test.main([str(tmp_path / "tested.py"), "work_dirs/tiny/iter_2.pth", "--seed", "1"])
+    assert metrics["seen"] == 14.0
+    assert f"score: {metrics['score']}" in capsys.readouterr().out
+    (tmp_path / "bad.pth").write_bytes(b"no")
+    with pytest.raises(ValueError, match=r"bad\.pth is truncated or damaged"):
+        test.main([str(tmp_path / "tested.py"), "bad.pth"])
+
+
+@pytest.mark.slow
+def test_dist_train_runs_two_processes_on_a_cpu(config_file: Any, tmp_path: Path) -> None:
+    wrapper = dict(type="MMSeparateDistributedDataParallel", broadcast_buffers=False)
+    path = Path(config_file(steps=2, wrapper=wrapper))
+    # The processes have to know the small run's parts.
+    path.write_text(path.read_text() + "custom_imports = dict(imports=['tiny_run'])\n")
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests" / "engine")]),
+        "PYTHON": sys.executable,
+        "PYTHONWARNINGS": "ignore",
+        "CUDA_VISIBLE_DEVICES": "",
+    }
+    command = ["bash", str(ROOT / "tools" / "dist_train.sh"), str(path), "2", "--seed", "4"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr[-3000:]
+    checkpoint = torch.load("work_dirs/tiny/iter_2.pth", weights_only=True)
+    assert checkpoint["nda_mm_training"]["world_size"] == 2
+    assert len(checkpoint["nda_mm_training"]["ranks"]) == 2
+    # Named as one process names them, so that one process can load them.
+    assert "generator.layers.0.weight" in checkpoint["state_dict"]
+
+
+@pytest.mark.parametrize("script", ["dist_train.sh", "dist_test.sh", "slurm_train.sh"])
+def test_scripts_say_how_they_are_used(script: str) -> None:
+    done = subprocess.run(["bash", str(ROOT / "tools" / script)], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert f"tools/{script} " in done.stderr
