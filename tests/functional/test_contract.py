@@ -165,6 +165,15 @@ def test_a_generator_of_another_device_is_refused(name):
         getattr(F, name)(x, generator=torch.Generator())
 
 
+@pytest.mark.parametrize("name", [*ALL, "jigsaw of 9"])
+def test_no_value_is_looked_at_on_the_host(name):
+    # A meta tensor has no values: whatever would wait for a GPU (an `if`, a loop, `.item()`) fails on it.
+    x = torch.empty(4, 3, 4, 18, 18, device="meta")
+    out = F.jigsaw(x, 3) if name == "jigsaw of 9" else getattr(F, name)(x)
+    assert out.shape == x.shape
+    assert out.is_meta
+
+
 @pytest.mark.parametrize("name", ALL)
 def test_settings_besides_the_negatives_own_are_by_keyword(name):
     with pytest.raises(TypeError, match="positional argument"):

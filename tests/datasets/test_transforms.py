@@ -1,0 +1,119 @@
+"""Negatives in real pipelines."""
+
+import numpy as np
+import pytest
+import torch
+
+pytest.importorskip("mmcv.transforms")
+
+from mmcv.transforms import Compose
+from mmengine.registry import DefaultScope
+
+from nda_mm import functional as F
+from nda_mm.datasets.transforms import MakeNegative
+from nda_mm.registry import TRANSFORMS
+
+JIGSAW = dict(type="Jigsaw", grid=2)
+
+
+def image(*shape, dtype=np.uint8):
+    return (np.random.default_rng(0).random(shape) * 255).astype(dtype)
+
+
+@pytest.mark.parametrize("scope", ["mmengine", "mmagic", "mmpretrain"])
+def test_it_is_found_by_the_prefix_in_a_pipeline_of_any_scope(scope):
+    with DefaultScope.overwrite_default_scope(scope):
+        pipeline = Compose([dict(type="nda_mm.MakeNegative", negative=JIGSAW)])
+    results = pipeline(dict(img=image(6, 4, 3)))
+    assert results["img_negative"].shape == (6, 4, 3)
+    assert isinstance(TRANSFORMS.build(dict(type="MakeNegative", negative=JIGSAW)), MakeNegative)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(6, 4, 3), (6, 4, 1), (6, 4)])
+def test_the_negative_is_the_functions_in_the_images_form(dtype, shape):
+    source = image(*shape, dtype=dtype)
+    before = source.copy()
+    torch.manual_seed(4)
+    results = MakeNegative(JIGSAW)(dict(img=source, gt_label=7))
+    torch.manual_seed(4)
+    planes = torch.from_numpy(before.reshape(6, 4, -1).transpose(2, 0, 1).copy())[None]
+    expected = F.jigsaw(planes)[0].permute(1, 2, 0).numpy().reshape(shape)
+    negative = results["img_negative"]
+    assert np.array_equal(negative, expected)
+    assert negative.dtype == dtype
+    assert negative.flags.c_contiguous
+    assert np.array_equal(results["img"], before)
+    assert results["gt_label"] == 7
+
+
+def test_a_clip_is_a_list_of_frames_changed_alike():
+    frames = [image(4, 4, 3) + number for number in range(3)]
+    negative = MakeNegative(JIGSAW, key="imgs", output_key="imgs")(dict(imgs=list(frames)))["imgs"]
+    assert isinstance(negative, list)
+    assert not np.array_equal(negative[0], frames[0])
+    for number in (1, 2):
+        assert np.array_equal(negative[number], negative[0] + number)
+    shuffled = MakeNegative(dict(type="ShuffleFrames"), key="imgs")(dict(imgs=list(frames)))["imgs_negative"]
+    order = [next(i for i, frame in enumerate(frames) if np.array_equal(frame, new)) for new in shuffled]
+    assert sorted(order) == [0, 1, 2]
+    assert order != [0, 1, 2]
+
+
+def test_the_image_itself_is_replaced_on_request():
+    source = image(4, 4, 3)
+    results = MakeNegative(JIGSAW, output_key="img")(dict(img=source))
+    assert list(results) == ["img"]
+    assert not np.array_equal(results["img"], source)
+
+
+def test_a_partner_comes_from_its_key():
+    transform = MakeNegative(dict(type="Stitch"), key="gt", partner_key="mate")
+    results = transform(dict(gt=np.zeros((4, 4, 3), np.uint8), mate=np.full((4, 4, 3), 9, np.uint8)))
+    assert sorted(np.unique(results["gt_negative"], return_counts=True)[1]) == [24, 24]
+    with pytest.raises(KeyError, match=r"reads 'mate', but the results hold \['gt'\]"):
+        transform(dict(gt=image(4, 4, 3)))
+    with pytest.raises(ValueError, match="must have the batch's shape"):
+        transform(dict(gt=image(4, 4, 3), mate=image(4, 6, 3)))
+
+
+@pytest.mark.parametrize("kind", ["Stitch", "Mixup", "CutMix"])
+def test_a_negative_without_its_partner_is_refused_with_the_ways_out(kind):
+    with pytest.raises(
+        ValueError, match=r"joins two samples, but a pipeline sees one; .* partner_key, use ForeignStitch"
+    ):
+        MakeNegative(dict(type=kind))
+    with pytest.raises(ValueError, match="joins two samples"):
+        MakeNegative(dict(type="RandomNegative", negatives=[JIGSAW, dict(type=kind)]))
+
+
+def test_foreign_images_serve_a_pipeline():
+    foreign = torch.full((2, 3, 8, 8), 255, dtype=torch.uint8)
+    results = MakeNegative(dict(type="ForeignStitch", images=foreign))(dict(img=np.zeros((4, 4, 3), np.uint8)))
+    assert results["img_negative"].mean() == 127.5
+
+
+def test_a_curriculum_is_refused_wherever_it_hides():
+    hidden = dict(type="RandomNegative", negatives=[dict(type="Curriculum", milestones=[(0, JIGSAW)])])
+    with pytest.raises(ValueError, match="workers are never told"):
+        MakeNegative(hidden)
+
+
+def test_what_is_no_image_is_refused():
+    transform = MakeNegative(JIGSAW)
+    with pytest.raises(KeyError, match=r"reads 'img', but the results hold \['gt'\]"):
+        transform(dict(gt=image(4, 4, 3)))
+    with pytest.raises(TypeError, match=r"numpy array, or a list of such frames, under 'img', but got Tensor"):
+        transform(dict(img=torch.zeros(3, 4, 4)))
+    with pytest.raises(TypeError, match="under 'img'"):
+        transform(dict(img=[]))
+    with pytest.raises(ValueError, match="frames under 'img' differ in size"):
+        transform(dict(img=[image(4, 4, 3), image(6, 4, 3)]))
+    with pytest.raises(TypeError, match="expected pixels of dtype"):
+        transform(dict(img=image(4, 4, 3).astype(np.int64)))
+
+
+def test_its_settings_are_shown():
+    assert repr(MakeNegative(JIGSAW)) == (
+        "MakeNegative(negative=Jigsaw(grid=(2, 2)), key='img', output_key='img_negative', partner_key=None)"
+    )
