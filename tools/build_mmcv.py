@@ -2,8 +2,8 @@
 
     python tools/build_mmcv.py mmcv==2.1.0 [--cuda auto|0|1]
 
-About 6 minutes on two cores without CUDA operators, several times that with them. If the CUDA build fails, the operators
-for the CPU are built instead, which is all that the GAN and MoCo recipes use.
+About 6 minutes on two cores without CUDA operators, several times that with them. If the CUDA build fails, the
+operators for the CPU are built instead, which is all that the GAN and MoCo recipes use.
 torch, mmengine, setuptools, wheel, ninja and psutil must be installed.
 """
 
