@@ -1,7 +1,7 @@
 # BigGAN on scikit-learn's handwritten digits: no download, minutes on two CPU cores. The plain twin of the NDA recipe.
 _base_ = ["_base_/gan_runtime.py", "_base_/datasets/digits.py"]
 
-generator_steps = 2_000
+generator_steps = 2_500
 discriminator_steps = 1
 
 model = dict(
@@ -20,8 +20,8 @@ model = dict(
         auto_sync_bn=False,
         init_cfg=dict(type="ortho"),
         arch_cfg=dict(
-            in_channels=[32, 32],
-            out_channels=[32, 32],
+            in_channels=[48, 32],
+            out_channels=[32, 16],
             upsample=[True, True],
             resolution=[8, 16],
             attention=[False, False],
@@ -35,8 +35,8 @@ model = dict(
         sn_style="torch",
         init_cfg=dict(type="ortho"),
         arch_cfg=dict(
-            in_channels=[3, 32, 32],
-            out_channels=[32, 32, 32],
+            in_channels=[3, 16, 32],
+            out_channels=[16, 32, 64],
             downsample=[True, True, False],
             resolution=[8, 4, 4],
             attention=[False, False, False],
@@ -51,6 +51,7 @@ optim_wrapper = dict(
     generator=dict(optimizer=dict(type="Adam", lr=5e-4, betas=(0.0, 0.999))),
     discriminator=dict(optimizer=dict(type="Adam", lr=1e-3, betas=(0.0, 0.999))),
 )
+train_dataloader = dict(batch_size=32)
 train_cfg = dict(max_iters=generator_steps * discriminator_steps, val_interval=500)
 default_hooks = dict(logger=dict(interval=50), checkpoint=dict(interval=500))
 custom_hooks = [

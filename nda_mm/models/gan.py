@@ -43,11 +43,15 @@ class NDABigGAN(NegativeDiscriminatorMixin, BigGAN):
         return self.parse_losses({"loss_gen": generator_loss(disc_pred_fake, kind=self.adversarial_loss)})
 
     def data_sample_to_label(self, data_sample: Any) -> Tensor | None:
-        """Labels of a batch; all zero for a model of one class."""
+        """Labels of a batch, one number an image; all zero for a model of one class.
+
+        mmagic's own pipeline stacks them as (B, 1), and its BigGAN discriminator then broadcasts each image's features
+        against every label of the batch: its scores of real images come out as (B, B, C) instead of (B, 1).
+        """
         label = super().data_sample_to_label(data_sample)
-        if label is not None and self.num_classes == 1:
-            return torch.zeros_like(label)
-        return label
+        if label is None:
+            return None
+        return torch.zeros_like(label).flatten() if self.num_classes == 1 else label.flatten()
 
     def train_discriminator(
         self, inputs: dict, data_samples: Any, optimizer_wrapper: OptimWrapper

@@ -1,0 +1,68 @@
+"""tools/sample.py on a real checkpoint of the shipped recipe."""
+
+import runpy
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine import Config
+from mmengine.registry import MODELS, DefaultScope
+from PIL import Image
+
+pytest.importorskip("mmagic")
+
+ROOT = Path(__file__).resolve().parents[2]
+RECIPE = ROOT / "configs" / "nda_biggan_digits.py"
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    path = tmp_path_factory.mktemp("model") / "untrained.pth"
+    DefaultScope.get_instance("test_sample", scope_name="mmagic")
+    torch.manual_seed(0)
+    model = MODELS.build(Config.fromfile(RECIPE).model)
+    model.generator.init_weights()
+    torch.save({"state_dict": model.state_dict(), "meta": {}}, path)
+    return path
+
+
+def sample(checkpoint, out, *arguments, monkeypatch):
+    words = ["sample.py", str(RECIPE), str(checkpoint), "--out", str(out), *arguments]
+    monkeypatch.setattr(sys, "argv", words)
+    runpy.run_path(str(ROOT / "tools" / "sample.py"), run_name="__main__")
+    return {str(path.relative_to(out)): np.asarray(Image.open(path)) for path in sorted(out.rglob("*.png"))}
+
+
+def test_files_and_sheet(checkpoint, tmp_path, monkeypatch, capsys):
+    images = sample(checkpoint, tmp_path, "--per-class", "3", "--scale", "1", monkeypatch=monkeypatch)
+    sheet = images.pop("sheet.png")
+    assert len(images) == 30
+    assert {name.split("/")[0] for name in images} == {f"class_{index:03d}" for index in range(10)}
+    assert all(image.shape == (16, 16, 3) for image in images.values())
+    # padding 2: the second row of the sheet is class 1
+    assert np.array_equal(sheet[20:36, 2:18], images["class_001/00000.png"])
+    assert "30 images" in capsys.readouterr().out
+
+
+def test_the_seed_decides(checkpoint, tmp_path, monkeypatch):
+    runs = [
+        sample(checkpoint, tmp_path / str(number), "--per-class", "1", "--seed", seed, monkeypatch=monkeypatch)
+        for number, seed in enumerate(["1", "1", "2"])
+    ]
+    assert np.array_equal(runs[0]["sheet.png"], runs[1]["sheet.png"])
+    assert not np.array_equal(runs[0]["sheet.png"], runs[2]["sheet.png"])
+
+
+def test_chosen_classes_and_modes(checkpoint, tmp_path, monkeypatch):
+    settings = ("--per-class", "2", "--classes", "7")
+    running = sample(checkpoint, tmp_path / "a", *settings, monkeypatch=monkeypatch)
+    assert set(running) == {"class_007/00000.png", "class_007/00001.png", "sheet.png"}
+    batch = sample(checkpoint, tmp_path / "b", *settings, "--batch-statistics", monkeypatch=monkeypatch)
+    assert not np.array_equal(running["sheet.png"], batch["sheet.png"])
+
+
+def test_a_class_that_the_model_does_not_know(checkpoint, tmp_path, monkeypatch):
+    with pytest.raises(ValueError, match=r"classes 0 to 9, but \[10\] were asked for"):
+        sample(checkpoint, tmp_path, "--classes", "10", monkeypatch=monkeypatch)
