@@ -29,8 +29,8 @@ def enable_amp(optim_wrapper: dict[str, Any], dtype: str | None = None) -> list[
 
     Args:
         optim_wrapper: The config's ``optim_wrapper``, of one optimizer or of several by name.
-        dtype: 'bfloat16' (``nda_mm.BF16OptimWrapper``, any device) or 'float16' (mmengine's ``AmpOptimWrapper`` with its
-            loss scale, GPU only). Defaults to None: :func:`default_amp_dtype`.
+        dtype: 'bfloat16' (``nda_mm.BF16OptimWrapper``, any device) or 'float16' (mmengine's ``AmpOptimWrapper`` with
+            its loss scale, GPU only). Defaults to None: :func:`default_amp_dtype`.
 
     Returns:
         Names of the converted optimizers, '' for the one without a name.
@@ -87,6 +87,6 @@ def _refuse_unknown(name: str, member: dict[str, Any]) -> None:
     kind = kind if isinstance(kind, str) else kind.__name__
     if kind.split(".")[-1] not in _EXCHANGEABLE:
         raise ValueError(
-            f"AMP can't convert {f'optimizer {name!r}' if name else 'the optimizer'}: its wrapper {kind} has its own way "
-            f"of stepping. Set its precision in the config, or make it one of {', '.join(_EXCHANGEABLE)}."
+            f"AMP can't convert {f'optimizer {name!r}' if name else 'the optimizer'}: its wrapper {kind} has its own "
+            f"way of stepping. Set its precision in the config, or make it one of {', '.join(_EXCHANGEABLE)}."
         )

@@ -18,8 +18,9 @@ from nda_mm.registry import OPTIM_WRAPPERS
 class BF16OptimWrapper(OptimWrapper):
     """An optimizer wrapper whose forward passes run in bfloat16 where torch holds that safe.
 
-    mmengine 0.10's ``AmpOptimWrapper`` refuses to work without a GPU, and scales the loss. bfloat16 has float32's range, so
-    no gradient is lost for being small, and nothing need be scaled; weights, gradients and the optimizer stay in float32.
+    mmengine 0.10's ``AmpOptimWrapper`` refuses to work without a GPU, and scales the loss. bfloat16 has float32's
+    range, so no gradient is lost for being small, and nothing need be scaled; weights, gradients and the optimizer stay
+    in float32.
 
     Args:
         optimizer: The optimizer.

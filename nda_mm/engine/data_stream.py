@@ -1,7 +1,7 @@
 """A data loader whose every sample is a function of its place in the stream, and that can start anywhere in it.
 
-mmengine's loaders seed each *worker*, so a sample's augmentation depends on the number of workers and on what the worker
-did before; a resumed run cannot reproduce it without reading everything again. Here each sample is seeded by
+mmengine's loaders seed each *worker*, so a sample's augmentation depends on the number of workers and on what the
+worker did before; a resumed run cannot reproduce it without reading everything again. Here each sample is seeded by
 ``(seed, rank, pass, batch, slot)`` instead: the place is enough to make it again, whichever process does it.
 """
 
@@ -27,7 +27,7 @@ _SELF_SEEDED = (DefaultSampler, InfiniteSampler)
 class Place(NamedTuple):
     """Which sample to read, and the seed of its random augmentation."""
 
-    index: int
+    index: int  # type: ignore[assignment]  # hides tuple.index, which nobody asks a place for
     seed: int
 
 
@@ -185,31 +185,31 @@ def build_exact_dataloader(runner: Any, dataloader: DataLoader | dict[str, Any],
     Raises:
         TypeError: If the loader has no batch sampler or reads an iterable-style data set, which have no places.
     """
+    loader = dataloader
     if isinstance(dataloader, dict):
-        randomness = runner._randomness_cfg
-        dataloader = runner.build_dataloader(
-            dataloader, seed=runner.seed, diff_rank_seed=randomness.get("diff_rank_seed", False)
-        )
-    if isinstance(dataloader.dataset, IterableDataset) or dataloader.batch_sampler is None:
+        diff_rank_seed = runner._randomness_cfg.get("diff_rank_seed", False)
+        loader = runner.build_dataloader(dataloader, seed=runner.seed, diff_rank_seed=diff_rank_seed)
+    assert isinstance(loader, DataLoader)
+    if isinstance(loader.dataset, IterableDataset) or loader.batch_sampler is None:
         raise TypeError(
             f"The exact training loops need a map-style data set and batches made by the loader, but got "
-            f"{type(dataloader.dataset).__name__} with batch_size={dataloader.batch_size}: its samples have no place "
+            f"{type(loader.dataset).__name__} with batch_size={loader.batch_size}: its samples have no place "
             "to continue from. Give the data set __getitem__ and __len__, and the loader a batch_size; or use "
             "mmengine's own loops, whose resumed runs are not exact."
         )
-    workers = dataloader.num_workers
+    workers = loader.num_workers
     return DataLoader(
-        SeededDataset(dataloader.dataset),
-        batch_sampler=PlacedBatchSampler(dataloader.batch_sampler, seed, rank),  # type: ignore[arg-type]
+        SeededDataset(loader.dataset),
+        batch_sampler=PlacedBatchSampler(loader.batch_sampler, seed, rank),  # type: ignore[arg-type]
         num_workers=workers,
-        collate_fn=_SeededCollate(dataloader.collate_fn),
-        pin_memory=dataloader.pin_memory,
-        timeout=dataloader.timeout,
-        worker_init_fn=dataloader.worker_init_fn,
-        multiprocessing_context=dataloader.multiprocessing_context,
+        collate_fn=_SeededCollate(loader.collate_fn),  # type: ignore[arg-type]
+        pin_memory=loader.pin_memory,
+        timeout=loader.timeout,
+        worker_init_fn=loader.worker_init_fn,
+        multiprocessing_context=loader.multiprocessing_context,
         generator=torch.Generator().manual_seed(mix(seed, _WORKER, rank)),
-        prefetch_factor=dataloader.prefetch_factor if workers > 0 else None,
-        persistent_workers=dataloader.persistent_workers,
+        prefetch_factor=loader.prefetch_factor if workers > 0 else None,
+        persistent_workers=loader.persistent_workers,
     )
 
 

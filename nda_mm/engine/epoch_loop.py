@@ -19,9 +19,9 @@ from .exact_loop import ExactLoop
 class ExactEpochLoop(ExactLoop, EpochBasedTrainLoop):
     """mmengine's epoch-based loop, continued to the same weights, bit for bit, after any interruption.
 
-    As :class:`~nda_mm.engine.iter_loop.ExactIterLoop`, by epochs. A run resumed from a checkpoint of the middle of an epoch
-    (``SafeCheckpointHook(by_epoch=False)``) trains the epoch's remaining batches, where mmengine 0.10's loop trains the whole
-    epoch again. The hooks' ``before_train_epoch`` is called once more for that epoch.
+    As :class:`~nda_mm.engine.iter_loop.ExactIterLoop`, by epochs. A run resumed from a checkpoint of the middle of an
+    epoch (``SafeCheckpointHook(by_epoch=False)``) trains the epoch's remaining batches, where mmengine 0.10's loop
+    trains the whole epoch again. The hooks' ``before_train_epoch`` is called once more for that epoch.
 
     Args:
         runner: The Runner.
@@ -53,8 +53,8 @@ class ExactEpochLoop(ExactLoop, EpochBasedTrainLoop):
         loader = self._prepare(runner, dataloader)
         if isinstance(getattr(loader.batch_sampler, "sampler", None), InfiniteSampler):
             raise ValueError(
-                "An epoch of InfiniteSampler never ends. Use sampler=dict(type='DefaultSampler', shuffle=True), or train "
-                "by iterations with train_cfg=dict(type='nda_mm.ExactIterLoop', max_iters=...)."
+                "An epoch of InfiniteSampler never ends. Use sampler=dict(type='DefaultSampler', shuffle=True), or "
+                "train by iterations with train_cfg=dict(type='nda_mm.ExactIterLoop', max_iters=...)."
             )
         super().__init__(runner, loader, int(max_epochs), val_begin, val_interval, dynamic_intervals)
 

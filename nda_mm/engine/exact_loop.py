@@ -24,8 +24,8 @@ class ExactLoop:
     """Mixed into a training loop of mmengine.
 
     Three things keep a run exact. Every sample is a function of its place (see :mod:`nda_mm.engine.data_stream`). Only
-    ``train_step`` draws from the training's random numbers: hooks and validation draw from numbers of their own, made from
-    the seed, the iteration and the stage. And what must be remembered is asked for by
+    ``train_step`` draws from the training's random numbers: hooks and validation draw from numbers of their own, made
+    from the seed, the iteration and the stage. And what must be remembered is asked for by
     :class:`~nda_mm.engine.safe_checkpoint_hook.SafeCheckpointHook` and given back at the start of :meth:`run`.
     """
 
@@ -110,8 +110,8 @@ class ExactLoop:
         if state is None or state["loop"] != type(self).__name__:
             self._say(
                 f"The checkpoint of iteration {self._iter} was not written by SafeCheckpointHook under "
-                f"{type(self).__name__}. Weights, optimizers and schedules continue; the random numbers and the order of "
-                "the data start anew, so the run will differ from one that was never stopped."
+                f"{type(self).__name__}. Weights, optimizers and schedules continue; the random numbers and the order "
+                "of the data start anew, so the run will differ from one that was never stopped."
             )
             self._find_place()
             return
@@ -120,11 +120,11 @@ class ExactLoop:
         batch_size = getattr(self._batch_sampler, "batch_size", None)
         if state["world_size"] != self._world_size or state["batch_size"] != batch_size:
             self._say(
-                f"The checkpoint was written by {state['world_size']} process(es) with batch size {state['batch_size']}; "
-                f"this run has {self._world_size} with {batch_size}. Weights, optimizers and schedules continue, and the "
-                f"data from batch {self._batch} of pass {self._pass}, but the states that each process kept (random "
-                "numbers, gradients waiting for their step) cannot be divided anew: the run will differ from one that "
-                "was never stopped."
+                f"The checkpoint was written by {state['world_size']} process(es) with batch size "
+                f"{state['batch_size']}; this run has {self._world_size} with {batch_size}. Weights, optimizers and "
+                f"schedules continue, and the data from batch {self._batch} of pass {self._pass}, but the states that "
+                "each process kept (random numbers, gradients waiting for their step) cannot be divided anew: the run "
+                "will differ from one that was never stopped."
             )
             return
         own = state["ranks"][self._rank]

@@ -22,8 +22,8 @@ from .exact_loop import ExactLoop
 class ExactIterLoop(ExactLoop, IterBasedTrainLoop):
     """mmengine's iteration-based loop, continued to the same weights, bit for bit, after any interruption.
 
-    Used with :class:`~nda_mm.engine.safe_checkpoint_hook.SafeCheckpointHook`, which writes what this loop restores. Exact on
-    one machine with the same software, the same number of processes and deterministic operations.
+    Used with :class:`~nda_mm.engine.safe_checkpoint_hook.SafeCheckpointHook`, which writes what this loop restores.
+    Exact on one machine with the same software, the same number of processes and deterministic operations.
 
     Differs from mmengine 0.10's ``IterBasedTrainLoop`` thus:
 

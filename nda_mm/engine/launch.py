@@ -213,7 +213,7 @@ def describe(cfg: Config) -> str:
     Returns:
         Lines of text.
     """
-    rank, world_size = get_dist_info()
+    _, world_size = get_dist_info()
     devices = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
     versions = [f"  {name:<12} {_version(name)}" for name in _PACKAGES]
     if cfg.get("resume"):

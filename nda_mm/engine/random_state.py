@@ -1,4 +1,4 @@
-"""The state of the global random generators: captured, restored, seeded, and turned into plain tensors for a checkpoint."""
+"""The global random generators: their state captured, restored, seeded, and kept in a checkpoint as plain tensors."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 _MASK = (1 << 64) - 1
 
@@ -49,7 +50,7 @@ def seed_global_generators(seed: int) -> None:
         seed: Any integer in [0, 2**64).
     """
     random.seed(seed)
-    np.random.seed(seed & 0xFFFFFFFF)
+    np.random.seed(seed & 0xFFFFFFFF)  # noqa: NPY002 -- the global one is what pipelines draw from
     torch.default_generator.manual_seed(seed)
     if _cuda_in_use():
         torch.cuda.manual_seed(seed & (_MASK >> 1))
@@ -75,15 +76,15 @@ class RandomState:
 
     python: tuple[Any, ...]
     numpy: tuple[Any, ...]
-    torch: torch.Tensor
-    cuda: torch.Tensor | None
+    torch: Tensor
+    cuda: Tensor | None
 
     @classmethod
     def capture(cls) -> RandomState:
         """Copy the states of the generators. Reading the CUDA generator's state does not wait for the device."""
         return cls(
             python=random.getstate(),
-            numpy=np.random.get_state(legacy=True),  # type: ignore[arg-type]
+            numpy=np.random.get_state(legacy=True),  # type: ignore[arg-type]  # noqa: NPY002
             torch=torch.get_rng_state(),
             cuda=torch.cuda.get_rng_state() if _cuda_in_use() else None,
         )
@@ -91,7 +92,7 @@ class RandomState:
     def restore(self) -> None:
         """Put the generators back to this state."""
         random.setstate(self.python)
-        np.random.set_state(self.numpy)
+        np.random.set_state(self.numpy)  # noqa: NPY002
         torch.set_rng_state(self.torch)
         if self.cuda is not None and torch.cuda.is_available():
             torch.cuda.set_rng_state(self.cuda)

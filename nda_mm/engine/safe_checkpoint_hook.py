@@ -27,12 +27,13 @@ class SafeCheckpointHook(CheckpointHook):
     Differs from mmengine 0.10's ``CheckpointHook`` thus:
 
     - A checkpoint also holds what :class:`~nda_mm.engine.iter_loop.ExactIterLoop` and
-      :class:`~nda_mm.engine.epoch_loop.ExactEpochLoop` need to continue exactly: the random states, counters and waiting
-      gradients of *every* rank, and the place in the data.
+      :class:`~nda_mm.engine.epoch_loop.ExactEpochLoop` need to continue exactly: the random states, counters and
+      waiting gradients of *every* rank, and the place in the data.
     - Files are written atomically, ``last_checkpoint`` too.
     - Old checkpoints and the previous best are removed when the new one is safely on the disk, not before. So the disk
       must hold one more than ``max_keep_ckpts``.
-    - Weights trained in several processes bear the names that one process gives them; see :func:`_name_as_in_one_process`.
+    - Weights trained in several processes bear the names that one process gives them; see
+      :func:`_name_as_in_one_process`.
     - A full disk costs nothing: the error is logged, training goes on, and the next interval tries again. Only the last
       save of a run raises.
 
@@ -60,6 +61,8 @@ class SafeCheckpointHook(CheckpointHook):
         if backend_args is None and "://" not in str(kwargs.get("out_dir")):
             backend_args = {"backend": AtomicLocalBackend.NAME}
         super().__init__(interval, by_epoch, backend_args=backend_args, **kwargs)
+        self.last_ckpt: str | None
+        self.best_ckpt_path: str | None
         self._gathered: dict[str, Any] | None = None
 
     def before_train(self, runner: Runner) -> None:
@@ -71,8 +74,8 @@ class SafeCheckpointHook(CheckpointHook):
         if not isinstance(runner.train_loop, ExactLoop):
             runner.logger.warning(
                 f"{type(runner.train_loop).__name__} does not restore random states and the place in the data, so a "
-                "resumed run will differ from one that was never stopped. Use train_cfg=dict(type='nda_mm.ExactIterLoop', "
-                "...) or 'nda_mm.ExactEpochLoop'."
+                "resumed run will differ from one that was never stopped. Use "
+                "train_cfg=dict(type='nda_mm.ExactIterLoop', ...) or 'nda_mm.ExactEpochLoop'."
             )
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
@@ -205,8 +208,8 @@ class SafeCheckpointHook(CheckpointHook):
             return True
         message = (
             f"The checkpoint {name} of {'epoch' if self.by_epoch else 'iteration'} {step} could not be written: "
-            f"{outcome[0]}. The checkpoints before it are untouched. Make room, or lower max_keep_ckpts, or set out_dir to "
-            "another disk."
+            f"{outcome[0]}. The checkpoints before it are untouched. Make room, or lower max_keep_ckpts, or set "
+            "out_dir to another disk."
         )
         if step >= (runner.max_epochs if self.by_epoch else runner.max_iters):
             raise RuntimeError(message)
@@ -225,9 +228,9 @@ class SafeCheckpointHook(CheckpointHook):
 def _name_as_in_one_process(runner: Runner, checkpoint: dict[str, Any]) -> None:
     """Take DDP's ``module.`` out of the names of weights.
 
-    mmengine 0.10 saves a model whose parts are wrapped one by one (``MMSeparateDistributedDataParallel``, as GANs are) under
-    ``generator.module.x``, and loads it under ``generator.x``: nothing would fit, and without an error, for loading is not
-    strict. It takes the same prefix off a model that is wrapped as a whole.
+    mmengine 0.10 saves a model whose parts are wrapped one by one (``MMSeparateDistributedDataParallel``, as GANs are)
+    under ``generator.module.x``, and loads it under ``generator.x``: nothing would fit, and without an error, for
+    loading is not strict. It takes the same prefix off a model that is wrapped as a whole.
     """
     model = runner.model.module if is_model_wrapper(runner.model) else runner.model
     wrapped = [name for name, module in model.named_modules() if name and is_model_wrapper(module)]

@@ -1,7 +1,7 @@
 """What a run must remember beside weights and optimizers to go on as if it had never stopped.
 
-mmengine's checkpoint holds weights, optimizers, schedulers and logs. It lacks the gradients that wait for their optimizer
-step, the optimizer wrappers' own counters, and whatever else a rank keeps to itself.
+mmengine's checkpoint holds weights, optimizers, schedulers and logs. It lacks the gradients that wait for their
+optimizer step, the optimizer wrappers' own counters, and whatever else a rank keeps to itself.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ TRAINING_STATE = "nda_mm_training"
 def rank_state(runner: Runner) -> dict[str, Any]:
     """This rank's counters, waiting gradients, and the states of components that keep one per rank.
 
-    A hook or a model takes part by offering ``rank_state_dict()`` and ``load_rank_state_dict(state)``, of tensors, numbers,
-    strings, lists and dicts.
+    A hook or a model takes part by offering ``rank_state_dict()`` and ``load_rank_state_dict(state)``, of tensors,
+    numbers, strings, lists and dicts.
 
     Args:
         runner: The Runner in training.
@@ -90,7 +90,7 @@ def gather_training_state(runner: Runner) -> dict[str, Any] | None:
 
 
 def _differing_buffers(runner: Runner) -> dict[str, torch.Tensor]:
-    """This rank's buffers that are not those of the master, which the checkpoint holds: running statistics above all."""
+    """This rank's buffers that differ from the master's, which the checkpoint holds: running statistics above all."""
     if get_world_size() == 1:
         return {}
     buffers = {name: buffer.detach().cpu() for name, buffer in _model(runner).named_buffers()}

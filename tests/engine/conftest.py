@@ -17,7 +17,7 @@ import tiny_run
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Leave out the report of compilers and drivers, which takes longer than a run; one thread, whatever came before."""
+    """Leave out the report of compilers and drivers, which takes longer than a run; one thread in every test."""
     monkeypatch.setattr(mmengine.runner.runner, "collect_env", dict)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -60,7 +60,7 @@ def test_converts_none_if_one_cannot_be() -> None:
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="float16 is refused only where there is no GPU")
 def test_float16_is_refused_on_a_cpu() -> None:
-    with pytest.raises(ValueError, match="AMP in float16 needs a GPU.*--amp-dtype bfloat16"):
+    with pytest.raises(ValueError, match=r"AMP in float16 needs a GPU.*--amp-dtype bfloat16"):
         enable_amp(two(), "float16")
 
 

@@ -28,7 +28,7 @@ class Noisy(Dataset):
         return self.length
 
     def __getitem__(self, index: int) -> tuple[float, ...]:
-        return (float(index), random.random(), float(np.random.rand()), float(torch.rand(())))
+        return (float(index), random.random(), float(np.random.rand()), float(torch.rand(())))  # noqa: NPY002
 
 
 class Careless(Sampler):
@@ -39,7 +39,7 @@ class Careless(Sampler):
 
     def __iter__(self) -> Any:
         for _ in range(8):
-            yield random.randrange(4) + int(np.random.randint(4)) + int(torch.randint(3, ()))
+            yield random.randrange(4) + int(np.random.randint(4)) + int(torch.randint(3, ()))  # noqa: NPY002
 
 
 def collate(samples: list[tuple[float, ...]]) -> list[list[float]]:

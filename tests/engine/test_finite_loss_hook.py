@@ -36,5 +36,5 @@ def test_reads_the_terms_itself_where_mmengine_keeps_no_record(config: Make) -> 
     cfg["default_hooks"]["runtime_info"] = None
     runner = tiny_run.build(cfg)
     assert not any(isinstance(hook, RuntimeInfoHook) for hook in runner.hooks)
-    with pytest.raises(FloatingPointError, match="loss_critic is nan.* at iteration 2"):
+    with pytest.raises(FloatingPointError, match=r"loss_critic is nan.* at iteration 2"):
         runner.train()

@@ -14,7 +14,7 @@ from nda_mm.engine.random_state import RandomState, mix, random_numbers_from, se
 
 def draw() -> tuple[float, ...]:
     # A normal number draws a pair and keeps the second: the state has to remember it.
-    return (random.random(), random.gauss(0, 1), float(np.random.randn()), float(torch.randn(())))
+    return (random.random(), random.gauss(0, 1), float(np.random.randn()), float(torch.randn(())))  # noqa: NPY002
 
 
 def test_a_state_survives_a_checkpoint(tmp_path: Path) -> None:
@@ -55,7 +55,7 @@ def test_the_state_is_restored_after_an_error() -> None:
 
 def test_seeding_matches_the_libraries_own() -> None:
     seed_global_generators(2**40 + 5)
-    ours = (random.random(), float(np.random.rand()), float(torch.rand(())))
+    ours = (random.random(), float(np.random.rand()), float(torch.rand(())))  # noqa: NPY002
     theirs = (
         random.Random(2**40 + 5).random(),
         float(np.random.RandomState((2**40 + 5) % 2**32).rand()),

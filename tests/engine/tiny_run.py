@@ -55,7 +55,7 @@ class TinyDataset(BaseDataset):
         vector = torch.from_numpy(self.get_data_info(idx)["vector"].copy())
         if self.training:
             READS.append(idx)
-            if np.random.rand() < 0.5:
+            if np.random.rand() < 0.5:  # noqa: NPY002
                 vector = vector.flip(0)
             vector = vector * random.uniform(0.8, 1.2) + 0.1 * torch.randn(6)
         return {"inputs": vector, "index": idx}
@@ -90,7 +90,7 @@ class TinyGAN(BaseModel):
 
     def train_step(self, data: dict[str, Any], optim_wrapper: OptimWrapperDict) -> dict[str, torch.Tensor]:
         real = torch.stack([sample.to(self.generator_device) for sample in data["inputs"]])
-        noise = torch.randn(len(real), 4, device=real.device) + float(np.random.rand()) + random.random()
+        noise = torch.randn(len(real), 4, device=real.device) + float(np.random.rand()) + random.random()  # noqa: NPY002
         self.noises.append(noise)
         with optim_wrapper["critic"].optim_context(self.critic):
             fake = self.generator(noise).detach()
@@ -112,7 +112,7 @@ class TinyGAN(BaseModel):
 
     def val_step(self, data: dict[str, Any]) -> list[dict[str, Any]]:
         # Validation draws from every generator, as samplers do; training must not notice.
-        noise = torch.randn(len(data["inputs"]), 4) * random.random() + float(np.random.rand())
+        noise = torch.randn(len(data["inputs"]), 4) * random.random() + float(np.random.rand())  # noqa: NPY002
         scores = self.critic(self.generator(noise))[:, 0]
         return [{"index": int(i), "score": float(s)} for i, s in zip(data["index"], scores)]
 
@@ -182,7 +182,7 @@ class NoisyHook(Hook):
         self.drawn: list[float] = []
 
     def after_train_iter(self, runner: Runner, *args: Any, **kwargs: Any) -> None:
-        self.drawn.append(float(torch.rand(())) + random.random() + float(np.random.rand()))
+        self.drawn.append(float(torch.rand(())) + random.random() + float(np.random.rand()))  # noqa: NPY002
 
 
 @HOOKS.register_module(force=True)
@@ -252,7 +252,7 @@ def make_config(
             critic=[dict(type="LinearLR", start_factor=0.5, by_epoch=False, end=8)],
         ),
         val_dataloader=loader(False) if validate else None,
-        val_cfg=dict() if validate else None,
+        val_cfg={} if validate else None,
         val_evaluator=dict(type="TinyMetric") if validate else None,
         default_hooks=dict(
             # Each save lets yapf format the config, which takes longer than these runs: save where it is needed.

@@ -82,7 +82,9 @@ def test_resume_takes_nothing_or_a_path(config_file: Any, tmp_path: Path, capsys
         train.main([part, "--resume", "work_dirs/part/iter_6.pth"])
 
 
-def test_dry_run_tells_all_and_does_nothing(config_file: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_dry_run_tells_all_and_does_nothing(
+    config_file: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = config_file(steps=2)
     train.main([path, "--dry-run", "--seed", "7", "--cfg-options", "model.spoil_at=99"])
     said = capsys.readouterr().out
@@ -116,7 +118,9 @@ def test_configs_are_found_by_name() -> None:
     digits = ROOT / "configs" / "nda_biggan_digits.py"
     for name in ("nda_biggan_digits.py", "nda_mm::nda_biggan_digits.py", "configs/nda_biggan_digits.py"):
         assert Path(launch.find_config(name)).resolve() == digits
-    with pytest.raises(FileNotFoundError, match=r"There is no file nothing\.py, and nda_mm has no recipe 'nothing\.py'"):
+    with pytest.raises(
+        FileNotFoundError, match=r"There is no file nothing\.py, and nda_mm has no recipe 'nothing\.py'"
+    ):
         launch.find_config("nothing.py")
 
 

@@ -1,0 +1,94 @@
+"""The GAN recipe: resumed exactly, with EMA, curriculum and mixed precision; and in two processes."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tiny_run import assert_equal
+
+pytest.importorskip("mmagic", reason="the recipe needs mmagic")
+pytest.importorskip("sklearn", reason="the recipe's digits come with scikit-learn")
+import tiny_gan
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("stop_at", "accumulate"), [(2, 1), (3, 2)])
+def test_two_and_two_steps_are_four(tmp_path: Path, stop_at: int, accumulate: int) -> None:
+    tiny_gan.train(tmp_path / "straight", accumulate=accumulate)
+    tiny_gan.train(tmp_path / "stopped", accumulate=accumulate, stop_at=stop_at)
+    tiny_gan.train(tmp_path / "stopped", accumulate=accumulate, resume=True)
+    straight, resumed = (
+        torch.load(tmp_path / name / "iter_4.pth", weights_only=True) for name in ("straight", "stopped")
+    )
+    for part in ("state_dict", "optimizer", "nda_mm_training"):
+        assert_equal(tiny_gan.tensors(resumed[part]), tiny_gan.tensors(straight[part]))
+    weights = straight["state_dict"]
+    assert any("generator_ema" in name for name in weights)
+    assert [int(value) for name, value in weights.items() if "negative" in name and "iteration" in name]
+    start = torch.load(tmp_path / "stopped" / f"iter_{stop_at}.pth", weights_only=True)["state_dict"]
+    changed = [name for name in weights if not torch.equal(weights[name], start[name])]
+    for part in ("generator.", "generator_ema.", "discriminator."):
+        assert any(name.startswith(part) for name in changed), part
+
+
+def in_two_processes(folder: Path, stop_at: int = 0, resume: bool = False) -> list[dict[str, Any]]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    root = str(Path(__file__).parents[2])
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")]),
+        "PYTHONWARNINGS": "ignore",
+        "OMP_NUM_THREADS": "1",
+        "CUDA_VISIBLE_DEVICES": "",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": port,
+        "WORLD_SIZE": "2",
+    }
+    script = str(Path(__file__).with_name("tiny_gan.py"))
+    processes = [
+        subprocess.Popen(
+            [sys.executable, script, str(folder), str(stop_at), str(int(resume))],
+            env={**environment, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for rank in (0, 1)
+    ]
+    said = [process.communicate(timeout=400)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], "\n".join(text[-4000:] for text in said)
+    return [torch.load(folder / f"outcome_{rank}.pt", weights_only=True) for rank in (0, 1)]
+
+
+@pytest.mark.slow
+def test_two_ranks(tmp_path: Path) -> None:
+    straight = in_two_processes(tmp_path / "straight")
+    # Ranks draw their own noise, and of the same images make different negatives.
+    assert not torch.equal(straight[0]["noise"], straight[1]["noise"])
+    assert not torch.equal(straight[0]["negatives"], straight[1]["negatives"])
+    # They agree on what they learn; the generator's running statistics are each rank's own.
+    learned = [name for name in straight[0]["weights"] if "running" not in name]
+    assert len(learned) > 50
+    for name in learned:
+        assert torch.equal(straight[0]["weights"][name], straight[1]["weights"][name]), name
+    # The discriminator's gradients over two halves, averaged by DDP, are those of the whole batch in one process.
+    for rank in straight:
+        assert rank["gradients"].keys() == rank["gradients_of_both"].keys()
+        for name, gradient in rank["gradients"].items():
+            torch.testing.assert_close(gradient, rank["gradients_of_both"][name], rtol=1e-4, atol=1e-6)
+    assert max(float(gradient.abs().max()) for gradient in straight[0]["gradients"].values()) > 1e-2
+    # Resumed, each rank goes on with its own state.
+    in_two_processes(tmp_path / "stopped", stop_at=2)
+    for ours, theirs in zip(in_two_processes(tmp_path / "stopped", resume=True), straight):
+        assert_equal(ours["weights"], theirs["weights"])
+        assert torch.equal(ours["noise"], theirs["noise"])
+        assert torch.equal(ours["negatives"], theirs["negatives"])

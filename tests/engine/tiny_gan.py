@@ -1,0 +1,120 @@
+"""The digits recipe at a size of seconds, also from processes of its own: ``python tiny_gan.py WORK_DIR STOP RESUME``.
+
+Not a test module; see test_gan.py.
+"""
+
+from __future__ import annotations
+
+import sys
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.runner import Runner
+from torch import nn
+
+sys.path.insert(0, str(Path(__file__).parent))
+import tiny_run
+
+from nda_mm.engine import launch
+from nda_mm.losses import discriminator_loss
+
+RECIPE = Path(__file__).resolve().parents[2] / "configs" / "nda_biggan_digits.py"
+
+
+def build(work_dir: Path | str, *, stop_at: int | None = None, resume: bool = False, **settings: Any) -> Runner:
+    """The recipe's Runner, of 4 iterations in bfloat16, with a curriculum of negatives that changes after one."""
+    launcher, accumulate = settings.pop("launcher", "none"), settings.pop("accumulate", 1)
+    options: dict[str, Any] = {
+        "train_cfg.max_iters": 4,
+        "train_cfg.val_interval": 100,
+        "train_dataloader.batch_size": 4,
+        "model.fake_weight": 0.25,
+        "model.ema_config.start_iter": 1,
+        "model.negative": dict(
+            _delete_=True, type="Curriculum", milestones=[(0, dict(type="Stitch")), (1, dict(type="Jigsaw", grid=2))]
+        ),
+        "default_hooks.checkpoint.interval": stop_at or 100,
+        "visualizer.vis_backends": [],
+        "log_level": "WARNING",
+        "env_cfg.cudnn_benchmark": False,
+        "optim_wrapper.generator.accumulative_counts": accumulate,
+        "optim_wrapper.discriminator.accumulative_counts": accumulate,
+        "val_cfg": None,
+        "val_dataloader": None,
+        "val_evaluator": None,
+        **settings,
+    }
+    cfg = launch.prepare_training(
+        Namespace(
+            config=str(RECIPE),
+            work_dir=str(work_dir),
+            cfg_options=options,
+            launcher=launcher,
+            local_rank=0,
+            seed=3,
+            amp=True,
+            amp_dtype="bfloat16",
+            resume="auto" if resume else None,
+        )
+    )
+    cfg.experiment_name = f"gan_{next(tiny_run._RUNS)}"
+    if stop_at is not None:
+        cfg.custom_hooks.append(dict(type="StopHook", at=stop_at))
+    return launch.build_runner(cfg)
+
+
+def train(work_dir: Path | str, **settings: Any) -> Runner:
+    """Train to the end, or to where the hook stops it."""
+    runner = build(work_dir, **settings)
+    try:
+        runner.train()
+    except tiny_run.Interrupted:
+        pass
+    return runner
+
+
+def tensors(tree: Any, prefix: str = "") -> dict[str, torch.Tensor]:
+    """All tensors and numbers of a checkpoint's part, by their place in it."""
+    if isinstance(tree, dict):
+        return {k: v for key, value in tree.items() for k, v in tensors(value, f"{prefix}.{key}").items()}
+    if isinstance(tree, (list, tuple)):
+        return tensors(dict(enumerate(tree)), prefix)
+    return {prefix: torch.as_tensor(tree)} if isinstance(tree, (torch.Tensor, int, float)) else {}
+
+
+def critic_gradients(model: nn.Module, part: slice) -> dict[str, torch.Tensor]:
+    """Gradients of the discriminator's loss over a part of a fixed batch of reals, fakes and negatives."""
+    generator = torch.Generator().manual_seed(17)
+    real, fake, negative = (torch.randn(8, 3, 16, 16, generator=generator)[part] for _ in range(3))
+    label = torch.arange(8)[part]
+    model.zero_grad()
+    logits = model.scores([(fake, label), (real, label), (negative, label)])
+    terms = discriminator_loss(logits[1], logits[0], logits[2], fake_weight=0.25)
+    torch.stack(list(terms.values())).sum().backward()
+    critic = getattr(model.discriminator, "module", model.discriminator)
+    return {name: p.grad.clone() for name, p in critic.named_parameters() if p.grad is not None}
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    folder, stop, again = Path(sys.argv[1]), int(sys.argv[2]), bool(int(sys.argv[3]))
+    run = train(folder, stop_at=stop or None, resume=again, launcher="pytorch")
+    model = run.model.module
+    fixed = torch.linspace(0, 1, 8 * 3 * 16 * 16).reshape(8, 3, 16, 16)
+    outcome = {
+        "weights": {name.replace(".module.", "."): value.clone() for name, value in model.state_dict().items()},
+        "noise": model.noise_fn(num_batches=4),
+        "negatives": model.negative(fixed),
+    }
+    if not stop:
+        critic = model.discriminator.module
+        before = {name: value.clone() for name, value in critic.state_dict().items()}
+        share = slice(0, 4) if run.rank == 0 else slice(4, 8)
+        outcome["gradients"] = critic_gradients(model, share)
+        critic.load_state_dict(before)
+        outcome["weights_before"] = before
+        model.discriminator = critic  # out of DDP: what one process does with both halves
+        outcome["gradients_of_both"] = critic_gradients(model, slice(0, 8))
+    torch.save(outcome, folder / f"outcome_{run.rank}.pt")
