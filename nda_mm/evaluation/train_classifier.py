@@ -20,6 +20,8 @@ from mmengine.dist import barrier, is_main_process
 from mmengine.logging import print_log
 
 import nda_mm
+from nda_mm.compat import apply_mends
+from nda_mm.compat.external_configs import recipe_path
 
 __all__ = ["ensure_checkpoint", "find_recipe", "train_recipe"]
 
@@ -30,14 +32,9 @@ def find_recipe(name: str) -> Path:
     """A recipe by its path, or one of ours by its file name, wherever the package is installed.
 
     Raises:
-        FileNotFoundError: if it is at none of the places, which are listed.
+        FileNotFoundError: if there is none; the message lists ours.
     """
-    package = Path(nda_mm.__file__).parent
-    places = [Path(name), package.parent / "configs" / name, package / ".mim" / "configs" / name]
-    for place in places:
-        if place.is_file():
-            return place.resolve()
-    raise FileNotFoundError(f"there is no recipe {name!r}; looked for {', '.join(map(str, places))}")
+    return Path(name).resolve() if Path(name).is_file() else recipe_path(name)
 
 
 def ensure_checkpoint(recipe: str, cache_dir: str = "work_dirs/feature_networks", *, train: bool = True) -> Path:
@@ -93,6 +90,7 @@ def train_recipe(recipe: Path, target: Path) -> float:
     """Train a recipe and write its weights to ``target``, in one piece or not at all; returns the held-out accuracy."""
     from mmengine.runner import Runner
 
+    apply_mends()
     cfg = Config.fromfile(recipe)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.stem}-") as work_dir:

@@ -202,7 +202,7 @@ def test_built_from_a_config_in_any_scope():
         metric = Evaluator([cfg]).metrics[0]  # the network is built when it is first used
         assert isinstance(metric, FrechetDistance)
     assert isinstance(METRICS.build({**cfg, "type": "ClassAgreement"}), ClassAgreement)
-    with pytest.raises(FileNotFoundError, match=r"there is no recipe 'absent\.py'; looked for"):
+    with pytest.raises(FileNotFoundError, match=r"has no recipe 'absent\.py'; it has"):
         _ = metric.network
 
 

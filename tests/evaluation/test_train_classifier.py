@@ -106,7 +106,7 @@ def test_a_failed_training_is_reported_with_its_cause(tmp_path):
 def test_missing_files_are_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"there is no checkpoint 'absent\.pth' of the classifier of classif"):
         network(Path("absent.pth"))
-    with pytest.raises(FileNotFoundError, match=r"no recipe 'absent\.py'; looked for absent\.py"):
+    with pytest.raises(FileNotFoundError, match=r"has no recipe 'absent\.py'; it has "):
         find_recipe("absent.py")
 
 

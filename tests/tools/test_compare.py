@@ -1,0 +1,173 @@
+"""tools/compare.py on real runs of a toy size: mmengine's Runner, a linear model, seconds."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from nda_mm.comparison import Comparison, Run
+
+PROJECT = Path(__file__).resolve().parents[2]
+
+#: As tools/train.py, without its imports: mmengine's Runner on a config, a work dir and a seed.
+TRAIN = [
+    sys.executable,
+    "-c",
+    "import sys; from mmengine.config import Config; from mmengine.runner import Runner; "
+    "cfg = Config.fromfile(sys.argv[1]); cfg.work_dir = sys.argv[3]; cfg.randomness = dict(seed=int(sys.argv[5])); "
+    "Runner.from_cfg(cfg).train()",
+]
+
+TOY = """
+import torch
+from mmengine.evaluator import BaseMetric
+from mmengine.model import BaseModel
+from mmengine.registry import DATASETS, METRICS, MODELS
+
+
+@MODELS.register_module()
+class ToyLine(BaseModel):
+    def __init__(self):
+        super().__init__()
+        self.slope = torch.nn.Parameter(torch.randn(()))
+
+    def forward(self, x, y, mode="tensor"):
+        error = self.slope * torch.stack(x) - torch.stack(y)
+        return dict(loss=error.square().mean()) if mode == "loss" else [dict(slope=self.slope.item())]
+
+
+@DATASETS.register_module()
+class ToyPoints(torch.utils.data.Dataset):
+    metainfo = {}
+
+    def __len__(self):
+        return 8
+
+    def __getitem__(self, index):
+        return dict(x=torch.tensor(index / 8), y=torch.tensor(2 * index / 8))
+
+
+@METRICS.register_module()
+class ToySlope(BaseMetric):
+    default_prefix = "toy"
+
+    def process(self, data_batch, data_samples):
+        self.results += [data_samples[0]["slope"]]
+
+    def compute_metrics(self, results):
+        return dict(slope=results[0])
+"""
+
+CONFIG = """
+custom_imports = dict(imports=["toy_line"])
+model = dict(type="ToyLine")
+loader = dict(batch_size=4, num_workers=0, dataset=dict(type="ToyPoints"))
+train_dataloader = dict(**loader, sampler=dict(type="InfiniteSampler", shuffle=True))
+val_dataloader = dict(**loader, sampler=dict(type="DefaultSampler", shuffle=False))
+val_evaluator = dict(type="ToySlope")
+val_cfg = dict()
+optim_wrapper = dict(optimizer=dict(type="SGD", lr={lr}))
+train_cfg = dict(by_epoch=False, max_iters={iterations}, val_interval=2)
+default_hooks = dict(logger=dict(type="LoggerHook", interval=2, log_metric_by_epoch=False))
+log_processor = dict(by_epoch=False)
+"""
+
+
+@pytest.fixture
+def recipes(tmp_path, monkeypatch) -> list[str]:
+    (tmp_path / "toy_line.py").write_text(TOY)
+    for name, lr in (("slow", 0.1), ("fast", 0.5)):
+        (tmp_path / f"{name}.py").write_text(CONFIG.format(lr=lr, iterations=4))
+    paths = [str(tmp_path), str(PROJECT), os.environ.get("PYTHONPATH", "")]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, paths)))
+    return [str(tmp_path / "slow.py"), str(tmp_path / "fast.py")]
+
+
+def compare(*words: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, str(PROJECT / "tools" / "compare.py"), *words]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+
+
+@pytest.mark.slow
+def test_trains_once_and_reports(recipes, tmp_path):
+    words = [*recipes, "--seeds", "0", "1", "--out", str(tmp_path / "out")]
+    first = compare(*words)
+    assert first.returncode == 0, first.stderr
+    finished = sorted((tmp_path / "out").glob("*/seed_*/finished.json"))
+    assert [path.parent.relative_to(tmp_path / "out").as_posix() for path in finished] == [
+        "fast/seed_0", "fast/seed_1", "slow/seed_0", "slow/seed_1",
+    ]  # fmt: skip
+    table = (tmp_path / "out" / "results.md").read_text()
+    assert table in first.stdout
+    assert "Final values over seeds 0, 1 (n = 2)." in table
+    assert "Paired differences from slow" in table
+    rows = (tmp_path / "out" / "results.csv").read_text().splitlines()
+    assert rows[0] == "recipe,seed,metric,iteration,value"
+    assert [row.split(",")[:4] for row in rows[1:5]] == [
+        [name, "0", "toy/slope", step] for name in ("slow", "fast") for step in ("2", "4")
+    ]
+    # The slope to be learnt is 2 and both start alike: the larger rate is nearer, for each seed.
+    final = {tuple(row.split(",")[:2]): float(row.split(",")[4]) for row in rows[1:] if row.split(",")[3] == "4"}
+    assert all(abs(final["fast", seed] - 2) < abs(final["slow", seed] - 2) for seed in "01")
+    assert (tmp_path / "out" / "results.png").stat().st_size > 1000
+
+    again = compare(*words)
+    assert again.returncode == 0
+    assert "training" not in again.stdout
+    assert (tmp_path / "out" / "results.md").read_text() == table
+
+    (tmp_path / "fast.py").write_text(CONFIG.format(lr=0.4, iterations=4))
+    changed = compare(*words)
+    assert changed.returncode == 1
+    assert "holds a run of fast with other settings; remove it, or choose another --out" in changed.stderr
+
+
+@pytest.mark.slow
+def test_a_failed_run_is_said_and_the_whole_pairs_are_reported(recipes, tmp_path):
+    broken = Comparison(recipes, [1], tmp_path / "out", train_command=[sys.executable, "-c", "raise SystemExit(3)"])
+    assert [run.name for run in broken.train()] == ["slow", "fast"]
+    with pytest.raises(ValueError, match="no seed has finished runs of all recipes"):
+        broken.report()
+    whole = Comparison(recipes, [0], tmp_path / "out", train_command=TRAIN)
+    assert whole.train(jobs=2) == []
+    comparison = Comparison(recipes, [0, 1], tmp_path / "out", train_command=TRAIN)
+    assert "over seeds 0 (n = 1)" in comparison.report()
+    with pytest.raises(ValueError, match=r"do not all log \['toy/absent'\]; they share \['toy/slope'\]"):
+        comparison.report(["toy/absent"])
+
+
+def test_different_budgets_are_refused_unless_allowed(recipes, tmp_path):
+    (tmp_path / "fast.py").write_text(CONFIG.format(lr=0.1, iterations=5))
+    with pytest.raises(ValueError, match=r"different budgets.*slow: \{'max_iters': 4.*fast: \{'max_iters': 5"):
+        Comparison(recipes, [0], tmp_path, train_command=[])
+    Comparison(recipes, [0], tmp_path, train_command=[], other_budgets=True)
+    Comparison(recipes, [0], tmp_path, train_command=[], cfg_options=["train_cfg.max_iters=3"])
+
+
+def test_bad_use_is_refused(recipes, tmp_path):
+    with pytest.raises(ValueError, match=r"recipes must have different file names.*\['slow', 'slow'\]"):
+        Comparison([recipes[0], recipes[0]], [0], tmp_path, train_command=[])
+    with pytest.raises(ValueError, match=r"seeds must be given and differ, but got \[1, 1\]"):
+        Comparison(recipes, [1, 1], tmp_path, train_command=[])
+    with pytest.raises(ValueError, match="jobs must be at least 1, but got 0"):
+        Comparison(recipes, [1], tmp_path, train_command=[]).train(jobs=0)
+
+
+def test_runs_come_seed_by_seed(recipes, tmp_path):
+    comparison = Comparison(recipes, [3, 1], tmp_path, train_command=[])
+    assert [(run.name, run.seed) for run in comparison.runs] == [("slow", 3), ("fast", 3), ("slow", 1), ("fast", 1)]
+    assert comparison.runs[0] == Run(recipes[0], 3, tmp_path / "slow" / "seed_3")
+
+
+def test_a_half_written_marker_is_no_finish(recipes, tmp_path):
+    """The marker is renamed into place, so only whole ones exist."""
+    comparison = Comparison(recipes, [0], tmp_path, train_command=[sys.executable, "-c", ""])
+    assert comparison.train() == []
+    for run in comparison.runs:
+        assert json.loads((run.folder / "finished.json").read_text())["seed"] == 0
+        assert not list(run.folder.glob("*.part"))
