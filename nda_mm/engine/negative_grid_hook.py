@@ -60,7 +60,7 @@ class NegativeGridHook(Hook):
         if negative is None:
             return
         # The preprocessor normalises the samples in place, and the training step still needs them as they are.
-        head = {key: deepcopy(value[: self.num_images]) for key, value in data_batch.items()}
+        head = {key: deepcopy(_first(value, self.num_images)) for key, value in data_batch.items()}
         real = model.data_preprocessor(head, True)["data_samples"].gt_img
         if len(real) < 2:
             print_log("A batch of one image has no partner to make negatives of: no sheet is written.", "current")
@@ -81,3 +81,8 @@ class NegativeGridHook(Hook):
         sheet.save(path)
         runner.visualizer.add_image("negatives", np.asarray(sheet), step=runner.iter)
         print_log(f"Real images and their negatives: {path}", "current")
+
+
+def _first(batch: Any, count: int) -> Any:
+    """The first samples of a collated batch: a list or tensor of them, or a dict of such (empty, if no sample has any)."""
+    return {key: _first(value, count) for key, value in batch.items()} if isinstance(batch, dict) else batch[:count]

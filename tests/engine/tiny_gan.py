@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from argparse import Namespace
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -68,10 +69,8 @@ def build(work_dir: Path | str, *, stop_at: int | None = None, resume: bool = Fa
 def train(work_dir: Path | str, **settings: Any) -> Runner:
     """Train to the end, or to where the hook stops it."""
     runner = build(work_dir, **settings)
-    try:
+    with suppress(tiny_run.Interrupted):
         runner.train()
-    except tiny_run.Interrupted:
-        pass
     return runner
 
 
