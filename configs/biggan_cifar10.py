@@ -39,4 +39,15 @@ optim_wrapper = dict(
     generator=dict(optimizer=dict(type="Adam", lr=2e-4, betas=(0.0, 0.999))),
     discriminator=dict(optimizer=dict(type="Adam", lr=2e-4, betas=(0.0, 0.999))),
 )
-train_cfg = dict(max_iters=generator_steps * discriminator_steps)
+train_cfg = dict(max_iters=generator_steps * discriminator_steps, val_interval=20_000)
+
+# As the paper samples: the moving average of the generator, normalised by batches of 64. The network is a classifier that
+# its own recipe trains when it is first asked for; with Inception weights at hand the distance is FID:
+#   --cfg-options val_evaluator.metrics.0.network="dict(type='inception', path='PATH')"
+network = dict(type="mmpretrain", config="classifier_cifar10.py", train_if_missing=True)
+val_evaluator = dict(
+    metrics=[
+        dict(type="nda_mm.FrechetDistance", network=network, fake_nums=10_000, batch_statistics=True, score_splits=10),
+    ]
+)
+test_evaluator = val_evaluator

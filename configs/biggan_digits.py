@@ -51,8 +51,22 @@ optim_wrapper = dict(
     generator=dict(optimizer=dict(type="Adam", lr=5e-4, betas=(0.0, 0.999))),
     discriminator=dict(optimizer=dict(type="Adam", lr=1e-3, betas=(0.0, 0.999))),
 )
-train_dataloader = dict(batch_size=32)
+train_dataloader = dict(batch_size=32, dataset=dict(size=16))
+val_dataloader = dict(dataset=dict(size=16))  # the held-out images
+test_dataloader = val_dataloader
 train_cfg = dict(max_iters=generator_steps * discriminator_steps, val_interval=500)
+
+# A small classifier of real digits, trained by its own recipe when it is first asked for (seconds), is the network of the
+# distance and the reader of the classes.
+network = dict(type="mmpretrain", config="classifier_digits.py", train_if_missing=True)
+val_evaluator = dict(
+    metrics=[
+        dict(type="nda_mm.ClassAgreement", network=network, fake_nums=1_000),
+        dict(type="nda_mm.FrechetDistance", network=network, fake_nums=1_000),
+    ]
+)
+test_evaluator = val_evaluator
+
 default_hooks = dict(logger=dict(interval=50), checkpoint=dict(interval=500))
 custom_hooks = [
     dict(type="nda_mm.FiniteLossHook"),

@@ -18,6 +18,8 @@ optim_wrapper = dict(constructor="MultiOptimWrapperConstructor")
 train_cfg = dict(type="nda_mm.ExactIterLoop", val_begin=1, val_interval=10_000)
 val_cfg = dict(type="MultiValLoop")
 test_cfg = dict(type="MultiTestLoop")
+val_evaluator = dict(type="Evaluator")  # mmagic's; recipes name the metrics
+test_evaluator = dict(type="Evaluator")
 
 default_hooks = dict(
     timer=dict(type="IterTimerHook"),
