@@ -26,7 +26,8 @@ from pathlib import Path
 import torch
 
 from nda_mm.evaluation.audit import NegativeAudit
-from nda_mm.evaluation.audit_cli import add_input_options, negatives_of, open_config, read_images
+from nda_mm.evaluation.audit_cli import add_input_options, negatives_of, open_config, parse_settings, read_images
+from nda_mm.evaluation.audit_inputs import network_features
 from nda_mm.evaluation.audit_report import VERDICTS, format_reports
 from nda_mm.image_grid import save_image_grid
 
@@ -36,6 +37,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add_input_options(parser)
     parser.add_argument("--samples", type=int, default=2000, help="negatives made of each transform; default: 2000")
     parser.add_argument("--reals", type=int, default=10000, help="real images looked at, at most; default: 10000")
+    parser.add_argument(
+        "--network", metavar="DICT", help="feature network, dict(type=...); default: none, fixed features"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
     parser.add_argument("--worst", type=Path, metavar="PNG", help="write the most suspicious negatives there")
     parser.add_argument("--fail-on", choices=VERDICTS[1:], help="exit status 1 if any verdict is this or worse")
@@ -48,7 +52,8 @@ def main(argv: list[str] | None = None) -> int:
         config = open_config(args)
         images = read_images(args, config, args.reals)
         negatives = negatives_of(args, config, images)
-        audit = NegativeAudit(images, samples=args.samples, seed=args.seed)
+        features = network_features(parse_settings(args.network)) if args.network else None
+        audit = NegativeAudit(images, samples=args.samples, features=features, seed=args.seed)
         reports = [audit.measure(label, negative) for label, negative in negatives.items()]
     except (ValueError, TypeError, KeyError, RuntimeError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)

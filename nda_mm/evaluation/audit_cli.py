@@ -52,7 +52,7 @@ def read_images(args: argparse.Namespace, config: Config | None, count: int) -> 
 def negatives_of(args: argparse.Namespace, config: Config | None, images: Tensor) -> dict[str, Negative]:
     """The negatives asked for by label: those named, else the config's, else all that serve such images."""
     if args.negative:
-        settings = [parse_negative(text) for text in args.negative]
+        settings = [parse_settings(text) for text in args.negative]
         negatives = {negative_label(each): build_negative(each) for each in settings}
     else:
         negatives = config_negatives(config) if config is not None and not args.all else {}
@@ -65,23 +65,23 @@ def negatives_of(args: argparse.Namespace, config: Config | None, images: Tensor
     return negatives
 
 
-def parse_negative(text: str) -> dict:
+def parse_settings(text: str) -> dict:
     """``dict(type='Jigsaw', grid=4)``, ``{'type': 'Jigsaw'}`` or ``Jigsaw``, read as literals; nothing is executed.
 
     Example:
-        >>> parse_negative("dict(type='RandomNegative', negatives=[dict(type='Jigsaw', grid=(2, 4))])")
+        >>> parse_settings("dict(type='RandomNegative', negatives=[dict(type='Jigsaw', grid=(2, 4))])")
         {'type': 'RandomNegative', 'negatives': [{'type': 'Jigsaw', 'grid': (2, 4)}]}
-        >>> parse_negative("Jigsaw")
-        {'type': 'Jigsaw'}
+        >>> parse_settings("nda_mm.Jigsaw")
+        {'type': 'nda_mm.Jigsaw'}
     """
-    if text.isidentifier() or text.replace(".", "_").isidentifier():
+    if text.replace(".", "_").isidentifier():
         return {"type": text}
     try:
         value = ast.literal_eval(_WithoutDictCalls().visit(ast.parse(text.strip(), mode="eval")))
     except (SyntaxError, ValueError) as error:
-        raise ValueError(f"a negative is written like dict(type='Jigsaw', grid=4), but got {text!r}") from error
+        raise ValueError(f"settings are written like dict(type='Jigsaw', grid=4), but got {text!r}") from error
     if not isinstance(value, dict) or "type" not in value:
-        raise ValueError(f"a negative needs a type, as in dict(type='Jigsaw', grid=4), but got {text!r}")
+        raise ValueError(f"settings need a type, as in dict(type='Jigsaw', grid=4), but got {text!r}")
     return value
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import inspect
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from ..datasets.array_dataset import ArrayDataset
 from ..datasets.image_folder import ImageFolder
 from ..negatives import Negative, build_negative
 from ..registry import NEGATIVES, SCOPE
+from .feature_networks import FeatureNetwork, build_feature_network
 
 
 def folder_images(folder: str, *, size: int = 32, count: int | None = None, seed: int = 0) -> Tensor:
@@ -67,7 +69,13 @@ def default_negatives(images: Tensor) -> tuple[dict[str, Negative], dict[str, st
         images: A few of the images. Shape: (N, C, H, W), N at least 2.
     """
     usable, unusable = {}, {}
-    for name in NEGATIVES.module_dict:
+    for name, kind in NEGATIVES.module_dict.items():
+        parameters = inspect.signature(kind).parameters.values()
+        open_ended = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+        needed = [each.name for each in parameters if each.default is each.empty and each.kind not in open_ended]
+        if needed:
+            unusable[name] = f"it needs settings ({', '.join(needed)}); name it with them"
+            continue
         try:
             negative = build_negative(dict(type=name))
             negative(images[:2].float() / 127.5 - 1, generator=torch.Generator().manual_seed(0))
@@ -76,6 +84,24 @@ def default_negatives(images: Tensor) -> tuple[dict[str, Negative], dict[str, st
         else:
             usable[name] = negative
     return usable, unusable
+
+
+def network_features(network: Mapping[str, Any] | FeatureNetwork) -> Callable[[Tensor], Tensor]:
+    """A named network as the feature space of an audit.
+
+    Args:
+        network: As of :func:`~nda_mm.evaluation.feature_networks.build_feature_network`.
+
+    Returns:
+        Maps images in [-1, 1], (N, C, H, W), to features (N, D).
+    """
+    built = build_feature_network(network)
+
+    def features(images: Tensor) -> Tensor:
+        pixels = ((images + 1) * 127.5).round().clamp(0, 255).byte()
+        return built(pixels.expand(-1, 3, -1, -1)).features
+
+    return features
 
 
 def negative_label(settings: Mapping[str, Any]) -> str:

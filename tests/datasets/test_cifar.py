@@ -1,16 +1,24 @@
 from __future__ import annotations
 
+import functools
 import hashlib
+import http.server
 import io
+import os
 import pickle
+import subprocess
+import sys
 import tarfile
+import threading
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.dataset import ClassBalancedDataset, ConcatDataset
+from mmengine.registry import DefaultScope
 from PIL import Image
 
 from nda_mm.datasets import CIFAR10, CIFAR100, DatasetNotReadableError, cifar_archive
@@ -194,7 +202,6 @@ def test_images_reach_forked_workers_whole(tmp_path: Path) -> None:
 def test_mmagic_gets_the_channels_in_the_order_it_asks_for(tmp_path: Path, order: str) -> None:
     pytest.importorskip("mmagic")
     from mmagic.registry import MODELS
-    from mmengine.registry import DefaultScope
     from mmengine.runner import Runner
 
     write_class_folders(tmp_path)
@@ -222,7 +229,6 @@ def test_mmagic_gets_the_channels_in_the_order_it_asks_for(tmp_path: Path, order
 
 def test_mmpretrain_packs_the_same_item(tmp_path: Path) -> None:
     pytest.importorskip("mmpretrain")
-    from mmengine.registry import DefaultScope
 
     write_class_folders(tmp_path)
     with DefaultScope.overwrite_default_scope("mmpretrain"):
@@ -417,3 +423,89 @@ def test_real_class_folders(tmp_path: Path, reader: type[CIFAR10], name: str, pe
         member = sorted(taken[data.CLASSES[item["gt_label"]]])[index % per_class]
         with Image.open(tmp_path / member) as image:
             np.testing.assert_array_equal(item["gt"], np.asarray(image))
+
+
+RANK = """
+import sys
+import torch.distributed as dist
+from nda_mm.datasets import CIFAR10
+from nda_mm.datasets.cifar_archive import Archive
+
+rank, store, root, url, md5 = int(sys.argv[1]), *sys.argv[2:]
+dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)
+
+
+class Small(CIFAR10):
+    splits = {"train": (("data_batch_1", None), ("data_batch_2", None)), "test": (("test_batch", None),)}
+    archive = Archive(url, "cifar-10-python.tar.gz", md5, "cifar-10-batches-py", splits, "labels")
+    images_per_class = {"train": 4, "test": 1}
+
+
+print(len(Small(root, download=True)))
+dist.destroy_process_group()
+"""
+
+
+@pytest.mark.slow
+def test_one_of_two_processes_downloads(tmp_path: Path) -> None:
+    reader, _ = make_archive(tmp_path)
+    asked: list[str] = []
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            super().do_GET()
+
+    handler = functools.partial(Handler, directory=str(tmp_path))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/cifar-10-python.tar.gz"
+        arguments = [str(tmp_path / "store"), str(tmp_path / "data"), url, reader.archive.md5]
+        ranks = [
+            subprocess.Popen(
+                [sys.executable, "-c", RANK, str(rank), *arguments],
+                env={**os.environ, "LOCAL_RANK": str(rank)},
+                cwd=Path(__file__).parents[2],
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+            for rank in range(2)
+        ]
+        printed = [rank.communicate(timeout=120)[0] for rank in ranks]
+        server.shutdown()
+    assert [text.strip() for text in printed] == ["40", "40"]
+    assert asked == ["/cifar-10-python.tar.gz"]
+
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+
+
+@pytest.mark.parametrize("recipe", ["biggan_cifar10_uncond.py", "_base_/datasets/cifar10.py"])
+def test_a_folder_of_ones_own_images_takes_the_place_of_cifar(tmp_path: Path, recipe: str) -> None:
+    pytest.importorskip("mmagic")
+    for index in range(3):
+        Image.new("RGB", (50 + index, 40), (index, 0, 0)).save(tmp_path / f"{index}.jpg")
+    config = Config.fromfile(CONFIGS / recipe)
+    root = str(tmp_path)
+    config.merge_from_dict(
+        {"train_dataloader.dataset.type": "nda_mm.ImageFolder", "train_dataloader.dataset.data_root": root}
+    )
+    with DefaultScope.overwrite_default_scope("mmagic"):
+        data = DATASETS.build(config.train_dataloader.dataset)
+    assert [tuple(data[index]["data_samples"].gt_img.shape) for index in range(3)] == [(3, 32, 32)] * 3
+
+
+@pytest.mark.parametrize("name", ["digits", "image_folder"])
+def test_base_configs_build(tmp_path: Path, name: str) -> None:
+    pytest.importorskip("mmagic")
+    for split, count in (("train", 3), ("test", 2)):
+        (tmp_path / split).mkdir()
+        for index in range(count):
+            Image.new("RGB", (32, 32)).save(tmp_path / split / f"{index}.png")
+    config = Config.fromfile(CONFIGS / "_base_" / "datasets" / f"{name}.py")
+    sizes = []
+    for loader in (config.train_dataloader, config.val_dataloader, config.test_dataloader):
+        loader.dataset.data_root = str(tmp_path)
+        with DefaultScope.overwrite_default_scope("mmagic"):
+            sizes.append(len(DATASETS.build(loader.dataset)))
+    assert sizes == ([1352, 445, 445] if name == "digits" else [3, 2, 2])

@@ -11,14 +11,16 @@ from mmengine.registry import DefaultScope
 from PIL import Image
 
 from nda_mm.datasets import Digits
-from nda_mm.evaluation.audit_cli import add_input_options, negatives_of, open_config, parse_negative, read_images
+from nda_mm.evaluation.audit_cli import add_input_options, negatives_of, open_config, parse_settings, read_images
 from nda_mm.evaluation.audit_inputs import (
     config_images,
     config_negatives,
     default_negatives,
     folder_images,
     negative_label,
+    network_features,
 )
+from nda_mm.evaluation.feature_networks import FeatureNetwork, Judgement
 
 
 def digits_config(**model: object) -> Config:
@@ -86,8 +88,23 @@ def test_all_registered_negatives_for_images_and_the_reason_for_the_others() -> 
     usable, unusable = default_negatives(images)
     assert {"Jigsaw", "Stitch", "Mixup", "CutMix", "Cutout", "Rotate", "Shift"} <= set(usable)
     assert {"RandomNegative", "Curriculum", "ForeignStitch", "ShuffleFrames"} <= set(unusable)
-    assert all(unusable.values())
+    assert unusable["Curriculum"].startswith("it needs settings (")
+    assert "B, C, T, H, W" in unusable["ShuffleFrames"]
     assert "Jigsaw" in default_negatives(images[..., :15, :])[1]  # 2 does not divide 15
+
+
+class Means(FeatureNetwork):
+    """Sees the mean of each channel."""
+
+    def forward(self, images: torch.Tensor) -> Judgement:
+        assert images.dtype == torch.uint8
+        return Judgement(images.float().mean(dim=(2, 3)), torch.ones(len(images), 1))
+
+
+def test_network_sees_bytes_in_three_channels() -> None:
+    grey = torch.randint(0, 256, (5, 1, 4, 4), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    features = network_features(Means("means", ""))(grey.float() / 127.5 - 1)
+    torch.testing.assert_close(features, grey.float().mean(dim=(2, 3)).expand(5, 3))
 
 
 def test_labels_are_short() -> None:
@@ -100,14 +117,14 @@ def test_labels_are_short() -> None:
     [
         ("dict(type=open('x'))", "written like"),
         ("__import__('os').getcwd()", "written like"),
-        ("dict(grid=4)", "needs a type"),
+        ("dict(grid=4)", "need a type"),
         ("dict(**{'type': 'Jigsaw'})", "written like"),
         ("dict(type='Jigsaw'", "written like"),
     ],
 )
 def test_only_literals_are_read(text: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        parse_negative(text)
+        parse_settings(text)
 
 
 def parse(*arguments: str) -> argparse.Namespace:

@@ -111,3 +111,10 @@ def test_nothing_at_hand(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert "CIFAR-100 (train split) cannot be read" in capsys.readouterr().err
     assert tool.main(["cifar10", str(tmp_path / "absent.zip"), "--out", str(tmp_path / "out")]) == 1
     assert "absent.zip" in capsys.readouterr().err
+
+
+def test_truncated_official_archive_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = tmp_path / "cifar-10-python.tar.gz"
+    source.write_bytes(b"\x1f\x8b" + bytes(100))
+    assert tool.main(["cifar10", str(source), "--out", str(tmp_path / "out")]) == 1
+    assert "cifar-10-python.tar.gz' is truncated or damaged: MD5" in capsys.readouterr().err
