@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from torch.nn.functional import interpolate
 
 from nda_mm.compat import allow_safe_globals
 from nda_mm.evaluation.feature_networks import FeatureNetwork, Judgement
-from nda_mm.evaluation.train_classifier import ensure_checkpoint, find_recipe
+from nda_mm.evaluation.train_classifier import ensure_checkpoint, find_recipe, read_recipe
 
 
 class MMPretrainNetwork(FeatureNetwork):
@@ -23,7 +24,10 @@ class MMPretrainNetwork(FeatureNetwork):
     Args:
         config: Path of its recipe, or the file name of one of ours (``'classifier_digits.py'``).
         checkpoint: Path of its weights. Default None: the cached ones of the recipe.
-        train_if_missing: Without a checkpoint, train the recipe once into the cache. Default False.
+        train_if_missing: Without a checkpoint, train the recipe once into the cache: seconds for the digits, on a CPU;
+            a matter for a GPU where it is CIFAR-10. Default False.
+        cfg_options: Overrides of the recipe, for example where its data lie:
+            ``{'train_dataloader.dataset.data_root': ..., 'val_dataloader.dataset.data_root': ...}``. Default None.
         cache_dir: Folder of the cache. Default ``'work_dirs/feature_networks'``.
         size: Side to which images are resized (bilinear, antialiased), in pixels. Default None: the recipe's variable
             ``size``, or, if it has none, images are left as they are.
@@ -40,18 +44,19 @@ class MMPretrainNetwork(FeatureNetwork):
         checkpoint: str | None = None,
         *,
         train_if_missing: bool = False,
+        cfg_options: Mapping[str, Any] | None = None,
         cache_dir: str = "work_dirs/feature_networks",
         size: int | None = None,
         name: str | None = None,
     ) -> None:
         recipe = find_recipe(config)
         if checkpoint is None:
-            path = ensure_checkpoint(config, cache_dir, train=train_if_missing)
+            path = ensure_checkpoint(config, cache_dir, train=train_if_missing, cfg_options=cfg_options)
         else:
             path = Path(checkpoint)
             if not path.is_file():
                 raise FileNotFoundError(f"there is no checkpoint {checkpoint!r} of the classifier of {config}")
-        cfg = Config.fromfile(recipe)
+        cfg = read_recipe(recipe, cfg_options)
         allow_safe_globals()
         saved = torch.load(path, map_location="cpu", weights_only=True)
         accuracy = saved.get("meta", {}).get("accuracy")

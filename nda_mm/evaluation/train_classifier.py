@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import json
 import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from mmengine.config import Config
@@ -23,7 +26,7 @@ import nda_mm
 from nda_mm.compat import apply_mends
 from nda_mm.compat.external_configs import recipe_path
 
-__all__ = ["ensure_checkpoint", "find_recipe", "train_recipe"]
+__all__ = ["ensure_checkpoint", "find_recipe", "read_recipe", "train_recipe"]
 
 _LAUNCHER_VARIABLES = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
@@ -37,7 +40,20 @@ def find_recipe(name: str) -> Path:
     return Path(name).resolve() if Path(name).is_file() else recipe_path(name)
 
 
-def ensure_checkpoint(recipe: str, cache_dir: str = "work_dirs/feature_networks", *, train: bool = True) -> Path:
+def read_recipe(path: Path, cfg_options: Mapping[str, Any] | None = None) -> Config:
+    """A recipe's config, with overrides such as ``{'train_dataloader.dataset.data_root': 'my/cifar10'}``."""
+    cfg = Config.fromfile(path)
+    cfg.merge_from_dict(dict(cfg_options or {}))
+    return cfg
+
+
+def ensure_checkpoint(
+    recipe: str,
+    cache_dir: str = "work_dirs/feature_networks",
+    *,
+    train: bool = True,
+    cfg_options: Mapping[str, Any] | None = None,
+) -> Path:
     """The checkpoint of a recipe's classifier, trained now if there is none yet.
 
     It is cached under the recipe's name and a digest of its resolved content, so that a changed recipe is trained anew.
@@ -47,6 +63,7 @@ def ensure_checkpoint(recipe: str, cache_dir: str = "work_dirs/feature_networks"
         recipe: Path of an mmpretrain recipe, or the file name of one of ours.
         cache_dir: Folder of the cache. Default ``'work_dirs/feature_networks'``, under the current directory.
         train: Whether a missing checkpoint may be trained. Default True.
+        cfg_options: Overrides of the recipe, which enter the digest. Default None.
 
     Returns:
         Path of a file with ``state_dict`` and, in ``meta``, the held-out ``accuracy`` in percent.
@@ -56,7 +73,7 @@ def ensure_checkpoint(recipe: str, cache_dir: str = "work_dirs/feature_networks"
         RuntimeError: if its training failed; with the end of what it wrote.
     """
     path = find_recipe(recipe)
-    digest = hashlib.sha256(Config.fromfile(path).pretty_text.encode()).hexdigest()[:12]
+    digest = hashlib.sha256(read_recipe(path, cfg_options).pretty_text.encode()).hexdigest()[:12]
     target = Path(cache_dir).resolve() / f"{path.stem}-{digest}.pth"
     if not target.is_file() and not train:
         raise FileNotFoundError(
@@ -65,20 +82,22 @@ def ensure_checkpoint(recipe: str, cache_dir: str = "work_dirs/feature_networks"
         )
     failure = ""
     if not target.is_file() and is_main_process():
-        failure = _train_in_a_process(path, target)
+        failure = _train_in_a_process(path, target, cfg_options)
     barrier()
     if not target.is_file():
         raise RuntimeError(f"training the classifier of {recipe} left no checkpoint at {target}. {failure}")
     return target
 
 
-def _train_in_a_process(recipe: Path, target: Path) -> str:
-    print_log(f"Training the classifier of {recipe.name} once, for the metrics (kept in {target}).", "current")
+def _train_in_a_process(recipe: Path, target: Path, cfg_options: Mapping[str, Any] | None) -> str:
+    device = "a GPU" if torch.cuda.is_available() else "the CPU"
+    print_log(f"Training the classifier of {recipe.name} once, on {device}, for the metrics: {target}", "current")
     environment = {key: value for key, value in os.environ.items() if key not in _LAUNCHER_VARIABLES}
     root = str(Path(nda_mm.__file__).parents[1])  # also where the package is used from a checkout
     environment.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it CUDA refuses to be deterministic
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, [root, environment.get("PYTHONPATH")]))
     command = [sys.executable, "-m", "nda_mm.evaluation.train_classifier", str(recipe), str(target)]
+    command += ["--cfg-options", json.dumps(dict(cfg_options or {}))]
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if done.returncode:
         return f"It ended with status {done.returncode}:\n{done.stdout[-2000:]}"
@@ -86,12 +105,12 @@ def _train_in_a_process(recipe: Path, target: Path) -> str:
     return ""
 
 
-def train_recipe(recipe: Path, target: Path) -> float:
+def train_recipe(recipe: Path, target: Path, cfg_options: Mapping[str, Any] | None = None) -> float:
     """Train a recipe and write its weights to ``target``, in one piece or not at all; returns the held-out accuracy."""
     from mmengine.runner import Runner
 
     apply_mends()
-    cfg = Config.fromfile(recipe)
+    cfg = read_recipe(recipe, cfg_options)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.stem}-") as work_dir:
         cfg.work_dir = work_dir
@@ -112,8 +131,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("recipe", type=Path)
     parser.add_argument("target", type=Path)
+    parser.add_argument("--cfg-options", type=json.loads, default={}, help="overrides of the recipe, as JSON")
     args = parser.parse_args()
-    accuracy = train_recipe(args.recipe, args.target)
+    accuracy = train_recipe(args.recipe, args.target, args.cfg_options)
     print(f"{args.recipe.stem}: {accuracy:.2f} % right on held-out images, written to {args.target}")
 
 

@@ -88,8 +88,10 @@ def test_a_changed_recipe_has_a_checkpoint_of_its_own(tmp_path):
     with pytest.raises(FileNotFoundError) as second:
         ensure_checkpoint(str(tmp_path / "classifier_digits.py"), str(tmp_path), train=False)
     assert "allow it to be trained with train_if_missing=True" in str(first.value)
-    digests = [str(each.value).split("classifier_digits-")[1][:12] for each in (first, second)]
-    assert digests[0] != digests[1]
+    with pytest.raises(FileNotFoundError) as third:
+        ensure_checkpoint("classifier_digits.py", str(tmp_path), train=False, cfg_options={"train_cfg.max_epochs": 1})
+    digests = {str(each.value).split("classifier_digits-")[1][:12] for each in (first, second, third)}
+    assert len(digests) == 3
 
 
 @pytest.mark.slow
