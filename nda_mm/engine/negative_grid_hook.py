@@ -84,5 +84,5 @@ class NegativeGridHook(Hook):
 
 
 def _first(batch: Any, count: int) -> Any:
-    """The first samples of a collated batch: a list or tensor of them, or a dict of such (empty, if no sample has any)."""
+    """The first samples of a collated batch: a list or tensor of them, or a dict of such, possibly empty."""
     return {key: _first(value, count) for key, value in batch.items()} if isinstance(batch, dict) else batch[:count]
