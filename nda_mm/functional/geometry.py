@@ -15,7 +15,7 @@ from .sampling import random_integers
 #: Rotations closer to a full turn than this many degrees are too close to the image itself.
 _LEAST_DEGREES = 1.0
 #: How many bytes of doubled rows :func:`apply_shift` holds at a time on a CPU.
-_BLOCK_BYTES = 2**23
+_BLOCK_BYTES = 2**21
 
 
 def rotate(
@@ -186,23 +186,25 @@ def apply_shift(x: Tensor, down: Tensor, right: Tensor) -> Tensor:
         block = batch
     block = min(block, batch)
     plane = run_numbers(block * planes * height * 2 * width, height * 2 * width, x.device).view(block, planes, 1)
-    line = torch.arange(height, device=x.device, dtype=plane.dtype) - down.view(batch, 1).to(plane.dtype)
-    line = torch.where(line < 0, line + height, line)
-    begin = line * (2 * width) + (width - right.view(batch, 1)).to(plane.dtype)
-    begin = begin.view(batch, 1, height)
+    # The same trick moves the rows: the numbers of their beginnings, written twice, hold every circular order as a run.
+    line = run_numbers(height * 2 * width, 2 * width, x.device).to(plane.dtype)
+    lines = torch.cat((line, line)).as_strided((height + 1, height), (1, 1)).index_select(0, height - down)
+    begin = (lines + (width - right).to(plane.dtype).view(batch, 1)).view(batch, 1, height)
     if block == batch:
-        return restore(_doubled_runs(view).index_select(0, (plane + begin).view(-1)).view(view.shape))
+        runs = _runs(torch.cat((view, view), dim=3), width)
+        return restore(runs.index_select(0, (plane + begin).view(-1)).view(view.shape))
     shifted = torch.empty_like(view)
+    doubled = view.new_empty(block, planes, height, 2 * width, inner)
     for part, first, out in zip(view.split(block), begin.split(block), shifted.split(block)):
+        torch.cat((part, part), dim=3, out=doubled[: len(part)])
         index = (plane[: len(part)] + first).view(-1)
-        torch.index_select(_doubled_runs(part), 0, index, out=out.view(-1, width * inner))
+        torch.index_select(_runs(doubled, width), 0, index, out=out.view(-1, width * inner))
     return restore(shifted)
 
 
-def _doubled_runs(view: Tensor) -> Tensor:
-    """Every run of one row's length in ``view`` with each row written twice, as overlapping rows without a copy."""
-    width, inner = view.shape[3:]
-    doubled = torch.cat((view, view), dim=3)
+def _runs(doubled: Tensor, width: int) -> Tensor:
+    """All runs of ``width`` pixels, as overlapping rows in the same memory."""
+    inner = doubled.shape[-1]
     return doubled.as_strided((doubled.numel() // inner - width + 1, width * inner), (inner, 1))
 
 

@@ -183,15 +183,15 @@ def apply_halves(x: Tensor, case: Tensor, partners: Tensor | None = None, other:
     view, restore = spatial_view(x)
     batch, planes = view.shape[:2]
     per_sample = planes * height * 2
-    within = run_numbers(per_sample, 1, x.device).view(1, planes, height, 2)
     first = run_numbers(batch * per_sample, per_sample, x.device)
-    down = torch.arange(height, device=x.device).view(height, 1) >= height // 2
-    right = torch.arange(2, device=x.device) == 1
-    which = case.view(batch, 1, 1)
-    from_partner = (which == down.long()) | (which == 2 + right.long())
-    sample = torch.where(from_partner, first[partners].view(batch, 1, 1), first.view(batch, 1, 1))
-    index = (sample.view(batch, 1, height, 2) + within).view(-1)
-    return restore(view.view(batch * per_sample, -1).index_select(0, index).view(view.shape))
+    within = run_numbers(per_sample, 1, x.device).view(planes, height, 2).to(first.dtype)
+    index = first.new_empty(batch, planes, height, 2)
+    side = torch.arange(2, device=x.device)
+    for down, rows in enumerate((slice(None, height // 2), slice(height // 2, None))):
+        from_partner = (case == down).view(batch, 1) | (case.view(batch, 1) == 2 + side)
+        sample = torch.where(from_partner, first.index_select(0, partners).view(batch, 1), first.view(batch, 1))
+        torch.add(within[:, rows], sample.view(batch, 1, 1, 2), out=index[:, :, rows])
+    return restore(view.view(batch * per_sample, -1).index_select(0, index.view(-1)).view(view.shape))
 
 
 def half_boxes(case: Tensor, height: int, width: int) -> Boxes:

@@ -5,8 +5,8 @@
     python tools/benchmarks/negatives.py --device cuda           # 2048x3x64x64 and 256x3x224x224
     python tools/benchmarks/negatives.py --shape 64x3x8x64x64 --dtype float16 --json times.json
 
-All contestants take turns, so that a busy machine slows each of them alike; a figure is the median over the rounds of
-the time divided by that of the copy in the same round.
+All take turns, each beside a copy of its own, so that a busy machine slows both alike; a figure is the median over the
+rounds of the time divided by that of the copy. The last line of a CPU table divides the loop's time by jigsaw's.
 """
 
 from __future__ import annotations
@@ -60,20 +60,35 @@ def contestants(x: Tensor, generator: torch.Generator) -> dict[str, Callable[[],
     return {"copy": x.clone, **negatives}
 
 
-def take_turns(calls: dict[str, Callable[[], Tensor]], rounds: int, device: torch.device) -> dict[str, list[float]]:
-    """Seconds of each call in each round, after two rounds that are not counted."""
-    seconds: dict[str, list[float]] = {name: [] for name in calls}
-    for number in range(rounds + 2):
+def take_turns(
+    calls: dict[str, Callable[[], Tensor]], against: Callable[[], Tensor], rounds: int, device: torch.device
+) -> dict[str, tuple[float, float]]:
+    """Median seconds of each call, and its median ratio to ``against`` timed just before it, over the rounds.
+
+    Each turn begins with a call that does not count, so that none pays for memory that the one before it gave back to
+    the system. One CPU thread is timed by the time it had the processor: the turns of other processes do not count.
+    """
+    one_thread = device.type == "cpu" and torch.get_num_threads() == 1
+    now = time.thread_time if one_thread else time.perf_counter
+
+    def seconds(call: Callable[[], Tensor]) -> float:
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        start = now()
+        call()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        return now() - start
+
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    ratios: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(rounds):
         for name, call in calls.items():
-            if device.type == "cuda":
-                torch.cuda.synchronize(device)
-            start = time.perf_counter()
             call()
-            if device.type == "cuda":
-                torch.cuda.synchronize(device)
-            if number >= 2:
-                seconds[name].append(time.perf_counter() - start)
-    return seconds
+            unit, own = seconds(against), seconds(call)
+            times[name].append(own)
+            ratios[name].append(own / unit)
+    return {name: (statistics.median(times[name]), statistics.median(ratios[name])) for name in calls}
 
 
 def measure(shape: str, args: argparse.Namespace) -> list[dict]:
@@ -84,39 +99,26 @@ def measure(shape: str, args: argparse.Namespace) -> list[dict]:
     x = (x * 255).to(torch.uint8) if args.dtype == "uint8" else x.to(getattr(torch, args.dtype))
     if args.channels_last:
         x = x.contiguous(memory_format=torch.channels_last if x.ndim == 4 else torch.channels_last_3d)
-    seconds = take_turns(contestants(x, generator), args.rounds, device)
     standard = args.dtype == "float32" and args.threads == 1 and not args.channels_last
     rows = []
-    for name, times in seconds.items():
+    for name, (seconds, ratio) in take_turns(contestants(x, generator), x.clone, args.rounds, device).items():
         bar = GPU_BAR if device.type == "cuda" else BARS.get(shape, {}).get(name) if standard else None
-        ratio = statistics.median(own / copy for own, copy in zip(times, seconds["copy"]))
-        rows.append(
-            {
-                "shape": shape,
-                "negative": name,
-                "microseconds": round(statistics.median(times) * 1e6, 1),
-                "copies": round(ratio, 2),
-                "bar": None if name == "copy" else bar,
-                "met": name == "copy" or bar is None or ratio <= bar,
-            }
-        )
+        bar = None if name == "copy" else bar
+        rows.append(row(shape, name, seconds, ratio, bar, met=bar is None or ratio <= bar))
     if device.type == "cpu":
-        turns = take_turns(
-            {"loop": lambda: loop_jigsaw(x), "jigsaw": lambda: F.jigsaw(x)}, max(args.rounds // 10, 5), device
-        )
-        ratio = statistics.median(loop / own for loop, own in zip(turns["loop"], turns["jigsaw"]))
+        loop = {"loop over samples / jigsaw": lambda: loop_jigsaw(x)}
+        turns = take_turns(loop, lambda: F.jigsaw(x), max(args.rounds // 5, 5), device)
         least = LOOP_BARS.get(shape) if standard else None
-        rows.append(
-            {
-                "shape": shape,
-                "negative": "loop over samples / jigsaw",
-                "microseconds": round(statistics.median(turns["loop"]) * 1e6, 1),
-                "copies": round(ratio, 1),
-                "bar": least,
-                "met": least is None or ratio >= least,
-            }
-        )
+        for name, (seconds, ratio) in turns.items():
+            rows.append(row(shape, name, seconds, ratio, least, met=least is None or ratio >= least))
     return rows
+
+
+def row(shape: str, name: str, seconds: float, ratio: float, bar: float | None, met: bool) -> dict:
+    """One line of the table."""
+    return dict(
+        shape=shape, negative=name, microseconds=round(seconds * 1e6, 1), ratio=round(ratio, 2), bar=bar, met=met
+    )
 
 
 def main() -> int:
@@ -136,16 +138,17 @@ def main() -> int:
     rows = []
     print(f"{'shape':>16}  {'negative':<26} {'microseconds':>12} {'ratio':>7} {'bar':>5}")
     for shape in shapes:
-        for row in measure(shape, args):
-            bar = "" if row["bar"] is None else f"{row['bar']:g}"
-            verdict = "" if row["met"] else "  MISSED"
-            print(f"{shape:>16}  {row['negative']:<26} {row['microseconds']:>12} {row['copies']:>7} {bar:>5}{verdict}")
-            rows.append(row)
+        for result in measure(shape, args):
+            bar = "" if result["bar"] is None else f"{result['bar']:g}"
+            verdict = "" if result["met"] else "  MISSED"
+            line = f"{shape:>16}  {result['negative']:<26} {result['microseconds']:>12} {result['ratio']:>7} {bar:>5}"
+            print(line + verdict)
+            rows.append(result)
     if args.json:
         args.json.write_text(
             json.dumps({"torch": torch.__version__, **vars(args), "json": None, "rows": rows}, indent=1)
         )
-    return int(args.check and not all(row["met"] for row in rows))
+    return int(args.check and not all(result["met"] for result in rows))
 
 
 if __name__ == "__main__":
