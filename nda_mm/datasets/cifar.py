@@ -149,14 +149,16 @@ class CIFAR10(ArrayDataset):
     def _fetch_if_needed(self) -> None:
         packed = self._places()[1]
         # One process fetches; on further machines that do not share its disk, one of each does.
+        failure: Exception | None = None
         for my_turn in (dist.is_main_process(), os.environ.get("LOCAL_RANK", "0") == "0"):
             try:
-                if my_turn and self._must_fetch(packed):
+                if my_turn and failure is None and self._must_fetch(packed):
                     download(self.archive.url, packed, md5=self.archive.md5)
             except (DownloadError, OSError) as error:
-                raise self._not_readable(f"the download failed: {error}") from error
-            finally:
-                dist.barrier()
+                failure = error  # raised only below: a process that left now would keep the others waiting
+            dist.barrier()
+        if failure is not None:
+            raise self._not_readable(f"the download failed: {failure}") from failure
 
     def _must_fetch(self, packed: Path) -> bool:
         if self._find() is None:

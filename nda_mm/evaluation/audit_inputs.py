@@ -138,6 +138,7 @@ def _choose(total: int, count: int | None, seed: int) -> np.ndarray:
 
 
 def _of_arrays(dataset: ArrayDataset, count: int | None, seed: int) -> Tensor:
+    dataset.full_init()  # nothing to do unless the config says lazy_init
     chosen = _choose(len(dataset), count, seed)
     return torch.from_numpy(np.ascontiguousarray(dataset.images[chosen].transpose(0, 3, 1, 2)))
 

@@ -383,7 +383,7 @@ def test_batches_are_read_as_python_2_wrote_them() -> None:
 def test_batch_without_its_arrays_is_refused(tmp_path: Path, field: str) -> None:
     entry = make_batch(4, 0)
     entry[field] = entry[field][:-1] if field == "labels" else entry[field].astype(np.float32)
-    (tmp_path / "test_batch").write_bytes(pickle.dumps(entry))
+    (tmp_path / "test_batch").write_bytes(pickle.dumps(entry, protocol=2))
     archive = Archive("", "", None, "", {"test": (("test_batch", None),)}, "labels")
     with pytest.raises(ArchiveError, match=f"test_batch' holds no .*'{field}'"):
         cifar_archive.read_unpacked(tmp_path, archive, "test")
@@ -427,12 +427,14 @@ def test_real_class_folders(tmp_path: Path, reader: type[CIFAR10], name: str, pe
 
 RANK = """
 import sys
+import time
 import torch.distributed as dist
 from nda_mm.datasets import CIFAR10
 from nda_mm.datasets.cifar_archive import Archive
 
 rank, store, root, url, md5 = int(sys.argv[1]), *sys.argv[2:]
 dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)
+time.sleep = lambda _: None  # no waiting between attempts
 
 
 class Small(CIFAR10):
@@ -444,6 +446,23 @@ class Small(CIFAR10):
 print(len(Small(root, download=True)))
 dist.destroy_process_group()
 """
+
+
+def run_two_ranks(folder: Path, url: str, md5: str) -> list[tuple[int, str, str]]:
+    arguments = [str(folder / "store"), str(folder / "data"), url, md5]
+    ranks = [
+        subprocess.Popen(
+            [sys.executable, "-c", RANK, str(rank), *arguments],
+            env={**os.environ, "LOCAL_RANK": str(rank)},
+            cwd=Path(__file__).parents[2],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    outputs = [rank.communicate(timeout=120) for rank in ranks]
+    return [(rank.returncode, out.strip(), error) for rank, (out, error) in zip(ranks, outputs)]
 
 
 @pytest.mark.slow
@@ -460,21 +479,19 @@ def test_one_of_two_processes_downloads(tmp_path: Path) -> None:
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         url = f"http://127.0.0.1:{server.server_port}/cifar-10-python.tar.gz"
-        arguments = [str(tmp_path / "store"), str(tmp_path / "data"), url, reader.archive.md5]
-        ranks = [
-            subprocess.Popen(
-                [sys.executable, "-c", RANK, str(rank), *arguments],
-                env={**os.environ, "LOCAL_RANK": str(rank)},
-                cwd=Path(__file__).parents[2],
-                stdout=subprocess.PIPE,
-                text=True,
-            )
-            for rank in range(2)
-        ]
-        printed = [rank.communicate(timeout=120)[0] for rank in ranks]
+        ranks = run_two_ranks(tmp_path, url, reader.archive.md5)
         server.shutdown()
-    assert [text.strip() for text in printed] == ["40", "40"]
+    assert [out for _, out, _ in ranks] == ["40", "40"]
     assert asked == ["/cifar-10-python.tar.gz"]
+
+
+@pytest.mark.slow
+def test_failed_download_ends_both_processes(tmp_path: Path) -> None:
+    """A process that raised before the others had passed their barrier would leave them waiting for ever."""
+    ranks = run_two_ranks(tmp_path, "http://127.0.0.1:9/cifar-10-python.tar.gz", "0" * 32)
+    assert [status for status, _, _ in ranks] == [1, 1]
+    assert "the download failed" in ranks[0][2]
+    assert "no archive and no class folders" in ranks[1][2]
 
 
 CONFIGS = Path(__file__).parents[2] / "configs"
