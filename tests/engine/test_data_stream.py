@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import random
 from types import SimpleNamespace
 from typing import Any
@@ -10,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 from mmengine.dataset import DefaultSampler, InfiniteSampler
-from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, Sampler
+from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, Sampler, TensorDataset
 
-from nda_mm.engine.data_stream import BatchStream, PlacedBatchSampler, SeededDataset, build_exact_dataloader
+from nda_mm.engine.data_stream import BatchStream, Place, PlacedBatchSampler, SeededDataset, build_exact_dataloader
 from nda_mm.engine.random_state import RandomState
 
 RUNNER = SimpleNamespace(seed=0, _randomness_cfg={})
@@ -136,3 +137,10 @@ def test_hooks_find_what_they_look_for() -> None:
 def test_loaders_without_batches_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(TypeError, match="need a map-style data set and batches made by the loader, but got Noisy"):
         build_exact_dataloader(RUNNER, DataLoader(Noisy(), **options), 1, 0)
+
+
+def test_the_wrapped_data_set_can_be_sent_to_a_process() -> None:
+    wrapped = SeededDataset(TensorDataset(torch.arange(3.0)))
+    again = pickle.loads(pickle.dumps(wrapped))
+    assert again[Place(2, 5)][0] == 2.0
+    assert len(again) == 3
