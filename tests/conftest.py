@@ -12,11 +12,20 @@ from typing import Any
 import pytest
 import torch
 
+from nda_mm.compat.mmaction_drn import MMActionDRN
+from nda_mm.compat.numpy_bool8 import NumpyBool8
+
 PROJECT = Path(__file__).resolve().parents[1]
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """One thread a worker: several pools on the same cores are slower, and sums would depend on the machine."""
+    """Mend the hosts, which test files import before our package can, and give each worker one thread.
+
+    Several pools of threads on the same cores are slower, and sums would depend on the machine.
+    """
+    for mend in (NumpyBool8(), MMActionDRN()):
+        if mend.needed():
+            mend.apply()
     if "PYTEST_XDIST_WORKER" in os.environ:
         torch.set_num_threads(1)
 
