@@ -1,21 +1,20 @@
 # CIFAR-10 for GANs: batches of 64 without augmentation (the published recipe has no flip either).
 # See nda_mm.CIFAR10 for the forms of the data that data_root may hold; tools/prepare_data.py makes them.
+# The images are one array in memory: fetching one takes 44 us here, receiving it from a worker process 380 us.
 dataset_type = "nda_mm.CIFAR10"
 data_root = "data/cifar10"
 pipeline = [dict(type="PackInputs")]
 
 train_dataloader = dict(
     batch_size=64,
-    num_workers=2,
-    persistent_workers=True,
+    num_workers=0,
     sampler=dict(type="InfiniteSampler", shuffle=True),
     dataset=dict(type=dataset_type, data_root=data_root, split="train", image_key="gt", pipeline=pipeline),
 )
 
 val_dataloader = dict(
     batch_size=64,
-    num_workers=2,
-    persistent_workers=True,
+    num_workers=0,
     sampler=dict(type="DefaultSampler", shuffle=False),
     dataset=dict(type=dataset_type, data_root=data_root, split="test", image_key="gt", pipeline=pipeline),
 )
