@@ -65,13 +65,14 @@ def take_turns(
 ) -> dict[str, tuple[float, float]]:
     """Median seconds of each call, and its median ratio to ``against`` timed just before it, over the rounds.
 
-    Each turn begins with a call that does not count, so that none pays for memory that the one before it gave back to
-    the system. One CPU thread is timed by the time it had the processor: the turns of other processes do not count.
+    Every timed call follows one of its own kind that does not count, so that none pays for memory that another gave
+    back to the system. One CPU thread is timed by the time it had the processor: other processes do not count.
     """
     one_thread = device.type == "cpu" and torch.get_num_threads() == 1
     now = time.thread_time if one_thread else time.perf_counter
 
     def seconds(call: Callable[[], Tensor]) -> float:
+        call()
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         start = now()
@@ -84,7 +85,6 @@ def take_turns(
     ratios: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(rounds):
         for name, call in calls.items():
-            call()
             unit, own = seconds(against), seconds(call)
             times[name].append(own)
             ratios[name].append(own / unit)

@@ -1,0 +1,49 @@
+"""The benchmark command: what it times, what it prints, when it fails."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from nda_mm import functional as F
+from tools.benchmarks import negatives as benchmark
+
+PROJECT = Path(__file__).resolve().parents[3]
+
+
+def run(*arguments):
+    command = [sys.executable, "tools/benchmarks/negatives.py", "--rounds", "2", *arguments]
+    return subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False, env=None)
+
+
+def test_the_loop_it_compares_with_is_a_jigsaw():
+    x = torch.arange(2 * 3 * 4 * 6.0).view(2, 3, 4, 6)
+    out = benchmark.loop_jigsaw(x)
+    assert torch.equal(out.flatten(1).sort(dim=1).values, x.flatten(1))
+    assert not (out == x).flatten(1).all(dim=1).any()
+
+
+def test_every_negative_is_timed_and_written(tmp_path):
+    done = run("--shape", "4x3x8x8", "--shape", "2x3x4x8x8", "--check", "--json", str(tmp_path / "times.json"))
+    assert done.returncode == 0, done.stderr
+    rows = json.loads((tmp_path / "times.json").read_text())["rows"]
+    timed = {(row["shape"], row["negative"]) for row in rows}
+    images = set(F.__all__) - {"shuffle_frames"}
+    assert {name for shape, name in timed if shape == "4x3x8x8"} == images | {"copy", "loop over samples / jigsaw"}
+    assert ("2x3x4x8x8", "shuffle_frames") in timed
+    assert all(row["bar"] is None for row in rows), "bars belong to the shapes they were set for"
+
+
+@pytest.mark.parametrize(("bar", "status"), [(0.0, 1), (1e9, 0)])
+def test_a_missed_bar_fails_the_check(monkeypatch, capsys, bar, status):
+    threads = torch.get_num_threads()
+    monkeypatch.setattr(benchmark, "BARS", {"4x3x8x8": {"jigsaw": bar}})
+    monkeypatch.setattr(sys, "argv", ["negatives.py", "--shape", "4x3x8x8", "--rounds", "2", "--check"])
+    try:
+        assert benchmark.main() == status
+    finally:
+        torch.set_num_threads(threads)
+    assert ("MISSED" in capsys.readouterr().out) == bool(status)
