@@ -166,7 +166,7 @@ def plot(path: Path, curves: Mapping[R, Curves], metrics: Sequence[str]) -> None
             steps = sorted(set.intersection(*({step for step, _ in line} for line in lines)))
             means = [sum(dict(line)[step] for line in lines) / len(lines) for step in steps]
             axes.plot(steps, means, color=f"C{number}", linewidth=2, marker="o", markersize=3, label=name)
-        axes.set(xlabel="iteration", ylabel=metric)
+        axes.set(xlabel="step", ylabel=metric)  # iterations, or epochs where a recipe counts those
         axes.legend()
     figure.savefig(path, dpi=120)
 
@@ -175,7 +175,7 @@ def write_csv(path: Path, curves: Mapping[R, Curves], metrics: Sequence[str]) ->
     """Every evaluation of every run, one to a line."""
     with path.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["recipe", "seed", "metric", "iteration", "value"])
+        writer.writerow(["recipe", "seed", "metric", "step", "value"])
         for run, found in curves.items():
             for metric in metrics:
                 for step, value in found[metric]:

@@ -80,7 +80,7 @@ def test_table_csv_and_plot(tmp_path):
     with (tmp_path / "r.csv").open() as file:
         read = list(csv.DictReader(file))
     assert len(read) == 8
-    assert read[2] == dict(recipe="plain", seed="1", metric="frechet", iteration="100", value="21.0")
+    assert read[2] == dict(recipe="plain", seed="1", metric="frechet", step="100", value="21.0")
 
     pytest.importorskip("matplotlib")
     plot(tmp_path / "r.png", curves, ["frechet"])

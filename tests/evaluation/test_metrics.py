@@ -311,10 +311,12 @@ def test_unknown_networks_are_refused():
         build_feature_network("inception")  # type: ignore[arg-type]
 
 
-def test_no_machine_path_is_needed_for_our_recipes():
+def test_our_recipes_are_found_by_name_or_path():
     from nda_mm.evaluation.train_classifier import find_recipe
 
-    assert find_recipe("classifier_digits.py") == Path(__file__).parents[2] / "configs" / "classifier_digits.py"
+    ours = Path(__file__).parents[2] / "configs" / "classifier_digits.py"
+    assert find_recipe("classifier_digits.py").read_text() == ours.read_text()
+    assert find_recipe(str(ours)) == ours
 
 
 def _in_two_processes(rank: int, folder: str) -> None:

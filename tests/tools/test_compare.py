@@ -107,7 +107,7 @@ def test_trains_once_and_reports(recipes, tmp_path):
     assert "Final values over seeds 0, 1 (n = 2)." in table
     assert "Paired differences from slow" in table
     rows = (tmp_path / "out" / "results.csv").read_text().splitlines()
-    assert rows[0] == "recipe,seed,metric,iteration,value"
+    assert rows[0] == "recipe,seed,metric,step,value"
     assert [row.split(",")[:4] for row in rows[1:5]] == [
         [name, "0", "toy/slope", step] for name in ("slow", "fast") for step in ("2", "4")
     ]
