@@ -35,8 +35,7 @@ def image_grid(
 
     Args:
         images: uint8, grey or RGB. Shape: (N, C, H, W) with C 1 or 3. See :func:`to_uint8` for a model's output.
-        columns: Images in a row. Default: as many as there are ``column_labels``, else the square root of N, rounded
-        up.
+        columns: Images in a row. Default: one for each of ``column_labels``, else the root of N, rounded up.
         labels: One caption under each image, N of them; an empty string leaves a gap.
         scale: Size of an image's pixel on the sheet, in pixels, at least 1.
         column_labels: One heading above each column.
