@@ -13,10 +13,10 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 import torch
-from mmengine.dataset import DefaultSampler, InfiniteSampler
+from mmengine.dataset import DefaultSampler, InfiniteSampler, default_collate, pseudo_collate
 from torch.utils.data import DataLoader, Dataset, IterableDataset, get_worker_info
 
-from .random_state import RandomState, mix, random_numbers_from, seed_global_generators
+from .random_state import RandomState, SetAside, mix, random_numbers_from, seed_global_generators
 
 # What a seed is for is mixed into it, so that no two uses share a stream.
 _SAMPLE, _COLLATE, _SAMPLER, _WORKER = range(4)
@@ -61,7 +61,7 @@ class SeededDataset(Dataset):
 
     def __getitems__(self, places: Sequence[Place]) -> list[Any]:
         """Read one batch. A worker process is ours alone; in the main process the training's random state is kept."""
-        kept = RandomState.capture() if get_worker_info() is None else None
+        kept = SetAside() if get_worker_info() is None else None
         try:
             samples = _SeededBatch(self._read(places))
         finally:
@@ -87,6 +87,8 @@ class _SeededCollate:
         self.collate = collate
 
     def __call__(self, samples: _SeededBatch) -> Any:
+        if getattr(self.collate, "func", self.collate) in (pseudo_collate, default_collate):  # these draw nothing
+            return self.collate(list(samples))
         with random_numbers_from(samples.seed):
             return self.collate(list(samples))
 

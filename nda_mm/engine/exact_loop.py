@@ -13,7 +13,7 @@ from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
 from .data_stream import PlacedBatchSampler, build_exact_dataloader
-from .random_state import RandomState, mix, seed_global_generators
+from .random_state import RandomState, SetAside, mix, seed_global_generators
 from .training_state import load_rank_state
 
 # What a seed is for is mixed into it, so that no two uses share a stream; data_stream.py uses smaller numbers.
@@ -42,7 +42,7 @@ class ExactLoop:
         self._pass = 0
         self._batch = 0
         self._validated = False
-        self._set_aside: RandomState | None = None
+        self._set_aside: SetAside | None = None
         self._loaded_state: dict[str, Any] | None = None
         return build_exact_dataloader(runner, dataloader, self._seed, self._rank)
 
@@ -65,7 +65,7 @@ class ExactLoop:
 
     def random_state(self) -> RandomState:
         """The training's random state, also where it is set aside while a hook runs."""
-        return self._set_aside if self._set_aside is not None else RandomState.capture()
+        return self._set_aside.state() if self._set_aside is not None else RandomState.capture()
 
     def load_exact_state(self, state: dict[str, Any]) -> None:
         """Take what a checkpoint remembers; put to use by :meth:`run`, and only if the run was resumed from it."""
@@ -77,7 +77,7 @@ class ExactLoop:
         if self._set_aside is not None:
             yield
             return
-        self._set_aside = RandomState.capture()
+        self._set_aside = SetAside()
         stage_number = zlib.crc32(stage.encode())
         seed_global_generators(mix(self._seed, _ASIDE, self._drawing_rank, self._iter, stage_number))
         try:

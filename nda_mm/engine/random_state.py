@@ -6,7 +6,7 @@ import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -132,6 +132,54 @@ class RandomState:
         )
 
 
+class SetAside:
+    """The generators' states, kept while others draw; cheap enough for several times an iteration.
+
+    Copying numpy's state in and out takes longer than all the rest (150 against 20 microseconds), so its bit generator
+    is exchanged for a spare one instead. numpy then forgets the second number of a pair of normal ones; since every
+    iteration sets the generators aside, it forgets at the same places in every run.
+
+    Example:
+        >>> expected = RandomState.capture()
+        >>> kept = SetAside()
+        >>> seed_global_generators(3)
+        >>> kept.restore()
+        >>> torch.equal(RandomState.capture().torch, expected.torch)
+        True
+    """
+
+    #: Making a bit generator is slow; those not in use wait here. None of them means anything.
+    _spare: ClassVar[list[np.random.MT19937]] = []
+
+    def __init__(self) -> None:
+        self._python = random.getstate()
+        self._numpy = np.random.get_bit_generator()
+        self._torch = torch.get_rng_state()
+        self._cuda = torch.cuda.get_rng_state() if _cuda_in_use() else None
+        np.random.set_bit_generator(self._spare.pop() if self._spare else np.random.MT19937(0))
+
+    def state(self) -> RandomState:
+        """What was set aside, for a checkpoint."""
+        numpy = self._numpy.state
+        return RandomState(
+            python=self._python,
+            numpy=(numpy["bit_generator"], numpy["state"]["key"], numpy["state"]["pos"], 0, 0.0),
+            torch=self._torch,
+            cuda=self._cuda,
+        )
+
+    def restore(self) -> None:
+        """Let the generators go on from where they were; to be called once."""
+        used = np.random.get_bit_generator()
+        np.random.set_bit_generator(self._numpy)
+        if isinstance(used, np.random.MT19937):
+            self._spare.append(used)
+        random.setstate(self._python)
+        torch.set_rng_state(self._torch)
+        if self._cuda is not None:
+            torch.cuda.set_rng_state(self._cuda)
+
+
 @contextmanager
 def random_numbers_from(seed: int) -> Iterator[None]:
     """Inside, the global generators draw from ``seed``; afterwards they go on as if nothing had been drawn.
@@ -146,7 +194,7 @@ def random_numbers_from(seed: int) -> Iterator[None]:
         >>> torch.equal(before.torch, RandomState.capture().torch)
         True
     """
-    kept = RandomState.capture()
+    kept = SetAside()
     seed_global_generators(seed)
     try:
         yield

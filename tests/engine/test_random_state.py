@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from nda_mm.engine.random_state import RandomState, mix, random_numbers_from, seed_global_generators
+from nda_mm.engine.random_state import RandomState, SetAside, mix, random_numbers_from, seed_global_generators
 
 
-def draw() -> tuple[float, ...]:
-    # A normal number draws a pair and keeps the second: the state has to remember it.
-    return (random.random(), random.gauss(0, 1), float(np.random.randn()), float(torch.randn(())))  # noqa: NPY002
+def draw(normals: int = 1) -> tuple[float, ...]:
+    # numpy draws normal numbers in pairs and keeps the second of them.
+    return (random.random(), random.gauss(0, 1), *np.random.randn(normals), float(torch.randn(())))  # noqa: NPY002
 
 
 def test_a_state_survives_a_checkpoint(tmp_path: Path) -> None:
@@ -28,19 +28,22 @@ def test_a_state_survives_a_checkpoint(tmp_path: Path) -> None:
 
 def test_numbers_from_a_seed_repeat_and_leave_no_trace() -> None:
     before = RandomState.capture()
-    expected = draw()
+    expected = draw(2)
     before.restore()
     inside = []
     for _ in range(2):
         with random_numbers_from(11):
-            inside.append(draw())
-    assert inside[0] == inside[1] != expected
-    assert draw() == expected
+            inside.append(draw(3))
+            with random_numbers_from(12):  # within one another, too
+                draw()
+            inside[-1] += draw(2)
+    assert inside[0] == inside[1]
+    assert draw(2) == expected
 
 
 def test_the_state_is_restored_after_an_error() -> None:
     before = RandomState.capture()
-    expected = draw()
+    expected = draw(2)
     before.restore()
 
     def fail() -> None:
@@ -50,7 +53,19 @@ def test_the_state_is_restored_after_an_error() -> None:
 
     with pytest.raises(KeyError):
         fail()
-    assert draw() == expected
+    assert draw(2) == expected
+
+
+def test_what_is_set_aside_can_be_saved_meanwhile() -> None:
+    kept = SetAside()
+    seed_global_generators(1)
+    draw()
+    saved = RandomState.unpack(kept.state().pack())
+    kept.restore()
+    expected = draw(2)
+    seed_global_generators(2)
+    saved.restore()
+    assert draw(2) == expected
 
 
 def test_seeding_matches_the_libraries_own() -> None:
