@@ -41,8 +41,8 @@ optim_wrapper = dict(
 )
 train_cfg = dict(max_iters=generator_steps * discriminator_steps, val_interval=20_000)
 
-# As the paper samples: the moving average of the generator, normalised by batches of 64. The network is a classifier that
-# its own recipe trains when it is first asked for; with Inception weights at hand the distance is FID:
+# Sampled as the paper's authors do: the moving average of the generator, normalised by batches of 64. The network is a
+# classifier that its own recipe trains when it is first asked for; with Inception weights at hand the distance is FID:
 #   --cfg-options val_evaluator.metrics.0.network="dict(type='inception', path='PATH')"
 network = dict(type="mmpretrain", config="classifier_cifar10.py", train_if_missing=True)
 val_evaluator = dict(
@@ -51,3 +51,4 @@ val_evaluator = dict(
     ]
 )
 test_evaluator = val_evaluator
+default_hooks = dict(checkpoint=dict(save_best="classifier_cifar10/frechet", rule="less"))

@@ -56,8 +56,8 @@ val_dataloader = dict(dataset=dict(size=16))  # the held-out images
 test_dataloader = val_dataloader
 train_cfg = dict(max_iters=generator_steps * discriminator_steps, val_interval=500)
 
-# A small classifier of real digits, trained by its own recipe when it is first asked for (seconds), is the network of the
-# distance and the reader of the classes.
+# A small classifier of real digits, trained by its own recipe when it is first asked for (seconds), is the network of
+# the distance and the reader of the classes.
 network = dict(type="mmpretrain", config="classifier_digits.py", train_if_missing=True)
 val_evaluator = dict(
     metrics=[
@@ -67,7 +67,9 @@ val_evaluator = dict(
 )
 test_evaluator = val_evaluator
 
-default_hooks = dict(logger=dict(interval=50), checkpoint=dict(interval=500))
+default_hooks = dict(
+    logger=dict(interval=50), checkpoint=dict(interval=500, save_best="classifier_digits/frechet", rule="less")
+)
 custom_hooks = [
     dict(type="nda_mm.FiniteLossHook"),
     dict(type="nda_mm.NegativeGridHook", scale=4),

@@ -35,7 +35,7 @@ def batch_statistics(module: nn.Module) -> Iterator[None]:
             layer.running_mean, layer.running_var = mean, var
 
 
-def generator_of(model: nn.Module, sample_model: str) -> nn.Module:
+def generator_of(model: Any, sample_model: str) -> Any:
     """The generator that a name stands for: ``'ema'``, its moving average, or ``'orig'``, the one in training.
 
     Raises:
