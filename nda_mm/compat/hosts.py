@@ -113,8 +113,8 @@ def remedy_for(host: Host, error: BaseException) -> str:
         error: What its import raised.
 
     Returns:
-        The host's own remedy, or mmcv's where a host that is there lacks mmcv or refuses its version.
+        The host's own remedy, or mmcv's where a host that is there has no mmcv that it can use.
     """
-    missing = (error.name or "").split(".")[0] if isinstance(error, ImportError) else ""
-    refused = isinstance(error, AssertionError) and "mmcv" in str(error).lower()
-    return find_host("mmcv").remedy if missing == "mmcv" or refused else host.remedy
+    # Absent, of a refused version, or built against another torch: the messages of all three name it.
+    blames_mmcv = isinstance(error, (ImportError, AssertionError)) and "mmcv" in str(error).lower()
+    return find_host("mmcv").remedy if blames_mmcv else host.remedy

@@ -57,3 +57,5 @@ def test_a_host_without_mmcv_is_sent_to_mmcv() -> None:
     assert "build it" in remedy_for(mmagic, ModuleNotFoundError("No module named 'mmcv'", name="mmcv"))
     assert "build it" in remedy_for(mmagic, ModuleNotFoundError("No module named 'mmcv._ext'", name="mmcv._ext"))
     assert "build it" in remedy_for(mmagic, AssertionError("MMCV==2.2.0 is used but incompatible."))
+    other_torch = ImportError("/lib/mmcv/_ext.cpython-311.so: undefined symbol: _ZN3c105ErrorC2E", name="_ext")
+    assert "build it" in remedy_for(mmagic, other_torch)
