@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -88,10 +88,7 @@ def sample_images(
             arguments: dict[str, Any] = dict(return_noise=False)
             if label is not None:
                 arguments["label"] = label[part].to(model.device)
-            if use_batch_statistics:
-                with batch_statistics(inner):
-                    output = inner(noise[part].to(model.device), **arguments)
-            else:
+            with batch_statistics(inner) if use_batch_statistics else nullcontext():
                 output = inner(noise[part].to(model.device), **arguments)
             images.append(as_rgb(model.data_preprocessor, output).cpu())
     finally:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from mmengine import Config
@@ -77,3 +78,43 @@ class TestThePapersRecipe:
         mean, std = model.data_preprocessor.mean, model.data_preprocessor.std
         assert ((low - mean) / std).unique().tolist() == [-1.0]
         assert ((high - mean) / std).unique().tolist() == [1.0]
+
+
+def test_a_folder_of_own_images_trains_by_one_override(tmp_path):
+    from PIL import Image
+
+    from nda_mm.engine import launch
+
+    draw = np.random.default_rng(0)
+    for number in range(12):
+        size = (40 + number, 33)
+        Image.fromarray(draw.integers(0, 256, (*size, 3), dtype=np.uint8)).save(tmp_path / f"{number}.png")
+    config = Config.fromfile(CONFIGS / "nda_biggan_images.py")
+    config.merge_from_dict({"train_dataloader.dataset.data_root": str(tmp_path)})
+    # what follows makes it small, no more
+    config.merge_from_dict({f"model.{name}.base_channels": 2 for name in ("generator", "discriminator")})
+    config.merge_from_dict(
+        {"train_dataloader.batch_size": 4, "train_cfg.max_iters": 4, "model.ema_config.start_iter": 0}
+    )
+    config.work_dir = str(tmp_path / "run")
+    config.launcher = "none"
+    runner = launch.build_runner(config)
+    before = {name: value.clone() for name, value in runner.model.generator.named_parameters()}
+    runner.train()
+    assert runner.iter == 4
+    assert any(not torch.equal(before[name], value) for name, value in runner.model.generator.named_parameters())
+    assert (tmp_path / "run" / "negatives.png").is_file()
+    assert len(runner.train_dataloader.dataset) == 12
+
+
+def test_one_line_brings_negatives_to_a_stock_recipe_of_mmagic(tmp_path):
+    pytest.importorskip("mmagic")
+    path = tmp_path / "mine.py"
+    path.write_text(
+        "_base_ = 'mmagic::biggan/biggan_2xb25-500kiters_cifar10-32x32.py'\n"
+        "model = dict(type='nda_mm.NDABigGAN', negative=dict(type='Jigsaw', grid=2), fake_weight=0.25)\n"
+    )
+    _, model = build(path)
+    assert type(model).__module__ == "nda_mm.models.gan"
+    assert type(model.negative).__name__ == "Jigsaw"
+    assert model.fake_weight(0) == 0.25

@@ -510,19 +510,3 @@ def test_a_folder_of_ones_own_images_takes_the_place_of_cifar(tmp_path: Path, re
     with DefaultScope.overwrite_default_scope("mmagic"):
         data = DATASETS.build(config.train_dataloader.dataset)
     assert [tuple(data[index]["data_samples"].gt_img.shape) for index in range(3)] == [(3, 32, 32)] * 3
-
-
-@pytest.mark.parametrize("name", ["digits", "image_folder"])
-def test_base_configs_build(tmp_path: Path, name: str) -> None:
-    pytest.importorskip("mmagic")
-    for split, count in (("train", 3), ("test", 2)):
-        (tmp_path / split).mkdir()
-        for index in range(count):
-            Image.new("RGB", (32, 32)).save(tmp_path / split / f"{index}.png")
-    config = Config.fromfile(CONFIGS / "_base_" / "datasets" / f"{name}.py")
-    sizes = []
-    for loader in (config.train_dataloader, config.val_dataloader, config.test_dataloader):
-        loader.dataset.data_root = str(tmp_path)
-        with DefaultScope.overwrite_default_scope("mmagic"):
-            sizes.append(len(DATASETS.build(loader.dataset)))
-    assert sizes == ([1352, 445, 445] if name == "digits" else [3, 2, 2])
