@@ -42,8 +42,8 @@ optim_wrapper = dict(
 train_cfg = dict(max_iters=generator_steps * discriminator_steps, val_interval=20_000)
 
 # Sampled as the paper's authors do: the moving average of the generator, normalised by batches of 64. The network is a
-# classifier that its own recipe trains when it is first asked for; with Inception weights at hand the distance is FID:
-#   --cfg-options val_evaluator.metrics.0.network="dict(type='inception', path='PATH')"
+# classifier that its own recipe trains when it is first asked for; give network.checkpoint if you have one. With the
+# Inception weights at hand, network=dict(type="inception", path=...) in a recipe of your own makes the distance FID.
 network = dict(type="mmpretrain", config="classifier_cifar10.py", train_if_missing=True)
 val_evaluator = dict(
     metrics=[
