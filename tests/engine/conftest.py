@@ -14,6 +14,9 @@ import torch
 sys.path.insert(0, str(Path(__file__).parent))  # test modules are imported without a package
 import tiny_run
 
+# Helpers, not tests: `--doctest-modules` would import them a second time, and their classes would be registered twice.
+collect_ignore_glob = ["tiny_*.py"]
+
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> Any:
