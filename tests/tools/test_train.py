@@ -164,7 +164,7 @@ def test_dist_train_runs_two_processes_on_a_cpu(config_file: Any, tmp_path: Path
     assert "generator.layers.0.weight" in checkpoint["state_dict"]
 
 
-@pytest.mark.parametrize("script", ["dist_train.sh", "dist_test.sh", "slurm_train.sh"])
+@pytest.mark.parametrize("script", ["dist_run.sh", "dist_train.sh", "dist_test.sh", "slurm_train.sh"])
 def test_scripts_say_how_they_are_used(script: str) -> None:
     done = subprocess.run(["bash", str(ROOT / "tools" / script)], capture_output=True, text=True)
     assert done.returncode == 2

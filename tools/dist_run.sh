@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# Start one of the tools in several processes; tools/dist_train.sh and tools/dist_test.sh are its uses.
+#
+#   tools/dist_run.sh TOOL.py PROCESSES [arguments of the tool]
+#
+# On several machines, run it on each of them with NNODES (how many), NODE_RANK (which one, from 0), MASTER_ADDR (the
+# first one's address) and PORT in the environment; PROCESSES is the number on each machine: one per GPU, or, on a
+# machine without GPUs, as many CPU processes as you say.
+set -euo pipefail
+
+if [ "$#" -lt 2 ]; then
+    sed -n '2,8s/^# \{0,1\}//p' "$0" >&2
+    exit 2
+fi
+tool=$1
+processes=$2
+shift 2
+
+here=$(cd "$(dirname "$0")" && pwd)
+nodes=${NNODES:-1}
+if [ "$nodes" = 1 ] && [ -z "${PORT:-}" ]; then
+    # Alone on this machine, let torchrun find a free port, so that two runs don't meet.
+    rendezvous=(--standalone)
+else
+    rendezvous=(--nnodes="$nodes" --node_rank="${NODE_RANK:-0}"
+        --master_addr="${MASTER_ADDR:-127.0.0.1}" --master_port="${PORT:-29500}")
+fi
+# Without this, every process would use every core.
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
+
+exec "${PYTHON:-python}" -m torch.distributed.run "${rendezvous[@]}" --nproc_per_node="$processes" \
+    "$here/$tool" "$@" --launcher pytorch
