@@ -41,6 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, float]:
     metrics = runner.test()
     if runner.rank == 0:
         print("\n".join(f"{name}: {value}" for name, value in metrics.items()))
+    launch.end_processes()
     return metrics
 
 

@@ -60,6 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(launch.describe(cfg))
         return
     launch.build_runner(cfg).train()
+    launch.end_processes()
 
 
 if __name__ == "__main__":

@@ -113,6 +113,16 @@ def start_processes(cfg: Config) -> None:
     )
 
 
+def end_processes() -> None:
+    """Take leave of the other processes, if there are any.
+
+    A process that ends with its group standing is aborted now and then, when gloo's threads outlive what they work on;
+    the launcher then calls a finished run a failed one.
+    """
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
 def set_seed(cfg: Config, seed: int | None) -> None:
     """Set the seed, and let every rank draw its own numbers unless the config says otherwise.
 
@@ -265,6 +275,7 @@ __all__ = [
     "add_common_options",
     "build_runner",
     "describe",
+    "end_processes",
     "find_config",
     "load_config",
     "prepare_test",

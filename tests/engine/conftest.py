@@ -14,6 +14,10 @@ import torch
 sys.path.insert(0, str(Path(__file__).parent))  # test modules are imported without a package
 import tiny_run
 
+from nda_mm.compat import allow_safe_globals
+
+allow_safe_globals()  # the tests look into checkpoints themselves
+
 # Helpers, not tests: `--doctest-modules` would import them a second time, and their classes would be registered twice.
 collect_ignore_glob = ["tiny_*.py"]
 

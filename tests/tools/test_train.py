@@ -16,7 +16,10 @@ import pytest
 import torch
 from mmengine.config import Config
 
+from nda_mm.compat import allow_safe_globals
 from nda_mm.engine import launch
+
+allow_safe_globals()  # the tests look into checkpoints themselves
 
 ROOT = Path(__file__).resolve().parents[2]
 
