@@ -117,3 +117,4 @@ if __name__ == "__main__":
         model.discriminator = critic  # out of DDP: what one process does with both halves
         outcome["gradients_of_both"] = critic_gradients(model, slice(0, 8))
     torch.save(outcome, folder / f"outcome_{run.rank}.pt")
+    launch.end_processes()

@@ -342,3 +342,4 @@ if __name__ == "__main__":
         },
     }
     torch.save(outcome, Path(finished.work_dir) / f"weights_{finished.rank}.pt")
+    launch.end_processes()
