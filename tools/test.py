@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, float]:
         The metrics by name.
     """
     runner = launch.build_runner(launch.prepare_test(parse_args(arguments)))
-    metrics = runner.test()
+    metrics = launch.run_test(runner)
     if runner.rank == 0:
         print("\n".join(f"{name}: {value}" for name, value in metrics.items()))
     launch.end_processes()

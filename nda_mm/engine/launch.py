@@ -14,6 +14,7 @@ import mmengine
 import torch
 from mmengine.config import Config, DictAction
 from mmengine.dist import broadcast_object_list, get_dist_info, init_dist
+from mmengine.hooks import Hook
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
@@ -214,6 +215,31 @@ def build_runner(cfg: Config) -> Runner:
     return Runner.from_cfg(cfg) if "runner_type" not in cfg else RUNNERS.build(cfg)
 
 
+class _Metrics(Hook):
+    """Keeps what a test has measured; mmagic's test loop returns nothing."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, float] = {}
+
+    def after_test_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
+        self.values.update(metrics or {})
+
+
+def run_test(runner: Runner) -> dict[str, float]:
+    """Test, whichever host's loop the config names.
+
+    Args:
+        runner: From :func:`build_runner`.
+
+    Returns:
+        The metrics by name.
+    """
+    kept = _Metrics()
+    runner.register_hook(kept)
+    runner.test()
+    return kept.values
+
+
 def describe(cfg: Config) -> str:
     """What a dry run prints: the resolved config, the environment, and what would happen.
 
@@ -280,6 +306,7 @@ __all__ = [
     "load_config",
     "prepare_test",
     "prepare_training",
+    "run_test",
     "set_resume",
     "set_seed",
     "start_processes",

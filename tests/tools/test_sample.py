@@ -66,3 +66,14 @@ def test_chosen_classes_and_modes(checkpoint, tmp_path, monkeypatch):
 def test_a_class_that_the_model_does_not_know(checkpoint, tmp_path, monkeypatch):
     with pytest.raises(ValueError, match=r"classes 0 to 9, but \[10\] were asked for"):
         sample(checkpoint, tmp_path, "--classes", "10", monkeypatch=monkeypatch)
+
+
+@pytest.mark.slow
+def test_tools_test_reports_the_metrics_of_mmagics_loop(checkpoint, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)  # the classifier that the metrics use is trained into a cache there
+    test = runpy.run_path(str(ROOT / "tools" / "test.py"))
+    options = [f"test_evaluator.metrics.{number}.fake_nums=40" for number in (0, 1)]
+    metrics = test["main"]([str(RECIPE), str(checkpoint), "--cfg-options", *options])
+    assert 0 <= metrics["classifier_digits/class_agreement"] < 0.5  # untrained
+    assert metrics["classifier_digits/frechet"] > 10
+    assert f"classifier_digits/frechet: {metrics['classifier_digits/frechet']}" in capsys.readouterr().out
