@@ -51,4 +51,5 @@ val_evaluator = dict(
     ]
 )
 test_evaluator = val_evaluator
-default_hooks = dict(checkpoint=dict(save_best="classifier_cifar10/frechet", rule="less"))
+# The best by the first metric, whatever network it is over.
+default_hooks = dict(checkpoint=dict(save_best="auto", rule="less"))

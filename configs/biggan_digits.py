@@ -61,15 +61,13 @@ train_cfg = dict(max_iters=generator_steps * discriminator_steps, val_interval=5
 network = dict(type="mmpretrain", config="classifier_digits.py", train_if_missing=True)
 val_evaluator = dict(
     metrics=[
-        dict(type="nda_mm.ClassAgreement", network=network, fake_nums=1_000),
         dict(type="nda_mm.FrechetDistance", network=network, fake_nums=1_000),
+        dict(type="nda_mm.ClassAgreement", network=network, fake_nums=1_000),
     ]
 )
 test_evaluator = val_evaluator
 
-default_hooks = dict(
-    logger=dict(interval=50), checkpoint=dict(interval=500, save_best="classifier_digits/frechet", rule="less")
-)
+default_hooks = dict(logger=dict(interval=50), checkpoint=dict(interval=500, save_best="auto", rule="less"))
 custom_hooks = [
     dict(type="nda_mm.FiniteLossHook"),
     dict(type="nda_mm.NegativeGridHook", scale=4),

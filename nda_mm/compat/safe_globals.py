@@ -21,14 +21,16 @@ _DTYPES = ("bool", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "
 
 
 def narrow_getattr(owner: Any, name: str) -> Any:
-    """``getattr`` for the one use that a checkpoint has of it: the statistics methods of ``HistoryBuffer``.
+    """``getattr`` for the two uses that a checkpoint has of it.
 
-    A pickled ``HistoryBuffer`` refers to its methods as ``getattr(HistoryBuffer, 'mean')``. The builtin, once allowed,
+    A pickled ``HistoryBuffer`` refers to its statistics as ``getattr(HistoryBuffer, 'mean')``, and the state of a
+    one-cycle schedule to its curve as ``getattr(OneCycleParamScheduler, '_annealing_cos')``. The builtin, once allowed,
     would hand out any attribute of anything, and with it a way to run code.
 
     Args:
-        owner: The object whose attribute is asked for; only the class ``HistoryBuffer`` is served.
-        name: One of its default statistics: ``min``, ``max``, ``mean``, ``current``.
+        owner: The object whose attribute is asked for; only those two classes are served.
+        name: One of the buffer's default statistics (``min``, ``max``, ``mean``, ``current``) or of the schedule's
+            curves (``_annealing_cos``, ``_annealing_linear``).
 
     Returns:
         The method.
@@ -37,19 +39,20 @@ def narrow_getattr(owner: Any, name: str) -> Any:
         ValueError: If the checkpoint asks for anything else.
     """
     from mmengine.logging import HistoryBuffer
+    from mmengine.optim.scheduler.param_scheduler import OneCycleParamScheduler
 
-    allowed = ("current", "max", "mean", "min")
-    if owner is HistoryBuffer and name in allowed:
-        return getattr(HistoryBuffer, name)
+    statistics, curves = ("current", "max", "mean", "min"), ("_annealing_cos", "_annealing_linear")
+    if (owner is HistoryBuffer and name in statistics) or (owner is OneCycleParamScheduler and name in curves):
+        return getattr(owner, name)
     raise ValueError(
-        f"The checkpoint asks for attribute {name!r} of {owner!r}. Only {', '.join(allowed)} of mmengine's "
-        "HistoryBuffer are served, since a checkpoint must not reach anything else; if you registered a statistic of "
-        "your own, load the weights alone."
+        f"The checkpoint asks for attribute {name!r} of {owner!r}. Only {', '.join(statistics)} of mmengine's "
+        f"HistoryBuffer and {', '.join(curves)} of its OneCycleParamScheduler are served, since a checkpoint must not "
+        "reach anything else; if you registered a statistic of your own, load the weights alone."
     )
 
 
 def allowed_globals() -> list[Any]:
-    """The allow-list: mmengine's log buffer, its statistics, and numpy arrays and scalars of plain numbers.
+    """The allow-list: mmengine's log buffer and its statistics, a schedule's curves, numpy arrays and plain numbers.
 
     numpy 1 and numpy 2 write different module names for the same two functions; both names are listed, so that a
     checkpoint written under one can be read under the other.
@@ -58,6 +61,7 @@ def allowed_globals() -> list[Any]:
         Items in the form that ``torch.serialization.add_safe_globals`` takes.
     """
     from mmengine.logging import HistoryBuffer
+    from mmengine.optim.scheduler.param_scheduler import OneCycleParamScheduler
 
     array_parts = np.array([0.0]).__reduce__()
     scalar_parts = np.float64(0.0).__reduce__()
@@ -65,6 +69,7 @@ def allowed_globals() -> list[Any]:
     scalar: Callable[..., Any] = scalar_parts[0]  # type: ignore[assignment,index]
     return [
         HistoryBuffer,
+        OneCycleParamScheduler,  # its constructor wants an optimizer and does no more than set one up
         (narrow_getattr, "builtins.getattr"),
         np.ndarray,
         np.dtype,

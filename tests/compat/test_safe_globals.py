@@ -14,6 +14,8 @@ import pytest
 import torch
 from mmengine.logging import HistoryBuffer, MessageHub
 from mmengine.model import BaseModel
+from mmengine.optim.scheduler.param_scheduler import OneCycleParamScheduler
+from mmengine.registry import PARAM_SCHEDULERS
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
@@ -196,3 +198,43 @@ def test_resume_of_a_real_run(tmp_path: Path) -> None:
     resumed = run(tmp_path, epochs=2, resume=True, name="mended")
     assert resumed.iter == 4
     assert resumed.message_hub.get_scalar("train/loss").data[0].size == 4
+
+
+SCHEDULES = [
+    dict(type="ConstantLR", factor=0.5),
+    dict(type="LinearLR", start_factor=0.1, end=5),
+    dict(type="CosineAnnealingLR", T_max=5),
+    dict(type="CosineRestartLR", periods=[3, 3], restart_weights=[1, 0.5], eta_min=0.0),
+    dict(type="ExponentialLR", gamma=0.9),
+    dict(type="MultiStepLR", milestones=[2, 4]),
+    dict(type="PolyLR", eta_min=0.0),
+    dict(type="StepLR", step_size=2),
+    dict(type="OneCycleLR", eta_max=0.1, total_steps=10),
+    dict(type="OneCycleLR", eta_max=0.1, total_steps=10, anneal_strategy="linear"),
+    dict(type="ReduceOnPlateauLR", monitor="loss"),
+]
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES, ids=lambda schedule: "-".join(str(v) for v in schedule.values()))
+def test_the_state_of_every_schedule_of_mmengine_loads(schedule: dict[str, Any]) -> None:
+    allow_safe_globals()
+
+    def build() -> Any:
+        optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.1)
+        return optimizer, PARAM_SCHEDULERS.build(schedule, default_args=dict(optimizer=optimizer))
+
+    metrics = [{"loss": 1.0}] if schedule["type"] == "ReduceOnPlateauLR" else []
+    (optimizer, first), (other, second) = build(), build()
+    for _ in range(3):
+        first.step(*metrics)
+    second.load_state_dict(torch.load(saved(first.state_dict()), weights_only=True))
+    other.load_state_dict(optimizer.state_dict())
+    for _ in range(3):
+        first.step(*metrics)
+        second.step(*metrics)
+        assert optimizer.param_groups[0]["lr"] == other.param_groups[0]["lr"]
+
+
+def test_nothing_else_of_a_schedule_is_handed_out() -> None:
+    with pytest.raises(ValueError, match="asks for attribute '__init__' of"):
+        narrow_getattr(OneCycleParamScheduler, "__init__")
