@@ -171,6 +171,9 @@ def cut_boxes(area: Tensor, row: Tensor, column: Tensor, height: int, width: int
     """
     (least_height, most_height), (least_width, most_width) = check_box_sides(min_area, height, width)
     scale = area.sqrt()
+    if height == width:  # both directions at once: what takes the time here is the number of small operations
+        begin, end = _cut_side(scale, torch.stack((row, column)), height, least_height, most_height)
+        return Boxes(begin[0], end[0], begin[1], end[1])
     top, bottom = _cut_side(scale, row, height, least_height, most_height)
     left, right = _cut_side(scale, column, width, least_width, most_width)
     return Boxes(top, bottom, left, right)

@@ -180,6 +180,8 @@ def random_beta(
         >>> bool((draws - 0.5).abs().max() < 0.3)
         True
     """
+    if concentration == 1:  # the uniform distribution: at a fraction of the cost
+        return torch.rand(batch, device=device, generator=generator)
     first, second = torch.rand(2, batch, device=device, generator=generator)
     # 1 - u lies in (0, 1]; its logarithm keeps the digits that u^(-1/a) - 1 loses for a large `a`.
     radius = torch.expm1(torch.log1p(-first) / -concentration).sqrt()

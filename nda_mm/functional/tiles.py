@@ -10,6 +10,9 @@ from .checks import check_batch, check_partner
 from .layout import run_numbers, spatial_view
 from .sampling import random_partners, random_permutations
 
+#: Bytes below which gathering runs one by one costs more than blending whole images by a mask.
+_SHORT_RUN = 128
+
 
 def jigsaw(x: Tensor, grid: int | tuple[int, int] = 2, *, generator: torch.Generator | None = None) -> Tensor:
     """Cut each image into tiles and put them back in another order.
@@ -177,10 +180,11 @@ def apply_halves(x: Tensor, case: Tensor, partners: Tensor | None = None, other:
         [[5, 6, 3, 4], [5, 2, 7, 4]]
     """
     height, width = x.shape[-2:]
-    if partners is None or other is not None or width % 2:
+    view, restore = spatial_view(x)
+    half_row = width // 2 * view.shape[-1] * x.element_size()
+    if partners is None or other is not None or width % 2 or half_row < _SHORT_RUN:
         return apply_boxes(x, half_boxes(case, height, width), partners, other)
     # Of an even width both cuts keep half rows together: one gather of these reads and writes each pixel once.
-    view, restore = spatial_view(x)
     batch, planes = view.shape[:2]
     per_sample = planes * height * 2
     first = run_numbers(batch * per_sample, per_sample, x.device)
