@@ -7,6 +7,7 @@ import importlib.metadata
 import os
 import platform
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -117,10 +118,13 @@ def start_processes(cfg: Config) -> None:
 def end_processes() -> None:
     """Take leave of the other processes, if there are any.
 
-    A process that ends with its group standing is aborted now and then, when gloo's threads outlive what they work on;
-    the launcher then calls a finished run a failed one.
+    gloo's threads let go of a finished call's tensors when they next get Python's lock. If the interpreter is already
+    shutting down, they never get it and the process is aborted: the launcher calls a finished run a failed one. To wait
+    for the other processes, and then a moment more, leaves them the lock.
     """
     if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.barrier()
+        time.sleep(0.2)
         torch.distributed.destroy_process_group()
 
 

@@ -17,7 +17,7 @@ on_cpu = pytest.mark.skipif(torch.cuda.is_available(), reason="with a GPU the Ru
 
 #: A run whose ranks see different data, so that their weights agree only if gradients are exchanged.
 PROGRAM = """
-import os, sys, torch
+import os, sys, time, torch
 from mmengine.dist import all_gather
 from mmengine.model import BaseModel
 from mmengine.runner import Runner
@@ -42,6 +42,8 @@ runner = Runner(
 )
 runner.train()
 print("weights", [round(w.item(), 6) for w in all_gather(runner.model.module.weight.detach())])
+torch.distributed.barrier()
+time.sleep(0.2)  # see nda_mm.engine.launch.end_processes
 torch.distributed.destroy_process_group()
 """
 

@@ -434,7 +434,7 @@ from nda_mm.datasets.cifar_archive import Archive
 
 rank, store, root, url, md5 = int(sys.argv[1]), *sys.argv[2:]
 dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)
-time.sleep = lambda _: None  # no waiting between attempts
+pause, time.sleep = time.sleep, lambda _: None  # no waiting between attempts
 
 
 class Small(CIFAR10):
@@ -444,6 +444,8 @@ class Small(CIFAR10):
 
 
 print(len(Small(root, download=True)))
+dist.barrier()
+pause(0.2)  # see nda_mm.engine.launch.end_processes
 dist.destroy_process_group()
 """
 
