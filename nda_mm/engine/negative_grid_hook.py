@@ -14,6 +14,7 @@ from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
+from nda_mm.generation import as_rgb
 from nda_mm.image_grid import image_grid
 from nda_mm.registry import HOOKS
 
@@ -65,13 +66,12 @@ class NegativeGridHook(Hook):
         if len(real) < 2:
             print_log("A batch of one image has no partner to make negatives of: no sheet is written.", "current")
             return
-        # Imported late: the models' package loads mmagic, which a run of another host's model does not need.
-        from nda_mm.generation import as_rgb
-
         generator = torch.Generator(real.device).manual_seed(self.seed)
         with torch.no_grad():
             made = negative(real, generator=generator)
         columns = min(8, len(real))
+        count = len(real) // columns * columns  # whole rows, or the last real images and negatives would share one
+        real, made = real[:count], made[:count]
         rows = [half for part in zip(real.split(columns), made.split(columns), strict=True) for half in part]
         names = ["real", "negative"] * (len(rows) // 2)
         sheet = image_grid(

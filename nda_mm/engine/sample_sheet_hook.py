@@ -11,6 +11,7 @@ from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
+from nda_mm.generation import SAMPLE_MODELS, sample_classes
 from nda_mm.image_grid import image_grid
 from nda_mm.registry import HOOKS
 
@@ -55,7 +56,6 @@ class SampleSheetHook(Hook):
         seed: int = 0,
     ) -> None:
         # Imported late: the models' package loads mmagic, which a run of another host's model does not need.
-        from nda_mm.generation import SAMPLE_MODELS
 
         if interval < 1 or samples_per_class < 1 or max_classes < 1:
             raise ValueError(
@@ -77,8 +77,6 @@ class SampleSheetHook(Hook):
         """Write a sheet where the interval says so, and after the last iteration."""
         if not (self.every_n_train_iters(runner, self.interval) or self.is_last_train_iter(runner)):
             return
-        from nda_mm.generation import sample_classes
-
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         known = getattr(model, "num_classes", None) or 1
         images, label = sample_classes(

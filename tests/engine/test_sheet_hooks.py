@@ -101,6 +101,14 @@ def test_the_same_noise_is_shown_again_by_another_process(finished, tmp_path):
     assert (Path(again.work_dir) / "samples" / "iter_4.png").read_bytes() == first
 
 
+def test_a_batch_that_fills_no_whole_row_is_cut_to_whole_rows(tmp_path):
+    hooks = [*WITHOUT, dict(type="nda_mm.NegativeGridHook", num_images=16, scale=1)]
+    options = {"train_dataloader.batch_size": 11, "custom_hooks": hooks}
+    run(tmp_path, iterations=1, **options)
+    height = Image.open(tmp_path / "negatives.png").size[1]
+    assert height == 2 + 2 * (16 + 2)  # eight real images and, below them, their negatives
+
+
 def test_refusals():
     with pytest.raises(ValueError, match=r"num_images must be at least 2.*is 1"):
         NegativeGridHook(num_images=1)
