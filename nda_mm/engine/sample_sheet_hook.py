@@ -55,8 +55,6 @@ class SampleSheetHook(Hook):
         scale: int = 2,
         seed: int = 0,
     ) -> None:
-        # Imported late: the models' package loads mmagic, which a run of another host's model does not need.
-
         if interval < 1 or samples_per_class < 1 or max_classes < 1:
             raise ValueError(
                 "interval, samples_per_class and max_classes must be at least 1, but are "
