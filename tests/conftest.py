@@ -51,9 +51,8 @@ def mmengine_globals() -> list[dict[str, Any]]:
     return [getattr(module, name)._instance_dict for module, name in loaded if hasattr(module, name)]
 
 
-@pytest.fixture(autouse=True)
-def fresh_mmengine_globals() -> Iterator[None]:
-    """Forget the scope, the message hub, the visualizer and the logger that a test leaves behind in mmengine."""
+def forget_what_is_new() -> Iterator[None]:
+    """Forget the scope, the message hub, the visualizer and the logger that are left behind in mmengine meanwhile."""
     before = {id(instance) for instances in mmengine_globals() for instance in instances.values()}
     yield
     for instances in mmengine_globals():
@@ -62,6 +61,18 @@ def fresh_mmengine_globals() -> Iterator[None]:
             if isinstance(left_behind, logging.Logger):
                 for handler in left_behind.handlers:
                     handler.close()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def fresh_mmengine_globals_of_a_module() -> Iterator[None]:
+    """What a module's own fixtures leave behind is not seen by the next module."""
+    yield from forget_what_is_new()
+
+
+@pytest.fixture(autouse=True)
+def fresh_mmengine_globals() -> Iterator[None]:
+    """What a test leaves behind is not seen by the next test."""
+    yield from forget_what_is_new()
 
 
 @pytest.fixture
