@@ -31,7 +31,8 @@ def test_built_by_prefix_under_a_foreign_default_scope():
         loss = ROOT_MODELS.build(dict(type="nda_mm.NDAGANLoss", kind="logistic"))
     assert isinstance(loss, NDAGANLoss)
     assert (loss.kind, loss.fake_weight) == ("logistic", 0.25)
-    assert isinstance(MODELS.build(dict(type="NDAGANLoss")), NDAGANLoss)
+    with DefaultScope.overwrite_default_scope("nda_mm"):
+        assert isinstance(MODELS.build(dict(type="NDAGANLoss")), NDAGANLoss)
 
 
 def test_has_no_state_and_says_its_settings():
