@@ -1,6 +1,6 @@
 """Models and loss modules. What needs a host is imported only where that host loads."""
 
 from nda_mm.compat import import_guarded
-from nda_mm.models import losses  # noqa: F401  (registers NDAGANLoss)
+from nda_mm.models import losses  # noqa: F401  (registers the loss modules)
 
 import_guarded("nda_mm.models.gan", host="mmagic")

@@ -1,13 +1,20 @@
-"""The registered loss module: settings bound to the functions of :mod:`nda_mm.losses`."""
+"""The registered loss modules: settings bound to the functions of :mod:`nda_mm.losses`."""
 
 from __future__ import annotations
 
 from torch import Tensor, nn
 
-from nda_mm.losses import check_fake_weight, check_kind, discriminator_loss, generator_loss
+from nda_mm.losses import (
+    check_fake_weight,
+    check_kind,
+    check_negative_weight,
+    discriminator_loss,
+    generator_loss,
+    info_nce,
+)
 from nda_mm.registry import MODELS
 
-__all__ = ["NDAGANLoss"]
+__all__ = ["NDAGANLoss", "NDAInfoNCELoss"]
 
 
 @MODELS.register_module()
@@ -52,3 +59,51 @@ class NDAGANLoss(nn.Module):
 
     def extra_repr(self) -> str:
         return f"kind={self.kind!r}, fake_weight={self.fake_weight}"
+
+
+@MODELS.register_module()
+class NDAInfoNCELoss(nn.Module):
+    """InfoNCE with negatives, usable from any host's config as ``dict(type='nda_mm.NDAInfoNCELoss')``.
+
+    For a model of your own. A stock MoCo of mmpretrain's needs no other loss: ``nda_mm.NDAContrastHook`` adds the
+    negatives to the one it has. It has no parameters.
+
+    Source: see :func:`nda_mm.losses.info_nce`.
+
+    Args:
+        temperature: Above 0. Default 0.2, as in MoCo v2.
+        negative_weight: ``w``, finite and at least 0: what one negative counts against one key of the queue. Default 1.
+
+    Raises:
+        ValueError: if a number is out of its range.
+
+    Example:
+        >>> import torch
+        >>> loss = NDAInfoNCELoss(temperature=1.0)
+        >>> query = key = torch.tensor([[1.0, 0.0]])
+        >>> queue, negative_keys = torch.tensor([[0.0], [1.0]]), torch.tensor([[[0.0, 1.0]]])
+        >>> round(loss(query, key, queue, negative_keys).item(), 4)
+        0.5514
+    """
+
+    def __init__(self, temperature: float = 0.2, negative_weight: float = 1.0) -> None:
+        super().__init__()
+        if not 0.0 < temperature < float("inf"):
+            raise ValueError(f"temperature must be finite and above 0, but got {temperature}")
+        self.temperature = temperature
+        self.negative_weight = check_negative_weight(negative_weight)
+
+    def forward(
+        self,
+        query: Tensor,
+        key: Tensor,
+        queue: Tensor,
+        negative_keys: Tensor | None = None,
+        negative_weight: float | None = None,
+    ) -> Tensor:
+        """The mean loss; ``negative_weight`` overrides the module's own, for a schedule."""
+        weight = self.negative_weight if negative_weight is None else negative_weight
+        return info_nce(query, key, queue, negative_keys, temperature=self.temperature, negative_weight=weight)
+
+    def extra_repr(self) -> str:
+        return f"temperature={self.temperature}, negative_weight={self.negative_weight}"

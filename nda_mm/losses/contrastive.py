@@ -1,0 +1,151 @@
+"""How negatives enter a contrastive loss: further keys in the denominator of their own image's row, and of no other.
+
+Source: Sinha et al., "Negative Data Augmentation", ICLR 2021, https://arxiv.org/abs/2102.05113, for the
+objective; van den Oord et al., 2018, https://arxiv.org/abs/1807.03748, for InfoNCE; He et al., "Momentum Contrast", CVPR
+2020, https://arxiv.org/abs/1911.05722, for the queue.
+"""
+
+from __future__ import annotations
+
+import math
+from numbers import Real
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+__all__ = ["check_negative_weight", "info_nce", "negative_logits"]
+
+
+def check_negative_weight(negative_weight: float) -> float:
+    """Return ``negative_weight`` as a float if it is finite and at least 0, else raise ``ValueError`` or ``TypeError``."""
+    if isinstance(negative_weight, bool) or not isinstance(negative_weight, Real):
+        raise TypeError(f"negative_weight must be a number of at least 0, but got {negative_weight!r}")
+    if not 0.0 <= float(negative_weight) < math.inf:
+        raise ValueError(
+            f"negative_weight must be finite and at least 0, but got {negative_weight}: it multiplies what negatives add "
+            "to the denominator. 0 is the loss without negatives, 1 counts one of them as much as one key of the queue."
+        )
+    return float(negative_weight)
+
+
+def negative_logits(
+    query: Tensor, negative_keys: Tensor, *, temperature: float, negative_weight: float = 1.0
+) -> Tensor:
+    """The columns that its own negatives add to each query's row of logits: ``q_i . n_ij / temperature + log w``.
+
+    Args:
+        query: ``(B, C)``, of unit length.
+        negative_keys: ``(B, m, C)``, of unit length; those of row ``i`` were made from image ``i``.
+        temperature: Above 0.
+        negative_weight: ``w``, above 0 here.
+
+    Returns:
+        ``(B, m)``.
+
+    Raises:
+        ValueError: if shapes do not fit, or a number is out of its range.
+
+    Example:
+        >>> query, keys = torch.tensor([[1.0, 0.0]]), torch.tensor([[[0.0, 1.0], [1.0, 0.0]]])
+        >>> negative_logits(query, keys, temperature=0.5)
+        tensor([[0., 2.]])
+    """
+    _check_temperature(temperature)
+    weight = check_negative_weight(negative_weight)
+    if weight == 0.0:
+        raise ValueError("negatives of weight 0 have logits of minus infinity: leave them out instead")
+    batch, channels = query.shape
+    if negative_keys.ndim != 3 or negative_keys.shape[0] != batch or negative_keys.shape[2] != channels:
+        raise ValueError(
+            f"negative_keys must be (B, m, C) = ({batch}, m, {channels}) for queries {tuple(query.shape)}, but is "
+            f"{tuple(negative_keys.shape)}"
+        )
+    similarity = torch.einsum("bc,bmc->bm", query, negative_keys)
+    # log 1 is 0, but adding it would still cost a pass over the logits
+    return similarity / temperature + math.log(weight) if weight != 1.0 else similarity / temperature
+
+
+def info_nce(
+    query: Tensor,
+    key: Tensor,
+    queue: Tensor,
+    negative_keys: Tensor | None = None,
+    *,
+    temperature: float,
+    negative_weight: float = 1.0,
+) -> Tensor:
+    """InfoNCE over a positive key, a queue, and negatives of the query's own image.
+
+    For query ``q_i``, positive key ``k_i``, queue ``K`` and negative keys ``n_ij``::
+
+        loss_i = -log( e(k_i) / ( e(k_i) + sum_K e(k) + w * sum_j e(n_ij) ) ),   e(k) = exp(q_i . k / temperature)
+
+    and the loss is the mean over ``i``. The weight enters as ``log w`` on the negatives' logits. At ``w = 0``, as without
+    negatives, it is the plain loss, to the last bit. Gradients flow into whatever was not detached: MoCo's keys have
+    none, DPC's targets have.
+
+    Source: see the module. Only the negatives of image ``i`` enter row ``i``: they say what this image is not.
+
+    Args:
+        query: ``(B, C)``, of unit length (``torch.nn.functional.normalize(query, dim=1)``).
+        key: ``(B, C)``, of unit length: the other view of each image.
+        queue: ``(C, K)``, columns of unit length: earlier keys, laid out as MoCo's buffer. ``K`` may be 0 if there are
+            negatives.
+        negative_keys: ``(B, m, C)``, of unit length, or None.
+        temperature: Above 0; MoCo v1 has 0.07, v2 0.2.
+        negative_weight: ``w``, finite and at least 0. Default 1.
+
+    Shape:
+        float16 and bfloat16 are promoted to float32, in which exponentials do not overflow at small temperatures.
+
+    Returns:
+        A scalar.
+
+    Raises:
+        ValueError: if shapes do not fit together, there is nothing to contrast with, or a number is out of its range.
+        TypeError: if features are no floating-point tensor.
+
+    Example:
+        >>> query = key = torch.tensor([[1.0, 0.0]])
+        >>> queue = torch.tensor([[0.0], [1.0]])  # one earlier key, at right angles
+        >>> round(info_nce(query, key, queue, temperature=1.0).item(), 4)  # log(1 + 1 / e)
+        0.3133
+        >>> negative = torch.tensor([[[0.0, 1.0]]])
+        >>> round(info_nce(query, key, queue, negative, temperature=1.0).item(), 4)  # log(1 + 2 / e)
+        0.5514
+    """
+    _check_temperature(temperature)
+    weight = check_negative_weight(negative_weight)
+    query, key, queue = _checked(query, "query"), _checked(key, "key"), _checked(queue, "queue")
+    if query.ndim != 2 or query.shape != key.shape or len(query) == 0:
+        raise ValueError(
+            f"query and key must both be (B, C) with B above 0, but are {tuple(query.shape)} and {tuple(key.shape)}"
+        )
+    if queue.ndim != 2 or len(queue) != query.shape[1]:
+        raise ValueError(
+            f"queue must be (C, K) = ({query.shape[1]}, K) for queries {tuple(query.shape)}, one key to a column, but is "
+            f"{tuple(queue.shape)}"
+        )
+    rows = [(query * key).sum(dim=1, keepdim=True), query @ queue]
+    logits = torch.cat(rows, dim=1) / temperature
+    if negative_keys is not None and weight > 0.0:
+        negatives = negative_logits(
+            query, _checked(negative_keys, "negative_keys"), temperature=temperature, negative_weight=weight
+        )
+        logits = torch.cat([logits, negatives], dim=1)
+    if logits.shape[1] == 1:
+        raise ValueError("there is nothing to contrast with: the queue is empty and there are no negatives")
+    return F.cross_entropy(logits, logits.new_zeros(len(logits), dtype=torch.long))
+
+
+def _check_temperature(temperature: float) -> None:
+    if not 0.0 < temperature < math.inf:
+        raise ValueError(f"temperature must be finite and above 0, but got {temperature}")
+
+
+def _checked(features: Tensor, name: str) -> Tensor:
+    if not isinstance(features, Tensor) or not features.is_floating_point():
+        got = features.dtype if isinstance(features, Tensor) else type(features).__name__
+        raise TypeError(f"{name} must be a floating-point tensor, but got {got}")
+    return features.float() if features.dtype in (torch.float16, torch.bfloat16) else features
