@@ -5,6 +5,8 @@ A module that needs mmengine alone is imported plainly, one that needs a host th
 
 from __future__ import annotations
 
+from nda_mm.compat import import_guarded
+
 from . import (
     atomic_backend,
     bf16_optim_wrapper,
@@ -26,3 +28,5 @@ __all__ = [
     "safe_checkpoint_hook",
     "sample_sheet_hook",
 ]
+
+import_guarded("nda_mm.engine.contrast_hook", host="mmpretrain")

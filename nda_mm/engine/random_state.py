@@ -12,34 +12,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-_MASK = (1 << 64) - 1
-
-
-def mix(*parts: int) -> int:
-    """Mix integers into one well-spread 64-bit number, so that neighbouring seeds and positions give unrelated streams.
-
-    The finaliser is that of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014, https://doi.org/10.1145/2660193.2660195).
-
-    Args:
-        parts: Any integers; their order counts.
-
-    Returns:
-        An integer in [0, 2**64).
-
-    Example:
-        >>> mix(0, 1) != mix(1, 0)
-        True
-        >>> mix(3, 5) == mix(3, 5)
-        True
-    """
-    value = 0
-    for part in parts:
-        value = (value + part + 0x9E3779B97F4A7C15) & _MASK
-        value = ((value ^ (value >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
-        value = ((value ^ (value >> 27)) * 0x94D049BB133111EB) & _MASK
-        value ^= value >> 31
-    return value
-
 
 def seed_global_generators(seed: int) -> None:
     """Seed python's, numpy's and torch's global generators, and the current CUDA device's where CUDA is already in use.
@@ -53,7 +25,7 @@ def seed_global_generators(seed: int) -> None:
     np.random.seed(seed & 0xFFFFFFFF)  # noqa: NPY002 -- the global one is what pipelines draw from
     torch.default_generator.manual_seed(seed)
     if _cuda_in_use():
-        torch.cuda.manual_seed(seed & (_MASK >> 1))
+        torch.cuda.manual_seed(seed & ((1 << 63) - 1))
 
 
 @dataclass

@@ -1,8 +1,8 @@
 """How negatives enter a contrastive loss: further keys in the denominator of their own image's row, and of no other.
 
 Source: Sinha et al., "Negative Data Augmentation", ICLR 2021, https://arxiv.org/abs/2102.05113, for the
-objective; van den Oord et al., 2018, https://arxiv.org/abs/1807.03748, for InfoNCE; He et al., "Momentum Contrast", CVPR
-2020, https://arxiv.org/abs/1911.05722, for the queue.
+objective; van den Oord et al., 2018, https://arxiv.org/abs/1807.03748, for InfoNCE; He et al., "Momentum Contrast",
+CVPR 2020, https://arxiv.org/abs/1911.05722, for the queue.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ __all__ = ["check_negative_weight", "info_nce", "negative_logits"]
 
 
 def check_negative_weight(negative_weight: float) -> float:
-    """Return ``negative_weight`` as a float if it is finite and at least 0, else raise ``ValueError`` or ``TypeError``."""
+    """Return ``negative_weight`` as a float if it is finite and >= 0, else raise ``ValueError`` or ``TypeError``."""
     if isinstance(negative_weight, bool) or not isinstance(negative_weight, Real):
         raise TypeError(f"negative_weight must be a number of at least 0, but got {negative_weight!r}")
     if not 0.0 <= float(negative_weight) < math.inf:
         raise ValueError(
-            f"negative_weight must be finite and at least 0, but got {negative_weight}: it multiplies what negatives add "
-            "to the denominator. 0 is the loss without negatives, 1 counts one of them as much as one key of the queue."
+            f"negative_weight must be finite and at least 0, but got {negative_weight}: it multiplies what negatives "
+            "add to the denominator. 0 is the loss without negatives, 1 counts one of them as much as one key of the queue."
         )
     return float(negative_weight)
 
@@ -81,8 +81,8 @@ def info_nce(
 
         loss_i = -log( e(k_i) / ( e(k_i) + sum_K e(k) + w * sum_j e(n_ij) ) ),   e(k) = exp(q_i . k / temperature)
 
-    and the loss is the mean over ``i``. The weight enters as ``log w`` on the negatives' logits. At ``w = 0``, as without
-    negatives, it is the plain loss, to the last bit. Gradients flow into whatever was not detached: MoCo's keys have
+    and the loss is the mean over ``i``. The weight enters as ``log w`` on the negatives' logits. At ``w = 0``, as
+    without negatives, it is the plain loss, to the last bit. Gradients flow into whatever was not detached: MoCo's keys have
     none, DPC's targets have.
 
     Source: see the module. Only the negatives of image ``i`` enter row ``i``: they say what this image is not.
@@ -124,8 +124,8 @@ def info_nce(
         )
     if queue.ndim != 2 or len(queue) != query.shape[1]:
         raise ValueError(
-            f"queue must be (C, K) = ({query.shape[1]}, K) for queries {tuple(query.shape)}, one key to a column, but is "
-            f"{tuple(queue.shape)}"
+            f"queue must be (C, K) = ({query.shape[1]}, K) for queries {tuple(query.shape)}, one key to a column, but "
+            f"is {tuple(queue.shape)}"
         )
     rows = [(query * key).sum(dim=1, keepdim=True), query @ queue]
     logits = torch.cat(rows, dim=1) / temperature

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from nda_mm.engine.random_state import RandomState, SetAside, mix, random_numbers_from, seed_global_generators
+from nda_mm.engine.random_state import RandomState, SetAside, random_numbers_from, seed_global_generators
 
 
 def draw(normals: int = 1) -> tuple[float, ...]:
@@ -77,11 +77,3 @@ def test_seeding_matches_the_libraries_own() -> None:
         float(torch.rand((), generator=torch.Generator().manual_seed(2**40 + 5))),
     )
     assert ours == theirs
-
-
-def test_mix_spreads_neighbours_over_all_bits() -> None:
-    values = [mix(seed, place) for seed in range(64) for place in range(64)]
-    assert len(set(values)) == len(values)
-    bits = np.array([[value >> bit & 1 for bit in range(64)] for value in values])
-    # Each bit is a fair coin over 4096 values: five standard deviations are 0.039.
-    assert np.abs(bits.mean(0) - 0.5).max() < 0.04
