@@ -1,0 +1,176 @@
+"""What a state dict says of its network: which ResNet, whether whole."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import torch
+
+#: Blocks of each stage, by kind of block.
+_DEPTHS = {
+    "basic": {18: (2, 2, 2, 2), 34: (3, 4, 6, 3)},
+    "bottleneck": {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)},
+}
+_NORM = ("weight", "bias", "running_mean", "running_var")
+_BLOCK = re.compile(r"layer([1-4])\.(\d+)\.(conv[123]|bn[123]|downsample\.\d+)\.\w+")
+_PART = re.compile(r"(conv1|bn1|stem\.\d\.(conv|bn))\.\w+")
+
+
+class BackboneMismatchError(ValueError):
+    """Weights that are not whole, or are not those of the network that is to bear them."""
+
+
+@dataclass(frozen=True)
+class ResNetArchitecture:
+    """A ResNet as its weights show it. Strides can't be seen, so ``style='caffe'`` and ``'pytorch'`` look alike.
+
+    Args:
+        block: 'basic' or 'bottleneck'.
+        blocks: Number of blocks of each stage.
+        stem: Side of the first convolution in pixels, or 0 for a deep stem of three 3x3 convolutions.
+        width: Channels that the first block receives.
+        pooled_shortcut: Whether shortcuts pool before they convolve (ResNet-D).
+    """
+
+    block: str
+    blocks: tuple[int, ...]
+    stem: int
+    width: int
+    pooled_shortcut: bool
+
+    @property
+    def depth(self) -> int | None:
+        """18, 34, 50, 101 or 152; None if the blocks fit none of them."""
+        for depth, blocks in _DEPTHS[self.block].items():
+            if self.blocks == blocks[: len(self.blocks)]:
+                return depth
+        return None
+
+    def __str__(self) -> str:
+        stem = f"{self.stem}x{self.stem} stem" if self.stem else "deep stem"
+        name = f"ResNet-{self.depth}" if self.depth else f"ResNet of {'-'.join(map(str, self.blocks))} {self.block}s"
+        stages = "" if len(self.blocks) == 4 else f", first {len(self.blocks)} stages"
+        pooled = ", pooled shortcuts" if self.pooled_shortcut else ""
+        return f"{name} ({stem}, width {self.width}{pooled}{stages})"
+
+
+def is_resnet_name(name: str) -> bool:
+    """Whether a plain name is one of a ResNet's, its classifier's excluded.
+
+    Example:
+        >>> is_resnet_name("layer1.0.bn2.weight"), is_resnet_name("fc.weight"), is_resnet_name("blocks.0.norm1.weight")
+        (True, False, False)
+    """
+    return _BLOCK.fullmatch(name) is not None or _PART.fullmatch(name) is not None
+
+
+def describe(weights: Mapping[str, torch.Tensor]) -> ResNetArchitecture | None:
+    """Read the architecture off plain-named weights.
+
+    Args:
+        weights: Tensors by plain name.
+
+    Returns:
+        The ResNet, or None where the weights are another network's, or too few to tell.
+
+    Raises:
+        BackboneMismatchError: If stages are missing between others.
+
+    Example:
+        >>> from torchvision.models import resnet18
+        >>> print(describe({k: v for k, v in resnet18().state_dict().items() if not k.startswith("fc")}))
+        ResNet-18 (7x7 stem, width 64)
+    """
+    if not all(is_resnet_name(name) for name in weights) or "layer1.0.conv1.weight" not in weights:
+        return None
+    stem = weights.get("conv1.weight", weights.get("stem.0.conv.weight"))
+    if stem is None:
+        return None
+    found: dict[int, int] = {}
+    for name in weights:
+        block = _BLOCK.fullmatch(name)
+        if block:
+            found[int(block[1])] = max(found.get(int(block[1]), 0), int(block[2]) + 1)
+    if sorted(found) != list(range(1, len(found) + 1)):
+        raise BackboneMismatchError(f"stages {sorted(found)} are there, and others before the last of them missing")
+    return ResNetArchitecture(
+        block="bottleneck" if "layer1.0.conv3.weight" in weights else "basic",
+        blocks=tuple(found[stage] for stage in sorted(found)),
+        stem=stem.shape[-1] if "conv1.weight" in weights else 0,
+        width=weights["layer1.0.conv1.weight"].shape[1],
+        pooled_shortcut=any(name.endswith("downsample.2.weight") for name in weights),
+    )
+
+
+def require_whole(weights: Mapping[str, torch.Tensor], architecture: ResNetArchitecture, where: str) -> None:
+    """Refuse a ResNet of which layers are missing or don't join.
+
+    Args:
+        weights: Tensors by plain name.
+        architecture: What :func:`describe` made of them.
+        where: What to call them in the message.
+
+    Raises:
+        BackboneMismatchError: With the first missing names, or the first layer that doesn't fit the one before.
+    """
+    missing = [name for name in _names(weights, architecture) if name not in weights]
+    if missing:
+        raise BackboneMismatchError(
+            f"{where} is no whole backbone: it looks like a {architecture}, of which {len(missing)} tensors are "
+            f"missing: {first(missing)}."
+        )
+    if architecture.depth is None:
+        raise BackboneMismatchError(
+            f"{where} holds a {architecture}, and no ResNet of depth 18, 34, 50, 101 or 152 has these numbers of "
+            "blocks. Are layers missing?"
+        )
+    for name, tensor in weights.items():
+        if tensor.ndim == 5:
+            raise BackboneMismatchError(
+                f"{where} is a video network: its {name} has the shape {tuple(tensor.shape)}, a convolution in space "
+                "and time. Only 2-D backbones are converted."
+            )
+    for conv, norm in _pairs(architecture, weights):
+        sizes = {tuple(weights[f"{norm}.{kind}"].shape) for kind in _NORM}
+        if sizes != {weights[f"{conv}.weight"].shape[:1]}:
+            raise BackboneMismatchError(
+                f"{where} does not fit itself: {conv} gives {weights[f'{conv}.weight'].shape[0]} channels, {norm} "
+                f"has {sorted(sizes)}."
+            )
+
+
+def first(names: Iterable[str], count: int = 4) -> str:
+    """The first of some names, and how many more there are.
+
+    Example:
+        >>> first(["a", "b", "c"], 2)
+        'a, b and 1 more'
+    """
+    listed = list(names)
+    more = f" and {len(listed) - count} more" if len(listed) > count else ""
+    return ", ".join(listed[:count]) + more
+
+
+def _pairs(architecture: ResNetArchitecture, weights: Mapping[str, torch.Tensor]) -> list[tuple[str, str]]:
+    """Every convolution with the normalisation that follows it."""
+    pairs = [("conv1", "bn1")] if architecture.stem else [(f"stem.{i}.conv", f"stem.{i}.bn") for i in range(3)]
+    convolutions = 3 if architecture.block == "bottleneck" else 2
+    shortcut = int(architecture.pooled_shortcut)
+    for stage, blocks in enumerate(architecture.blocks, 1):
+        for block in range(blocks):
+            layer = f"layer{stage}.{block}"
+            pairs += [(f"{layer}.conv{i}", f"{layer}.bn{i}") for i in range(1, convolutions + 1)]
+            # The first block of each stage but a basic one's first changes the number of channels.
+            if (block == 0 and (stage > 1 or convolutions == 3)) or f"{layer}.downsample.{shortcut}.weight" in weights:
+                pairs.append((f"{layer}.downsample.{shortcut}", f"{layer}.downsample.{shortcut + 1}"))
+    return pairs
+
+
+def _names(weights: Mapping[str, torch.Tensor], architecture: ResNetArchitecture) -> list[str]:
+    """Names that must be there; the counters ``num_batches_tracked`` are absent from old files and not needed."""
+    names = []
+    for conv, norm in _pairs(architecture, weights):
+        names += [f"{conv}.weight", *(f"{norm}.{kind}" for kind in _NORM)]
+    return names

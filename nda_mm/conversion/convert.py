@@ -1,0 +1,204 @@
+"""From a checkpoint to a file that a host's ``init_cfg=dict(type='Pretrained', checkpoint=...)`` reads."""
+
+from __future__ import annotations
+
+import io
+import tempfile
+from collections import Counter, OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from nda_mm import __version__
+from nda_mm.engine.atomic_backend import AtomicLocalBackend
+from nda_mm.engine.resume import read_checkpoint
+
+from .architecture import BackboneMismatchError, ResNetArchitecture, describe, require_whole
+from .built import check_config
+from .formats import FoundBackbone, find_backbone, input_statistics
+from .names import from_plain
+
+HOSTS = ("mmdet", "mmaction2", "mmpretrain", "torchvision")
+REMINDER = (
+    "colour order, mean and std of the inputs, and the style of the blocks (pytorch: the 3x3 convolution strides; "
+    "caffe: the 1x1), must be those of the pretraining; no file can show a mistake in them"
+)
+
+
+@dataclass(frozen=True)
+class ConversionReport:
+    """What became of a checkpoint's tensors.
+
+    Args:
+        source: The checkpoint.
+        out: The file written.
+        host: Whose names the file bears.
+        found: The backbone as it was found.
+        architecture: Which ResNet; None for another network.
+        missing: Names that the host's network has and the checkpoint lacks, its batch counters.
+        checked: Tensors that arrived in the models built from a config, by model.
+        statistics: Input statistics of the pretraining, as far as the checkpoint says.
+    """
+
+    source: Path
+    out: Path
+    host: str
+    found: FoundBackbone
+    architecture: ResNetArchitecture | None
+    missing: list[str]
+    checked: dict[str, int] = field(default_factory=dict)
+    statistics: dict[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        prefix = f", prefix {self.found.prefix}" if self.found.prefix else ""
+        rows = [
+            ("source", f"{self.source}: {self.found.format}{prefix}"),
+            ("backbone", str(self.architecture or "no ResNet; its names are left as they are")),
+            ("taken", f"{len(self.found.weights)} tensors: {_groups(self.found.weights, 1)}"),
+            ("dropped", f"{len(self.found.dropped)} tensors: {_groups(self.found.dropped, 2)}"),
+            ("missing", f"{len(self.missing)} batch counters, which are not needed" if self.missing else "none"),
+            *(("checked", f"{target} bears {count} of {count} tensors") for target, count in self.checked.items()),
+            ("written", f"{self.out}, with the names of {self.host}"),
+            ("inputs", ", ".join(f"{k}={v}" for k, v in self.statistics.items()) or "the checkpoint doesn't say"),
+            ("mind", REMINDER),
+        ]
+        return "\n".join(f"{label:<9} {text}" for label, text in rows)
+
+
+def convert_backbone(
+    source: str | Path, out: str | Path, host: str, *, encoder: str = "query", config: str | None = None
+) -> ConversionReport:
+    """Take the backbone out of a checkpoint and write it under a host's names.
+
+    Served are checkpoints of OpenMMLab models (ours, mmpretrain's classifiers and self-supervised models, mmdet's and
+    mmaction2's 2-D ones, saved under DDP or not), of facebookresearch/moco and moco-v3, and plain backbone files such
+    as torchvision's. The file is read and written without running any code in it; it is written whole or not at all.
+
+    A detector's shared head (mmdet's ``ResLayer``) takes its stage from the same file by the same ``init_cfg``: the
+    names ``layer4...`` are the same in both. mmaction2 has a second way to load, ``pretrained=...``, which reads
+    torchvision's names and inflates them into 3-D networks: for it, convert to 'torchvision' (or 'mmpretrain' for a
+    ResNet with a small stem).
+
+    Args:
+        source: The checkpoint.
+        out: Where to write; not the source.
+        host: 'mmdet', 'mmaction2', 'mmpretrain' or 'torchvision'.
+        encoder: 'query', the trained network, or 'key', its moving average. Defaults to 'query'.
+        config: A config (or ``torchvision.resnet50``) whose backbone is built, filled from the new file and compared,
+            before the file gets its name. Defaults to None.
+
+    Returns:
+        The report; ``print`` shows it as a table.
+
+    Raises:
+        FileNotFoundError: If the checkpoint, or the config, is not there.
+        BrokenCheckpointError: If the checkpoint is damaged, or could not be loaded without running code.
+        BackboneMismatchError: If layers are missing, the host has no such network, or the config's is another.
+        ValueError: If the format is unknown, or out is the source.
+
+    Example:
+        >>> import tempfile
+        >>> from torchvision.models import resnet18
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> torch.save(resnet18().state_dict(), folder / "r18.pth")
+        >>> report = convert_backbone(folder / "r18.pth", folder / "video.pth", "mmaction2")
+        >>> print(report.architecture, report.found.dropped)
+        ResNet-18 (7x7 stem, width 64) ['fc.weight', 'fc.bias']
+        >>> list(torch.load(folder / "video.pth")["state_dict"])[:2]
+        ['conv1.conv.weight', 'conv1.bn.weight']
+    """
+    source, out = Path(source), Path(out)
+    if host not in HOSTS:
+        raise ValueError(f"the host must be one of {', '.join(HOSTS)}, but got {host!r}")
+    if out.exists() and source.exists() and out.samefile(source):
+        raise ValueError(f"{out} is the source; write to another file")
+    checkpoint = read_checkpoint(source, needed=())
+    found = find_backbone(checkpoint, encoder, where=str(source))
+    try:
+        architecture = describe(found.weights)
+    except BackboneMismatchError as error:
+        raise BackboneMismatchError(f"{source} is no whole backbone: {error}.") from error
+    _require_served(found, architecture, host, source, config)
+
+    converted = {
+        "meta": {
+            "nda_mm": __version__,
+            "source": source.name,
+            "format": found.format,
+            "encoder": encoder,
+            "prefix": found.prefix,
+            "host": host,
+            "architecture": str(architecture),
+        },
+        "state_dict": OrderedDict(
+            (from_plain(name, host) if architecture else name, value.detach().clone().contiguous())
+            for name, value in found.weights.items()
+        ),
+    }
+    content = _as_bytes(converted)
+    checked: dict[str, int] = {}
+    if config is not None:
+        with tempfile.TemporaryDirectory() as folder:
+            candidate = Path(folder) / out.name
+            candidate.write_bytes(content)
+            checked = check_config(config, candidate, found.weights, str(source))
+    AtomicLocalBackend().put(content, out)
+    return ConversionReport(
+        source, out, host, found, architecture, _counters_missing(found), checked, input_statistics(checkpoint)
+    )
+
+
+def _require_served(
+    found: FoundBackbone, architecture: ResNetArchitecture | None, host: str, source: Path, config: str | None
+) -> None:
+    """Refuse what the host has no network for."""
+    if architecture is None:
+        if host in ("mmaction2", "torchvision"):
+            raise BackboneMismatchError(
+                f"{source} holds no ResNet but a network of {_groups(found.weights, 1)}; the names that {host} has for "
+                "it are not known. Only ResNets are converted for it."
+            )
+        if found.format != "OpenMMLab model" or config is None:
+            raise BackboneMismatchError(
+                f"{source} holds no ResNet but a network of {_groups(found.weights, 1)}. Whether {host} calls its "
+                "layers so can only be seen at a model: name a config with --check."
+            )
+        return
+    require_whole(found.weights, architecture, str(source))
+    if host in ("mmdet", "mmpretrain"):
+        return
+    if architecture.stem != 7 or architecture.width != 64 or architecture.pooled_shortcut:
+        remedy = (
+            "mmaction2 takes mmpretrain's networks as they are (backbone type='mmpretrain.ResNet_CIFAR') and inflates "
+            "from their names: convert with --to mmpretrain"
+            if host == "mmaction2"
+            else "convert with --to mmpretrain, which has it"
+        )
+        raise BackboneMismatchError(
+            f"{source} holds a {architecture}, and {host} has only ResNets with a 7x7 stem and width 64; {remedy}."
+        )
+
+
+def _as_bytes(converted: dict[str, Any]) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(converted, buffer)
+    return buffer.getvalue()
+
+
+def _counters_missing(found: FoundBackbone) -> list[str]:
+    norms = [name.removesuffix("running_mean") for name in found.weights if name.endswith("running_mean")]
+    return [f"{norm}num_batches_tracked" for norm in norms if f"{norm}num_batches_tracked" not in found.weights]
+
+
+def _groups(names: Iterable[str], levels: int) -> str:
+    """Names by their first parts, with the number of tensors under each.
+
+    Example:
+        >>> _groups(["neck.mlp.0.weight", "neck.mlp.0.bias", "queue"], 1)
+        'neck (2), queue'
+    """
+    counts = Counter(".".join(name.split(".")[:levels]) for name in names)
+    return ", ".join(f"{group} ({count})" if count > 1 else group for group, count in counts.items()) or "none"

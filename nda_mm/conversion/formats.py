@@ -1,0 +1,195 @@
+"""What checkpoints look like, and where in them the backbone is."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from .architecture import first, is_resnet_name
+from .names import to_plain
+
+#: Put before every name by wrappers: DDP, torch.compile.
+_WRAPPERS = ("module.", "_orig_mod.")
+ENCODERS = ("query", "key")
+
+
+@dataclass(frozen=True)
+class Format:
+    """A layout of names.
+
+    Args:
+        name: What to call it.
+        query: Prefixes of the encoder that is trained; the first that is there counts.
+        key: Prefixes of its moving average.
+        resnet_only: Whether names that no ResNet has are dropped (a classifier beside the backbone), or are part of
+            the backbone.
+    """
+
+    name: str
+    query: tuple[str, ...]
+    key: tuple[str, ...]
+    resnet_only: bool
+
+    def prefixes(self, encoder: str) -> tuple[str, ...]:
+        """Prefixes of one of the encoders."""
+        return self.query if encoder == "query" else self.key
+
+
+FORMATS = (
+    Format(
+        "OpenMMLab model",
+        ("backbone.",),
+        ("encoder_k.module.0.", "momentum_encoder.module.0.", "target_net.module.0."),
+        resnet_only=False,
+    ),
+    Format("facebookresearch/moco", ("encoder_q.",), ("encoder_k.",), resnet_only=True),
+    Format("facebookresearch/moco-v3", ("base_encoder.",), ("momentum_encoder.",), resnet_only=True),
+    Format("plain backbone", ("",), (), resnet_only=True),
+)
+
+
+@dataclass(frozen=True)
+class FoundBackbone:
+    """A backbone in a checkpoint.
+
+    Args:
+        format: Name of the checkpoint's layout.
+        prefix: What stood before the backbone's names.
+        weights: Tensors by plain name.
+        dropped: Names of the checkpoint's other tensors.
+    """
+
+    format: str
+    prefix: str
+    weights: dict[str, torch.Tensor]
+    dropped: list[str] = field(default_factory=list)
+
+
+def weights_of(checkpoint: Any, where: str) -> dict[str, torch.Tensor]:
+    """The tensors of a checkpoint by name, without what DDP or torch.compile put before the names.
+
+    Args:
+        checkpoint: What was loaded: tensors by name, or a dictionary that holds them as ``state_dict`` or ``model``.
+        where: What to call it in the message.
+
+    Returns:
+        Tensors by name.
+
+    Raises:
+        ValueError: If there are none.
+    """
+    for inside in ("state_dict", "model"):
+        if isinstance(checkpoint, Mapping) and isinstance(checkpoint.get(inside), Mapping):
+            checkpoint = checkpoint[inside]
+            break
+    if not isinstance(checkpoint, Mapping) or not any(isinstance(value, torch.Tensor) for value in checkpoint.values()):
+        keys = first(map(str, checkpoint)) if isinstance(checkpoint, Mapping) else type(checkpoint).__name__
+        raise ValueError(
+            f"{where} holds no weights: neither `state_dict` nor `model`, nor tensors by name, but {keys or 'nothing'}."
+        )
+    weights = {str(name): value for name, value in checkpoint.items() if isinstance(value, torch.Tensor)}
+    wrapper = next((w for w in _WRAPPERS if all(name.startswith(w) for name in weights)), None)
+    while wrapper is not None:
+        weights = {name[len(wrapper) :]: value for name, value in weights.items()}
+        wrapper = next((w for w in _WRAPPERS if all(name.startswith(w) for name in weights)), None)
+    return weights
+
+
+def find_backbone(checkpoint: Any, encoder: str = "query", where: str = "the checkpoint") -> FoundBackbone:
+    """Find the backbone in a checkpoint of any format served, and give its tensors their plain names.
+
+    Args:
+        checkpoint: What was loaded.
+        encoder: 'query', the network that was trained, or 'key', its moving average. Defaults to 'query'.
+        where: What to call the checkpoint in messages.
+
+    Returns:
+        The backbone and what was left out.
+
+    Raises:
+        ValueError: If the format is unknown, or the file has no such encoder.
+
+    Example:
+        >>> moco = {f"module.encoder_q.{name}": torch.zeros(1) for name in ("conv1.weight", "fc.0.bias")}
+        >>> found = find_backbone({"state_dict": moco})
+        >>> found.format, list(found.weights), found.dropped
+        ('facebookresearch/moco', ['conv1.weight'], ['encoder_q.fc.0.bias'])
+    """
+    if encoder not in ENCODERS:
+        raise ValueError(f"encoder must be 'query' or 'key', but got {encoder!r}")
+    weights = weights_of(checkpoint, where)
+    for layout in FORMATS:
+        for prefix in layout.query:
+            if not _bears(weights, prefix, layout.resnet_only):
+                continue
+            wanted = next((p for p in layout.prefixes(encoder) if any(n.startswith(p) for n in weights)), None)
+            if wanted is None:
+                raise ValueError(
+                    f"{where} ({layout.name}) has no key encoder"
+                    + (f" under {' or '.join(layout.key)}" if layout.key else "")
+                    + "; it holds one backbone, taken with encoder='query'."
+                )
+            return _take(weights, wanted, layout)
+    groups = first(dict.fromkeys(".".join(name.split(".")[:2]) for name in weights), 6)
+    known = ", ".join(f"{layout.name} ({layout.query[0] or 'conv1.weight, layer1.0...'})" for layout in FORMATS)
+    raise ValueError(f"The format of {where} is unknown: its names begin with {groups}. Known are: {known}.")
+
+
+def input_statistics(checkpoint: Any) -> dict[str, Any]:
+    """Mean, standard deviation and colour order that a checkpoint's own config gave its inputs, as far as it says.
+
+    mmengine stores the config's text in ``meta``. It is parsed, never run.
+
+    Args:
+        checkpoint: What was loaded.
+
+    Returns:
+        Some of ``mean``, ``std``, ``to_rgb``, ``bgr_to_rgb``; empty if the checkpoint doesn't say.
+
+    Example:
+        >>> input_statistics({"meta": {"cfg": "model = dict(data_preprocessor=dict(mean=[0.5], to_rgb=True))"}})
+        {'mean': [0.5], 'to_rgb': True}
+    """
+    meta = checkpoint.get("meta") if isinstance(checkpoint, Mapping) else None
+    text = meta.get("cfg") if isinstance(meta, Mapping) else None
+    if not isinstance(text, str):
+        return {}
+    try:
+        tree = ast.parse(text)
+    except SyntaxError:
+        return {}
+    calls = [
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.keyword) and node.arg == "data_preprocessor" and isinstance(node.value, ast.Call)
+    ]
+    said: dict[str, Any] = {}
+    for keyword in calls[0].keywords if calls else []:
+        if keyword.arg in ("mean", "std", "to_rgb", "bgr_to_rgb"):
+            try:
+                said[keyword.arg] = ast.literal_eval(keyword.value)
+            except ValueError:  # an expression, which is not evaluated
+                continue
+    return said
+
+
+def _bears(weights: Mapping[str, torch.Tensor], prefix: str, resnet_only: bool) -> bool:
+    names = [name[len(prefix) :] for name in weights if name.startswith(prefix)]
+    return bool(names) and (not resnet_only or any(is_resnet_name(to_plain(name)) for name in names))
+
+
+def _take(weights: Mapping[str, torch.Tensor], prefix: str, layout: Format) -> FoundBackbone:
+    inside = {name[len(prefix) :]: value for name, value in weights.items() if name.startswith(prefix)}
+    dropped = [name for name in weights if not name.startswith(prefix)]
+    plain = {to_plain(name): value for name, value in inside.items()}
+    if all(is_resnet_name(name) for name in plain):
+        return FoundBackbone(layout.name, prefix, plain, dropped)
+    if layout.resnet_only:
+        dropped += [prefix + name for name in inside if not is_resnet_name(to_plain(name))]
+        plain = {name: value for name, value in plain.items() if is_resnet_name(name)}
+        return FoundBackbone(layout.name, prefix, plain, dropped)
+    return FoundBackbone(layout.name, prefix, inside, dropped)  # another network keeps its own names

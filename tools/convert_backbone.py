@@ -1,0 +1,59 @@
+"""Take the backbone out of a checkpoint and write it as another framework reads it.
+
+    python tools/convert_backbone.py work_dirs/moco_digits/epoch_20.pth digits.pth --to mmdet
+    python tools/convert_backbone.py moco_v2_800ep_pretrain.pth.tar r50.pth --to torchvision
+    python tools/convert_backbone.py best.pth r50.pth --to mmaction2 --encoder key --check configs/tsn_ucf101.py
+
+Then, in a config: init_cfg=dict(type='Pretrained', checkpoint='r50.pth'). A detector's shared head takes its stage
+from the same file by the same line. Two ways lead to mmaction2: init_cfg reads what --to mmaction2 writes, and
+pretrained='r50.pth', which also serves TSM and inflated 3-D networks, what --to torchvision writes.
+
+SRC is a checkpoint of an OpenMMLab model (nda_mm, mmpretrain, mmdet, mmaction2), of facebookresearch/moco or moco-v3,
+or a plain backbone such as torchvision's. Nothing in it is run. --check builds a config's backbone (or, for example,
+torchvision.resnet50), loads the new file into it as training would, and compares all tensors; a file that fails is not
+written. Colour order, mean and std of the inputs and the blocks' style must be those of the pretraining: no file can
+show a mistake in them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from nda_mm.conversion import convert_backbone
+from nda_mm.conversion.convert import HOSTS
+from nda_mm.conversion.formats import ENCODERS
+
+
+def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("source", metavar="SRC", type=Path, help="the checkpoint")
+    parser.add_argument("out", metavar="OUT", type=Path, help="the file to write; not SRC")
+    parser.add_argument("--to", dest="host", required=True, choices=HOSTS, help="whose names the file shall bear")
+    parser.add_argument(
+        "--encoder",
+        choices=ENCODERS,
+        default="query",
+        help="the trained network, or its moving average (default: query)",
+    )
+    parser.add_argument("--check", metavar="CONFIG", help="a config whose backbone must take every tensor")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Convert and report; 1 if it was refused."""
+    args = parse_args(arguments)
+    try:
+        report = convert_backbone(args.source, args.out, args.host, encoder=args.encoder, config=args.check)
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(report)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
