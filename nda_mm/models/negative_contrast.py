@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -21,7 +21,7 @@ from .key_shuffle import RowShuffle
 
 VIEWS = ("query", "key")
 # What a seed is for is mixed into it; the training loops use other numbers.
-_NEGATIVES, _PERMUTATION = 32, 33
+_NEGATIVES, _PERMUTATION = 48, 49
 
 
 class ExtendedRows(nn.Module):
@@ -71,9 +71,9 @@ class NegativeContrast:
         num_negatives: ``m``, negatives of each query, at least 1.
         view: Which view they are made from: the 'query' or the 'key' of their row.
         joint_pass: Encode negatives together with the positives' keys. One larger pass in place of two, and one
-            exchange between ranks less; but the positives' keys are then normalised with statistics over positives and negatives
-            together, and the encoder's running statistics see negatives too. Refused for DenseCL, which calls the
-            encoder's parts by itself.
+            exchange between ranks less; but the positives' keys are then normalised with statistics over positives
+            and negatives together, and the encoder's running statistics see negatives too. Refused for DenseCL,
+            which calls the encoder's parts by itself.
         seed: Of the negatives and permutations, together with the iteration and the rank; the same on every rank.
 
     Raises:
@@ -91,8 +91,9 @@ class NegativeContrast:
         joint_pass: bool = False,
         seed: int = 0,
     ) -> None:
-        self.method = contrast_method(model)
-        if isinstance(model.head.loss_module, ExtendedRows):
+        self.model = cast(Any, model)  # its parts are not those of every nn.Module
+        self.method = contrast_method(self.model)
+        if isinstance(self.model.head.loss_module, ExtendedRows):
             raise ValueError(
                 "This model takes negatives already. For several kinds use one hook with "
                 "negative=dict(type='RandomNegative', negatives=[...])."
@@ -106,7 +107,6 @@ class NegativeContrast:
                 f"joint_pass=True does not work with {type(model).__name__}, which calls the parts of its key encoder "
                 "one by one; leave it at False."
             )
-        self.model: Any = model
         self.negative = negative
         self.num_negatives = num_negatives
         self.view = view
@@ -171,7 +171,7 @@ class NegativeContrast:
         self._step = _Step(self._make(views) if self.weight > 0.0 else [])
 
     @torch.no_grad()
-    def _make(self, views: list[Tensor]) -> list[Tensor]:
+    def _make(self, views: Sequence[Tensor]) -> list[Tensor]:
         if views[0].shape != self._size:
             self._size = views[0].shape
             self.negative.check_size(*self._size[-2:])

@@ -7,8 +7,8 @@ import torch
 from mmengine.registry import MODELS as ROOT_MODELS
 from mmengine.registry import DefaultScope
 
-from nda_mm.losses import KINDS, discriminator_loss, generator_loss
-from nda_mm.models.losses import NDAGANLoss
+from nda_mm.losses import KINDS, discriminator_loss, generator_loss, info_nce
+from nda_mm.models.losses import NDAGANLoss, NDAInfoNCELoss
 from nda_mm.registry import MODELS
 
 BATCH = [torch.randn(count, 1, generator=torch.Generator().manual_seed(count)) for count in (4, 5, 6)]
@@ -48,3 +48,26 @@ def test_bad_settings_are_refused_at_construction():
         NDAGANLoss(fake_weight=0)
     with pytest.raises(ValueError, match=r"fake_weight must lie in \(0, 1\], but got 0"):
         NDAGANLoss()(*BATCH, fake_weight=0)
+
+
+class TestInfoNCE:
+    def test_equals_the_function(self):
+        generator = torch.Generator().manual_seed(0)
+        shapes = [(4, 6), (4, 6), (6, 8), (4, 2, 6)]
+        parts = [torch.nn.functional.normalize(torch.randn(s, generator=generator), dim=-1) for s in shapes]
+        loss = NDAInfoNCELoss(temperature=0.1, negative_weight=0.5)
+        for weight in (None, 0.0, 2.0):
+            expected = info_nce(*parts, temperature=0.1, negative_weight=0.5 if weight is None else weight)
+            assert torch.equal(loss(*parts, negative_weight=weight), expected)
+
+    def test_built_by_prefix_without_state(self):
+        with DefaultScope.overwrite_default_scope("mmengine"):
+            loss = ROOT_MODELS.build(dict(type="nda_mm.NDAInfoNCELoss", temperature=0.07))
+        assert not loss.state_dict()
+        assert repr(loss) == "NDAInfoNCELoss(temperature=0.07, negative_weight=1.0)"
+
+    def test_bad_settings_are_refused_at_construction(self):
+        with pytest.raises(ValueError, match="temperature must be finite and above 0, but got 0"):
+            NDAInfoNCELoss(temperature=0)
+        with pytest.raises(ValueError, match="negative_weight must be finite and at least 0, but got -1"):
+            NDAInfoNCELoss(negative_weight=-1)

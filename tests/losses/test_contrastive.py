@@ -1,0 +1,155 @@
+"""InfoNCE against a loop over rows and keys in float64, its gradients included."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from nda_mm.losses import check_negative_weight, info_nce, negative_logits
+
+
+def features(batch: int = 5, channels: int = 7, queue: int = 11, negatives: int = 3, seed: int = 0) -> list[Tensor]:
+    """Unit vectors in float64: query, key, queue, negative keys."""
+    generator = torch.Generator().manual_seed(seed)
+    shapes = [(batch, channels), (batch, channels), (queue, channels), (batch, negatives, channels)]
+    made = [F.normalize(torch.randn(shape, generator=generator, dtype=torch.float64), dim=-1) for shape in shapes]
+    made[2] = made[2].T.contiguous()
+    return [part.requires_grad_() for part in made]
+
+
+def dot(a: Tensor, b: Tensor) -> Tensor:
+    total = torch.zeros((), dtype=torch.float64)
+    for left, right in zip(a, b):
+        total = total + left * right
+    return total
+
+
+def by_loop(query, key, queue, negatives, temperature: float, weight: float) -> Tensor:
+    """The formula as it is written, one row and one key at a time, without a logarithm of a sum's tricks."""
+    total = torch.zeros((), dtype=torch.float64)
+    for row in range(len(query)):
+        positive = torch.exp(dot(query[row], key[row]) / temperature)
+        denominator = positive
+        for column in range(queue.shape[1]):
+            denominator = denominator + torch.exp(dot(query[row], queue[:, column]) / temperature)
+        for number in range(negatives.shape[1]):
+            denominator = denominator + weight * torch.exp(dot(query[row], negatives[row, number]) / temperature)
+        total = total - torch.log(positive / denominator)
+    return total / len(query)
+
+
+@pytest.mark.parametrize("temperature", [0.07, 0.2, 1.0])
+@pytest.mark.parametrize("weight", [0.0, 0.3, 1.0, 4.0])
+def test_loss_and_gradients_equal_the_loop(temperature, weight):
+    parts, copies = features(), features()
+    loss = info_nce(*parts, temperature=temperature, negative_weight=weight)
+    expected = by_loop(*copies, temperature, weight)
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-12)
+    loss.backward()
+    expected.backward()
+    for part, copy, name in zip(parts, copies, ("query", "key", "queue", "negatives")):
+        if name == "negatives" and weight == 0.0:
+            assert part.grad is None  # left out altogether
+            continue
+        torch.testing.assert_close(part.grad, copy.grad, rtol=1e-10, atol=1e-13)
+
+
+def test_negatives_enter_the_row_of_their_own_image_alone():
+    query, key, queue, negatives = features()
+    # The gradient of row 2's loss alone: all the others are constants to it.
+    loss = info_nce(query[2:3], key[2:3], queue, negatives[2:3], temperature=0.2)
+    whole = info_nce(query, key, queue, negatives, temperature=0.2)
+    (gradient,) = torch.autograd.grad(whole, negatives)
+    (alone,) = torch.autograd.grad(loss, negatives)
+    torch.testing.assert_close(gradient[2], alone[2] / len(query))
+    moved = negatives.detach().clone()
+    moved[4] = -moved[4]
+    rows = [info_nce(query[i : i + 1], key[i : i + 1], queue, moved[i : i + 1], temperature=0.2) for i in range(5)]
+    before = [
+        info_nce(query[i : i + 1], key[i : i + 1], queue, negatives[i : i + 1], temperature=0.2) for i in range(5)
+    ]
+    assert [torch.equal(a, b) for a, b in zip(rows, before)] == [True] * 4 + [False]
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+def test_weight_zero_is_the_plain_loss_to_the_last_bit(dtype):
+    query, key, queue, negatives = (part.detach().to(dtype) for part in features())
+    plain = info_nce(query, key, queue, temperature=0.2)
+    assert torch.equal(info_nce(query, key, queue, negatives, temperature=0.2, negative_weight=0.0), plain)
+    # and not merely close: infinite similarities would make it NaN if they were multiplied by 0
+    assert torch.equal(info_nce(query, key, queue, negatives * math.inf, temperature=0.2, negative_weight=0), plain)
+
+
+def test_weight_counts_negatives():
+    query, key, queue, negatives = features(negatives=1)
+    thrice = negatives.repeat(1, 3, 1)
+    torch.testing.assert_close(
+        info_nce(query, key, queue, negatives, temperature=0.2, negative_weight=3.0),
+        info_nce(query, key, queue, thrice, temperature=0.2),
+    )
+
+
+def test_without_a_queue_negatives_are_enough():
+    query, key, _, negatives = features(negatives=1)
+    empty = torch.empty(7, 0, dtype=torch.float64)
+    expected = F.softplus(((query * negatives[:, 0]).sum(1) - (query * key).sum(1)) / 0.5).mean()
+    torch.testing.assert_close(info_nce(query, key, empty, negatives, temperature=0.5), expected)
+    with pytest.raises(ValueError, match="nothing to contrast with"):
+        info_nce(query, key, empty, temperature=0.5)
+
+
+def test_equals_the_plain_loss_of_mmpretrain():
+    pytest.importorskip("mmpretrain")
+    from mmpretrain.models import ContrastiveHead
+
+    query, key, queue, _ = (part.detach() for part in features())
+    head = ContrastiveHead(loss=dict(type="CrossEntropyLoss"), temperature=0.2)
+    expected = head.loss((query * key).sum(1, keepdim=True), query @ queue)
+    torch.testing.assert_close(info_nce(query, key, queue, temperature=0.2), expected)
+
+
+def test_half_precision_is_promoted():
+    query, key, queue, negatives = (part.detach() for part in features())
+    expected = info_nce(query, key, queue, negatives, temperature=0.01)
+    for dtype, tolerance in ((torch.float16, 0.05), (torch.bfloat16, 0.5)):
+        loss = info_nce(*(part.to(dtype) for part in (query, key, queue, negatives)), temperature=0.01)
+        assert loss.dtype == torch.float32
+        assert loss.item() == pytest.approx(expected.item(), abs=tolerance)
+
+
+def test_logits_of_negatives():
+    query, _, _, negatives = features()
+    logits = negative_logits(query, negatives, temperature=0.5, negative_weight=0.25)
+    expected = [[dot(query[i], negatives[i, j]).item() / 0.5 + math.log(0.25) for j in range(3)] for i in range(5)]
+    torch.testing.assert_close(logits, torch.tensor(expected, dtype=torch.float64))
+
+
+class TestRefused:
+    def test_weights(self):
+        for wrong in (-0.1, math.inf, math.nan):
+            with pytest.raises(ValueError, match="must be finite and at least 0, but got"):
+                check_negative_weight(wrong)
+        with pytest.raises(TypeError, match="must be a number of at least 0, but got 'one'"):
+            check_negative_weight("one")
+        with pytest.raises(ValueError, match="leave them out"):
+            negative_logits(*(features()[i] for i in (0, 3)), temperature=1.0, negative_weight=0.0)
+
+    def test_temperature(self):
+        for wrong in (0.0, -1.0, math.nan, math.inf):
+            with pytest.raises(ValueError, match="temperature must be finite and above 0"):
+                info_nce(*features(), temperature=wrong)
+
+    def test_shapes(self):
+        query, key, queue, negatives = features()
+        with pytest.raises(ValueError, match=r"query and key must both be \(B, C\).*\(5, 7\) and \(4, 7\)"):
+            info_nce(query, key[:4], queue, temperature=1.0)
+        with pytest.raises(ValueError, match=r"queue must be \(C, K\) = \(7, K\).* is \(11, 7\)"):
+            info_nce(query, key, queue.T, temperature=1.0)
+        with pytest.raises(ValueError, match=r"negative_keys must be \(B, m, C\) = \(5, m, 7\).* is \(5, 7\)"):
+            info_nce(query, key, queue, negatives[:, 0], temperature=1.0)
+        with pytest.raises(TypeError, match="queue must be a floating-point tensor, but got torch.int64"):
+            info_nce(query, key, queue.long(), temperature=1.0)
