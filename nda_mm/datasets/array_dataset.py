@@ -26,7 +26,9 @@ class ArrayDataset(BaseDataset):
         data_root: Folder of the data, where there is one.
         image_key: Name of the image in an item: 'gt' for mmagic's pipelines (``[dict(type='PackInputs')]``), 'img' for
             mmpretrain's.
-        indices: Keep the first (n > 0) or last (n < 0) images, or those listed. Default: all.
+        every: Keep every n-th image, from the first on, n >= 1: a smaller set of all classes, also where the images are
+            sorted by class. Default 1: all.
+        indices: Of those, keep the first (n > 0) or last (n < 0) images, or those listed. Default: all.
         pipeline: Transforms an item passes through.
         metainfo: Overrides of the meta information, e.g. ``classes``.
         test_mode: As in ``BaseDataset``: whether a pipeline that returns None is an error.
@@ -45,6 +47,7 @@ class ArrayDataset(BaseDataset):
         data_root: str = "",
         *,
         image_key: str = "gt",
+        every: int = 1,
         indices: Indices = None,
         pipeline: Sequence[dict | Callable] = (),
         metainfo: Mapping | None = None,
@@ -54,7 +57,10 @@ class ArrayDataset(BaseDataset):
     ) -> None:
         if not image_key or not isinstance(image_key, str):
             raise ValueError(f"image_key must be a name such as 'gt' (mmagic) or 'img' (mmpretrain), got {image_key!r}")
+        if isinstance(every, bool) or not isinstance(every, int) or every < 1:
+            raise ValueError(f"every must be a whole number of at least 1 (1 keeps all images), but got {every!r}")
         self.image_key = image_key
+        self.every = every
         super().__init__(
             metainfo=metainfo,
             data_root=str(data_root),
@@ -81,7 +87,7 @@ class ArrayDataset(BaseDataset):
                 f"{type(self).__name__}.load_arrays must give uint8 images (N, H, W, C) and N labels, but gave "
                 f"{images.dtype} {images.shape} and labels {labels.shape}"
             )
-        self.images, self.labels = images, labels.astype(np.int64)
+        self.images, self.labels = images[:: self.every], labels[:: self.every].astype(np.int64)
         self._fully_initialized = True
         if self._indices is not None:
             self._select(self._indices)

@@ -1,0 +1,34 @@
+# How MoCo is run: a loop that resumes exactly, checkpoints that survive a full disk, a kNN accuracy while it trains.
+# What recipes share of MoCo v2 (arXiv 2003.04297) stands here too: a two-layer projection head, cosine schedule.
+default_scope = "mmpretrain"
+
+randomness = dict(seed=2021, diff_rank_seed=True)  # mmengine's default would let every rank draw the same views
+
+env_cfg = dict(
+    cudnn_benchmark=True,
+    mp_cfg=dict(mp_start_method="fork", opencv_num_threads=0),
+    dist_cfg=dict(backend="nccl"),
+)
+
+model = dict(
+    type="MoCo",
+    feat_dim=128,
+    neck=dict(type="MoCoV2Neck", hid_channels=512, out_channels=128, with_avg_pool=True),
+    head=dict(type="ContrastiveHead", loss=dict(type="CrossEntropyLoss")),
+)
+
+optim_wrapper = dict(type="OptimWrapper", optimizer=dict(type="SGD", momentum=0.9))
+
+default_hooks = dict(
+    runtime_info=dict(type="RuntimeInfoHook"),
+    timer=dict(type="IterTimerHook"),
+    sampler_seed=dict(type="DistSamplerSeedHook"),
+    logger=dict(type="LoggerHook", interval=20),
+    param_scheduler=dict(type="ParamSchedulerHook"),
+    checkpoint=dict(type="nda_mm.SafeCheckpointHook", interval=10, max_keep_ckpts=2),
+)
+
+visualizer = dict(type="UniversalVisualizer", vis_backends=[dict(type="LocalVisBackend")])
+log_level = "INFO"
+load_from = None
+resume = False

@@ -1,0 +1,262 @@
+"""How well a backbone in self-supervised training separates classes, told by its nearest neighbours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from mmengine.dist import all_gather, all_reduce, get_rank, get_world_size
+from mmengine.hooks import CheckpointHook, Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import IterBasedTrainLoop, Runner
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+from nda_mm.evaluation.knn import knn_scores, topk_hits
+from nda_mm.registry import HOOKS
+from nda_mm.seeds import mix
+
+from .random_state import random_numbers_from
+
+_SEED_USE = 32  # of the seeds' uses in exact_loop.py and data_stream.py, none is this
+
+
+@HOOKS.register_module()
+class KNNHook(Hook):
+    """Weighted k-nearest-neighbour accuracy of the frozen backbone, while it trains.
+
+    The features are the model's ``extract_feat`` in eval mode, its last output averaged over the image's area. Labels
+    serve this measurement alone. With several ranks each encodes its share of both sets, and classifies its share of
+    the test set; the result is that of one rank.
+
+    Training is left as it was, bit for bit, under mmengine's loops too: no gradient, running statistics untouched, each
+    module back in the mode it had, random numbers set aside.
+
+    Source: Wu et al., "Unsupervised Feature Learning via Non-Parametric Instance Discrimination", CVPR 2018, section
+    3.4, https://arxiv.org/abs/1805.01978; see :func:`nda_mm.evaluation.knn.knn_scores`.
+
+    ``knn/top1`` (and ``knn/top5`` with more than 5 classes), in per cent, go into the log, the message hub and the
+    visualizer, at the number of epochs (or iterations) trained. A checkpoint hook with ``save_best='knn/top1'`` sees
+    them when the next epoch (or iteration) begins, or training ends.
+
+    Args:
+        bank: The labelled images that vote: a data set (or its config) whose pipeline ends in ``PackInputs``, or a
+            loader's config, with ``dataset``, and ``batch_size`` or ``num_workers`` if they shall differ from those
+            here.
+        test: The images to classify, in the same form.
+        k: Neighbours that vote; at most the images of the bank. Defaults to 200.
+        temperature: Of the votes' weights, > 0. Defaults to 0.07.
+        interval: Epochs or iterations between evaluations; the last one is always evaluated. Defaults to 1.
+        by_epoch: Whether ``interval`` counts epochs. Defaults to True.
+        before_train: Evaluate the untrained network too, as step 0, unless the run is resumed. Defaults to True.
+        batch_size: Images to encode at a time, on each rank. Defaults to 256.
+        num_workers: Processes that read the images. Defaults to 0.
+        prefix: Of the metrics' names. Defaults to 'knn'.
+
+    Raises:
+        ValueError: If a number is out of its range; at the start of training, if ``k`` exceeds the bank, a set holds no
+            labels or fewer images than there are ranks, the run counts otherwise than ``by_epoch`` says, or the model's
+            features are neither maps nor vectors.
+        TypeError: At the start of training, if the model has no ``extract_feat``.
+
+    Example:
+        In a config::
+
+            eval_pipeline = [dict(type='PackInputs')]
+            custom_hooks = [
+                dict(
+                    type='nda_mm.KNNHook',
+                    bank=dict(type='nda_mm.CIFAR10', split='train', image_key='img', pipeline=eval_pipeline),
+                    test=dict(type='nda_mm.CIFAR10', split='test', image_key='img', pipeline=eval_pipeline),
+                    interval=5,
+                )
+            ]
+    """
+
+    priority = "LOW"  # before the checkpoint hook, which then saves the record of this evaluation too
+
+    def __init__(
+        self,
+        bank: Dataset | Mapping[str, Any],
+        test: Dataset | Mapping[str, Any],
+        k: int = 200,
+        temperature: float = 0.07,
+        interval: int = 1,
+        by_epoch: bool = True,
+        before_train: bool = True,
+        batch_size: int = 256,
+        num_workers: int = 0,
+        prefix: str = "knn",
+    ) -> None:
+        for name, value in dict(k=k, interval=interval, batch_size=batch_size).items():
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ValueError(f"{name} must be a whole number of at least 1, but got {value!r}.")
+        if not temperature > 0:
+            raise ValueError(f"temperature must be above 0, but got {temperature}.")
+        self.sets = {"bank": bank, "test": test}
+        self.k, self.temperature = k, temperature
+        self.interval, self.by_epoch, self.evaluate_first = interval, by_epoch, before_train
+        self.batch_size, self.num_workers = batch_size, num_workers
+        self.prefix = prefix
+        self._loaders: dict[str, DataLoader] = {}
+        self._not_handed_over: dict[str, float] | None = None
+
+    def before_train(self, runner: Runner) -> None:
+        """Read the sets, check the settings against them, and evaluate the start of a new run."""
+        model = _unwrapped(runner)
+        if not callable(getattr(model, "extract_feat", None)):
+            raise TypeError(
+                f"KNNHook needs a model with extract_feat, as mmpretrain's have, but {type(model).__name__} has none."
+            )
+        if self.by_epoch and isinstance(runner.train_loop, IterBasedTrainLoop):
+            raise ValueError("KNNHook counts epochs, but this run counts iterations; set by_epoch=False and interval.")
+        with random_numbers_from(self._seed(runner)):
+            self._loaders = {name: self._loader(given) for name, given in self.sets.items()}
+        sizes = {name: len(loader.dataset) for name, loader in self._loaders.items()}  # type: ignore[arg-type]
+        if self.k > sizes["bank"]:
+            raise ValueError(
+                f"KNNHook(k={self.k}) needs a bank of at least {self.k} images, but it holds {sizes['bank']}; lower k."
+            )
+        for name, size in sizes.items():
+            if size < get_world_size():
+                raise ValueError(f"KNNHook's {name} holds {size} images for {get_world_size()} ranks, each needs one.")
+        if self.evaluate_first and runner.iter == 0:
+            self.evaluate(runner, step=0)
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        """Evaluate, where epochs count."""
+        last = runner.epoch + 1 == runner.max_epochs
+        if self.by_epoch and (last or self.every_n_epochs(runner, self.interval)):
+            self._not_handed_over = self.evaluate(runner, step=runner.epoch + 1)
+
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict[str, Any] | None = None
+    ) -> None:
+        """Evaluate, where iterations count."""
+        last = runner.iter + 1 == runner.max_iters
+        if not self.by_epoch and (last or self.every_n_train_iters(runner, self.interval)):
+            self._not_handed_over = self.evaluate(runner, step=runner.iter + 1)
+
+    def before_train_epoch(self, runner: Runner) -> None:
+        """Hand the last evaluation over, now that the runner's counters are past it."""
+        self._hand_over(runner)
+
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
+        """As :meth:`before_train_epoch`."""
+        self._hand_over(runner)
+
+    def after_train(self, runner: Runner) -> None:
+        """As :meth:`before_train_epoch`, and let go of the sets."""
+        self._hand_over(runner)
+        self._loaders = {}
+
+    @torch.no_grad()
+    def evaluate(self, runner: Runner, step: int) -> dict[str, float]:
+        """Encode both sets, classify the one by the other, and log the result; a collective call.
+
+        Args:
+            runner: The Runner.
+            step: Epochs or iterations that were trained.
+
+        Returns:
+            Metric name -> per cent, the same on every rank.
+        """
+        model = _unwrapped(runner)
+        with random_numbers_from(self._seed(runner)), _in_eval_mode(model):
+            bank, labels = (_from_all_ranks(part, self._loaders["bank"]) for part in self._encode(model, "bank"))
+            queries, truth = self._encode(model, "test")
+        classes = all_gather(torch.stack([labels.max(), truth.max()]))
+        num_classes = int(torch.stack(classes).max()) + 1
+        scores = knn_scores(queries, bank, labels, num_classes, k=self.k, temperature=self.temperature)
+        topk = (1, 5) if num_classes > 5 else (1,)
+        hits = torch.tensor([*topk_hits(scores, truth, topk), len(truth)], dtype=torch.float64)
+        all_reduce(hits)
+        metrics = {f"{self.prefix}/top{n}": 100 * float(hit / hits[-1]) for n, hit in zip(topk, hits)}
+        self._log(runner, metrics, step)
+        return metrics
+
+    def _encode(self, model: nn.Module, name: str) -> tuple[Tensor, Tensor]:
+        """Features and labels of this rank's share."""
+        features, labels = [], []
+        for batch in self._loaders[name]:
+            missing = [number for number, sample in enumerate(batch["data_samples"]) if "gt_label" not in sample]
+            if missing:
+                raise ValueError(f"KNNHook's {name} must give each image a label (gt_label), but some have none.")
+            data = model.data_preprocessor(batch, False)  # type: ignore[operator]
+            found = _pooled(model.extract_feat(data["inputs"]))  # type: ignore[operator]
+            features.append(found)
+            labels.append(torch.cat([sample.gt_label.reshape(1) for sample in batch["data_samples"]]).to(found.device))
+        return torch.cat(features), torch.cat(labels)
+
+    def _loader(self, given: Dataset | Mapping[str, Any]) -> DataLoader:
+        is_loader = isinstance(given, Mapping) and "dataset" in given and "type" not in given
+        loader: Mapping[str, Any] = given if is_loader else dict(dataset=given)  # type: ignore[assignment]
+        dataset = loader["dataset"]
+        return Runner.build_dataloader(
+            dict(
+                batch_size=loader.get("batch_size", self.batch_size),
+                num_workers=loader.get("num_workers", self.num_workers),
+                dataset=dict(dataset) if isinstance(dataset, Mapping) else dataset,
+                sampler=dict(type="DefaultSampler", shuffle=False, round_up=False),
+                collate_fn=dict(type="default_collate"),
+            ),
+            seed=0,
+        )
+
+    def _seed(self, runner: Runner) -> int:
+        return mix(runner.seed or 0, _SEED_USE, get_rank())
+
+    def _log(self, runner: Runner, metrics: dict[str, float], step: int) -> None:
+        for name, value in metrics.items():
+            runner.message_hub.update_scalar(name, value)
+        runner.visualizer.add_scalars(metrics, step=step)
+        shown = "  ".join(f"{name}: {value:.2f}" for name, value in metrics.items())
+        runner.logger.info(f"kNN ({'epoch' if self.by_epoch else 'iteration'} {step})  {shown}")
+
+    def _hand_over(self, runner: Runner) -> None:
+        metrics, self._not_handed_over = self._not_handed_over, None
+        if metrics is None:
+            return
+        for hook in runner.hooks:
+            if isinstance(hook, CheckpointHook) and hook.save_best and set(hook.key_indicators) <= set(metrics):
+                hook.after_val_epoch(runner, metrics)
+
+
+def _unwrapped(runner: Runner) -> nn.Module:
+    return runner.model.module if is_model_wrapper(runner.model) else runner.model
+
+
+@contextmanager
+def _in_eval_mode(model: nn.Module) -> Iterator[None]:
+    """Inside, the model is in eval mode; afterwards each of its modules is in the mode it had."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+def _pooled(output: Any) -> Tensor:
+    """The last stage's output as vectors: maps are averaged over their area."""
+    features = output[-1] if isinstance(output, (tuple, list)) else output
+    if not isinstance(features, Tensor) or features.ndim not in (2, 4):
+        shape = tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
+        raise ValueError(
+            f"KNNHook reads feature maps (B, C, H, W) or vectors (B, C), but extract_feat gave {shape}; let the "
+            "backbone give its class token (out_type='cls_token'), or averaged tokens."
+        )
+    return (features if features.ndim == 2 else features.mean(dim=(2, 3))).float()
+
+
+def _from_all_ranks(own: Tensor, loader: DataLoader) -> Tensor:
+    """All ranks' rows in the order of the data set: rank ``r`` of ``n`` holds rows ``r``, ``r + n``, ..."""
+    size, world = len(loader.dataset), get_world_size()  # type: ignore[arg-type]
+    if world == 1:
+        return own
+    padded = F.pad(own, (0, 0) * (own.ndim - 1) + (0, -(-size // world) - len(own)))
+    return torch.stack(all_gather(padded), dim=1).flatten(0, 1)[:size]
