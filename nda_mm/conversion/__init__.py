@@ -1,4 +1,4 @@
-"""Backbones on their way from one framework to another: what a checkpoint holds, what a model wants, proof that it fits.
+"""Backbones on their way from one host to another: what a checkpoint holds, what a model wants, proof that it fits.
 
 :func:`convert_backbone` does it all; ``tools/convert_backbone.py`` is its command. :func:`require_carried` tells
 whether a built model really bears a file's weights, whatever way it was told to load them.

@@ -157,8 +157,8 @@ def _pairs(architecture: ResNetArchitecture, weights: Mapping[str, torch.Tensor]
     """Every convolution with the normalisation that follows it."""
     pairs = [("conv1", "bn1")] if architecture.stem else [(f"stem.{i}.conv", f"stem.{i}.bn") for i in range(3)]
     convolutions = 3 if architecture.block == "bottleneck" else 2
-    shortcut = int(architecture.pooled_shortcut)
     for stage, blocks in enumerate(architecture.blocks, 1):
+        shortcut = int(architecture.pooled_shortcut and stage > 1)  # the first stage has nothing to pool
         for block in range(blocks):
             layer = f"layer{stage}.{block}"
             pairs += [(f"{layer}.conv{i}", f"{layer}.bn{i}") for i in range(1, convolutions + 1)]

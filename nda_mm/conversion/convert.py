@@ -19,7 +19,7 @@ from nda_mm.engine.resume import read_checkpoint
 from .architecture import BackboneMismatchError, ResNetArchitecture, describe, require_whole
 from .built import check_config
 from .formats import FoundBackbone, find_backbone, input_statistics
-from .names import from_plain
+from .names import host_names
 
 HOSTS = ("mmdet", "mmaction2", "mmpretrain", "torchvision")
 REMINDER = (
@@ -123,6 +123,7 @@ def convert_backbone(
         raise BackboneMismatchError(f"{source} is no whole backbone: {error}.") from error
     _require_served(found, architecture, host, source, config)
 
+    names = host_names(found.weights, host) if architecture else {name: name for name in found.weights}
     converted = {
         "meta": {
             "nda_mm": __version__,
@@ -134,8 +135,7 @@ def convert_backbone(
             "architecture": str(architecture),
         },
         "state_dict": OrderedDict(
-            (from_plain(name, host) if architecture else name, value.detach().clone().contiguous())
-            for name, value in found.weights.items()
+            (names[name], value.detach().clone().contiguous()) for name, value in found.weights.items()
         ),
     }
     content = _as_bytes(converted)

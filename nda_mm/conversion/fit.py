@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from .architecture import BackboneMismatchError, ResNetArchitecture, describe, first, is_resnet_name
-from .names import to_plain
+from .names import plain_names
 
 #: Counters of seen batches: old files lack them and nothing depends on them.
 _COUNTER = "num_batches_tracked"
@@ -27,8 +27,10 @@ def plain_state(module: nn.Module) -> dict[str, torch.Tensor]:
         Tensors by plain name, without batch counters; a network that is no ResNet keeps its own names.
     """
     state = {name: value for name, value in module.state_dict().items() if not name.endswith(_COUNTER)}
-    plain = {to_plain(name): value.sum(dim=2) if value.ndim == 5 else value for name, value in state.items()}
-    return plain if all(is_resnet_name(name) for name in plain) else state
+    plain = plain_names(state)
+    if not all(map(is_resnet_name, plain.values())):
+        return state
+    return {plain[name]: value.sum(dim=2) if value.ndim == 5 else value for name, value in state.items()}
 
 
 def require_fit(module: nn.Module, weights: Mapping[str, torch.Tensor], *, source: str, target: str) -> list[str]:
@@ -70,8 +72,6 @@ def require_fit(module: nn.Module, weights: Mapping[str, torch.Tensor], *, sourc
     differences += [
         f"{name} has no place" for name in given if name not in wanted and name.split(".")[0] in stages
     ]  # a deeper network's further blocks
-    if "conv1" in stages and any(name.startswith("stem.") for name in unused):
-        differences.append("its deep stem has no place")
     if differences:
         raise BackboneMismatchError(
             f"{source} does not fit {target}: the weights are those of {_label(given)}, the model is {_label(wanted)}. "

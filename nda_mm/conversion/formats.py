@@ -5,12 +5,12 @@ from __future__ import annotations
 import ast
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 
 from .architecture import first, is_resnet_name
-from .names import to_plain
+from .names import plain_names, to_plain
 
 #: Put before every name by wrappers: DDP, torch.compile.
 _WRAPPERS = ("module.", "_orig_mod.")
@@ -162,19 +162,22 @@ def input_statistics(checkpoint: Any) -> dict[str, Any]:
         tree = ast.parse(text)
     except SyntaxError:
         return {}
-    calls = [
-        node.value
-        for node in ast.walk(tree)
-        if isinstance(node, ast.keyword) and node.arg == "data_preprocessor" and isinstance(node.value, ast.Call)
-    ]
+    calls = [node.value for node in ast.walk(tree) if _names_the_inputs(node)]
     said: dict[str, Any] = {}
-    for keyword in calls[0].keywords if calls else []:
-        if keyword.arg in ("mean", "std", "to_rgb", "bgr_to_rgb"):
+    for keyword in [keyword for call in calls if isinstance(call, ast.Call) for keyword in call.keywords]:
+        if keyword.arg not in said and keyword.arg in ("mean", "std", "to_rgb", "bgr_to_rgb"):
             try:
                 said[keyword.arg] = ast.literal_eval(keyword.value)
             except ValueError:  # an expression, which is not evaluated
                 continue
     return said
+
+
+def _names_the_inputs(node: ast.AST) -> TypeGuard[ast.keyword | ast.Assign]:
+    """Whether a node is ``data_preprocessor=...``, an argument or an assignment."""
+    if isinstance(node, ast.keyword):
+        return node.arg == "data_preprocessor"
+    return isinstance(node, ast.Assign) and getattr(node.targets[0], "id", None) == "data_preprocessor"
 
 
 def _bears(weights: Mapping[str, torch.Tensor], prefix: str, resnet_only: bool) -> bool:
@@ -185,11 +188,10 @@ def _bears(weights: Mapping[str, torch.Tensor], prefix: str, resnet_only: bool) 
 def _take(weights: Mapping[str, torch.Tensor], prefix: str, layout: Format) -> FoundBackbone:
     inside = {name[len(prefix) :]: value for name, value in weights.items() if name.startswith(prefix)}
     dropped = [name for name in weights if not name.startswith(prefix)]
-    plain = {to_plain(name): value for name, value in inside.items()}
-    if all(is_resnet_name(name) for name in plain):
-        return FoundBackbone(layout.name, prefix, plain, dropped)
+    plain = plain_names(inside)
     if layout.resnet_only:
-        dropped += [prefix + name for name in inside if not is_resnet_name(to_plain(name))]
-        plain = {name: value for name, value in plain.items() if is_resnet_name(name)}
-        return FoundBackbone(layout.name, prefix, plain, dropped)
-    return FoundBackbone(layout.name, prefix, inside, dropped)  # another network keeps its own names
+        dropped += [prefix + name for name in inside if not is_resnet_name(plain[name])]
+        plain = {name: to for name, to in plain.items() if is_resnet_name(to)}
+    elif not all(map(is_resnet_name, plain.values())):
+        plain = {name: name for name in inside}  # another network keeps its own names
+    return FoundBackbone(layout.name, prefix, {to: inside[name] for name, to in plain.items()}, dropped)

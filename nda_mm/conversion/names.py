@@ -11,16 +11,20 @@ mmaction2 ResNet       ``layer1.0.conv2.bn.weight``        ``layer1.0.bn2.weight
 mmaction2 ResNet       ``layer2.0.downsample.conv.weight`` ``layer2.0.downsample.0.weight``
 mmaction2 ResNetTSM    ``layer1.0.conv1.conv.net.weight``  ``layer1.0.conv1.weight``
 mmdet, deep stem       ``stem.3.weight``, ``stem.4.bias``  ``stem.1.conv.weight``, ``stem.1.bn.bias``
+mmdet ResNetV1d        ``layer1.0.downsample.1.weight``    ``layer1.0.downsample.0.weight``
 =====================  ==================================  ================================
+
+The last: where shortcuts pool before they convolve, mmdet puts a pooling layer into the first stage too, of stride 1.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 #: What a deep stem of mmdet's has in a row for each of its three layers: convolution, normalisation, activation.
 _STEM_PARTS = ("conv", "bn", None)
+_FIRST_SHORTCUT = "layer1.0.downsample."
 
 _TO_PLAIN: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = (
     (re.compile(r"\.(?:net|block)(?=\.)"), ""),  # mmaction2 wraps what it shifts in time, and its non-local blocks
@@ -78,6 +82,53 @@ def from_plain(name: str, host: str) -> str:
         if stem:
             name = f"stem.{3 * int(stem[1]) + _STEM_PARTS.index(stem[2])}.{name[stem.end() :]}"
     return name
+
+
+def plain_names(names: Iterable[str]) -> dict[str, str]:
+    """The plain names of all tensors of a backbone.
+
+    Args:
+        names: As one host calls them.
+
+    Returns:
+        The plain name of each.
+
+    Example:
+        >>> plain_names(["layer1.0.downsample.1.weight", "layer1.0.downsample.2.weight"])
+        {'layer1.0.downsample.1.weight': 'layer1.0.downsample.0.weight', 'layer1.0.downsample.2.weight': 'layer1.0...'}
+    """
+    plain = {name: to_plain(name) for name in names}
+    if f"{_FIRST_SHORTCUT}2.weight" in plain.values():
+        plain = {name: _renumber(to, -1) for name, to in plain.items()}
+    return plain
+
+
+def host_names(plain: Iterable[str], host: str) -> dict[str, str]:
+    """What a host calls all tensors of a ResNet.
+
+    Args:
+        plain: The plain names.
+        host: 'mmdet', 'mmaction2', 'mmpretrain' or 'torchvision'.
+
+    Returns:
+        The host's name of each.
+
+    Example:
+        >>> host_names(["conv1.weight", "bn1.bias"], "mmaction2")
+        {'conv1.weight': 'conv1.conv.weight', 'bn1.bias': 'conv1.bn.bias'}
+    """
+    theirs = {name: from_plain(name, host) for name in plain}
+    if host == "mmdet" and any(name.endswith(".downsample.2.weight") for name in theirs):
+        theirs = {name: _renumber(to, 1) for name, to in theirs.items()}
+    return theirs
+
+
+def _renumber(name: str, by: int) -> str:
+    """Move a part of the first stage's shortcut by a place."""
+    if not name.startswith(_FIRST_SHORTCUT):
+        return name
+    index, kind = name.removeprefix(_FIRST_SHORTCUT).split(".", 1)
+    return f"{_FIRST_SHORTCUT}{int(index) + by}.{kind}"
 
 
 def _stem_layer(index: int) -> str:

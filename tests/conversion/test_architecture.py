@@ -1,0 +1,86 @@
+"""Architectures as read off weights, against the networks that have them."""
+
+from __future__ import annotations
+
+import pytest
+import tiny_backbones as tiny
+import torch
+
+from nda_mm.conversion.architecture import BackboneMismatchError, describe, first, require_whole
+from nda_mm.conversion.names import to_plain
+
+
+def weights_of(module):
+    return {to_plain(k): v for k, v in module.state_dict().items() if not k.startswith("fc.")}
+
+
+@pytest.mark.parametrize(
+    ("settings", "label"),
+    [
+        (dict(depth=18), "ResNet-18 (7x7 stem, width 64)"),
+        (dict(depth=34), "ResNet-34 (7x7 stem, width 64)"),
+        (dict(depth=50), "ResNet-50 (7x7 stem, width 64)"),
+        (dict(depth=101), "ResNet-101 (7x7 stem, width 64)"),
+        (dict(type="ResNet_CIFAR", depth=18, base_channels=16, stem_channels=16), "ResNet-18 (3x3 stem, width 16)"),
+        (dict(type="ResNetV1d", depth=50), "ResNet-50 (deep stem, width 64, pooled shortcuts)"),
+        (
+            dict(depth=50, num_stages=3, strides=(1, 2, 2), dilations=(1, 1, 1), out_indices=(2,)),
+            "ResNet-50 (7x7 stem, width 64, first 3 stages)",
+        ),
+    ],
+)
+def test_a_network_is_recognised_and_whole(settings, label):
+    weights = weights_of(tiny.build("mmpretrain", **settings))
+    architecture = describe(weights)
+    assert str(architecture) == label
+    require_whole(weights, architecture, "it")
+
+
+def test_another_network_is_no_resnet():
+    with_more = weights_of(tiny.build("mmpretrain", 50, type="SEResNet"))
+    assert describe(with_more) is None
+    assert describe({"patch_embed.projection.weight": torch.zeros(4, 3, 2, 2)}) is None
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["conv1.weight", "bn1.running_var", "layer1.1.conv2.weight", "layer3.0.downsample.0.weight", "layer4.1.bn2.bias"],
+)
+def test_each_missing_tensor_is_named(name):
+    weights = weights_of(tiny.build("torchvision", 18))
+    architecture = describe(weights)
+    del weights[name]
+    with pytest.raises(BackboneMismatchError, match=rf"no whole backbone.*ResNet-18.*missing: {name}\."):
+        require_whole(weights, architecture, "a.pth")
+
+
+def test_a_missing_block_or_stage_is_seen():
+    weights = weights_of(tiny.build("torchvision", 50))
+    fewer = {name: value for name, value in weights.items() if not name.startswith("layer3.5.")}
+    with pytest.raises(BackboneMismatchError, match="3-4-5-3 bottlenecks.*no ResNet of depth 18, 34, 50, 101 or 152"):
+        require_whole(fewer, describe(fewer), "a.pth")
+    with pytest.raises(BackboneMismatchError, match=r"stages \[1, 3, 4\] are there"):
+        describe({name: value for name, value in weights.items() if not name.startswith("layer2.")})
+
+
+def test_a_layer_that_does_not_fit_the_next_is_named():
+    weights = weights_of(tiny.build("torchvision", 18))
+    weights["layer2.0.bn1.weight"] = torch.ones(127)
+    with pytest.raises(BackboneMismatchError, match=r"layer2.0.conv1 gives 128 channels, layer2.0.bn1 has \[\(127,\)"):
+        require_whole(weights, describe(weights), "a.pth")
+
+
+def test_a_video_network_is_refused():
+    weights = weights_of(tiny.build("mmaction2", 18, type="ResNet3d", pretrained=None))
+    with pytest.raises(BackboneMismatchError, match=r"a.pth is a video network: its conv1.weight has the shape \(64"):
+        require_whole(weights, describe(weights), "a.pth")
+
+
+def test_counters_of_batches_may_be_absent():
+    weights = {k: v for k, v in weights_of(tiny.build("torchvision", 18)).items() if "num_batches" not in k}
+    require_whole(weights, describe(weights), "an old file")
+
+
+def test_lists_of_names_are_cut():
+    assert first("abcdef", 4) == "a, b, c, d and 2 more"
+    assert first("ab", 4) == "a, b"
