@@ -7,6 +7,12 @@ Whatever you have of CIFAR will do: the official archive, zips of class folders,
     python tools/prepare_data.py cifar100 --download
 
 The result is read as the training would read it, which verifies every image and caches the decoded class folders.
+
+Detection: BCCD from a zip that you have, every image and box looked at, and the scenes of digits (which training writes
+by itself, too)::
+
+    python tools/prepare_data.py bccd BCCD_Dataset.zip --out data/bccd
+    python tools/prepare_data.py digits_scenes --seed 0
 """
 
 from __future__ import annotations
@@ -18,6 +24,8 @@ import time
 from pathlib import Path
 
 from nda_mm.datasets import CIFAR10, CIFAR100, DatasetNotReadableError
+from nda_mm.datasets.bccd import check_bccd, refuse_unusable, unpack_voc
+from nda_mm.datasets.digits_scenes import SceneSettings, make_digits_scenes
 from nda_mm.datasets.unpacking import SPLITS, unpack_class_folders
 
 
@@ -41,6 +49,23 @@ def prepare_cifar(args: argparse.Namespace) -> None:
         print(f"{out}, {split}: {len(dataset)} images of {len(dataset.CLASSES)} classes, loaded in {seconds:.1f} s")
 
 
+def prepare_bccd(args: argparse.Namespace) -> None:
+    """Unpack the zip, look at everything in it and say what was found."""
+    out = Path(args.out or "data/bccd")
+    if args.source:
+        print(f"{args.source}: {unpack_voc(args.source, out)} files unpacked to {out}")
+    checks = check_bccd(out)
+    print("\n".join(f"{out}, {check}" for check in checks))
+    refuse_unusable(checks)
+
+
+def prepare_digits_scenes(args: argparse.Namespace) -> None:
+    """Write the scenes, unless they are there."""
+    out = Path(args.out or "data/digits_scenes")
+    written = make_digits_scenes(out, SceneSettings(seed=args.seed))
+    print(f"{out}: the scenes {'were written' if written else 'are there'}")
+
+
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     verbs = parser.add_subparsers(dest="verb", required=True)
@@ -52,6 +77,14 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         sub.add_argument("--download", action="store_true", help="fetch the official archive if nothing is there")
         sub.add_argument("--allow-partial", action="store_true", help="accept other than the official number of images")
         sub.set_defaults(run=prepare_cifar, dataset=dataset)
+    sub = verbs.add_parser("bccd", help="BCCD, cells in photographs of blood, from a zip in PASCAL VOC's layout")
+    sub.add_argument("source", nargs="?", type=Path, help="the zip; without it, what --out holds is checked again")
+    sub.add_argument("--out", help="where the recipes look for it; default: data/bccd")
+    sub.set_defaults(run=prepare_bccd)
+    sub = verbs.add_parser("digits_scenes", help="scenes of scikit-learn's digits, with boxes in COCO's format")
+    sub.add_argument("--out", help="where the recipe looks for them; default: data/digits_scenes")
+    sub.add_argument("--seed", type=int, default=0, help="of all draws; default: 0")
+    sub.set_defaults(run=prepare_digits_scenes)
     return parser.parse_args(argv)
 
 

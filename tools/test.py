@@ -2,6 +2,7 @@
 
 python tools/test.py configs/nda_biggan_digits.py work_dirs/nda_biggan_digits/iter_5000.pth
 tools/dist_test.sh configs/nda_biggan_cifar10.py work_dirs/nda_biggan_cifar10/iter_390000.pth 8
+python tools/test.py configs/detection_bccd.py work_dirs/detection_bccd/epoch_24.pth --show-dir drawn
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     launch.add_common_options(parser)
     parser.add_argument("checkpoint", help="the trained weights")
     parser.add_argument("--seed", type=int, help="seed of whatever the metrics draw")
+    parser.add_argument("--show-dir", metavar="DIR", help="draw what a detector finds on each image, into DIR")
     return parser.parse_args(arguments)
 
 

@@ -90,6 +90,39 @@ def cpu_model_wrapper(
     return wrapper
 
 
+def plain_norm_layers(cfg: dict[str, Any]) -> int:
+    """Replace synchronised batch normalisation, which has no CPU form, by plain one throughout a config.
+
+    Each process then normalises by its own batch. A run of one process needs no help: the Runner does this by itself.
+
+    Args:
+        cfg: A config, changed in place.
+
+    Returns:
+        Number of layers' configs that were changed; 0 where there is a GPU.
+
+    Example:
+        >>> cfg = {"backbone": {"norm_cfg": {"type": "SyncBN", "requires_grad": True}}}
+        >>> import torch
+        >>> torch.cuda.is_available() or plain_norm_layers(cfg) == 1 and cfg["backbone"]["norm_cfg"]["type"] == "BN"
+        True
+    """
+    import torch
+
+    return 0 if torch.cuda.is_available() else _replace_sync_bn(cfg)
+
+
+def _replace_sync_bn(node: Any) -> int:
+    if isinstance(node, (list, tuple)):
+        return sum(map(_replace_sync_bn, node))
+    if not isinstance(node, dict):
+        return 0
+    found = int(node.get("type") in ("SyncBN", "MMSyncBN"))
+    if found:
+        node["type"] = "BN"
+    return found + sum(map(_replace_sync_bn, node.values()))
+
+
 def _export_environment(launcher: str) -> None:
     """Put a launcher's variables under the names that torch's ``env://`` start reads."""
     names = _VARIABLES[launcher]

@@ -27,7 +27,7 @@ class SceneSettings:
 
     Args:
         seed: Of all draws. Default 0.
-        train: Number of training scenes, made of :class:`~nda_mm.datasets.digits.Digits`' training images. Default 300.
+        train: Number of training scenes, made of :class:`~nda_mm.datasets.digits.Digits`' training images. Default 120.
         test: Number of test scenes, made of its test images. Default 200.
         size: Side of a scene in pixels, at least 48. Default 96.
         digits: Fewest and most digits of a scene. Default (2, 6).
@@ -39,7 +39,7 @@ class SceneSettings:
     """
 
     seed: int = 0
-    train: int = 300
+    train: int = 120
     test: int = 200
     size: int = 96
     digits: tuple[int, int] = (2, 6)

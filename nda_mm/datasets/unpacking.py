@@ -42,7 +42,7 @@ def unpack_class_folders(source: str | Path, out: str | Path, split: str | None 
                 if name not in SPLITS or parts[-2] in ("..", "/"):
                     continue
                 counts[name] = counts.get(name, 0) + 1
-                _extract(archive, info, Path(out) / name / parts[-2] / parts[-1])
+                extract_member(archive, info, Path(out) / name / parts[-2] / parts[-1])
     except (zipfile.BadZipFile, EOFError) as error:
         raise ValueError(f"'{source}' is truncated or no zip file: {error}") from error
     if not counts:
@@ -52,7 +52,17 @@ def unpack_class_folders(source: str | Path, out: str | Path, split: str | None 
     return counts
 
 
-def _extract(archive: zipfile.ZipFile, info: zipfile.ZipInfo, target: Path) -> None:
+def extract_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, target: Path) -> None:
+    """Write one member of a zip file to ``target``, whole or not at all; one of the right size is kept.
+
+    Args:
+        archive: The open zip file.
+        info: The member.
+        target: The file to write; its folder is made.
+
+    Raises:
+        zipfile.BadZipFile: If the member's checksum is wrong.
+    """
     if target.exists() and target.stat().st_size == info.file_size:
         return
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -29,6 +29,8 @@ class CheckedVOCDataset(VOCDataset):
             without a word. Default 'refuse'.
         decode: Whether every image is decoded at the start, which finds cut-off files and takes some milliseconds an
             image; else only their heads are read. Default False.
+        use_difficult: Whether objects marked difficult are trained on as all others; else, as in mmdet, they are
+            neither learnt nor held against the detector. Never judge on such a set. Default False.
         kwargs: ``data_root``, ``ann_file``, ``data_prefix=dict(sub_data_root=...)``, ``metainfo=dict(classes=...)``,
             ``filter_cfg``, ``pipeline``, ... of mmdet's ``VOCDataset``.
 
@@ -44,13 +46,20 @@ class CheckedVOCDataset(VOCDataset):
     """
 
     def __init__(
-        self, *, bad_files: str = "refuse", unknown_classes: str = "refuse", decode: bool = False, **kwargs: Any
+        self,
+        *,
+        bad_files: str = "refuse",
+        unknown_classes: str = "refuse",
+        decode: bool = False,
+        use_difficult: bool = False,
+        **kwargs: Any,
     ) -> None:
         check_policy("bad_files", bad_files)
         check_policy("unknown_classes", unknown_classes)
         self.bad_files = bad_files
         self.unknown_classes = unknown_classes
         self.decode = decode
+        self.use_difficult = use_difficult
         super().__init__(**kwargs)
 
     def load_data_list(self) -> list[dict]:
@@ -88,7 +97,7 @@ class CheckedVOCDataset(VOCDataset):
                 {
                     "bbox": list(item.box),
                     "bbox_label": self.cat2label[item.name],
-                    "ignore_flag": int(item.difficult or self._is_small(item.box)),
+                    "ignore_flag": int((item.difficult and not self.use_difficult) or self._is_small(item.box)),
                 }
                 for item in image.objects
             ],

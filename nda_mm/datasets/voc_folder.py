@@ -53,7 +53,7 @@ def read_voc(
 
     Args:
         root: Folder that holds ``images`` and ``annotations``.
-        image_set: File with one name per line, without ending; further words of a line are ignored.
+        image_set: File with one name per line, without ending.
         classes: Names of the classes.
         report: Gets what is wrong.
         images: Folder of the images below ``root``.
@@ -67,17 +67,52 @@ def read_voc(
         FileNotFoundError: If there is no such set.
         ValueError: If it names no images, or one twice.
     """
-    root, image_set = Path(root), Path(image_set)
-    if not image_set.is_file():
-        raise FileNotFoundError(f"the list of images '{image_set}' does not exist")
-    names = [line.split()[0] for line in image_set.read_text(encoding="utf-8").splitlines() if line.strip()]
+    root = Path(root)
+    read = [
+        _read_image(root / images, root / annotations, name, set(classes), report, decode)
+        for name in read_image_set(image_set)
+    ]
+    return [image for image in read if image is not None]
+
+
+def read_image_set(path: str | Path) -> list[str]:
+    """The names that an image set lists, without ending.
+
+    Args:
+        path: File with one name per line; further words of a line are ignored.
+
+    Returns:
+        The names, in order.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it names no images, or one twice.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"the list of images '{path}' does not exist (tools/prepare_data.py unpacks the sets that it knows)"
+        )
+    names = [line.split()[0] for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     if not names:
-        raise ValueError(f"the list of images '{image_set}' is empty")
+        raise ValueError(f"the list of images '{path}' is empty")
     repeated = sorted(name for name, count in Counter(names).items() if count > 1)
     if repeated:
-        raise ValueError(f"'{image_set}' names {len(repeated)} images more than once: {', '.join(repeated[:5])}")
-    read = [_read_image(root / images, root / annotations, name, set(classes), report, decode) for name in names]
-    return [image for image in read if image is not None]
+        raise ValueError(f"'{path}' names {len(repeated)} images more than once: {', '.join(repeated[:5])}")
+    return names
+
+
+def find_image(folder: Path, name: str) -> Path | None:
+    """The image file of a name without ending, or None if there is none.
+
+    Args:
+        folder: Folder of the images.
+        name: Name without ending.
+
+    Returns:
+        Its path; JPEG goes before PNG and BMP.
+    """
+    return next((path for ending in _EXTENSIONS if (path := folder / f"{name}{ending}").is_file()), None)
 
 
 def _read_image(
@@ -92,7 +127,7 @@ def _read_image(
     except (ElementTree.ParseError, UnicodeDecodeError, OSError) as error:
         report.add("unreadable annotation", annotation.name, str(error))
         return None
-    image = next((path for ending in _EXTENSIONS if (path := images / f"{name}{ending}").is_file()), None)
+    image = find_image(images, name)
     if image is None:
         report.add("missing image", f"{name}{_EXTENSIONS[0]}")
         return None

@@ -8,6 +8,7 @@ import os
 import platform
 import sys
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from nda_mm import compat
 from nda_mm.compat.external_configs import PREFIX, recipe_path
 
 from .amp import AMP_DTYPES, default_amp_dtype, enable_amp
+from .drawing import draw_into
 from .resume import choose_checkpoint, read_checkpoint
 
 _PACKAGES = (
@@ -110,6 +112,12 @@ def start_processes(cfg: Config) -> None:
         init_dist(cfg.launcher, **{"backend": "nccl", **settings})
         return
     compat.start_process_group(cfg.launcher, timeout=settings.get("timeout", 1800.0))
+    if cfg.get("model") and (changed := compat.cpu_distributed.plain_norm_layers(cfg.model)):
+        warnings.warn(
+            f"{changed} settings of synchronised batch normalisation became plain ones, since there is no GPU: each "
+            "process normalises by its own batch.",
+            stacklevel=2,
+        )
     cfg.model_wrapper_cfg = compat.cpu_model_wrapper(
         cfg.get("model_wrapper_cfg"), find_unused_parameters=cfg.get("find_unused_parameters", False)
     )
@@ -205,6 +213,8 @@ def prepare_test(args: argparse.Namespace) -> Config:
         raise ValueError(
             f"{args.config} can't be tested: it must set test_dataloader, test_cfg and test_evaluator, all three."
         )
+    if args.show_dir is not None:
+        draw_into(cfg, args.show_dir)
     if "://" not in args.checkpoint:
         read_checkpoint(args.checkpoint, needed=("state_dict",))
     set_seed(cfg, args.seed)

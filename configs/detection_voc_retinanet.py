@@ -1,0 +1,31 @@
+# RetinaNet R50-FPN on PASCAL VOC 07+12, every layer of the backbone trained with synchronised batch statistics, as
+# self-supervised weights need it (their features are not scaled as supervised ones are). 8 GPUs of 2 images.
+# Weights, as tools/convert_backbone.py writes them: --cfg-options model.backbone.init_cfg.checkpoint=moco.pth
+_base_ = "mmdet::pascal_voc/retinanet_r50_fpn_1x_voc0712.py"
+norm_cfg = dict(type="SyncBN", requires_grad=True)
+
+model = dict(backbone=dict(frozen_stages=-1, norm_cfg=norm_cfg, norm_eval=False), neck=dict(norm_cfg=norm_cfg))
+
+voc = dict(
+    type="nda_mm.CheckedVOCDataset",
+    data_root="data/VOCdevkit/",
+    filter_cfg=dict(filter_empty_gt=True, min_size=32, bbox_min_size=32),
+    pipeline=_base_.train_pipeline,
+)
+train_dataloader = dict(
+    dataset=dict(
+        dataset=dict(
+            datasets=[
+                dict(ann_file=f"{year}/ImageSets/Main/trainval.txt", data_prefix=dict(sub_data_root=f"{year}/"), **voc)
+                for year in ("VOC2007", "VOC2012")
+            ]
+        )
+    )
+)
+val_dataloader = dict(dataset=dict(type="nda_mm.CheckedVOCDataset"))
+test_dataloader = val_dataloader
+
+train_cfg = dict(type="nda_mm.ExactEpochLoop")
+default_hooks = dict(checkpoint=dict(type="nda_mm.SafeCheckpointHook"))
+custom_hooks = [dict(type="nda_mm.FiniteLossHook")]
+randomness = dict(seed=2021, diff_rank_seed=True)
