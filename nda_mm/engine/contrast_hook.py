@@ -14,7 +14,7 @@ from torch import nn
 
 from nda_mm.losses import check_negative_weight
 from nda_mm.models.contrast_methods import ContrastMethod, contrast_method
-from nda_mm.models.negative_contrast import NegativeContrast
+from nda_mm.models.negative_contrast import NegativeContrast, check_settings
 from nda_mm.negatives import Negative, build_negative
 from nda_mm.registry import HOOKS
 from nda_mm.schedules import as_schedule
@@ -28,8 +28,8 @@ class NDAContrastHook(Hook):
     """Adds negatives to MoCo: each image's own, as further keys in its own row of logits.
 
     The one line that an unchanged recipe of mmpretrain's needs. The model's code, its checkpoint keys and the queue
-    stay as they are; see :class:`nda_mm.models.negative_contrast.NegativeContrast` for what happens in a step. At weight 0
-    nothing is attached, and the run is the host's own bit for bit.
+    stay as they are; see :class:`nda_mm.models.negative_contrast.NegativeContrast` for what happens in a step. At
+    weight 0 nothing is attached, and the run is the host's own bit for bit.
 
     Served: MoCo (v1 and v2); DenseCL, in the rows of whole images; MoCoV3, in both halves of its symmetric loss. Others
     are refused before the first step, with the reason.
@@ -84,6 +84,7 @@ class NDAContrastHook(Hook):
             check_negative_weight(value)
         if seed is not None and (not isinstance(seed, int) or seed < 0):
             raise ValueError(f"seed must be a whole number of at least 0 or None, but got {seed!r}.")
+        check_settings(num_negatives, view)
         self.num_negatives = num_negatives
         self.view = view
         self.joint_pass = joint_pass

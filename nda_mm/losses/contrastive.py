@@ -24,7 +24,7 @@ def check_negative_weight(negative_weight: float) -> float:
     if not 0.0 <= float(negative_weight) < math.inf:
         raise ValueError(
             f"negative_weight must be finite and at least 0, but got {negative_weight}: it multiplies what negatives "
-            "add to the denominator. 0 is the loss without negatives, 1 counts one of them as much as one key of the queue."
+            "add to the denominator. 0 is the plain loss, 1 counts one of them as much as one key of the queue."
         )
     return float(negative_weight)
 
@@ -82,8 +82,8 @@ def info_nce(
         loss_i = -log( e(k_i) / ( e(k_i) + sum_K e(k) + w * sum_j e(n_ij) ) ),   e(k) = exp(q_i . k / temperature)
 
     and the loss is the mean over ``i``. The weight enters as ``log w`` on the negatives' logits. At ``w = 0``, as
-    without negatives, it is the plain loss, to the last bit. Gradients flow into whatever was not detached: MoCo's keys have
-    none, DPC's targets have.
+    without negatives, it is the plain loss, to the last bit. Gradients flow into whatever was not detached: MoCo's keys
+    have none, DPC's targets have.
 
     Source: see the module. Only the negatives of image ``i`` enter row ``i``: they say what this image is not.
 

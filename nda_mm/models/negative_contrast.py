@@ -24,6 +24,14 @@ VIEWS = ("query", "key")
 _NEGATIVES, _PERMUTATION = 48, 49
 
 
+def check_settings(num_negatives: int, view: str) -> None:
+    """Raise ``ValueError`` unless ``num_negatives`` is a whole number above 0 and ``view`` one of :data:`VIEWS`."""
+    if isinstance(num_negatives, bool) or not isinstance(num_negatives, int) or num_negatives < 1:
+        raise ValueError(f"num_negatives must be a whole number above 0, but got {num_negatives!r}.")
+    if view not in VIEWS:
+        raise ValueError(f"view must be one of {', '.join(VIEWS)}, but got {view!r}.")
+
+
 class ExtendedRows(nn.Module):
     """Stands in for a head's loss module, and gives it longer rows. It adds nothing to a checkpoint.
 
@@ -98,10 +106,7 @@ class NegativeContrast:
                 "This model takes negatives already. For several kinds use one hook with "
                 "negative=dict(type='RandomNegative', negatives=[...])."
             )
-        if not isinstance(num_negatives, int) or num_negatives < 1:
-            raise ValueError(f"num_negatives must be a whole number above 0, but got {num_negatives!r}.")
-        if view not in VIEWS:
-            raise ValueError(f"view must be one of {', '.join(VIEWS)}, but got {view!r}.")
+        check_settings(num_negatives, view)
         if joint_pass and not self.method.joint:
             raise ValueError(
                 f"joint_pass=True does not work with {type(model).__name__}, which calls the parts of its key encoder "

@@ -18,7 +18,7 @@ from tiny_run import assert_equal
 WRAPPER = dict(type="MMSeparateDistributedDataParallel", broadcast_buffers=False)
 
 
-def train_two(work_dir: Path, processes: int = 2, **settings: Any) -> str:
+def train_two(work_dir: Path, processes: int = 2, script: str = "tiny_run.py", **settings: Any) -> str:
     """Train in processes of their own, which must succeed; what they said."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -38,7 +38,7 @@ def train_two(work_dir: Path, processes: int = 2, **settings: Any) -> str:
     }
     started = [
         subprocess.Popen(
-            [sys.executable, str(Path(__file__).with_name("tiny_run.py")), options],
+            [sys.executable, str(Path(__file__).with_name(script)), options],
             env={**common, "RANK": str(rank), "LOCAL_RANK": str(rank)},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

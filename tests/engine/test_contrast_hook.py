@@ -1,0 +1,265 @@
+"""The hook on mmpretrain's own MoCo, trained by mmengine's Runner."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+pytest.importorskip("mmpretrain")
+import tiny_contrast
+from mmengine.config import Config
+from test_distributed import train_two
+from tiny_run import assert_equal
+
+from nda_mm import compat
+from nda_mm.engine.contrast_hook import CHECKPOINT_KEY, NDAContrastHook
+
+JIGSAW = dict(negative=dict(type="Jigsaw", grid=2))
+AMP = dict(type="nda_mm.BF16OptimWrapper", optimizer=dict(type="SGD", lr=0.05, momentum=0.9))
+ACCUMULATE = dict(optimizer=dict(type="SGD", lr=0.05, momentum=0.9), accumulative_counts=2)
+
+
+def run(tmp_path: Path, name: str, resume: bool = False, **settings: Any) -> Any:
+    return tiny_contrast.train(tiny_contrast.make_config(tmp_path / name, **settings), resume)
+
+
+def losses(runner: Any) -> list[dict[str, float]]:
+    return tiny_contrast.hook(runner, "LossesHook").seen
+
+
+@pytest.mark.parametrize("loop", ["nda_mm.ExactEpochLoop", "EpochBasedTrainLoop"])
+def test_at_weight_zero_the_run_is_the_hosts_own(tmp_path, loop):
+    plain = run(tmp_path, "plain", loop=loop)
+    zero = run(tmp_path, "zero", loop=loop, contrast=dict(**JIGSAW, weight=0))
+    assert_equal(tiny_contrast.weights(zero), tiny_contrast.weights(plain))
+    assert losses(zero) == losses(plain)
+    assert set(losses(zero)[0]) == {"loss"}
+
+
+def test_with_negatives_training_differs_and_is_logged(tmp_path):
+    plain, ours = run(tmp_path, "plain"), run(tmp_path, "ours", contrast=JIGSAW)
+    # The first step's data and weights are the plain run's; its loss has one more term.
+    assert losses(ours)[0]["loss"] > losses(plain)[0]["loss"]
+    names = {"loss", "positive_accuracy", "positive_similarity", "queue_similarity", "negative_similarity"}
+    assert all(set(entry) == names for entry in losses(ours))
+    assert names <= {key.removeprefix("train/") for key in ours.message_hub.log_scalars}
+    ours_state, plain_state = tiny_contrast.weights(ours), tiny_contrast.weights(plain)
+    assert ours_state.keys() == plain_state.keys()
+    assert not torch.equal(ours_state["backbone.conv1.weight"], plain_state["backbone.conv1.weight"])
+    # what was attached is gone
+    assert type(ours.model.head.loss_module).__name__ == "CrossEntropyLoss"
+    assert not ours.model._forward_pre_hooks
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, dict(optim_wrapper=AMP), dict(optim_wrapper=ACCUMULATE)], ids=["", "amp", "acc"]
+)
+def test_a_resumed_run_is_exact_from_the_middle_of_an_epoch(tmp_path, settings):
+    contrast = dict(negative=dict(type="Stitch"), num_negatives=2, weight=[(0, 0.5), (6, 1.0)])
+    straight = run(tmp_path, "straight", contrast=contrast, **settings)
+    run(tmp_path, "stopped", contrast=contrast, stop_at=3, **settings)
+    resumed = run(tmp_path, "stopped", resume=True, contrast=contrast, **settings)
+    assert_equal(tiny_contrast.weights(resumed), tiny_contrast.weights(straight))
+    assert losses(resumed) == losses(straight)[3:]
+
+
+def test_the_seed_of_the_negatives_comes_from_the_checkpoint(tmp_path):
+    contrast = dict(**JIGSAW, seed=11)
+    run(tmp_path, "run", contrast=contrast, stop_at=2)
+    saved = torch.load(tmp_path / "run" / "iter_2.pth", weights_only=True)
+    assert saved[CHECKPOINT_KEY] == {"seed": 11}
+    resumed = run(tmp_path, "run", resume=True, contrast=dict(**JIGSAW, seed=12))
+    assert tiny_contrast.hook(resumed, "NDAContrastHook").contrast.seed == 11
+
+
+def test_a_schedule_of_the_weight_and_a_curriculum_follow_the_iteration(tmp_path):
+    curriculum = dict(
+        type="Curriculum", milestones=[(0, dict(type="Jigsaw", grid=4)), (4, dict(type="Jigsaw", grid=2))]
+    )
+    ours = run(tmp_path, "run", contrast=dict(negative=curriculum, weight=[(0, 0.0), (2, 1.0)]))
+    assert ["negative_similarity" in entry for entry in losses(ours)] == [False] * 2 + [True] * 6
+
+
+def test_checkpoints_of_a_stock_run_hold_no_new_keys(tmp_path):
+    ours = run(tmp_path, "ours", contrast=JIGSAW, stop_at=2)
+    saved = torch.load(tmp_path / "ours" / "iter_2.pth", weights_only=True)["state_dict"]
+    assert list(saved) == list(tiny_contrast.build(tiny_contrast.make_config(tmp_path / "plain")).model.state_dict())
+    assert ours.iter == 1
+
+
+@pytest.mark.slow
+def test_compiled_by_mmengine(tmp_path):
+    eager = run(tmp_path, "eager", contrast=JIGSAW, epochs=1)
+    compiled = run(tmp_path, "compiled", contrast=JIGSAW, epochs=1, compiled=True)
+    for expected, found in zip(losses(eager), losses(compiled), strict=True):
+        assert found.keys() == expected.keys()
+        assert found["loss"] == pytest.approx(expected["loss"], rel=1e-3)
+
+
+STOCK = "mmpretrain::mocov2/mocov2_resnet50_8xb32-coslr-200e_in1k.py"
+
+
+@pytest.fixture
+def imagenet(tmp_path: Path) -> Path:
+    """A folder as ImageNet's, with small pictures of noise."""
+    from PIL import Image
+
+    generator = np.random.default_rng(0)
+    for number in range(1000):  # as many classes as the reader insists on
+        folder = tmp_path / "imagenet" / "train" / f"n{number:08d}"
+        folder.mkdir(parents=True)
+        Image.fromarray(generator.integers(0, 256, (40, 48, 3), dtype=np.uint8)).save(folder / f"{number}.JPEG")
+    return tmp_path / "imagenet"
+
+
+@pytest.mark.slow
+def test_the_stock_recipe_with_one_line(tmp_path, imagenet):
+    """mmpretrain's own file; only what makes it small, and the hook's line, differ."""
+    compat.apply_mends("mmengine")
+    recipe = tmp_path / "recipe.py"
+    recipe.write_text(
+        f"_base_ = '{STOCK}'\n"
+        "custom_hooks = [dict(type='nda_mm.NDAContrastHook', negative=dict(type='Jigsaw', grid=2))]\n"
+    )
+    cfg = Config.fromfile(recipe)
+    stock = Config.fromfile(recipe.with_name("recipe.py")).to_dict()
+    stock.pop("custom_hooks")
+    cfg.merge_from_dict(
+        {
+            "work_dir": str(tmp_path / "run"),
+            "train_dataloader.dataset.data_root": str(imagenet),
+            "train_dataloader.dataset.split": "train",
+            "train_dataloader.dataset.indices": 8,
+            "train_dataloader.batch_size": 4,
+            "train_dataloader.num_workers": 0,
+            "train_dataloader.persistent_workers": False,
+            "train_dataloader.dataset.pipeline.1.transforms.0.0.scale": 32,
+            "train_cfg.max_epochs": 1,
+            "log_level": "WARNING",
+        }
+    )
+    runner = tiny_contrast.Runner.from_cfg(cfg)
+    runner.register_hook(tiny_contrast.LossesHook())
+    runner.train()
+    seen = losses(runner)
+    assert len(seen) == 2
+    assert all(np.isfinite(list(entry.values())).all() for entry in seen)
+    assert "negative_similarity" in seen[0]
+    saved = torch.load(tmp_path / "run" / "epoch_1.pth", weights_only=True)["state_dict"]
+    with host_scope():
+        from mmpretrain.registry import MODELS
+
+        assert list(saved) == list(MODELS.build(Config(stock).model).state_dict())
+
+
+def host_scope() -> Any:
+    from mmengine.registry import DefaultScope
+
+    return DefaultScope.overwrite_default_scope("mmpretrain")
+
+
+def outcome(folder: Path) -> list[dict[str, Any]]:
+    return [torch.load(folder / f"weights_{rank}.pt", weights_only=True) for rank in range(2)]
+
+
+@pytest.mark.slow
+def test_two_ranks_give_each_row_the_negative_of_its_own_image(tmp_path):
+    """Each image encoded alone, in eval mode, is what its row received after shuffle and unshuffle."""
+    for name, settings in (("jigsaw", JIGSAW), ("three", dict(negative=dict(type="Stitch"), num_negatives=3))):
+        train_two(tmp_path / name, script="tiny_contrast.py", contrast=settings, epochs=1, alone=True)
+        for found in outcome(tmp_path / name):
+            largest, to_others = found["alone"]
+            assert largest < 1e-5
+            assert to_others > 1e-3  # a key would have been recognised in another's place
+
+
+@pytest.mark.slow
+def test_two_ranks_agree_on_weights_draw_apart_and_resume_exactly(tmp_path):
+    settings: dict[str, Any] = dict(script="tiny_contrast.py", contrast=JIGSAW)
+    train_two(tmp_path / "straight", **settings)
+    train_two(tmp_path / "stopped", stop_at=1, **settings)
+    train_two(tmp_path / "stopped", resume=True, **settings)
+    straight, resumed = outcome(tmp_path / "straight"), outcome(tmp_path / "stopped")
+    for rank in range(2):
+        assert_equal(resumed[rank]["weights"], straight[rank]["weights"])
+    learnt = [{n: v for n, v in found["weights"].items() if "running" not in n} for found in straight]
+    assert_equal(learnt[0], learnt[1])  # the queue included: both ranks' positives, in one order
+    # mmengine logs this rank's own rows: they hold different images and different negatives
+    assert straight[0]["losses"] != straight[1]["losses"]
+
+
+class TestRefusedBeforeTheFirstStep:
+    def refuse(self, tmp_path: Path, kind: type[Exception], match: str, **settings: Any) -> None:
+        runner = tiny_contrast.build(tiny_contrast.make_config(tmp_path / "run", **settings))
+        with pytest.raises(kind, match=match):
+            runner.train()
+        assert losses(runner) == []
+
+    def test_a_batch_that_does_not_divide_the_queue(self, tmp_path):
+        match = r"The queue of 60 keys takes whole batches only, but a step brings 8 keys \(8 from each of 1 process"
+        self.refuse(tmp_path, ValueError, match, contrast=JIGSAW, queue=60)
+
+    def test_a_queue_shorter_than_the_batch(self, tmp_path):
+        self.refuse(tmp_path, ValueError, "The queue of 4 keys .* a step brings 8 keys", contrast=JIGSAW, queue=4)
+
+    def test_also_at_weight_zero(self, tmp_path):
+        """It would end in a bare assertion of the host's."""
+        self.refuse(tmp_path, ValueError, "The queue of 60 keys", contrast=dict(**JIGSAW, weight=0), queue=60)
+
+    def test_a_last_batch_that_is_smaller(self, tmp_path):
+        match = "would hold 4 of 36 images in place of 8.*train_dataloader.drop_last=True"
+        self.refuse(tmp_path, ValueError, match, contrast=JIGSAW, images=36, drop_last=False)
+
+    def test_other_than_two_views(self, tmp_path):
+        match = "needs two views of each image, but MultiView makes 3"
+        self.refuse(tmp_path, ValueError, match, contrast=JIGSAW, views=(2, 1))
+
+    def test_partners_at_batch_one(self, tmp_path):
+        match = "Stitch joins each image with another of its batch, but train_dataloader.batch_size is 1"
+        self.refuse(tmp_path, ValueError, match, contrast=dict(negative=dict(type="Stitch")), batch_size=1)
+
+    def test_a_model_that_is_none(self, tmp_path):
+        cfg = tiny_contrast.make_config(tmp_path / "run", contrast=JIGSAW)
+        cfg["model"] = dict(
+            type="ImageClassifier",
+            backbone=cfg["model"]["backbone"],
+            neck=dict(type="GlobalAveragePooling"),
+            head=dict(type="LinearClsHead", num_classes=10, in_channels=8),
+        )
+        runner = tiny_contrast.build(cfg)
+        with pytest.raises(TypeError, match="ImageClassifier is none of these"):
+            runner.train()
+
+    def test_the_hook_without_its_prefix(self, tmp_path):
+        cfg = tiny_contrast.make_config(tmp_path / "run")
+        cfg["custom_hooks"].append(dict(type="NDAContrastHook", **JIGSAW))
+        with pytest.raises(KeyError, match="NDAContrastHook is not in the mmpretrain::hook registry"):
+            tiny_contrast.build(cfg)
+
+
+class TestRefusedAtConstruction:
+    def test_negatives(self):
+        with pytest.raises(KeyError, match="no negative is registered as 'Jigsow'; there are:.*Jigsaw"):
+            NDAContrastHook(negative=dict(type="Jigsow"))
+        with pytest.raises(KeyError, match="no negative is registered as 'mmpretrain.RandomFlip'"):
+            NDAContrastHook(negative=dict(type="mmpretrain.RandomFlip"))
+        with pytest.raises(TypeError, match="expected a negative or a dict"):
+            NDAContrastHook(negative="Jigsaw")
+
+    @pytest.mark.parametrize("weight", [-1.0, [(0, 1.0), (10, -0.5)]])
+    def test_weights(self, weight):
+        with pytest.raises(ValueError, match="negative_weight must be finite and at least 0, but got -"):
+            NDAContrastHook(weight=weight, **JIGSAW)
+
+    def test_settings(self):
+        for settings, match in (
+            (dict(num_negatives=0), "num_negatives must be a whole number above 0, but got 0"),
+            (dict(view="both"), "view must be one of query, key, but got 'both'"),
+            (dict(seed=-1), "seed must be a whole number of at least 0 or None, but got -1"),
+        ):
+            with pytest.raises(ValueError, match=match):
+                NDAContrastHook(**JIGSAW, **settings)

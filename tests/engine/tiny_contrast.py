@@ -1,0 +1,202 @@
+"""A small MoCo on digits that the tests of the contrast hook train, also from processes of its own.
+
+``python tiny_contrast.py JSON``. Not a test module; see conftest.py.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import logging
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+from mmengine.runner import Runner
+from tiny_run import Interrupted, StopHook  # noqa: F401  (registers it)
+from torch import nn
+
+from nda_mm import compat
+from nda_mm.engine import launch
+
+_RUNS = itertools.count()
+BACKBONE = dict(
+    type="ResNet_CIFAR",
+    depth=18,
+    stem_channels=4,
+    base_channels=4,
+    num_stages=2,
+    strides=(1, 2),
+    dilations=(1, 1),
+    out_indices=(1,),
+)
+
+
+@HOOKS.register_module(force=True)
+class LossesHook(Hook):
+    """Keeps what each iteration reported."""
+
+    def __init__(self) -> None:
+        self.seen: list[dict[str, float]] = []
+
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        self.seen.append({name: float(value.detach()) for name, value in outputs.items()})
+
+
+@HOOKS.register_module(force=True)
+class AloneHook(Hook):
+    """At the first iteration, encodes each image of this rank alone and compares with the keys that its row received.
+
+    In eval mode, with the same statistics on all ranks, an image's key does not depend on its batch; so the keys that
+    come back through shuffle and unshuffle can be recognised.
+    """
+
+    def __init__(self) -> None:
+        self.difference = self.from_others = float("nan")
+
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
+        if runner.iter > 0:
+            return
+        contrast = hook(runner, "NDAContrastHook").contrast
+        encoder, encode = contrast.model.encoder_k, contrast._encode
+
+        def compare(images: torch.Tensor) -> torch.Tensor:
+            encoder.eval()
+            for module in encoder.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.reset_running_stats()
+            keys = encode(images)
+            alone = torch.cat([nn.functional.normalize(encoder(image[None])[0], dim=1) for image in images])
+            distance = (keys[:, None] - alone[None]).abs().amax(-1)
+            own = torch.eye(len(keys), dtype=torch.bool)
+            self.difference, self.from_others = float(distance[own].max()), float(distance[~own].min())
+            encoder.train()
+            contrast._encode = encode
+            return keys
+
+        contrast._encode = compare
+
+
+def make_config(
+    work_dir: Path | str,
+    *,
+    contrast: dict[str, Any] | None = None,
+    epochs: int = 2,
+    batch_size: int = 8,
+    images: int = 32,
+    queue: int = 64,
+    views: Any = (2,),
+    drop_last: bool = True,
+    stop_at: int | None = None,
+    optim_wrapper: dict[str, Any] | None = None,
+    loop: str = "nda_mm.ExactEpochLoop",
+    alone: bool = False,
+    compiled: bool = False,
+    launcher: str = "none",
+) -> dict[str, Any]:
+    """The config of a run; ``contrast`` holds the hook's settings, None leaves it out."""
+    hooks: list[dict[str, Any]] = [dict(type="LossesHook")]
+    if contrast is not None:
+        hooks.append(dict(type="nda_mm.NDAContrastHook", **contrast))
+    if alone:
+        hooks.append(dict(type="AloneHook", priority="LOW"))
+    if stop_at is not None:
+        hooks.append(dict(type="StopHook", at=stop_at))
+    view = [dict(type="RandomCrop", crop_size=16, padding=2), dict(type="RandomFlip", prob=0.5)]
+    return dict(
+        default_scope="mmpretrain",
+        model=dict(
+            type="MoCo",
+            queue_len=queue,
+            feat_dim=8,
+            momentum=0.05,
+            data_preprocessor=dict(mean=[127.5] * 3, std=[127.5] * 3, to_rgb=False),
+            backbone=BACKBONE,
+            neck=dict(type="MoCoV2Neck", in_channels=8, hid_channels=8, out_channels=8),
+            head=dict(type="ContrastiveHead", loss=dict(type="CrossEntropyLoss"), temperature=0.2),
+        ),
+        work_dir=str(work_dir),
+        train_dataloader=dict(
+            batch_size=batch_size,
+            num_workers=0,
+            drop_last=drop_last,
+            sampler=dict(type="DefaultSampler", shuffle=True),
+            collate_fn=dict(type="default_collate"),
+            dataset=dict(
+                type="nda_mm.Digits",
+                size=16,
+                image_key="img",
+                indices=images,
+                pipeline=[
+                    dict(type="MultiView", num_views=list(views), transforms=[view] * len(views)),
+                    dict(type="PackInputs"),
+                ],
+            ),
+        ),
+        train_cfg=dict(type=loop, max_epochs=epochs),
+        optim_wrapper=optim_wrapper or dict(optimizer=dict(type="SGD", lr=0.05, momentum=0.9)),
+        default_hooks=dict(
+            checkpoint=dict(type="nda_mm.SafeCheckpointHook", interval=stop_at or 1000, by_epoch=False),
+            logger=dict(type="LoggerHook", interval=1000),
+        ),
+        custom_hooks=hooks,
+        randomness=dict(seed=3, diff_rank_seed=True),
+        log_level="WARNING",
+        visualizer=dict(type="UniversalVisualizer", vis_backends=[]),
+        experiment_name=Path(work_dir).name,
+        env_cfg=dict(mp_cfg=dict(mp_start_method="fork")),
+        launcher=launcher,
+        compile=compiled,
+    )
+
+
+def build(cfg: dict[str, Any], resume: bool = False) -> Runner:
+    """A Runner for a config, resuming the newest good checkpoint if asked to."""
+    compat.apply_mends("mmengine")
+    config = Config({**cfg, "experiment_name": f"{cfg['experiment_name']}_{next(_RUNS)}"})
+    launch.start_processes(config)
+    launch.set_resume(config, "auto" if resume else None)
+    runner = Runner.from_cfg(config)
+    runner.logger.setLevel(logging.WARNING)
+    return runner
+
+
+def train(cfg: dict[str, Any], resume: bool = False) -> Runner:
+    """Train to the end, or to where StopHook stops it."""
+    runner = build(cfg, resume)
+    try:
+        runner.train()
+    except Interrupted:
+        runner.train_loop.dataloader._iterator = None
+    return runner
+
+
+def hook(runner: Runner, kind: str) -> Any:
+    """The Runner's hook of a kind."""
+    return next(found for found in runner.hooks if type(found).__name__ == kind)
+
+
+def weights(runner: Runner) -> dict[str, torch.Tensor]:
+    """Weights, buffers and the optimizer's momenta."""
+    model = getattr(runner.model, "module", runner.model)
+    flat = {name: value.clone() for name, value in model.state_dict().items()}
+    for number, state in runner.optim_wrapper.optimizer.state_dict()["state"].items():
+        flat.update({f"{number}.{k}": torch.as_tensor(v).clone() for k, v in state.items() if v is not None})
+    return flat
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    options = json.loads(sys.argv[1])
+    resume_from = options.pop("resume", False)
+    finished = train(make_config(**options), resume_from)
+    outcome: dict[str, Any] = {"weights": weights(finished), "losses": hook(finished, "LossesHook").seen}
+    if options.get("alone"):
+        found = hook(finished, "AloneHook")
+        outcome["alone"] = (found.difference, found.from_others)
+    torch.save(outcome, Path(finished.work_dir) / f"weights_{finished.rank}.pt")
+    launch.end_processes()
