@@ -15,6 +15,7 @@ from . import (
     iter_loop,
     knn_hook,
     negative_grid_hook,
+    pretrained_check_hook,
     safe_checkpoint_hook,
     sample_sheet_hook,
 )
@@ -27,6 +28,7 @@ __all__ = [
     "iter_loop",
     "knn_hook",
     "negative_grid_hook",
+    "pretrained_check_hook",
     "safe_checkpoint_hook",
     "sample_sheet_hook",
 ]
