@@ -1,0 +1,42 @@
+# A linear classifier on a frozen backbone, by mmpretrain's own ImageClassifier, with the large step and without the
+# weight decay that the MoCo authors take. The backbone comes from a checkpoint of MoCo, whose name must be given; with
+# none, or one that does not fit, the run stops before it trains on random features:
+#   python tools/train.py configs/linear_X.py --cfg-options model.backbone.init_cfg.checkpoint=CHECKPOINT
+default_scope = "mmpretrain"
+
+randomness = dict(seed=2021, diff_rank_seed=True)
+
+env_cfg = dict(
+    cudnn_benchmark=True,
+    mp_cfg=dict(mp_start_method="fork", opencv_num_threads=0),
+    dist_cfg=dict(backend="nccl"),
+)
+
+model = dict(
+    type="ImageClassifier",
+    backbone=dict(
+        frozen_stages=4,  # the running statistics too: frozen stages stay in eval mode
+        init_cfg=dict(type="Pretrained", checkpoint="", prefix="backbone."),
+    ),
+    neck=dict(type="GlobalAveragePooling"),
+    head=dict(type="LinearClsHead", loss=dict(type="CrossEntropyLoss")),
+)
+
+optim_wrapper = dict(type="OptimWrapper", optimizer=dict(type="SGD", lr=30.0, momentum=0.9, weight_decay=0.0))
+param_scheduler = dict(type="CosineAnnealingLR", by_epoch=True, convert_to_iter_based=True)
+train_cfg = dict(type="nda_mm.ExactEpochLoop", max_epochs=100, val_interval=10)
+val_cfg = dict(type="ValLoop")
+test_cfg = dict(type="TestLoop")
+val_evaluator = dict(type="Accuracy", topk=(1, 5))
+test_evaluator = val_evaluator
+
+default_hooks = dict(
+    logger=dict(type="LoggerHook", interval=50),
+    checkpoint=dict(type="nda_mm.SafeCheckpointHook", interval=10, max_keep_ckpts=1),
+)
+custom_hooks = [dict(type="nda_mm.PretrainedCheckHook", required=True), dict(type="nda_mm.FiniteLossHook")]
+
+visualizer = dict(type="UniversalVisualizer", vis_backends=[dict(type="LocalVisBackend")])
+log_level = "INFO"
+load_from = None
+resume = False

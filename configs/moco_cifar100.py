@@ -1,0 +1,9 @@
+# MoCo v2 on CIFAR-100: as on CIFAR-10, of which it differs by its images alone.
+_base_ = "moco_cifar10.py"
+
+dataset = dict(type="nda_mm.CIFAR100", data_root="data/cifar100")
+
+model = dict(data_preprocessor=dict(mean=[129.304, 124.070, 112.434], std=[68.170, 65.392, 70.418]))
+train_dataloader = dict(dataset=dataset)
+knn = dict(_base_.knn, bank=dict(_base_.knn.bank, **dataset), test=dict(_base_.knn.test, **dataset))
+custom_hooks = [_base_.custom_hooks[0], knn]

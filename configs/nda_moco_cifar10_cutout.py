@@ -1,0 +1,4 @@
+# MoCo v2 on CIFAR-10 with cutout negatives.
+_base_ = "moco_cifar10.py"
+
+custom_hooks = [*_base_.custom_hooks, dict(type="nda_mm.NDAContrastHook", negative=dict(type="Cutout"))]
