@@ -74,7 +74,8 @@ GAN = [
 ]
 SSL = ["mmpretrain>=1.2.0,<1.3", "scikit-learn>=1.3", "tensorboard"]
 DET = ["mmdet>=3.3.0,<3.4", "mmpretrain>=1.2.0,<1.3", "scikit-learn>=1.3", "tensorboard"]
-VIDEO = ["mmaction2>=1.2.0,<1.3", "scikit-learn>=1.3", "tensorboard"]
+# The small recipes take their 2-D backbone from mmpretrain.
+VIDEO = ["mmaction2>=1.2.0,<1.3", "mmpretrain>=1.2.0,<1.3", "scikit-learn>=1.3", "tensorboard"]
 DEV = [
     "hypothesis>=6",
     "import-linter>=2",
@@ -94,7 +95,7 @@ setup(
     license_files=["LICENSE"],
     python_requires=">=3.10,<3.13",
     packages=find_packages(include=["nda_mm", "nda_mm.*"]),
-    package_data={"nda_mm": ["py.typed"]},
+    package_data={"nda_mm": ["py.typed", "datasets/imagenet100.txt"]},
     cmdclass={"build_py": BuildWithRecipes},
     install_requires=[
         # The first release whose torch.serialization.add_safe_globals takes (object, name) pairs, which loading

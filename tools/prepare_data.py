@@ -13,6 +13,11 @@ by itself, too)::
 
     python tools/prepare_data.py bccd BCCD_Dataset.zip --out data/bccd
     python tools/prepare_data.py digits_scenes --seed 0
+
+Video: the clips of moving digits as files with the lists that mmaction2's VideoDataset reads; the recipes need none,
+since they draw the clips in memory::
+
+    python tools/prepare_data.py moving_digits --clips 800 200 --size 64
 """
 
 from __future__ import annotations
@@ -23,10 +28,11 @@ import sys
 import time
 from pathlib import Path
 
-from nda_mm.datasets import CIFAR10, CIFAR100, DatasetNotReadableError
+from nda_mm.datasets import CIFAR10, CIFAR100, DatasetNotReadableError, MovingDigits
 from nda_mm.datasets.bccd import check_bccd, refuse_unusable, unpack_voc
 from nda_mm.datasets.digits_scenes import SceneSettings, make_digits_scenes
 from nda_mm.datasets.unpacking import SPLITS, unpack_class_folders
+from nda_mm.datasets.video_files import write_videos
 
 
 def prepare_cifar(args: argparse.Namespace) -> None:
@@ -66,6 +72,14 @@ def prepare_digits_scenes(args: argparse.Namespace) -> None:
     print(f"{out}: the scenes {'were written' if written else 'are there'}")
 
 
+def prepare_moving_digits(args: argparse.Namespace) -> None:
+    """Write the clips of both splits."""
+    out = Path(args.out or "data/moving_digits")
+    for split, count in zip(SPLITS, args.clips):
+        clips = MovingDigits(split, num_clips=count, size=args.size, seed=args.seed, cache=False)
+        print(f"{write_videos(clips, out)}: {count} clips of {clips.num_frames} frames")
+
+
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     verbs = parser.add_subparsers(dest="verb", required=True)
@@ -85,6 +99,14 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     sub.add_argument("--out", help="where the recipe looks for them; default: data/digits_scenes")
     sub.add_argument("--seed", type=int, default=0, help="of all draws; default: 0")
     sub.set_defaults(run=prepare_digits_scenes)
+    sub = verbs.add_parser("moving_digits", help="clips of scikit-learn's digits, with their motion as the class")
+    sub.add_argument("--out", help="where to write; default: data/moving_digits")
+    sub.add_argument(
+        "--clips", type=int, nargs=2, default=(800, 200), metavar=("TRAIN", "TEST"), help="default: 800 200"
+    )
+    sub.add_argument("--size", type=int, default=64, help="side of the frames in pixels; default: 64")
+    sub.add_argument("--seed", type=int, default=0, help="of all draws; default: 0")
+    sub.set_defaults(run=prepare_moving_digits)
     return parser.parse_args(argv)
 
 

@@ -27,7 +27,7 @@ _STEM_PARTS = ("conv", "bn", None)
 _FIRST_SHORTCUT = "layer1.0.downsample."
 
 _TO_PLAIN: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = (
-    (re.compile(r"\.(?:net|block)(?=\.)"), ""),  # mmaction2 wraps what it shifts in time, and its non-local blocks
+    (re.compile(r"(^|\.)(?:net|block)\."), r"\1"),  # what mmaction2, and nda_mm.ShiftedBackbone, shift in time
     (re.compile(r"(^|\.)conv(\d)\.conv\."), r"\1conv\2."),
     (re.compile(r"(^|\.)conv(\d)\.bn\."), r"\1bn\2."),
     (re.compile(r"\.downsample\.conv\."), ".downsample.0."),

@@ -5,10 +5,21 @@ from .array_dataset import ArrayDataset
 from .cifar import CIFAR10, CIFAR100, DatasetNotReadableError
 from .digits import Digits
 from .image_folder import ImageFolder
+from .moving_digits import MovingDigits
+from .voc_images import VOCImages
 
 import_guarded("nda_mm.datasets.coco", host="mmdet")
 import_guarded("nda_mm.datasets.digits_scenes_dataset", host="mmdet")
 import_guarded("nda_mm.datasets.transforms", host="mmcv")
 import_guarded("nda_mm.datasets.voc", host="mmdet")
 
-__all__ = ["CIFAR10", "CIFAR100", "ArrayDataset", "DatasetNotReadableError", "Digits", "ImageFolder"]
+__all__ = [
+    "CIFAR10",
+    "CIFAR100",
+    "ArrayDataset",
+    "DatasetNotReadableError",
+    "Digits",
+    "ImageFolder",
+    "MovingDigits",
+    "VOCImages",
+]

@@ -18,6 +18,7 @@ from . import (
     pretrained_check_hook,
     safe_checkpoint_hook,
     sample_sheet_hook,
+    video_backbone_check_hook,
 )
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "pretrained_check_hook",
     "safe_checkpoint_hook",
     "sample_sheet_hook",
+    "video_backbone_check_hook",
 ]
 
 import_guarded("nda_mm.engine.contrast_hook", host="mmpretrain")

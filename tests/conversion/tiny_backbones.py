@@ -12,6 +12,7 @@ from torch import nn
 
 from nda_mm.compat import apply_mends
 
+PROJECT = Path(__file__).resolve().parents[2]
 SCOPES = {"mmpretrain": "mmpretrain", "mmdet": "mmdet", "mmaction2": "mmaction", "torchvision": "mmengine"}
 HOSTS = tuple(SCOPES)
 
