@@ -1,0 +1,45 @@
+"""Make ImageNet-100, the 100 classes of the CMC paper, by links into a folder of ImageNet.
+
+    python tools/make_imagenet100.py /data/imagenet
+    python tools/make_imagenet100.py /data/imagenet --out data/imagenet100 --classes mine.txt
+
+The folder holds train/ and val/, each with one folder of images for each class (n01558993, ...). Nothing is copied or
+overwritten; it may be run again. Missing classes are named. The recipes moco_imagenet100 and linear_imagenet100 read
+data/imagenet100.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from nda_mm.datasets.imagenet100 import imagenet100_classes, link_classes
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("source", type=Path, metavar="IMAGENET", help="folder with train/ and val/")
+    parser.add_argument("--out", type=Path, default=Path("data/imagenet100"), help="(default: data/imagenet100)")
+    parser.add_argument("--classes", type=Path, help="a file of class folders, one to a line (default: CMC's 100)")
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Link, and return 1 where that is refused."""
+    args = parse_args()
+    try:
+        classes = tuple(args.classes.read_text().split()) if args.classes else imagenet100_classes()
+        if not classes or len(set(classes)) != len(classes):
+            raise ValueError(f"{args.classes} must name at least one class, and none twice")
+        done = link_classes(args.source, args.out, classes)
+    except (OSError, ValueError) as error:
+        print(f"make_imagenet100: {error}", file=sys.stderr)
+        return 1
+    print(f"{args.out}: train and val of {len(classes)} classes; {done.made} links made, {done.kept} were there")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
