@@ -118,3 +118,40 @@ def test_truncated_official_archive_is_named(tmp_path: Path, capsys: pytest.Capt
     source.write_bytes(b"\x1f\x8b" + bytes(100))
     assert tool.main(["cifar10", str(source), "--out", str(tmp_path / "out")]) == 1
     assert "cifar-10-python.tar.gz' is truncated or damaged: MD5" in capsys.readouterr().err
+
+
+def test_bccd_is_unpacked_looked_at_and_refused_only_for_what_the_recipes_refuse(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    xml = "<annotation><object><name>WBC</name><bndbox>{}</bndbox></object></annotation>"
+    corners = "<xmin>{}</xmin><ymin>2</ymin><xmax>9</xmax><ymax>9</ymax>"
+    members = {
+        "bccd/JPEGImages/a.png": png(1),
+        "bccd/Annotations/a.xml": xml.format(corners.format(3)).encode(),
+        "bccd/JPEGImages/b.png": png(2),
+        "bccd/Annotations/b.xml": xml.format(corners.format(9)).encode(),
+        "bccd/ImageSets/Main/train.txt": b"a\nb\n",
+    }
+    out = tmp_path / "out"
+    assert tool.main(["bccd", str(make_zip(tmp_path / "a.zip", members)), "--out", str(out)]) == 0
+    printed = capsys.readouterr().out
+    assert "5 files unpacked" in printed
+    assert "train: 2 images, boxes: RBC 0, WBC 1, Platelets 0" in printed
+    assert "1 x no width or height: b.xml (WBC 9, 2, 9, 9)" in printed
+    (out / "JPEGImages" / "b.png").unlink()
+    assert tool.main(["bccd", "--out", str(out)]) == 1  # looked at again, without a zip
+    streams = capsys.readouterr()
+    assert "1 x missing image: b.jpg" in streams.out
+    assert "the recipes refuse train" in streams.err
+
+
+def test_scenes_are_written_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("sklearn")
+    out = tmp_path / "scenes"
+    assert tool.main(["digits_scenes", "--out", str(out)]) == 0
+    assert tool.main(["digits_scenes", "--out", str(out)]) == 0
+    assert tool.main(["digits_scenes", "--out", str(out), "--seed", "1"]) == 1
+    streams = capsys.readouterr()
+    assert streams.out.splitlines() == [f"{out}: the scenes were written", f"{out}: the scenes are there"]
+    assert "holds scenes of other settings" in streams.err
+    assert len(list((out / "train").iterdir())) == 120

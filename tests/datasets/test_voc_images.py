@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny_detection as tiny
+from PIL import Image
+
+from nda_mm.datasets import VOCImages
+
+
+def test_the_listed_images_alone_are_read_in_order_and_scaled_to_fill(tmp_path: Path) -> None:
+    colours = {"b": (250, 0, 0), "a": (0, 250, 0), "left_out": (0, 0, 250)}
+    (tmp_path / "JPEGImages").mkdir()
+    for name, colour in colours.items():
+        Image.new("RGB", (80, 60), colour).save(tmp_path / "JPEGImages" / f"{name}.png")
+    tiny.list_images(tmp_path, ["b", "a"], "train")
+    data = VOCImages(str(tmp_path), size=(30, 40), image_key="img")
+    assert data.images.shape == (2, 30, 40, 3)
+    np.testing.assert_array_equal(data.images[:, 0, 0], [colours["b"], colours["a"]])
+    assert data[0]["img_channel_order"] == "RGB"
+
+
+def test_the_middle_of_a_wide_image_is_kept(tmp_path: Path) -> None:
+    picture = np.zeros((20, 60, 3), dtype=np.uint8)
+    picture[:, 20:40] = 255
+    (tmp_path / "JPEGImages").mkdir()
+    Image.fromarray(picture).save(tmp_path / "JPEGImages" / "a.png")
+    tiny.list_images(tmp_path, ["a"], "val")
+    assert (VOCImages(str(tmp_path), "val", size=(20, 20)).images == 255).all()
+
+
+def test_what_is_missing_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"the list of images '.*train.txt' does not exist"):
+        VOCImages(str(tmp_path), size=(8, 8))
+    tiny.list_images(tmp_path, ["a", "b"])
+    tiny.write_image(tmp_path / "JPEGImages" / "a.jpg")
+    with pytest.raises(ValueError, match="1 of the 2 images of '.*train.txt' are missing: b"):
+        VOCImages(str(tmp_path), size=(8, 8))
+    (tmp_path / "JPEGImages" / "b.jpg").write_bytes(b"no image")
+    with pytest.raises(
+        ValueError, match=r"1 of the 2 images of '.*' cannot be read:\n  JPEGImages/b.jpg: Unidentified"
+    ):
+        VOCImages(str(tmp_path), size=(8, 8))
+    with pytest.raises(ValueError, match=r"size must be \(height, width\), both at least 1, but got \(0, 8\)"):
+        VOCImages(str(tmp_path), size=(0, 8))
