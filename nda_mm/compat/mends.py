@@ -20,10 +20,11 @@ def all_mends() -> tuple[Mend, ...]:
     Returns:
         New instances; a mend has no state.
     """
-    from .safe_globals import SafeGlobals  # these two import torch and mmengine
+    from .collate_scope import CollateScope  # these three import torch and mmengine
+    from .safe_globals import SafeGlobals
     from .separate_ddp import SeparateDDPNoSync
 
-    return (SafeGlobals(), SeparateDDPNoSync(), ExternalConfigs(), NumpyBool8(), MMActionDRN())
+    return (SafeGlobals(), SeparateDDPNoSync(), CollateScope(), ExternalConfigs(), NumpyBool8(), MMActionDRN())
 
 
 def apply_mends(*hosts: str) -> list[str]:

@@ -123,6 +123,7 @@ class NDAContrastHook(Hook):
             view=self.view,
             joint_pass=self.joint_pass,
             seed=self._seed_of(runner),
+            compiled=bool(runner.cfg.get("compile", False)),
         )
         self.contrast.attach()
 

@@ -83,6 +83,7 @@ class NegativeContrast:
             and negatives together, and the encoder's running statistics see negatives too. Refused for DenseCL,
             which calls the encoder's parts by itself.
         seed: Of the negatives and permutations, together with the iteration and the rank; the same on every rank.
+        compiled: Whether the training step is run through ``torch.compile``.
 
     Raises:
         TypeError: If the model can't take negative keys.
@@ -98,6 +99,7 @@ class NegativeContrast:
         view: str = "query",
         joint_pass: bool = False,
         seed: int = 0,
+        compiled: bool = False,
     ) -> None:
         self.model = cast(Any, model)  # its parts are not those of every nn.Module
         self.method = contrast_method(self.model)
@@ -117,6 +119,7 @@ class NegativeContrast:
         self.view = view
         self.joint_pass = joint_pass
         self.seed = seed
+        self.compiled = compiled
         self.weight = 1.0
         self._generator: torch.Generator | None = None
         self._shared = torch.Generator()
@@ -201,6 +204,8 @@ class NegativeContrast:
         step = self._step
         if step is None:  # the loss of something that is no training step of this model
             return logits
+        if self.compiled:
+            self._renew_queues()
         number = step.loss_calls
         step.loss_calls += 1
         if number >= len(self.method.rows) or self.method.rows[number] is None:
@@ -223,6 +228,16 @@ class NegativeContrast:
             similarity = torch.einsum("bc,bmc->bm", query.detach(), keys)
         self._measure(logits, labels, extended, similarity)
         return extended
+
+    def _renew_queues(self) -> None:
+        """Exchange the queues for copies: a compiled graph keeps those it read for its backward pass.
+
+        The host writes new keys into its queue before that pass, which torch then refuses: without this hook
+        mmpretrain's MoCo can't be trained compiled.
+        """
+        for name in ("queue", "queue2"):
+            if name in self.model._buffers:
+                self.model._buffers[name] = self.model._buffers[name].clone()
 
     @torch.no_grad()
     def _encode(self, images: Tensor) -> Tensor:
