@@ -51,5 +51,15 @@ param_scheduler = [
     dict(type="MultiStepLR", by_epoch=False, begin=0, end=max_iters, milestones=[18_000, 22_000], gamma=0.1),
 ]
 default_hooks = dict(checkpoint=dict(type="nda_mm.SafeCheckpointHook", interval=2_000, max_keep_ckpts=2))
-custom_hooks = [dict(type="nda_mm.FiniteLossHook")]
+custom_hooks = [
+    dict(type="nda_mm.FiniteLossHook"),
+    dict(type="nda_mm.PretrainedCheckHook", required=True, ignore=["layer4.", "fc."]),
+    dict(
+        type="nda_mm.PretrainedCheckHook",
+        module="roi_head.shared_head",
+        required=True,
+        ignore=["conv1.", "bn1.", "layer1.", "layer2.", "layer3.", "fc."],
+        new=["norm."],
+    ),
+]
 randomness = dict(seed=2021, diff_rank_seed=True)

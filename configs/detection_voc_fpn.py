@@ -27,5 +27,8 @@ test_dataloader = val_dataloader
 
 train_cfg = dict(type="nda_mm.ExactEpochLoop")
 default_hooks = dict(checkpoint=dict(type="nda_mm.SafeCheckpointHook"))
-custom_hooks = [dict(type="nda_mm.FiniteLossHook")]
+custom_hooks = [
+    dict(type="nda_mm.FiniteLossHook"),
+    dict(type="nda_mm.PretrainedCheckHook", required=True, ignore=["fc."]),
+]
 randomness = dict(seed=2021, diff_rank_seed=True)

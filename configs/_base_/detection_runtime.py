@@ -26,7 +26,8 @@ default_hooks = dict(
 )
 optim_wrapper = dict(type="OptimWrapper")
 
-custom_hooks = [dict(type="nda_mm.FiniteLossHook")]
+# A backbone without a checkpoint is trained from scratch; a checkpoint that does not fill it is refused.
+custom_hooks = [dict(type="nda_mm.FiniteLossHook"), dict(type="nda_mm.PretrainedCheckHook")]
 
 visualizer = dict(type="DetLocalVisualizer", vis_backends=[dict(type="LocalVisBackend")])
 log_processor = dict(type="LogProcessor", window_size=50, by_epoch=True)

@@ -35,6 +35,8 @@ class PretrainedCheckHook(Hook):
             only what is given is checked. Defaults to False.
         ignore (Sequence[str]): Names in the checkpoint that need no place in the part begin with one of these; for
             example ``['fc.']`` for torchvision's classifiers. Defaults to none.
+        new (Sequence[str]): Names in the part that need no place in the checkpoint begin with one of these, for layers
+            that the part adds to what was pretrained. Defaults to none.
 
     Raises:
         ValueError: Before training, if no checkpoint is given, or names or shapes do not fit; with what to do.
@@ -52,10 +54,16 @@ class PretrainedCheckHook(Hook):
 
     priority = "VERY_HIGH"
 
-    def __init__(self, module: str = "backbone", required: bool = False, ignore: Sequence[str] = ()) -> None:
-        if isinstance(ignore, str):
-            raise TypeError(f"ignore must be a list of beginnings of names, but got {ignore!r}; write [{ignore!r}].")
-        self.module, self.required, self.ignore = module, required, tuple(ignore)
+    def __init__(
+        self, module: str = "backbone", required: bool = False, ignore: Sequence[str] = (), new: Sequence[str] = ()
+    ) -> None:
+        for setting, value in (("ignore", ignore), ("new", new)):
+            if isinstance(value, str):
+                raise TypeError(
+                    f"{setting} must be a list of beginnings of names, but got {value!r}; write [{value!r}]."
+                )
+        self.module, self.required = module, required
+        self.ignore, self.new = tuple(ignore), tuple(new)
         self._expected: dict[str, Tensor] = {}
 
     def before_run(self, runner: Runner) -> None:
@@ -101,7 +109,9 @@ class PretrainedCheckHook(Hook):
         start = f"{prefix.rstrip('.')}." if prefix else ""
         given = {name[len(start) :]: value for name, value in found.items() if name.startswith(start)}
         given = {name: value for name, value in given.items() if not (self.ignore and name.startswith(self.ignore))}
-        state = part.state_dict()
+        state = {
+            name: value for name, value in part.state_dict().items() if not (self.new and name.startswith(self.new))
+        }
         missing = [name for name in state if name not in given and not name.endswith("num_batches_tracked")]
         surplus = [name for name in given if name not in state]
         shapes = [
