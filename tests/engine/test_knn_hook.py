@@ -1,0 +1,249 @@
+"""The kNN accuracy of a backbone in training, in real runs of mmengine and mmpretrain."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+pytest.importorskip("mmpretrain")
+
+import tiny_selfsup
+from tiny_selfsup import images, knn, make_config
+
+from nda_mm.engine.knn_hook import KNNHook
+from nda_mm.run_results import read_curves
+
+
+def by_hand(runner, k: int = 5, temperature: float = 0.07) -> float:
+    """Each image alone through the backbone, then a loop over pairs."""
+    backbone = runner.model.backbone
+    mode = backbone.training
+    backbone.eval()
+
+    def encode(config: dict[str, Any]) -> list[tuple[torch.Tensor, int]]:
+        data = tiny_selfsup.TinyImages(
+            **{key: value for key, value in config.items() if key not in ("type", "pipeline")}
+        )
+        pixels = ((torch.from_numpy(image).permute(2, 0, 1).float() - 127.5) / 60 for image in data.images)
+        with torch.no_grad():
+            found = [backbone(image[None])[-1].flatten(2).mean(dim=2)[0].double() for image in pixels]
+        return [(vector / vector.norm(), int(label)) for vector, label in zip(found, data.labels)]
+
+    bank, test = encode(images(length=21, seed=1)), encode(images(length=14, seed=2))
+    right = 0
+    for query, truth in test:
+        nearest = sorted(((float(query @ entry), label) for entry, label in bank), reverse=True)[:k]
+        votes = [sum(math.exp(s / temperature) for s, label in nearest if label == each) for each in range(7)]
+        right += votes.index(max(votes)) == truth
+    backbone.train(mode)
+    return 100 * right / len(test)
+
+
+def test_the_accuracy_is_that_of_a_loop_over_single_images(tmp_path):
+    runner = tiny_selfsup.build(make_config(tmp_path, steps=1, custom_hooks=(knn(),)))
+    start = by_hand(runner)
+    runner.train()
+    curves = read_curves(tmp_path)
+    assert curves["knn/top1"] == [(0, pytest.approx(start)), (1, pytest.approx(by_hand(runner)))]
+    assert set(curves) == {"knn/top1", "knn/top5"}
+    assert runner.message_hub.get_scalar("knn/top1").current() == pytest.approx(curves["knn/top1"][-1][1])
+    log = next(tmp_path.glob("*/*.log")).read_text()
+    assert f"kNN (epoch 1)  knn/top1: {curves['knn/top1'][-1][1]:.2f}" in log
+
+
+@pytest.mark.parametrize("loop", ["nda_mm.ExactEpochLoop", "EpochBasedTrainLoop", "IterBasedTrainLoop"])
+def test_training_is_left_bit_for_bit_as_it_was(tmp_path, loop):
+    by_epoch = "Epoch" in loop
+    plain = tiny_selfsup.trained(tiny_selfsup.train(make_config(tmp_path / "plain", loop=loop, steps=2)))
+    judged = tiny_selfsup.trained(
+        tiny_selfsup.train(make_config(tmp_path / "judged", loop=loop, steps=2, custom_hooks=(knn(by_epoch=by_epoch),)))
+    )
+    assert plain.keys() == judged.keys()
+    assert [name for name in plain if not torch.equal(plain[name], judged[name])] == []
+
+
+def test_each_module_is_back_in_the_mode_it_had_and_gradients_stay(tmp_path):
+    runner = tiny_selfsup.build(make_config(tmp_path, steps=1, custom_hooks=(knn(),), frozen_stages=1))
+    hook = next(hook for hook in runner.hooks if isinstance(hook, KNNHook))
+    runner.train()
+    runner.model.train()
+    runner.model.backbone.layer4.eval()
+    for parameter in runner.model.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    before = {name: module.training for name, module in runner.model.named_modules()}
+    assert set(before.values()) == {True, False}
+    hook.before_train(runner)
+    values = {name: value.clone() for name, value in runner.model.state_dict().items()}
+    hook.evaluate(runner, step=9)
+    assert {name: module.training for name, module in runner.model.named_modules()} == before
+    assert all(torch.equal(value, values[name]) for name, value in runner.model.state_dict().items())
+    assert all(bool((parameter.grad == 1).all()) for parameter in runner.model.parameters())
+
+
+def test_the_interval_counts_and_the_last_is_always_evaluated(tmp_path):
+    tiny_selfsup.train(make_config(tmp_path / "epochs", steps=3, custom_hooks=(knn(interval=2, before_train=False),)))
+    assert [step for step, _ in read_curves(tmp_path / "epochs")["knn/top1"]] == [2, 3]
+    hook = knn(interval=2, by_epoch=False, prefix="near")
+    tiny_selfsup.train(make_config(tmp_path / "iterations", loop="nda_mm.ExactIterLoop", steps=5, custom_hooks=(hook,)))
+    assert [step for step, _ in read_curves(tmp_path / "iterations")["near/top1"]] == [0, 2, 4, 5]
+
+
+def test_few_classes_have_no_top5(tmp_path):
+    sets = dict(bank=images(length=20, seed=1, classes=5), test=images(length=10, seed=2, classes=5))
+    tiny_selfsup.train(make_config(tmp_path, steps=1, custom_hooks=(knn(**sets),)))
+    assert set(read_curves(tmp_path)) == {"knn/top1"}
+
+
+def test_the_sets_may_be_built_or_be_loaders_and_do_not_change_the_result(tmp_path):
+    built = {
+        name: tiny_selfsup.TinyImages(length=length, seed=seed, pipeline=tiny_selfsup.PACK)
+        for name, length, seed in (("bank", 21, 1), ("test", 14, 2))
+    }
+    loaders = {name: dict(batch_size=3, dataset=config) for name, config in knn().items() if name in ("bank", "test")}
+    runner = tiny_selfsup.build(make_config(tmp_path, steps=1, custom_hooks=(knn(),)))
+    runner.train()
+    results = []
+    for settings in ({}, built, loaders, dict(batch_size=1), dict(num_workers=1)):
+        hook = KNNHook(**{key: value for key, value in {**knn(), **settings}.items() if key != "type"})
+        hook.before_train(runner)
+        results.append(hook.evaluate(runner, step=9))
+    assert results == [results[0]] * 5
+    assert results[0]["knn/top1"] == pytest.approx(read_curves(tmp_path)["knn/top1"][1][1])
+
+
+def test_a_resumed_run_evaluates_no_start_and_continues_the_curve(tmp_path):
+    settings: dict[str, Any] = dict(custom_hooks=(knn(),), checkpoint=dict(interval=1))
+    tiny_selfsup.train(make_config(tmp_path / "straight", steps=3, **settings))
+    tiny_selfsup.train(make_config(tmp_path / "stopped", steps=1, **settings))
+    resumed = tiny_selfsup.train(make_config(tmp_path / "stopped", steps=3, **settings), resume=True)
+    assert read_curves(tmp_path / "stopped") == read_curves(tmp_path / "straight")
+    assert len(resumed.message_hub.get_scalar("knn/top1").data[0]) == 4
+
+
+def test_the_best_checkpoint_is_kept_by_it(tmp_path):
+    runner = tiny_selfsup.build(
+        make_config(
+            tmp_path, steps=3, custom_hooks=(knn(),), checkpoint=dict(interval=1, save_best="knn/top1", rule="greater")
+        )
+    )
+    hook = next(hook for hook in runner.hooks if isinstance(hook, KNNHook))
+    scores = iter([50.0, 80.0, 60.0])
+    log = hook._log
+    hook.evaluate_first = False
+    weights = {}
+
+    def evaluate(runner, step):
+        weights[step] = {name: value.clone() for name, value in runner.model.state_dict().items()}
+        metrics = {"knn/top1": next(scores)}
+        log(runner, metrics, step)
+        return metrics
+
+    hook.evaluate = evaluate
+    runner.train()
+    best = list(tmp_path.glob("best_*.pth"))
+    assert [path.name for path in best] == ["best_knn_top1_epoch_2.pth"]
+    saved = torch.load(best[0], weights_only=True)
+    assert (saved["meta"]["epoch"], saved["meta"]["iter"]) == (2, 12)
+    assert all(torch.equal(saved["state_dict"][name], value) for name, value in weights[2].items())
+    # The regular checkpoints are what they are without it.
+    last = torch.load(tmp_path / "epoch_3.pth", weights_only=True)
+    assert (last["meta"]["epoch"], last["meta"]["iter"]) == (3, 18)
+
+
+@pytest.mark.slow
+def test_two_ranks_give_the_result_of_one(tmp_path):
+    """Ranks of unequal shares: 21 and 14 images by two, and batches that divide neither."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    root = Path(__file__).parents[2]
+    hook = knn(test=images(length=13, seed=2), batch_size=4)
+    options = dict(work_dir=str(tmp_path), steps=1, custom_hooks=[hook], launcher="pytorch")
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")]),
+        "PYTHONWARNINGS": "ignore",
+        "OMP_NUM_THREADS": "1",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+        "WORLD_SIZE": "2",
+        "CUDA_VISIBLE_DEVICES": "",
+    }
+    started = [
+        subprocess.Popen(
+            [sys.executable, str(Path(__file__).with_name("tiny_selfsup.py")), json.dumps(options)],
+            env={**environment, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    outputs = [process.communicate(timeout=240)[0] for process in started]
+    assert [process.returncode for process in started] == [0, 0], "\n".join(outputs)
+    ranks = [json.loads((tmp_path / f"knn_{rank}.json").read_text()) for rank in range(2)]
+    assert ranks[0] == ranks[1]
+    # The start is the same network on one rank as on two: its seed is that of rank 0.
+    one = tiny_selfsup.train(make_config(tmp_path / "one", steps=1, custom_hooks=(hook,)))
+    for name in ("knn/top1", "knn/top5"):
+        assert ranks[0][name][0] == pytest.approx(one.message_hub.get_scalar(name).data[0][0])
+    # And what two ranks have trained, judged by one.
+    curve = read_curves(tmp_path)["knn/top1"]
+    assert [step for step, _ in curve] == [0, 1]
+    assert curve[1][1] == pytest.approx(ranks[0]["knn/top1"][1])
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (dict(k=0), "k must be a whole number of at least 1, but got 0"),
+        (dict(interval=1.5), "interval must be a whole number of at least 1, but got 1.5"),
+        (dict(temperature=0), "temperature must be above 0, but got 0"),
+    ],
+)
+def test_settings_out_of_range_are_refused_at_once(settings, message):
+    with pytest.raises(ValueError, match=message):
+        KNNHook({}, {}, **settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (dict(k=22), r"KNNHook\(k=22\) needs a bank of at least 22 images, but it holds 21; lower k"),
+        (dict(test=images(pipeline=[dict(type="nda_mm.Unlabelled"), *tiny_selfsup.PACK])), "test must give .* a label"),
+    ],
+)
+def test_what_does_not_fit_is_refused_before_the_first_step(tmp_path, settings, message):
+    runner = tiny_selfsup.build(make_config(tmp_path, steps=1, custom_hooks=(knn(**settings),)))
+    with pytest.raises(ValueError, match=message):
+        runner.train()
+    assert runner.iter == 0
+
+
+def test_epochs_in_a_run_of_iterations_are_refused(tmp_path):
+    runner = tiny_selfsup.build(make_config(tmp_path, loop="IterBasedTrainLoop", steps=2, custom_hooks=(knn(),)))
+    with pytest.raises(ValueError, match="counts epochs, but this run counts iterations; set by_epoch=False"):
+        runner.train()
+
+
+def test_a_model_without_features_is_refused(tmp_path):
+    runner = tiny_selfsup.build(make_config(tmp_path, steps=1, custom_hooks=(knn(),)))
+    runner.model.extract_feat = None
+    with pytest.raises(TypeError, match="needs a model with extract_feat, as mmpretrain's have, but MoCo has none"):
+        runner.train()
+
+
+def test_tokens_are_refused_with_the_way_out(tmp_path):
+    runner = tiny_selfsup.build(make_config(tmp_path, steps=1, custom_hooks=(knn(),)))
+    runner.model.extract_feat = lambda inputs: (torch.zeros(len(inputs), 5, 3),)
+    with pytest.raises(ValueError, match=r"but extract_feat gave \(\d+, 5, 3\); let the backbone give its class token"):
+        runner.train()
