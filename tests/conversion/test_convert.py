@@ -84,6 +84,38 @@ def test_the_key_encoder_is_another_network(tmp_path):
         )
 
 
+@pytest.mark.slow
+def test_a_run_of_ours_goes_on_in_every_host(tmp_path):
+    """moco_digits.py, an epoch of it, saved by SafeCheckpointHook: in mmdet, and inflated in mmaction2."""
+    from mmengine.config import Config
+
+    from nda_mm.engine import launch
+
+    cfg = Config.fromfile(tiny.PROJECT / "configs" / "moco_digits.py")
+    cfg.merge_from_dict({"train_cfg.max_epochs": 1, "model.queue_len": 64, "train_dataloader.batch_size": 32})
+    cfg.merge_from_dict({"train_dataloader.dataset.indices": 64, "custom_hooks": [], "log_level": "WARNING"})
+    cfg.merge_from_dict({"default_hooks.checkpoint.interval": 1, "work_dir": str(tmp_path), "launcher": "none"})
+    runner = launch.build_runner(cfg)
+    runner.train()
+    expected = tiny.features(runner.model.backbone, tiny.images(size=32))
+    for encoder, config in (("query", "tsn_digits.py"), ("query", "i3d_digits.py"), ("key", "tsm_digits.py")):
+        report = convert_backbone(
+            tmp_path / "epoch_1.pth",
+            tmp_path / "digits.pth",
+            "mmpretrain",
+            encoder=encoder,
+            config=str(tiny.PROJECT / "configs" / config),
+        )
+        assert list(report.checked.values()) == [100]
+        assert report.statistics.keys() >= {"mean", "std"}
+        after = tiny.build(
+            "mmdet", 18, type="mmpretrain.ResNet_CIFAR", base_channels=16, stem_channels=16
+        )  # as the scenes' detector has it
+        tiny.load(after, "mmdet", tmp_path / "digits.pth")
+        same = torch.allclose(tiny.features(after, tiny.images(size=32)), expected, rtol=1e-6, atol=1e-6)
+        assert same == (encoder == "query")
+
+
 def test_the_file_says_where_it_came_from_and_the_report_what_became_of_each_tensor(tmp_path, checkpoint):
     report = convert_backbone(checkpoint, tmp_path / "out.pth", "mmaction2")
     written = torch.load(tmp_path / "out.pth", weights_only=True)

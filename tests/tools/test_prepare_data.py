@@ -155,3 +155,15 @@ def test_scenes_are_written_once(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert streams.out.splitlines() == [f"{out}: the scenes were written", f"{out}: the scenes are there"]
     assert "holds scenes of other settings" in streams.err
     assert len(list((out / "train").iterdir())) == 120
+
+
+def test_moving_digits_are_written_with_their_lists(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["moving_digits", "--out", str(tmp_path), "--clips", "9", "8", "--size", "32"]
+    assert tool.main(arguments) == 0
+    assert f"{tmp_path}/train_list_videos.txt: 9 clips of 40 frames" in capsys.readouterr().out
+    lines = (tmp_path / "train_list_videos.txt").read_text().splitlines()
+    assert lines[8] == "train/000008_right.avi 0"
+    assert all((tmp_path / line.split()[0]).is_file() for line in lines)
+    assert len((tmp_path / "test_list_videos.txt").read_text().splitlines()) == 8
+    assert tool.main([*arguments, "--size", "8"]) == 1
+    assert "size must be an integer of at least 16" in capsys.readouterr().err

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from torchvision.models import resnet18
+
+from tools import convert_backbone as tool
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """A file such as facebookresearch/moco publishes."""
+    weights = {f"module.encoder_q.{name}": value for name, value in resnet18().state_dict().items()}
+    torch.save({"epoch": 200, "arch": "resnet18", "state_dict": weights}, tmp_path / "moco.pth.tar")
+    return tmp_path / "moco.pth.tar"
+
+
+def test_a_backbone_is_converted_checked_and_reported(
+    source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "new" / "r18.pth"
+    assert tool.main([str(source), str(out), "--to", "torchvision", "--check", "torchvision.resnet18"]) == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in printed] == [
+        "source", "backbone", "taken", "dropped", "missing", "checked", "written", "inputs", "mind",
+    ]  # fmt: skip
+    assert printed[0].endswith("moco.pth.tar: facebookresearch/moco, prefix encoder_q.")
+    assert printed[3] == "dropped   2 tensors: encoder_q.fc (2)"
+    assert printed[5] == "checked   torchvision.resnet18 bears 100 of 100 tensors"
+    model = resnet18()
+    outcome = model.load_state_dict(torch.load(out)["state_dict"], strict=False)
+    assert outcome.missing_keys == ["fc.weight", "fc.bias"] and not outcome.unexpected_keys
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--check", "torchvision.resnet50"], "error: .*tar does not fit torchvision.resnet50.*ResNet-18.*ResNet-50"),
+        (["--encoder", "key"], "error: .*moco.pth.tar .facebookresearch/moco. has no key encoder under encoder_k."),
+    ],
+)  # fmt: skip
+def test_a_refusal_is_one_line_and_status_1(
+    source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    out = tmp_path / "out.pth"
+    assert tool.main([str(source), str(out), "--to", "torchvision", *arguments]) == 1
+    printed = capsys.readouterr()
+    assert re.match(message, printed.err) and printed.err.count("\n") == 1
+    assert not printed.out and not out.exists()
+
+
+def test_the_host_must_be_named(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        tool.main([str(source), str(tmp_path / "out.pth")])
+    assert "--to" in capsys.readouterr().err
