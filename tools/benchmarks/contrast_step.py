@@ -5,8 +5,8 @@
     python tools/benchmarks/contrast_step.py --device cuda --amp --width 64 --batch 256
 
 The steps take turns on one model, so that a busy machine slows all alike; a figure is the median over the rounds of the
-time divided by that of the plain step just before it. By arithmetic a step with one negative for each query is five passes
-of the encoder (query forward, its backward counted twice, keys, negatives) against four without: 1.25.
+time divided by that of the plain step just before it. By arithmetic a step with one negative for each query is five
+passes of the encoder (query forward, its backward counted twice, keys, negatives) against four without: 1.25.
 """
 
 from __future__ import annotations
