@@ -1,16 +1,29 @@
 """Every recipe that is shipped: it builds, it is the one the paper gives, and a pair differs by its negatives."""
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from mmengine import Config
-from mmengine.registry import MODELS, DefaultScope
+from mmengine.registry import DATASETS, MODELS, DefaultScope, Registry
+from torch.nn import BatchNorm2d as BatchNorm
+
+from nda_mm import registry
+from nda_mm.negatives import build_negative
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 RECIPES = sorted(CONFIGS.glob("*.py"))
-PAIRS = [(path.with_name(path.name.removeprefix("nda_")), path) for path in RECIPES if path.name.startswith("nda_")]
+
+
+def plain_twin(path):
+    """The recipe that one with negatives is a diff of."""
+    return CONFIGS / re.search(r'^_base_ = "(.+)"$', path.read_text(), re.MULTILINE)[1]
+
+
+PAIRS = [(plain_twin(path), path) for path in RECIPES if path.name.startswith("nda_")]
+MOCO = [path for path in RECIPES if path.name.startswith("moco_")]
 
 
 def build(path, **options):
@@ -21,18 +34,34 @@ def build(path, **options):
     return config, MODELS.build(config.model)
 
 
+def components(node):
+    """The names of all components of ours in a config."""
+    children = node.values() if isinstance(node, dict) else node if isinstance(node, (list, tuple)) else ()
+    own = [node["type"]] if isinstance(node, dict) and str(node.get("type", "")).startswith("nda_mm.") else []
+    return own + [name for child in children for name in components(child)]
+
+
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_every_recipe_builds(path):
     config, model = build(path)
     assert sum(parameter.numel() for parameter in model.parameters()) > 1000
-    assert config.train_dataloader.dataset.type.startswith("nda_mm.")
+    registries = [each for each in vars(registry).values() if isinstance(each, Registry) and each.scope == "nda_mm"]
+    named = {name.removeprefix("nda_mm.") for name in components(config.to_dict())}
+    assert named
+    assert [name for name in named if all(each.get(name) is None for each in registries)] == []
 
 
 @pytest.mark.parametrize(("plain", "nda"), PAIRS, ids=lambda path: path.stem)
 def test_a_pair_differs_by_its_negatives_alone(plain, nda):
     plain, nda = Config.fromfile(plain).to_dict(), Config.fromfile(nda).to_dict()
-    added = {key: nda["model"].pop(key) for key in ("negative", "fake_weight")}
-    assert added["negative"]
+    if plain["model"]["type"] == "nda_mm.NDABigGAN":
+        assert nda["model"].pop("negative")
+        assert nda["model"].pop("fake_weight")
+    else:
+        added = nda["custom_hooks"].pop()
+        assert added.pop("type") == "nda_mm.NDAContrastHook"
+        assert build_negative(added.pop("negative"))
+        assert added == {}
     assert plain == nda
 
 
@@ -118,3 +147,79 @@ def test_one_line_brings_negatives_to_a_stock_recipe_of_mmagic(tmp_path):
     assert type(model).__module__ == "nda_mm.models.gan"
     assert type(model.negative).__name__ == "Jigsaw"
     assert model.fake_weight(0) == 0.25
+
+
+class TestMoCo:
+    """The settings of the MoCo authors' own demo on CIFAR-10, and what the recipes hold to among themselves."""
+
+    def test_cifar10_is_the_authors_demo_with_the_head_of_version_2(self):
+        config, model = build(CONFIGS / "moco_cifar10.py")
+        assert config.optim_wrapper.optimizer == dict(type="SGD", lr=0.06, momentum=0.9, weight_decay=5e-4)
+        assert (config.train_dataloader.batch_size, config.train_cfg.max_epochs) == (512, 200)
+        assert (model.queue.shape, model.head.temperature) == ((128, 4096), 0.1)
+        assert model.encoder_k.momentum == pytest.approx(1 - 0.99)  # mmengine names the other share
+        assert [type(layer).__name__ for layer in model.neck.mlp] == ["Linear", "ReLU", "Linear"]
+        # torchvision's ResNet-18 has 11,176,512 weights without its classifier; the stem is 3x3 here, not 7x7.
+        assert sum(p.numel() for p in model.backbone.parameters()) == 11_176_512 - 64 * 3 * (49 - 9)
+        hook = config.custom_hooks[1]
+        assert (hook.k, hook.temperature) == (200, 0.1)
+
+    @pytest.mark.parametrize("path", MOCO, ids=lambda path: path.stem)
+    def test_the_queue_is_a_multiple_of_the_batch_on_one_to_eight_ranks(self, path):
+        config = Config.fromfile(path)
+        assert [n for n in (1, 2, 4, 8) if config.model.queue_len % (n * config.train_dataloader.batch_size)] == []
+
+    def test_the_width_is_an_override(self):
+        narrow = {"backbone.base_channels": 16, "backbone.stem_channels": 16, "neck.in_channels": 128}
+        _, model = build(CONFIGS / "moco_cifar10.py", **{f"model.{key}": value for key, value in narrow.items()})
+        keys, vector = model.backbone(torch.zeros(2, 3, 32, 32)), model.neck.mlp[0].in_features
+        assert (keys[-1].shape[1], vector) == (128, 128)
+
+    def test_the_views_of_digits_are_normalised_by_the_training_split(self):
+        config, _ = build(CONFIGS / "moco_digits.py")
+        images = DATASETS.build({**config.train_dataloader.dataset, "pipeline": []}).images
+        preprocessor = config.model.data_preprocessor
+        assert preprocessor.mean == pytest.approx([images.mean()] * 3, abs=0.1)
+        assert preprocessor.std == pytest.approx([images.std()] * 3, abs=0.1)
+
+    def test_two_views_of_a_digit_differ_and_keep_its_range(self):
+        config, _ = build(CONFIGS / "moco_digits.py")
+        views = DATASETS.build(config.train_dataloader.dataset)[0]["inputs"]
+        assert [(view.shape, view.dtype) for view in views] == [((3, 32, 32), torch.uint8)] * 2
+        assert not torch.equal(*views)
+        assert all(int(view.max()) > 100 for view in views)
+
+    @pytest.mark.parametrize("name", ["cifar10", "cifar100", "digits", "imagenet100"])
+    def test_the_neighbours_are_of_the_training_split_and_nothing_is_augmented(self, name):
+        config = Config.fromfile(CONFIGS / f"moco_{name}.py")
+        hook = next(hook for hook in config.custom_hooks if hook.type == "nda_mm.KNNHook")
+        splits = {key: hook[key].get("split", hook[key].get("data_prefix")) for key in ("bank", "test")}
+        assert splits == {"bank": "train", "test": "val" if name == "imagenet100" else "test"}
+        assert hook.bank.type == hook.test.type == config.train_dataloader.dataset.type
+        assert not [step.type for key in ("bank", "test") for step in hook[key].pipeline if "Random" in step.type]
+
+    @pytest.mark.parametrize("name", ["cifar10", "cifar100", "digits", "imagenet100"])
+    def test_the_linear_probe_is_of_the_network_that_is_pretrained_and_sees_as_it_did(self, name):
+        (moco, pretrained), (probe, classifier) = (build(CONFIGS / f"{kind}_{name}.py") for kind in ("moco", "linear"))
+        shapes = [
+            {key: value.shape for key, value in model.backbone.state_dict().items()}
+            for model in (pretrained, classifier)
+        ]
+        assert shapes[0] == shapes[1]
+        # A model's own preprocessor stands before the one that stock recipes give for all.
+        theirs, ours = (each.model.get("data_preprocessor") or each.data_preprocessor for each in (moco, probe))
+        assert [theirs[key] for key in ("mean", "std", "to_rgb")] == [ours[key] for key in ("mean", "std", "to_rgb")]
+        classifier.train()
+        assert not any(module.training for module in classifier.backbone.modules() if isinstance(module, BatchNorm))
+        assert not any(parameter.requires_grad for parameter in classifier.backbone.parameters())
+        assert probe.custom_hooks[0].type == "nda_mm.PretrainedCheckHook"
+        assert probe.custom_hooks[0].required is True
+
+    def test_the_line_that_is_added_is_the_one_for_a_stock_recipe(self, tmp_path):
+        stock = "mmpretrain::mocov2/mocov2_resnet50_8xb32-coslr-200e_in1k.py"
+        added = Config.fromfile(CONFIGS / "nda_moco_cifar10.py").custom_hooks[-1].to_dict()
+        (tmp_path / "mine.py").write_text(f"_base_ = {stock!r}\ncustom_hooks = [{added!r}]\n")
+        config, _ = build(tmp_path / "mine.py")
+        assert config.custom_hooks == [dict(type="nda_mm.NDAContrastHook", negative=dict(type="Jigsaw", grid=2))]
+        hook = registry.HOOKS.build(config.custom_hooks[0])
+        assert type(hook).__name__ == "NDAContrastHook"
