@@ -1,0 +1,168 @@
+"""The detection recipes: MoCo's protocol, the weights and inputs of pretraining, widths that fit."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from mmengine import Config
+from mmengine.hub import get_config
+from mmengine.model import revert_sync_batchnorm
+from mmengine.registry import MODELS, DefaultScope
+
+pytest.importorskip("mmdet")
+pytest.importorskip("mmpretrain")
+
+from nda_mm.compat.cpu_distributed import _replace_sync_bn
+from nda_mm.conversion import convert_backbone
+
+CONFIGS = Path(__file__).resolve().parents[1] / "configs"
+
+
+def build(config: Config, scope: str | None = None) -> Any:
+    scope = scope or config.default_scope
+    DefaultScope.get_instance(f"test_detection_{scope}_{id(config)}", scope_name=scope)
+    return MODELS.build(config.model)
+
+
+def moco_checkpoint(backbone: dict[str, Any], path: Path) -> dict[str, torch.Tensor]:
+    """Save a backbone of random weights as a MoCo run does, and give its weights."""
+    torch.manual_seed(0)
+    DefaultScope.get_instance(f"test_detection_{path.stem}", scope_name="mmpretrain")
+    state = MODELS.build(backbone).state_dict()
+    for value in state.values():
+        if value.is_floating_point():
+            value.uniform_(0.1, 1)  # else fresh batch statistics would equal any others
+    torch.save({"meta": {}, "state_dict": OrderedDict((f"backbone.{k}", v) for k, v in state.items())}, path)
+    return state
+
+
+@pytest.fixture(scope="module")
+def resnet50(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, torch.Tensor], Path]:
+    folder = tmp_path_factory.mktemp("resnet50")
+    state = moco_checkpoint({"type": "ResNet", "depth": 50}, folder / "moco.pth")
+    convert_backbone(folder / "moco.pth", folder / "backbone.pth", "mmdet")
+    return state, folder / "backbone.pth"
+
+
+def differing(part: torch.nn.Module, weights: dict[str, torch.Tensor], new: tuple[str, ...] = ()) -> list[str]:
+    """Names of a part's weights that are not the given ones, but for those that are new to it."""
+    state = {name: value for name, value in part.state_dict().items() if not (new and name.startswith(new))}
+    return [name for name, value in state.items() if not torch.equal(value, weights[name])]
+
+
+class TestTheMoCoProtocol:
+    def test_backbone_and_shared_head_carry_the_pretrained_weights(
+        self, resnet50: tuple[dict[str, torch.Tensor], Path]
+    ) -> None:
+        weights, file = resnet50
+        config = Config.fromfile(CONFIGS / "detection_voc_c4.py")
+        for place in ("backbone", "roi_head.shared_head"):
+            config.merge_from_dict({f"model.{place}.init_cfg.checkpoint": str(file)})
+        model = build(config)
+        head = model.roi_head.shared_head
+        assert len(differing(model.backbone, weights)) > 100
+        assert len(differing(head, weights, ("norm.",))) > 30
+        model.init_weights()
+        assert differing(model.backbone, weights) == []
+        assert differing(head, weights, ("norm.",)) == []
+        both = set(model.backbone.state_dict()) | {k for k in head.state_dict() if not k.startswith("norm.")}
+        assert both == set(weights)  # between them they carry every layer
+
+    def test_nothing_is_frozen_and_statistics_are_those_of_the_batch(self) -> None:
+        config = Config.fromfile(CONFIGS / "detection_voc_c4.py")
+        assert config.model.backbone.norm_cfg.type == config.model.roi_head.shared_head.norm_cfg.type == "SyncBN"
+        model = revert_sync_batchnorm(build(config)).train()
+        parts = (model.backbone, model.roi_head.shared_head)
+        layers = [layer for part in parts for layer in part.modules() if hasattr(layer, "running_mean")]
+        assert len(layers) == 53 + 1  # a ResNet-50's, and the extra one
+        assert all(layer.training for layer in layers)
+        assert all(parameter.requires_grad for part in parts for parameter in part.parameters())
+        strides = {b.conv1.stride + b.conv2.stride for part in parts for b in part.modules() if hasattr(b, "conv3")}
+        assert strides == {(1, 1, 1, 1), (1, 1, 2, 2)}  # in the 3x3 convolution, as in torchvision
+
+    def test_the_extra_layer_normalises_what_the_fifth_stage_gives(self) -> None:
+        config = Config.fromfile(CONFIGS / "detection_voc_c4.py")
+        head = revert_sync_batchnorm(build(config).roi_head.shared_head)
+        head.train()
+        x = torch.rand(3, 1024, 4, 4, generator=torch.Generator().manual_seed(0))
+        with torch.no_grad():
+            stage = head.layer4(x)
+            out = head(x)
+        mean, variance = stage.mean((0, 2, 3), keepdim=True), stage.var((0, 2, 3), unbiased=False, keepdim=True)
+        torch.testing.assert_close(out, (stage - mean) / (variance + 1e-5).sqrt(), rtol=1e-3, atol=1e-3)
+
+    def test_inputs_are_those_of_the_stock_pretraining(self) -> None:
+        """One image through both preprocessors, as both read it: BGR from the file."""
+        stock = get_config("mmpretrain::mocov2/mocov2_resnet50_8xb32-coslr-200e_in1k.py")
+        pretraining = build(Config({"model": stock.data_preprocessor}), "mmpretrain")
+        image = torch.randint(0, 256, (3, 32, 32), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+        expected = pretraining({"inputs": [image[None]], "data_samples": []}, True)["inputs"][0]
+        for name in ("detection_voc_c4", "detection_voc_fpn", "detection_voc_retinanet", "detection_bccd"):
+            config = Config.fromfile(CONFIGS / f"{name}.py")
+            detection = build(Config({"model": config.model.data_preprocessor}), "mmdet")
+            torch.testing.assert_close(detection({"inputs": [image]}, False)["inputs"], expected)
+
+    def test_the_schedule_and_the_data_are_the_authors(self) -> None:
+        config = Config.fromfile(CONFIGS / "detection_voc_c4.py")
+        assert config.train_cfg.max_iters == 24_000
+        assert config.train_dataloader.batch_size * 8 == 16
+        assert config.optim_wrapper.optimizer.lr == 0.02
+        warmup, steps = config.param_scheduler
+        assert (warmup.type, warmup.end) == ("LinearLR", 100)
+        assert (steps.milestones, steps.gamma, steps.end) == ([18_000, 22_000], 0.1, 24_000)
+        train = config.train_dataloader.dataset.datasets
+        assert [part.ann_file.split("/")[0] for part in train] == ["VOC2007", "VOC2012"]
+        assert all(part.ann_file.endswith("trainval.txt") for part in train)
+        scales = next(step for part in train for step in part.pipeline if step.type == "RandomChoiceResize").scales
+        assert [short for _, short in scales] == list(range(480, 801, 32))
+        assert config.test_dataloader.dataset.ann_file == "VOC2007/ImageSets/Main/test.txt"
+        assert config.test_evaluator.eval_mode == "11points"
+
+
+@pytest.mark.parametrize("name", ["detection_voc_fpn", "detection_voc_retinanet"])
+def test_pyramids_carry_the_pretrained_weights_and_train_all_of_them(
+    name: str, resnet50: tuple[dict[str, torch.Tensor], Path]
+) -> None:
+    weights, file = resnet50
+    config = Config.fromfile(CONFIGS / f"{name}.py")
+    config.merge_from_dict({"model.backbone.init_cfg.checkpoint": str(file)})
+    model = build(config)
+    model.init_weights()
+    assert differing(model.backbone, weights) == []
+    model.train()
+    assert all(parameter.requires_grad for parameter in model.backbone.parameters())
+    assert model.backbone.bn1.training
+
+
+@pytest.mark.parametrize(
+    ("detection", "pretraining"),
+    [("detection_digits_scenes", "moco_digits"), ("detection_bccd", "moco_bccd"), ("detection_bccd", "nda_moco_bccd")],
+)
+def test_a_recipes_own_pretraining_fits_its_backbone_and_its_inputs(
+    detection: str, pretraining: str, tmp_path: Path
+) -> None:
+    before, after = (Config.fromfile(CONFIGS / f"{name}.py") for name in (pretraining, detection))
+    weights = moco_checkpoint(before.model.backbone, tmp_path / "moco.pth")
+    convert_backbone(tmp_path / "moco.pth", tmp_path / "backbone.pth", "mmdet")
+    after.merge_from_dict(
+        {"model.backbone.init_cfg": {"type": "Pretrained", "checkpoint": str(tmp_path / "backbone.pth")}}
+    )
+    model = build(after)
+    model.init_weights()
+    assert differing(model.backbone, weights) == []
+    assert set(model.backbone.state_dict()) == set(weights)
+    for key in ("mean", "std"):
+        assert list(before.model.data_preprocessor[key]) == list(after.model.data_preprocessor[key])
+    # the pretraining reads RGB, the detector BGR: one of them swaps
+    assert (before.model.data_preprocessor.to_rgb, after.model.data_preprocessor.bgr_to_rgb) == (False, True)
+
+
+def test_on_cpu_processes_synchronised_layers_become_plain_ones() -> None:
+    config = Config.fromfile(CONFIGS / "detection_voc_c4.py")
+    assert _replace_sync_bn(config.model) == 2
+    model = build(config)
+    assert not [layer for layer in model.modules() if isinstance(layer, torch.nn.SyncBatchNorm)]

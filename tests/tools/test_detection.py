@@ -1,0 +1,181 @@
+"""Detection from end to end: pretrained weights, conversion, training, resume, average precision, drawings."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import math
+import sys
+from collections import OrderedDict
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import mmengine.runner.runner
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import MODELS, DefaultScope
+from PIL import Image
+
+pytest.importorskip("mmdet")
+pytest.importorskip("mmpretrain")
+pytest.importorskip("sklearn")
+
+from nda_mm.compat import allow_safe_globals
+from nda_mm.engine import launch
+
+allow_safe_globals()  # the tests look into checkpoints themselves
+
+ROOT = Path(__file__).resolve().parents[2]
+RECIPE = ROOT / "configs" / "detection_digits_scenes.py"
+
+
+def load(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules.setdefault(path.stem, module)
+    spec.loader.exec_module(module)
+    return module
+
+
+train, test, convert = (load(ROOT / "tools" / f"{name}.py") for name in ("train", "test", "convert_backbone"))
+tiny = load(ROOT / "tests" / "datasets" / "tiny_detection.py")
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
+    monkeypatch.setattr(mmengine.runner.runner, "collect_env", dict)
+    monkeypatch.chdir(tmp_path)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def options(tmp_path: Path, **more: Any) -> list[str]:
+    """Few scenes, made in the test's own folder."""
+    scenes = {"train": 8, "test": 3}
+    settings: dict[str, Any] = {"train_dataloader.batch_size": 4, "default_hooks.checkpoint.interval": 1}
+    for loader in ("train", "val", "test"):
+        settings[f"{loader}_dataloader.dataset.data_root"] = tmp_path / "scenes"
+        settings.update({f"{loader}_dataloader.dataset.scenes.{key}": value for key, value in scenes.items()})
+    settings.update({"param_scheduler.total_steps": 2, "train_cfg.max_epochs": 2, "train_cfg.val_interval": 2, **more})
+    return ["--cfg-options", *(f"{key}={value}" for key, value in settings.items())]
+
+
+def weights(path: Path) -> dict[str, torch.Tensor]:
+    return torch.load(path, weights_only=True)["state_dict"]
+
+
+@pytest.mark.slow
+def test_from_pretrained_weights_to_average_precision_and_on_after_an_interruption(tmp_path: Path) -> None:
+    DefaultScope.get_instance("test_detection_e2e", scope_name="mmpretrain")
+    torch.manual_seed(3)
+    backbone = MODELS.build(Config.fromfile(ROOT / "configs" / "moco_digits.py").model.backbone).state_dict()
+    moco = {"meta": {}, "state_dict": OrderedDict((f"backbone.{name}", value) for name, value in backbone.items())}
+    torch.save(moco, tmp_path / "moco.pth")
+    assert convert.main([str(tmp_path / "moco.pth"), str(tmp_path / "backbone.pth"), "--to", "mmdet"]) == 0
+
+    # so few steps make a detector sure of nothing, and without detections there is no precision
+    given: dict[str, Any] = {"model.backbone.init_cfg.type": "Pretrained", "model.test_cfg.score_thr": 0}
+    given["model.backbone.init_cfg.checkpoint"] = str(tmp_path / "backbone.pth")
+    straight = [str(RECIPE), "--work-dir", str(tmp_path / "straight"), *options(tmp_path, **given)]
+    train.main(straight)
+    # a learning rate of a few hundredths of the peak moved the backbone a little, from where it was pretrained
+    trained = weights(tmp_path / "straight" / "epoch_1.pth")
+    moved = [(trained[f"backbone.{k}"] - v).abs().max().item() for k, v in backbone.items() if k.endswith("weight")]
+    assert 0 < max(moved) < 0.02
+
+    scalars = next((tmp_path / "straight").glob("*/vis_data/scalars.json")).read_text().splitlines()
+    measured = [json.loads(line) for line in scalars]
+    precision = next(line["coco/bbox_mAP"] for line in measured if "coco/bbox_mAP" in line)
+    assert 0 <= precision <= 1
+
+    # as if it had been stopped after its first epoch
+    first = str(tmp_path / "straight" / "epoch_1.pth")
+    train.main([str(RECIPE), "--work-dir", str(tmp_path / "cut"), "--resume", first, *options(tmp_path, **given)])
+    resumed, whole = (weights(tmp_path / name / "epoch_2.pth") for name in ("cut", "straight"))
+    assert [name for name in whole if not torch.equal(whole[name], resumed[name])] == []
+
+    metrics = test.main(
+        [str(RECIPE), str(tmp_path / "straight" / "epoch_2.pth"), "--work-dir", "t", *options(tmp_path, **given)]
+    )
+    assert metrics["coco/bbox_mAP"] == pytest.approx(precision, abs=1e-9)
+
+    narrow = {**given, "model.backbone.base_channels": 8, "model.neck.in_channels": "[32,64]"}
+    with pytest.raises(ValueError, match="backbone.pth does not fit backbone"):
+        train.main([str(RECIPE), "--work-dir", str(tmp_path / "narrow"), *options(tmp_path, **narrow)])
+
+
+def test_detections_are_drawn_where_the_boxes_are(tmp_path: Path) -> None:
+    config = Config.fromfile(RECIPE)
+    DefaultScope.get_instance("test_detection_drawn", scope_name="mmdet")
+    torch.manual_seed(0)
+    torch.save({"meta": {}, "state_dict": MODELS.build(config.model).state_dict()}, tmp_path / "random.pth")
+    drawn = tmp_path / "drawn"
+    # an untrained detector is sure of nothing: draw what little it says
+    unsure = {"model.test_cfg.score_thr": 0, "model.test_cfg.max_per_img": 2}
+    unsure["default_hooks.visualization.score_thr"] = 0
+    command = [str(RECIPE), str(tmp_path / "random.pth"), "--work-dir", "t", "--show-dir", str(drawn)]
+    test.main([*command, *options(tmp_path, **unsure)])
+    content = json.loads((tmp_path / "scenes" / "test.json").read_text())
+    assert sorted(path.name for path in drawn.iterdir()) == [image["file_name"] for image in content["images"]]
+    for image in content["images"]:
+        before = np.asarray(Image.open(tmp_path / "scenes" / "test" / image["file_name"]), dtype=int)
+        picture = np.asarray(Image.open(drawn / image["file_name"]), dtype=int)
+        assert picture.shape == (96, 192, 3)  # what was to be found, and what was found
+        wanted, found = (np.abs(half - before).sum(axis=-1) for half in (picture[:, :96], picture[:, 96:]))
+        for annotation in content["annotations"]:
+            if annotation["image_id"] != image["id"]:
+                continue
+            x, y, _, height = annotation["bbox"]
+            middle = y + height // 2
+            assert wanted[middle, max(x - 1, 0) : x + 2].max() > 60  # its left side is drawn
+        assert (found > 60).sum() > 20  # at least one box, too
+
+
+def test_show_dir_is_refused_for_what_has_no_boxes(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="--show-dir draws boxes with mmdet's DetVisualizationHook"):
+        test.main([str(ROOT / "configs" / "classifier_digits.py"), "none.pth", "--show-dir", str(tmp_path / "drawn")])
+    assert not (tmp_path / "drawn").exists()
+
+
+@pytest.mark.parametrize("layout", ["voc", "coco"])
+def test_an_epoch_over_planted_faults_ends_with_finite_losses(tmp_path: Path, layout: str) -> None:
+    root = tmp_path / "planted"
+    if layout == "voc":
+        dataset: dict[str, Any] = {"type": "nda_mm.CheckedVOCDataset", "data_prefix": {"sub_data_root": ""}}
+        dataset["ann_file"] = tiny.plant_voc(root)
+        tiny.write_voc(root, "gone", [("cat", tiny.GOOD)])
+        (root / "JPEGImages" / "gone.jpg").unlink()
+        with (root / dataset["ann_file"]).open("a") as listed:
+            listed.write("gone\n")
+    else:
+        dataset = {"type": "nda_mm.CheckedCocoDataset", "data_prefix": {"img": ""}, "ann_file": "boxes.json"}
+        content = tiny.coco_content(5)
+        for number, box in enumerate(([5, 6, 0, 9], [9, 9, -3, 4], [float("nan"), 1, 4, 4], [90, 1, 4, 4])):
+            content["annotations"][number]["bbox"] = box
+        tiny.write_coco(root, content)
+        (root / "4.png").unlink()
+    dataset.update(data_root=str(root), metainfo={"classes": ("cat", "dog")}, bad_files="skip")
+    config = Config.fromfile(RECIPE)
+    dataset["pipeline"] = config.train_dataloader.dataset.pipeline
+    config.train_dataloader.batch_size = 2
+    config.train_dataloader.dataset = dataset
+    config.merge_from_dict({"train_cfg.max_epochs": 1, "param_scheduler.total_steps": 1})
+    config.default_hooks.logger.interval = 1
+    for part in ("dataloader", "cfg", "evaluator"):
+        config[f"val_{part}"] = None
+    config.update(work_dir=str(tmp_path / "run"), launcher="none")
+    runner = launch.build_runner(config)
+    runner.train()
+    images = 6 if layout == "voc" else 4
+    lines = next((tmp_path / "run").glob("*/vis_data/scalars.json")).read_text().splitlines()
+    losses = [json.loads(line)["loss"] for line in lines if "loss" in json.loads(line)]
+    assert len(losses) == math.ceil(images / 2)
+    assert np.isfinite(losses).all()
+    assert all(torch.isfinite(value).all() for value in runner.model.state_dict().values())
