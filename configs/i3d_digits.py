@@ -28,7 +28,7 @@ model = dict(
         init_std=0.01,
         average_clips="prob",
     ),
-    data_preprocessor=dict(type="ActionDataPreprocessor", mean=[127.5] * 3, std=[127.5] * 3, format_shape="NCTHW"),
+    data_preprocessor=dict(type="ActionDataPreprocessor", mean=[78.8] * 3, std=[88.9] * 3, format_shape="NCTHW"),
 )
 
 # Eight frames, five apart: the same as the 2-D recipes see.

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import io
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
 
 import torch
 from mmengine.config import Config
+from mmengine.logging import MMLogger
 from mmengine.registry import MODELS, DefaultScope
 from torch import nn
 
@@ -37,13 +40,41 @@ def check_config(config: str, file: Path, weights: Mapping[str, torch.Tensor], s
     """
     scope, parts = _parts(config)
     counts = {}
-    with DefaultScope.overwrite_default_scope(scope):
+    with DefaultScope.overwrite_default_scope(scope), _quietly():
         for target, settings in parts.items():
             module = _build(settings, file)
             require_fit(module, weights, source=source, target=target)
             _load(module, settings, file)
             counts[target] = require_carried(module, weights, source=source, target=target)
     return counts
+
+
+def input_statistics_of(config: str) -> dict[str, Any]:
+    """Mean and standard deviation that a config gives the inputs of its model.
+
+    Args:
+        config: A config; ``torchvision.resnet50`` and the like say nothing.
+
+    Returns:
+        Some of ``mean`` and ``std``.
+    """
+    if config.startswith(_TORCHVISION) and not Path(config).exists():
+        return {}
+    cfg = Config.fromfile(config)
+    said = cfg.get("model", {}).get("data_preprocessor") or cfg.get("data_preprocessor") or {}
+    return {name: list(said[name]) for name in ("mean", "std") if said.get(name) is not None}
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Without mmengine's line for each parameter and mmaction2's for each name: what they say is compared instead."""
+    name = "nda_mm backbone check"
+    MMLogger.get_instance(name, log_level="ERROR")  # the newest is the one that messages go to
+    try:
+        with redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        MMLogger._instance_dict.pop(name)
 
 
 def _parts(config: str) -> tuple[str, dict[str, dict[str, Any]]]:

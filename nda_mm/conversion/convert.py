@@ -17,7 +17,7 @@ from nda_mm.engine.atomic_backend import AtomicLocalBackend
 from nda_mm.engine.resume import read_checkpoint
 
 from .architecture import BackboneMismatchError, ResNetArchitecture, describe, require_whole
-from .built import check_config
+from .built import check_config, input_statistics_of
 from .formats import FoundBackbone, find_backbone, input_statistics
 from .names import host_names
 
@@ -41,6 +41,7 @@ class ConversionReport:
         missing: Names that the host's network has and the checkpoint lacks, its batch counters.
         checked: Tensors that arrived in the models built from a config, by model.
         statistics: Input statistics of the pretraining, as far as the checkpoint says.
+        other_statistics: Those of the config that was checked, where they differ.
     """
 
     source: Path
@@ -51,6 +52,7 @@ class ConversionReport:
     missing: list[str]
     checked: dict[str, int] = field(default_factory=dict)
     statistics: dict[str, Any] = field(default_factory=dict)
+    other_statistics: dict[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
         prefix = f", prefix {self.found.prefix}" if self.found.prefix else ""
@@ -63,6 +65,7 @@ class ConversionReport:
             *(("checked", f"{target} bears {count} of {count} tensors") for target, count in self.checked.items()),
             ("written", f"{self.out}, with the names of {self.host}"),
             ("inputs", ", ".join(f"{k}={v}" for k, v in self.statistics.items()) or "the checkpoint doesn't say"),
+            *(("WARNING", f"the config has {k}={v}") for k, v in self.other_statistics.items()),
             ("mind", REMINDER),
         ]
         return "\n".join(f"{label:<9} {text}" for label, text in rows)
@@ -146,9 +149,9 @@ def convert_backbone(
             candidate.write_bytes(content)
             checked = check_config(config, candidate, found.weights, str(source))
     AtomicLocalBackend().put(content, out)
-    return ConversionReport(
-        source, out, host, found, architecture, _counters_missing(found), checked, input_statistics(checkpoint)
-    )
+    said, wanted = input_statistics(checkpoint), input_statistics_of(config) if config else {}
+    other = {name: value for name, value in wanted.items() if name in said and list(said[name]) != value}
+    return ConversionReport(source, out, host, found, architecture, _counters_missing(found), checked, said, other)
 
 
 def _require_served(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import tiny_backbones as tiny
+import torch
 
 from nda_mm.conversion import BackboneMismatchError, convert_backbone
 from nda_mm.conversion.built import check_config
@@ -25,12 +26,27 @@ def resnet50(tmp_path_factory):
 
 
 @pytest.mark.parametrize("recipe", ["tsn_digits", "tsm_digits", "i3d_digits"])
-def test_the_digits_recipes_take_the_small_backbone(tmp_path, small, recipe):
+def test_the_digits_recipes_take_the_small_backbone(tmp_path, small, recipe, capsys):
     report = convert_backbone(small, tmp_path / "out.pth", "mmpretrain", config=str(CONFIGS / f"{recipe}.py"))
     assert list(report.checked.values()) == [100]
     assert f"checked   the backbone of {CONFIGS / recipe}.py bears 100 of 100 tensors" in str(report)
+    printed = capsys.readouterr()
+    assert not printed.out and "load model from" not in printed.err  # the report is what there is to read
 
 
+def test_inputs_unlike_those_of_the_pretraining_are_warned_of(tmp_path, small):
+    checkpoint = torch.load(small)
+    for mean, warned in (([78.8] * 3, False), ([123.675, 116.28, 103.53], True)):
+        text = f"model = dict(data_preprocessor=dict(mean={mean}, std=[88.9, 88.9, 88.9]))"
+        torch.save({**checkpoint, "meta": {"cfg": text}}, tmp_path / "a.pth")
+        config = str(CONFIGS / "tsn_digits.py")
+        report = convert_backbone(tmp_path / "a.pth", tmp_path / "out.pth", "mmpretrain", config=config)
+        assert ("WARNING   the config has mean=[78.8, 78.8, 78.8]" in str(report)) == warned
+        assert "WARNING   the config has std" not in str(report)
+        assert f"inputs    mean={mean}" in str(report)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", ["tsn_ucf101", "tsm_ucf101", "i3d_ucf101"])
 def test_the_ucf101_recipes_take_a_resnet50(tmp_path, resnet50, recipe):
     report = convert_backbone(resnet50, tmp_path / "out.pth", "torchvision", config=str(CONFIGS / f"{recipe}.py"))
@@ -53,6 +69,7 @@ def test_a_detectors_shared_head_is_checked_too(tmp_path, resnet50):
     assert not (tmp_path / "other.pth").exists()
 
 
+@pytest.mark.slow
 def test_names_that_the_model_does_not_read_are_found(tmp_path, resnet50):
     """mmaction2 inflates from torchvision's names; with its own 2-D names it would leave all of I3D random."""
     with pytest.raises(
@@ -62,6 +79,7 @@ def test_names_that_the_model_does_not_read_are_found(tmp_path, resnet50):
     assert not (tmp_path / "out.pth").exists()
 
 
+@pytest.mark.slow
 def test_another_kind_of_network_is_taken_if_a_config_has_it(tmp_path):
     net = tiny.build("mmpretrain", 50, type="SEResNet")
     config = tmp_path / "se.py"

@@ -29,7 +29,8 @@ def checkpoint(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("depth", "source", "target"), [(18, *pair) for pair in PAIRS_18] + [(50, *pair) for pair in PAIRS_50]
+    ("depth", "source", "target"),
+    [(18, *pair) for pair in PAIRS_18] + [pytest.param(50, *pair, marks=pytest.mark.slow) for pair in PAIRS_50],
 )
 def test_features_are_the_same_in_both_hosts(tmp_path, depth, source, target):
     before = tiny.randomise(tiny.build(source, depth))
@@ -41,6 +42,7 @@ def test_features_are_the_same_in_both_hosts(tmp_path, depth, source, target):
     torch.testing.assert_close(tiny.features(after, images), expected, rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", ["mmpretrain", "mmdet"])
 def test_a_deep_stem_travels_between_mmpretrain_and_mmdet(tmp_path, target):
     source = {"mmpretrain": "mmdet", "mmdet": "mmpretrain"}[target]

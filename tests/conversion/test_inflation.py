@@ -67,6 +67,7 @@ def test_the_small_backbone_of_the_digits_is_inflated_kernel_by_kernel(tmp_path)
     torch.testing.assert_close(clip[:, :, 18] / scale, expected / scale, rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_tsn_and_tsm_load_the_same_file(resnet50):
     flat, file = resnet50
     frames = tiny.images(batch=8, size=32)
