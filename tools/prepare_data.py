@@ -8,8 +8,7 @@ Whatever you have of CIFAR will do: the official archive, zips of class folders,
 
 The result is read as the training would read it, which verifies every image and caches the decoded class folders.
 
-Detection: BCCD from a zip that you have, every image and box looked at, and the scenes of digits (which training writes
-by itself, too)::
+Detection: BCCD from a zip, each image and box looked at, and the scenes of digits (training writes them, too)::
 
     python tools/prepare_data.py bccd BCCD_Dataset.zip --out data/bccd
     python tools/prepare_data.py digits_scenes --seed 0
@@ -57,19 +56,17 @@ def prepare_cifar(args: argparse.Namespace) -> None:
 
 def prepare_bccd(args: argparse.Namespace) -> None:
     """Unpack the zip, look at everything in it and say what was found."""
-    out = Path(args.out or "data/bccd")
     if args.source:
-        print(f"{args.source}: {unpack_voc(args.source, out)} files unpacked to {out}")
-    checks = check_bccd(out)
-    print("\n".join(f"{out}, {check}" for check in checks))
+        print(f"{args.source}: {unpack_voc(args.source, args.out)} files unpacked to {args.out}")
+    checks = check_bccd(args.out)
+    print("\n".join(f"{args.out}, {check}" for check in checks))
     refuse_unusable(checks)
 
 
 def prepare_digits_scenes(args: argparse.Namespace) -> None:
     """Write the scenes, unless they are there."""
-    out = Path(args.out or "data/digits_scenes")
-    written = make_digits_scenes(out, SceneSettings(seed=args.seed))
-    print(f"{out}: the scenes {'were written' if written else 'are there'}")
+    written = make_digits_scenes(args.out, SceneSettings(seed=args.seed))
+    print(f"{args.out}: the scenes {'were written' if written else 'are there'}")
 
 
 def prepare_moving_digits(args: argparse.Namespace) -> None:
@@ -93,10 +90,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         sub.set_defaults(run=prepare_cifar, dataset=dataset)
     sub = verbs.add_parser("bccd", help="BCCD, cells in photographs of blood, from a zip in PASCAL VOC's layout")
     sub.add_argument("source", nargs="?", type=Path, help="the zip; without it, what --out holds is checked again")
-    sub.add_argument("--out", help="where the recipes look for it; default: data/bccd")
+    sub.add_argument("--out", default="data/bccd", help="where the recipes look for it; default: data/bccd")
     sub.set_defaults(run=prepare_bccd)
     sub = verbs.add_parser("digits_scenes", help="scenes of scikit-learn's digits, with boxes in COCO's format")
-    sub.add_argument("--out", help="where the recipe looks for them; default: data/digits_scenes")
+    sub.add_argument("--out", default="data/digits_scenes", help="default: data/digits_scenes, as in the recipe")
     sub.add_argument("--seed", type=int, default=0, help="of all draws; default: 0")
     sub.set_defaults(run=prepare_digits_scenes)
     sub = verbs.add_parser("moving_digits", help="clips of scikit-learn's digits, with their motion as the class")

@@ -179,3 +179,43 @@ def test_an_epoch_over_planted_faults_ends_with_finite_losses(tmp_path: Path, la
     assert len(losses) == math.ceil(images / 2)
     assert np.isfinite(losses).all()
     assert all(torch.isfinite(value).all() for value in runner.model.state_dict().values())
+
+
+@pytest.mark.slow
+def test_the_moco_protocol_trains_and_refuses_a_head_that_its_checkpoint_does_not_fill(tmp_path: Path) -> None:
+    """Two iterations of the recipe on planted images, small and few, of fewer boxes; nothing else of it is changed."""
+    for year in ("VOC2007", "VOC2012"):
+        for number in range(3):
+            tiny.write_voc(tmp_path / year, str(number), [("cat", tiny.GOOD), ("dog", tiny.FAULTY["swapped corners"])])
+        tiny.list_images(tmp_path / year, "012", "trainval")
+    DefaultScope.get_instance("test_detection_c4", scope_name="mmpretrain")
+    torch.manual_seed(0)
+    backbone = MODELS.build(dict(type="ResNet", depth=50)).state_dict()
+    torch.save({"meta": {}, "state_dict": backbone}, tmp_path / "backbone.pth")
+    without = {name: value for name, value in backbone.items() if not name.startswith("layer4.2")}
+    torch.save({"meta": {}, "state_dict": without}, tmp_path / "short.pth")
+
+    def run(name: str, head: str) -> Any:
+        config = Config.fromfile(ROOT / "configs" / "detection_voc_c4.py")
+        for dataset in config.train_dataloader.dataset.datasets:
+            dataset.data_root = str(tmp_path)
+            next(step for step in dataset.pipeline if step.type == "RandomChoiceResize").scales = [(90, 64), (90, 72)]
+        config.merge_from_dict({"train_dataloader.num_workers": 0, "train_dataloader.persistent_workers": False})
+        config.merge_from_dict({"train_cfg.max_iters": 2, "model.train_cfg.rcnn.sampler.num": 16})
+        config.merge_from_dict({"model.backbone.init_cfg.checkpoint": str(tmp_path / "backbone.pth")})
+        config.merge_from_dict({"model.roi_head.shared_head.init_cfg.checkpoint": str(tmp_path / head)})
+        for part in ("dataloader", "cfg", "evaluator"):
+            config[f"val_{part}"] = config[f"test_{part}"] = None
+        config.update(work_dir=str(tmp_path / name), launcher="none")
+        runner = launch.build_runner(config)
+        runner.train()
+        return runner
+
+    runner = run("good", "backbone.pth")
+    assert runner.iter == 2
+    shared = runner.model.roi_head.shared_head.state_dict()
+    moved = max((shared[name] - backbone[name]).abs().max().item() for name in shared if name.endswith("conv2.weight"))
+    assert 0 < moved < 1e-2  # the warm-up's first steps from where it was pretrained
+    assert all(torch.isfinite(value).all() for value in runner.model.state_dict().values())
+    with pytest.raises(ValueError, match=r"short.pth does not fit roi_head.shared_head .*: \d+ missing \(layer4.2"):
+        run("short", "short.pth")
