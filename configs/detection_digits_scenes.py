@@ -32,7 +32,12 @@ train_pipeline = [
     dict(type="PackDetInputs"),
 ]
 meta_keys = ("img_id", "img_path", "ori_shape", "img_shape", "scale_factor", "instances")
-test_pipeline = [*train_pipeline[:-1], dict(type="PackDetInputs", meta_keys=meta_keys)]
+test_pipeline = [  # boxes are loaded after the scaling, so that they stay those of the file
+    dict(type="LoadImageFromFile"),
+    dict(type="Resize", scale=(size, size), keep_ratio=True),
+    dict(type="LoadAnnotations", with_bbox=True),
+    dict(type="PackDetInputs", meta_keys=meta_keys),
+]
 dataset = dict(type="nda_mm.DigitsScenes", data_root="data/digits_scenes")
 train_dataloader = dict(
     batch_size=8,

@@ -120,6 +120,9 @@ def test_detections_are_drawn_where_the_boxes_are(tmp_path: Path) -> None:
     # an untrained detector is sure of nothing: draw what little it says
     unsure = {"model.test_cfg.score_thr": 0, "model.test_cfg.max_per_img": 2}
     unsure["default_hooks.visualization.score_thr"] = 0
+    unsure["test_dataloader.dataset.pipeline.1.scale"] = (
+        "(64,64)"  # drawn at the file's size, whatever the detector saw
+    )
     command = [str(RECIPE), str(tmp_path / "random.pth"), "--work-dir", "t", "--show-dir", str(drawn)]
     test.main([*command, *options(tmp_path, **unsure)])
     content = json.loads((tmp_path / "scenes" / "test.json").read_text())
