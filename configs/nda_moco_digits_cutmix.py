@@ -1,4 +1,4 @@
-# MoCo v2 on handwritten digits with cutmix negatives.
+# MoCo on handwritten digits with cutmix negatives.
 _base_ = "moco_digits.py"
 
 custom_hooks = [*_base_.custom_hooks, dict(type="nda_mm.NDAContrastHook", negative=dict(type="CutMix"))]

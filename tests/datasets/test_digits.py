@@ -64,3 +64,12 @@ def test_missing_scikit_learn_names_the_extra(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
     with pytest.raises(ModuleNotFoundError, match=r"scikit-learn.*pip install 'nda_mm\[gan\]'"):
         Digits()
+
+
+def test_every_nth_image_is_kept_before_the_first_ones_are_chosen() -> None:
+    everything = Digits(split="train", size=8)
+    some = Digits(split="train", size=8, every=5, indices=20)
+    np.testing.assert_array_equal(some.images, everything.images[::5][:20])
+    np.testing.assert_array_equal(some.labels, everything.labels[::5][:20])
+    with pytest.raises(ValueError, match="every must be a whole number of at least 1 .* but got 0"):
+        Digits(every=0)

@@ -8,7 +8,9 @@ data_preprocessor = dict(
 )  # of the training split
 
 view_pipeline = [
-    dict(type="RandomResizedCrop", scale=image_size, crop_ratio_range=(0.4, 1.0), backend="cv2"),
+    dict(type="RandomResizedCrop", scale=image_size, crop_ratio_range=(0.5, 1.0), backend="cv2"),
+    dict(type="Rotate", magnitude_range=(0.0, 20.0), magnitude_std="inf", pad_val=0, prob=1.0),
+    dict(type="Shear", magnitude_range=(0.0, 0.3), magnitude_std="inf", direction="horizontal", pad_val=0, prob=1.0),
     dict(type="ColorJitter", brightness=0.4, contrast=0.4, backend="cv2"),
 ]
 
