@@ -1,5 +1,5 @@
 # The 2-D backbone of moco_digits.py inflated in time: every 3x3 kernel becomes 3x3x3, repeated and divided by three.
-# Pretrained: tools/convert_backbone.py work_dirs/moco_digits/epoch_20.pth D.pth --to mmpretrain, then --cfg-options
+# Pretrained: tools/convert_backbone.py work_dirs/moco_digits/epoch_30.pth D.pth --to mmpretrain, then --cfg-options
 # model.backbone.pretrained=D.pth; without it, from scratch.
 _base_ = ["_base_/video_runtime.py", "_base_/datasets/moving_digits.py"]
 

@@ -1,6 +1,6 @@
 """Take the backbone out of a checkpoint and write it as another framework reads it.
 
-    python tools/convert_backbone.py work_dirs/moco_digits/epoch_20.pth digits.pth --to mmdet
+    python tools/convert_backbone.py work_dirs/moco_digits/epoch_30.pth digits.pth --to mmdet
     python tools/convert_backbone.py moco_v2_800ep_pretrain.pth.tar r50.pth --to torchvision
     python tools/convert_backbone.py best.pth r50.pth --to mmaction2 --encoder key --check configs/tsn_ucf101.py
 
