@@ -4,8 +4,10 @@ _base_ = ["_base_/moco_runtime.py", "_base_/datasets/moco_digits.py"]
 
 model = dict(
     data_preprocessor=_base_.data_preprocessor,
-    queue_len=512,  # a multiple of the batch of all ranks together
-    momentum=0.01,  # of the step towards the query encoder; MoCo writes 0.99
+    # An epoch is 21 steps: with a longer queue or a slower key encoder the keys were those of an untrained network, and
+    # the loss rose to chance.
+    queue_len=256,  # a multiple of the batch of all ranks together
+    momentum=0.05,  # of the step towards the query encoder; MoCo writes 0.95
     backbone=dict(type="ResNet_CIFAR", depth=18, stem_channels=16, base_channels=16, zero_init_residual=False),
     # With batch normalisation, as SimCLR's: in a new network all digits are nearly alike, and without it the loss rose.
     neck=dict(
@@ -21,7 +23,7 @@ model = dict(
     feat_dim=64,
 )
 
-optim_wrapper = dict(optimizer=dict(lr=0.06, weight_decay=5e-4))
+optim_wrapper = dict(_delete_=True, type="OptimWrapper", optimizer=dict(type="AdamW", lr=2e-3, weight_decay=1e-3))
 param_scheduler = dict(type="CosineAnnealingLR", by_epoch=True, convert_to_iter_based=True)  # to the end
 train_cfg = dict(type="nda_mm.ExactEpochLoop", max_epochs=30)
 default_hooks = dict(logger=dict(interval=10))
