@@ -125,6 +125,7 @@ class NegativeContrast:
         self._shared = torch.Generator()
         self._query: Tensor | None = None
         self._step: _Step | None = None
+        self._shuffle: RowShuffle | None = None  # of the joint pass that is under way
         self._handles: list[Any] = []
         self._size: torch.Size | None = None
         self.set_step(0)

@@ -287,6 +287,25 @@ def test_compiled_it_computes_the_same():
             torch.testing.assert_close(found[name], expected[name], rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize("joint_pass", [False, True])
+def test_on_a_gpu_in_float16_with_its_scaler(joint_pass):
+    model = build("MoCo").cuda()
+    NegativeContrast(model, build_negative(dict(type="Jigsaw")), joint_pass=joint_pass).attach()
+    optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.01)
+    scaler = torch.amp.GradScaler()
+    for number in range(20):
+        with torch.autocast("cuda", torch.float16):
+            found = model(inputs=[view.cuda() for view in views(number)], data_samples=None, mode="loss")
+        optimizer.zero_grad()
+        scaler.scale(found["loss"]).backward()
+        scaler.step(optimizer)
+        scaler.update()
+        assert all(value.isfinite() for value in found.values())
+    assert scaler.get_scale() > 1
+    assert all(parameter.isfinite().all() for parameter in model.parameters())
+
+
 class TestRefused:
     @pytest.mark.parametrize(
         ("kind", "reason"),
