@@ -6,13 +6,8 @@ with the same seeds, and compared seed by seed with the first of them, the basel
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +23,7 @@ from nda_mm.run_results import (
     summarise,
     write_csv,
 )
+from nda_mm.training_jobs import Training, digest, is_finished, resolve, train_all
 
 __all__ = ["Comparison", "Run", "budget"]
 
@@ -80,7 +76,7 @@ class Comparison:
             raise ValueError(f"seeds must be given and differ, but got {list(seeds)}")
         self.recipes, self.seeds, self.folder = list(recipes), list(seeds), folder
         self.train_command, self.cfg_options = list(train_command), list(cfg_options)
-        self.configs = {recipe: _resolved(recipe, cfg_options) for recipe in recipes}
+        self.configs = {recipe: resolve(recipe, cfg_options) for recipe in recipes}
         budgets = {recipe: budget(config) for recipe, config in self.configs.items()}
         if len({json.dumps(each, sort_keys=True) for each in budgets.values()}) > 1 and not other_budgets:
             lines = "; ".join(f"{Path(recipe).stem}: {each}" for recipe, each in budgets.items())
@@ -107,49 +103,17 @@ class Comparison:
         Raises:
             ValueError: if the folder holds runs of these names with other settings.
         """
-        if jobs < 1:
-            raise ValueError(f"jobs must be at least 1, but got {jobs}")
-        self._refuse_other_settings()
-        with ThreadPoolExecutor(jobs) as pool:
-            done = list(pool.map(self._train_one, self.runs))
-        return [run for run, succeeded in zip(self.runs, done) if not succeeded]
+        trainings = {run.folder: self._training(run) for run in self.runs}
+        failed = train_all(list(trainings.values()), self.train_command, jobs)
+        return [run for run in self.runs if trainings[run.folder] in failed]
 
-    def _train_one(self, run: Run) -> bool:
-        marker = run.folder / "finished.json"
-        if marker.is_file():
-            return True
-        run.folder.mkdir(parents=True, exist_ok=True)
-        _write(run.folder / "started.json", dict(recipe=self._digest(run)))
-        command = [
-            *self.train_command,
-            run.recipe,
-            *("--work-dir", str(run.folder), "--seed", str(run.seed), "--resume"),
-            *(("--cfg-options", *self.cfg_options) if self.cfg_options else ()),
-        ]
-        print(f"{run.name}, seed {run.seed}: training (output in {run.folder / 'output.txt'})", flush=True)
-        with (run.folder / "output.txt").open("a") as output:
-            status = subprocess.run(command, stdout=output, stderr=subprocess.STDOUT, check=False).returncode
-        if status:
-            end = "\n".join((run.folder / "output.txt").read_text(errors="replace").splitlines()[-5:])
-            print(f"{run.name}, seed {run.seed}: ended with status {status}\n{end}", file=sys.stderr, flush=True)
-            return False
-        _write(marker, dict(recipe=self._digest(run), seed=run.seed))
-        return True
-
-    def _digest(self, run: Run) -> str:
-        return hashlib.sha256(self.configs[run.recipe].pretty_text.encode()).hexdigest()
-
-    def _refuse_other_settings(self) -> None:
-        for run in self.runs:
-            started = run.folder / "started.json"
-            if started.is_file() and json.loads(started.read_text())["recipe"] != self._digest(run):
-                raise ValueError(
-                    f"{run.folder} holds a run of {run.name} with other settings; remove it, or choose another --out"
-                )
+    def _training(self, run: Run) -> Training:
+        settings = dict(recipe=digest(self.configs[run.recipe]))
+        return Training(run.recipe, run.seed, run.folder, run.name, settings, tuple(self.cfg_options))
 
     def curves(self) -> dict[Run, Curves]:
         """Evaluation results of every finished run."""
-        return {run: read_curves(run.folder) for run in self.runs if (run.folder / "finished.json").is_file()}
+        return {run: read_curves(run.folder) for run in self.runs if is_finished(run.folder)}
 
     def report(self, metrics: Sequence[str] | None = None) -> str:
         """Write ``results.csv``, ``results.md`` and ``results.png`` and return the table.
@@ -205,23 +169,3 @@ def budget(config: Any) -> dict[str, Any]:
         discriminator_steps=model.get("discriminator_steps"),
         generator_steps=model.get("generator_steps"),
     )
-
-
-def _resolved(recipe: str, cfg_options: Sequence[str]) -> Any:
-    """A recipe with its overrides, as training will see it."""
-    import argparse
-
-    from mmengine.config import Config, DictAction
-
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--cfg-options", nargs="+", action=DictAction)
-    options = parser.parse_args(["--cfg-options", *cfg_options]).cfg_options if cfg_options else {}
-    config = Config.fromfile(recipe, import_custom_modules=False)
-    config.merge_from_dict(options)
-    return config
-
-
-def _write(path: Path, content: Mapping[str, Any]) -> None:
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps(content))
-    os.replace(part, path)

@@ -123,7 +123,7 @@ def paired_differences(recipe: Summary, baseline: Summary, confidence: float = 0
 
 
 def markdown(summaries: Sequence[Summary], differences: Sequence[PairedDifference], seeds: Sequence[int]) -> str:
-    """The report as two tables."""
+    """The report as tables: one of the final values, one of the differences from each baseline."""
     lines = [
         f"Final values over seeds {', '.join(map(str, seeds))} (n = {len(seeds)}).",
         "",
@@ -133,18 +133,19 @@ def markdown(summaries: Sequence[Summary], differences: Sequence[PairedDifferenc
     for row in summaries:
         values = ", ".join(f"{value:.4g}" for value in row.values)
         lines.append(f"| {row.metric} | {row.recipe} | {row.mean:.4g} | {row.deviation:.3g} | {values} |")
-    if differences:
+    for baseline in dict.fromkeys(pair.baseline for pair in differences):
         lines += [
             "",
-            f"Paired differences from {differences[0].baseline}, seed by seed, with the 95 % t interval of the mean.",
+            f"Paired differences from {baseline}, seed by seed, with the 95 % t interval of the mean.",
             "",
             "| metric | recipe | mean difference | 95 % interval | differences |",
             "|---|---|---|---|---|",
         ]
-    for pair in differences:
-        values = ", ".join(f"{value:+.4g}" for value in pair.values)
-        interval = f"{pair.low:+.4g} to {pair.high:+.4g}"
-        lines.append(f"| {pair.metric} | {pair.recipe} | {pair.mean:+.4g} | {interval} | {values} |")
+        for pair in differences:
+            if pair.baseline == baseline:
+                values = ", ".join(f"{value:+.4g}" for value in pair.values)
+                interval = f"{pair.low:+.4g} to {pair.high:+.4g}"
+                lines.append(f"| {pair.metric} | {pair.recipe} | {pair.mean:+.4g} | {interval} | {values} |")
     return "\n".join(lines) + "\n"
 
 

@@ -15,6 +15,8 @@ from mmengine.registry import MODELS, DefaultScope
 from torch import nn
 
 from nda_mm.compat import apply_mends
+from nda_mm.engine.atomic_backend import AtomicLocalBackend
+from nda_mm.engine.random_state import RandomState, seed_global_generators
 
 from .fit import require_carried, require_fit
 
@@ -40,7 +42,7 @@ def check_config(config: str, file: Path, weights: Mapping[str, torch.Tensor], s
     """
     scope, parts = _parts(config)
     counts = {}
-    with DefaultScope.overwrite_default_scope(scope), _quietly():
+    with DefaultScope.overwrite_default_scope(scope), quietly():
         for target, settings in parts.items():
             module = _build(settings, file)
             require_fit(module, weights, source=source, target=target)
@@ -65,8 +67,30 @@ def input_statistics_of(config: str) -> dict[str, Any]:
     return {name: list(said[name]) for name in ("mean", "std") if said.get(name) is not None}
 
 
+def write_untrained(config: Config, seed: int, file: Path) -> None:
+    """Save a config's model as it is before any training: the random network that pretrained ones are held against.
+
+    Args:
+        config: A resolved config.
+        seed: Of its random weights; the caller's random numbers go on as if nothing had been drawn.
+        file: Gets the weights as ``state_dict``, whole or not at all.
+    """
+    apply_mends()
+    before = RandomState.capture()
+    with DefaultScope.overwrite_default_scope(config.get("default_scope", "mmengine")), quietly():
+        try:
+            seed_global_generators(seed)
+            model = MODELS.build(config.model)
+            model.init_weights()
+        finally:
+            before.restore()
+    buffer = io.BytesIO()
+    torch.save(dict(meta=dict(seed=seed), state_dict=model.state_dict()), buffer)
+    AtomicLocalBackend().put(buffer.getvalue(), file)
+
+
 @contextmanager
-def _quietly() -> Iterator[None]:
+def quietly() -> Iterator[None]:
     """Without mmengine's line for each parameter and mmaction2's for each name: what they say is compared instead."""
     name = "nda_mm backbone check"
     MMLogger.get_instance(name, log_level="ERROR")  # the newest is the one that messages go to

@@ -1,0 +1,102 @@
+"""Where a recipe takes a pretrained backbone, and how it is told a file, or that there is none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+__all__ = ["PretrainedPlace", "find_place"]
+
+_CHECKS = ("nda_mm.PretrainedCheckHook", "nda_mm.VideoBackboneCheckHook")
+#: Scope of a config, or of a backbone's type -> the host whose names its backbones have.
+_HOSTS = {"mmpretrain": "mmpretrain", "mmdet": "mmdet", "mmaction": "mmaction2"}
+
+
+@dataclass(frozen=True)
+class PretrainedPlace:
+    """A recipe's place for a pretrained backbone.
+
+    Args:
+        host: Whose names the file must bear; None if the checkpoint of the pretraining itself is taken.
+        file_options: ``K=V`` words with ``{file}`` for the file.
+        none_options: ``K=V`` words that take away any file that the recipe names by itself.
+        required: Whether the recipe refuses to train without a file.
+
+    Example:
+        >>> PretrainedPlace(None, ("model.backbone.init_cfg.checkpoint={file}",), (), True).options(Path("a/b.pth"))
+        ('model.backbone.init_cfg.checkpoint=a/b.pth',)
+    """
+
+    host: str | None
+    file_options: tuple[str, ...]
+    none_options: tuple[str, ...]
+    required: bool
+
+    def options(self, file: Path | None) -> tuple[str, ...]:
+        """The ``K=V`` words that give the recipe a file, or none."""
+        return self.none_options if file is None else tuple(each.format(file=file) for each in self.file_options)
+
+
+def find_place(config: Any, recipe: str) -> PretrainedPlace:
+    """Read from a config how its backbone is pretrained, as the recipes' header comments say it.
+
+    Args:
+        config: A resolved config of mmpretrain, mmdet or mmaction2.
+        recipe: What to call it in messages.
+
+    Returns:
+        The place.
+
+    Raises:
+        ValueError: If there is none, or nothing in the recipe would notice a file that does not arrive.
+    """
+    scope = config.get("default_scope")
+    backbone = (config.get("model") or {}).get("backbone")
+    if scope not in _HOSTS or backbone is None:
+        raise ValueError(
+            f"{recipe} has no place for a pretrained backbone: it needs a model.backbone and a default_scope of "
+            f"{', '.join(_HOSTS)}, but has the scope {scope!r} and {'a' if backbone else 'no'} model.backbone"
+        )
+    hooks = [hook for hook in config.get("custom_hooks") or [] if hook.get("type") in _CHECKS]
+    if not hooks:
+        raise ValueError(
+            f"{recipe} would train on random weights without a word if a checkpoint did not fit it; add "
+            f"dict(type='{_CHECKS[scope == 'mmaction']}') to its custom_hooks"
+        )
+    required = any(hook.get("required", False) for hook in hooks)
+    if scope == "mmpretrain":
+        return _of_classifier(backbone, recipe)
+    path, network = ("model.backbone.net", backbone["net"]) if "net" in backbone else ("model.backbone", backbone)
+    if "pretrained" in network:  # mmaction2's own way, which reads plain names and inflates them
+        none = (f"{path}.pretrained=None", *((f"{path}.pretrained2d=False",) if "TSM" in network["type"] else ()))
+        return PretrainedPlace("mmpretrain", (f"{path}.pretrained={{file}}",), none, required)
+    places = {path: network}
+    shared_head = (config.model.get("roi_head") or {}).get("shared_head")
+    if shared_head is not None:  # takes its stage from the same file
+        places["model.roi_head.shared_head"] = shared_head
+    given: list[str] = []
+    none = ()
+    for place, settings in places.items():
+        init_cfg = settings.get("init_cfg", {})
+        if not isinstance(init_cfg, dict) or init_cfg.get("prefix"):
+            raise ValueError(
+                f"{recipe}: {place}.init_cfg={init_cfg!r} can't be turned into "
+                "dict(type='Pretrained', checkpoint=FILE); leave it out of the recipe, or write that"
+            )
+        given += [f"{place}.init_cfg.type=Pretrained", f"{place}.init_cfg.checkpoint={{file}}"]
+        none += (f"{place}.init_cfg=None",) if init_cfg else ()
+    inner = str(network["type"]).split(".")[0]
+    return PretrainedPlace(_HOSTS.get(inner, _HOSTS[scope]), tuple(given), none, required)
+
+
+def _of_classifier(backbone: Any, recipe: str) -> PretrainedPlace:
+    """mmpretrain's classifiers find the backbone in the checkpoint by its prefix."""
+    init_cfg = backbone.get("init_cfg")
+    if not isinstance(init_cfg, dict) or init_cfg.get("type") != "Pretrained" or init_cfg.get("prefix") != "backbone.":
+        raise ValueError(
+            f"{recipe} has no place for a pretrained backbone: model.backbone.init_cfg must be "
+            f"dict(type='Pretrained', checkpoint='', prefix='backbone.'), but is {init_cfg!r}"
+        )
+    # Without pretraining it gets a file of random weights: the recipes require one.
+    return PretrainedPlace(None, ("model.backbone.init_cfg.checkpoint={file}",), (), True)

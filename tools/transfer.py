@@ -1,0 +1,71 @@
+"""Pretrain recipes, give their backbones to downstream recipes, and report what each is worth there.
+
+    python tools/transfer.py --pretrain configs/moco_digits.py configs/nda_moco_digits.py \\
+        --downstream configs/linear_digits.py configs/detection_digits_scenes.py \\
+        --seeds 0 1 2 --scratch --out work_dirs/transfer_digits
+
+The first pretraining recipe is the plain one. --scratch adds an arm without pretraining: detectors are trained from
+scratch, linear probes judge an untrained network. Finished runs are kept and cut off ones resumed, so the same command
+continues; pretrainings that tools/compare.py has put into OUT/pretrain count. Writes results.md and results.csv.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from nda_mm.compat.external_configs import recipe_path
+from nda_mm.transfer_study import TransferStudy
+
+TRAIN = Path(__file__).with_name("train.py")
+
+
+def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pretrain", nargs="+", required=True, metavar="CONFIG", help="recipes, the plain one first")
+    parser.add_argument("--downstream", nargs="+", required=True, metavar="CONFIG", help="what the backbones are for")
+    parser.add_argument(
+        "--seeds", nargs="+", type=int, default=[0, 1, 2], help="seeds of every recipe (default: 0 1 2)"
+    )
+    parser.add_argument("--out", type=Path, required=True, help="folder for runs and results")
+    parser.add_argument("--scratch", action="store_true", help="add an arm without pretraining")
+    parser.add_argument("--metrics", nargs="+", help="metrics of the downstream recipes (default: all)")
+    parser.add_argument("--jobs", type=int, default=1, help="runs at a time (default: 1)")
+    parser.add_argument("--pretrain-options", nargs="+", default=[], metavar="K=V", help="overrides of pretrainings")
+    parser.add_argument("--downstream-options", nargs="+", default=[], metavar="K=V", help="overrides of the others")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Train, report, and return 1 if a run failed."""
+    args = parse_args(arguments)
+    try:
+        study = TransferStudy(
+            [find(config) for config in args.pretrain],
+            [find(config) for config in args.downstream],
+            args.seeds,
+            args.out,
+            train_command=[sys.executable, str(TRAIN)],
+            scratch=args.scratch,
+            pretraining_options=args.pretrain_options,
+            downstream_options=args.downstream_options,
+        )
+        failures = study.train(args.jobs)
+        print(study.report(args.metrics))
+    except (FileNotFoundError, ValueError) as error:
+        print(f"transfer: {error}", file=sys.stderr)
+        return 1
+    print(f"Written to {args.out}/results.md, results.csv")
+    return 1 if failures else 0
+
+
+def find(config: str) -> str:
+    """A config's file: as given, or a recipe that the package ships."""
+    return config if Path(config).is_file() else str(recipe_path(config))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
