@@ -20,7 +20,7 @@ from nda_mm.engine.resume import read_checkpoint
 from nda_mm.pretrained_place import find_place
 from nda_mm.training_jobs import resolve
 from nda_mm.transfer_report import Outcome, report_outcomes
-from nda_mm.transfer_study import NO_PRETRAINING, DownstreamRun, TransferStudy
+from nda_mm.transfer_study import NO_PRETRAINING, TransferStudy
 
 PROJECT = Path(__file__).resolve().parents[1]
 CONFIGS = PROJECT / "configs"
@@ -348,7 +348,3 @@ def test_a_study_of_a_toy_size(tmp_path: Path, capsys: pytest.CaptureFixture) ->
     torch.save(checkpoint, file)
     with pytest.raises(ValueError, match="holds a run of tiny_probe after tiny_moco with other weights; remove it"):
         again.train()
-
-
-def test_a_run_bears_the_name_of_its_recipe(tmp_path: Path) -> None:
-    assert DownstreamRun("configs/linear_digits.py", "moco_digits", 0, tmp_path).name == "linear_digits"
