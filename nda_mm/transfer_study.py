@@ -136,8 +136,9 @@ class TransferStudy:
         """
         import torch
 
+        from nda_mm.checkpoints import read_checkpoint
         from nda_mm.conversion import convert_backbone, find_backbone
-        from nda_mm.engine.resume import find_resumable, read_checkpoint
+        from nda_mm.engine.resume import find_resumable
 
         place = self.places[run.recipe]
         if run.arm == NO_PRETRAINING:

@@ -16,7 +16,7 @@ import torch
 pytest.importorskip("mmpretrain")
 pytest.importorskip("mmdet")
 
-from nda_mm.engine.resume import read_checkpoint
+from nda_mm.checkpoints import read_checkpoint
 from nda_mm.pretrained_place import find_place
 from nda_mm.training_jobs import resolve
 from nda_mm.transfer_report import Outcome, report_outcomes

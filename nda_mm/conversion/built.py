@@ -14,9 +14,9 @@ from mmengine.logging import MMLogger
 from mmengine.registry import MODELS, DefaultScope
 from torch import nn
 
+from nda_mm.checkpoints import AtomicLocalBackend
 from nda_mm.compat import apply_mends
-from nda_mm.engine.atomic_backend import AtomicLocalBackend
-from nda_mm.engine.random_state import RandomState, seed_global_generators
+from nda_mm.random_state import RandomState, seed_global_generators
 
 from .fit import require_carried, require_fit
 

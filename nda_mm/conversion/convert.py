@@ -13,8 +13,7 @@ from typing import Any
 import torch
 
 from nda_mm import __version__
-from nda_mm.engine.atomic_backend import AtomicLocalBackend
-from nda_mm.engine.resume import read_checkpoint
+from nda_mm.checkpoints import AtomicLocalBackend, read_checkpoint
 
 from .architecture import BackboneMismatchError, ResNetArchitecture, describe, require_whole
 from .built import check_config, input_statistics_of

@@ -8,7 +8,6 @@ from __future__ import annotations
 from nda_mm.compat import import_guarded
 
 from . import (
-    atomic_backend,
     bf16_optim_wrapper,
     epoch_loop,
     finite_loss_hook,
@@ -22,7 +21,6 @@ from . import (
 )
 
 __all__ = [
-    "atomic_backend",
     "bf16_optim_wrapper",
     "epoch_loop",
     "finite_loss_hook",

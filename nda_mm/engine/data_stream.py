@@ -16,9 +16,8 @@ import torch
 from mmengine.dataset import DefaultSampler, InfiniteSampler, default_collate, pseudo_collate
 from torch.utils.data import DataLoader, Dataset, IterableDataset, get_worker_info
 
+from nda_mm.random_state import RandomState, SetAside, random_numbers_from, seed_global_generators
 from nda_mm.seeds import mix
-
-from .random_state import RandomState, SetAside, random_numbers_from, seed_global_generators
 
 # What a seed is for is mixed into it, so that no two uses share a stream.
 _SAMPLE, _COLLATE, _SAMPLER, _WORKER = range(4)

@@ -12,10 +12,10 @@ from mmengine.dist import get_dist_info
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
+from nda_mm.random_state import RandomState, SetAside, seed_global_generators
 from nda_mm.seeds import mix
 
 from .data_stream import PlacedBatchSampler, build_exact_dataloader
-from .random_state import RandomState, SetAside, seed_global_generators
 from .training_state import load_rank_state
 
 # What a seed is for is mixed into it, so that no two uses share a stream; data_stream.py uses smaller numbers.

@@ -16,10 +16,9 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from nda_mm.evaluation.knn import knn_scores, topk_hits
+from nda_mm.random_state import random_numbers_from
 from nda_mm.registry import HOOKS
 from nda_mm.seeds import mix
-
-from .random_state import random_numbers_from
 
 _SEED_USE = 32  # of the seeds' uses in exact_loop.py and data_stream.py, none is this
 

@@ -21,11 +21,12 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from nda_mm import compat
+from nda_mm.checkpoints import read_checkpoint
 from nda_mm.compat.external_configs import PREFIX, recipe_path
 
 from .amp import AMP_DTYPES, default_amp_dtype, enable_amp
 from .drawing import draw_into
-from .resume import choose_checkpoint, read_checkpoint
+from .resume import choose_checkpoint
 
 _PACKAGES = (
     "nda_mm", "torch", "torchvision", "numpy", "mmengine", "mmcv", "mmagic", "mmpretrain", "mmdet", "mmaction2",

@@ -12,9 +12,8 @@ from mmengine.runner import Runner
 from mmengine.runner.checkpoint import CheckpointLoader
 from torch import Tensor, nn
 
+from nda_mm.checkpoints import read_checkpoint
 from nda_mm.registry import HOOKS
-
-from .resume import read_checkpoint
 
 _SHOWN = 4
 

@@ -13,9 +13,9 @@ from mmengine.hooks import CheckpointHook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
+from nda_mm.checkpoints import AtomicLocalBackend
 from nda_mm.registry import HOOKS
 
-from .atomic_backend import AtomicLocalBackend
 from .exact_loop import ExactLoop
 from .training_state import TRAINING_STATE, gather_training_state
 

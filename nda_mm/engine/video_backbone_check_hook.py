@@ -11,12 +11,11 @@ from mmengine.runner import Runner
 from mmengine.runner.checkpoint import CheckpointLoader
 from torch import nn
 
+from nda_mm.checkpoints import read_checkpoint
 from nda_mm.conversion.fit import require_carried, require_fit
 from nda_mm.conversion.formats import find_backbone, weights_of
 from nda_mm.conversion.names import to_plain
 from nda_mm.registry import HOOKS
-
-from .resume import read_checkpoint
 
 
 @HOOKS.register_module()

@@ -9,8 +9,8 @@ import pytest
 import tiny_backbones as tiny
 import torch
 
+from nda_mm.checkpoints import BrokenCheckpointError
 from nda_mm.conversion import BackboneMismatchError, convert, convert_backbone
-from nda_mm.engine.resume import BrokenCheckpointError
 
 PAIRS_18 = [(a, b) for a in tiny.HOSTS for b in tiny.HOSTS]
 #: Every host at both ends once more with bottlenecks.

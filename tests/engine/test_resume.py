@@ -14,8 +14,9 @@ import tiny_run
 import torch
 from tiny_run import assert_equal
 
+from nda_mm.checkpoints import BrokenCheckpointError, read_checkpoint
 from nda_mm.engine import resume
-from nda_mm.engine.resume import BrokenCheckpointError, choose_checkpoint, find_resumable, read_checkpoint
+from nda_mm.engine.resume import choose_checkpoint, find_resumable
 
 Make = Callable[..., dict[str, Any]]
 

@@ -14,7 +14,8 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from tiny_run import assert_equal
 
-from nda_mm.engine.resume import find_resumable, read_checkpoint
+from nda_mm.checkpoints import read_checkpoint
+from nda_mm.engine.resume import find_resumable
 from nda_mm.engine.safe_checkpoint_hook import SafeCheckpointHook
 
 Make = Callable[..., dict[str, Any]]

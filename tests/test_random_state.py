@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from nda_mm.engine.random_state import RandomState, SetAside, random_numbers_from, seed_global_generators
+from nda_mm.random_state import RandomState, SetAside, random_numbers_from, seed_global_generators
 
 
 def draw(normals: int = 1) -> tuple[float, ...]:

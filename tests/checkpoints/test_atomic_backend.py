@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from mmengine.fileio import get_file_backend
 
-from nda_mm.engine.atomic_backend import AtomicLocalBackend
+from nda_mm.checkpoints.atomic_backend import AtomicLocalBackend
 
 
 @contextmanager
