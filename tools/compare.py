@@ -13,8 +13,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from nda_mm.comparison import Comparison
 from nda_mm.compat.external_configs import recipe_path
+from nda_mm.studies.comparison import Comparison
 
 TRAIN = Path(__file__).with_name("train.py")
 

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nda_mm.compat.external_configs import recipe_path
-from nda_mm.transfer_study import TransferStudy
+from nda_mm.studies.transfer_study import TransferStudy
 
 TRAIN = Path(__file__).with_name("train.py")
 

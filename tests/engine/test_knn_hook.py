@@ -20,7 +20,7 @@ import tiny_selfsup
 from tiny_selfsup import images, knn, make_config
 
 from nda_mm.engine.knn_hook import KNNHook
-from nda_mm.run_results import read_curves
+from nda_mm.studies.run_results import read_curves
 
 
 def by_hand(runner, k: int = 5, temperature: float = 0.07) -> float:

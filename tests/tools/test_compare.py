@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from nda_mm.comparison import Comparison, Run
+from nda_mm.studies.comparison import Comparison, Run
 
 PROJECT = Path(__file__).resolve().parents[2]
 

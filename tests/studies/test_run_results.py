@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import scipy.stats
 
-from nda_mm.run_results import markdown, paired_differences, plot, read_curves, summarise, write_csv
+from nda_mm.studies.run_results import markdown, paired_differences, plot, read_curves, summarise, write_csv
 
 
 def log(folder: Path, start: str, lines: list[dict | str]) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from nda_mm.run_results import Curves, PairedDifference, Summary, markdown, paired_differences, summarise
+from nda_mm.studies.run_results import Curves, PairedDifference, Summary, markdown, paired_differences, summarise
 
 __all__ = ["Outcome", "report_outcomes", "write_outcomes"]
 

@@ -11,11 +11,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from nda_mm.comparison import Comparison
-from nda_mm.pretrained_place import PretrainedPlace, find_place
-from nda_mm.run_results import read_curves
-from nda_mm.training_jobs import Training, digest, is_finished, output_of, refuse_other_settings, resolve, train_all
-from nda_mm.transfer_report import Outcome, report_outcomes, write_outcomes
+from nda_mm.studies.comparison import Comparison
+from nda_mm.studies.pretrained_place import PretrainedPlace, find_place
+from nda_mm.studies.run_results import read_curves
+from nda_mm.studies.training_jobs import (
+    Training,
+    digest,
+    is_finished,
+    output_of,
+    refuse_other_settings,
+    resolve,
+    train_all,
+)
+from nda_mm.studies.transfer_report import Outcome, report_outcomes, write_outcomes
 
 __all__ = ["NO_PRETRAINING", "DownstreamRun", "TransferStudy"]
 

@@ -17,12 +17,12 @@ pytest.importorskip("mmpretrain")
 pytest.importorskip("mmdet")
 
 from nda_mm.checkpoints import read_checkpoint
-from nda_mm.pretrained_place import find_place
-from nda_mm.training_jobs import resolve
-from nda_mm.transfer_report import Outcome, report_outcomes
-from nda_mm.transfer_study import NO_PRETRAINING, TransferStudy
+from nda_mm.studies.pretrained_place import find_place
+from nda_mm.studies.training_jobs import resolve
+from nda_mm.studies.transfer_report import Outcome, report_outcomes
+from nda_mm.studies.transfer_study import NO_PRETRAINING, TransferStudy
 
-PROJECT = Path(__file__).resolve().parents[1]
+PROJECT = Path(__file__).resolve().parents[2]
 CONFIGS = PROJECT / "configs"
 TRAIN = [sys.executable, str(PROJECT / "tools" / "train.py")]
 WIDTH = "model.backbone.base_channels=4", "model.backbone.stem_channels=4"

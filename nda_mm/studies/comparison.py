@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nda_mm.run_results import (
+from nda_mm.studies.run_results import (
     Curves,
     PairedDifference,
     Summary,
@@ -23,7 +23,7 @@ from nda_mm.run_results import (
     summarise,
     write_csv,
 )
-from nda_mm.training_jobs import Training, digest, is_finished, resolve, train_all
+from nda_mm.studies.training_jobs import Training, digest, is_finished, resolve, train_all
 
 __all__ = ["Comparison", "Run", "budget"]
 
