@@ -1,0 +1,141 @@
+"""The residual network of Dense Predictive Coding: frames by themselves first, time only in the last two stages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from mmaction.models.backbones.resnet3d import ResNet3d
+from mmcv.cnn import ConvModule
+from mmengine.model import initialize
+from torch import nn
+
+from nda_mm.registry import MODELS
+
+_DEPTHS = (18, 34)
+
+
+@MODELS.register_module()
+class ResNet2d3d(ResNet3d):
+    """2D3D-ResNet: 1x3x3 kernels in stages one and two, 3x3x3 kernels with a temporal stride in stages three and four.
+
+    With its defaults it is DPC's encoder: 14,057,536 parameters at depth 18. From mmaction2's ResNet3d it differs in
+    the last stage, which is 4 x ``base_channels`` wide as the third is, and whose last block has no ReLU, so that
+    features can be compared by a dot product of either sign.
+
+    The normalisations keep running statistics; DPC's own pretraining keeps none. Training uses those of the batch
+    either way and the weights learned are the same; evaluation uses the running ones, so that frozen features do not
+    depend on what else is in a batch. ``norm_cfg=dict(type='BN3d', track_running_stats=False)`` is the authors' way.
+
+    Source: T. Han, W. Xie, A. Zisserman, Video Representation Learning by Dense Predictive Coding, ICCV workshops
+    2019, section 4.1 and appendix, https://arxiv.org/abs/1909.04656; facts of the layers from
+    https://github.com/TengdaHan/DPC. Overrides ``make_res_layer`` and ``init_weights`` of mmaction2 1.2.
+
+    Args:
+        depth: 18 or 34. Defaults to 18.
+        base_channels: Channels of stem and first stage. Defaults to 64.
+        conv1_kernel: Of the stem, in (frames, rows, columns). Defaults to (1, 7, 7).
+        conv1_stride_s: Stride of the stem in space. Defaults to 2.
+        with_pool1: Whether a 1x3x3 maximum pool follows the stem. Defaults to True.
+        pool1_stride_s: Its stride in space. Defaults to 2.
+        spatial_strides: Of the stages. Defaults to (1, 2, 2, 2): features are 32 times smaller than frames.
+        temporal_strides: Of the stages. Defaults to (1, 1, 2, 2): five frames leave two places in time.
+        final_relu: Whether the last block ends with a ReLU. Defaults to False.
+        norm_cfg: Config of the normalisations. Defaults to dict(type='BN3d').
+        init_cfg: ``dict(type='Pretrained', checkpoint=...)`` loads this network's weights, which mmaction2's ResNet3d
+            would pass over without a word. Defaults to None: Kaiming's normal initialisation by fan out.
+        kwargs: Further arguments of mmaction2's ResNet3d, such as ``in_channels``, ``frozen_stages``, ``norm_eval``,
+            ``with_cp``.
+
+    Shape:
+        - Input: (B, C, T, H, W)
+        - Output: (B, 4 * base_channels, T', H', W'); (B, 256, ceil(T / 4), ceil(H / 32), ceil(W / 32)) by default
+
+    Raises:
+        ValueError: If the depth is another.
+
+    Example:
+        >>> net = ResNet2d3d()
+        >>> sum(p.numel() for p in net.parameters())
+        14057536
+        >>> net(torch.zeros(1, 3, 5, 128, 128)).shape
+        torch.Size([1, 256, 2, 4, 4])
+    """
+
+    def __init__(
+        self,
+        depth: int = 18,
+        base_channels: int = 64,
+        conv1_kernel: Sequence[int] = (1, 7, 7),
+        conv1_stride_s: int = 2,
+        with_pool1: bool = True,
+        pool1_stride_s: int = 2,
+        spatial_strides: Sequence[int] = (1, 2, 2, 2),
+        temporal_strides: Sequence[int] = (1, 1, 2, 2),
+        final_relu: bool = False,
+        norm_cfg: dict[str, Any] | None = None,
+        init_cfg: dict[str, Any] | list[dict[str, Any]] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if depth not in _DEPTHS:
+            raise ValueError(f"depth must be one of {_DEPTHS}, but got {depth!r}")
+        super().__init__(
+            depth=depth,
+            base_channels=base_channels,
+            conv1_kernel=tuple(conv1_kernel),
+            conv1_stride_s=conv1_stride_s,
+            with_pool1=with_pool1,
+            pool1_stride_s=pool1_stride_s,
+            with_pool2=False,
+            spatial_strides=spatial_strides,
+            temporal_strides=temporal_strides,
+            norm_cfg=norm_cfg or dict(type="BN3d"),
+            init_cfg=init_cfg,
+            **{
+                "pretrained2d": False,  # a file is this network's own: no 2-D ResNet has its narrow last stage
+                "inflate": (0, 0, 1, 1),
+                "zero_init_residual": False,
+                **kwargs,
+            },
+        )
+        self.inplanes = self.feat_dim = self._width(base_channels * 2 ** (self.num_stages - 1))
+        if not final_relu:
+            self.get_submodule(self.res_layers[-1])[-1].relu = nn.Identity()
+
+    def make_res_layer(self, block: type[nn.Module], inplanes: int, planes: int, blocks: int, **kwargs: Any) -> Any:
+        """A stage of mmaction2's, no wider than the third one."""
+        planes = self._width(planes)
+        layer = super().make_res_layer(block, inplanes, planes, blocks, **kwargs)
+        stride = (kwargs["temporal_stride"], *[kwargs["spatial_stride"]] * 2)
+        if layer[0].downsample is None and max(stride) > 1:  # mmaction2 looks at the stride in space alone
+            layer[0].downsample = ConvModule(
+                inplanes,
+                planes,
+                kernel_size=1,
+                stride=stride,
+                bias=False,
+                conv_cfg=kwargs["conv_cfg"],
+                norm_cfg=kwargs["norm_cfg"],
+                act_cfg=None,
+            )
+        return layer
+
+    def init_weights(self, pretrained: str | None = None) -> None:
+        """Draw the weights, or load those that ``init_cfg`` or ``pretrained`` names."""
+        super().init_weights(pretrained)
+        if self.init_cfg:
+            initialize(self, self.init_cfg)
+
+    def train(self, mode: bool = True) -> ResNet2d3d:
+        """Switch between training and evaluation; mmaction2's returns nothing, where PyTorch's ``eval()`` does."""
+        super().train(mode)
+        return self
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, ...]:
+        """Features of clips."""
+        features: torch.Tensor | tuple[torch.Tensor, ...] = super().forward(x)
+        return features
+
+    def _width(self, planes: int) -> int:
+        return min(planes, 4 * self.base_channels)
