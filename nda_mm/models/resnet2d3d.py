@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from mmaction.models.backbones.resnet3d import ResNet3d
-from mmcv.cnn import ConvModule
+from mmaction.models.backbones.resnet3d import ConvModule, ResNet3d
 from mmengine.model import initialize
 from torch import nn
 
