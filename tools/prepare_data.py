@@ -17,11 +17,21 @@ Video: the clips of moving digits as files with the lists that mmaction2's Video
 since they draw the clips in memory::
 
     python tools/prepare_data.py moving_digits --clips 800 200 --size 64
+
+UCF101 and HMDB51 from the folder where you unpacked their archives, and their splits: every video is opened once, what
+cannot be read is reported and left out, and the lists of all three splits go to data/ucf101, with a link to the videos.
+Kinetics as mmaction2's own tools lay it out, whose lists are filtered::
+
+    python tools/prepare_data.py ucf101 /data/UCF101 --workers 8
+    python tools/prepare_data.py hmdb51 /data/HMDB51 --min-frames 118
+    python tools/prepare_data.py video_list data/kinetics400/kinetics400_train_list_videos.txt \
+        data/kinetics400/videos_train --min-frames 118 --workers 8
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import sys
 import time
@@ -30,8 +40,11 @@ from pathlib import Path
 from nda_mm.datasets import CIFAR10, CIFAR100, DatasetNotReadableError, MovingDigits
 from nda_mm.datasets.bccd import check_bccd, refuse_unusable, unpack_voc
 from nda_mm.datasets.digits_scenes import SceneSettings, make_digits_scenes
+from nda_mm.datasets.hmdb51 import read_hmdb51_splits
+from nda_mm.datasets.ucf101 import read_ucf101_splits
 from nda_mm.datasets.unpacking import SPLITS, unpack_class_folders
 from nda_mm.datasets.video_files import write_videos
+from nda_mm.datasets.video_lists import CheckSettings, filter_list, prepare_lists
 
 
 def prepare_cifar(args: argparse.Namespace) -> None:
@@ -77,6 +90,35 @@ def prepare_moving_digits(args: argparse.Namespace) -> None:
         print(f"{write_videos(clips, out)}: {count} clips of {clips.num_frames} frames")
 
 
+def prepare_action_videos(args: argparse.Namespace) -> None:
+    """Look at the videos and write the lists of the three splits."""
+    if not args.folder.is_dir():
+        raise FileNotFoundError(f"there is no folder {args.folder}")
+    official = args.read_splits(args.annotations or args.folder)
+    report = prepare_lists(official, args.folder, Path(args.out or f"data/{args.verb}"), check_settings(args))
+    print("\n".join(report.lines()))
+
+
+def prepare_video_list(args: argparse.Namespace) -> None:
+    """Look at the videos of a list and write it anew."""
+    out = args.out or args.list.with_name(f"{args.list.stem}_checked{args.list.suffix}")
+    print("\n".join(filter_list(args.list, args.videos, out, check_settings(args)).lines()))
+
+
+def check_settings(args: argparse.Namespace) -> CheckSettings:
+    def progress(done: int, total: int) -> None:
+        if done % 1000 == 0 or done == total:
+            print(f"{done} of {total} videos looked at", flush=True)
+
+    return CheckSettings(args.min_frames, args.workers, args.every_frame, progress)
+
+
+def add_check_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--min-frames", type=int, default=1, help="training videos with fewer are left out; DPC: 118")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes; default: one a core")
+    parser.add_argument("--every-frame", action="store_true", help="decode all frames, not just the first and the last")
+
+
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     verbs = parser.add_subparsers(dest="verb", required=True)
@@ -104,6 +146,19 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     sub.add_argument("--size", type=int, default=64, help="side of the frames in pixels; default: 64")
     sub.add_argument("--seed", type=int, default=0, help="of all draws; default: 0")
     sub.set_defaults(run=prepare_moving_digits)
+    for verb, read_splits in {"ucf101": read_ucf101_splits, "hmdb51": read_hmdb51_splits}.items():
+        sub = verbs.add_parser(verb, help=f"lists of {verb.upper()}'s three splits, of the videos that can be read")
+        sub.add_argument("folder", type=Path, help="the unpacked archives: CLASS/NAME.avi and the splits, at any depth")
+        sub.add_argument("--annotations", type=Path, help="folder of the splits, where it is not in the folder")
+        sub.add_argument("--out", help=f"where the recipes look; default: data/{verb}")
+        add_check_options(sub)
+        sub.set_defaults(run=prepare_action_videos, read_splits=read_splits)
+    sub = verbs.add_parser("video_list", help="a list of mmaction2's VideoDataset without what cannot be read")
+    sub.add_argument("list", type=Path, help="the list: a path and a label in each line")
+    sub.add_argument("videos", type=Path, help="what the paths are relative to, the recipe's data_prefix")
+    sub.add_argument("--out", type=Path, help="the new list, which may be the old one; default: LIST_checked.txt")
+    add_check_options(sub)
+    sub.set_defaults(run=prepare_video_list)
     return parser.parse_args(argv)
 
 
@@ -111,7 +166,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parse_args(argv)
     try:
         args.run(args)
-    except (DatasetNotReadableError, ValueError, OSError) as error:
+    except (DatasetNotReadableError, ValueError, OSError, ModuleNotFoundError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0

@@ -8,8 +8,12 @@ from .image_folder import ImageFolder
 from .moving_digits import MovingDigits
 from .voc_images import VOCImages
 
+import_guarded("nda_mm.datasets.checked_decord", host="mmaction")
 import_guarded("nda_mm.datasets.coco", host="mmdet")
 import_guarded("nda_mm.datasets.digits_scenes_dataset", host="mmdet")
+import_guarded("nda_mm.datasets.frame_color_jitter", host="mmcv")
+import_guarded("nda_mm.datasets.random_frame_grey", host="mmcv")
+import_guarded("nda_mm.datasets.sample_blocks", host="mmcv")
 import_guarded("nda_mm.datasets.transforms", host="mmcv")
 import_guarded("nda_mm.datasets.voc", host="mmdet")
 
