@@ -6,13 +6,14 @@ from typing import Any
 
 import torch
 from mmengine.model import BaseModule
-from torch import nn
 
 from nda_mm.registry import MODELS
 
+from .block_encoding import BlockEncoding
+
 
 @MODELS.register_module()
-class DPCEncoder(BaseModule):
+class DPCEncoder(BlockEncoding, BaseModule):
     """Backbone and aggregator of Dense Predictive Coding, for mmaction2's ``Recognizer3D``.
 
     A clip is cut into ``num_blocks`` blocks of as many frames each. The backbone sees one block at a time; the mean
@@ -63,63 +64,10 @@ class DPCEncoder(BaseModule):
         if not isinstance(num_blocks, int) or num_blocks < 1:
             raise ValueError(f"num_blocks must be an integer of at least 1, but got {num_blocks!r}")
         self.num_blocks, self.frozen = num_blocks, frozen
-        self.backbone: nn.Module = MODELS.build(backbone)
-        self.aggregator: nn.Module = MODELS.build(aggregator)
-        channels = getattr(self.backbone, "feat_dim", None)  # mmaction2's networks say it
-        if channels is not None:
-            self._require_channels(channels)
+        self.build_parts(backbone, aggregator)
         if frozen:
             self.requires_grad_(False)
             self.train()
-
-    def encode(self, blocks: torch.Tensor) -> torch.Tensor:
-        """Features of every block, before the ReLU.
-
-        Args:
-            blocks: Blocks of frames.
-
-        Shape:
-            - blocks: (B, N, C, L, H, W)
-            - Output: (B, N, D, h, w)
-
-        Returns:
-            The mean over the time left in a block.
-
-        Raises:
-            ValueError: If the backbone does not keep places apart, or its channels are not the aggregator's.
-        """
-        if blocks.ndim != 6:
-            raise ValueError(f"blocks must have the shape (B, N, C, L, H, W), but got {tuple(blocks.shape)}")
-        features = self.backbone(blocks.flatten(0, 1))
-        if not isinstance(features, torch.Tensor) or features.ndim != 5:
-            found = f"the shape {tuple(features.shape)}" if isinstance(features, torch.Tensor) else "several outputs"
-            raise ValueError(
-                f"{type(self.backbone).__name__} has {found}, but DPC needs one feature map (B, D, T, h, w) that keeps "
-                "the places of a block apart; take the pooling and the classifier off, and one of out_indices"
-            )
-        if features.shape[3] * features.shape[4] == 1:
-            raise ValueError(
-                f"{type(self.backbone).__name__} leaves a single place of frames of {blocks.shape[-2]}x"
-                f"{blocks.shape[-1]} pixels, but DPC tells places apart; take larger frames or smaller strides"
-            )
-        self._require_channels(features.shape[1])
-        return features.mean(2).unflatten(0, blocks.shape[:2])
-
-    def aggregate(self, features: torch.Tensor) -> torch.Tensor:
-        """The context of blocks: the aggregator's state after the last of them.
-
-        Args:
-            features: Of blocks, as :meth:`encode` gives them.
-
-        Shape:
-            - features: (B, N, D, h, w)
-            - Output: (B, aggregator.hidden_channels, h, w)
-
-        Returns:
-            The context.
-        """
-        context: torch.Tensor = self.aggregator(features.relu())[1]
-        return context
 
     def forward(self, clip: torch.Tensor) -> torch.Tensor:
         """The context of clips, with a time of one, as mmaction2's heads take it.
@@ -140,11 +88,3 @@ class DPCEncoder(BaseModule):
         """Switch between training and evaluation; a frozen encoder stays in evaluation."""
         super().train(mode and not self.frozen)
         return self
-
-    def _require_channels(self, channels: int) -> None:
-        wanted = getattr(self.aggregator, "in_channels", channels)
-        if wanted != channels:
-            raise ValueError(
-                f"{type(self.backbone).__name__} gives {channels} channels and {type(self.aggregator).__name__} takes "
-                f"{wanted}; set aggregator.in_channels to {channels}"
-            )

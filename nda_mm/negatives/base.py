@@ -20,9 +20,11 @@ class Negative(nn.Module):
     Attributes:
         needs_partner: whether each sample is joined with another one of its batch, so that a batch of one is refused
             unless ``other`` gives the partners.
+        reorders_frames: whether it changes a clip in time, so that what a clip is matters: the whole or a block of it.
     """
 
     needs_partner: bool = False
+    reorders_frames: bool = False
 
     def forward(self, x: Tensor, *, other: Tensor | None = None, generator: torch.Generator | None = None) -> Tensor:
         """A negative of every sample.

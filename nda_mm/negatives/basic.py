@@ -174,6 +174,8 @@ class ShuffleFrames(Negative):
         chunks: into how many runs of equal length to cut a clip, at least 2; None shuffles single frames. Default None.
     """
 
+    reorders_frames = True
+
     def __init__(self, chunks: int | None = None) -> None:
         super().__init__()
         self.chunks = None if chunks is None else temporal.check_chunk_count(chunks)

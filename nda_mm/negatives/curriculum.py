@@ -52,6 +52,7 @@ class Curriculum(Negative):
             raise ValueError(f"the iterations of the milestones must rise from 0 on, but got {self.starts}")
         self.stages = nn.ModuleList(build_negative(negative) for _, negative in milestones)
         self.needs_partner = any(part.needs_partner for part in self.parts())
+        self.reorders_frames = any(part.reorders_frames for part in self.parts())
         self.register_buffer("iteration", torch.zeros((), dtype=torch.int64))
         self._iteration = 0
 

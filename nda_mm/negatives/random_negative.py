@@ -57,6 +57,7 @@ class RandomNegative(Negative):
         self.weights = [weight / sum(weights) for weight in weights]
         self.negatives = nn.ModuleList(build_negative(negative) for negative in negatives)
         self.needs_partner = any(part.needs_partner for part in self.parts())
+        self.reorders_frames = any(part.reorders_frames for part in self.parts())
 
     def parts(self) -> Iterable[Negative]:
         return self.negatives  # type: ignore[return-value]

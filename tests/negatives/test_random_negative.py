@@ -7,7 +7,7 @@ import torch
 from scipy import stats
 
 from nda_mm import functional as F
-from nda_mm.negatives import Negative, RandomNegative
+from nda_mm.negatives import Curriculum, Negative, RandomNegative
 
 JIGSAW, STITCH, CUTOUT = dict(type="Jigsaw"), dict(type="Stitch"), dict(type="Cutout")
 
@@ -60,3 +60,10 @@ def test_random_negative_needs_partners_if_one_part_does():
 def test_no_value_is_looked_at_on_the_host():
     x = torch.empty(4, 3, 8, 8, device="meta")
     assert RandomNegative([JIGSAW, STITCH, CUTOUT])(x).is_meta
+
+
+def test_it_reorders_frames_if_one_part_does():
+    shuffle = dict(type="ShuffleFrames")
+    assert RandomNegative([JIGSAW, shuffle]).reorders_frames
+    assert not RandomNegative([JIGSAW, CUTOUT]).reorders_frames
+    assert Curriculum([(0, JIGSAW), (5, shuffle)]).reorders_frames

@@ -1,0 +1,217 @@
+"""The dense score against loops over rows and columns in float64, its gradients and what is counted included."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from nda_mm.losses import check_negative_places, dense_contrast
+
+B, N, C, H, W, M = 3, 2, 5, 2, 3, 2
+KINDS = ("positive", "spatial", "temporal", "easy", "negative")
+
+
+def features(seed: int = 0, scale: float = 1.0) -> list[Tensor]:
+    """Predictions, targets and negatives in float64."""
+    generator = torch.Generator().manual_seed(seed)
+    shapes = [(B, N, C, H, W), (B, N, C, H, W), (B, M, N, C, H, W)]
+    made = [scale * torch.randn(shape, generator=generator, dtype=torch.float64) for shape in shapes]
+    return [part.requires_grad_() for part in made]
+
+
+def by_loop(prediction, target, negatives=None, weight=1.0, own=False, usable=None, temperature=1.0):
+    """The definition as it is written: one row, one column, one channel at a time."""
+
+    def similarity(row: tuple[int, ...], other: Tensor) -> Tensor:
+        b, n, y, x = row
+        return sum(prediction[b, n, c, y, x] * other[c] for c in range(C)) / temperature
+
+    places = [(y, x) for y in range(H) for x in range(W)]
+    cells = [(b, n, y, x) for b in range(B) for n in range(N) for y, x in places]
+    total, tops = torch.zeros((), dtype=torch.float64), {1: 0, 3: 0, 5: 0}
+    masses = dict.fromkeys(KINDS, 0.0)
+    for row in cells:
+        b, n, y, x = row
+        terms: list[tuple[str, Tensor]] = []
+        for other in cells:
+            score = torch.exp(similarity(row, target[other[0], other[1], :, other[2], other[3]]))
+            if other == row:
+                kind = "positive"
+            elif other[0] != b:
+                kind = "easy"
+            else:
+                kind = "temporal" if other[2:] == (y, x) else "spatial"
+            terms.append((kind, score))
+        if negatives is not None and weight > 0:
+            for m in range(M):
+                if usable is not None and not usable[b, m, n]:
+                    continue
+                for yy, xx in places:
+                    if not own or (yy, xx) == (y, x):
+                        terms.append(("negative", weight * torch.exp(similarity(row, negatives[b, m, n, :, yy, xx]))))
+        denominator = sum(term for _, term in terms)
+        positive = next(term for kind, term in terms if kind == "positive")
+        total = total - torch.log(positive / denominator)
+        better = sum(bool(term >= positive) for kind, term in terms if kind != "positive")
+        for k in tops:
+            tops[k] += better < k
+        for kind, term in terms:
+            masses[kind] += (term / denominator).item()
+    shares = {f"{kind}_share": mass / len(cells) for kind, mass in masses.items()}
+    return total / len(cells), {**shares, **{f"top{k}_accuracy": hits / len(cells) for k, hits in tops.items()}}
+
+
+def compare(terms: dict[str, Tensor], expected: Tensor, counted: dict[str, float]) -> None:
+    assert terms["loss"].item() == pytest.approx(expected.item(), rel=1e-12)
+    assert set(terms) == {"loss", *counted}
+    for name, value in counted.items():
+        assert terms[name].item() == pytest.approx(value, abs=1e-12), name
+        assert not terms[name].requires_grad
+
+
+@pytest.mark.parametrize(
+    ("weight", "places", "samples_at_once"),
+    [(0.0, "all", None), (0.3, "all", 1), (1.0, "all", 2), (2.5, "own", None), (1.0, "own", 2), (1.0, "all", None)],
+)
+def test_all_of_it_equals_the_loop(weight, places, samples_at_once):
+    parts, copies = features(), features()
+    usable = torch.ones(B, M, N, dtype=torch.bool)
+    usable[1, 0, 1] = usable[2, :, 0] = False
+    terms = dense_contrast(
+        *parts,
+        negative_weight=weight,
+        negative_places=places,
+        usable=usable,
+        temperature=0.7,
+        samples_at_once=samples_at_once,
+    )
+    expected, counted = by_loop(*copies, weight, places == "own", usable, 0.7)
+    compare(terms, expected, counted)
+    terms["loss"].backward()
+    expected.backward()
+    for part, copy, name in zip(parts, copies, ("prediction", "target", "negatives")):
+        if name == "negatives" and weight == 0.0:
+            assert part.grad is None
+        else:
+            torch.testing.assert_close(part.grad, copy.grad, rtol=1e-9, atol=1e-13)
+
+
+def test_without_negatives_it_is_the_loss_of_dpc():
+    """Cross-entropy over the flattened score, the labels being the diagonal: as the paper's equation 5 has it."""
+    prediction, target, _ = features(1)
+    score = torch.einsum("bnchw,dmcyx->bnhwdmyx", prediction, target).reshape(B * N * H * W, -1)
+    expected = torch.nn.functional.cross_entropy(score, torch.arange(len(score)))
+    torch.testing.assert_close(dense_contrast(prediction, target)["loss"], expected, rtol=1e-13, atol=0)
+    compare(dense_contrast(prediction, target), *by_loop(prediction, target))
+
+
+def test_weight_zero_is_no_negatives_to_the_last_bit():
+    prediction, target, negatives = features(2)
+    plain = dense_contrast(prediction, target)
+    weighted = dense_contrast(prediction, target, negatives, negative_weight=0.0)
+    assert all(torch.equal(plain[name], weighted[name]) for name in plain)
+
+
+def test_a_row_sees_the_negatives_of_its_own_sample_and_block_only():
+    prediction, target, negatives = features(3)
+    terms = dense_contrast(prediction, target, negatives)
+    (gradient,) = torch.autograd.grad(terms["loss"], prediction, create_graph=True)
+    # A change of what negatives of (sample 1, block 0) are must move the rows of that block and no others.
+    moved = torch.autograd.grad(gradient.square().sum(dim=2).sum((2, 3))[1, 0], negatives)[0]
+    assert moved[1, :, 0].abs().min() > 0
+    moved[1, :, 0] = 0
+    assert moved.abs().max() == 0
+
+
+def test_at_its_own_place_a_row_sees_no_other():
+    prediction, target, negatives = features(4)
+    terms = dense_contrast(prediction, target, negatives, negative_places="own")
+    (gradient,) = torch.autograd.grad(terms["loss"], prediction, create_graph=True)
+    moved = torch.autograd.grad(gradient[2, 1, :, 1, 2].square().sum(), negatives)[0]
+    assert moved[2, :, 1, :, 1, 2].abs().min() > 0
+    moved[2, :, 1, :, 1, 2] = 0
+    assert moved.abs().max() == 0
+
+
+def test_negatives_that_are_not_usable_might_as_well_be_anything():
+    prediction, target, negatives = (part.detach() for part in features(5))
+    usable = torch.zeros(B, M, N, dtype=torch.bool)
+    terms = dense_contrast(prediction, target, negatives, usable=usable)
+    plain = dense_contrast(prediction, target)
+    assert terms["negative_share"] == pytest.approx(0, abs=1e-12)
+    assert torch.equal(terms["loss"], plain["loss"])
+
+
+def test_a_tie_counts_against_the_positive():
+    same = torch.ones(B, N, C, H, W)
+    terms = dense_contrast(same, same)
+    assert terms["top1_accuracy"] == terms["top5_accuracy"] == 0
+    assert terms["loss"].item() == pytest.approx(math.log(B * N * H * W), rel=1e-6)
+
+
+def test_large_scores_stay_finite_in_mixed_precision():
+    parts = [part.detach().to(torch.bfloat16).requires_grad_() for part in features(6, scale=60.0)]
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        loss = dense_contrast(*parts)["loss"]
+    assert loss.dtype == torch.float32
+    loss.backward()
+    wide = [part.detach().double() for part in parts]
+    assert loss.item() == pytest.approx(dense_contrast(*wide)["loss"].item(), rel=1e-5)
+    assert all(torch.isfinite(part.grad).all() for part in parts)
+
+
+def test_the_score_is_bounded_by_making_it_in_parts(monkeypatch):
+    """No product is larger than the rows of the samples at a time."""
+    largest = []
+    original = Tensor.__matmul__
+
+    def watched(self, other):
+        made = original(self, other)
+        largest.append(made.numel())
+        return made
+
+    monkeypatch.setattr(Tensor, "__matmul__", watched)
+    prediction, target, _ = features(7)
+    rows = N * H * W
+    dense_contrast(prediction, target)
+    assert max(largest) == (B * rows) ** 2
+    largest.clear()
+    dense_contrast(prediction, target, samples_at_once=1)
+    assert max(largest) == rows * B * rows
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        (dict(prediction=torch.zeros(2, 3)), ValueError, r"must both be \(B, N, C, H, W\).*\(2, 3\)"),
+        (dict(target=torch.zeros(B, N, C, H, 1)), ValueError, "prediction and target must both be"),
+        (dict(target=torch.zeros(B, N, C, H, W).long()), TypeError, "target must be a floating-point tensor.*int64"),
+        (
+            dict(negatives=torch.zeros(B, N, C, H, W)),
+            ValueError,
+            r"\(B, m, N, C, H, W\) = \(3, m, 2, 5, 2, 3\)",
+        ),
+        (dict(negatives=torch.zeros(B, 1, N, C, H, 1)), ValueError, "but are"),
+        (dict(usable=torch.ones(B, M, N)), ValueError, "usable must be bool"),
+        (dict(usable=torch.ones(B, N, dtype=torch.bool)), ValueError, r"\(3, 2, 2\)"),
+        (dict(negative_weight=-1.0), ValueError, "negative_weight must be finite and at least 0"),
+        (dict(negative_places="some"), ValueError, "must be one of all, own, but got 'some'"),
+        (dict(temperature=0.0), ValueError, "temperature must be finite and above 0, but got 0.0"),
+        (dict(samples_at_once=0), ValueError, "samples_at_once must be a whole number above 0 or None, but got 0"),
+    ],
+)
+def test_what_does_not_fit_is_refused(change, error, message):
+    prediction, target, negatives = features()
+    with pytest.raises(error, match=message):
+        dense_contrast(**{**dict(prediction=prediction, target=target, negatives=negatives), **change})
+
+
+def test_a_single_cell_has_nothing_to_contrast_with():
+    cell = torch.zeros(1, 1, C, 1, 1)
+    with pytest.raises(ValueError, match="nothing to contrast with"):
+        dense_contrast(cell, cell)
+    assert dense_contrast(cell, cell, cell[:, None])["loss"].item() == pytest.approx(math.log(2))
+    assert check_negative_places("own") == "own"

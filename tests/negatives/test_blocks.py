@@ -1,0 +1,97 @@
+"""Negatives of blocks: the same change in every frame of a clip, or another order within each block."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import torch
+
+from nda_mm import functional as F
+from nda_mm.negatives import RandomNegative, build_negative
+from nda_mm.negatives.blocks import change_blocks, check_blocks
+
+B, N, C, L, H, W = 4, 3, 2, 5, 8, 8
+SPATIAL = ["Jigsaw", "Stitch", "Mixup", "CutMix", "Cutout", "Rotate", "Shift"]
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def clips() -> torch.Tensor:
+    """Every frame of every block differs from every other."""
+    return torch.rand(B, N, C, L, H, W, generator=seeded(1))
+
+
+@pytest.mark.parametrize("kind", SPATIAL)
+def test_the_whole_clip_is_changed_alike(kind):
+    """As one clip of all frames, and each frame as the same image would be."""
+    blocks, negative = clips(), build_negative(dict(type=kind))
+    changed = change_blocks(negative, blocks, generator=seeded())
+    whole = blocks.transpose(1, 2).reshape(B, C, N * L, H, W)
+    assert torch.equal(changed.transpose(1, 2).reshape(whole.shape), negative(whole, generator=seeded()))
+    still = blocks[:, :1, :, :1].expand_as(blocks)  # one image for all frames stays one image for all frames
+    changed = change_blocks(negative, still, generator=seeded())
+    assert torch.equal(changed, changed[:, :1, :, :1].expand_as(changed))
+
+
+@pytest.mark.parametrize("kind", [*SPATIAL, "ShuffleFrames"])
+def test_no_negative_equals_any_real_block(kind):
+    blocks, negative = clips(), build_negative(dict(type=kind))
+    before = blocks.clone()
+    for seed in range(20):
+        changed = change_blocks(negative, blocks, generator=seeded(seed))
+        assert changed.shape == blocks.shape
+        for made, real in itertools.product(changed.flatten(0, 1), blocks.flatten(0, 1)):
+            assert not torch.equal(made, real)
+    assert torch.equal(blocks, before)
+
+
+def test_frames_are_shuffled_within_their_block_and_each_block_by_itself():
+    blocks, negative = clips(), build_negative(dict(type="ShuffleFrames"))
+    changed = change_blocks(negative, blocks, generator=seeded())
+    orders = set()
+    for made, real in zip(changed.flatten(0, 1), blocks.flatten(0, 1)):
+        order = tuple(
+            next(j for j in range(L) if torch.equal(made[:, i], real[:, j]))  # StopIteration: from another block
+            for i in range(L)
+        )
+        assert sorted(order) == list(range(L)) and order != tuple(range(L))
+        orders.add(order)
+    assert len(orders) > 1
+
+
+def test_a_partner_is_another_clip_even_where_frames_are_shuffled_too():
+    negative = RandomNegative([dict(type="ShuffleFrames"), dict(type="Mixup")])
+    blocks = torch.arange(B).view(B, 1, 1, 1, 1, 1).expand(B, N, C, L, H, W).double()
+    # A block of one colour keeps it when it is shuffled, and when it is mixed with its own clip. So half of the blocks
+    # are seen to change, and less if a partner could be another block of the same clip.
+    counts = [
+        int((change_blocks(negative, blocks, generator=seeded(seed)) != blocks).flatten(2).all(dim=2).sum())
+        for seed in range(200)
+    ]
+    assert sum(counts) / 200 == pytest.approx(B * N / 2, abs=0.5)  # five standard errors; else at most 4.9
+
+
+def test_what_can_not_be_changed_is_refused():
+    shuffle = build_negative(dict(type="ShuffleFrames"))
+    with pytest.raises(
+        ValueError, match="can't change blocks of 1 frames of 8x8 so that none stays as it was.*2 frame"
+    ):
+        check_blocks(shuffle, (B, N, C, 1, H, W))
+    with pytest.raises(ValueError, match="2 chunks do not divide clips of 5 frames"):
+        check_blocks(build_negative(dict(type="ShuffleFrames", chunks=2)), (B, N, C, 5, H, W))
+    with pytest.raises(ValueError, match="Jigsaw can't change blocks"):
+        check_blocks(build_negative(dict(type="Jigsaw", grid=3)), (B, N, C, L, H, W))
+    with pytest.raises(ValueError, match="Stitch joins each clip with another of its batch, but the batch has one"):
+        check_blocks(build_negative(dict(type="Stitch")), (1, N, C, L, H, W))
+    check_blocks(shuffle, (1, N, C, L, H, W))
+
+
+def test_a_block_is_what_counts_for_the_length_of_a_shuffle():
+    """Three blocks of five are fifteen frames, which three runs divide; the blocks they do not."""
+    negative = build_negative(dict(type="ShuffleFrames", chunks=3))
+    F.shuffle_frames(clips().transpose(1, 2).flatten(2, 3), 3)
+    with pytest.raises(ValueError, match="3 chunks do not divide clips of 5 frames"):
+        check_blocks(negative, (B, N, C, L, H, W))
