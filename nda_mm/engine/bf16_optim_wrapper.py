@@ -13,6 +13,8 @@ from torch import nn
 
 from nda_mm.registry import OPTIM_WRAPPERS
 
+from .bf16_convolutions import WideSmallConvolutions
+
 
 @OPTIM_WRAPPERS.register_module()
 class BF16OptimWrapper(OptimWrapper):
@@ -20,7 +22,7 @@ class BF16OptimWrapper(OptimWrapper):
 
     mmengine 0.10's ``AmpOptimWrapper`` refuses to work without a GPU, and scales the loss. bfloat16 has float32's
     range, so no gradient is lost for being small, and nothing need be scaled; weights, gradients and the optimizer stay
-    in float32.
+    in float32. So do the few convolutions that a CPU gets wrong; see :mod:`nda_mm.engine.bf16_convolutions`.
 
     Args:
         optimizer: The optimizer.
@@ -41,7 +43,7 @@ class BF16OptimWrapper(OptimWrapper):
         Args:
             model: The model, or the part of it, that is about to run.
         """
-        with super().optim_context(model), autocast(dtype=torch.bfloat16):
+        with super().optim_context(model), autocast(dtype=torch.bfloat16), WideSmallConvolutions():
             yield
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

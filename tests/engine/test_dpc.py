@@ -1,0 +1,93 @@
+"""DPC with negatives, trained by mmengine's Runner on clips through mmaction2's pipeline."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+pytest.importorskip("mmaction")
+pytest.importorskip("sklearn")
+import tiny_dpc
+from test_distributed import train_two
+from tiny_run import assert_equal
+
+ADAM = dict(type="Adam", lr=1e-3, weight_decay=1e-5)
+AMP = dict(type="nda_mm.BF16OptimWrapper", optimizer=ADAM)
+ACCUMULATE = dict(optimizer=ADAM, accumulative_counts=2)
+
+
+def run(tmp_path: Path, name: str, resume: bool = False, **settings: Any) -> Any:
+    return tiny_dpc.train(tiny_dpc.make_config(tmp_path / name, **settings), resume)
+
+
+def losses(runner: Any) -> list[dict[str, float]]:
+    return tiny_dpc.hook(runner, "LossesHook").seen
+
+
+def test_negatives_enter_the_loss_and_the_log(tmp_path):
+    plain, ours = run(tmp_path, "plain"), run(tmp_path, "ours", negative=dict(type="Jigsaw", grid=2))
+    # The first step's clips and weights are the plain run's; its loss has more terms.
+    assert losses(ours)[0]["loss"] > losses(plain)[0]["loss"]
+    shares = {f"{kind}_share" for kind in ("positive", "spatial", "temporal", "easy")}
+    names = {"loss", *shares, *(f"top{k}_accuracy" for k in (1, 3, 5))}
+    assert all(set(entry) == names for entry in losses(plain))
+    assert all(set(entry) == names | {"negative_share", "unchanged_share"} for entry in losses(ours))
+    assert names <= {key.removeprefix("train/") for key in ours.message_hub.log_scalars}
+
+
+def test_weight_zero_is_the_run_without_negatives(tmp_path):
+    plain = run(tmp_path, "plain")
+    zero = run(tmp_path, "zero", negative=dict(type="Stitch"), model=dict(weight=0))
+    assert_equal(tiny_dpc.weights(zero), tiny_dpc.weights(plain))
+    assert losses(zero) == losses(plain)
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, dict(optim_wrapper=AMP), dict(optim_wrapper=ACCUMULATE)], ids=["", "amp", "acc"]
+)
+def test_a_resumed_run_is_exact_from_the_middle_of_an_epoch(tmp_path, settings):
+    settings = dict(settings, negative=dict(type="RandomNegative", negatives=[dict(type="Stitch"), SHUFFLE]))
+    straight = run(tmp_path, "straight", **settings)
+    run(tmp_path, "stopped", stop_at=3, **settings)
+    resumed = run(tmp_path, "stopped", resume=True, **settings)
+    assert_equal(tiny_dpc.weights(resumed), tiny_dpc.weights(straight))
+    assert losses(resumed) == losses(straight)[3:]
+
+
+SHUFFLE = dict(type="ShuffleFrames")
+
+
+@pytest.mark.slow
+def test_the_positive_is_found_more_often_after_training(tmp_path):
+    runner = run(tmp_path, "longer", epochs=30, clips=32, negative=SHUFFLE)
+    first, last = losses(runner)[0], losses(runner)[-1]
+    assert last["loss"] < first["loss"] - 0.5
+    assert last["top5_accuracy"] > 2 * first["top5_accuracy"]
+
+
+@pytest.mark.slow
+def test_two_ranks_agree_on_weights_draw_apart_and_resume_exactly(tmp_path):
+    settings: dict[str, Any] = dict(script="tiny_dpc.py", negative=dict(type="Jigsaw", grid=2))
+    train_two(tmp_path / "straight", **settings)
+    train_two(tmp_path / "stopped", stop_at=1, **settings)
+    train_two(tmp_path / "stopped", resume=True, **settings)
+    straight, resumed = (
+        [torch.load(tmp_path / name / f"weights_{rank}.pt", weights_only=True) for rank in range(2)]
+        for name in ("straight", "stopped")
+    )
+    for rank in range(2):
+        assert_equal(resumed[rank]["weights"], straight[rank]["weights"])
+    learnt = [{n: v for n, v in found["weights"].items() if "running" not in n} for found in straight]
+    assert_equal(learnt[0], learnt[1])
+    assert straight[0]["losses"] != straight[1]["losses"]  # other clips and other negatives
+
+
+@pytest.mark.gpu
+def test_float16_keeps_its_scaler_alive(tmp_path):
+    wrapper = dict(type="AmpOptimWrapper", loss_scale="dynamic", optimizer=ADAM)
+    runner = run(tmp_path, "half", epochs=50, optim_wrapper=wrapper, negative=SHUFFLE)
+    assert all(torch.isfinite(torch.tensor(entry["loss"])) for entry in losses(runner))
+    assert runner.optim_wrapper.loss_scaler.get_scale() >= 1

@@ -1,0 +1,94 @@
+"""A small DPC on moving digits that the tests train, also from processes of its own: ``python tiny_dpc.py JSON``.
+
+Not a test module; see conftest.py.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from tiny_contrast import LossesHook, build, hook, train, weights  # noqa: F401  (LossesHook is registered)
+
+from nda_mm.engine import launch
+
+__all__ = ["build", "hook", "make_config", "train", "weights"]
+
+
+def make_config(
+    work_dir: Path | str,
+    *,
+    negative: dict[str, Any] | None = None,
+    model: dict[str, Any] | None = None,
+    epochs: int = 2,
+    clips: int = 16,
+    stop_at: int | None = None,
+    optim_wrapper: dict[str, Any] | None = None,
+    launcher: str = "none",
+) -> dict[str, Any]:
+    """The config of a run: two passes over 16 clips of 5 blocks of 3 frames, in batches of 4."""
+    hooks: list[dict[str, Any]] = [dict(type="LossesHook")]
+    if stop_at is not None:
+        hooks.append(dict(type="StopHook", at=stop_at))
+    return dict(
+        default_scope="mmaction",
+        model=dict(
+            type="nda_mm.DPC",
+            backbone=dict(type="nda_mm.ResNet2d3d", base_channels=4, conv1_stride_s=1, pool1_stride_s=1),
+            aggregator=dict(type="nda_mm.ConvGRU", in_channels=16),
+            num_blocks=5,
+            pred_steps=2,
+            negative=negative,
+            data_preprocessor=dict(
+                type="ActionDataPreprocessor", mean=[78.8] * 3, std=[88.9] * 3, format_shape="NCTHW"
+            ),
+            **(model or {}),
+        ),
+        work_dir=str(work_dir),
+        train_dataloader=dict(
+            batch_size=4,
+            num_workers=0,
+            drop_last=True,
+            sampler=dict(type="DefaultSampler", shuffle=True),
+            collate_fn=dict(type="pseudo_collate"),
+            dataset=dict(
+                type="nda_mm.MovingDigits",
+                num_clips=clips,
+                num_frames=20,
+                size=16,
+                pipeline=[
+                    dict(type="nda_mm.SampleBlocks", num_blocks=5, block_len=3, frame_interval=1),
+                    dict(type="ArrayDecode"),
+                    dict(type="FormatShape", input_format="NCTHW"),
+                    dict(type="PackActionInputs"),
+                ],
+            ),
+        ),
+        train_cfg=dict(type="nda_mm.ExactEpochLoop", max_epochs=epochs),
+        optim_wrapper=optim_wrapper or dict(optimizer=dict(type="Adam", lr=1e-3, weight_decay=1e-5)),
+        default_hooks=dict(
+            checkpoint=dict(type="nda_mm.SafeCheckpointHook", interval=stop_at or 1000, by_epoch=False),
+            logger=dict(type="LoggerHook", interval=1000),
+        ),
+        custom_hooks=hooks,
+        randomness=dict(seed=3, diff_rank_seed=True),
+        log_level="WARNING",
+        visualizer=dict(type="Visualizer", vis_backends=[]),
+        experiment_name=Path(work_dir).name,
+        env_cfg=dict(mp_cfg=dict(mp_start_method="fork")),
+        launcher=launcher,
+        compile=False,
+    )
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    options = json.loads(sys.argv[1])
+    resume_from = options.pop("resume", False)
+    finished = train(make_config(**options), resume_from)
+    outcome = {"weights": weights(finished), "losses": hook(finished, "LossesHook").seen}
+    torch.save(outcome, Path(finished.work_dir) / f"weights_{finished.rank}.pt")
+    launch.end_processes()
