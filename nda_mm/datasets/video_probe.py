@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import io
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -105,8 +106,8 @@ def probe_videos(
 def _probe_together(
     paths: list[str], workers: int, every_frame: bool, probe: Callable[[str, bool], Probe]
 ) -> Iterator[tuple[str, Probe]]:
-    """All that are done before a process dies, if one does."""
-    with ProcessPoolExecutor(min(workers, len(paths))) as pool:
+    """All that are done before a process dies, if one does; told of by its video, it need not print its stack."""
+    with ProcessPoolExecutor(min(workers, len(paths)), initializer=faulthandler.disable) as pool:
         futures: dict[Future[Probe], str] = {}
         try:
             for path in paths:
@@ -122,7 +123,7 @@ def _probe_together(
 
 
 def _probe_alone(path: str, every_frame: bool, probe: Callable[[str, bool], Probe]) -> Probe:
-    with ProcessPoolExecutor(1) as pool:
+    with ProcessPoolExecutor(1, initializer=faulthandler.disable) as pool:
         try:
             return pool.submit(probe, path, every_frame).result()
         except BrokenProcessPool:
