@@ -1,0 +1,99 @@
+"""What the benchmarks of training steps share: taking turns, ratios to the plain step, and the table."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+
+class Step:
+    """One training step of a model on one batch: ``loss()`` is called, and the model moves."""
+
+    def __init__(self, model: nn.Module, loss: Callable[[], Tensor], device: str, amp: bool) -> None:
+        self.loss, self.device, self.amp = loss, torch.device(device).type, amp
+        self.optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.03, momentum=0.9)
+
+    def __call__(self) -> None:
+        with torch.autocast(self.device, torch.bfloat16, enabled=self.amp):
+            loss = self.loss()
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+
+
+def seconds(call: Callable[[], object], device: str) -> float:
+    """Of one call; on one CPU thread the time it had the processor, which other processes do not lengthen."""
+    cuda = torch.device(device).type == "cuda"
+    now = time.perf_counter if cuda or torch.get_num_threads() > 1 else time.process_time
+    if cuda:
+        torch.cuda.synchronize()
+    start = now()
+    call()
+    if cuda:
+        torch.cuda.synchronize()
+    return now() - start
+
+
+def compare_steps(
+    step: Step,
+    variants: Mapping[str, Callable[[], AbstractContextManager]],
+    bars: Mapping[str, float | None],
+    rounds: int,
+) -> list[dict]:
+    """A row for each variant: the median over the rounds of its time divided by that of the plain step just before.
+
+    Args:
+        step: The step, plain outside of the variants' contexts.
+        variants: For each name what makes the context in which the step is that variant.
+        bars: The largest ratio allowed, or None.
+        rounds: How often the variants take turns.
+    """
+    step()
+    ratios: dict[str, list[float]] = {name: [] for name in variants}
+    times: dict[str, list[float]] = {name: [] for name in variants}
+    for _ in range(rounds):
+        for name, variant in variants.items():
+            plain = seconds(step, step.device)
+            with variant():
+                own = seconds(step, step.device)
+            times[name].append(own)
+            ratios[name].append(own / plain)
+    rows = []
+    for name in variants:
+        ratio, bar = statistics.median(ratios[name]), bars[name]
+        milliseconds = round(1e3 * statistics.median(times[name]), 1)
+        rows.append(
+            dict(step=name, milliseconds=milliseconds, ratio=round(ratio, 3), bar=bar, met=bar is None or ratio <= bar)
+        )
+    return rows
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options that such benchmarks have in common."""
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--amp", action="store_true", help="bfloat16 autocast")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads (default 1)")
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
+    parser.add_argument("--check", action="store_true", help="exit with 1 if a bar is missed")
+
+
+def report(rows: list[dict], args: argparse.Namespace) -> int:
+    """Print the table, write the file if one is asked for; the exit status."""
+    print(f"{'step':<26} {'milliseconds':>12} {'ratio':>7} {'bar':>6}")
+    for row in rows:
+        bar = "" if row["bar"] is None else f"{row['bar']:g}"
+        verdict = "" if row["met"] else "  MISSED"
+        print(f"{row['step']:<26} {row['milliseconds']:>12} {row['ratio']:>7} {bar:>6}{verdict}")
+    if args.json:
+        settings = {**vars(args), "json": None}
+        args.json.write_text(json.dumps({"torch": torch.__version__, **settings, "rows": rows}, indent=1))
+    return int(args.check and not all(row["met"] for row in rows))
