@@ -144,7 +144,8 @@ def prepare_lists(official: OfficialSplits, folder: Path, out: Path, settings: C
     names = {key: path.relative_to(root).as_posix() for key, path in found.items()}
     for key, name in list(names.items()):
         if " " in name:
-            report.add(SPACE, names.pop(key))
+            report.add(SPACE, name)
+            del names[key]
     link = link_videos(root, out)
     probes = check_videos(
         root,

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import importlib
 import io
+import sys
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -167,3 +171,58 @@ def test_moving_digits_are_written_with_their_lists(tmp_path: Path, capsys: pyte
     assert len((tmp_path / "test_list_videos.txt").read_text().splitlines()) == 8
     assert tool.main([*arguments, "--size", "8"]) == 1
     assert "size must be an integer of at least 16" in capsys.readouterr().err
+
+
+@pytest.fixture
+def tiny_sets() -> Iterator[ModuleType]:
+    """UCF101 and HMDB51 of kilobytes, from the tests of the data sets."""
+    pytest.importorskip("decord")
+    pytest.importorskip("cv2")
+    folder = str(Path(__file__).resolve().parents[1] / "datasets")
+    sys.path.insert(0, folder)
+    try:
+        yield importlib.import_module("tiny_action_sets")
+    finally:
+        sys.path.remove(folder)
+
+
+def test_ucf101_and_hmdb51_are_listed_without_what_cannot_be_read(
+    tiny_sets: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for verb, make, videos in (("ucf101", tiny_sets.make_ucf101, 6), ("hmdb51", tiny_sets.make_hmdb51, 6)):
+        source, out = make(tmp_path / verb), tmp_path / "data" / verb
+        broken = min(path for path in source.rglob("*.avi") if ";0" not in path.name)
+        broken.write_bytes(b"no video at all")
+        assert tool.main([verb, str(source), "--out", str(out), "--workers", "2"]) == 0
+        printed = capsys.readouterr().out
+        assert f"{videos} of {videos} videos looked at" in printed
+        assert f"{out}/{verb}_train_split_2_videos.txt: 3 videos" in printed
+        assert f"1 x cannot be read: {broken.relative_to(out.joinpath('videos').resolve())} (Error reading" in printed
+        assert tool.main([verb, str(source), "--out", str(out)]) == 0
+        assert capsys.readouterr().out == printed.split("looked at\n")[1]  # and nothing was opened again
+
+
+def test_annotations_elsewhere_and_none_at_all(
+    tiny_sets: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = tiny_sets.make_ucf101(tmp_path / "source")
+    (source / "ucfTrainTestlist").rename(tmp_path / "lists")
+    arguments = ["ucf101", str(source), "--out", str(tmp_path / "out"), "--min-frames", "14"]
+    assert tool.main(arguments) == 1
+    assert "has no classInd.txt, trainlist01.txt" in capsys.readouterr().err
+    assert tool.main([*arguments, "--annotations", str(tmp_path / "lists")]) == 0
+    assert "2 x too short, left out of training lists" in capsys.readouterr().out
+    assert tool.main(["hmdb51", str(tmp_path / "absent")]) == 1
+    assert f"error: there is no folder {tmp_path}/absent" in capsys.readouterr().err
+
+
+def test_a_list_that_is_there_is_filtered(
+    tiny_sets: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    videos = tiny_sets.make_ucf101(tmp_path) / "UCF-101"
+    listed = tmp_path / "kinetics400_train_list_videos.txt"
+    listed.write_text("ApplyEyeMakeup/v_ApplyEyeMakeup_g01_c01.avi 7\nApplyEyeMakeup/gone.avi 8\n")
+    assert tool.main(["video_list", str(listed), str(videos)]) == 0
+    checked = tmp_path / "kinetics400_train_list_videos_checked.txt"
+    assert checked.read_text() == "ApplyEyeMakeup/v_ApplyEyeMakeup_g01_c01.avi 7\n"
+    assert "1 x listed but not there: ApplyEyeMakeup/gone.avi" in capsys.readouterr().out
