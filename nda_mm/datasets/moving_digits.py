@@ -22,6 +22,8 @@ MOTIONS: dict[str, tuple[int, int]] = {
     "growing": (3, 1),
     "shrinking": (3, -1),
 }
+#: The classes that ``bouncing`` adds: what changes, to and fro. Each is its own reverse in time.
+BOUNCES: dict[str, tuple[int, int]] = {"bouncing_sideways": (0, 0), "bouncing_vertically": (1, 0)}
 #: Side of a digit in sides of the frame. At the larger one its corners stay within the frame, however it is turned.
 _SIDES = (0.35, 0.7)
 _SOURCE_SIZE = 16
@@ -76,6 +78,10 @@ class MovingDigits(BaseDataset):
     frames hardly more. The classes are pairs that are each other's reverse, so a bag of frames can tell the axis at
     best, and only their order the class.
 
+    With ``bouncing`` there are ten: in two more, a digit goes sideways or up and down at the same paces, and turns
+    round where its centre meets the frame's edge, as it does at least once in 32 frames of the default paces. Its
+    place is uniform in every frame, too; until it turns it cannot be told from one that goes on.
+
     Items bear ``array`` (T, H, W, 3), uint8, for mmaction2's pipelines: ``SampleFrames``, then ``ArrayDecode``. To
     train from files instead, as from any video data set, write them with
     :func:`nda_mm.datasets.video_files.write_videos`.
@@ -89,6 +95,7 @@ class MovingDigits(BaseDataset):
         size: Side of the frames in pixels, at least 16. Defaults to 32.
         digits_per_clip: Digits in each clip, all in the clip's motion but each at its own place, pace and size; where
             they overlap the brighter one shows. Defaults to 1.
+        bouncing: Whether there are the two classes of bouncing digits, after the eight. Defaults to False.
         pace: Range of the pace in cycles a frame, of which each clip draws its own. Up to 0.5 / n, direction can still
             be seen in every nth frame. Defaults to (1/32, 1/16).
         cache: Whether a process keeps the clips that it has drawn, T x size x size bytes each (65 MB for the default's
@@ -118,6 +125,7 @@ class MovingDigits(BaseDataset):
         num_frames: int = 40,
         size: int = 32,
         digits_per_clip: int = 1,
+        bouncing: bool = False,
         pace: tuple[float, float] = (1 / 32, 1 / 16),
         seed: int = 0,
         cache: bool = True,
@@ -142,13 +150,16 @@ class MovingDigits(BaseDataset):
             )
         self.split, self.num_clips, self.num_frames, self.size = split, num_clips, num_frames, size
         self.digits_per_clip, self.pace, self.seed = digits_per_clip, (float(pace[0]), float(pace[1])), seed
+        self.motions = {**MOTIONS, **BOUNCES} if bouncing else MOTIONS
+        if bouncing:
+            kwargs["metainfo"] = {"classes": tuple(self.motions), **(kwargs.get("metainfo") or {})}
         self._drawn: dict[int, np.ndarray] | None = {} if cache else None
         super().__init__(pipeline=list(pipeline), **kwargs)
 
     def load_data_list(self) -> list[dict[str, Any]]:
         """The clips' labels and numbers; their frames are drawn when they are asked for."""
         self._digits = Digits(split=self.split, size=_SOURCE_SIZE, channels=1).images[..., 0]
-        return [{"label": clip % len(MOTIONS), "clip": clip} for clip in range(self.num_clips)]
+        return [{"label": clip % len(self.motions), "clip": clip} for clip in range(self.num_clips)]
 
     def get_data_info(self, idx: int) -> dict[str, Any]:
         """One clip before the pipeline, as mmaction2's transforms expect it."""
@@ -175,11 +186,16 @@ class MovingDigits(BaseDataset):
             The phases, each in [0, 1).
         """
         draw = self._generator(clip)
-        axis, direction = tuple(MOTIONS.values())[clip % len(MOTIONS)]
+        axis, direction = tuple(self.motions.values())[clip % len(self.motions)]
         start = draw.random((self.digits_per_clip, 1, 4))
         pace = draw.uniform(*self.pace, size=(self.digits_per_clip, 1))
         phases = np.repeat(start, self.num_frames, axis=1)
-        phases[..., axis] += direction * pace * np.arange(self.num_frames)
+        travelled = pace * np.arange(self.num_frames)
+        if direction:
+            phases[..., axis] += direction * travelled
+        else:
+            # Half a turn of the cycle leads from one edge to the other, the other half back; uniform stays uniform.
+            phases[..., axis] = 1 - np.abs(1 - 2 * ((phases[..., axis] + travelled / 2) % 1))
         return phases % 1
 
     def render_clip(self, clip: int) -> np.ndarray:

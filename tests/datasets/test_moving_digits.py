@@ -7,7 +7,7 @@ import pytest
 from scipy import ndimage, stats
 
 from nda_mm.datasets.digits import Digits
-from nda_mm.datasets.moving_digits import MOTIONS, MovingDigits, render
+from nda_mm.datasets.moving_digits import BOUNCES, MOTIONS, MovingDigits, render
 
 CLASSES = tuple(MOTIONS)
 
@@ -114,6 +114,73 @@ class TestMotion:
             axis = MOTIONS[CLASSES[label]][0]
             for path in (forward, backward):
                 assert np.all((np.diff(path[:, axis]) % 1) < 1 / 15)
+
+
+class TestBouncing:
+    """Two more classes, on demand."""
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def bouncing(cls):
+        return MovingDigits(num_clips=2000, num_frames=40, bouncing=True)
+
+    def test_they_come_after_the_eight_which_stay_as_they_are(self, bouncing):
+        assert bouncing.metainfo["classes"] == (*CLASSES, *BOUNCES)
+        assert np.bincount([bouncing.get_data_info(i)["label"] for i in range(40)]).tolist() == [4] * 10
+        plain = MovingDigits(num_clips=8)
+        assert plain.metainfo["classes"] == CLASSES
+        for clip in range(8):
+            np.testing.assert_array_equal(bouncing.phases(clip), plain.phases(clip))
+        named = MovingDigits(num_clips=2, bouncing=True, metainfo=dict(source="digits"))
+        assert named.metainfo["source"] == "digits" and len(named.metainfo["classes"]) == 10
+
+    @pytest.mark.parametrize(("label", "axis"), [(8, 0), (9, 1)])
+    def test_to_and_fro_at_a_steady_pace_between_the_edges(self, bouncing, label, axis):
+        """By following a ball from frame to frame, which turns round at 0 and at 1."""
+        for clip in range(label, 400, 10):
+            path = bouncing.phases(clip)[0]
+            assert np.all(np.diff(np.delete(path, axis, axis=1), axis=0) == 0)
+            steps = np.diff(path[:, axis])
+            pace = np.abs(steps).max()
+            assert 1 / 32 <= pace <= 1 / 16
+            place, direction = (
+                path[0, axis],
+                np.sign(steps[np.abs(steps).argmax() if abs(steps[0]) < pace - 1e-9 else 0]),
+            )
+            if abs(steps[0]) < pace - 1e-9:  # it turns between the first two frames
+                direction = 1.0 if place > 0.5 else -1.0
+            turns = 0
+            for frame in range(1, 40):
+                place += direction * pace
+                if not 0 <= place <= 1:
+                    place, direction = (-place if place < 0 else 2 - place), -direction
+                    turns += 1
+                assert abs(path[frame, axis] - place % 1) < 1e-9
+            assert turns >= 1
+
+    def test_a_single_frame_has_the_same_distribution_as_in_the_other_classes(self, bouncing):
+        paths = np.stack([bouncing.phases(clip)[0] for clip in range(2000)])
+        values = [
+            stats.kstest(paths[label::10, frame, axis], "uniform").pvalue
+            for label in (8, 9)
+            for frame in (0, 13, 39)
+            for axis in range(4)
+        ]
+        assert min(values) > 0.05 / len(values)
+        assert stats.kstest(values, "uniform").pvalue > 0.001
+
+    def test_the_pictures_turn_round(self, bouncing):
+        """On pixels: the shift from each frame to the next goes both ways along one axis, and never across."""
+        for clip in (8, 9, 18, 19):
+            frames = bouncing.render_clip(clip).astype(float)
+            shifts = []
+            for first, second in zip(frames, frames[1:]):
+                power = np.fft.ifft2(np.fft.fft2(second) * np.conj(np.fft.fft2(first))).real
+                shifts.append([(s + 16) % 32 - 16 for s in np.unravel_index(power.argmax(), power.shape)])
+            down, right = np.array(shifts).T
+            along, across = (right, down) if clip % 10 == 8 else (down, right)
+            assert np.all(across == 0)
+            assert (along >= 1).sum() > 3 and (along <= -1).sum() > 3 and np.abs(along).max() <= 2
 
 
 class TestClips:
