@@ -57,6 +57,8 @@ def test_a_pair_differs_by_its_negatives_alone(plain, nda):
     if plain["model"]["type"] == "nda_mm.NDABigGAN":
         assert nda["model"].pop("negative")
         assert nda["model"].pop("fake_weight")
+    elif plain["model"]["type"] == "nda_mm.DPC":
+        assert build_negative(nda["model"].pop("negative"))
     else:
         added = nda["custom_hooks"].pop()
         assert added.pop("type") == "nda_mm.NDAContrastHook"
@@ -223,3 +225,83 @@ class TestMoCo:
         assert config.custom_hooks == [dict(type="nda_mm.NDAContrastHook", negative=dict(type="Jigsaw", grid=2))]
         hook = registry.HOOKS.build(config.custom_hooks[0])
         assert type(hook).__name__ == "NDAContrastHook"
+
+
+class TestDPC:
+    """The settings of the DPC authors, and what the recipes hold to among themselves."""
+
+    @pytest.mark.parametrize("name", ["ucf101", "hmdb51", "k400"])
+    def test_pretraining_is_the_authors(self, name):
+        config, model = build(CONFIGS / f"dpc_{name}.py")
+        assert sum(p.numel() for p in model.backbone.parameters()) == 14_057_536
+        assert sum(p.numel() for p in model.aggregator.parameters()) == 3 * (512 * 256 + 256)
+        assert (model.num_blocks, model.pred_steps, model.negative, model.temperature) == (8, 3, None, 1.0)
+        assert config.optim_wrapper.optimizer == dict(type="Adam", lr=1e-3, weight_decay=1e-5)
+        assert (config.train_dataloader.batch_size, config.train_cfg.max_epochs) == (128, 300)
+        steps = {step.type: step for step in config.train_dataloader.dataset.pipeline}
+        sample = steps["nda_mm.SampleBlocks"]
+        assert (sample.num_blocks, sample.block_len, sample.frame_interval) == (8, 5, 3)
+        assert steps["Resize"].scale == (128, 128)  # the last one
+        assert steps["nda_mm.RandomFrameGrey"].prob == 0.5
+        assert list(steps)[-4:] == [
+            "nda_mm.RandomFrameGrey",
+            "nda_mm.FrameColorJitter",
+            "FormatShape",
+            "PackActionInputs",
+        ]
+
+    @pytest.mark.parametrize("name", ["ucf101", "hmdb51", "digits"])
+    def test_fine_tuning_and_probe_are_of_the_encoder_that_is_pretrained_and_see_as_it_did(self, name):
+        (dpc, pretrained), (tune, tuned), (alone, single), (probe, frozen) = (
+            build(CONFIGS / f"{kind}_{name}.py") for kind in ("dpc", "dpc_finetune", "resnet2d3d", "dpc_linear")
+        )
+        shapes = {
+            key: value.shape for key, value in pretrained.state_dict().items() if not key.startswith("predictor.")
+        }
+        for model in (tuned, frozen):
+            assert {key: value.shape for key, value in model.backbone.state_dict().items()} == shapes
+        own = {key.removeprefix("backbone."): value for key, value in shapes.items() if key.startswith("backbone.")}
+        assert {key: value.shape for key, value in single.backbone.state_dict().items()} == own
+        for key in ("mean", "std", "format_shape"):
+            assert len({str(each.model.data_preprocessor[key]) for each in (dpc, tune, alone, probe)}) == 1
+        blocks = next(step for step in dpc.train_dataloader.dataset.pipeline if step.type == "nda_mm.SampleBlocks")
+        for config in (tune, alone, probe):
+            loaders = [config[f"{split}_dataloader"] for split in ("train", "val", "test")]
+            samples = [next(s for s in each.dataset.pipeline if s.type == "SampleFrames") for each in loaders]
+            assert {each.clip_len for each in samples} == {blocks.num_blocks * blocks.block_len}
+            assert {each.frame_interval for each in samples} == {blocks.frame_interval}
+            assert samples[2].num_clips >= 3 and samples[2].test_mode and config.test_evaluator.type == "AccMetric"
+        classes = {"ucf101": 101, "hmdb51": 51, "digits": 8}[name]
+        assert {model.cls_head.num_classes for model in (tuned, single, frozen)} == {classes}
+
+    @pytest.mark.parametrize("name", ["ucf101", "hmdb51"])
+    def test_fine_tuning_is_the_authors(self, name):
+        config, model = build(CONFIGS / f"dpc_finetune_{name}.py")
+        assert config.optim_wrapper.optimizer == dict(type="Adam", lr=1e-3, weight_decay=1e-3)
+        assert config.optim_wrapper.paramwise_cfg.custom_keys == dict(backbone=dict(lr_mult=0.1))
+        assert config.train_dataloader.batch_size == 128
+        assert config.param_scheduler.milestones == {"ucf101": [60, 80], "hmdb51": [150, 250]}[name]
+        assert [type(layer).__name__ for layer in model.cls_head.children()][1:] == ["BatchNorm1d", "Dropout", "Linear"]
+        assert model.cls_head.dropout.p == 0.5
+
+    @pytest.mark.parametrize("name", ["ucf101", "hmdb51", "digits"])
+    def test_a_probe_trains_its_head_alone(self, name):
+        config, model = build(CONFIGS / f"dpc_linear_{name}.py")
+        model.train()
+        assert [key for key, p in model.named_parameters() if p.requires_grad] == [
+            f"cls_head.{key}" for key in ("norm.weight", "norm.bias", "fc_cls.weight", "fc_cls.bias")
+        ]
+        assert not any(module.training for module in model.backbone.modules())
+        assert model.cls_head.training
+        assert config.custom_hooks[0].required is True
+
+    def test_moving_digits_are_normalised_by_the_training_split(self):
+        config, model = build(CONFIGS / "dpc_digits.py")
+        clips = DATASETS.build({**config.train_dataloader.dataset, "pipeline": [], "num_clips": 160})
+        frames = np.stack([clips[index]["array"] for index in range(160)])
+        assert config.model.data_preprocessor.mean == pytest.approx([frames.mean()] * 3, abs=0.5)
+        assert config.model.data_preprocessor.std == pytest.approx([frames.std()] * 3, abs=0.5)
+        blocks = DATASETS.build(config.train_dataloader.dataset)[0]["inputs"]
+        assert (blocks.shape, blocks.dtype) == ((8, 3, 5, 32, 32), torch.uint8)
+        features = model.encode(blocks[None].float())
+        assert features.shape == (1, 8, 64, 4, 4)

@@ -32,6 +32,8 @@ class ResNetArchitecture:
         stem: Side of the first convolution in pixels, or 0 for a deep stem of three 3x3 convolutions.
         width: Channels that the first block receives.
         pooled_shortcut: Whether shortcuts pool before they convolve (ResNet-D).
+        late_time: Whether it is a video network as DPC's is: stem and first two stages see frames by themselves, the
+            last two see three at a time.
     """
 
     block: str
@@ -39,6 +41,7 @@ class ResNetArchitecture:
     stem: int
     width: int
     pooled_shortcut: bool
+    late_time: bool = False
 
     @property
     def depth(self) -> int | None:
@@ -50,7 +53,8 @@ class ResNetArchitecture:
 
     def __str__(self) -> str:
         stem = f"{self.stem}x{self.stem} stem" if self.stem else "deep stem"
-        name = f"ResNet-{self.depth}" if self.depth else f"ResNet of {'-'.join(map(str, self.blocks))} {self.block}s"
+        kind = "2D3D-ResNet" if self.late_time else "ResNet"
+        name = f"{kind}-{self.depth}" if self.depth else f"{kind} of {'-'.join(map(str, self.blocks))} {self.block}s"
         stages = "" if len(self.blocks) == 4 else f", first {len(self.blocks)} stages"
         pooled = ", pooled shortcuts" if self.pooled_shortcut else ""
         return f"{name} ({stem}, width {self.width}{pooled}{stages})"
@@ -101,6 +105,7 @@ def describe(weights: Mapping[str, torch.Tensor]) -> ResNetArchitecture | None:
         stem=stem.shape[-1] if "conv1.weight" in weights else 0,
         width=weights["layer1.0.conv1.weight"].shape[1],
         pooled_shortcut=any(name.endswith("downsample.2.weight") for name in weights),
+        late_time=_sees_time_late(weights),
     )
 
 
@@ -127,13 +132,13 @@ def require_whole(weights: Mapping[str, torch.Tensor], architecture: ResNetArchi
             "blocks. Are layers missing?"
         )
     for name, tensor in weights.items():
-        if tensor.ndim == 5:
+        if tensor.ndim == 5 and not architecture.late_time:
             raise BackboneMismatchError(
                 f"{where} is a video network: its {name} has the shape {tuple(tensor.shape)}, a convolution in space "
-                "and time. Only 2-D backbones are converted."
+                "and time. Only 2-D backbones and DPC's 2D3D-ResNets are converted."
             )
     for conv, norm in _pairs(architecture, weights):
-        sizes = {tuple(weights[f"{norm}.{kind}"].shape) for kind in _NORM}
+        sizes = {tuple(weights[f"{norm}.{kind}"].shape) for kind in _kinds(weights, architecture)}
         if sizes != {weights[f"{conv}.weight"].shape[:1]}:
             raise BackboneMismatchError(
                 f"{where} does not fit itself: {conv} gives {weights[f'{conv}.weight'].shape[0]} channels, {norm} "
@@ -172,5 +177,20 @@ def _names(weights: Mapping[str, torch.Tensor], architecture: ResNetArchitecture
     """Names that must be there; the counters ``num_batches_tracked`` are absent from old files and not needed."""
     names = []
     for conv, norm in _pairs(architecture, weights):
-        names += [f"{conv}.weight", *(f"{norm}.{kind}" for kind in _NORM)]
+        names += [f"{conv}.weight", *(f"{norm}.{kind}" for kind in _kinds(weights, architecture))]
     return names
+
+
+def _kinds(weights: Mapping[str, torch.Tensor], architecture: ResNetArchitecture) -> tuple[str, ...]:
+    """What each normalisation must have. DPC's may keep no running statistics, and then none of them does."""
+    keeps = any(name.endswith(_NORM[2:]) for name in weights)
+    return _NORM if keeps or not architecture.late_time else _NORM[:2]
+
+
+def _sees_time_late(weights: Mapping[str, torch.Tensor]) -> bool:
+    frames = {  # of the kernels that are more than a point
+        (name.split(".")[0], tensor.shape[2])
+        for name, tensor in weights.items()
+        if tensor.ndim == 5 and tensor[0, 0].numel() > 1
+    }
+    return frames == {("conv1", 1), ("layer1", 1), ("layer2", 1), ("layer3", 3), ("layer4", 3)}

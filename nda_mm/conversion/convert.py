@@ -82,7 +82,8 @@ def convert_backbone(
     A detector's shared head (mmdet's ``ResLayer``) takes its stage from the same file by the same ``init_cfg``: the
     names ``layer4...`` are the same in both. mmaction2 has a second way to load, ``pretrained=...``, which reads
     torchvision's names and inflates them into 3-D networks: for it, convert to 'torchvision' (or 'mmpretrain' for a
-    ResNet with a small stem).
+    ResNet with a small stem). Of a checkpoint of ``nda_mm.DPC``, or of a recogniser trained on its encoder, the
+    2D3D-ResNet is taken, for ``nda_mm.ResNet2d3d`` in mmaction2.
 
     Args:
         source: The checkpoint.
@@ -170,6 +171,13 @@ def _require_served(
             )
         return
     require_whole(found.weights, architecture, str(source))
+    if architecture.late_time:
+        if host != "mmaction2":
+            raise BackboneMismatchError(
+                f"{source} holds a {architecture}, a video network, and {host} has none; convert with --to mmaction2, "
+                "for nda_mm.ResNet2d3d"
+            )
+        return
     if host in ("mmdet", "mmpretrain"):
         return
     if architecture.stem != 7 or architecture.width != 64 or architecture.pooled_shortcut:

@@ -14,7 +14,7 @@ from .names import plain_names
 _COUNTER = "num_batches_tracked"
 
 
-def plain_state(module: nn.Module) -> dict[str, torch.Tensor]:
+def plain_state(module: nn.Module, given: Mapping[str, torch.Tensor] | None = None) -> dict[str, torch.Tensor]:
     """A model's tensors by plain name, those of inflated convolutions summed over time.
 
     An inflated kernel is its 2-D kernel divided by its length and repeated, so that the sum over time is the 2-D one:
@@ -22,6 +22,8 @@ def plain_state(module: nn.Module) -> dict[str, torch.Tensor]:
 
     Args:
         module: A backbone of any host, a stage of one, or a 3-D one that was inflated.
+        given: Weights by plain name that the tensors are held against: what is 3-D there was not inflated and is left
+            as it is. Defaults to None.
 
     Returns:
         Tensors by plain name, without batch counters; a network that is no ResNet keeps its own names.
@@ -30,7 +32,11 @@ def plain_state(module: nn.Module) -> dict[str, torch.Tensor]:
     plain = plain_names(state)
     if not all(map(is_resnet_name, plain.values())):
         return state
-    return {plain[name]: value.sum(dim=2) if value.ndim == 5 else value for name, value in state.items()}
+    deep = {name for name, value in (given or {}).items() if value.ndim == 5}
+    return {
+        plain[name]: value.sum(dim=2) if value.ndim == 5 and plain[name] not in deep else value
+        for name, value in state.items()
+    }
 
 
 def require_fit(module: nn.Module, weights: Mapping[str, torch.Tensor], *, source: str, target: str) -> list[str]:
@@ -57,7 +63,7 @@ def require_fit(module: nn.Module, weights: Mapping[str, torch.Tensor], *, sourc
         ...
         nda_mm.conversion.architecture.BackboneMismatchError: a.pth does not fit ResNet...
     """
-    wanted = plain_state(module)
+    wanted = plain_state(module, weights)
     given = {name: value for name, value in weights.items() if not name.endswith(_COUNTER)}
     stages = {name.split(".")[0] for name in wanted}
     # A shared head is one stage; a backbone has the layers before its last stage too.
@@ -109,7 +115,7 @@ def require_carried(
         100
     """
     require_fit(module, weights, source=source, target=target)
-    borne = plain_state(module)
+    borne = plain_state(module, weights)
     different = [
         name
         for name, value in borne.items()

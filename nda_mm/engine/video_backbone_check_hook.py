@@ -12,6 +12,7 @@ from mmengine.runner.checkpoint import CheckpointLoader
 from torch import nn
 
 from nda_mm.checkpoints import read_checkpoint
+from nda_mm.conversion.architecture import is_resnet_name
 from nda_mm.conversion.fit import require_carried, require_fit
 from nda_mm.conversion.formats import find_backbone, weights_of
 from nda_mm.conversion.names import to_plain
@@ -26,10 +27,11 @@ class VideoBackboneCheckHook(Hook):
     mmaction2 has a second way, ``pretrained=...``, by which a 2-D file also fills networks whose layers have other
     names (ResNet, ResNetTSM) or other shapes (ResNet3d, inflated). What doesn't fit is there passed over with a line in
     the log, too. This hook serves both ways: before anything is loaded it compares the architectures, and afterwards
-    the values, those of inflated kernels summed over time.
+    the values, those of inflated kernels summed over time. The whole of ``nda_mm.DPCEncoder``, aggregator and all, is
+    held against the checkpoint of a pretraining by ``nda_mm.DPC``, whose predictor is left out.
 
-    A backbone for which no file is named is trained from scratch, with a line in the log that says so. A run that is
-    resumed, or starts from ``load_from``, has weights of its own and is passed over.
+    A backbone for which no file is named is trained from scratch, with a warning in the log. A run that is resumed, or
+    starts from ``load_from``, has weights of its own and is passed over.
 
     Raises:
         FileNotFoundError: Before training, if the file is not there.
@@ -57,11 +59,11 @@ class VideoBackboneCheckHook(Hook):
             file, prefix = _named_file(part)
             if file is None:
                 continue
-            weights = _read(file, prefix, of_pretrained=bool(getattr(part, "pretrained", None)))
+            weights = _read(file, prefix, part)
             require_fit(part, weights, source=file, target=name)
             self._expected.append((name, file, weights))
         if not self._expected:
-            runner.logger.info("No pretrained file is named for the backbone, which is trained from scratch.")
+            runner.logger.warning("No pretrained file is named for the backbone, which is trained from scratch.")
 
     def before_train(self, runner: Runner) -> None:
         """Compare values, after all has been loaded."""
@@ -89,7 +91,7 @@ def _named_file(part: nn.Module) -> tuple[str | None, str | None]:
     return None, None
 
 
-def _read(file: str, prefix: str | None, *, of_pretrained: bool) -> dict[str, torch.Tensor]:
+def _read(file: str, prefix: str | None, part: nn.Module) -> dict[str, torch.Tensor]:
     if "://" in file:  # mmengine fetches and keeps it
         content = CheckpointLoader.load_checkpoint(file, map_location="cpu")
     else:
@@ -98,11 +100,13 @@ def _read(file: str, prefix: str | None, *, of_pretrained: bool) -> dict[str, to
     if prefix:
         start = f"{prefix.rstrip('.')}."
         weights = {name[len(start) :]: value for name, value in weights.items() if name.startswith(start)}
-    elif of_pretrained:
+    elif getattr(part, "pretrained", None) and getattr(part, "pretrained2d", True):
         foreign = next((name for name in weights if to_plain(name) != name), None)
         if foreign is not None:
             raise ValueError(
                 f"pretrained={file!r} has mmaction2's own names ({foreign}), which are for init_cfg; `pretrained` "
                 "reads torchvision's. Convert with tools/convert_backbone.py --to torchvision."
             )
+    if any(name in weights and not is_resnet_name(to_plain(name)) for name in part.state_dict()):
+        return weights  # nda_mm.DPCEncoder: the pretraining's own names, and more in it than one ResNet
     return find_backbone(weights, where=file).weights

@@ -123,3 +123,113 @@ def test_without_a_file_the_network_is_trained_from_scratch_and_resumes(tmp_path
     again = runner_of("tsm_digits", tmp_path, **{"train_cfg.max_epochs": 2, "resume": True})
     again.train()
     assert again.iter == 4
+
+
+@pytest.fixture(scope="module")
+def pretrained(tmp_path_factory) -> Path:
+    torch.manual_seed(4)
+    with DefaultScope.overwrite_default_scope("mmaction"):
+        model = MODELS.build(Config.fromfile(CONFIGS / "dpc_digits.py").model)
+    file = tmp_path_factory.mktemp("dpc") / "epoch_1.pth"
+    torch.save({"meta": {}, "state_dict": model.state_dict()}, file)
+    return file
+
+
+class TestDPC:
+    """The encoder takes the checkpoint of the pretraining, backbone and aggregator; the predictor has no place."""
+
+    @staticmethod
+    def changed(pretrained: Path, folder: Path, change) -> str:
+        content = torch.load(pretrained, weights_only=True)
+        change(content["state_dict"])
+        torch.save(content, folder / "changed.pth")
+        return str(folder / "changed.pth")
+
+    @staticmethod
+    def runner(folder: Path, file: str | None, recipe: str = "dpc_finetune_digits", **options: object):
+        given = {"model.backbone.init_cfg": dict(type="Pretrained", checkpoint=file)} if file else {}
+        return runner_of(recipe, folder, **given, **options)
+
+    def test_fine_tuning_starts_from_all_of_the_encoder(self, tmp_path, pretrained):
+        runner = self.runner(tmp_path, str(pretrained), **{"optim_wrapper.optimizer.lr": 0.0})
+        runner.train()
+        assert runner.iter == 2
+        weights = torch.load(pretrained, weights_only=True)["state_dict"]
+        compared = [
+            torch.equal(value, weights[name]) for name, value in runner.model.backbone.named_parameters(recurse=True)
+        ]
+        assert len(compared) == 60 + 6 and all(compared)
+
+    def test_rates_are_those_of_the_authors(self, tmp_path, pretrained):
+        runner = self.runner(tmp_path, str(pretrained))
+        runner.train()
+        optimizer = runner.optim_wrapper.optimizer
+        rates = {id(p): group["initial_lr"] for group in optimizer.param_groups for p in group["params"]}
+        found = {name: rates[id(p)] for name, p in runner.model.named_parameters()}
+        assert {rate for name, rate in found.items() if name.startswith("cls_head.")} == {1e-3}
+        assert {rate for name, rate in found.items() if name.startswith("backbone.")} == {1e-4}
+        assert type(optimizer).__name__ == "Adam" and optimizer.param_groups[0]["weight_decay"] == 1e-3
+
+    @pytest.mark.parametrize("part", ["backbone.layer4.1.conv2.conv.weight", "aggregator.update_gate.bias"])
+    def test_a_missing_weight_stops_before_training(self, tmp_path, pretrained, part):
+        file = self.changed(pretrained, tmp_path, lambda weights: weights.pop(part))
+        runner = self.runner(tmp_path, file)
+        with pytest.raises(
+            BackboneMismatchError, match=f"changed.pth does not fit backbone.*1 tensors differ: {part} is"
+        ):
+            runner.train()
+        assert runner.iter == 0
+
+    def test_another_network_stops_before_training(self, tmp_path, pretrained):
+        runner = self.runner(tmp_path, str(pretrained), **{"model.backbone.backbone.base_channels": 8,
+            "model.backbone.aggregator.in_channels": 32, "model.cls_head.in_channels": 32})  # fmt: skip
+        with pytest.raises(BackboneMismatchError, match=r"does not fit backbone.*conv1.conv.weight is \(16, 3, 1"):
+            runner.train()
+
+    def test_a_backbone_alone_is_no_encoder(self, tmp_path, pretrained):
+        convert_backbone(pretrained, tmp_path / "alone.pth", "mmaction2")
+        with pytest.raises(BackboneMismatchError, match="alone.pth does not fit backbone.*are missing|is missing"):
+            self.runner(tmp_path, str(tmp_path / "alone.pth")).train()
+
+    def test_weights_that_are_drawn_again_stop_before_training(self, tmp_path, pretrained):
+        runner = self.runner(tmp_path, str(pretrained))
+        load = runner.model.backbone.init_weights
+
+        def forget() -> None:
+            load()
+            torch.nn.init.orthogonal_(runner.model.backbone.aggregator.candidate.weight)
+
+        runner.model.backbone.init_weights = forget
+        with pytest.raises(
+            BackboneMismatchError, match="does not bear its weights: 1 of .*aggregator.candidate.weight"
+        ):
+            runner.train()
+        assert runner.iter == 0
+
+    def test_without_a_file_the_log_warns(self, tmp_path, caplog):
+        runner = self.runner(tmp_path, None)
+        said = []
+        runner.logger.warning = lambda text, *_: said.append(text)
+        runner.train()
+        assert "No pretrained file is named for the backbone, which is trained from scratch." in said
+
+    def test_a_linear_probe_refuses_to_go_without_and_leaves_the_encoder_alone(self, tmp_path, pretrained):
+        with pytest.raises(ValueError, match="trains on a pretrained backbone, but none is given"):
+            self.runner(tmp_path, None, "dpc_linear_digits").train()
+        runner = self.runner(tmp_path / "given", str(pretrained), "dpc_linear_digits")
+        runner.train()
+        weights = torch.load(pretrained, weights_only=True)["state_dict"]
+        for name, value in runner.model.backbone.state_dict().items():  # running statistics too
+            assert torch.equal(value, weights[name]), name
+
+    def test_the_backbone_alone_trains_from_a_converted_file_and_no_other(self, tmp_path, pretrained):
+        convert_backbone(pretrained, tmp_path / "alone.pth", "mmaction2")
+        runner = self.runner(
+            tmp_path, str(tmp_path / "alone.pth"), "resnet2d3d_digits", **{"optim_wrapper.optimizer.lr": 0.0}
+        )
+        runner.train()
+        weights = torch.load(pretrained, weights_only=True)["state_dict"]
+        assert all(torch.equal(v, weights[f"backbone.{n}"]) for n, v in runner.model.backbone.named_parameters())
+        other = self.changed(pretrained, tmp_path, lambda weights: weights.pop("backbone.conv1.bn.bias"))
+        with pytest.raises(BackboneMismatchError, match="changed.pth does not fit backbone.*bn1.bias is missing"):
+            self.runner(tmp_path / "other", other, "resnet2d3d_digits").train()

@@ -1,0 +1,33 @@
+# Moving digits for 3-D networks that take 40 frames, with few labels: 160 clips, 20 of each motion. A clip is judged by
+# the mean of three windows of its 64 frames.
+train_pipeline = [
+    dict(type="SampleFrames", clip_len=40, frame_interval=1, num_clips=1),
+    dict(type="ArrayDecode"),
+    dict(type="FormatShape", input_format="NCTHW"),
+    dict(type="PackActionInputs"),
+]
+val_pipeline = [
+    dict(type="SampleFrames", clip_len=40, frame_interval=1, num_clips=3, test_mode=True),
+    *train_pipeline[1:],
+]
+
+clips = dict(type="nda_mm.MovingDigits", num_frames=64)
+train_dataloader = dict(
+    batch_size=16,
+    num_workers=0,
+    drop_last=True,  # the head normalises by its batch
+    sampler=dict(type="DefaultSampler", shuffle=True),
+    dataset=dict(**clips, split="train", num_clips=160, pipeline=train_pipeline),
+)
+val_dataloader = dict(
+    batch_size=20,
+    num_workers=0,
+    sampler=dict(type="DefaultSampler", shuffle=False),
+    dataset=dict(**clips, split="test", num_clips=400, pipeline=val_pipeline, test_mode=True),
+)
+test_dataloader = val_dataloader
+val_evaluator = dict(type="AccMetric")
+test_evaluator = val_evaluator
+
+param_scheduler = dict(type="CosineAnnealingLR", by_epoch=True, convert_to_iter_based=True)  # to the end
+train_cfg = dict(type="nda_mm.ExactEpochLoop", max_epochs=20, val_interval=10)

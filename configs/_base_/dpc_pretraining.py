@@ -1,0 +1,45 @@
+# Dense Predictive Coding (arXiv 1909.04656) with the authors' settings: 8 blocks of 5 frames of 128x128 pixels, of
+# which the last 3 are predicted; Adam, 1e-3, lowered once, when the loss no longer falls (here after two thirds).
+# The batch is 128 clips in all, each process contrasting its own: on N GPUs give train_dataloader.batch_size=128/N.
+default_scope = "mmaction"
+
+randomness = dict(seed=2021, diff_rank_seed=True)
+env_cfg = dict(
+    cudnn_benchmark=True,
+    mp_cfg=dict(mp_start_method="fork", opencv_num_threads=0),
+    dist_cfg=dict(backend="nccl"),
+)
+
+model = dict(
+    type="nda_mm.DPC",
+    backbone=dict(type="nda_mm.ResNet2d3d", depth=18),
+    aggregator=dict(type="nda_mm.ConvGRU", in_channels=256),
+    num_blocks=8,
+    pred_steps=3,
+    data_preprocessor=dict(
+        type="ActionDataPreprocessor",
+        mean=[123.675, 116.28, 103.53],
+        std=[58.395, 57.12, 57.375],
+        format_shape="NCTHW",
+    ),
+)
+
+optim_wrapper = dict(type="OptimWrapper", optimizer=dict(type="Adam", lr=1e-3, weight_decay=1e-5))
+param_scheduler = dict(type="MultiStepLR", by_epoch=True, milestones=[200], gamma=0.1)
+train_cfg = dict(type="nda_mm.ExactEpochLoop", max_epochs=300)
+
+default_hooks = dict(
+    runtime_info=dict(type="RuntimeInfoHook"),
+    timer=dict(type="IterTimerHook"),
+    sampler_seed=dict(type="DistSamplerSeedHook"),
+    logger=dict(type="LoggerHook", interval=20),
+    param_scheduler=dict(type="ParamSchedulerHook"),
+    checkpoint=dict(type="nda_mm.SafeCheckpointHook", interval=10, max_keep_ckpts=2),
+)
+custom_hooks = [dict(type="nda_mm.FiniteLossHook")]
+
+log_processor = dict(type="LogProcessor", window_size=20, by_epoch=True)
+visualizer = dict(type="ActionVisualizer", vis_backends=[dict(type="LocalVisBackend")])
+log_level = "INFO"
+load_from = None
+resume = False

@@ -1,0 +1,14 @@
+# Motions of digits by a linear classifier on what DPC has learned; a minute on two CPU cores:
+#   python tools/train.py configs/dpc_linear_digits.py --cfg-options model.backbone.init_cfg.checkpoint=CHECKPOINT
+_base_ = ["_base_/dpc_linear_probe.py", "_base_/datasets/moving_digits_clips.py"]
+
+model = dict(
+    backbone=dict(
+        backbone=dict(
+            base_channels=16, conv1_kernel=(1, 3, 3), conv1_stride_s=2, with_pool1=True, spatial_strides=(1, 2, 1, 1)
+        ),
+        aggregator=dict(in_channels=64),
+    ),
+    cls_head=dict(num_classes=8, in_channels=64),
+    data_preprocessor=dict(mean=[21.1] * 3, std=[55.7] * 3),
+)
