@@ -86,7 +86,9 @@ def prepare_moving_digits(args: argparse.Namespace) -> None:
     """Write the clips of both splits."""
     out = Path(args.out or "data/moving_digits")
     for split, count in zip(SPLITS, args.clips):
-        clips = MovingDigits(split, num_clips=count, size=args.size, seed=args.seed, cache=False)
+        clips = MovingDigits(
+            split, num_clips=count, size=args.size, bouncing=args.bouncing, seed=args.seed, cache=False
+        )
         print(f"{write_videos(clips, out)}: {count} clips of {clips.num_frames} frames")
 
 
@@ -144,6 +146,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         "--clips", type=int, nargs=2, default=(800, 200), metavar=("TRAIN", "TEST"), help="default: 800 200"
     )
     sub.add_argument("--size", type=int, default=64, help="side of the frames in pixels; default: 64")
+    sub.add_argument("--bouncing", action="store_true", help="ten classes: two of digits that bounce as well")
     sub.add_argument("--seed", type=int, default=0, help="of all draws; default: 0")
     sub.set_defaults(run=prepare_moving_digits)
     for verb, read_splits in {"ucf101": read_ucf101_splits, "hmdb51": read_hmdb51_splits}.items():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from scipy import ndimage, stats
@@ -143,12 +145,9 @@ class TestBouncing:
             steps = np.diff(path[:, axis])
             pace = np.abs(steps).max()
             assert 1 / 32 <= pace <= 1 / 16
-            place, direction = (
-                path[0, axis],
-                np.sign(steps[np.abs(steps).argmax() if abs(steps[0]) < pace - 1e-9 else 0]),
-            )
+            place, direction = path[0, axis], np.sign(steps[0])
             if abs(steps[0]) < pace - 1e-9:  # it turns between the first two frames
-                direction = 1.0 if place > 0.5 else -1.0
+                direction = 1 if place > 0.5 else -1
             turns = 0
             for frame in range(1, 40):
                 place += direction * pace
@@ -174,7 +173,7 @@ class TestBouncing:
         for clip in (8, 9, 18, 19):
             frames = bouncing.render_clip(clip).astype(float)
             shifts = []
-            for first, second in zip(frames, frames[1:]):
+            for first, second in pairwise(frames):
                 power = np.fft.ifft2(np.fft.fft2(second) * np.conj(np.fft.fft2(first))).real
                 shifts.append([(s + 16) % 32 - 16 for s in np.unravel_index(power.argmax(), power.shape)])
             down, right = np.array(shifts).T

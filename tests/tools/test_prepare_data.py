@@ -169,6 +169,8 @@ def test_moving_digits_are_written_with_their_lists(tmp_path: Path, capsys: pyte
     assert lines[8] == "train/000008_right.avi 0"
     assert all((tmp_path / line.split()[0]).is_file() for line in lines)
     assert len((tmp_path / "test_list_videos.txt").read_text().splitlines()) == 8
+    assert tool.main([*arguments, "--bouncing"]) == 0
+    assert (tmp_path / "train_list_videos.txt").read_text().splitlines()[8] == "train/000008_bouncing_sideways.avi 8"
     assert tool.main([*arguments, "--size", "8"]) == 1
     assert "size must be an integer of at least 16" in capsys.readouterr().err
 
