@@ -22,6 +22,7 @@ class PretrainedPlace:
         file_options: ``K=V`` words with ``{file}`` for the file.
         none_options: ``K=V`` words that take away any file that the recipe names by itself.
         required: Whether the recipe refuses to train without a file.
+        whole: Whether it takes all of the checkpoint's model and not its backbone alone, as ``nda_mm.DPCEncoder`` does.
 
     Example:
         >>> PretrainedPlace(None, ("model.backbone.init_cfg.checkpoint={file}",), (), True).options(Path("a/b.pth"))
@@ -32,6 +33,7 @@ class PretrainedPlace:
     file_options: tuple[str, ...]
     none_options: tuple[str, ...]
     required: bool
+    whole: bool = False
 
     def options(self, file: Path | None) -> tuple[str, ...]:
         """The ``K=V`` words that give the recipe a file, or none."""
@@ -86,8 +88,18 @@ def find_place(config: Any, recipe: str) -> PretrainedPlace:
             )
         given += [f"{place}.init_cfg.type=Pretrained", f"{place}.init_cfg.checkpoint={{file}}"]
         none += (f"{place}.init_cfg=None",) if init_cfg else ()
+    none += _full_rates(config)
+    if network["type"] == "nda_mm.DPCEncoder":  # has the names of the pretraining
+        return PretrainedPlace(None, tuple(given), none, required, whole=True)
     inner = str(network["type"]).split(".")[0]
     return PretrainedPlace(_HOSTS.get(inner, _HOSTS[scope]), tuple(given), none, required)
+
+
+def _full_rates(config: Any) -> tuple[str, ...]:
+    """What takes away the lower rate of a pretrained backbone: one from scratch has nothing to keep."""
+    paramwise = (config.get("optim_wrapper") or {}).get("paramwise_cfg") or {}
+    rate = ((paramwise.get("custom_keys") or {}).get("backbone") or {}).get("lr_mult", 1.0)
+    return ("optim_wrapper.paramwise_cfg.custom_keys.backbone.lr_mult=1.0",) if rate != 1.0 else ()
 
 
 def _of_classifier(backbone: Any, recipe: str) -> PretrainedPlace:

@@ -66,7 +66,7 @@ class PairedDifference:
     values: tuple[float, ...]
 
 
-def read_curves(folder: Path) -> Curves:
+def read_curves(folder: Path, *, training: bool = False) -> Curves:
     """The evaluation results of a work dir, from mmengine's JSON logs, those of resumed runs joined.
 
     Training lines carry a learning rate or a loss; every other line is an evaluation. Where a step was logged twice,
@@ -74,6 +74,8 @@ def read_curves(folder: Path) -> Curves:
 
     Args:
         folder: A work dir of mmengine, with ``TIMESTAMP/vis_data/scalars.json``.
+        training: Whether to read the training lines instead, whose metrics are called ``train/...`` then: means over
+            mmengine's window of the latest steps. Defaults to False.
 
     Returns:
         Metric name -> (step, value), by step.
@@ -85,11 +87,12 @@ def read_curves(folder: Path) -> Curves:
                 entry = json.loads(line)
             except json.JSONDecodeError:
                 continue  # a killed run's half written last line
-            if any(key == "iter" or key.startswith(("lr", "loss")) or key.endswith("lr") for key in entry):
+            if training != any(key == "iter" or key.startswith(("lr", "loss")) or key.endswith("lr") for key in entry):
                 continue
             for key, value in entry.items():
-                if key not in _NOT_METRICS and isinstance(value, (int, float)):
-                    found.setdefault(key, {})[int(entry["step"])] = float(value)
+                if key in _NOT_METRICS or not isinstance(value, (int, float)) or (training and key.endswith("lr")):
+                    continue
+                found.setdefault(f"train/{key}" if training else key, {})[int(entry["step"])] = float(value)
     return {metric: sorted(curve.items()) for metric, curve in found.items()}
 
 

@@ -146,6 +146,7 @@ class TransferStudy:
 
         from nda_mm.checkpoints import read_checkpoint
         from nda_mm.conversion import convert_backbone, find_backbone
+        from nda_mm.conversion.formats import weights_of
         from nda_mm.engine.resume import find_resumable
 
         place = self.places[run.recipe]
@@ -155,11 +156,14 @@ class TransferStudy:
             source = self._untrained(run.seed)
         else:
             folder = self.pretraining.folder / run.arm / f"seed_{run.seed}"
-            checkpoint = find_resumable(folder)
-            if checkpoint is None:
+            newest = find_resumable(folder)
+            if newest is None:
                 raise ValueError(f"{folder} has finished, but holds no checkpoint; remove it to train again")
-            source = Path(checkpoint).resolve()
-        weights = find_backbone(read_checkpoint(source, needed=()), where=str(source)).weights
+            source = Path(newest).resolve()
+        checkpoint = read_checkpoint(source, needed=())
+        weights = (
+            weights_of(checkpoint, str(source)) if place.whole else find_backbone(checkpoint, where=str(source)).weights
+        )
         found = hashlib.sha256()
         for name, value in sorted(weights.items()):
             found.update(name.encode() + value.contiguous().flatten().view(torch.uint8).numpy().tobytes())
@@ -196,7 +200,10 @@ class TransferStudy:
         Args:
             metrics: Those of the downstream recipes to report. Default None: all that any run of a recipe has.
         """
-        outcomes = [Outcome("pretraining", run.name, run.seed, c) for run, c in self.pretraining.curves().items()]
+        outcomes = [  # of a pretraining without an evaluation, what it has logged of its training
+            Outcome("pretraining", run.name, run.seed, curves or read_curves(run.folder, training=True))
+            for run, curves in self.pretraining.curves().items()
+        ]
         done = {run: read_curves(run.folder) for run in self.runs if is_finished(run.folder)}
         outcomes += [Outcome(run.name, run.arm, run.seed, curves) for run, curves in done.items()]
         write_outcomes(self.folder / "results.csv", outcomes)
@@ -234,5 +241,5 @@ class TransferStudy:
                 f"\n\n- {files}: the random weights of {first}'s model before its first step, in place of trained ones"
             )
         if others:
-            text += f"\n\n- {others}: trained from scratch, without a checkpoint"
+            text += f"\n\n- {others}: trained from scratch, without a checkpoint, all layers at the full rate"
         return text.replace("ones\n\n-", "ones\n-")

@@ -89,3 +89,13 @@ def test_table_csv_and_plot(tmp_path):
     with Image.open(tmp_path / "r.png") as image:
         colours = {pixel for _, pixel in image.convert("RGB").getcolors(10**6)}
     assert {(31, 119, 180), (255, 127, 14)} <= colours  # a line for each recipe
+
+
+def test_a_training_without_an_evaluation_is_read_from_its_own_lines(tmp_path):
+    lines = [dict(base_lr=0.1, lr=0.1, loss=2.0 / n, top1_accuracy=0.25 * n, time=0.1, epoch=n, step=n) for n in (1, 2)]
+    log(tmp_path, "20260101_000000", [*lines, {"acc/top1": 0.5, "step": 2}])
+    assert read_curves(tmp_path) == {"acc/top1": [(2, 0.5)]}
+    assert read_curves(tmp_path, training=True) == {
+        "train/loss": [(1, 2.0), (2, 1.0)],
+        "train/top1_accuracy": [(1, 0.25), (2, 0.5)],
+    }

@@ -99,8 +99,31 @@ class TestWhereABackboneGoes:
         assert "F" in str(told.model.backbone.to_dict())
         resolve(config(name), place.options(None))
 
+    def test_dpcs_encoder_takes_the_checkpoint_itself_and_is_trained_at_the_full_rate_without(self) -> None:
+        pytest.importorskip("mmaction")
+        for name, required in (("dpc_finetune_digits", False), ("dpc_linear_digits", True)):
+            place = find_place(resolve(config(name), []), name)
+            assert (place.host, place.whole, place.required) == (None, True, required)
+            told = resolve(config(name), place.options(Path("F"))).model.backbone
+            assert told.init_cfg == dict(type="Pretrained", checkpoint="F")
+        untold = resolve(
+            config("dpc_finetune_digits"), find_place(resolve(config("dpc_finetune_digits"), []), "it").options(None)
+        )
+        assert untold.optim_wrapper.paramwise_cfg.custom_keys == dict(backbone=dict(lr_mult=1.0))
+        assert untold.model.backbone.get("init_cfg") is None
+
+    def test_dpcs_backbone_alone_takes_a_converted_file(self) -> None:
+        pytest.importorskip("mmaction")
+        place = find_place(resolve(config("resnet2d3d_digits"), []), "resnet2d3d_digits")
+        assert (place.host, place.whole, place.required) == ("mmaction2", False, False)
+        assert place.options(Path("F")) == (
+            "model.backbone.init_cfg.type=Pretrained",
+            "model.backbone.init_cfg.checkpoint=F",
+        )
+        assert place.options(None) == ("optim_wrapper.paramwise_cfg.custom_keys.backbone.lr_mult=1.0",)
+
     def test_every_probe_and_detector_has_a_place(self) -> None:
-        for path in [*CONFIGS.glob("linear_*.py"), *CONFIGS.glob("detection_*.py")]:
+        for path in [*CONFIGS.glob("linear_*.py"), *CONFIGS.glob("detection_*.py"), *CONFIGS.glob("dpc_[fl]*.py")]:
             find_place(resolve(str(path), []), path.stem)
 
     @pytest.mark.parametrize(
