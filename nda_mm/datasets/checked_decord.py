@@ -8,7 +8,7 @@ from typing import Any
 from mmaction.datasets.transforms import DecordDecode, DecordInit
 
 from ..registry import TRANSFORMS
-from .video_probe import reason_of
+from .video_probe_process import reason_of
 
 _REMEDY = (
     "Replace it or take it out of the list; tools/prepare_data.py (ucf101, hmdb51 or video_list) finds all such files "

@@ -24,11 +24,12 @@ class SampleBlocks(BaseTransform):
     defaults, which are DPC's. 'loop' starts at its first frame and goes on from there after its last, as
     ``SampleFrames`` does; 'refuse' raises when the clip is read. **Files are read while training runs**, so refuse only
     where the list was made without short clips, as ``tools/prepare_data.py ... --min-frames 118`` makes it; otherwise
-    one short file ends an epoch.
+    one short file ends an epoch. Blocks k and k + p of a looped clip are the same, and stand among each other's
+    negatives, where its length divides p * block_len * frame_interval: no concern for clips of more than a few blocks.
 
-    Source: Han et al., "Video Representation Learning by Dense Predictive Coding", ICCV 2019 workshops, section 4.1,
-    https://arxiv.org/abs/1909.04656. The authors' code drops clips of 120 frames or fewer, and never starts in the last
-    three places; here every window counts.
+    Source: Han et al., "Video Representation Learning by Dense Predictive Coding", ICCV 2019 workshops,
+    https://arxiv.org/abs/1909.04656. The authors' code, https://github.com/TengdaHan/DPC, drops clips of 120 frames or
+    fewer and never starts in the last three places; here every window counts.
 
     Draws come from numpy's global generator, as those of mmaction2's pipelines.
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import faulthandler
-import io
-import re
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+import json
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
-from importlib.util import find_spec
-from pathlib import Path
+from queue import SimpleQueue
 
-#: Where in decord's own sources an error arose, which tells a user nothing; and the stack that follows it.
-_SOURCE_PLACE = re.compile(r"^.*\.(?:cc|h):\d+:\s*")
+from . import video_probe_process
+
+DEADLY = "decord dies of it; the file is damaged or cut off"
 
 
 @dataclass(frozen=True)
@@ -24,59 +23,79 @@ class Probe:
     fault: str = ""
 
 
-def reason_of(error: BaseException) -> str:
-    """The first line of an error of decord's without the places in its sources.
+class Prober:
+    """Opens videos one after another in another process, which is started anew when a video has ended it.
 
-    Example:
-        >>> reason_of(RuntimeError("[06:39:02] /src/video/reader.cc:83: Check failed: n >= 0\\nStack trace:"))
-        'Check failed: n >= 0'
-    """
-    lines = str(error).strip().splitlines()
-    return _SOURCE_PLACE.sub("", lines[0]).strip() if lines else type(error).__name__
-
-
-def probe_video(path: str, every_frame: bool = False) -> Probe:
-    """Open one video as mmaction2 does, count its frames, and decode the first and the last, or all.
-
-    Do not call this in a process that matters: decord may end it. See :func:`probe_videos`.
+    decord 0.6 does not refuse every damaged file: of some it dies, by a segmentation fault that no ``except`` catches.
 
     Args:
-        path: The file.
-        every_frame: Whether all frames are decoded.
-
-    Returns:
-        The number of frames, or the fault.
+        every_frame: Whether all frames are decoded, not just the first and the last. Defaults to False.
     """
-    import decord
 
-    decord.logging.set_level(decord.logging.QUIET)  # ffmpeg's remarks on damaged files; the fault says enough
-    try:
-        # From bytes, as DecordInit reads: some cut-off files are harmless when opened by their path, but not so.
-        reader = decord.VideoReader(io.BytesIO(Path(path).read_bytes()), num_threads=1)
-        frames = len(reader)
-        if frames == 0:
-            return Probe(0, "no frames")
-        for index in range(frames) if every_frame else sorted({0, frames - 1}):
-            reader[index]
-    except Exception as error:  # whatever decord makes of a damaged file
-        return Probe(0, reason_of(error))
-    return Probe(frames)
+    def __init__(self, every_frame: bool = False) -> None:
+        self.every_frame = every_frame
+        self._process: subprocess.Popen[str] | None = None
+
+    def __call__(self, path: str) -> Probe:
+        """Look at one video.
+
+        Args:
+            path: The file.
+
+        Returns:
+            What was found.
+
+        Raises:
+            ModuleNotFoundError: If the process cannot be started, for want of decord.
+        """
+        process = self._process or self._start()
+        assert process.stdin is not None and process.stdout is not None
+        try:
+            process.stdin.write(json.dumps([path, self.every_frame]) + "\n")
+            process.stdin.flush()
+            answer = process.stdout.readline()
+        except BrokenPipeError:
+            answer = ""
+        if not answer:
+            self.close()
+            return Probe(0, DEADLY)
+        return Probe(*json.loads(answer))
+
+    def close(self) -> None:
+        """End the process, whatever it is doing."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+            process.communicate()
+
+    def _start(self) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, video_probe_process.__file__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            encoding="utf-8",
+        )
+        assert process.stdout is not None
+        if process.stdout.readline() != "ready\n":
+            process.kill()
+            process.communicate()
+            raise ModuleNotFoundError(
+                "videos are looked at by decord, which cannot be imported: pip install decord, and see what "
+                f"`{sys.executable} -c 'import decord'` says"
+            )
+        self._process = process
+        return process
 
 
-def probe_videos(
-    paths: Iterable[str],
-    *,
-    workers: int = 1,
-    every_frame: bool = False,
-    probe: Callable[[str, bool], Probe] = probe_video,
-) -> Iterator[tuple[str, Probe]]:
-    """Probe many videos in other processes; one that dies of a file costs that file alone.
+def probe_videos(paths: Iterable[str], *, workers: int = 1, every_frame: bool = False) -> Iterator[tuple[str, Probe]]:
+    """Look at many videos in several processes; one of which a process dies costs no other.
 
     Args:
         paths: The files.
         workers: Number of processes, at least 1. Defaults to 1.
-        every_frame: As in :func:`probe_video`. Defaults to False.
-        probe: What is done with a file. Defaults to :func:`probe_video`.
+        every_frame: As in :class:`Prober`. Defaults to False.
 
     Yields:
         (path, what was found), in the order in which they are done.
@@ -87,44 +106,27 @@ def probe_videos(
     """
     if workers < 1:
         raise ValueError(f"workers must be at least 1, but got {workers}")
-    if find_spec("decord") is None:
-        raise ModuleNotFoundError("videos are looked at by decord, which is not installed: pip install decord")
     waiting = list(dict.fromkeys(paths))
-    while waiting:
-        done: set[str] = set()
-        for path, found in _probe_together(waiting, workers, every_frame, probe):
-            done.add(path)
-            yield path, found
-        waiting = [path for path in waiting if path not in done]
-        # A process has died. Files are handed out in order, so its file is among the first that are left; each of those
-        # is now looked at alone.
-        suspects, waiting = waiting[: 2 * workers + 2], waiting[2 * workers + 2 :]
-        for path in suspects:
-            yield path, _probe_alone(path, every_frame, probe)
+    probers = [Prober(every_frame) for _ in range(min(workers, len(waiting)))]
+    idle: SimpleQueue[Prober] = SimpleQueue()
+    for prober in probers:
+        idle.put(prober)
 
-
-def _probe_together(
-    paths: list[str], workers: int, every_frame: bool, probe: Callable[[str, bool], Probe]
-) -> Iterator[tuple[str, Probe]]:
-    """All that are done before a process dies, if one does; told of by its video, it need not print its stack."""
-    with ProcessPoolExecutor(min(workers, len(paths)), initializer=faulthandler.disable) as pool:
-        futures: dict[Future[Probe], str] = {}
+    def look(path: str) -> Probe:
+        prober = idle.get()
         try:
-            for path in paths:
-                futures[pool.submit(probe, path, every_frame)] = path
-        except BrokenProcessPool:
-            pass  # it died while files were still handed out; what was done by then comes below
+            return prober(path)
+        finally:
+            idle.put(prober)
+
+    if not waiting:
+        return
+    with ThreadPoolExecutor(len(probers)) as pool:  # the threads only wait for the processes
+        futures = {pool.submit(look, path): path for path in waiting}
         try:
             for future in as_completed(futures):
-                if not isinstance(future.exception(), BrokenProcessPool):
-                    yield futures[future], future.result()
+                yield futures[future], future.result()
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)  # whoever stops listening need not wait for the rest
-
-
-def _probe_alone(path: str, every_frame: bool, probe: Callable[[str, bool], Probe]) -> Probe:
-    with ProcessPoolExecutor(1, initializer=faulthandler.disable) as pool:
-        try:
-            return pool.submit(probe, path, every_frame).result()
-        except BrokenProcessPool:
-            return Probe(0, "decord dies of it (the file is damaged or cut off)")
+            pool.shutdown(wait=True, cancel_futures=True)  # whoever stops listening need not wait for the rest
+            for prober in probers:
+                prober.close()

@@ -121,7 +121,7 @@ class TestFaults:
             "listed but not there": [MAKEUP.format(2)],
             "cannot be read": [
                 f"{MAKEUP.format(1)}.avi (Error reading 15 bytes...)",
-                f"{PUSHUPS.format(3)}.avi (decord dies of it (the file is damaged or cut off))",
+                f"{PUSHUPS.format(3)}.avi (decord dies of it; the file is damaged or cut off)",
             ],
         }
         assert lines(out, "train_split_1") == [f"{MAKEUP.format(3)}.avi 0", f"{PUSHUPS.format(2)}.avi 36"]
@@ -239,7 +239,7 @@ class TestFilter:
             f"{out}: 1 videos",
             "1 x listed but not there: abseiling/gone.avi",
             "1 x too short, left out of training lists: abseiling/b.mp4.avi (5 of 10 frames)",
-            "1 x cannot be read: abseiling/c.avi (decord dies of it (the file is damaged or cut off))",
+            "1 x cannot be read: abseiling/c.avi (decord dies of it; the file is damaged or cut off)",
         ]
 
     def test_in_place(self, kinetics):

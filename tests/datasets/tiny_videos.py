@@ -10,23 +10,23 @@ import numpy as np
 STEP = 3
 
 
-def numbered_frames(count: int, size: int = 32) -> np.ndarray:
-    """RGB frames of one level each: 3 times the frame's number."""
-    levels = (np.arange(count) * STEP).astype(np.uint8)
+def numbered_frames(count: int, size: int = 32, step: int = STEP) -> np.ndarray:
+    """RGB frames of one level each: ``step`` times the frame's number, which must stay below 256."""
+    levels = (np.arange(count) * step).astype(np.uint8)
     return np.broadcast_to(levels[:, None, None, None], (count, size, size, 3)).copy()
 
 
-def read_numbers(pixels: np.ndarray) -> np.ndarray:
-    """The numbers of the frames that pixels are from, after JPEG's rounding."""
-    return np.rint(np.asarray(pixels, dtype=float) / STEP).astype(int)
+def read_numbers(pixels: np.ndarray, step: int = STEP) -> np.ndarray:
+    """The numbers of the frames that pixels are from, after the codec's rounding."""
+    return np.rint(np.asarray(pixels, dtype=float) / step).astype(int)
 
 
-def write_video(path: Path, frames: np.ndarray) -> Path:
-    """RGB frames as Motion JPEG."""
+def write_video(path: Path, frames: np.ndarray, codec: str = "MJPG") -> Path:
+    """RGB frames as Motion JPEG, or as XVID, most of whose frames are told by those before them."""
     import cv2
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 25, frames.shape[1:3][::-1])
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*codec), 25, frames.shape[1:3][::-1])
     assert writer.isOpened()
     for frame in frames:
         writer.write(np.ascontiguousarray(frame[..., ::-1]))
