@@ -1,0 +1,66 @@
+"""tools/import_official.py, and the checkpoint it writes in the tools that read checkpoints."""
+
+from __future__ import annotations
+
+import runpy
+import shlex
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+pytest.importorskip("mmagic")
+from PIL import Image
+
+from tools import import_official as tool
+
+ROOT = Path(__file__).resolve().parents[2]
+RECIPE = ROOT / "configs" / "nda_biggan_cifar10.py"
+tiny_official = SimpleNamespace(**runpy.run_path(str(ROOT / "tests" / "conversion" / "tiny_official.py")))
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> dict[str, Path]:
+    theirs = tiny_official.networks(2, 3, noise_size=16)
+    for name in "GD":
+        torch.save(theirs[name].state_dict(), tmp_path / f"{name}.pth")
+    return {name: tmp_path / f"{name}.pth" for name in "GD"}
+
+
+def test_samples_are_the_authors_images_in_their_colours(
+    files: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the command that the report prints, word for word."""
+    out = tmp_path / "imported.pth"
+    words = [str(RECIPE), str(out), "--ema", str(files["G"]), "--discriminator", str(files["D"])]
+    assert tool.main(words) == 0
+    rows = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
+    assert rows["ema"] == f"generator of width 2, 3 classes, noise of 16, from {files['G']}"
+    assert rows["channels"].startswith("BGR: red and blue exchanged")
+    command = [*shlex.split(rows["sample"]), "--out", str(tmp_path / "samples"), "--per-class", "2", "--seed", "3"]
+    monkeypatch.setattr(sys, "argv", command)
+    runpy.run_path(str(ROOT / command[0]), run_name="__main__")
+
+    theirs = tiny_official.Generator(2, 3, 16).eval()
+    theirs.load_state_dict(torch.load(files["G"], weights_only=True))
+    label = torch.arange(3).repeat_interleave(2)
+    noise = torch.randn(6, 16, generator=torch.Generator().manual_seed(3))
+    with torch.no_grad():
+        expected = (theirs(noise, label) * 127.5 + 127.5).round().clamp(0, 255)
+    for index, image in enumerate(expected.permute(0, 2, 3, 1).numpy()):
+        written = np.asarray(Image.open(tmp_path / f"samples/class_{index // 2:03d}/{index % 2:05d}.png"), dtype=float)
+        assert np.abs(written - image).max() <= 1  # rounding
+        assert np.abs(written[..., ::-1] - image).max() > 30
+
+
+def test_a_refusal_is_one_line_and_status_1(
+    files: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert tool.main([str(RECIPE), str(tmp_path / "out.pth"), "--generator", str(files["D"])]) == 1
+    printed = capsys.readouterr()
+    assert printed.err.startswith("error: ") and printed.err.count("\n") == 1
+    assert "D.pth holds a discriminator, but was given as a generator" in printed.err
+    assert not printed.out and not (tmp_path / "out.pth").exists()

@@ -1,0 +1,61 @@
+"""Turn networks of the paper authors' BigGAN code into a checkpoint of ours.
+
+    python tools/import_official.py configs/nda_biggan_cifar10.py OUT --ema G_ema_best0.pth
+    python tools/import_official.py configs/nda_biggan_cifar10_uncond.py OUT --generator G.pth --ema G_ema.pth \
+        --discriminator D.pth
+
+Then: python tools/sample.py configs/nda_biggan_cifar10.py OUT
+
+The generator's images and the discriminator's logits, in eval mode, are those of the authors' code. Width, number of
+classes and length of the noise come from the files; where they are not the recipe's, the --cfg-options to give to
+sample.py, test.py and train.py are printed. The recipe decides about the order of colours, which the authors' networks
+have as RGB: with model.data_preprocessor.output_channel_order=BGR, red and blue are exchanged in the layers that touch
+images, and samples keep their colours. Nothing in the files is run, and what doesn't fit is refused by name. Training
+goes on by --cfg-options load_from=OUT; the state of the authors' optimizers is not taken over.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from mmengine import DictAction
+
+from nda_mm.conversion import import_official
+
+
+def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("config", metavar="CONFIG", help="recipe of a BigGAN for 32x32 images")
+    parser.add_argument("out", metavar="OUT", type=Path, help="the checkpoint to write")
+    parser.add_argument("--generator", metavar="FILE", type=Path, help="the authors' G*.pth")
+    parser.add_argument("--ema", metavar="FILE", type=Path, help="the authors' G_ema*.pth")
+    parser.add_argument("--discriminator", metavar="FILE", type=Path, help="the authors' D*.pth")
+    parser.add_argument("--cfg-options", nargs="+", action=DictAction, help="changes to the recipe, KEY=VALUE")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Import and report; 1 if it was refused."""
+    args = parse_args(arguments)
+    try:
+        report = import_official(
+            args.config,
+            args.out,
+            generator=args.generator,
+            ema=args.ema,
+            discriminator=args.discriminator,
+            options=args.cfg_options,
+        )
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(report)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
