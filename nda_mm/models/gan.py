@@ -1,28 +1,88 @@
-"""mmagic's GANs with negatives."""
+"""mmagic's GANs of one resolution with negatives: what each host has of its own, on the shared bridge.
+
+Each class names the host's loss and its penalties; the step is the bridge's. All take the host's arguments and those of
+:class:`~nda_mm.models.gan_bridge.NegativeDiscriminatorMixin`; in a config of mmagic's, ``--cfg-options
+model.type=nda_mm.NDASNGAN model.negative.type=Jigsaw`` is enough. Versions: mmagic 1.2.
+"""
 
 from __future__ import annotations
 
-from typing import Any
-
-import torch
-from mmagic.models.editors import BigGAN
-from mmengine.optim import OptimWrapper
+from mmagic.models.editors import DCGAN, GGAN, LSGAN, SAGAN, WGANGP, BigGAN
+from mmagic.models.losses import gradient_penalty_loss
 from torch import Tensor
 
-from nda_mm.losses import generator_loss
-from nda_mm.models.gan_bridge import NegativeDiscriminatorMixin
+from nda_mm.models.class_conditional import ClassConditionalMixin
+from nda_mm.models.gan_bridge import Labelled, NegativeDiscriminatorMixin
+from nda_mm.models.gradient_penalty import GradientPenaltyMixin
 from nda_mm.registry import MODELS
+
+__all__ = ["NDADCGAN", "NDAGGAN", "NDALSGAN", "NDASAGAN", "NDAWGANGP", "NDABigGAN"]
 
 
 @MODELS.register_module()
-class NDABigGAN(NegativeDiscriminatorMixin, BigGAN):
-    """mmagic's class-conditional BigGAN, its discriminator shown negatives.
+class NDADCGAN(NegativeDiscriminatorMixin, DCGAN):
+    """DCGAN (Radford et al., 2016, https://arxiv.org/abs/1511.06434) with negatives: logistic loss.
 
-    Overrides ``BigGAN.train_discriminator`` and ``BigGAN.gen_loss`` of mmagic 1.2; everything else, the alternation of
-    the two networks, the accumulation of gradients and the moving average of the generator, is mmagic's own.
+    Its discriminator mixes the samples of a batch by batch normalisation, so real, generated and negative images are
+    scored apart.
 
-    With ``num_classes=1`` the model is unconditional: whatever labels the data carry, or if they carry none, every
-    image is of class 0 (this is how the paper's authors train without classes).
+    Example:
+        ``model = dict(type='nda_mm.NDADCGAN', negative=dict(type='Jigsaw', grid=2), fake_weight=0.25)``
+    """
+
+    own_loss = "vanilla"
+
+
+@MODELS.register_module()
+class NDALSGAN(NegativeDiscriminatorMixin, LSGAN):
+    """LSGAN (Mao et al., 2017, https://arxiv.org/abs/1611.04076) with negatives: least squares."""
+
+    own_loss = "least_squares"
+
+
+@MODELS.register_module()
+class NDAGGAN(NegativeDiscriminatorMixin, GGAN):
+    """Geometric GAN (Lim and Ye, 2017, https://arxiv.org/abs/1705.02894) with negatives: hinge loss."""
+
+
+@MODELS.register_module()
+class NDAWGANGP(GradientPenaltyMixin, NegativeDiscriminatorMixin, WGANGP):
+    """WGAN-GP (Gulrajani et al., 2017, https://arxiv.org/abs/1704.00028) with negatives.
+
+    Args:
+        penalty_towards: See :class:`~nda_mm.models.gradient_penalty.GradientPenaltyMixin`.
+    """
+
+    own_loss = "wasserstein"
+    takes_other_losses = False
+
+    def penalties(
+        self, images: dict[str, Labelled], logits: dict[str, Tensor], fake_weight: float
+    ) -> dict[str, Tensor]:
+        """The gradient penalty."""
+        penalty = gradient_penalty_loss(
+            self.discriminator, images["real"][0], self.opposite(images, fake_weight), norm_mode=self.gp_norm_mode
+        )
+        return {"loss_gp": self.gp_loss_weight * penalty}
+
+
+@MODELS.register_module("NDASNGAN")
+@MODELS.register_module()
+class NDASAGAN(ClassConditionalMixin, SAGAN):
+    """SAGAN (Zhang et al., 2019, https://arxiv.org/abs/1805.08318) with negatives, and SNGAN and the projection GAN.
+
+    mmagic has one class for SAGAN and SNGAN (Miyato et al., 2018, https://arxiv.org/abs/1802.05957), told apart by
+    their networks; so has this package: ``nda_mm.NDASAGAN`` and ``nda_mm.NDASNGAN``. With classes or without
+    (``num_classes=0``, which mmagic's own step refuses).
+    """
+
+
+@MODELS.register_module()
+class NDABigGAN(ClassConditionalMixin, BigGAN):
+    """BigGAN (Brock et al., 2019, https://arxiv.org/abs/1809.11096) with negatives: the paper's network.
+
+    The alternation of the two networks, the accumulation of gradients and the moving average of the generator are
+    mmagic's own. Of any size: 32 pixels as the paper trains CIFAR-10, 128 and 256 as mmagic trains ImageNet.
 
     Args:
         *args, **kwargs: As :class:`mmagic.models.BigGAN` takes them.
@@ -37,50 +97,3 @@ class NDABigGAN(NegativeDiscriminatorMixin, BigGAN):
 
             model = dict(type='nda_mm.NDABigGAN', negative=dict(type='Jigsaw', grid=2), fake_weight=0.25)
     """
-
-    def gen_loss(self, disc_pred_fake: Tensor) -> tuple[Tensor, dict]:
-        """The generator's loss, which negatives leave as it is."""
-        return self.parse_losses({"loss_gen": generator_loss(disc_pred_fake, kind=self.adversarial_loss)})
-
-    def data_sample_to_label(self, data_sample: Any) -> Tensor | None:
-        """Labels of a batch, one number an image; all zero for a model of one class.
-
-        mmagic's own pipeline stacks them as (B, 1), and its BigGAN discriminator then broadcasts each image's features
-        against every label of the batch: its scores of real images come out as (B, B, C) instead of (B, 1).
-        """
-        label = super().data_sample_to_label(data_sample)
-        if label is None:
-            return None
-        return torch.zeros_like(label).flatten() if self.num_classes == 1 else label.flatten()
-
-    def train_discriminator(
-        self, inputs: dict, data_samples: Any, optimizer_wrapper: OptimWrapper
-    ) -> dict[str, Tensor]:
-        """One step of the discriminator on real, generated and negative images."""
-        fake_weight = self.begin_step(self.discriminator_steps * optimizer_wrapper._accumulative_counts)
-        real_images = data_samples.gt_img
-        count = len(real_images)
-        real_label = self._real_label(data_samples, count)
-        noise = self.noise_fn(num_batches=count)
-        fake_label = self.label_fn(num_batches=count)
-        with torch.no_grad():
-            fake_images = self.generator(noise=noise, label=fake_label, return_noise=False)
-
-        terms = self.discriminator_terms((real_images, real_label), (fake_images, fake_label), fake_weight)
-        loss, log_vars = self.parse_losses(terms)
-        optimizer_wrapper.update_params(loss)
-        if self.negative is not None:
-            log_vars["fake_weight"] = torch.tensor(fake_weight)
-        return log_vars
-
-    def _real_label(self, data_samples: Any, count: int) -> Tensor:
-        label = self.data_sample_to_label(data_samples)
-        if label is not None:
-            return label
-        if self.num_classes == 1:
-            return torch.zeros(count, dtype=torch.long, device=self.device)
-        raise ValueError(
-            f"A GAN of {self.num_classes} classes needs the class of every real image, but the data carry no "
-            "'gt_label'. Use a data set with labels (class subfolders), or set num_classes=1 in the "
-            "model, its generator and its discriminator for an unconditional GAN."
-        )

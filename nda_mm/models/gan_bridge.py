@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from mmengine import MessageHub
+from mmengine.optim import OptimWrapper
 from torch import Tensor, nn
 
-from nda_mm.losses import check_fake_weight, check_kind, discriminator_loss
+from nda_mm.losses import check_fake_weight, check_kind, discriminator_loss, generator_loss
 from nda_mm.negatives import Negative, build_negative
 from nda_mm.schedules import as_schedule
 
@@ -30,7 +31,7 @@ def mixes_samples(discriminator: nn.Module) -> list[str]:
     return [
         name
         for name, module in discriminator.named_modules()
-        if isinstance(module, batch_norm) or "minibatchstd" in type(module).__name__.lower()
+        if isinstance(module, batch_norm) or "bstddev" in type(module).__name__.lower().replace("batch", "b")
     ]
 
 
@@ -45,8 +46,9 @@ class NegativeDiscriminatorMixin:
 
     and the generator's loss stays :math:`-E\,D(G(z))`, unscaled.
 
-    Put it before the host's class and pass the images of the host's discriminator step to :meth:`discriminator_terms`;
-    :class:`nda_mm.models.gan.NDABigGAN` shows how. Its own arguments, all keyword-only:
+    Put it before the host's class. The step is taken here, by what a class says of its host: :meth:`real_batch`,
+    :meth:`generated_batch`, :meth:`score` and :meth:`penalties`; where nothing is to be added it is the host's own.
+    Its own arguments, all keyword-only:
 
     Args:
         negative (dict | Negative | None): What makes the negative of a real image, for example
@@ -56,7 +58,8 @@ class NegativeDiscriminatorMixin:
             weigh the rest. A schedule over **generator steps** is given as ``[(0, 1.0), (2000, 0.25)]`` (see
             :func:`nda_mm.schedules.as_schedule`). While it is 1, negatives are neither made nor scored. Defaults to
             0.25.
-        adversarial_loss (str): A kind of :func:`nda_mm.losses.discriminator_loss`. Defaults to ``'hinge'``.
+        adversarial_loss (str): A kind of :func:`nda_mm.losses.discriminator_loss`. Defaults to None, the host's own;
+            where penalties belong to that, no other is taken.
         discriminator_forward (str): ``'joint'`` scores real, generated and negative images in one forward pass, so that
             spectral normalisation iterates once a step and the pass is as large as the device likes. ``'separate'``
             scores them one after the other, as mmagic does; without negatives that step is mmagic's own, bit for bit.
@@ -65,18 +68,25 @@ class NegativeDiscriminatorMixin:
 
     Raises:
         ValueError: If ``fake_weight`` leaves (0, 1], a name is unknown, the negative cannot serve the discriminator's
-            resolution, or ``'joint'`` is asked of a discriminator that mixes samples.
+            resolution, ``'joint'`` is asked of a discriminator that mixes samples, or another loss of a GAN whose
+            penalties belong to its own.
     """
 
+    #: The loss of the host's class, a kind of :func:`nda_mm.losses.discriminator_loss`; and whether another will do.
+    own_loss: ClassVar[str] = "hinge"
+    takes_other_losses: ClassVar[bool] = True
+
     discriminator: nn.Module
+    generator: nn.Module
     negative: Negative | None
+    discriminator_steps: int
 
     def __init__(
         self,
         *args: Any,
         negative: dict | Negative | None = None,
         fake_weight: float | Sequence | dict = 0.25,
-        adversarial_loss: str = "hinge",
+        adversarial_loss: str | None = None,
         discriminator_forward: str = "auto",
         **kwargs: Any,
     ) -> None:
@@ -84,12 +94,22 @@ class NegativeDiscriminatorMixin:
         self.fake_weight = as_schedule(fake_weight)
         for value in self.fake_weight.values:
             check_fake_weight(value)
-        self.adversarial_loss = check_kind(adversarial_loss)
+        self.adversarial_loss = self.own_loss if adversarial_loss is None else check_kind(adversarial_loss)
+        if self.adversarial_loss != self.own_loss and not self.takes_other_losses:
+            raise ValueError(
+                f"adversarial_loss={adversarial_loss!r}: the penalties of {type(self).__name__} belong to its own "
+                f"loss, {self.own_loss!r}; leave the argument out."
+            )
         self.discriminator_forward = self._choose_forward(discriminator_forward)
         self.negative = None if negative is None else build_negative(negative)
-        resolution = getattr(self.discriminator, "input_scale", None)
-        if self.negative is not None and resolution is not None:
-            self.negative.check_size(resolution, resolution)
+        if self.negative is not None:
+            for height, width in self.image_sizes():
+                self.negative.check_size(height, width)
+
+    def image_sizes(self) -> list[tuple[int, int]]:
+        """Heights and widths of the images that the discriminator will see, as far as the networks say."""
+        side = getattr(self.discriminator, "input_scale", None) or getattr(self.generator, "out_size", None)
+        return [] if side is None else [(int(side), int(side))]
 
     def _choose_forward(self, mode: str) -> str:
         if mode not in FORWARD_MODES:
@@ -103,6 +123,57 @@ class NegativeDiscriminatorMixin:
         if mode == "auto":
             return "separate" if mixing else "joint"
         return mode
+
+    def train_discriminator(self, inputs: Any, data_samples: Any, optimizer_wrapper: OptimWrapper) -> dict[str, Tensor]:
+        """One step of the discriminator on real, generated and negative images."""
+        fake_weight = self.begin_step(self.discriminator_steps * optimizer_wrapper._accumulative_counts)
+        if self.is_hosts_step(fake_weight):
+            log_vars = super().train_discriminator(inputs, data_samples, optimizer_wrapper)  # type: ignore[misc]
+        else:
+            real = self.real_batch(inputs, data_samples)
+            fake = self.generated_batch(len(real[0]))
+            loss, log_vars = self.parse_losses(self.discriminator_terms(real, fake, fake_weight))  # type: ignore[attr-defined]
+            optimizer_wrapper.update_params(loss)
+        if self.negative is not None:
+            log_vars["fake_weight"] = torch.tensor(fake_weight)
+        return log_vars
+
+    def is_hosts_step(self, fake_weight: float) -> bool:
+        """Whether nothing is to be added to the host's own step, so that it can be taken as it is."""
+        return (
+            (self.negative is None or fake_weight == 1.0)
+            and self.discriminator_forward == "separate"
+            and self.adversarial_loss == self.own_loss
+        )
+
+    def gen_loss(self, disc_pred_fake: Tensor, *args: Any) -> tuple[Tensor, dict]:
+        """The generator's loss, which negatives leave as it is."""
+        if self.adversarial_loss == self.own_loss:
+            return super().gen_loss(disc_pred_fake, *args)  # type: ignore[misc]
+        loss = generator_loss(disc_pred_fake, kind=self.adversarial_loss)
+        return self.parse_losses({"loss_gen": loss})  # type: ignore[attr-defined]
+
+    def real_batch(self, inputs: Any, data_samples: Any) -> Labelled:
+        """The real images of a step and their labels."""
+        return data_samples.gt_img, None
+
+    def generated_batch(self, count: int) -> Labelled:
+        """Generated images for the discriminator, without gradient, and their labels."""
+        noise = self.noise_fn(num_batches=count)  # type: ignore[attr-defined]
+        with torch.no_grad():
+            return self.generator(noise, return_noise=False), None
+
+    def penalties(
+        self, images: dict[str, Labelled], logits: dict[str, Tensor], fake_weight: float
+    ) -> dict[str, Tensor]:
+        """Terms of the discriminator's loss beside the adversarial ones; none unless a host has them.
+
+        Args:
+            images (dict): ``fake``, ``real`` and, where there are any, ``negative``.
+            logits (dict): Their scores.
+            fake_weight (float): Weight of the generated images in this step.
+        """
+        return {}
 
     def begin_step(self, updates_per_generator_step: int) -> float:
         """Move the schedules to the present generator step and return ``fake_weight`` there.
@@ -120,13 +191,14 @@ class NegativeDiscriminatorMixin:
     def scores(self, groups: Sequence[Labelled]) -> list[Tensor]:
         """Logits of each group of images, by one discriminator pass or by one for each group."""
         if self.discriminator_forward == "separate":
-            return [self._score(images, label) for images, label in groups]
+            return [self.score(images, label) for images, label in groups]
         images = torch.cat([images for images, _ in groups])
         labels = [label for _, label in groups if label is not None]
-        logits = self._score(images, torch.cat(labels) if labels else None)
+        logits = self.score(images, torch.cat(labels) if labels else None)
         return list(logits.split([len(images) for images, _ in groups]))
 
-    def _score(self, images: Tensor, label: Tensor | None) -> Tensor:
+    def score(self, images: Tensor, label: Tensor | None = None) -> Tensor:
+        """Logits of images, by one discriminator pass."""
         return self.discriminator(images) if label is None else self.discriminator(images, label=label)
 
     def discriminator_terms(self, real: Labelled, fake: Labelled, fake_weight: float) -> dict[str, Tensor]:
@@ -142,7 +214,7 @@ class NegativeDiscriminatorMixin:
             add up to the loss; ``logit_real``, ``logit_fake``, ``logit_negative`` for the log.
         """
         # Generated before real, as mmagic does it: spectral normalisation iterates at every pass, so order counts.
-        groups = {"fake": fake, "real": real}
+        groups: dict[str, Labelled] = {"fake": fake, "real": real}
         if self.negative is not None and fake_weight < 1.0:
             with torch.no_grad():
                 groups["negative"] = (self.negative(real[0]), real[1])
@@ -154,4 +226,5 @@ class NegativeDiscriminatorMixin:
             kind=self.adversarial_loss,
             fake_weight=fake_weight if "negative" in groups else 1.0,
         )
+        terms |= self.penalties(groups, logits, fake_weight)
         return terms | {f"logit_{name}": value.detach().float().mean() for name, value in logits.items()}
