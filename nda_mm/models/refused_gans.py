@@ -10,10 +10,10 @@ __all__ = ["REFUSED"]
 
 #: For each host the reason, after "can't be given negatives: ".
 REFUSED: dict[str, str] = {
-    "CycleGAN": "its two discriminators are trained on pools of earlier images, within one step of both generators that "
-    "can't be taken apart. For images in pairs there is nda_mm.NDAPix2Pix",
-    "SinGAN": "it learns the patches of a single image, and a jigsaw of that image is made of the very patches that its "
-    "discriminators must accept",
+    "CycleGAN": "its two discriminators are trained on pools of earlier images, within one step of both generators "
+    "that can't be taken apart. For images in pairs there is nda_mm.NDAPix2Pix",
+    "SinGAN": "it learns the patches of a single image, and a jigsaw of that image is made of the very patches that "
+    "its discriminators must accept",
     "PESinGAN": "like SinGAN it learns the patches of a single image, and a jigsaw of that image is made of the very "
     "patches that its discriminators must accept",
     "EG3D": "mmagic 1.2 has no training of it",
