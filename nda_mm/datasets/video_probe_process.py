@@ -24,7 +24,7 @@ def reason_of(error: BaseException) -> str:
         'Check failed: n >= 0'
     """
     lines = str(error).strip().splitlines()
-    return _SOURCE_PLACE.sub("", lines[0]).strip() if lines else type(error).__name__
+    return _SOURCE_PLACE.sub("", lines[0]).strip().rstrip(".") if lines else type(error).__name__
 
 
 def open_video(path: str, every_frame: bool) -> tuple[int, str]:

@@ -73,7 +73,9 @@ def test_bytes_from_another_storage_are_named_too(tmp_path):
 
 def test_frames_that_cannot_be_decoded(tmp_path):
     path = damage_frames(write_noise(tmp_path / "d.avi", 60), range(30, 34))
-    expected = f"frames 28 to 36 of the video {path} cannot be decoded: .*Error sending packet.*take it out of the list"
+    expected = (
+        f"frames 28 to 36 of the video {path} cannot be decoded: .* Error sending packet. Replace it or take it out"
+    )
     with pytest.raises(OSError, match=expected):
         read(path, [28, 32, 36])
 
@@ -83,8 +85,8 @@ def test_a_cut_off_video_kills_the_hosts_reader_and_not_ours(tmp_path):
 
     Should the first half fail with a newer decord, the host's reader will do.
     """
-    frames = numbered_frames(80, size=96)
-    path = cut_off(write_video(tmp_path / "e.avi", frames))
+    # Long, since decord decodes ahead of what it is asked for, and might come to the place of the cut.
+    path = cut_off(write_video(tmp_path / "e.avi", numbered_frames(80, size=96).repeat(8, axis=0)))
     code = (
         "import sys; from nda_mm.compat import apply_mends; apply_mends('mmaction')\n"
         "from mmaction.datasets.transforms import DecordInit\n"
@@ -93,8 +95,8 @@ def test_a_cut_off_video_kills_the_hosts_reader_and_not_ours(tmp_path):
     process = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, timeout=60)
     assert process.returncode == -signal.SIGSEGV
     there = CheckedDecordInit()({"filename": str(path)})["total_frames"]
-    assert 20 < there < 80
-    assert read_numbers(np.stack(read(path, list(range(20))))[:, 40, 40, 1]).tolist() == list(range(20))
+    assert 200 < there < 640
+    assert read_numbers(np.stack(read(path, [0, 8, 16, 24]))[:, 40, 40, 1]).tolist() == [0, 1, 2, 3]
 
 
 def test_in_a_data_set_the_error_names_the_file(tmp_path):

@@ -36,7 +36,7 @@ def videos(tmp_path, monkeypatch):
 
 
 NAMES = ["a.avi", "b/c.avi", "broken.avi"]
-FOUND = {"a.avi": Probe(5), "b/c.avi": Probe(6), "broken.avi": Probe(0, "Error reading 15 bytes...")}
+FOUND = {"a.avi": Probe(5), "b/c.avi": Probe(6), "broken.avi": Probe(0, "Error reading 15 bytes")}
 
 
 def test_a_second_look_opens_nothing(videos):

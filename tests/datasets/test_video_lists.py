@@ -120,7 +120,7 @@ class TestFaults:
             "class in no list": ["UCF-101/Juggling (2 videos)"],
             "listed but not there": [MAKEUP.format(2)],
             "cannot be read": [
-                f"{MAKEUP.format(1)}.avi (Error reading 15 bytes...)",
+                f"{MAKEUP.format(1)}.avi (Error reading 15 bytes)",
                 f"{PUSHUPS.format(3)}.avi (decord dies of it; the file is damaged or cut off)",
             ],
         }

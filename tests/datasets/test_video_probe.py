@@ -31,8 +31,8 @@ def test_damages_have_a_reason(tmp_path):
     text, empty = tmp_path / "text.avi", tmp_path / "empty.avi"
     text.write_bytes(b"no video at all")
     empty.write_bytes(b"")
-    assert look_at(text) == Probe(0, "Error reading 15 bytes...")
-    assert look_at(empty) == Probe(0, "Error reading 0 bytes...")
+    assert look_at(text) == Probe(0, "Error reading 15 bytes")
+    assert look_at(empty) == Probe(0, "Error reading 0 bytes")
     assert "No such file" in look_at(tmp_path / "absent.avi").fault
     found = look_at(damage_frames(write_noise(tmp_path / "holes.avi"), range(3)))
     assert found.frames == 0 and "Error sending packet" in found.fault and ".cc" not in found.fault
