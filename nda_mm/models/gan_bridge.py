@@ -8,10 +8,13 @@ from typing import Any, ClassVar
 import torch
 from mmengine import MessageHub
 from mmengine.optim import OptimWrapper
+from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 
 from nda_mm.losses import check_fake_weight, check_kind, discriminator_loss, generator_loss
+from nda_mm.models.augment import Observing, augment_discriminator
 from nda_mm.negatives import Negative, build_negative
+from nda_mm.registry import MODELS, SCOPE
 from nda_mm.schedules import as_schedule
 
 FORWARD_MODES = ("auto", "joint", "separate")
@@ -33,6 +36,19 @@ def mixes_samples(discriminator: nn.Module) -> list[str]:
         for name, module in discriminator.named_modules()
         if isinstance(module, batch_norm) or "bstddev" in type(module).__name__.lower().replace("batch", "b")
     ]
+
+
+def _iteration() -> int:
+    return int(MessageHub.get_current_instance().get_info("iter", 0) or 0)
+
+
+def _build_augment(augment: dict | nn.Module | None) -> nn.Module | None:
+    if augment is None or isinstance(augment, nn.Module):
+        return augment
+    if not isinstance(augment, dict) or "type" not in augment:
+        raise TypeError(f"augment must be a module or a config with 'type', but came as {augment!r}.")
+    with DefaultScope.overwrite_default_scope(SCOPE):
+        return MODELS.build(augment)
 
 
 class NegativeDiscriminatorMixin:
@@ -58,6 +74,13 @@ class NegativeDiscriminatorMixin:
             weigh the rest. A schedule over **generator steps** is given as ``[(0, 1.0), (2000, 0.25)]`` (see
             :func:`nda_mm.schedules.as_schedule`). While it is 1, negatives are neither made nor scored. Defaults to
             0.25.
+        augment (dict | nn.Module | None): Positive augmentation of every image that the discriminator is trained on:
+            ``dict(type='DiffAugment')`` or ``dict(type='ADA', aug_pipeline=...)``. Negatives are made of the real
+            images first, and real, generated and negative ones are augmented alike: what the discriminator compares are
+            then the augmented data and the augmented mixture, and as long as the augmentation does not leak (no two
+            distributions look alike after it), they agree only where the data and the generated images do. Do not pair
+            an augmentation with a negative of its own kind, such as cutout with ``Cutout``: it would make negatives
+            valid. Defaults to None.
         adversarial_loss (str): A kind of :func:`nda_mm.losses.discriminator_loss`. Defaults to None, the host's own;
             where penalties belong to that, no other is taken.
         discriminator_forward (str): ``'joint'`` scores real, generated and negative images in one forward pass, so that
@@ -79,6 +102,7 @@ class NegativeDiscriminatorMixin:
     discriminator: nn.Module
     generator: nn.Module
     negative: Negative | None
+    augment: nn.Module | None
     discriminator_steps: int
 
     def __init__(
@@ -88,9 +112,13 @@ class NegativeDiscriminatorMixin:
         fake_weight: float | Sequence | dict = 0.25,
         adversarial_loss: str | None = None,
         discriminator_forward: str = "auto",
+        augment: dict | nn.Module | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
+        self.augment = _build_augment(augment)  # type: ignore[misc]
+        if self.augment is not None:
+            augment_discriminator(self.discriminator, self.augment)
         self.fake_weight = as_schedule(fake_weight)
         for value in self.fake_weight.values:
             check_fake_weight(value)
@@ -132,7 +160,8 @@ class NegativeDiscriminatorMixin:
         else:
             real = self.real_batch(inputs, data_samples)
             fake = self.generated_batch(len(real[0]))
-            loss, log_vars = self.parse_losses(self.discriminator_terms(real, fake, fake_weight))  # type: ignore[attr-defined]
+            terms = self.discriminator_terms(real, fake, fake_weight)
+            loss, log_vars = self.parse_losses(terms)  # type: ignore[attr-defined]
             optimizer_wrapper.update_params(loss)
         if self.negative is not None:
             log_vars["fake_weight"] = torch.tensor(fake_weight)
@@ -144,6 +173,7 @@ class NegativeDiscriminatorMixin:
             (self.negative is None or fake_weight == 1.0)
             and self.discriminator_forward == "separate"
             and self.adversarial_loss == self.own_loss
+            and not isinstance(self.augment, Observing)
         )
 
     def gen_loss(self, disc_pred_fake: Tensor, *args: Any) -> tuple[Tensor, dict]:
@@ -182,8 +212,7 @@ class NegativeDiscriminatorMixin:
             updates_per_generator_step (int): Iterations of the runner to one step of the generator: discriminator steps
                 times the accumulated gradients of each.
         """
-        iteration = int(MessageHub.get_current_instance().get_info("iter", 0) or 0)
-        generator_step = iteration // updates_per_generator_step
+        generator_step = _iteration() // updates_per_generator_step
         if self.negative is not None:
             self.negative.set_iteration(generator_step)
         return self.fake_weight(generator_step)
@@ -227,4 +256,6 @@ class NegativeDiscriminatorMixin:
             fake_weight=fake_weight if "negative" in groups else 1.0,
         )
         terms |= self.penalties(groups, logits, fake_weight)
+        if isinstance(self.augment, Observing):
+            terms |= self.augment.observe(logits["real"], _iteration())
         return terms | {f"logit_{name}": value.detach().float().mean() for name, value in logits.items()}

@@ -1,0 +1,56 @@
+"""Positive augmentation in front of a discriminator, as a module that the GANs take by ``augment=``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol, runtime_checkable
+
+from torch import Tensor, nn
+
+from nda_mm.functional.differentiable import POLICIES, check_policy, diff_augment
+from nda_mm.registry import MODELS
+
+__all__ = ["DiffAugment", "Observing", "augment_discriminator"]
+
+
+@runtime_checkable
+class Observing(Protocol):
+    """An augmentation that follows what the discriminator makes of real images."""
+
+    def observe(self, real_logits: Tensor, iteration: int) -> dict[str, Any]:
+        """Take note of the logits of a step's real images; what is to be logged."""
+
+
+@MODELS.register_module()
+class DiffAugment(nn.Module):
+    """Differentiable augmentation, see :func:`nda_mm.functional.diff_augment`.
+
+    Args:
+        policy: Which of 'color', 'translation', 'cutout'. Default all.
+
+    Example:
+        ``model = dict(type='nda_mm.NDASNGAN', augment=dict(type='DiffAugment', policy=['color', 'translation']))``
+    """
+
+    def __init__(self, policy: Sequence[str] = POLICIES) -> None:
+        super().__init__()
+        self.policy = check_policy(policy)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return diff_augment(x, self.policy)
+
+    def extra_repr(self) -> str:
+        return f"policy={list(self.policy)}"
+
+
+def augment_discriminator(discriminator: nn.Module, augment: nn.Module) -> None:
+    """Let every image that the discriminator is trained on pass through ``augment`` first.
+
+    Real, generated and negative images alike, in the steps of both networks and in gradient penalties; in evaluation
+    nothing is augmented. It is a hook, so checkpoint keys stay as they are.
+    """
+
+    def hook(module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...] | None:
+        return (augment(args[0]), *args[1:]) if module.training else None
+
+    discriminator.register_forward_pre_hook(hook)
