@@ -3,15 +3,13 @@
 _base_ = ["_base_/dpc_pretraining.py"]
 
 model = dict(
-    backbone=dict(
-        base_channels=16, conv1_kernel=(1, 3, 3), conv1_stride_s=2, with_pool1=True, spatial_strides=(1, 2, 1, 1)
-    ),
-    aggregator=dict(in_channels=64),
+    backbone=dict(base_channels=8, conv1_kernel=(1, 3, 3), spatial_strides=(1, 2, 1, 1)),
+    aggregator=dict(in_channels=32, dropout=0.0),  # with 0.1 the loss fell half as fast
     data_preprocessor=dict(mean=[21.1] * 3, std=[55.7] * 3),
 )
 
 train_dataloader = dict(
-    batch_size=32,
+    batch_size=8,
     num_workers=0,
     drop_last=True,
     sampler=dict(type="DefaultSampler", shuffle=True),
@@ -20,6 +18,7 @@ train_dataloader = dict(
         split="train",
         num_clips=800,
         num_frames=48,
+        pace=(1 / 64, 1 / 32),  # twice as fast, a clip's next blocks were told apart no better than by chance
         pipeline=[
             dict(type="nda_mm.SampleBlocks", num_blocks=8, block_len=5, frame_interval=1),
             dict(type="ArrayDecode"),
@@ -28,7 +27,10 @@ train_dataloader = dict(
         ],
     ),
 )
-param_scheduler = dict(_delete_=True, type="CosineAnnealingLR", by_epoch=True, convert_to_iter_based=True)  # to the end
-train_cfg = dict(max_epochs=14)
-default_hooks = dict(logger=dict(interval=10))
+optim_wrapper = dict(optimizer=dict(lr=3e-3))
+param_scheduler = [
+    dict(type="LinearLR", start_factor=0.02, by_epoch=False, end=50),
+    dict(type="CosineAnnealingLR", by_epoch=True, convert_to_iter_based=True),  # to the end
+]
+train_cfg = dict(max_epochs=16)
 env_cfg = dict(cudnn_benchmark=False)

@@ -304,4 +304,4 @@ class TestDPC:
         blocks = DATASETS.build(config.train_dataloader.dataset)[0]["inputs"]
         assert (blocks.shape, blocks.dtype) == ((8, 3, 5, 32, 32), torch.uint8)
         features = model.encode(blocks[None].float())
-        assert features.shape == (1, 8, 64, 4, 4)
+        assert features.shape == (1, 8, 32, 4, 4)

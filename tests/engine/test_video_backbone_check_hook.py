@@ -161,7 +161,8 @@ class TestDPC:
         assert len(compared) == 60 + 6 and all(compared)
 
     def test_rates_are_those_of_the_authors(self, tmp_path, pretrained):
-        runner = self.runner(tmp_path, str(pretrained))
+        theirs = Config.fromfile(CONFIGS / "dpc_finetune_ucf101.py").optim_wrapper.to_dict()
+        runner = self.runner(tmp_path, str(pretrained), optim_wrapper=theirs)
         runner.train()
         optimizer = runner.optim_wrapper.optimizer
         rates = {id(p): group["initial_lr"] for group in optimizer.param_groups for p in group["params"]}
@@ -181,9 +182,9 @@ class TestDPC:
         assert runner.iter == 0
 
     def test_another_network_stops_before_training(self, tmp_path, pretrained):
-        runner = self.runner(tmp_path, str(pretrained), **{"model.backbone.backbone.base_channels": 8,
-            "model.backbone.aggregator.in_channels": 32, "model.cls_head.in_channels": 32})  # fmt: skip
-        with pytest.raises(BackboneMismatchError, match=r"does not fit backbone.*conv1.conv.weight is \(16, 3, 1"):
+        runner = self.runner(tmp_path, str(pretrained), **{"model.backbone.backbone.base_channels": 16,
+            "model.backbone.aggregator.in_channels": 64, "model.cls_head.in_channels": 64})  # fmt: skip
+        with pytest.raises(BackboneMismatchError, match=r"does not fit backbone.*conv1.conv.weight is \(8, 3, 1"):
             runner.train()
 
     def test_a_backbone_alone_is_no_encoder(self, tmp_path, pretrained):

@@ -101,20 +101,19 @@ class TestWhereABackboneGoes:
 
     def test_dpcs_encoder_takes_the_checkpoint_itself_and_is_trained_at_the_full_rate_without(self) -> None:
         pytest.importorskip("mmaction")
-        for name, required in (("dpc_finetune_digits", False), ("dpc_linear_digits", True)):
+        for name, required in (("dpc_finetune_ucf101", False), ("dpc_linear_digits", True)):
             place = find_place(resolve(config(name), []), name)
             assert (place.host, place.whole, place.required) == (None, True, required)
             told = resolve(config(name), place.options(Path("F"))).model.backbone
             assert told.init_cfg == dict(type="Pretrained", checkpoint="F")
-        untold = resolve(
-            config("dpc_finetune_digits"), find_place(resolve(config("dpc_finetune_digits"), []), "it").options(None)
-        )
+        name = "dpc_finetune_ucf101"
+        untold = resolve(config(name), find_place(resolve(config(name), []), name).options(None))
         assert untold.optim_wrapper.paramwise_cfg.custom_keys == dict(backbone=dict(lr_mult=1.0))
         assert untold.model.backbone.get("init_cfg") is None
 
     def test_dpcs_backbone_alone_takes_a_converted_file(self) -> None:
         pytest.importorskip("mmaction")
-        place = find_place(resolve(config("resnet2d3d_digits"), []), "resnet2d3d_digits")
+        place = find_place(resolve(config("resnet2d3d_ucf101"), []), "resnet2d3d_ucf101")
         assert (place.host, place.whole, place.required) == ("mmaction2", False, False)
         assert place.options(Path("F")) == (
             "model.backbone.init_cfg.type=Pretrained",
