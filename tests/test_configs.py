@@ -54,7 +54,7 @@ def test_every_recipe_builds(path):
 @pytest.mark.parametrize(("plain", "nda"), PAIRS, ids=lambda path: path.stem)
 def test_a_pair_differs_by_its_negatives_alone(plain, nda):
     plain, nda = Config.fromfile(plain).to_dict(), Config.fromfile(nda).to_dict()
-    if plain["model"]["type"] == "nda_mm.NDABigGAN":
+    if plain["model"]["type"] in ("nda_mm.NDABigGAN", "nda_mm.NDAPix2Pix"):
         assert nda["model"].pop("negative")
         assert nda["model"].pop("fake_weight")
     elif plain["model"]["type"] == "nda_mm.DPC":
@@ -240,7 +240,7 @@ class TestDPC:
         assert (config.train_dataloader.batch_size, config.train_cfg.max_epochs) == (128, 300)
         steps = {step.type: step for step in config.train_dataloader.dataset.pipeline}
         sample = steps["nda_mm.SampleBlocks"]
-        assert (sample.num_blocks, sample.block_len, sample.frame_interval) == (8, 5, 3)
+        assert (sample.num_blocks, sample.block_len, sample.frame_interval) == (8, 5, 5 if name == "k400" else 3)
         assert steps["Resize"].scale == (128, 128)  # the last one
         assert steps["nda_mm.RandomFrameGrey"].prob == 0.5
         assert list(steps)[-4:] == [

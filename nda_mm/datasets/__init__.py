@@ -3,6 +3,7 @@
 from ..compat import import_guarded
 from .array_dataset import ArrayDataset
 from .cifar import CIFAR10, CIFAR100, DatasetNotReadableError
+from .digit_edges import DigitEdges
 from .digits import Digits
 from .image_folder import ImageFolder
 from .moving_digits import MovingDigits
@@ -22,6 +23,7 @@ __all__ = [
     "CIFAR100",
     "ArrayDataset",
     "DatasetNotReadableError",
+    "DigitEdges",
     "Digits",
     "ImageFolder",
     "MovingDigits",

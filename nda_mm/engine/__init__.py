@@ -17,6 +17,7 @@ from . import (
     pretrained_check_hook,
     safe_checkpoint_hook,
     sample_sheet_hook,
+    translation_sheet_hook,
     video_backbone_check_hook,
 )
 
@@ -30,6 +31,7 @@ __all__ = [
     "pretrained_check_hook",
     "safe_checkpoint_hook",
     "sample_sheet_hook",
+    "translation_sheet_hook",
     "video_backbone_check_hook",
 ]
 

@@ -62,7 +62,10 @@ class NegativeGridHook(Hook):
             return
         # The preprocessor normalises the samples in place, and the training step still needs them as they are.
         head = {key: deepcopy(_first(value, self.num_images)) for key, value in data_batch.items()}
-        real = model.data_preprocessor(head, True)["data_samples"].gt_img
+        processed = model.data_preprocessor(head, True)
+        # A translator makes its negatives of the targets, which are among the inputs.
+        targets = getattr(model, "target_images", None)
+        real = processed["data_samples"].gt_img if targets is None else targets(processed)
         if len(real) < 2:
             print_log("A batch of one image has no partner to make negatives of: no sheet is written.", "current")
             return

@@ -33,7 +33,7 @@ class NDAPix2Pix(NegativeDiscriminatorMixin, Pix2Pix):
     The half is mmagic's, and :math:`\ell` the cross-entropy of each patch's logit, averaged over patches. The
     generator's loss, adversarial and pixel by pixel, stays as it is. Overrides ``Pix2Pix.train_step``,
     ``_get_disc_loss`` and ``_get_gen_loss`` of mmagic 1.2, each of which ends in the host's own where there is nothing
-    to add, and ``init_weights``, which fails there.
+    to add, and ``init_weights`` and ``test_step``, which fail there.
 
     Note:
         A PatchGAN sees 70x70 pixels at its usual depth. A negative that leaves every patch valid on its own can only be
@@ -48,9 +48,11 @@ class NDAPix2Pix(NegativeDiscriminatorMixin, Pix2Pix):
             :class:`~nda_mm.models.gan_bridge.NegativeDiscriminatorMixin`; ``adversarial_loss`` is ``'logistic'`` unless
             given. A schedule counts iterations of the runner over those to one step of the generator,
             ``disc_init_steps`` included. A negative that needs a partner (stitch, mixup) needs batches of at least two.
+        augment (None): Not taken: the mixin's augmentations are for single images, and would turn the colours of input
+            and target as if they were one.
 
     Raises:
-        ValueError: See the mixin; and if the model has no discriminator.
+        ValueError: See the mixin; and if the model has no discriminator, or ``augment`` is given.
         RuntimeError: In training, in more than one process: the host calls its networks past their
             ``DistributedDataParallel``, so that each process would train a model of its own.
 
@@ -63,7 +65,12 @@ class NDAPix2Pix(NegativeDiscriminatorMixin, Pix2Pix):
     own_loss: ClassVar[str] = "logistic"
     discriminators: nn.ModuleDict
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, augment: None = None, **kwargs: Any) -> None:
+        if augment is not None:
+            raise ValueError(
+                "NDAPix2Pix takes no augment: it is made for single images, and its discriminator sees an input and a "
+                "target side by side. Augment both alike in the data's pipeline."
+            )
         super().__init__(*args, **kwargs)
         self._fake_weight_now = 1.0
 
@@ -84,6 +91,10 @@ class NDAPix2Pix(NegativeDiscriminatorMixin, Pix2Pix):
         """
         for network in [*self.generators.values(), *self.discriminators.values()]:
             network.init_weights()
+
+    def test_step(self, data: dict) -> list:
+        """What :meth:`val_step` gives; mmagic's own takes single samples out of a stack that has no indices."""
+        return self.val_step(data)
 
     @property
     def source_domain(self) -> str:

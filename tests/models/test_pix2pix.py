@@ -218,6 +218,10 @@ class TestRefusals:
         with pytest.raises(ValueError, match=r"fake_weight must lie in \(0, 1\]"):
             build(fake_weight=value)
 
+    def test_augmentation_of_single_images(self) -> None:
+        with pytest.raises(ValueError, match="takes no augment.*Augment both alike"):
+            build(augment=dict(type="DiffAugment"))
+
     def test_a_grid_that_does_not_divide_the_images(self) -> None:
         with pytest.raises(ValueError, match=r"3.*32"):
             train(build(negative=dict(type="Jigsaw", grid=3)), 1)
@@ -237,6 +241,16 @@ def test_weights_are_drawn_which_the_hosts_own_way_cannot() -> None:
     assert abs(float(drawn.std()) / 0.3 - 1) < 0.05 and abs(float(drawn.mean())) < 0.02
     with pytest.raises(UnboundLocalError, match="init_info"):  # mended in mmagic? then ours can go
         build(Pix2Pix).init_weights()
+
+
+def test_an_output_is_tested_which_the_hosts_own_way_cannot() -> None:
+    outputs = build().test_step(batch())
+    assert len(outputs) == BATCH
+    for sample, item in zip(outputs, batch()["inputs"], strict=True):
+        assert sample.get("fake_digit").shape == (3, SIZE, SIZE) and sample.get("fake_digit").min() >= 0
+        assert torch.equal(sample.get("img_digit"), item["img_digit"])
+    with pytest.raises(TypeError, match="not subscriptable"):  # mended in mmagic? then ours can go
+        build(Pix2Pix).test_step(batch())
 
 
 def test_the_hosts_networks_are_called_past_their_wrapper() -> None:

@@ -1,0 +1,19 @@
+# Pix2Pix from masks to photographs of facades (Isola et al., CVPR 2017): mmagic's own recipe, 200 epochs of 400 pairs.
+# The pairs, photograph left and mask right, lie in data/pix2pix/facades/{train,val,test}, as the authors of Pix2Pix
+# publish them. One process: mmagic's Pix2Pix does not average gradients.
+_base_ = "mmagic::pix2pix/pix2pix_vanilla-unet-bn_1xb1-80kiters_facades.py"
+
+model = dict(type="nda_mm.NDAPix2Pix")
+train_dataloader = dict(batch_size=1)
+train_cfg = dict(_delete_=True, type="nda_mm.ExactIterLoop", max_iters=80_000, val_interval=10_000)
+# Instead of Inception's scores: the network they need is downloaded, and 106 images say little of a distribution.
+val_evaluator = dict(metrics=[dict(type="nda_mm.TranslationScores", target="photo")])
+test_evaluator = val_evaluator
+default_hooks = dict(
+    checkpoint=dict(_delete_=True, type="nda_mm.SafeCheckpointHook", interval=5_000, by_epoch=False, max_keep_ckpts=3)
+)
+custom_hooks = [
+    dict(type="nda_mm.FiniteLossHook"),
+    dict(type="nda_mm.NegativeGridHook"),
+    dict(type="nda_mm.TranslationSheetHook", source="mask", target="photo"),
+]
