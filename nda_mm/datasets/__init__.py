@@ -3,10 +3,16 @@
 from ..compat import import_guarded
 from .array_dataset import ArrayDataset
 from .cifar import CIFAR10, CIFAR100, DatasetNotReadableError
+from .cifar10_c import CIFAR10C
 from .digit_edges import DigitEdges
 from .digits import Digits
+from .dtd import DTD
 from .image_folder import ImageFolder
 from .moving_digits import MovingDigits
+from .outlying_digits import OutlyingDigits
+from .places365 import Places365
+from .svhn import SVHN
+from .tiny_imagenet import TinyImageNet
 from .voc_images import VOCImages
 
 import_guarded("nda_mm.datasets.checked_decord", host="mmaction")
@@ -20,12 +26,18 @@ import_guarded("nda_mm.datasets.voc", host="mmdet")
 
 __all__ = [
     "CIFAR10",
+    "CIFAR10C",
     "CIFAR100",
+    "DTD",
+    "SVHN",
     "ArrayDataset",
     "DatasetNotReadableError",
     "DigitEdges",
     "Digits",
     "ImageFolder",
     "MovingDigits",
+    "OutlyingDigits",
+    "Places365",
+    "TinyImageNet",
     "VOCImages",
 ]

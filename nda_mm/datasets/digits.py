@@ -52,12 +52,11 @@ class Digits(ArrayDataset):
         self.split = split
         self.size = size
         self.channels = channels
+        self.resizing = f"8x8 to {size}x{size}, bicubic"
         super().__init__(data_root, **kwargs)
 
     def load_arrays(self) -> tuple[np.ndarray, np.ndarray]:
         """Read, select and enlarge; a fraction of a second."""
-        from PIL import Image
-
         try:
             from sklearn.datasets import load_digits
         except ImportError as error:
@@ -66,16 +65,9 @@ class Digits(ArrayDataset):
             ) from error
 
         bunch = load_digits()
-        grey = np.rint(bunch.images * (255 / 16)).astype(np.uint8)
         labels = bunch.target.astype(np.int64)
         chosen = self._chosen(labels)
-        images = np.stack(
-            [
-                np.asarray(Image.fromarray(image).resize((self.size, self.size), Image.Resampling.BICUBIC))
-                for image in grey[chosen]
-            ]
-        )
-        return np.repeat(images[..., None], self.channels, axis=-1), labels[chosen]
+        return enlarge(bunch.images[chosen], self.size, self.channels), labels[chosen]
 
     def _chosen(self, labels: np.ndarray) -> np.ndarray:
         if self.split == "all":
@@ -84,3 +76,21 @@ class Digits(ArrayDataset):
         for label in np.unique(labels):
             is_test[np.flatnonzero(labels == label)[_TEST_EVERY - 1 :: _TEST_EVERY]] = True
         return np.flatnonzero(is_test == (self.split == "test"))
+
+
+def enlarge(ink: np.ndarray, size: int, channels: int) -> np.ndarray:
+    """Images of 8x8 with values 0 to 16, as grey pictures of another size.
+
+    Args:
+        ink: Values in [0, 16]. Shape: (N, 8, 8).
+        size: Side of the pictures in pixels; enlarged by bicubic interpolation.
+        channels: Number of equal channels.
+
+    Returns:
+        uint8. Shape: (N, size, size, channels).
+    """
+    from PIL import Image
+
+    grey = np.rint(ink * (255 / 16)).astype(np.uint8)
+    images = [np.asarray(Image.fromarray(each).resize((size, size), Image.Resampling.BICUBIC)) for each in grey]
+    return np.repeat(np.stack(images)[..., None], channels, axis=-1)

@@ -62,6 +62,7 @@ class ImageFolder(ArrayDataset):
         self.with_labels = with_labels
         self.max_bad = max_bad
         self.cache_dir = cache_dir
+        self.resizing = f"short side to {size}, bicubic, antialiased, centre cropped to {size}x{size}"
         super().__init__(data_root, **kwargs)
 
     def load_arrays(self) -> tuple[np.ndarray, np.ndarray]:
