@@ -11,6 +11,10 @@ AMP_DTYPES = ("bfloat16", "float16")
 #: Wrappers that may be exchanged for one of mixed precision, since they differ from it in nothing else.
 _EXCHANGEABLE = ("OptimWrapper", "AmpOptimWrapper", "BF16OptimWrapper")
 
+#: Models of mmagic, and ours on them, whose step never enters the wrappers' context, so that nothing would be autocast:
+#: they have a precision of their own, by blocks of their networks.
+IGNORING = ("NDAStyleGAN2", "NDAStyleGAN3", "StyleGAN2", "StyleGAN3")
+
 
 def default_amp_dtype() -> str:
     """bfloat16 wherever the hardware computes in it, a CPU included: it needs no loss scale. Else float16.
@@ -67,6 +71,28 @@ def enable_amp(optim_wrapper: dict[str, Any], dtype: str | None = None) -> list[
             member["dtype"] = dtype
             member.setdefault("loss_scale", "dynamic")
     return [name for name, _ in members]
+
+
+def check_model(model: dict[str, Any]) -> None:
+    """Refuse a model that would not heed its optimizers' mixed precision.
+
+    Args:
+        model: The config's ``model``.
+
+    Raises:
+        ValueError: If it is one of :data:`IGNORING`.
+
+    Example:
+        >>> check_model(dict(type="nda_mm.NDABigGAN"))
+    """
+    kind = model.get("type", "")
+    kind = (kind if isinstance(kind, str) else kind.__name__).split(".")[-1]
+    if kind in IGNORING:
+        raise ValueError(
+            f"AMP would do nothing: {kind} trains in the precision of its networks' own settings, whatever its optimizers' "
+            "wrappers say. Set model.generator.num_fp16_scales and model.discriminator.num_fp16_scales (4, for float16 "
+            "in the four largest resolutions, on a GPU) instead of --amp."
+        )
 
 
 def _members(optim_wrapper: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -24,7 +24,7 @@ from nda_mm import compat
 from nda_mm.checkpoints import read_checkpoint
 from nda_mm.compat.external_configs import PREFIX, recipe_path
 
-from .amp import AMP_DTYPES, default_amp_dtype, enable_amp
+from .amp import AMP_DTYPES, check_model, default_amp_dtype, enable_amp
 from .drawing import draw_into
 from .resume import choose_checkpoint
 
@@ -191,6 +191,7 @@ def prepare_training(args: argparse.Namespace) -> Config:
     cfg = load_config(args)
     set_seed(cfg, args.seed)
     if args.amp or args.amp_dtype:
+        check_model(cfg.get("model") or {})
         enable_amp(cfg.optim_wrapper, args.amp_dtype)
     start_processes(cfg)
     set_resume(cfg, args.resume)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ import torch
 from mmengine.optim import OptimWrapper
 from torch import nn
 
-from nda_mm.engine.amp import enable_amp
+from nda_mm.engine.amp import IGNORING, check_model, enable_amp
 from nda_mm.engine.bf16_optim_wrapper import BF16OptimWrapper
 from nda_mm.registry import OPTIM_WRAPPERS
 
@@ -96,3 +97,21 @@ def test_takes_over_the_state_of_a_float16_run() -> None:
     momentum = wrapper.optimizer.state[layer.weight]["momentum_buffer"]
     assert torch.equal(momentum, torch.ones(2, 2))
     assert "loss_scaler" in state
+
+
+def test_models_that_would_not_heed_it_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"AMP would do nothing: NDAStyleGAN2 .*model\.generator\.num_fp16_scales"):
+        check_model(dict(type="nda_mm.NDAStyleGAN2"))
+    check_model(dict(type="nda_mm.NDAStyleGAN1"))
+    check_model({})
+
+
+def test_the_refused_are_those_of_mmagics_gans_whose_step_never_enters_the_wrappers_context() -> None:
+    editors = pytest.importorskip("mmagic.models.editors")
+    base = pytest.importorskip("mmagic.models.base_models.base_gan").BaseGAN
+    gans = [each for each in vars(editors).values() if inspect.isclass(each) and issubclass(each, base)]
+    assert len(gans) > 10
+    deaf = {each.__name__ for each in gans if ".optim_context(" not in inspect.getsource(each.train_step)}
+    deaf -= {"EG3D", "PESinGAN", "SinGAN"}  # the first has no training, the others enter it one call further down
+    assert deaf == {name for name in IGNORING if not name.startswith("NDA")}
+    assert {f"NDA{name}" for name in deaf} == {name for name in IGNORING if name.startswith("NDA")}
