@@ -8,6 +8,13 @@ Whatever you have of CIFAR will do: the official archive, zips of class folders,
 
 The result is read as the training would read it, which verifies every image and caches the decoded class folders.
 
+For GANs of larger images: CelebA's zip and its list of splits, or the folder; STL-10's archive, or nothing (download);
+ImageNet's folder, of which every image is looked at once and those that can be read are listed::
+
+    python tools/prepare_data.py celeba img_align_celeba.zip list_eval_partition.txt
+    python tools/prepare_data.py stl10 stl10_binary.tar.gz
+    python tools/prepare_data.py imagenet /data/imagenet --workers 16
+
 Detection: BCCD from a zip, each image and box looked at, and the scenes of digits (training writes them, too)::
 
     python tools/prepare_data.py bccd BCCD_Dataset.zip --out data/bccd
@@ -37,10 +44,15 @@ import sys
 import time
 from pathlib import Path
 
-from nda_mm.datasets import CIFAR10, CIFAR100, DatasetNotReadableError, MovingDigits
+from nda_mm.datasets import CIFAR10, CIFAR100, STL10, CelebA, DatasetNotReadableError, MovingDigits
 from nda_mm.datasets.bccd import check_bccd, refuse_unusable, unpack_voc
+from nda_mm.datasets.celeba import CROPS
+from nda_mm.datasets.celeba_unpacking import take_celeba
 from nda_mm.datasets.digits_scenes import SceneSettings, make_digits_scenes
+from nda_mm.datasets.download import DownloadError
 from nda_mm.datasets.hmdb51 import read_hmdb51_splits
+from nda_mm.datasets.imagenet_lists import prepare_imagenet
+from nda_mm.datasets.stl10_unpacking import fetch_stl10, take_stl10
 from nda_mm.datasets.ucf101 import read_ucf101_splits
 from nda_mm.datasets.unpacking import SPLITS, unpack_class_folders
 from nda_mm.datasets.video_files import write_videos
@@ -65,6 +77,38 @@ def prepare_cifar(args: argparse.Namespace) -> None:
         dataset = args.dataset(str(out), split=split, download=args.download, allow_partial=args.allow_partial)
         seconds = time.perf_counter() - started
         print(f"{out}, {split}: {len(dataset)} images of {len(dataset.CLASSES)} classes, loaded in {seconds:.1f} s")
+
+
+def prepare_celeba(args: argparse.Namespace) -> None:
+    """Unpack, copy or link the sources, then decode every face as the recipe reads it."""
+    for source in args.sources:
+        print(take_celeba(source, args.out))
+    for split in ("train", "val", "test"):
+        dataset = CelebA(
+            str(args.out), split, size=args.size, crop=args.crop, allow_partial=args.allow_partial, max_bad=1.0
+        )
+        print(f"{args.out}, {split}: {len(dataset)} images, {args.crop} pixels of each scaled to {args.size}")
+
+
+def prepare_stl10(args: argparse.Namespace) -> None:
+    """Unpack or link the source, then read every part."""
+    source = fetch_stl10(args.out) if args.download and args.source is None else args.source
+    if source is not None:
+        print(take_stl10(source, args.out))
+    for split in ("train", "test", "unlabeled"):
+        dataset = STL10(str(args.out), split, size=16, allow_partial=args.allow_partial)
+        print(f"{args.out}, {split}: {len(dataset)} images")
+
+
+def prepare_imagenet_lists(args: argparse.Namespace) -> None:
+    """Link the folder, look at every image and write the lists."""
+
+    def progress(split: str, done: int, total: int) -> None:
+        if done % 50 == 0 or done == total:
+            print(f"{split}: {done} of {total} classes looked at", flush=True)
+
+    settings = dict(allow_partial=args.allow_partial, workers=args.workers, progress=progress)
+    print("\n".join(prepare_imagenet(args.folder, args.out, **settings).lines()))
 
 
 def prepare_bccd(args: argparse.Namespace) -> None:
@@ -132,6 +176,27 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         sub.add_argument("--download", action="store_true", help="fetch the official archive if nothing is there")
         sub.add_argument("--allow-partial", action="store_true", help="accept other than the official number of images")
         sub.set_defaults(run=prepare_cifar, dataset=dataset)
+    sub = verbs.add_parser("celeba", help="CelebA's aligned faces from its zip, or from a folder that has them")
+    sub.add_argument("sources", nargs="*", type=Path, help="img_align_celeba.zip, list_eval_partition.txt, or a folder")
+    sub.add_argument("--out", type=Path, default=Path("data/celeba"), help="default: data/celeba, as in the recipe")
+    sub.add_argument("--size", type=int, default=64, help="side that the faces are decoded to; default: 64")
+    sub.add_argument(
+        "--crop", type=int, choices=CROPS, default=178, help="square cut out; default: 178, the whole width"
+    )
+    sub.add_argument("--allow-partial", action="store_true", help="accept that images are missing")
+    sub.set_defaults(run=prepare_celeba)
+    sub = verbs.add_parser("stl10", help="STL-10 from its archive or folder, or the internet")
+    sub.add_argument("source", nargs="?", type=Path, help="stl10_binary.tar.gz, or the folder that it unpacks to")
+    sub.add_argument("--out", type=Path, default=Path("data/stl10"), help="default: data/stl10, as in the recipe")
+    sub.add_argument("--download", action="store_true", help="fetch the official archive, 2.6 GB")
+    sub.add_argument("--allow-partial", action="store_true", help="accept other than the official number of images")
+    sub.set_defaults(run=prepare_stl10)
+    sub = verbs.add_parser("imagenet", help="lists of ImageNet's images that can be read, and a link to them")
+    sub.add_argument("folder", type=Path, help="holds train/ and val/, with one folder of images for each class")
+    sub.add_argument("--out", type=Path, default=Path("data/imagenet"), help="default: data/imagenet, as in the recipe")
+    sub.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="threads; default: one a core")
+    sub.add_argument("--allow-partial", action="store_true", help="accept other than 1,000 classes")
+    sub.set_defaults(run=prepare_imagenet_lists)
     sub = verbs.add_parser("bccd", help="BCCD, cells in photographs of blood, from a zip in PASCAL VOC's layout")
     sub.add_argument("source", nargs="?", type=Path, help="the zip; without it, what --out holds is checked again")
     sub.add_argument("--out", default="data/bccd", help="where the recipes look for it; default: data/bccd")
@@ -169,7 +234,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parse_args(argv)
     try:
         args.run(args)
-    except (DatasetNotReadableError, ValueError, OSError, ModuleNotFoundError) as error:
+    except (DatasetNotReadableError, DownloadError, ValueError, OSError, ModuleNotFoundError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0

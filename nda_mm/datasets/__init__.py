@@ -2,6 +2,7 @@
 
 from ..compat import import_guarded
 from .array_dataset import ArrayDataset
+from .celeba import CelebA
 from .cifar import CIFAR10, CIFAR100, DatasetNotReadableError
 from .cifar10_c import CIFAR10C
 from .digit_edges import DigitEdges
@@ -11,6 +12,7 @@ from .image_folder import ImageFolder
 from .moving_digits import MovingDigits
 from .outlying_digits import OutlyingDigits
 from .places365 import Places365
+from .stl10 import STL10
 from .svhn import SVHN
 from .tiny_imagenet import TinyImageNet
 from .voc_images import VOCImages
@@ -29,8 +31,10 @@ __all__ = [
     "CIFAR10C",
     "CIFAR100",
     "DTD",
+    "STL10",
     "SVHN",
     "ArrayDataset",
+    "CelebA",
     "DatasetNotReadableError",
     "DigitEdges",
     "Digits",

@@ -40,6 +40,9 @@ class ArrayDataset(BaseDataset):
     images: np.ndarray
     #: (N,) int64.
     labels: np.ndarray
+    #: Whether the labels say anything. Where they don't, all are 0 and items carry none, so that a model that needs the
+    #: class of an image says so, instead of taking all images for one class.
+    labelled: bool = True
     _fully_initialized: bool = False
 
     def __init__(
@@ -101,10 +104,11 @@ class ArrayDataset(BaseDataset):
         """One item before the pipeline. The image is a copy, so a transform that works in place does no harm."""
         index = range(len(self.images))[idx]
         image = np.array(self.images[index])
+        label = {"gt_label": int(self.labels[index])} if self.labelled else {}
         return {
             self.image_key: image,
             f"{self.image_key}_channel_order": "single" if image.shape[-1] == 1 else "RGB",
-            "gt_label": int(self.labels[index]),
+            **label,
             "sample_idx": index,
         }
 

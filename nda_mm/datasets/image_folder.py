@@ -22,8 +22,9 @@ class ImageFolder(ArrayDataset):
     filters what the target cannot hold (antialiasing). Files are decoded once and kept in one memory-mapped file; N
     images take ``3 * size**2 * N`` bytes there, as in memory.
 
-    With subfolders that hold images, each is a class, in alphabetical order; without, all images are of class 0, named
-    'image'. Exchanging the data set of a recipe takes only ``type`` and ``data_root``::
+    With subfolders that hold images, each is a class, in alphabetical order; without, there is one class, 'image', and
+    items carry no ``gt_label``: a conditional GAN refuses them. Exchanging the data set of a recipe takes only ``type``
+    and ``data_root``::
 
         --cfg-options train_dataloader.dataset.type=nda_mm.ImageFolder train_dataloader.dataset.data_root=my_images
 
@@ -67,24 +68,37 @@ class ImageFolder(ArrayDataset):
 
     def load_arrays(self) -> tuple[np.ndarray, np.ndarray]:
         """Find, decode (or map what was decoded before) and report what could not be read."""
-        folder = Path(self.data_root)
-        if self.split and (folder / self.split).is_dir():
-            folder = folder / self.split
-        if not folder.is_dir():
-            raise FileNotFoundError(f"the image folder '{folder}' does not exist (data_root={self.data_root!r})")
+        folder = self._folder()
         files, labels, classes = self._list(folder)
         decoded = decode_images(
             files,
-            lambda path: read_square(path, self.size),
+            self.read,
             (self.size, self.size, 3),
             root=folder,
-            name="images",
+            name=self.cache_name,
             cache_dir=self.cache_dir,
         )
         if decoded.bad:
             self._report(folder, decoded.bad, len(files))
         self._metainfo.setdefault("classes", classes)
         return decoded.images, labels[decoded.kept]
+
+    def read(self, path: Path) -> np.ndarray:
+        """One file as a square of the wanted size."""
+        return read_square(path, self.size)
+
+    @property
+    def cache_name(self) -> str:
+        """What tells this reading of the folder from others of it, beside the size."""
+        return "images"
+
+    def _folder(self) -> Path:
+        folder = Path(self.data_root)
+        if self.split and (folder / self.split).is_dir():
+            folder = folder / self.split
+        if not folder.is_dir():
+            raise FileNotFoundError(f"the image folder '{folder}' does not exist (data_root={self.data_root!r})")
+        return folder
 
     def _list(self, folder: Path) -> tuple[list[Path], np.ndarray, tuple[str, ...]]:
         by_class = class_folders(folder) if self.with_labels is not False else {}
@@ -100,6 +114,7 @@ class ImageFolder(ArrayDataset):
             return files, labels, tuple(by_class)
         if self.with_labels:
             raise FileNotFoundError(f"with_labels=True, but '{folder}' holds no subfolders with images")
+        self.labelled = False
         files = image_files(folder)
         if not files:
             raise FileNotFoundError(
@@ -121,12 +136,14 @@ class ImageFolder(ArrayDataset):
         )
 
 
-def read_square(path: str | Path, size: int) -> np.ndarray:
-    """Read one image file as an upright RGB square: short side scaled to ``size``, centre kept.
+def read_square(path: str | Path, size: int, crop: int | None = None) -> np.ndarray:
+    """Read one image file as an upright RGB square: the centre is cut out and scaled to ``size``.
 
     Args:
         path: An image file of any mode.
         size: Side in pixels.
+        crop: Side of the centred square that is cut out, in pixels of the file, at most the short side. Default: the
+            short side.
 
     Returns:
         uint8. Shape: (size, size, 3).
@@ -142,7 +159,9 @@ def read_square(path: str | Path, size: int) -> np.ndarray:
             image = Image.alpha_composite(Image.new("RGBA", image.size, (255, 255, 255, 255)), image)
         image = image.convert("RGB")
         width, height = image.size
-        side = min(width, height)
+        side = min(width, height) if crop is None else crop
+        if side > min(width, height):
+            raise ValueError(f"{width}x{height} pixels hold no square of {side}")
         left, top = (width - side) / 2, (height - side) / 2
         # Scaling the centred square is the same as cropping the scaled image, without rounding its long side.
         box = (left, top, left + side, top + side)

@@ -89,9 +89,9 @@ def check_model(model: dict[str, Any]) -> None:
     kind = (kind if isinstance(kind, str) else kind.__name__).split(".")[-1]
     if kind in IGNORING:
         raise ValueError(
-            f"AMP would do nothing: {kind} trains in the precision of its networks' own settings, whatever its optimizers' "
-            "wrappers say. Set model.generator.num_fp16_scales and model.discriminator.num_fp16_scales (4, for float16 "
-            "in the four largest resolutions, on a GPU) instead of --amp."
+            f"AMP would do nothing: {kind} trains in the precision of its networks' own settings, whatever its "
+            "optimizers' wrappers say. Set model.generator.num_fp16_scales and model.discriminator.num_fp16_scales (4: "
+            "float16 in the four largest resolutions, on a GPU) instead of --amp."
         )
 
 
