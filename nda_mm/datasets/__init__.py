@@ -10,11 +10,13 @@ from .digits import Digits
 from .dtd import DTD
 from .image_folder import ImageFolder
 from .moving_digits import MovingDigits
+from .numerosity import Numerosity
 from .outlying_digits import OutlyingDigits
 from .places365 import Places365
 from .stl10 import STL10
 from .svhn import SVHN
 from .tiny_imagenet import TinyImageNet
+from .toy_gaussians import ToyGaussians
 from .voc_images import VOCImages
 
 import_guarded("nda_mm.datasets.checked_decord", host="mmaction")
@@ -40,8 +42,10 @@ __all__ = [
     "Digits",
     "ImageFolder",
     "MovingDigits",
+    "Numerosity",
     "OutlyingDigits",
     "Places365",
     "TinyImageNet",
+    "ToyGaussians",
     "VOCImages",
 ]

@@ -1,4 +1,4 @@
-"""What every metric of a generator over a named network shares: its samples, its real images, its ranks."""
+"""What every metric of a generator shares: its samples, its real images, its ranks."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ class GeneratorMetric(BaseMetric):
     Classes are equally frequent.
 
     Args:
-        network: Config of a feature network, see :func:`~nda_mm.evaluation.feature_networks.build_feature_network`.
+        network: Config of a feature network, see :func:`~nda_mm.evaluation.feature_networks.build_feature_network`;
+            None for a metric that needs none, which must then have a prefix.
         fake_nums: Number of generated images, in all processes together.
         sample_model: ``'ema'`` (default) or ``'orig'``.
         batch_statistics: Whether batch normalisation uses the statistics of each batch of ``batch_size`` samples, as
@@ -42,7 +43,7 @@ class GeneratorMetric(BaseMetric):
 
     def __init__(
         self,
-        network: Mapping[str, Any] | FeatureNetwork,
+        network: Mapping[str, Any] | FeatureNetwork | None,
         fake_nums: int,
         *,
         sample_model: str = "ema",
@@ -56,6 +57,8 @@ class GeneratorMetric(BaseMetric):
             raise ValueError(f"fake_nums must be at least 2 and batch_size 1, but got {fake_nums} and {batch_size}")
         if sample_model not in SAMPLE_MODELS:
             raise ValueError(f"sample_model must be one of {', '.join(SAMPLE_MODELS)}, but got {sample_model!r}")
+        if network is None and not prefix:
+            raise ValueError(f"{type(self).__name__} has no network to be named after: give it a prefix")
         super().__init__(collect_device=collect_device, prefix=prefix or "network")  # mmengine warns where it is None
         self._own_prefix = prefix
         self._network_cfg = network
@@ -71,13 +74,16 @@ class GeneratorMetric(BaseMetric):
     def network(self) -> FeatureNetwork:
         """The network; built (and, if its config allows, trained) when first used."""
         if self._network is None:
+            if self._network_cfg is None:
+                raise RuntimeError(f"{type(self).__name__} has no network")
             self._network = build_feature_network(self._network_cfg)
         return self._network
 
     def prepare(self, module: Any, dataloader: DataLoader) -> None:
         """Called by mmagic's evaluator before the first evaluation, with the model and the loader of real images."""
         self._model = module.module if is_model_wrapper(module) else module
-        self.network.to(self.device)
+        if self._network_cfg is not None:
+            self.network.to(self.device)
 
     @property
     def device(self) -> torch.device:
@@ -101,8 +107,8 @@ class GeneratorMetric(BaseMetric):
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Nothing comes batch by batch; see :meth:`get_metric_sampler`."""
 
-    def generated(self) -> Iterator[tuple[Tensor, Tensor | None]]:
-        """This process's share of the samples, in batches: uint8 RGB images on the device, and their classes."""
+    def noise(self) -> Iterator[tuple[Tensor, Tensor | None]]:
+        """This process's share of the noise, in batches, and the classes to be generated of it."""
         generator = torch.Generator().manual_seed(self.seed)
         noise_size = self.model.noise_size
         size = [noise_size] if isinstance(noise_size, int) else list(noise_size)
@@ -114,16 +120,20 @@ class GeneratorMetric(BaseMetric):
         noise, labels = noise[share], None if labels is None else labels[share]
         for start in range(0, len(noise), self.batch_size):
             part = slice(start, start + self.batch_size)
-            chosen = None if labels is None else labels[part]
+            yield noise[part], None if labels is None else labels[part]
+
+    def generated(self) -> Iterator[tuple[Tensor, Tensor | None]]:
+        """This process's share of the samples, in batches: uint8 RGB images on the device, and their classes."""
+        for noise, labels in self.noise():
             images = sample_images(
                 self.model,
-                noise[part],
-                chosen,
+                noise,
+                labels,
                 sample_model=self.sample_model,
                 use_batch_statistics=self.batch_statistics,
                 batch_size=self.batch_size,
             )
-            yield images.to(self.device), chosen
+            yield images.to(self.device), labels
 
     def real(self, dataloader: DataLoader, count: int) -> Iterator[Tensor]:
         """This process's share of ``count`` real images (-1: all), in batches, as uint8 RGB on the device."""
@@ -181,4 +191,5 @@ class GeneratorMetric(BaseMetric):
 
     def protocol(self) -> str:
         """What the values mean, in one line."""
-        return f"{self.network.protocol}; {self.sampling()}"
+        judge = "" if self._network_cfg is None else f"{self.network.protocol}; "
+        return judge + self.sampling()

@@ -1,7 +1,15 @@
 """Models and loss modules. What needs a host is imported only where that host loads."""
 
 from nda_mm.compat import import_guarded
-from nda_mm.models import augment, conv_gru, dpc, dpc_encoder, losses, refused_gans  # noqa: F401  (registers them)
+from nda_mm.models import (  # noqa: F401  (registers them)
+    augment,
+    conv_gru,
+    dpc,
+    dpc_encoder,
+    losses,
+    point_networks,
+    refused_gans,
+)
 
 import_guarded("nda_mm.models.ada", host="mmagic")
 import_guarded("nda_mm.models.dpc_head", host="mmaction2")

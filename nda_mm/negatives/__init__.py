@@ -6,13 +6,15 @@
 from .base import Negative, build_negative
 from .basic import CutMix, Cutout, Jigsaw, Mixup, Rotate, Shift, ShuffleFrames, Stitch
 from .curriculum import Curriculum
-from .foreign import ForeignStitch
+from .foreign import ForeignImage, ForeignStitch
 from .random_negative import RandomNegative
+from .turn_points import TurnPoints
 
 __all__ = [
     "Curriculum",
     "CutMix",
     "Cutout",
+    "ForeignImage",
     "ForeignStitch",
     "Jigsaw",
     "Mixup",
@@ -22,5 +24,6 @@ __all__ = [
     "Shift",
     "ShuffleFrames",
     "Stitch",
+    "TurnPoints",
     "build_negative",
 ]

@@ -1,4 +1,4 @@
-"""A negative that takes half of its image from another data set."""
+"""Negatives that take images of another data set, whole or one half."""
 
 from __future__ import annotations
 
@@ -18,16 +18,19 @@ from .foreign_images import load_images, resize
 
 
 @NEGATIVES.register_module()
-class ForeignStitch(Negative):
-    """Half of each image joined with the other half of an image of another data set.
+class ForeignImage(Negative):
+    """Whole images of another data set, which holds what the data is not.
 
-    Every sample draws its foreign image, the cut and the half for itself, so a batch of one will do. The foreign images
-    are held in memory in their own dtype (50,000 of 32 x 32 in uint8 take 154 MB) and move with the module. They are
-    not saved in checkpoints, for they come from ``images`` again.
+    For rules that no transform of an image breaks for certain, and that a second set can show broken: images of one or
+    three objects where the data has two. That the other set is none of the data is its maker's duty.
+
+    Every sample draws its foreign image for itself, independently of the image it stands beside. The foreign images are
+    held in memory in their own dtype (50,000 of 32 x 32 in uint8 take 154 MB) and move with the module. They are not
+    saved in checkpoints, for they come from ``images`` again.
 
     Source:
-        Half an image of another data set is present in the code of the authors of Sinha et al., "Negative Data
-        Augmentation", ICLR 2021, https://arxiv.org/abs/2102.05113, though not among the published runs.
+        Sinha et al., "Negative Data Augmentation", ICLR 2021, https://arxiv.org/abs/2102.05113, in the experiment on
+        numerosity.
 
     Args:
         images: a tensor ``(N, C, H, W)``, a ``.pt`` or ``.npy`` file, a folder or the config of a data set, see
@@ -44,10 +47,9 @@ class ForeignStitch(Negative):
         TypeError, ValueError, FileNotFoundError: if the images or a setting will not do; the message says why.
 
     Example:
-        >>> foreign = torch.full((5, 3, 16, 16), 255, dtype=torch.uint8)
-        >>> negative = ForeignStitch(foreign)(torch.full((1, 3, 8, 8), -1.0))
-        >>> negative.mean().item(), negative.unique().tolist()
-        (0.0, [-1.0, 1.0])
+        >>> foreign = torch.full((5, 1, 8, 8), 255, dtype=torch.uint8)
+        >>> ForeignImage(foreign)(torch.full((2, 3, 8, 8), -1.0)).unique().tolist()
+        [1.0]
     """
 
     foreign: Tensor
@@ -75,7 +77,7 @@ class ForeignStitch(Negative):
 
     def make(self, x: Tensor, other: Tensor | None, generator: torch.Generator | None) -> Tensor:
         check_batch(x, generator)
-        return F.stitch(x, other=self.draw(x, generator), generator=generator)
+        return self.draw(x, generator).contiguous()
 
     def draw(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """One foreign image for every sample of ``x``, in its shape, dtype and value range.
@@ -99,12 +101,37 @@ class ForeignStitch(Negative):
         images = _change_range(images, self.images_range, (low, high), x.dtype)
         return (images if x.ndim == 4 else images.unsqueeze(2)).expand_as(x)
 
-    def check_size(self, height: int, width: int, frames: int | None = None) -> None:
-        check_halves(height, width)
-
     def extra_repr(self) -> str:
         count, channels, height, width = self.foreign.shape
         return f"images={count} x {channels} x {height} x {width}, value_range={self.value_range}"
+
+
+@NEGATIVES.register_module()
+class ForeignStitch(ForeignImage):
+    """Half of each image joined with the other half of an image of another data set.
+
+    Every sample draws its foreign image, the cut and the half for itself, so a batch of one will do.
+
+    Source:
+        Half an image of another data set is present in the code of the authors of Sinha et al., "Negative Data
+        Augmentation", ICLR 2021, https://arxiv.org/abs/2102.05113, though not among the published runs.
+
+    Args:
+        images, images_range, value_range, size, max_images: see :class:`ForeignImage`.
+
+    Example:
+        >>> foreign = torch.full((5, 3, 16, 16), 255, dtype=torch.uint8)
+        >>> negative = ForeignStitch(foreign)(torch.full((1, 3, 8, 8), -1.0))
+        >>> negative.mean().item(), negative.unique().tolist()
+        (0.0, [-1.0, 1.0])
+    """
+
+    def make(self, x: Tensor, other: Tensor | None, generator: torch.Generator | None) -> Tensor:
+        check_batch(x, generator)
+        return F.stitch(x, other=self.draw(x, generator), generator=generator)
+
+    def check_size(self, height: int, width: int, frames: int | None = None) -> None:
+        check_halves(height, width)
 
 
 def _check_range(bounds: tuple[float, float], name: str) -> tuple[float, float]:

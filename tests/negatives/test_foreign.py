@@ -1,4 +1,4 @@
-"""Halves of images of another data set."""
+"""Images of another data set, halves of them and whole."""
 
 from collections import Counter
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 from scipy import stats
 
-from nda_mm.negatives import ForeignStitch
+from nda_mm.negatives import ForeignImage, ForeignStitch
 
 
 def seeded(seed=0):
@@ -70,3 +70,28 @@ def test_foreign_images_of_unknown_range_or_wrong_channels_are_refused():
         ForeignStitch(torch.zeros(2, 4, 4, 3, dtype=torch.uint8))
     with pytest.raises(TypeError, match=r"uint8 or floating tensor .* got torch\.int64"):
         ForeignStitch(torch.zeros(2, 3, 4, 4, dtype=torch.int64))
+
+
+def test_whole_foreign_images_are_drawn_alike_often_and_nothing_of_the_batch_is_left():
+    foreign = torch.arange(10, 20, dtype=torch.uint8).view(10, 1, 1, 1).expand(10, 1, 4, 4)
+    x = torch.zeros(400, 3, 4, 4, dtype=torch.uint8)
+    out = ForeignImage(foreign)(x, generator=seeded())
+    assert out.shape == x.shape and out.is_contiguous()
+    assert torch.equal(out.flatten(1).amin(dim=1), out.flatten(1).amax(dim=1))  # each is one of them
+    drawn = Counter(out[:, 0, 0, 0].tolist())
+    assert set(drawn) == set(range(10, 20))
+    assert stats.chisquare(list(drawn.values())).pvalue > 0.01
+    assert torch.equal(out, ForeignImage(foreign)(x, generator=seeded()))
+    assert len(ForeignImage(foreign)(x[:1])) == 1  # needs no partner
+
+
+def test_a_data_set_that_breaks_the_rule_is_read_from_its_config():
+    pytest.importorskip("sklearn")
+    from nda_mm.datasets import Numerosity
+
+    settings = dict(split="train", counts=[1, 3], size=20, num_images=12)
+    negative = ForeignImage(dict(type="nda_mm.Numerosity", **settings))
+    out = negative(torch.zeros(50, 3, 20, 20), generator=seeded())
+    known = {(image.astype("float32") / 127.5 - 1).round(4).tobytes() for image in Numerosity(**settings).images}
+    made = {image.permute(1, 2, 0).numpy().round(4).tobytes() for image in out}
+    assert len(made) > 6 and made <= known

@@ -1,0 +1,7 @@
+# Images of exactly two digits, with images of one and of three as negatives.
+_base_ = "numerosity_digits.py"
+
+model = dict(
+    negative=dict(type="ForeignImage", images=dict(type="nda_mm.Numerosity", counts=[1, 3], size=20, num_images=4_000)),
+    fake_weight=0.5,
+)

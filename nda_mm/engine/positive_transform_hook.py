@@ -1,0 +1,80 @@
+"""The transforms of negatives as positive augmentation: what they make of real images is shown as real."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+from torch import nn
+from torch.utils.hooks import RemovableHandle
+
+from nda_mm.negatives import Negative, build_negative
+from nda_mm.registry import HOOKS
+
+
+@HOOKS.register_module()
+class PositiveTransformHook(Hook):
+    r"""Transforms every real image of a training batch before a GAN of mmagic's sees it, and lets it pass for real.
+
+    The control experiment of negative augmentation: the same transform :math:`T` on the other side. The discriminator
+    takes :math:`T(x)` for data, the generator is left alone, and so it learns the distribution of :math:`T(x)`, which
+    is the wrong one if :math:`T` makes negatives.
+
+    Source: Sinha et al., "Negative Data Augmentation", ICLR 2021, https://arxiv.org/abs/2102.05113, who compare the
+    same transforms as negative and as positive augmentation.
+
+    It works on the batch, as the data preprocessor hands it to the training step, so that transforms which join two
+    images find a partner; real images that metrics look at stay as they are. A model with negatives of its own would
+    make them of the transformed images, and is refused.
+
+    Args:
+        transform (dict | Negative): Such as ``dict(type='Jigsaw', grid=2)``; as ``negative`` of the GANs takes it.
+
+    Raises:
+        ValueError: At the start, if the model has a negative; in training, if it is no GAN of single images.
+
+    Example:
+        In a config::
+
+            custom_hooks = [dict(type='nda_mm.PositiveTransformHook', transform=dict(type='Jigsaw', grid=2))]
+    """
+
+    def __init__(self, transform: Mapping[str, Any] | Negative) -> None:
+        self.transform = build_negative(transform)
+        self._handle: RemovableHandle | None = None
+
+    def before_train(self, runner: Runner) -> None:
+        """Stand between the data preprocessor and the model."""
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        if getattr(model, "negative", None) is not None:
+            raise ValueError(
+                "PositiveTransformHook shows transformed images as real, and the model would make its negatives of "
+                "them; set model.negative=None, or leave the hook out"
+            )
+        self._handle = model.data_preprocessor.register_forward_hook(self._transform_batch)
+
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
+        """Move a curriculum, if there is one, to the present iteration of the runner."""
+        self.transform.set_iteration(runner.iter)
+
+    def after_train(self, runner: Runner) -> None:
+        """Leave the data preprocessor as it was."""
+        if self._handle is not None:
+            self._handle.remove()
+            self._handle = None
+
+    @torch.no_grad()
+    def _transform_batch(self, preprocessor: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+        if not preprocessor.training:
+            return  # a metric looks at real images
+        sample: Any = output.get("data_samples") if isinstance(output, dict) else None
+        if not isinstance(getattr(sample, "gt_img", None), torch.Tensor):
+            raise ValueError(
+                "PositiveTransformHook transforms the real images of mmagic's GANs, data_samples.gt_img, but the data "
+                f"preprocessor {type(preprocessor).__name__} gives none"
+            )
+        sample.gt_img = self.transform.to(sample.gt_img.device)(sample.gt_img)
