@@ -4,7 +4,9 @@
 _base_ = "mmagic::pix2pix/pix2pix_vanilla-unet-bn_1xb1-80kiters_facades.py"
 
 model = dict(type="nda_mm.NDAPix2Pix")
-train_dataloader = dict(batch_size=1)
+train_dataloader = dict(batch_size=1, dataset=dict(type="nda_mm.PairedImages"))
+val_dataloader = dict(dataset=dict(type="nda_mm.PairedImages"))
+test_dataloader = val_dataloader
 train_cfg = dict(_delete_=True, type="nda_mm.ExactIterLoop", max_iters=80_000, val_interval=10_000)
 # Instead of Inception's scores: the network they need is downloaded, and 106 images say little of a distribution.
 val_evaluator = dict(metrics=[dict(type="nda_mm.TranslationScores", target="photo")])

@@ -18,7 +18,7 @@ train_pipeline = [
     *pack,
 ]
 test_pipeline = [load, dict(type="Resize", keys=both, scale=(256, 256), interpolation="bicubic"), *pack]
-pairs = dict(type="PairedImageDataset", data_root="data/pix2pix/cityscapes", test_dir="val")
+pairs = dict(type="nda_mm.PairedImages", data_root="data/pix2pix/cityscapes", test_dir="val")
 
 train_dataloader = dict(
     batch_size=1,
