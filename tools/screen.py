@@ -1,0 +1,71 @@
+"""Train a GAN recipe with each of several transforms, as negative and as positive augmentation, beside the plain one.
+
+    python tools/screen.py configs/nda_biggan_digits.py --transforms jigsaw stitch mixup cutout --seeds 0 1 2 --out DIR
+    python tools/screen.py configs/nda_biggan_digits.py --sides negative --fake-weights 0.1 0.25 0.5 0.75 --out DIR
+    python tools/screen.py CONFIG --transforms "dict(type='Jigsaw', grid=4)" --out DIR --seeds 0
+
+As negative: transformed real images are shown as fake. As positive: all real images are shown transformed, as real.
+Beside each transform stands the verdict of tools/audit_negatives.py. Finished runs are kept and cut off ones resumed,
+so the same command continues, and transforms and seeds may be added. Writes screening.md (table), screening.csv
+(values) and screening.png, and what tools/compare.py writes (results.*).
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from nda_mm.compat.external_configs import recipe_path
+from nda_mm.studies.screening import SIDES, Screening
+
+TRAIN = Path(__file__).with_name("train.py")
+
+
+def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("config", metavar="CONFIG", help="recipe of a GAN of this package's")
+    parser.add_argument(
+        "--transforms", nargs="+", metavar="T", help="names or settings of negatives (default: the recipe's own)"
+    )
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="seeds of every arm (default: 0 1 2)")
+    parser.add_argument("--out", type=Path, required=True, help="folder for runs and results")
+    parser.add_argument("--sides", nargs="+", choices=SIDES, default=list(SIDES), help="what to train (default: both)")
+    parser.add_argument(
+        "--fake-weights", nargs="+", type=float, default=[], help="of the negative arms (default: the recipe's own)"
+    )
+    parser.add_argument("--metrics", nargs="+", help="metrics to report (default: all that every run logs)")
+    parser.add_argument("--jobs", type=int, default=1, help="runs at a time (default: 1)")
+    parser.add_argument("--reals", type=int, default=4000, help="real images the audit looks at (default: 4000)")
+    parser.add_argument("--cfg-options", nargs="+", default=[], metavar="K=V", help="overrides for every arm")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Train, report, and return 1 if a run failed."""
+    args = parse_args(arguments)
+    try:
+        screening = Screening(
+            args.config if Path(args.config).is_file() else str(recipe_path(args.config)),
+            args.transforms,
+            args.seeds,
+            args.out,
+            train_command=[sys.executable, str(TRAIN)],
+            sides=args.sides,
+            fake_weights=args.fake_weights,
+            cfg_options=args.cfg_options,
+            audit_images=args.reals,
+        )
+        failed = screening.train(args.jobs)
+        print(screening.report(args.metrics))
+    except (FileNotFoundError, KeyError, TypeError, ValueError) as error:
+        print(f"screen: {error}", file=sys.stderr)
+        return 1
+    print(f"Written to {args.out}/screening.md, screening.csv, screening.png")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
