@@ -105,4 +105,4 @@ def outlier_scores(discriminator: Any, images: Tensor, *, class_reduction: str =
 
 
 def _logits(output: Tensor) -> Tensor:
-    return output.detach().flatten(1).double().mean(dim=1).cpu()
+    return output.detach().flatten(1).cpu().double().mean(dim=1)  # not every device has float64
