@@ -87,7 +87,7 @@ class Numerosity(ArrayDataset):
         return np.repeat(images[..., None], self.channels, axis=-1), labels
 
     def _places(self, draw: np.random.Generator, count: int) -> np.ndarray:
-        """Corners of squares that do not touch; all such layouts are equally likely. Shape: (count, 2)."""
+        """Corners of squares that do not overlap; all such layouts are equally likely. Shape: (count, 2)."""
         while True:
             places = draw.integers(0, self.size - _SIDE + 1, size=(count, 2))
             apart = np.abs(places[:, None] - places[None]).max(axis=-1) >= _SIDE

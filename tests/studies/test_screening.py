@@ -1,11 +1,10 @@
-"""Screenings: which runs are started, what the report says, and a real one of a toy size."""
+"""Screenings: which runs are started, and what the report says; a real one is in tests/tools/test_screen.py."""
 
 from __future__ import annotations
 
 import csv
 import json
 import math
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,6 @@ pytest.importorskip("sklearn")
 from nda_mm.evaluation.audit import NegativeAudit
 from nda_mm.evaluation.audit_inputs import config_images
 from nda_mm.negatives import Jigsaw
-from nda_mm.studies.run_results import read_curves
 from nda_mm.studies.screening import PLAIN, Screening, read_transform
 from nda_mm.studies.screening_report import Audited, Trained, markdown, plot, rank_correlation, write_csv
 from nda_mm.studies.training_jobs import resolve
@@ -194,30 +192,3 @@ class TestReport:
         assert rank_correlation([3, 1, 2], [-6, -1, -3]) == pytest.approx(-1.0)
         for first, second in (([1, 2], [1, 2]), ([1, 1, 1], [1, 2, 3]), ([math.nan, 1, 2], [1, 2, 3])):
             assert math.isnan(rank_correlation(first, second))
-
-
-@pytest.mark.slow
-def test_a_real_screening_of_digits_at_a_toy_budget(tmp_path: Path) -> None:
-    options = [
-        "train_cfg.max_iters=4",
-        "train_cfg.val_interval=4",
-        "train_dataloader.batch_size=8",
-        "model.generator.arch_cfg.in_channels=[8,8]",
-        "model.generator.arch_cfg.out_channels=[8,8]",
-        "model.ema_config.start_iter=0",
-        "val_evaluator.metrics.0.fake_nums=100",
-        "val_evaluator.metrics.1.fake_nums=100",
-    ]
-    words = ["configs/nda_biggan_digits.py", "--transforms", "jigsaw", "--seeds", "0", "--reals", "128"]
-    command = [sys.executable, "tools/screen.py", *words, "--out", str(tmp_path), "--cfg-options", *options]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=PROJECT, check=False)
-    assert done.returncode == 0, done.stderr[-2000:]
-    table = (tmp_path / "screening.md").read_text()
-    assert table in done.stdout
-    final = {
-        name: read_curves(tmp_path / name / "seed_0")["classifier_digits/frechet"][-1][1]
-        for name in (PLAIN, "negative_jigsaw", "positive_jigsaw")
-    }
-    assert len(set(final.values())) == 3  # both sides change the training
-    for name in ("negative_jigsaw", "positive_jigsaw"):
-        assert f"{final[name]:.4g} [{final[name] - final[PLAIN]:+.3g}]" in table
