@@ -21,8 +21,8 @@ model = dict(
 )
 # Lazy regularisation every 4 and 16 steps: Adam's settings follow.
 optim_wrapper = dict(
-    generator=dict(optimizer=dict(type="Adam", lr=0.002 * 4 / 5, betas=(0, 0.99 ** (4 / 5)))),
-    discriminator=dict(optimizer=dict(type="Adam", lr=0.002 * 16 / 17, betas=(0, 0.99 ** (16 / 17)))),
+    generator=dict(optimizer=dict(type="Adam", lr=0.002 * 4 / 5, betas=(0.0, 0.99 ** (4 / 5)))),
+    discriminator=dict(optimizer=dict(type="Adam", lr=0.002 * 16 / 17, betas=(0.0, 0.99 ** (16 / 17)))),
 )
 train_dataloader = dict(
     batch_size=batch_size,

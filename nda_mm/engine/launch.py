@@ -22,10 +22,12 @@ from mmengine.runner import Runner
 
 from nda_mm import compat
 from nda_mm.checkpoints import read_checkpoint
+from nda_mm.compat.adam_betas import float_betas
 from nda_mm.compat.external_configs import PREFIX, recipe_path
 
 from .amp import AMP_DTYPES, check_model, default_amp_dtype, enable_amp
 from .drawing import draw_into
+from .model_names import check_model_name
 from .resume import choose_checkpoint
 
 _PACKAGES = (
@@ -66,6 +68,7 @@ def load_config(args: argparse.Namespace) -> Config:
 
     Raises:
         FileNotFoundError: If there is no such config.
+        ValueError: If its model should be one of ours and is none.
     """
     compat.apply_mends()
     os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
@@ -77,6 +80,8 @@ def load_config(args: argparse.Namespace) -> Config:
     elif cfg.get("work_dir") is None:
         cfg.work_dir = str(Path("work_dirs") / Path(args.config.split("::")[-1]).stem)
     cfg.launcher = args.launcher
+    check_model_name(cfg.get("model"))
+    float_betas(cfg.get("optim_wrapper"))
     return cfg
 
 

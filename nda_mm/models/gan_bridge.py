@@ -136,8 +136,9 @@ class NegativeDiscriminatorMixin:
 
     def image_sizes(self) -> list[tuple[int, int]]:
         """Heights and widths of the images that the discriminator will see, as far as the networks say."""
-        side = getattr(self.discriminator, "input_scale", None) or getattr(self.generator, "out_size", None)
-        return [] if side is None else [(int(side), int(side))]
+        said = [getattr(self.discriminator, "input_scale", None)]
+        said += [getattr(self.generator, name, None) for name in ("out_size", "output_scale")]
+        return [(int(side), int(side)) for side in said if side][:1]
 
     def _choose_forward(self, mode: str) -> str:
         if mode not in FORWARD_MODES:

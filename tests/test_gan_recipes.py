@@ -1,0 +1,228 @@
+"""The GAN recipes beyond CIFAR-10 and digits: what they are diffs of, and that they train on a set of the same form."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from mmengine import Config
+from mmengine.registry import MODELS, DefaultScope
+from PIL import Image
+
+from nda_mm.datasets.imagenet_lists import prepare_imagenet
+from nda_mm.engine import launch
+
+pytest.importorskip("mmagic")
+
+CONFIGS = Path(__file__).resolve().parents[1] / "configs"
+RNG = np.random.default_rng(0)
+
+
+def recipe(name: str) -> Config:
+    return Config(without_scopes(Config.fromfile(CONFIGS / f"{name}.py").to_dict()))
+
+
+def stock(name: str, folder: Path) -> Config:
+    """A recipe of mmagic's, read through mmengine's way of inheriting it."""
+    (folder / "stock.py").write_text(f"_base_ = 'mmagic::{name}'\n")
+    return Config(without_scopes(Config.fromfile(folder / "stock.py").to_dict()))
+
+
+def without_scopes(node: Any) -> Any:
+    """A config without the notes that mmengine makes of where a part was inherited from."""
+    if isinstance(node, dict):
+        return {key: without_scopes(child) for key, child in node.items() if key != "_scope_"}
+    return [without_scopes(child) for child in node] if isinstance(node, list) else node
+
+
+@pytest.mark.parametrize(
+    ("name", "images", "epochs"),
+    [("biggan_cifar100", 50_000, 500), ("biggan_celeba64", 162_770, 153), ("biggan_stl10", 100_000, 250)],
+)
+def test_budgets_are_the_generators_steps(name: str, images: int, epochs: int) -> None:
+    config = recipe(name)
+    assert config.generator_steps == 97_500
+    assert config.train_cfg.max_iters == config.generator_steps * config.model.discriminator_steps
+    seen = config.train_cfg.max_iters * config.train_dataloader.batch_size
+    assert round(seen / images) == pytest.approx(epochs, rel=0.002)
+
+
+def test_imagenet_is_mmagics_recipe(tmp_path: Path) -> None:
+    ours = recipe("biggan_imagenet128")
+    theirs = stock("biggan/biggan_ajbrock-sn_8xb32-1500kiters_imagenet1k-128x128.py", tmp_path)
+    assert {**ours.model, "type": "BigGAN"} == theirs.model.to_dict()
+    assert ours.train_cfg.max_iters == theirs.train_cfg.max_iters
+    for part in ("generator", "discriminator"):
+        assert ours.optim_wrapper[part] == theirs.optim_wrapper[part]
+    assert ours.train_dataloader.batch_size == theirs.train_dataloader.batch_size
+    # 8 GPUs with 32 images each, 8 batches accumulated
+    assert ours.generator_steps == theirs.train_cfg.max_iters / theirs.optim_wrapper.generator.accumulative_counts
+    steps = [step.type for step in ours.train_dataloader.dataset.pipeline]
+    assert steps == [step.type for step in theirs.train_dataloader.dataset.pipeline]
+
+
+def test_sngan_is_mmagics_recipe(tmp_path: Path) -> None:
+    ours = recipe("sngan_cifar10")
+    theirs = stock("sngan_proj/sngan-proj_woReLUinplace_lr2e-4-ndisc5-1xb64_cifar10-32x32.py", tmp_path)
+    model = {**ours.model, "type": "SNGAN"}
+    for part in ("generator", "discriminator"):
+        assert model[part] == theirs.model[part]
+        assert ours.optim_wrapper[part] == theirs.optim_wrapper[part]
+    assert (model["num_classes"], model["discriminator_steps"]) == (10, 5)
+    assert ours.train_cfg.max_iters == theirs.train_cfg.max_iters == ours.generator_steps * 5
+    assert ours.train_dataloader.batch_size == theirs.train_dataloader.batch_size
+    assert ours.train_dataloader.dataset.pipeline == theirs.train_dataloader.dataset.pipeline
+
+
+def test_stylegan2_is_mmagics_recipe(tmp_path: Path) -> None:
+    ours, theirs = recipe("stylegan2_images"), stock("styleganv2/stylegan2_c2_8xb4-800kiters_ffhq-256x256.py", tmp_path)
+    for key in ("generator", "discriminator", "loss_config"):
+        assert ours.model[key] == theirs.model[key]
+    assert ours.model.ema_config.momentum == pytest.approx(theirs.model.ema_config.momentum)
+    for part in ("generator", "discriminator"):
+        assert ours.optim_wrapper[part].optimizer.betas == pytest.approx(theirs.optim_wrapper[part].optimizer.betas)
+        assert ours.optim_wrapper[part].optimizer.lr == pytest.approx(theirs.optim_wrapper[part].optimizer.lr)
+    assert ours.train_dataloader.batch_size == 8 * theirs.train_dataloader.batch_size
+
+
+def test_stl10s_networks_are_cifar10s_on_larger_maps() -> None:
+    shapes = []
+    for name in ("biggan_cifar10_uncond", "biggan_stl10"):
+        config = recipe(name)
+        DefaultScope.get_instance(f"test_{name}", scope_name="mmagic")
+        model = MODELS.build(config.model)
+        shapes.append({key: tuple(value.shape) for key, value in model.state_dict().items()})
+        side = config.model.generator.output_scale
+        with torch.no_grad():
+            images = model.generator(torch.zeros(2, 128), label=torch.zeros(2, dtype=torch.long))
+            assert images.shape == (2, 3, side, side)
+            assert model.discriminator(images, label=torch.zeros(2, dtype=torch.long)).shape == (2, 1)
+    small, large = shapes
+    different = {key for key in small if small[key] != large[key]}
+    assert small.keys() == large.keys()
+    # The first layer alone makes more features: 6x6 places instead of 4x4.
+    assert all(key.startswith(("generator.noise2feat.", "generator_ema.module.noise2feat.")) for key in different)
+    assert small["generator.noise2feat.weight_orig"][0] * 36 == large["generator.noise2feat.weight_orig"][0] * 16
+
+
+def pictures(folder: Path, count: int = 8, size: tuple[int, int] = (96, 96), suffix: str = ".png") -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in range(1, count + 1):
+        pixels = RNG.integers(0, 256, (*size, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{number:06d}{suffix}")
+
+
+def celeba(root: Path) -> None:
+    pictures(root / "img_align_celeba", size=(218, 178), suffix=".jpg")
+
+
+def stl10(root: Path) -> None:
+    folder = root / "stl10_binary"
+    folder.mkdir(parents=True)
+    RNG.integers(0, 256, 8 * 27_648, dtype=np.uint8).tofile(folder / "unlabeled_X.bin")
+
+
+def imagenet(root: Path) -> None:
+    for name in ("n01440764", "n01443537"):
+        pictures(root / "train" / name, 4, suffix=".JPEG")
+    prepare_imagenet(root, root, allow_partial=True)
+
+
+def classes(root: Path) -> None:
+    for name in "ab":
+        pictures(root / name, 4, size=(32, 32))
+
+
+def cifar100(root: Path) -> None:
+    from nda_mm.datasets import CIFAR100
+
+    for name in CIFAR100.METAINFO["classes"]:
+        pictures(root / "train" / name, 1, size=(32, 32))
+
+
+BIGGAN = {"model.generator.base_channels": 2, "model.discriminator.base_channels": 2}
+ATTENTIVE = dict.fromkeys(BIGGAN, 8)  # self-attention has an eighth of the channels
+NARROW = {"model.generator.arch_cfg.in_channels": [8] * 3, "model.generator.arch_cfg.out_channels": [8] * 3} | {
+    "model.discriminator.arch_cfg.in_channels": [3, 8, 8, 8],
+    "model.discriminator.arch_cfg.out_channels": [8] * 4,
+}
+PARTIAL = {"train_dataloader.dataset.allow_partial": True}
+STYLE = {"train_dataloader.dataset.size": 8, "model.generator.out_size": 8, "model.discriminator.in_size": 8}
+CASES: dict[str, tuple[Callable[[Path], None], dict[str, Any]]] = {
+    "nda_biggan_cifar100": (cifar100, BIGGAN | PARTIAL),
+    "nda_biggan_cifar100_uncond": (cifar100, BIGGAN | PARTIAL),
+    "nda_biggan_celeba64": (celeba, ATTENTIVE | PARTIAL),
+    "nda_biggan_stl10": (stl10, NARROW | PARTIAL),
+    "nda_biggan_imagenet128": (imagenet, ATTENTIVE),
+    "nda_sngan_cifar10": (
+        classes,
+        {f"model.{part}.base_channels": 4 for part in ("generator", "discriminator")},
+    ),
+    "nda_stylegan2_images": (pictures, STYLE | {"model.generator.style_channels": 8, "model.generator.num_mlps": 1}),
+}
+
+
+def train(name: str, root: Path, amp: bool = False) -> Any:
+    make, options = CASES[name]
+    make(root)
+    path = root / "small.py"
+    config = recipe(name)
+    if name == "nda_sngan_cifar10":  # a folder for the archive, as README says
+        config.train_dataloader.dataset = dict(
+            type="nda_mm.ImageFolder", size=32, image_key="gt", pipeline=config.train_dataloader.dataset.pipeline
+        )
+    accumulated = config.optim_wrapper.generator.get("accumulative_counts", 1)
+    config.merge_from_dict(
+        {
+            **options,
+            "train_dataloader.dataset.data_root": str(root),
+            "train_dataloader.batch_size": 4,
+            "train_dataloader.num_workers": 0,
+            "train_dataloader.persistent_workers": False,
+            "model.discriminator_steps": 1,
+            "optim_wrapper.generator.accumulative_counts": min(accumulated, 2),
+            "optim_wrapper.discriminator.accumulative_counts": min(accumulated, 2),
+            "train_cfg.max_iters": 2,
+        }
+    )
+    config.val_dataloader = config.val_cfg = config.val_evaluator = None
+    config.default_hooks.checkpoint.save_best = None
+    config.custom_hooks[-1].samples_per_class = 1  # the sheets, that is
+    config.dump(path)
+    from tools.train import parse_args
+
+    arguments = [str(path), "--work-dir", str(root / "run"), *(["--amp"] if amp else [])]
+    runner = launch.build_runner(launch.prepare_training(parse_args(arguments)))
+    before = {key: value.clone() for key, value in runner.model.state_dict().items()}
+    runner.train()
+    after = runner.model.state_dict()
+    for part in ("generator.", "discriminator."):
+        assert any(not torch.equal(value, after[key]) for key, value in before.items() if key.startswith(part))
+    assert (root / "run" / "negatives.png").is_file()
+    assert (root / "run" / "samples" / "iter_2.png").is_file()
+    return runner
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CASES)
+def test_trains_on_a_set_of_the_same_form(name: str, tmp_path: Path) -> None:
+    runner = train(name, tmp_path)
+    side = runner.model.image_sizes()[0]
+    assert tuple(runner.train_dataloader.dataset[0]["data_samples"].gt_img.shape[-2:]) == side
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["nda_biggan_stl10", "nda_sngan_cifar10"])
+def test_trains_in_mixed_precision(name: str, tmp_path: Path) -> None:
+    runner = train(name, tmp_path, amp=True)
+    for part in ("generator", "discriminator"):
+        assert type(runner.optim_wrapper[part]).__name__ in ("BF16OptimWrapper", "AmpOptimWrapper")
+
+
+def test_stylegan2_refuses_the_mixed_precision_that_it_would_ignore(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="AMP would do nothing"):
+        train("nda_stylegan2_images", tmp_path, amp=True)

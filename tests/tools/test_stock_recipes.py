@@ -1,0 +1,116 @@
+"""mmagic's own recipes, given negatives by ``--cfg-options`` alone, and the answers to what can't work."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import mmengine.runner.runner
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from nda_mm.compat import allow_safe_globals
+from tools import train
+
+pytest.importorskip("mmagic")
+allow_safe_globals()  # the tests look into checkpoints themselves
+
+SNGAN = "mmagic::sngan_proj/sngan-proj_woReLUinplace_lr2e-4-ndisc5-1xb64_cifar10-32x32.py"
+STYLEGAN2 = "mmagic::styleganv2/stylegan2_c2_8xb4-800kiters_ffhq-256x256.py"
+#: What makes the networks small; the recipes stay what they are.
+SMALL = {
+    SNGAN: ["model.generator.base_channels=4", "model.discriminator.base_channels=4", "model.discriminator_steps=2"],
+    STYLEGAN2: [
+        "model.generator.out_size=8",
+        "model.generator.style_channels=8",
+        "model.generator.num_mlps=1",
+        "model.discriminator.in_size=8",
+    ],
+}
+Train = Callable[..., dict[str, torch.Tensor]]
+
+
+@pytest.fixture
+def train_stock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Train:
+    """Train a stock recipe for two iterations on a folder of images and return what the checkpoint holds."""
+    monkeypatch.setattr(mmengine.runner.runner, "collect_env", dict)
+    monkeypatch.chdir(tmp_path)
+
+    def run(recipe: str, *options: str, classes: bool = True, command: Sequence[str] = ()) -> dict[str, torch.Tensor]:
+        draw = np.random.default_rng(0)
+        for number in range(8):
+            path = tmp_path / "images" / (f"class_{number % 2}" if classes else "") / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(draw.integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(path)
+        size = 8 if recipe == STYLEGAN2 else 32
+        (tmp_path / "stock.py").write_text(
+            f"_base_ = {recipe!r}\n"
+            f"images = dict(type='nda_mm.ImageFolder', data_root='images', size={size}, image_key='gt', "
+            "pipeline=[dict(type='PackInputs')])\n"
+            "train_dataloader = dict(batch_size=4, num_workers=0, persistent_workers=False, "
+            "dataset=dict(_delete_=True, **images))\n"
+            "train_cfg = dict(max_iters=2)\n"
+            "default_hooks = dict(checkpoint=dict(save_best=None, rule=None))\n"
+            # The metrics of the recipes load Inception weights at the start.
+            "val_dataloader = val_cfg = val_evaluator = test_dataloader = test_cfg = test_evaluator = None\n"
+        )
+        work_dir = f"run_{len(list(tmp_path.glob('run_*')))}"
+        arguments = [
+            "stock.py",
+            "--work-dir",
+            work_dir,
+            "--seed",
+            "1",
+            *command,
+            "--cfg-options",
+            *SMALL[recipe],
+            *options,
+        ]
+        train.main(arguments)
+        return torch.load(tmp_path / work_dir / "iter_2.pth", weights_only=True)["state_dict"]
+
+    return run
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("recipe", "kind"), [(SNGAN, "NDASNGAN"), (STYLEGAN2, "NDAStyleGAN2")], ids=["SNGAN", "StyleGAN2"]
+)
+def test_two_options_give_a_stock_recipe_negatives(train_stock: Train, recipe: str, kind: str) -> None:
+    stock = train_stock(recipe)
+    trained = train_stock(recipe, f"model.type=nda_mm.{kind}", "model.negative.type=Jigsaw")
+    assert set(trained) == set(stock)  # a stock model can load what is trained with negatives
+    for part in ("generator.", "discriminator."):
+        assert any(not torch.equal(trained[name], value) for name, value in stock.items() if name.startswith(part))
+
+
+class TestWhatCannotWorkIsRefusedBeforeTraining:
+    def test_an_unknown_gan_is_answered_with_ours(self, train_stock: Train) -> None:
+        with pytest.raises(ValueError, match=r"There is no model 'nda_mm\.NDAFunnyGAN'") as raised:
+            train_stock(SNGAN, "model.type=nda_mm.NDAFunnyGAN")
+        for name in ("NDABigGAN", "NDASNGAN", "NDAStyleGAN2", "NDAPGGAN"):
+            assert f"nda_mm.{name}" in str(raised.value)
+        with pytest.raises(ValueError, match=r"model\.type='NDASNGAN' lacks the prefix .* write 'nda_mm\.NDASNGAN'"):
+            train_stock(SNGAN, "model.type=NDASNGAN")
+
+    def test_a_grid_that_the_images_cannot_be_cut_to(self, train_stock: Train) -> None:
+        with pytest.raises(ValueError, match=r"32.*5|5.*32"):
+            train_stock(SNGAN, "model.type=nda_mm.NDASNGAN", "model.negative.type=Jigsaw", "model.negative.grid=5")
+
+    @pytest.mark.parametrize("weight", ["0", "1.5", "-0.25"])
+    def test_a_weight_out_of_range(self, train_stock: Train, weight: str) -> None:
+        with pytest.raises(ValueError, match=f"fake_weight.*{re.escape(weight)}"):
+            train_stock(
+                SNGAN, "model.type=nda_mm.NDASNGAN", "model.negative.type=Jigsaw", f"model.fake_weight={weight}"
+            )
+
+    def test_images_without_classes_for_a_conditional_gan(self, train_stock: Train) -> None:
+        with pytest.raises(ValueError, match=r"A GAN of 10 classes needs the class of every real image.*num_classes=1"):
+            train_stock(SNGAN, "model.type=nda_mm.NDASNGAN", "model.negative.type=Jigsaw", classes=False)
+
+    def test_mixed_precision_that_stylegan2_would_ignore(self, train_stock: Train) -> None:
+        with pytest.raises(ValueError, match="AMP would do nothing: NDAStyleGAN2"):
+            train_stock(STYLEGAN2, "model.type=nda_mm.NDAStyleGAN2", command=["--amp"])
