@@ -10,8 +10,9 @@ __all__ = ["float_betas"]
 def float_betas(node: Any) -> int:
     """Make the ``betas`` of every optimizer in a config floats, in place.
 
-    mmagic's recipes of StyleGAN2 say ``betas=(0, 0.99**ratio)``; since torch 2.6 or so that ends in ``ValueError: betas
-    must be either both floats or both Tensors``, before the first step. The numbers stay what they are.
+    mmagic's recipes of StyleGAN2 say ``betas=(0, 0.99**ratio)``. Newer versions of torch, 2.11 among them, answer that
+    with ``ValueError: betas must be either both floats or both Tensors``, before the first step. The numbers stay what
+    they are.
 
     Args:
         node: A config's ``optim_wrapper``, or any part of it; None is passed over.

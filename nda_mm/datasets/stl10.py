@@ -31,7 +31,7 @@ class STL10(ArrayDataset):
     ``data_root`` holds the folder ``stl10_binary`` (or is it), with ``train_X.bin``, ``train_y.bin``, ``test_X.bin``,
     ``test_y.bin`` and ``unlabeled_X.bin``; or images in folders: ``train/CLASS/*.png``, ``test/CLASS/*.png``,
     ``unlabeled/*.png``. Other sizes than 96 are made with an antialiasing bicubic filter, at each start: 48 pixels take
-    about 0.1 ms an image and a core, and the unlabelled images 691 MB.
+    about 0.2 ms an image and a core, and the unlabelled images 691 MB.
 
     Args:
         data_root: See above.
