@@ -6,18 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.dist import master_only
-from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import Tensor
 
-from nda_mm.generation import SAMPLE_MODELS, generator_of
+from nda_mm.generation import generator_of
 from nda_mm.registry import HOOKS
+
+from .sheet_hook import SheetHook
 
 
 @HOOKS.register_module()
-class PointSheetHook(Hook):
+class PointSheetHook(SheetHook):
     """Plots points of a GAN of the plane every few iterations: real ones, negatives if any, and generated ones.
 
     What :class:`~nda_mm.engine.sample_sheet_hook.SampleSheetHook` is for images: noise and negatives come from
@@ -39,8 +38,6 @@ class PointSheetHook(Hook):
         writes ``samples/iter_500.png`` and so on into the work directory.
     """
 
-    priority = "NORMAL"  # before the checkpoint, as the sheets of images
-
     def __init__(
         self,
         interval: int,
@@ -49,27 +46,14 @@ class PointSheetHook(Hook):
         limit: float = 1.5,
         seed: int = 0,
     ) -> None:
-        if interval < 1 or num_points < 2 or not limit > 0:
-            raise ValueError(
-                "interval must be at least 1, num_points 2 and limit above 0, but they are "
-                f"{interval}, {num_points} and {limit}."
-            )
-        if sample_model not in SAMPLE_MODELS:
-            raise ValueError(f"sample_model must be one of {SAMPLE_MODELS}, but came as {sample_model!r}.")
-        self.interval = interval
+        super().__init__(interval, sample_model, seed)
+        if num_points < 2 or not limit > 0:
+            raise ValueError(f"num_points must be at least 2 and limit above 0, but they are {num_points} and {limit}.")
         self.num_points = num_points
-        self.sample_model = sample_model
         self.limit = limit
-        self.seed = seed
 
-    @master_only
-    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        """Write a plot where the interval says so, and after the last iteration."""
-        if not (self.every_n_train_iters(runner, self.interval) or self.is_last_train_iter(runner)):
-            return
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        path = Path(runner.work_dir) / "samples" / f"iter_{runner.iter + 1}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
+    def draw(self, runner: Runner, model: Any, path: Path) -> None:
+        """Write the plot of a model to a path."""
         self.plot(self.points(model, runner.train_dataloader.dataset), path, f"after {runner.iter + 1} steps")
 
     @torch.no_grad()
@@ -82,7 +66,7 @@ class PointSheetHook(Hook):
         if getattr(model, "negative", None) is not None:
             draw = torch.Generator(real.device).manual_seed(self.seed)
             found["negative"] = model.negative(real, generator=draw)
-        generator: Any = generator_of(model, self.sample_model if model.with_ema_gen else "orig")
+        generator: Any = generator_of(model, self.sample_model_of(model))
         noise = torch.randn(self.num_points, model.noise_size, generator=torch.Generator().manual_seed(self.seed))
         inner = generator.module if hasattr(generator, "module") else generator
         found["generated"] = inner(noise.to(model.device), return_noise=False)

@@ -6,18 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from mmengine.dist import master_only
-from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
-from nda_mm.generation import SAMPLE_MODELS, sample_classes
+from nda_mm.generation import sample_classes
 from nda_mm.image_grid import image_grid
 from nda_mm.registry import HOOKS
 
+from .sheet_hook import SheetHook
+
 
 @HOOKS.register_module()
-class SampleSheetHook(Hook):
+class SampleSheetHook(SheetHook):
     """Writes a sheet of generated images every few iterations: a row for each class, always from the same noise.
 
     The noise comes from a generator of the hook's own, seeded once, so the sheets of a resumed run continue those
@@ -42,9 +41,6 @@ class SampleSheetHook(Hook):
         writes ``samples/iter_2000.png`` and so on into the work directory.
     """
 
-    # Before the checkpoint, so that a sheet exists of every saved model.
-    priority = "NORMAL"
-
     def __init__(
         self,
         interval: int,
@@ -55,41 +51,30 @@ class SampleSheetHook(Hook):
         scale: int = 2,
         seed: int = 0,
     ) -> None:
-        if interval < 1 or samples_per_class < 1 or max_classes < 1:
+        super().__init__(interval, sample_model, seed)
+        if samples_per_class < 1 or max_classes < 1:
             raise ValueError(
-                "interval, samples_per_class and max_classes must be at least 1, but are "
-                f"{interval}, {samples_per_class} and {max_classes}."
+                f"samples_per_class and max_classes must be at least 1, but are {samples_per_class} and {max_classes}."
             )
-        if sample_model not in SAMPLE_MODELS:
-            raise ValueError(f"sample_model must be one of {SAMPLE_MODELS}, but came as {sample_model!r}.")
-        self.interval = interval
         self.samples_per_class = samples_per_class
-        self.sample_model = sample_model
         self.use_batch_statistics = use_batch_statistics
         self.max_classes = max_classes
         self.scale = scale
-        self.seed = seed
 
-    @master_only
-    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        """Write a sheet where the interval says so, and after the last iteration."""
-        if not (self.every_n_train_iters(runner, self.interval) or self.is_last_train_iter(runner)):
-            return
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    def draw(self, runner: Runner, model: Any, path: Path) -> None:
+        """Write the sheet of a model to a path, and show it to the visualizer."""
         known = getattr(model, "num_classes", None) or 1
         images, label = sample_classes(
             model,
             self.samples_per_class,
             range(min(known, self.max_classes)) if known > 1 else None,
             seed=self.seed,
-            sample_model=self.sample_model if model.with_ema_gen else "orig",
+            sample_model=self.sample_model_of(model),
             use_batch_statistics=self.use_batch_statistics,
         )
         names = (runner.visualizer.dataset_meta or {}).get("classes", ())
         shown = label[:: self.samples_per_class].tolist()
         row_labels = [str(names[row]) for row in shown] if 1 < known <= len(names) else None
         sheet = image_grid(images, columns=self.samples_per_class, row_labels=row_labels, scale=self.scale)
-        path = Path(runner.work_dir) / "samples" / f"iter_{runner.iter + 1}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
         sheet.save(path)
         runner.visualizer.add_image("samples", np.asarray(sheet), step=runner.iter + 1)

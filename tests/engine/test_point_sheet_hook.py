@@ -72,7 +72,9 @@ def test_training_is_what_it_would_have_been(finished: Any, tmp_path: Path) -> N
 
 
 def test_bad_settings_are_refused() -> None:
-    with pytest.raises(ValueError, match="limit above 0, but they are 1, 1000 and 0"):
+    with pytest.raises(ValueError, match="limit above 0, but they are 1000 and 0"):
         PointSheetHook(interval=1, limit=0)
+    with pytest.raises(ValueError, match="interval must be at least 1, but is 0"):
+        PointSheetHook(interval=0)
     with pytest.raises(ValueError, match=r"sample_model must be one of \('ema', 'orig'\), but came as 'best'"):
         PointSheetHook(interval=1, sample_model="best")
