@@ -14,7 +14,6 @@ from torch import Tensor, nn
 
 from nda_mm.models.dpc import DPC
 from nda_mm.negatives import Negative
-from nda_mm.registry import NEGATIVES
 
 B, N, C, L, H, W, P, D = 3, 4, 2, 3, 8, 12, 2, 5
 
@@ -40,7 +39,6 @@ class TinyFlatNetwork(TinyBlockNetwork):
         return super().forward(x).mean((3, 4), keepdim=True)
 
 
-@NEGATIVES.register_module(force=True)
 class Halve(Negative):
     """Without chance: what a test can write out itself."""
 
@@ -118,7 +116,7 @@ def test_without_negatives_it_is_dpc(samples_at_once):
 @pytest.mark.parametrize("weight", [1.0, 0.4])
 def test_with_negatives_it_is_the_step_written_out(weight):
     """Gradients as well: they flow through the negatives, whose batch statistics are their own."""
-    model, x = build(negative=dict(type="Halve"), weight=weight), blocks()
+    model, x = build(negative=Halve(), weight=weight), blocks()
     terms = model(x, mode="loss")
     expected = written_out(model, x, x[:, N - P :].flip(-1) / 2, weight)
     torch.testing.assert_close(terms["loss"], expected, rtol=1e-12, atol=0)
@@ -130,10 +128,10 @@ def test_with_negatives_it_is_the_step_written_out(weight):
 
 
 def test_several_negatives_are_encoded_together_and_each_row_sees_all_of_its_own():
-    one, three = (build(negative=dict(type="Halve"), num_negatives=m) for m in (1, 3))
+    one, three = (build(negative=Halve(), num_negatives=m) for m in (1, 3))
     x = blocks()
     loss, tripled = one(x, mode="loss")["loss"], three(x, mode="loss")["loss"]
-    expected = build(negative=dict(type="Halve"), weight=3.0)(x, mode="loss")["loss"]
+    expected = build(negative=Halve(), weight=3.0)(x, mode="loss")["loss"]
     torch.testing.assert_close(tripled, expected, rtol=1e-12, atol=0)  # three alike weigh as much as one at weight 3
     assert tripled > loss
 
@@ -198,7 +196,7 @@ def test_predict_mode_says_why_there_is_none():
 def test_the_schedule_of_the_weight_and_a_curriculum_follow_the_iteration():
     from mmengine import MessageHub
 
-    curriculum = dict(type="Curriculum", milestones=[(0, dict(type="Halve")), (7, dict(type="Jigsaw"))])
+    curriculum = dict(type="Curriculum", milestones=[(0, Halve()), (7, dict(type="Jigsaw"))])
     model, x = build(negative=curriculum, weight=[(0, 0.0), (5, 1.0)]), blocks()
     hub = MessageHub.get_current_instance()
     before = hub.get_info("iter") if "iter" in hub.runtime_info else 0
@@ -213,7 +211,7 @@ def test_the_schedule_of_the_weight_and_a_curriculum_follow_the_iteration():
 
 
 def test_autocast_to_bfloat16_is_near_and_finite():
-    model, x = build(negative=dict(type="Halve")).float(), blocks().float()
+    model, x = build(negative=Halve()).float(), blocks().float()
     exact = copy.deepcopy(model)(x, mode="loss")["loss"]
     with torch.autocast("cpu", dtype=torch.bfloat16):
         loss = model(x, mode="loss")["loss"]
