@@ -34,7 +34,7 @@ def mixes_samples(discriminator: nn.Module) -> list[str]:
     return [
         name
         for name, module in discriminator.named_modules()
-        if isinstance(module, batch_norm) or "bstddev" in type(module).__name__.lower().replace("batch", "b")
+        if isinstance(module, batch_norm) or "stddev" in type(module).__name__.lower()
     ]
 
 

@@ -119,7 +119,6 @@ def make_config(
             neck=dict(type="MoCoV2Neck", in_channels=8, hid_channels=8, out_channels=8),
             head=dict(type="ContrastiveHead", loss=dict(type="CrossEntropyLoss"), temperature=0.2),
         ),
-        work_dir=str(work_dir),
         train_dataloader=dict(
             batch_size=batch_size,
             num_workers=0,
@@ -139,18 +138,26 @@ def make_config(
         ),
         train_cfg=dict(type=loop, max_epochs=epochs),
         optim_wrapper=optim_wrapper or dict(optimizer=dict(type="SGD", lr=0.05, momentum=0.9)),
+        custom_hooks=hooks,
+        visualizer=dict(type="UniversalVisualizer", vis_backends=[]),
+        compile=compiled,
+        **surroundings(work_dir, stop_at, launcher),
+    )
+
+
+def surroundings(work_dir: Path | str, stop_at: int | None, launcher: str) -> dict[str, Any]:
+    """What the small runs have in common whatever they train."""
+    return dict(
+        work_dir=str(work_dir),
         default_hooks=dict(
             checkpoint=dict(type="nda_mm.SafeCheckpointHook", interval=stop_at or 1000, by_epoch=False),
             logger=dict(type="LoggerHook", interval=1000),
         ),
-        custom_hooks=hooks,
         randomness=dict(seed=3, diff_rank_seed=True),
         log_level="WARNING",
-        visualizer=dict(type="UniversalVisualizer", vis_backends=[]),
         experiment_name=Path(work_dir).name,
         env_cfg=dict(mp_cfg=dict(mp_start_method="fork")),
         launcher=launcher,
-        compile=compiled,
     )
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tiny_contrast import LossesHook, build, hook, train, weights  # noqa: F401  (LossesHook is registered)
+from tiny_contrast import LossesHook, build, hook, surroundings, train, weights  # noqa: F401  (LossesHook is registered)
 
 from nda_mm.engine import launch
 
@@ -47,7 +47,6 @@ def make_config(
             ),
             **(model or {}),
         ),
-        work_dir=str(work_dir),
         train_dataloader=dict(
             batch_size=4,
             num_workers=0,
@@ -69,18 +68,10 @@ def make_config(
         ),
         train_cfg=dict(type="nda_mm.ExactEpochLoop", max_epochs=epochs),
         optim_wrapper=optim_wrapper or dict(optimizer=dict(type="Adam", lr=1e-3, weight_decay=1e-5)),
-        default_hooks=dict(
-            checkpoint=dict(type="nda_mm.SafeCheckpointHook", interval=stop_at or 1000, by_epoch=False),
-            logger=dict(type="LoggerHook", interval=1000),
-        ),
         custom_hooks=hooks,
-        randomness=dict(seed=3, diff_rank_seed=True),
-        log_level="WARNING",
         visualizer=dict(type="Visualizer", vis_backends=[]),
-        experiment_name=Path(work_dir).name,
-        env_cfg=dict(mp_cfg=dict(mp_start_method="fork")),
-        launcher=launcher,
         compile=False,
+        **surroundings(work_dir, stop_at, launcher),
     )
 
 
