@@ -7,7 +7,7 @@ discriminator_steps = 4  # to each step of the generator, with fresh real images
 model = dict(
     type="nda_mm.NDABigGAN",
     num_classes=10,
-    data_preprocessor=dict(type="DataPreprocessor", output_channel_order="BGR"),
+    data_preprocessor=dict(type="DataPreprocessor", output_channel_order="RGB"),
     generator=dict(
         type="BigGANGenerator",
         output_scale=32,

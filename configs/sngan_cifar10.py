@@ -13,7 +13,7 @@ init_cfg = dict(type="studio")
 
 model = dict(
     type="nda_mm.NDASNGAN",
-    data_preprocessor=dict(output_channel_order="BGR"),
+    data_preprocessor=dict(output_channel_order="RGB"),
     generator=dict(num_classes=10, init_cfg=init_cfg),
     discriminator=dict(num_classes=10, init_cfg=init_cfg),
     discriminator_steps=discriminator_steps,

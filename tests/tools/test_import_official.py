@@ -39,7 +39,7 @@ def test_samples_are_the_authors_images_in_their_colours(
     assert tool.main(words) == 0
     rows = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
     assert rows["ema"] == f"generator of width 2, 3 classes, noise of 16, from {files['G']}"
-    assert rows["channels"].startswith("BGR: red and blue exchanged")
+    assert rows["channels"].startswith("RGB: as in the files")
     command = [*shlex.split(rows["sample"]), "--out", str(tmp_path / "samples"), "--per-class", "2", "--seed", "3"]
     monkeypatch.setattr(sys, "argv", command)
     runpy.run_path(str(ROOT / command[0]), run_name="__main__")
