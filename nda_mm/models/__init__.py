@@ -12,6 +12,7 @@ from nda_mm.models import (  # noqa: F401  (registers them)
 )
 
 import_guarded("nda_mm.models.ada", host="mmagic")
+import_guarded("nda_mm.models.batch_preprocessor", host="mmagic")
 import_guarded("nda_mm.models.dpc_head", host="mmaction2")
 import_guarded("nda_mm.models.gan", host="mmagic")
 import_guarded("nda_mm.models.growing_gan", host="mmagic")
