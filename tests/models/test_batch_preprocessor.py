@@ -45,10 +45,10 @@ def assert_same(ours: dict, theirs: dict) -> None:
 @pytest.mark.parametrize(
     ("settings", "made"),
     [
-        (dict(output_channel_order="RGB"), dict()),
-        (dict(output_channel_order="BGR"), dict()),
+        (dict(output_channel_order="RGB"), {}),
+        (dict(output_channel_order="BGR"), {}),
         (dict(output_channel_order="BGR"), dict(order=None)),
-        (dict(), dict(order="BGR", label=False)),
+        ({}, dict(order="BGR", label=False)),
         (dict(mean=[1.0, 2.0, 3.0], std=[3.0, 5.0, 7.0], output_channel_order="BGR"), dict(dtype=torch.float32)),
         (dict(output_channel_order="RGB"), dict(channels=1, order="single")),
         (dict(output_channel_order="BGR"), dict(channels=4)),
