@@ -19,6 +19,7 @@ from nda_mm.datasets import Digits
 from nda_mm.evaluation import ClassAgreement, FeatureStatistics, FrechetDistance, frechet_distance
 from nda_mm.evaluation.feature_networks import FeatureNetwork, Judgement, build_feature_network
 from nda_mm.evaluation.kernel import classifier_score, kernel_distance
+from nda_mm.evaluation.precision_recall import precision_recall
 from nda_mm.generation import sample_images
 from nda_mm.registry import METRICS
 
@@ -137,6 +138,43 @@ def test_results_equal_the_pure_functions(gan, loader, caplog):
     assert set(results) == {"pixels/frechet", "pixels/kernel", "pixels/score", "pixels/score_std"}
 
 
+def test_precision_and_recall_are_of_equally_many_and_cost_no_second_pass(gan, loader):
+    network = PixelNetwork()
+    metric = FrechetDistance(network, fake_nums=100, kernel_nums=60, precision_recall_nums=10_000, neighbours=5)
+    results = evaluate(metric, gan, loader)
+    judged = network.calls
+    assert judged == -(-445 // 64) + -(-100 // 64)
+
+    images, _ = samples(gan, 100)
+    fake, real = network(images).features, network(reals(loader)).features
+    order = torch.randperm(445, generator=torch.Generator().manual_seed(0))
+    expected = precision_recall(real[order[:100]], fake, neighbours=5)
+    assert (results["pixels/precision"], results["pixels/recall"]) == expected
+    # What is kept for them leaves the kernel distance at its own number.
+    assert results["pixels/kernel"] == pytest.approx(kernel_distance(real[order[:60]], fake[:60]), rel=1e-6)
+    assert metric.protocol().endswith("; precision and recall of 100 each, 5 neighbours")
+
+    fewer = FrechetDistance(network, fake_nums=100, kernel_nums=0, precision_recall_nums=40)
+    results = evaluate(fewer, gan, loader)
+    expected = precision_recall(real[order[:40]], fake[:40], neighbours=3)
+    assert (results["pixels/precision"], results["pixels/recall"]) == expected
+
+
+def test_another_set_of_real_images_under_a_name_of_its_own(gan, loader):
+    train = dict(type="nda_mm.Digits", split="train", size=16, pipeline=[dict(type="PackInputs")])
+    network = PixelNetwork()
+    metric = FrechetDistance(network, fake_nums=70, real_set=train, prefix="pixels_train", score_splits=0)
+    with DefaultScope.overwrite_default_scope("mmagic"):
+        results = evaluate(metric, gan, loader)
+    assert set(results) == {"pixels_train/frechet", "pixels_train/kernel"}
+    images = torch.from_numpy(Digits(split="train", size=16).images).permute(0, 3, 1, 2)
+    real, fake = (FeatureStatistics().update(network(each).features) for each in (images, samples(gan, 70)[0]))
+    assert results["pixels_train/frechet"] == pytest.approx(
+        frechet_distance(real.mean, real.covariance, fake.mean, fake.covariance), rel=1e-9
+    )
+    assert metric.protocol().endswith(f"{len(images)} real images of Digits 'train'")
+
+
 def test_the_protocol_is_said(gan, loader):
     metric = FrechetDistance(PixelNetwork(), fake_nums=20, batch_statistics=True)
     evaluate(metric, gan, loader)
@@ -213,6 +251,10 @@ def test_built_from_a_config_in_any_scope():
         (dict(sample_model="both"), "sample_model must be one of ema, orig, but got 'both'"),
         (dict(real_nums=0), r"real_nums must be -1 \(all\) or at least 2, but got 0"),
         (dict(kernel_nums=-1), "kernel_nums and score_splits must be >= 0, but got -1 and 1"),
+        (dict(precision_recall_nums=3), r"or above neighbours, .* below fake_nums, but got 3, 3 and 10"),
+        (dict(precision_recall_nums=50, neighbours=10), "below fake_nums, but got 50, 10 and 10"),
+        (dict(precision_recall_nums=50, neighbours=0), "must be at least 1 and below fake_nums, but got 50, 0 and 10"),
+        (dict(real_set=dict(type="nda_mm.Digits")), "name the results against another real_set by a prefix"),
     ],
 )
 def test_bad_settings_are_refused(change, message):
@@ -332,7 +374,8 @@ def _in_two_processes(rank: int, folder: str) -> None:
 
 def _results_of_a_small_evaluation() -> dict[str, float]:
     gan, loader = _build_gan(), _build_loader()
-    results = evaluate(FrechetDistance(PixelNetwork(), fake_nums=75, kernel_nums=10_000), gan, loader)
+    metric = FrechetDistance(PixelNetwork(), fake_nums=75, kernel_nums=10_000, precision_recall_nums=61)
+    results = evaluate(metric, gan, loader)
     return results | evaluate(ClassAgreement(PixelNetwork(), fake_nums=75), gan, loader)
 
 
