@@ -6,6 +6,7 @@ from nda_mm.evaluation.frechet_metric import FrechetDistance
 from nda_mm.evaluation.mode_coverage import ModeCoverage, mode_coverage
 from nda_mm.evaluation.off_modes import OffModes
 from nda_mm.evaluation.ood_metric import OODMetric
+from nda_mm.evaluation.precision_recall import PrecisionRecall, precision_recall
 from nda_mm.evaluation.rule_breaks import RuleBreaks
 from nda_mm.evaluation.segmentation_metric import SegmentationScores
 from nda_mm.evaluation.translation_scores import TranslationScores
@@ -17,9 +18,11 @@ __all__ = [
     "ModeCoverage",
     "OODMetric",
     "OffModes",
+    "PrecisionRecall",
     "RuleBreaks",
     "SegmentationScores",
     "TranslationScores",
     "frechet_distance",
     "mode_coverage",
+    "precision_recall",
 ]

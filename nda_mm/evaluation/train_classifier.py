@@ -1,7 +1,9 @@
 """Training a recipe's classifier once, in a process of its own, for the metrics that need it.
 
-A process of its own because a second mmengine Runner inside a training run would share its loggers, its default scope
-and, worst, its random states.
+    python -m nda_mm.evaluation.train_classifier classifier_cifar10.py
+
+does it ahead of the first evaluation and prints where the weights are. A process of its own because a second mmengine
+Runner inside a training run would share its loggers, its default scope and, worst, its random states.
 """
 
 from __future__ import annotations
@@ -13,7 +15,8 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +60,8 @@ def ensure_checkpoint(
     """The checkpoint of a recipe's classifier, trained now if there is none yet.
 
     It is cached under the recipe's name and a digest of its resolved content, so that a changed recipe is trained anew.
-    With several processes the first trains and the others wait; they must see the same ``cache_dir``.
+    With several processes the first trains and the others wait; they must see the same ``cache_dir``. So do runs that
+    were started side by side (not on Windows, where each would train its own).
 
     Args:
         recipe: Path of an mmpretrain recipe, or the file name of one of ours.
@@ -82,11 +86,34 @@ def ensure_checkpoint(
         )
     failure = ""
     if not target.is_file() and is_main_process():
-        failure = _train_in_a_process(path, target, cfg_options)
+        with _alone_in(target.parent):
+            if not target.is_file():
+                failure = _train_in_a_process(path, target, cfg_options)
     barrier()
     if not target.is_file():
         raise RuntimeError(f"training the classifier of {recipe} left no checkpoint at {target}. {failure}")
     return target
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock, which the system takes back from a process that dies."""
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    entry = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(entry, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print_log(f"Waiting for another run, which is training a classifier into {folder}", "current")
+            fcntl.flock(entry, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(entry)
 
 
 def _train_in_a_process(recipe: Path, target: Path, cfg_options: Mapping[str, Any] | None) -> str:
@@ -127,14 +154,19 @@ def train_recipe(recipe: Path, target: Path, cfg_options: Mapping[str, Any] | No
 
 
 def main() -> None:
-    """Entry point of the process that trains."""
+    """Entry point of the process that trains, and of those who want it done now."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("recipe", type=Path)
-    parser.add_argument("target", type=Path)
+    parser.add_argument("recipe", help="a recipe, or the file name of one of ours")
+    parser.add_argument("target", type=Path, nargs="?", help="file of the weights (default: where the metrics look)")
     parser.add_argument("--cfg-options", type=json.loads, default={}, help="overrides of the recipe, as JSON")
     args = parser.parse_args()
-    accuracy = train_recipe(args.recipe, args.target, args.cfg_options)
-    print(f"{args.recipe.stem}: {accuracy:.2f} % right on held-out images, written to {args.target}")
+    if args.target is None:
+        target = ensure_checkpoint(args.recipe, cfg_options=args.cfg_options)
+        accuracy = torch.load(target, map_location="cpu", weights_only=True)["meta"]["accuracy"]
+    else:
+        target = args.target
+        accuracy = train_recipe(find_recipe(args.recipe), target, args.cfg_options)
+    print(f"{Path(args.recipe).stem}: {accuracy:.2f} % right on held-out images, written to {target}")
 
 
 if __name__ == "__main__":

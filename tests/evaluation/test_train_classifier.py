@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import re
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -70,6 +76,39 @@ def test_it_is_trained_once_and_atomically(checkpoint, monkeypatch):
     assert [path.name for path in checkpoint.parent.iterdir()] == [checkpoint.name]  # no parts are left behind
     saved = torch.load(checkpoint, weights_only=True)
     assert saved["meta"]["recipe"] == "classifier_digits.py"
+
+
+def test_of_runs_side_by_side_one_trains_and_the_others_wait(tmp_path, monkeypatch):
+    import nda_mm.evaluation.train_classifier as module
+
+    trained = []
+
+    def train(recipe, target, cfg_options):
+        trained.append(target)
+        time.sleep(0.3)
+        target.write_bytes(b"weights")
+        return ""
+
+    monkeypatch.setattr(module, "_train_in_a_process", train)
+    with ThreadPoolExecutor(3) as pool:  # the lock is of the open folder, so that threads stand for processes
+        found = set(pool.map(lambda _: ensure_checkpoint("classifier_digits.py", str(tmp_path)), range(3)))
+    assert trained == list(found)
+    assert [path.name for path in tmp_path.iterdir()] == [trained[0].name]
+
+
+@pytest.mark.slow
+def test_it_can_be_trained_ahead_by_a_command(tmp_path):
+    recipe = tmp_path / "probe.py"
+    recipe.write_text((CONFIGS / "classifier_digits.py").read_text().replace("max_epochs = 12", "max_epochs = 1"))
+    command = [sys.executable, "-m", "nda_mm.evaluation.train_classifier", "probe.py"]
+    environment = {**os.environ, "PYTHONPATH": str(CONFIGS.parent)}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=240)
+    said = re.search(r"^probe: (.*) % right on held-out images, written to (.*)$", done.stdout, re.MULTILINE)
+    assert said is not None, done.stdout + done.stderr
+    judge = build_feature_network(
+        dict(type="mmpretrain", config=str(recipe), cache_dir=str(tmp_path / "work_dirs" / "feature_networks"))
+    )
+    assert f"weights {Path(said[2]).name} ({said[1]} % right" in judge.protocol
 
 
 @pytest.mark.slow
