@@ -9,6 +9,7 @@ from nda_mm.compat import import_guarded
 
 from . import (
     bf16_optim_wrapper,
+    deferred_info_hook,
     epoch_loop,
     finite_loss_hook,
     iter_loop,
@@ -25,6 +26,7 @@ from . import (
 
 __all__ = [
     "bf16_optim_wrapper",
+    "deferred_info_hook",
     "epoch_loop",
     "finite_loss_hook",
     "iter_loop",

@@ -1,0 +1,108 @@
+"""Terms that come to the host in bundles: the log and the checkpoints of mmengine's own hook."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tiny_run
+import torch
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+from tiny_run import assert_equal
+
+from nda_mm.engine.deferred_info_hook import DeferredInfoHook, _on_host
+
+Make = Callable[..., dict[str, Any]]
+
+
+@HOOKS.register_module(force=True)
+class LookHook(Hook):
+    """Notes how many values of a term are on record after each iteration."""
+
+    priority = "LOWEST"
+
+    def __init__(self) -> None:
+        self.seen: list[int] = []
+
+    def after_train_iter(self, runner: Any, *args: Any, **kwargs: Any) -> None:
+        record = runner.message_hub.log_scalars.get("train/loss_critic")
+        self.seen.append(0 if record is None else len(record.data[0]))
+
+
+def deferred(cfg: dict[str, Any], **settings: Any) -> dict[str, Any]:
+    cfg["default_hooks"]["runtime_info"] = dict(type="nda_mm.DeferredInfoHook", **settings)
+    return cfg
+
+
+def records(runner: Any) -> dict[str, np.ndarray]:
+    scalars = runner.message_hub.log_scalars
+    return {name: kept.data[0] for name, kept in scalars.items() if not name.endswith("time")}
+
+
+@pytest.mark.parametrize("epochs", [False, True])
+def test_the_record_is_the_hosts(config: Make, epochs: bool) -> None:
+    settings = dict(validate=True, epochs=epochs, steps=3 if epochs else 10)
+    theirs = records(tiny_run.train(config("theirs", **settings)))
+    ours = records(tiny_run.train(deferred(config("ours", **settings), interval=4)))
+    assert ours.keys() == theirs.keys() and len(ours["train/loss_critic"]) >= 10
+    for name, values in theirs.items():
+        np.testing.assert_array_equal(ours[name], values, err_msg=name)
+
+
+def test_terms_wait_until_somebody_looks(config: Make) -> None:
+    cfg = deferred(config(steps=11, save_every=3, custom_hooks=(dict(type="LookHook"),)), interval=4)
+    runner = tiny_run.train(cfg)
+    look = next(hook for hook in runner.hooks if isinstance(hook, LookHook))
+    # At its own multiples (4, 8), at those of the checkpoints and validations (3), and at the end.
+    assert look.seen == [0, 0, 3, 4, 4, 6, 6, 8, 9, 9, 11]
+
+
+def test_a_resumed_run_has_the_same_record_and_weights(config: Make) -> None:
+    straight = tiny_run.train(deferred(config("straight", seed=3), interval=7))
+    stopped = deferred(config("stopped", seed=3, stop_at=5), interval=7)
+    tiny_run.train(stopped)
+    resumed = tiny_run.train({**stopped, "custom_hooks": []}, resume=True)
+    assert_equal(tiny_run.weights(resumed), tiny_run.weights(straight))
+    ours, theirs = records(resumed), records(straight)
+    for name, values in theirs.items():
+        np.testing.assert_array_equal(ours[name], values, err_msg=name)
+
+
+def test_histories_are_bounded_and_keep_the_last(config: Make) -> None:
+    runner = tiny_run.train(deferred(config("bounded", steps=9), interval=2, history=4))
+    whole = records(tiny_run.train(config("whole", steps=9)))
+    scalars = runner.message_hub.log_scalars
+    assert {kept.max_length for kept in scalars.values()} == {4}
+    for name, values in records(runner).items():
+        np.testing.assert_array_equal(values, whole[name][-4:], err_msg=name)
+
+
+@pytest.mark.parametrize("spoil_at", [3, 4, 5])
+def test_a_term_that_is_no_number_is_found_in_its_bundle_and_nothing_is_saved(config: Make, spoil_at: int) -> None:
+    cfg = config(spoil_at=spoil_at, save_every=4, custom_hooks=(dict(type="nda_mm.FiniteLossHook"),))
+    with pytest.raises(
+        FloatingPointError, match=rf"^loss_critic is nan, loss_generator is nan at iteration {spoil_at},"
+    ):
+        tiny_run.train(deferred(cfg, interval=100))
+    assert sorted(path.name for path in Path(cfg["work_dir"]).glob("*.pth")) == (["iter_4.pth"] if spoil_at > 4 else [])
+
+
+def test_numbers_are_those_of_item() -> None:
+    generator = torch.Generator().manual_seed(0)
+    kinds = [torch.float32, torch.float64, torch.bfloat16, torch.int64]
+    terms = [
+        (str(n), (torch.randn(1, generator=generator) * 100).to(kinds[n % 4]).reshape([1] * (n % 2))) for n in range(9)
+    ]
+    terms += [("plain", 0.25), ("whole", 3)]
+    expected = [(name, term.item() if isinstance(term, torch.Tensor) else term) for name, term in terms]
+    assert _on_host(terms) == expected
+
+
+@pytest.mark.parametrize("settings", [dict(interval=0), dict(history=0)])
+def test_numbers_below_one_are_refused(settings: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match="interval and history must be at least 1, but got"):
+        DeferredInfoHook(**settings)
