@@ -7,6 +7,7 @@ from .base import Negative, build_negative
 from .basic import CutMix, Cutout, Jigsaw, Mixup, Rotate, Shift, ShuffleFrames, Stitch
 from .curriculum import Curriculum
 from .foreign import ForeignImage, ForeignStitch
+from .identity_leak import IdentityLeak
 from .random_negative import RandomNegative
 from .turn_points import TurnPoints
 
@@ -16,6 +17,7 @@ __all__ = [
     "Cutout",
     "ForeignImage",
     "ForeignStitch",
+    "IdentityLeak",
     "Jigsaw",
     "Mixup",
     "Negative",

@@ -1,0 +1,4 @@
+# BigGAN on CIFAR-10 with cut out squares as negatives.
+_base_ = "biggan_cifar10.py"
+
+model = dict(negative=dict(type="Cutout"), fake_weight=0.25)
