@@ -20,11 +20,13 @@ def all_mends() -> tuple[Mend, ...]:
     Returns:
         New instances; a mend has no state.
     """
-    from .collate_scope import CollateScope  # these three import torch and mmengine
+    from .collate_scope import CollateScope  # these four import torch or mmengine
+    from .mmagic_grid_sample import MMagicGridSample
     from .safe_globals import SafeGlobals
     from .separate_ddp import SeparateDDPNoSync
 
-    return (SafeGlobals(), SeparateDDPNoSync(), CollateScope(), ExternalConfigs(), NumpyBool8(), MMActionDRN())
+    ours = (SafeGlobals(), SeparateDDPNoSync(), CollateScope(), ExternalConfigs())
+    return (*ours, NumpyBool8(), MMagicGridSample(), MMActionDRN())
 
 
 def apply_mends(*hosts: str) -> list[str]:

@@ -15,11 +15,12 @@ from PIL import Image
 from nda_mm.compat import allow_safe_globals
 from tools import train
 
-pytest.importorskip("mmagic")
+SAGAN = pytest.importorskip("mmagic.models.editors").SAGAN
 allow_safe_globals()  # the tests look into checkpoints themselves
 
 SNGAN = "mmagic::sngan_proj/sngan-proj_woReLUinplace_lr2e-4-ndisc5-1xb64_cifar10-32x32.py"
 STYLEGAN2 = "mmagic::styleganv2/stylegan2_c2_8xb4-800kiters_ffhq-256x256.py"
+STYLEGAN3_ADA = "mmagic::styleganv3/stylegan3-t_ada-gamma6.6_8xb4-fp16_metfaces-1024x1024.py"
 #: What makes the networks small; the recipes stay what they are.
 SMALL = {
     SNGAN: ["model.generator.base_channels=4", "model.discriminator.base_channels=4", "model.discriminator_steps=2"],
@@ -29,7 +30,24 @@ SMALL = {
         "model.generator.num_mlps=1",
         "model.discriminator.in_size=8",
     ],
+    STYLEGAN3_ADA: [
+        "model.generator.out_size=16",
+        "model.generator.noise_size=8",
+        "model.generator.style_channels=8",
+        "model.generator.synthesis_cfg.channel_base=128",
+        "model.generator.synthesis_cfg.channel_max=8",
+        "model.discriminator.in_size=16",
+        "model.discriminator.channel_multiplier=1",
+        "load_from=None",  # published weights, of the full size
+    ],
 }
+SIZES = {SNGAN: 32, STYLEGAN2: 8, STYLEGAN3_ADA: 16}
+#: mmagic ships StyleGAN2 without a recipe for ADA: its discriminator with ADA is the choice of whoever wants it.
+WITH_ADA = [
+    "model.discriminator.type=ADAStyleGAN2Discriminator",
+    "model.discriminator.data_aug.type=ADAAug",
+    *(f"model.discriminator.data_aug.aug_pipeline.{name}=1" for name in ("xflip", "xint", "scale", "rotate", "hue")),
+]
 Train = Callable[..., dict[str, torch.Tensor]]
 
 
@@ -45,10 +63,9 @@ def train_stock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Train:
             path = tmp_path / "images" / (f"class_{number % 2}" if classes else "") / f"{number}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(draw.integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(path)
-        size = 8 if recipe == STYLEGAN2 else 32
         (tmp_path / "stock.py").write_text(
             f"_base_ = {recipe!r}\n"
-            f"images = dict(type='nda_mm.ImageFolder', data_root='images', size={size}, image_key='gt', "
+            f"images = dict(type='nda_mm.ImageFolder', data_root='images', size={SIZES[recipe]}, image_key='gt', "
             "pipeline=[dict(type='PackInputs')])\n"
             "train_dataloader = dict(batch_size=4, num_workers=0, persistent_workers=False, "
             "dataset=dict(_delete_=True, **images))\n"
@@ -85,6 +102,34 @@ def test_two_options_give_a_stock_recipe_negatives(train_stock: Train, recipe: s
     assert set(trained) == set(stock)  # a stock model can load what is trained with negatives
     for part in ("generator.", "discriminator."):
         assert any(not torch.equal(trained[name], value) for name, value in stock.items() if name.startswith(part))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("recipe", "options", "kind"),
+    [(STYLEGAN2, WITH_ADA, "NDAStyleGAN2"), (STYLEGAN3_ADA, [], "NDAStyleGAN3")],
+    ids=["StyleGAN2", "StyleGAN3"],
+)
+def test_so_they_do_with_adaptive_augmentation(train_stock: Train, recipe: str, options: list[str], kind: str) -> None:
+    trained = train_stock(recipe, *options, f"model.type=nda_mm.{kind}", "model.negative.type=Jigsaw")
+    looked_at, signs = trained["discriminator.ada_aug.log_buffer"].tolist()
+    assert looked_at == 8  # the real images of two steps, neither generated ones nor negatives
+    assert abs(signs) <= 8
+    assert all(bool(value.isfinite().all()) for value in trained.values())
+
+
+@pytest.mark.slow
+def test_without_negatives_whole_runs_are_mmagics_own_once_it_gets_its_labels_flat(
+    train_stock: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """mmagic's pipeline gives its discriminator labels (B, 1), by which each image is scored by all of them."""
+    ours = train_stock(SNGAN, "model.type=nda_mm.NDASNGAN", "model.discriminator_forward=separate")
+    host = train_stock(SNGAN)
+    assert any(not torch.equal(ours[name], value) for name, value in host.items())
+    monkeypatch.setattr(SAGAN, "data_sample_to_label", lambda self, data_sample: data_sample.gt_label.label.flatten())
+    mended = train_stock(SNGAN)
+    assert ours.keys() == mended.keys()
+    assert [name for name, value in mended.items() if not torch.equal(ours[name], value)] == []
 
 
 class TestWhatCannotWorkIsRefusedBeforeTraining:
