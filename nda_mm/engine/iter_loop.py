@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from mmengine.dataset import InfiniteSampler
+from mmengine.model import is_model_wrapper
 from mmengine.runner import IterBasedTrainLoop, Runner
 from mmengine.runner.base_loop import BaseLoop
 from mmengine.runner.utils import calc_dynamic_intervals
@@ -15,6 +16,7 @@ from torch.utils.data import DataLoader
 from nda_mm.registry import LOOPS
 
 from .data_stream import BatchStream
+from .device_data import DeviceLoader
 from .exact_loop import ExactLoop
 
 
@@ -39,9 +41,14 @@ class ExactIterLoop(ExactLoop, IterBasedTrainLoop):
         val_begin: The first iteration that may validate. Defaults to 1.
         val_interval: Iterations between validations. Defaults to 1000.
         dynamic_intervals: Pairs (iteration, ``val_interval`` from there on). Defaults to None.
+        data_on_device: Whether the data set is read once and kept on the model's device, for small images without
+            random transforms in their pipeline (see :class:`~nda_mm.engine.device_data.DeviceLoader`); the batches are
+            the same. The model's data preprocessor must take stacked samples, as ``nda_mm.BatchDataPreprocessor``
+            does. Defaults to False.
 
     Raises:
-        ValueError: If ``max_iters`` is no whole number above 0.
+        ValueError: If ``max_iters`` is no whole number above 0, or the data or the preprocessor don't allow
+            ``data_on_device``.
         TypeError: If the loader reads an iterable-style data set.
 
     Example:
@@ -56,12 +63,14 @@ class ExactIterLoop(ExactLoop, IterBasedTrainLoop):
         val_begin: int = 1,
         val_interval: int = 1000,
         dynamic_intervals: list[tuple[int, int]] | None = None,
+        data_on_device: bool = False,
     ) -> None:
         if int(max_iters) != max_iters or max_iters < 1:
             raise ValueError(f"max_iters must be a whole number above 0, but got {max_iters}.")
         # The parent's constructor is left out: it would start the loader's workers, and the sampler, before the
         # checkpoint's seed is known.
-        BaseLoop.__init__(self, runner, self._prepare(runner, dataloader))
+        loader = self._prepare(runner, dataloader)
+        BaseLoop.__init__(self, runner, _on_device(runner, loader) if data_on_device else loader)
         self._max_iters = int(max_iters)
         self._max_epochs = 1
         self._epoch = 0
@@ -87,8 +96,8 @@ class ExactIterLoop(ExactLoop, IterBasedTrainLoop):
         self._validate_if_due()
         if self._iter < self._max_iters:
             self.dataloader_iterator = BatchStream(self.dataloader, self._pass, self._batch)
+        self.runner.model.train()
         while self._iter < self._max_iters and not self.stop_training:
-            self.runner.model.train()
             assert self.dataloader_iterator is not None
             self.run_iter(next(self.dataloader_iterator))
             self._validate_if_due()
@@ -119,9 +128,23 @@ class ExactIterLoop(ExactLoop, IterBasedTrainLoop):
         due = self._iter % self.val_interval == 0 or self._iter == self._max_iters
         if self.runner.val_loop is not None and self._iter >= self.val_begin and due:
             self._validate()
+            self.runner.model.train()
 
     def _find_place(self) -> None:
         if isinstance(getattr(self._batch_sampler, "sampler", None), InfiniteSampler):
             self._pass, self._batch = 0, self._iter  # one pass without an end
         else:
             super()._find_place()
+
+
+def _on_device(runner: Runner, loader: DataLoader) -> DataLoader:
+    """The loader's batches from the device's memory."""
+    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    preprocessor = getattr(model, "data_preprocessor", None)
+    if not getattr(preprocessor, "takes_stacked_samples", False):
+        raise ValueError(
+            f"data_on_device gives batches that are stacked already, which the model's {type(preprocessor).__name__} "
+            "does not take; use data_preprocessor=dict(type='nda_mm.BatchDataPreprocessor', ...), or leave "
+            "data_on_device out."
+        )
+    return DeviceLoader(loader, lambda: next(model.parameters()).device)  # type: ignore[return-value]

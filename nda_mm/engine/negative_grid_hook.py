@@ -13,6 +13,7 @@ from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
+from mmengine.structures import BaseDataElement
 
 from nda_mm.generation import as_rgb
 from nda_mm.image_grid import image_grid
@@ -87,5 +88,11 @@ class NegativeGridHook(Hook):
 
 
 def _first(batch: Any, count: int) -> Any:
-    """The first samples of a collated batch: a list or tensor of them, or a dict of such, possibly empty."""
-    return {key: _first(value, count) for key, value in batch.items()} if isinstance(batch, dict) else batch[:count]
+    """The first samples of a collated batch: a list or tensor of them, a stacked data element, or a dict of such."""
+    if isinstance(batch, dict):
+        return {key: _first(value, count) for key, value in batch.items()}
+    if isinstance(batch, BaseDataElement):
+        head = type(batch)(metainfo={key: value[:count] for key, value in batch.metainfo_items()})
+        head.set_data({key: _first(value, count) for key, value in batch.items()})
+        return head
+    return batch[:count]

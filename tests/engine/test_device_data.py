@@ -1,0 +1,155 @@
+"""Batches from the device's memory: those of the loader, without its work."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from mmengine.dataset import DefaultSampler, InfiniteSampler, pseudo_collate
+from mmengine.structures import BaseDataElement, LabelData
+from tiny_run import assert_equal
+from torch.utils.data import BatchSampler, DataLoader, Dataset
+
+from nda_mm.engine import device_data
+from nda_mm.engine.data_stream import BatchStream, build_exact_dataloader
+from nda_mm.engine.device_data import DeviceLoader, StackedItems
+
+
+class Images(Dataset):
+    """Seven small images with labels and names; flipped at random, if it is told to."""
+
+    metainfo: dict[str, Any] = {}
+
+    def __init__(self, flip_last: bool = False) -> None:
+        self.flip_last = flip_last
+        self.reads = 0
+
+    def __len__(self) -> int:
+        return 7
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        self.reads += 1
+        pixels = torch.arange(12, dtype=torch.uint8).reshape(3, 2, 2) + index
+        if self.flip_last and index == 6 and torch.rand(()) < 0.5:
+            pixels = pixels.flip(-1)
+        sample = BaseDataElement(metainfo=dict(order="RGB", name=f"image {index}"))
+        sample.set_data(dict(image=pixels, label=LabelData(label=torch.tensor([index % 3]))))
+        return dict(inputs={}, data_samples=sample)
+
+
+def loader(dataset: Dataset, sampler: Any) -> DataLoader:
+    inner = DataLoader(dataset, batch_sampler=BatchSampler(sampler, 3, False), collate_fn=pseudo_collate)
+    return build_exact_dataloader(None, inner, seed=1, rank=0)
+
+
+def on_device(dataset: Dataset, sampler: Any) -> DeviceLoader:
+    return DeviceLoader(loader(dataset, sampler), lambda: torch.device("cpu"))
+
+
+@pytest.mark.parametrize("endless", [False, True])
+@pytest.mark.parametrize("start", [(0, 0), (0, 2), (2, 1)])
+def test_batches_are_those_of_the_loader_stacked(endless: bool, start: tuple[int, int]) -> None:
+    kind = InfiniteSampler if endless else DefaultSampler
+    plain, stacked = (
+        BatchStream(make(Images(), kind(Images(), shuffle=True, seed=4)), *start) for make in (loader, on_device)
+    )
+    for _ in range(8):
+        theirs, ours = next(plain)["data_samples"], next(stacked)
+        assert ours["inputs"] == {}
+        sample = ours["data_samples"]
+        assert torch.equal(sample.image, torch.stack([each.image for each in theirs]))
+        assert torch.equal(sample.label.label, torch.stack([each.label.label for each in theirs]))
+        assert sample.metainfo == dict(order=["RGB"] * len(theirs), name=[each.name for each in theirs])
+        assert (plain.pass_number, plain.batch) == (stacked.pass_number, stacked.batch)
+
+
+def test_every_item_is_read_twice_and_no_more() -> None:
+    images = Images()
+    stream = BatchStream(on_device(images, InfiniteSampler(images, shuffle=True, seed=4)))
+    for _ in range(20):
+        next(stream)
+    assert images.reads == 2 * 7 + 1  # the first tells the size
+
+
+def test_a_batch_can_be_changed_without_changing_the_data() -> None:
+    images = Images()
+    stream = BatchStream(on_device(images, DefaultSampler(images, shuffle=False)))
+    next(stream)["data_samples"].image.zero_()
+    for _ in range(2):
+        next(stream)
+    assert torch.equal(next(stream)["data_samples"].image[1], images[1]["data_samples"].image)
+
+
+def test_a_random_pipeline_is_refused() -> None:
+    """Seeds are those of the item, so the same half of all items is found random every time; item 6 is of it."""
+    images = Images(flip_last=True)
+    with pytest.raises(ValueError, match=r"data_on_device: item 6 differs from one reading to the next.*random"):
+        next(BatchStream(on_device(images, DefaultSampler(images, shuffle=False))))
+
+
+def test_a_data_set_that_is_too_large_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    bytes_of_all = 7 * (12 + 8)
+    images = Images()
+    for free, refused in ((2 * bytes_of_all, False), (2 * bytes_of_all - 1, True)):
+        monkeypatch.setattr(device_data, "_free_memory", lambda device, free=free: free)
+        stream = BatchStream(on_device(images, DefaultSampler(images, shuffle=False)))
+        if refused:
+            with pytest.raises(ValueError, match="data_on_device: the data set would take .* GiB that are free on cpu"):
+                next(stream)
+        else:
+            assert len(next(stream)["data_samples"].image) == 3
+
+
+@pytest.mark.parametrize(
+    ("items", "message"),
+    [
+        ([dict(a=torch.zeros(2)), dict(a=torch.zeros(3))], r"an item\['a'\] differs from item to item"),
+        ([dict(a=torch.zeros(2)), dict(a=torch.zeros(2, dtype=torch.uint8))], r"an item\['a'\] differs"),
+        ([dict(a=1), dict(b=1)], r"an item has \['a'\] here and \['b'\] there"),
+        ([dict(a=1), dict(a="1")], r"an item\['a'\] is int here and str there"),
+    ],
+)
+def test_items_that_differ_are_refused(items: list[Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        StackedItems(items, "cpu")
+
+
+def test_values_that_are_no_tensors_are_listed() -> None:
+    import numpy as np
+
+    items = StackedItems([dict(array=np.arange(n), tag="same") for n in range(3)], "cpu")
+    chosen = items[[2, 0]]
+    assert [len(each) for each in chosen["array"]] == [2, 0]
+    assert chosen["tag"] == ["same", "same"]
+
+
+@pytest.mark.parametrize("settings", [{}, dict(stop_at=2)])
+def test_a_gan_trains_to_the_same_weights(tmp_path: Path, settings: dict[str, Any]) -> None:
+    """And a resumed one."""
+    pytest.importorskip("mmagic", reason="the recipe needs mmagic")
+    pytest.importorskip("sklearn", reason="the recipe's digits come with scikit-learn")
+    import tiny_gan
+
+    fast = {"train_cfg.data_on_device": True, "model.data_preprocessor.type": "nda_mm.BatchDataPreprocessor"}
+    slow = {"train_cfg.data_on_device": False, "model.data_preprocessor.type": "DataPreprocessor"}
+    tiny_gan.train(tmp_path / "loader", **slow)
+    tiny_gan.train(tmp_path / "device", **fast, **settings)
+    if settings:
+        tiny_gan.train(tmp_path / "device", resume=True, **fast)
+    ours, theirs = (torch.load(tmp_path / name / "iter_4.pth", weights_only=True) for name in ("device", "loader"))
+    for part in ("state_dict", "optimizer", "nda_mm_training"):
+        assert_equal(tiny_gan.tensors(ours[part]), tiny_gan.tensors(theirs[part]))
+    if not settings:  # a resumed run shows the batch that it begins with
+        ours, theirs = ((tmp_path / name / "negatives.png").read_bytes() for name in ("device", "loader"))
+        assert ours == theirs
+
+
+def test_a_preprocessor_that_takes_no_stacked_samples_is_refused(tmp_path: Path) -> None:
+    pytest.importorskip("mmagic", reason="the recipe needs mmagic")
+    import tiny_gan
+
+    settings = {"train_cfg.data_on_device": True, "model.data_preprocessor.type": "DataPreprocessor"}
+    with pytest.raises(ValueError, match=r"DataPreprocessor does not take; use data_preprocessor=dict\(type='nda_mm."):
+        tiny_gan.train(tmp_path, **settings)
