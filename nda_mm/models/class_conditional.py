@@ -25,10 +25,10 @@ class ClassConditionalMixin(NegativeDiscriminatorMixin):
     def data_sample_to_label(self, data_sample: Any) -> Tensor | None:
         """Labels of a batch, one number an image; all zero for a model of one class.
 
-        mmagic's own pipeline stacks them as (B, 1), and its discriminators then broadcast each image's features against
-        every label of the batch: BigGAN's, SAGAN's and SNGAN's scores of real images come out as (B, B, C) instead of
-        (B, 1). A whole run of a stock recipe therefore differs from one here without negatives, which is bit for bit
-        the run that mmagic would make of flat labels.
+        mmagic's own pipeline stacks them as (B, 1), and its discriminators then broadcast every label against the
+        features of all images of the batch: scores of real images come out as (B, C) from SAGAN's and SNGAN's, and as
+        (B, B, C) from BigGAN's, instead of (B, 1). A whole run of a stock recipe therefore differs from one here
+        without negatives, which is bit for bit the run that mmagic would make of flat labels.
         """
         label = super().data_sample_to_label(data_sample)  # type: ignore[misc]
         if label is None:

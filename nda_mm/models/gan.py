@@ -74,7 +74,7 @@ class NDASAGAN(ClassConditionalMixin, SAGAN):
     mmagic has one class for SAGAN and SNGAN (Miyato et al., 2018, https://arxiv.org/abs/1802.05957), told apart by
     their networks; so has this package: ``nda_mm.NDASAGAN`` and ``nda_mm.NDASNGAN``. With classes or without
     (``num_classes=0``, which mmagic's own step refuses). Without negatives and in ``'separate'`` mode a run is mmagic's
-    own bit for bit, but for the labels of real images: mmagic scores each image by all labels of its batch, see
+    own bit for bit, but for the labels of real images: mmagic mixes them within a batch, see
     :meth:`~nda_mm.models.class_conditional.ClassConditionalMixin.data_sample_to_label`.
     """
 

@@ -122,7 +122,7 @@ def test_so_they_do_with_adaptive_augmentation(train_stock: Train, recipe: str, 
 def test_without_negatives_whole_runs_are_mmagics_own_once_it_gets_its_labels_flat(
     train_stock: Train, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """mmagic's pipeline gives its discriminator labels (B, 1), by which each image is scored by all of them."""
+    """mmagic's pipeline gives its discriminator labels (B, 1), which it broadcasts against all images of the batch."""
     ours = train_stock(SNGAN, "model.type=nda_mm.NDASNGAN", "model.discriminator_forward=separate")
     host = train_stock(SNGAN)
     assert any(not torch.equal(ours[name], value) for name, value in host.items())
