@@ -17,6 +17,9 @@ from nda_mm.compat.numpy_bool8 import NumpyBool8
 
 PROJECT = Path(__file__).resolve().parents[1]
 
+sys.path.insert(0, str(Path(__file__).parent))  # test modules are imported without a package
+collect_ignore_glob = ["tiny_*.py"]
+
 
 def pytest_configure(config: pytest.Config) -> None:
     """Mend the hosts, which test files import before our package can, and give each worker one thread.
@@ -26,6 +29,8 @@ def pytest_configure(config: pytest.Config) -> None:
     for mend in (NumpyBool8(), MMActionDRN()):
         if mend.needed():
             mend.apply()
+    # Read once, at CUDA's first matrix product; without it deterministic algorithms refuse them.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     if "PYTEST_XDIST_WORKER" in os.environ:
         torch.set_num_threads(1)
 
@@ -73,6 +78,29 @@ def fresh_mmengine_globals_of_a_module() -> Iterator[None]:
 def fresh_mmengine_globals() -> Iterator[None]:
     """What a test leaves behind is not seen by the next test."""
     yield from forget_what_is_new()
+
+
+@pytest.fixture(params=["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+def device(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The CPU, and a CUDA device where there is one, to which mmengine's Runner is held too."""
+    module = sys.modules.get("mmengine.device.utils")
+    before = getattr(module, "DEVICE", None)
+    if module is not None:
+        module.DEVICE = request.param  # type: ignore[attr-defined]
+    yield request.param
+    if module is not None:
+        module.DEVICE = before  # type: ignore[attr-defined]
+
+
+@pytest.fixture
+def deterministic() -> Iterator[None]:
+    """Let torch refuse what is not reproducible to the bit."""
+    benchmark = torch.backends.cudnn.benchmark
+    torch.backends.cudnn.benchmark = False
+    torch.use_deterministic_algorithms(True)
+    yield
+    torch.use_deterministic_algorithms(False)
+    torch.backends.cudnn.benchmark = benchmark
 
 
 @pytest.fixture

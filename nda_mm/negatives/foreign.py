@@ -11,6 +11,7 @@ from torch import Tensor
 
 from .. import functional as F
 from ..functional.checks import check_batch, check_interval
+from ..functional.layout import laid_out_as
 from ..functional.tiles import check_halves
 from ..registry import NEGATIVES
 from .base import Negative
@@ -77,7 +78,7 @@ class ForeignImage(Negative):
 
     def make(self, x: Tensor, other: Tensor | None, generator: torch.Generator | None) -> Tensor:
         check_batch(x, generator)
-        return self.draw(x, generator).contiguous()
+        return laid_out_as(self.draw(x, generator), x)
 
     def draw(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """One foreign image for every sample of ``x``, in its shape, dtype and value range.

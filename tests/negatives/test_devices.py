@@ -1,0 +1,133 @@
+"""Every registered negative on a CPU and on a GPU: equal draws, equal results, on the device, without a wait for it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from tiny_devices import DrawsOfTheCPU, nothing_waits
+from torch import Tensor
+
+from nda_mm.negatives import Negative, build_negative
+from nda_mm.negatives.blocks import change_blocks
+from nda_mm.registry import NEGATIVES
+
+FOREIGN = torch.randint(0, 256, (5, 3, 18, 12), dtype=torch.uint8, generator=torch.Generator().manual_seed(5))
+SMALL = FOREIGN[:, :1, :9, :8].contiguous()  # of one channel, and resized at every call
+JIGSAW, STITCH, SHUFFLE = dict(type="Jigsaw"), dict(type="Stitch"), dict(type="ShuffleFrames")
+CASES: dict[str, dict[str, Any]] = {
+    "Jigsaw": JIGSAW,
+    "Jigsaw of 9 tiles": dict(type="Jigsaw", grid=3),
+    "Jigsaw of 2 x 3 tiles": dict(type="Jigsaw", grid=(2, 3)),
+    "Stitch": STITCH,
+    "Mixup": dict(type="Mixup"),
+    "CutMix": dict(type="CutMix"),
+    "CutMix of another shape": dict(type="CutMix", beta=2.0),
+    "Cutout": dict(type="Cutout"),
+    "Rotate": dict(type="Rotate"),
+    "Shift": dict(type="Shift"),
+    "ShuffleFrames": SHUFFLE,
+    "ShuffleFrames in chunks": dict(type="ShuffleFrames", chunks=3),
+    "TurnPoints": dict(type="TurnPoints"),
+    "ForeignImage": dict(type="ForeignImage", images=FOREIGN),
+    "ForeignImage, resized": dict(type="ForeignImage", images=SMALL),
+    "ForeignStitch": dict(type="ForeignStitch", images=FOREIGN),
+    "RandomNegative": dict(type="RandomNegative", negatives=[JIGSAW, STITCH, dict(type="Cutout")], weights=[1, 2, 1]),
+    "RandomNegative of foreign ones": dict(
+        type="RandomNegative", negatives=[dict(type="Mixup"), dict(type="ForeignImage", images=FOREIGN)]
+    ),
+    "IdentityLeak": dict(type="IdentityLeak", negative=dict(type="Jigsaw", grid=3), share=0.7),
+    "Curriculum": dict(type="Curriculum", milestones=[(0, dict(type="Jigsaw", grid=3)), (7, dict(type="CutMix"))]),
+}
+CLIPS_ONLY = {"ShuffleFrames", "ShuffleFrames in chunks"}
+POINTS = {"TurnPoints"}
+LEAKS = {"IdentityLeak"}
+DTYPES = [torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.uint8]
+#: What only moves pixels must be exact. What blends or interpolates may be rounded otherwise: half a step of the dtype
+#: at 2, the width of the range, or as exact as the draws, which are made in float32.
+MOVES = {name for name in CASES if name.startswith(("Jigsaw", "Stitch", "Shift", "Shuffle", "Identity"))}
+STEPS = {torch.float16: 2e-3, torch.bfloat16: 1.6e-2, torch.float32: 1e-4, torch.float64: 1e-4, torch.uint8: 1}
+IMAGES_AND_CLIPS = [(name, clip) for name in CASES for clip in (False, True) if clip or name not in CLIPS_ONLY]
+IMAGES_AND_CLIPS = [(name, clip) for name, clip in IMAGES_AND_CLIPS if not (clip and name in POINTS)]
+
+
+def batch(name: str, clip: bool, dtype: torch.dtype = torch.float32) -> Tensor:
+    shape = (4, 1, 1, 2) if name in POINTS else (4, 3, *([6] if clip else []), 18, 12)
+    x = torch.rand(shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    return (x * 255).to(dtype) if dtype == torch.uint8 else (2 * x - 1).to(dtype)
+
+
+def make(name: str, x: Tensor, device: str, other: Tensor | None = None) -> Tensor:
+    """Negatives of the CPU's draws, made on a device."""
+    negative = build_negative(CASES[name]).to(device)
+    negative.set_iteration(7)  # a curriculum's second stage
+    with DrawsOfTheCPU(seed=3):
+        return negative(x.to(device), other=None if other is None else other.to(device))
+
+
+def test_every_registered_negative_has_a_case() -> None:
+    ours = {name for name, cls in NEGATIVES.module_dict.items() if cls.__module__.startswith("nda_mm.")}
+    assert ours == {case["type"] for case in CASES.values()}, "add the new negative to CASES"
+
+
+@pytest.mark.parametrize(("name", "clip"), IMAGES_AND_CLIPS)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_equals_the_cpu_for_the_same_draws(device: str, name: str, clip: bool, dtype: torch.dtype) -> None:
+    x = batch(name, clip, dtype)
+    if name in POINTS and dtype == torch.uint8:
+        pytest.skip("points are floating")
+    result = make(name, x, device)
+    assert result.device.type == device
+    assert result.dtype == dtype
+    tolerance = 0 if name in MOVES else STEPS[dtype]
+    assert (result.cpu().double() - make(name, x, "cpu").double()).abs().max() <= tolerance
+    unchanged = (result.cpu() == x).flatten(1).all(dim=1)
+    assert unchanged.any() == (name in LEAKS)
+
+
+@pytest.mark.parametrize(("name", "clip"), [pair for pair in IMAGES_AND_CLIPS if pair[0] not in POINTS])
+def test_channels_last_is_kept_and_changes_nothing(device: str, name: str, clip: bool) -> None:
+    x = batch(name, clip)
+    memory_format = torch.channels_last_3d if clip else torch.channels_last
+    result = make(name, x.to(device).contiguous(memory_format=memory_format), device)
+    assert result.is_contiguous(memory_format=memory_format)
+    torch.testing.assert_close(result.cpu(), make(name, x, "cpu"), rtol=0, atol=0 if name in MOVES else 1e-4)
+
+
+@pytest.mark.parametrize("name", ["Stitch", "Mixup", "CutMix", "RandomNegative"])
+def test_given_partners_are_used_on_the_device(device: str, name: str) -> None:
+    x, other = batch(name, clip=False), batch(name, clip=False).flip(0) - 4
+    result = make(name, x, device, other)
+    atol = 0 if name in MOVES else 1e-4
+    torch.testing.assert_close(result.cpu(), make(name, x, "cpu", other), rtol=0, atol=atol)
+    assert result.min() < -1, "nothing came from the partners"
+
+
+@pytest.mark.parametrize("negative", [JIGSAW, STITCH, SHUFFLE], ids=["Jigsaw", "Stitch", "ShuffleFrames"])
+def test_blocks_of_clips_equal_the_cpus(device: str, negative: dict[str, Any]) -> None:
+    blocks = torch.rand(3, 2, 3, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+    results = []
+    for where in ("cpu", device):
+        with DrawsOfTheCPU():
+            results.append(change_blocks(build_negative(negative), blocks.to(where)).cpu())
+    assert torch.equal(*results)
+
+
+def seeded(device: str, seed: int) -> torch.Generator:
+    return torch.Generator(device).manual_seed(seed)
+
+
+@pytest.mark.parametrize(("name", "clip"), IMAGES_AND_CLIPS)
+def test_draws_from_a_generator_of_the_device_without_a_wait(device: str, name: str, clip: bool) -> None:
+    negative: Negative = build_negative(CASES[name]).to(device)
+    x = batch(name, clip).to(device)
+    generator = seeded(device, 1)
+    first = negative(x, generator=generator)
+    with nothing_waits(device):
+        second = negative(x, generator=generator)
+    assert torch.equal(first, negative(x, generator=seeded(device, 1)))
+    assert not torch.equal(first, second)
+    if device != "cpu":
+        with pytest.raises(ValueError, match="the generator is on cpu and the batch on cuda"):
+            negative(x, generator=torch.Generator())
