@@ -6,15 +6,18 @@
     python tools/train.py configs/nda_biggan_digits.py --dry-run                 # what would be done
     tools/dist_train.sh configs/nda_biggan_cifar10.py 8                          # several processes
 
-CONFIG is a file, or the name of a recipe that the installed package ships.
+CONFIG is a file, or the name of a recipe that the installed package ships. On SIGTERM a run saves a checkpoint after
+its iteration and ends with status 143.
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 
 from nda_mm.engine import launch
+from nda_mm.engine.stop_on_signal_hook import StopOnSignalHook
 
 
 def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -59,8 +62,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if args.dry_run:
         print(launch.describe(cfg))
         return
-    launch.build_runner(cfg).train()
+    runner, stopping = launch.build_runner(cfg), StopOnSignalHook()
+    runner.register_hook(stopping)
+    runner.train()
     launch.end_processes()
+    if stopping.stopped:
+        sys.exit(StopOnSignalHook.EXIT_STATUS)
 
 
 if __name__ == "__main__":

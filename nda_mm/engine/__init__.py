@@ -20,6 +20,7 @@ from . import (
     pretrained_check_hook,
     safe_checkpoint_hook,
     sample_sheet_hook,
+    stop_on_signal_hook,
     translation_sheet_hook,
     video_backbone_check_hook,
 )
@@ -37,6 +38,7 @@ __all__ = [
     "pretrained_check_hook",
     "safe_checkpoint_hook",
     "sample_sheet_hook",
+    "stop_on_signal_hook",
     "translation_sheet_hook",
     "video_backbone_check_hook",
 ]
