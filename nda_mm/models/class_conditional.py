@@ -26,8 +26,8 @@ class ClassConditionalMixin(NegativeDiscriminatorMixin):
         """Labels of a batch, one number an image; all zero for a model of one class.
 
         mmagic's own pipeline stacks them as (B, 1), and its discriminators then broadcast every label against the
-        features of all images of the batch: scores of real images come out as (B, B, C) from BigGAN's and
-        (B, B * C) from SAGAN's and SNGAN's, instead of (B, 1). A whole run of a stock recipe therefore differs from one here
+        features of all images of the batch: scores of real images come out as (B, B, C) from BigGAN's and (B, B * C)
+        from SAGAN's and SNGAN's, instead of (B, 1). A whole run of a stock recipe therefore differs from one here
         without negatives, which is bit for bit the run that mmagic would make of flat labels.
         """
         label = super().data_sample_to_label(data_sample)  # type: ignore[misc]
