@@ -1,0 +1,51 @@
+"""The settings that the CIFAR-10 BigGAN is timed in: a ladder, each rung one change more."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from gan_runs import Setting
+from mmengine.runner import Runner
+
+from nda_mm.engine.bf16_optim_wrapper import BF16OptimWrapper
+
+#: The recipe without anything that it does for speed; rungs switch them on, one after the other.
+PLAIN: dict[str, Any] = {
+    "default_hooks.runtime_info": dict(type="RuntimeInfoHook"),
+    "model.data_preprocessor.type": "DataPreprocessor",
+    "train_cfg.data_on_device": False,
+}
+
+#: What each rung adds: its name, settings of the config, and a precision where it changes that.
+RUNGS: list[tuple[str, dict[str, Any], str | None]] = [
+    ("our loader and loop", {}, "fp32"),
+    ("+ logged terms fetched in bundles", {"default_hooks.runtime_info": dict(type="nda_mm.DeferredInfoHook")}, None),
+    ("+ a batch preprocessed at once", {"model.data_preprocessor.type": "nda_mm.BatchDataPreprocessor"}, None),
+    ("+ data on the device", {"train_cfg.data_on_device": True}, None),
+    ("+ TF32", {}, "tf32"),
+    ("+ bf16", {}, "bf16"),
+]
+
+
+def ladder() -> list[Setting]:
+    """mmagic's own loop in float32, then our rungs, each with all before it."""
+    settings = [Setting("mmagic's loader and loop", stock=True)]
+    options, precision = dict(PLAIN), "fp32"
+    for name, added, changed in RUNGS:
+        options, precision = options | added, changed or precision
+        settings.append(Setting(name, dict(options), precision))
+    return settings
+
+
+LADDER = ladder()
+#: Our recipe as anybody gets it.
+SHIPPED = Setting("the recipe as shipped", precision=None)
+
+
+def precision_of(runner: Runner) -> str:
+    """What a run was done in: its optimizers' autocast, else what float32 was allowed to be."""
+    if any(isinstance(wrapper, BF16OptimWrapper) for wrapper in runner.optim_wrapper.values()):
+        return "bf16"
+    products, convolutions = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    return "tf32" if products else "torch's default" if convolutions else "fp32"

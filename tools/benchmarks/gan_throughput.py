@@ -1,0 +1,190 @@
+"""Time the training of the CIFAR-10 BigGAN, one setting after the other, each adding one to those before it.
+
+    python tools/benchmarks/gan_throughput.py --device cuda --out runs/throughput           # every rung of the ladder
+    python tools/benchmarks/gan_throughput.py --device cuda --schedule-steps 2000 --check   # and the bars
+    python tools/benchmarks/gan_throughput.py --rungs 0 1 shipped --negatives with          # some of them
+    python tools/benchmarks/gan_throughput.py --width 8 --batch 16 --made 512 --workers 0 --steps 2 --warmup 1  # a CPU
+
+An iteration is a full one: 4 steps of the discriminator and one of the generator, in the loop that trains, with its
+hooks (see gan_runs.py). Images a second are the real ones that the discriminator is trained on. The share of the
+arithmetic is the time that the iteration's matrix products and convolutions would take at the speed of a large matrix
+product of the same precision, measured here, divided by the iteration's time.
+
+Rung 0 is mmagic's own recipe with its per-image loader and mmengine's loop, at our batch size; "shipped" is our recipe
+as it is. With --out, results.json, results.csv and results.md are written there, after every row.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import sys
+import tempfile
+import traceback
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import gan_runs
+import torch
+from arithmetic import FlopHook, matmul_speed
+from gan_ladder import LADDER, SHIPPED, precision_of
+from gan_report import Row, check_bars, markdown, write
+from gan_runs import DISCRIMINATOR_STEPS, SCHEDULE, Setting
+from loop_clock import LoopClock, Timing
+
+
+class Benchmark:
+    """Runs settings one after the other and keeps what they took."""
+
+    def __init__(self, args: argparse.Namespace, work_dir: Path) -> None:
+        self.args, self.work_dir = args, work_dir
+        self.data = gan_runs.choose_data(args)
+        self.rows: list[Row] = []
+        self._speeds: dict[str, float] = {}
+        self._flops: dict[bool, int] = {}
+
+    def time(self, setting: Setting, negatives: bool, steps: int, history: int = 0) -> tuple[Timing, str]:
+        """Train by a setting; how long it took, and its precision."""
+        runner = gan_runs.build(setting, self.args, self.data, self.work_dir, negatives=negatives)
+        clock = LoopClock(self.args.warmup, steps, DISCRIMINATOR_STEPS, history)
+        runner.register_hook(clock)
+        runner.train()
+        if clock.timing is None:
+            raise RuntimeError("the training ended before the clock did")
+        return clock.timing, precision_of(runner)
+
+    def flops(self, negatives: bool) -> int:
+        """Operations of an iteration, which no setting of the ladder changes."""
+        if negatives not in self._flops:
+            runner = gan_runs.build(LADDER[1], self.args, self.data, self.work_dir, negatives=negatives)
+            hook = FlopHook(DISCRIMINATOR_STEPS)
+            runner.register_hook(hook)
+            runner.train()
+            self._flops[negatives] = hook.flops
+        return self._flops[negatives]
+
+    def speed(self, precision: str) -> float:
+        """Operations a second of the device in a precision."""
+        if precision not in self._speeds:
+            gan_runs.set_precision(precision)
+            self._speeds[precision] = matmul_speed(self.args.device, precision)
+        return self._speeds[precision]
+
+    def measure(self, rung: str, setting: Setting, negatives: bool) -> Row:
+        """One row; one that fails says how, and leaves the others to be measured."""
+        row = Row(rung, setting.name, negatives, steps=self.args.steps)
+        self.rows.append(row)
+        try:
+            flops = self.flops(negatives)
+            if self.args.device == "cuda":
+                torch.cuda.reset_peak_memory_stats()
+            timing, row.precision = self.time(setting, negatives, self.args.steps)
+            if self.args.device == "cuda":
+                row.memory_gib = torch.cuda.max_memory_allocated() / 2**30
+            self._fill(row, timing, flops)
+        except Exception as error:
+            traceback.print_exc()
+            row.error = f"{type(error).__name__}: {error}"
+        finally:
+            _clean(self.args.device)
+        return row
+
+    def _fill(self, row: Row, timing: Timing, flops: int) -> None:
+        row.milliseconds, row.median, row.slowest_tenth = timing.milliseconds, timing.median, timing.slowest_tenth
+        row.images_per_second = DISCRIMINATOR_STEPS * self.args.batch * 1e3 / timing.milliseconds
+        row.teraflop = flops / 1e12
+        row.share_of_arithmetic = flops / self.speed(row.precision) * 1e3 / timing.milliseconds
+        for other in self.rows:
+            if other.milliseconds is None or other is row:
+                continue
+            if other.rung == "0" and other.negatives == row.negatives:
+                row.times_as_fast_as_stock = other.milliseconds / row.milliseconds
+            if other.rung == row.rung and row.negatives and not other.negatives:
+                row.over_plain = row.milliseconds / other.milliseconds
+
+    def schedule(self, steps: int) -> dict[str, float]:
+        """Hours of the published schedule by the shipped recipe with negatives.
+
+        Half of it is taken as its beginning is, half as its end, when mmengine's histories of the logged scalars are as
+        long as they get.
+        """
+        ends = {"first": 0, "last": SCHEDULE * DISCRIMINATOR_STEPS}
+        times = {}
+        for name, history in ends.items():
+            times[f"milliseconds_{name}"] = self.time(SHIPPED, True, steps, history)[0].milliseconds
+            _clean(self.args.device)
+        hours = SCHEDULE * sum(times.values()) / len(times) / 3.6e6
+        return {"timed_steps": steps, **times, "schedule_hours": hours}
+
+    def report(self, schedule: dict[str, float] | None) -> dict[str, Any]:
+        """Everything, for the files."""
+        device = torch.cuda.get_device_name() if self.args.device == "cuda" else "CPU"
+        rows = [asdict(row) for row in self.rows]
+        return {
+            "device": device,
+            "torch": torch.__version__,
+            "data": gan_runs.describe_data(self.data),
+            "settings": {
+                key: str(value) if isinstance(value, Path) else value for key, value in vars(self.args).items()
+            },
+            "matmul_teraflops": {name: speed / 1e12 for name, speed in self._speeds.items()},
+            "rows": rows,
+            "schedule": schedule,
+            "bars": check_bars(self.rows, schedule),
+        }
+
+
+def _clean(device: str) -> None:
+    gc.collect()
+    if "torch._dynamo" in sys.modules:  # importing it takes seconds
+        torch.compiler.reset()
+    if device == "cuda":
+        torch.cuda.empty_cache()
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    gan_runs.add_arguments(parser)
+    names = [*map(str, range(len(LADDER))), "shipped"]
+    listed = ", ".join(f"{number}: {setting.name}" for number, setting in enumerate(LADDER))
+    parser.add_argument("--rungs", nargs="+", choices=names, default=names, metavar="R", help=f"{listed}, shipped")
+    parser.add_argument("--negatives", choices=["both", "with", "without"], default="both")
+    parser.add_argument("--steps", type=int, default=100, help="iterations to time (default 100)")
+    parser.add_argument("--warmup", type=int, default=10, help="iterations before them (default 10)")
+    parser.add_argument(
+        "--schedule-steps", type=int, default=0, help="iterations to extrapolate from (default 0: don't)"
+    )
+    parser.add_argument("--out", type=Path, help="folder for results.json, results.csv and results.md")
+    parser.add_argument("--check", action="store_true", help="exit with 1 if a bar is missed or a row failed")
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Measure, write, print; the exit status."""
+    args = parse_args()
+    gan_runs.choose_device(args)
+    kinds = {"both": [False, True], "with": [True], "without": [False]}[args.negatives]
+    with tempfile.TemporaryDirectory() as folder:
+        benchmark = Benchmark(args, Path(folder))
+        for rung in args.rungs:
+            setting = SHIPPED if rung == "shipped" else LADDER[int(rung)]
+            for negatives in kinds:
+                row = benchmark.measure(rung, setting, negatives)
+                print(
+                    f"{row.rung} {row.setting}, negatives {negatives}: {row.error or row.milliseconds} ms", flush=True
+                )
+                if args.out:
+                    write(benchmark.report(None), args.out)
+        schedule = benchmark.schedule(args.schedule_steps) if args.schedule_steps else None
+        report = benchmark.report(schedule)
+    if args.out:
+        write(report, args.out)
+    print(markdown(report))
+    failed = any(row.error for row in benchmark.rows) or any(bar["met"] is False for bar in report["bars"].values())
+    return int(args.check and failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
