@@ -2,7 +2,7 @@
 
     python tools/benchmarks/contrast_step.py                            # CPU, one thread, narrow ResNet-18, batch 64
     python tools/benchmarks/contrast_step.py --check                    # exit status 1 if a bar is missed
-    python tools/benchmarks/contrast_step.py --device cuda --amp --width 64 --batch 256
+    python tools/benchmarks/contrast_step.py --device cuda              # full ResNet-18, batch 256, bfloat16
 
 The steps take turns on one model, so that a busy machine slows all alike; a figure is the median over the rounds of the
 time divided by that of the plain step just before it. By arithmetic a step with one negative for each query is five
@@ -19,7 +19,7 @@ from functools import partial
 
 import torch
 from mmengine.registry import MODELS, DefaultScope
-from paired_steps import Step, add_arguments, compare_steps, report
+from paired_steps import Step, add_arguments, compare_steps, report, set_defaults
 from torch import nn
 
 from nda_mm import compat
@@ -92,10 +92,13 @@ def main() -> int:
     """Parse, measure, print; the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_arguments(parser)
-    parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--width", type=int, default=16, help="channels of the first stage (default 16; 64 is full)")
+    parser.add_argument("--batch", type=int, help="images (default 64; 256 on a GPU, as in the recipe)")
+    parser.add_argument("--width", type=int, help="channels of the first stage (default 16; 64 on a GPU, the full net)")
     args = parser.parse_args()
+    small_size, full_size = dict(batch=64, width=16, amp=False), dict(batch=256, width=64, amp=True)
+    set_defaults(args, full_size if torch.device(args.device).type == "cuda" else small_size)
     torch.set_num_threads(args.threads)
+    torch.backends.cudnn.benchmark = True  # as in the recipes
     return report(measure(args), args)
 
 

@@ -2,7 +2,7 @@
 
     python tools/benchmarks/dpc_step.py             # CPU, one thread, narrow 2D3D-ResNet18, 64x64 frames, batch 4
     python tools/benchmarks/dpc_step.py --check     # exit status 1 if a bar is missed
-    python tools/benchmarks/dpc_step.py --device cuda --amp --width 64 --batch 32 --size 128
+    python tools/benchmarks/dpc_step.py --device cuda   # full 2D3D-ResNet18, 128x128 frames, batch 32, bfloat16
 
 The steps take turns on one model, so that a busy machine slows all alike. By arithmetic a step with one negative for
 each clip encodes 3 of 8 blocks once more: 1.38.
@@ -19,7 +19,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from paired_steps import Step, add_arguments, compare_steps, report, seconds
+from paired_steps import Step, add_arguments, compare_steps, report, seconds, set_defaults
 from torch import Tensor
 
 from nda_mm import compat
@@ -127,11 +127,14 @@ def main() -> int:
     """Parse, measure, print; the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_arguments(parser)
-    parser.add_argument("--batch", type=int, default=4, help="clips (default 4)")
-    parser.add_argument("--width", type=int, default=16, help="channels of the first stage (default 16; 64 is full)")
-    parser.add_argument("--size", type=int, default=64, help="side of the frames in pixels (default 64)")
+    parser.add_argument("--batch", type=int, help="clips (default 4; 32 on a GPU)")
+    parser.add_argument("--width", type=int, help="channels of the first stage (default 16; 64 on a GPU, the full net)")
+    parser.add_argument("--size", type=int, help="side of the frames in pixels (default 64; 128 on a GPU)")
     args = parser.parse_args()
+    small_size, full_size = (dict(batch=4, width=16, size=64, amp=False), dict(batch=32, width=64, size=128, amp=True))
+    set_defaults(args, full_size if torch.device(args.device).type == "cuda" else small_size)
     torch.set_num_threads(args.threads)
+    torch.backends.cudnn.benchmark = True  # as in the recipes
     compat.apply_mends("mmaction")
     return report([*measure_steps(args), measure_score(args)], args)
 

@@ -5,11 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import negatives as benchmark
 import pytest
 import torch
 
 from nda_mm import functional as F
-from tools.benchmarks import negatives as benchmark
 
 PROJECT = Path(__file__).resolve().parents[3]
 
@@ -47,3 +47,18 @@ def test_a_missed_bar_fails_the_check(monkeypatch, capsys, bar, status):
     finally:
         torch.set_num_threads(threads)
     assert ("MISSED" in capsys.readouterr().out) == bool(status)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("dtype", ["float32", "uint8"])
+def test_on_a_gpu_a_copy_takes_as_long_as_a_copy(monkeypatch, tmp_path, dtype):
+    path = tmp_path / "times.json"
+    words = ["--device", "cuda", "--shape", "256x3x64x64", "--rounds", "5", "--dtype", dtype, "--json", str(path)]
+    monkeypatch.setattr(sys, "argv", ["negatives.py", *words])
+    assert benchmark.main() == 0
+    report = json.loads(path.read_text())
+    rows = {row["negative"]: row for row in report["rows"]}
+    assert 0.8 < rows["copy"]["ratio"] < 1.25
+    assert rows.keys() == {"copy", *F.__all__} - {"shuffle_frames"}
+    assert all(row["bar"] == 2.0 for name, row in rows.items() if name != "copy")
+    assert report["on"] == torch.cuda.get_device_name()
