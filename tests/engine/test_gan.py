@@ -20,6 +20,7 @@ import tiny_gan
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("stop_at", "accumulate"), [(2, 1), (3, 2)])
+@pytest.mark.usefixtures("device", "deterministic")
 def test_two_and_two_steps_are_four(tmp_path: Path, stop_at: int, accumulate: int) -> None:
     tiny_gan.train(tmp_path / "straight", accumulate=accumulate)
     tiny_gan.train(tmp_path / "stopped", accumulate=accumulate, stop_at=stop_at)
@@ -38,7 +39,9 @@ def test_two_and_two_steps_are_four(tmp_path: Path, stop_at: int, accumulate: in
         assert any(name.startswith(part) for name in changed), part
 
 
-def in_two_processes(folder: Path, stop_at: int = 0, resume: bool = False) -> list[dict[str, Any]]:
+def in_processes(
+    folder: Path, stop_at: int = 0, resume: bool = False, processes: int = 2, device: str = "cpu"
+) -> list[dict[str, Any]]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = str(probe.getsockname()[1])
@@ -48,13 +51,13 @@ def in_two_processes(folder: Path, stop_at: int = 0, resume: bool = False) -> li
         "PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")]),
         "PYTHONWARNINGS": "ignore",
         "OMP_NUM_THREADS": "1",
-        "CUDA_VISIBLE_DEVICES": "",
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": port,
-        "WORLD_SIZE": "2",
+        "WORLD_SIZE": str(processes),
+        **({"CUDA_VISIBLE_DEVICES": ""} if device == "cpu" else {}),
     }
     script = str(Path(__file__).with_name("tiny_gan.py"))
-    processes = [
+    started = [
         subprocess.Popen(
             [sys.executable, script, str(folder), str(stop_at), str(int(resume))],
             env={**environment, "RANK": str(rank), "LOCAL_RANK": str(rank)},
@@ -62,16 +65,29 @@ def in_two_processes(folder: Path, stop_at: int = 0, resume: bool = False) -> li
             stderr=subprocess.STDOUT,
             text=True,
         )
-        for rank in (0, 1)
+        for rank in range(processes)
     ]
-    said = [process.communicate(timeout=400)[0] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], "\n".join(text[-4000:] for text in said)
-    return [torch.load(folder / f"outcome_{rank}.pt", weights_only=True) for rank in (0, 1)]
+    said = [process.communicate(timeout=400)[0] for process in started]
+    assert [process.returncode for process in started] == [0] * processes, "\n".join(text[-4000:] for text in said)
+    return [
+        torch.load(folder / f"outcome_{rank}.pt", map_location="cpu", weights_only=True) for rank in range(processes)
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("deterministic")
+def test_one_process_of_a_launcher_trains_as_one_without(tmp_path: Path, device: str) -> None:
+    """Over NCCL on a GPU, over gloo on a CPU: the wrappers, the exchange of gradients and the seeds of ranks."""
+    plain = tiny_gan.train(tmp_path / "plain")
+    weights = {name: value.cpu() for name, value in tiny_gan.weights(plain.model).items()}
+    assert next(plain.model.parameters()).device.type == device
+    (alone,) = in_processes(tmp_path / "alone", processes=1, device=device)
+    assert_equal(alone["weights"], weights)
 
 
 @pytest.mark.slow
 def test_two_ranks(tmp_path: Path) -> None:
-    straight = in_two_processes(tmp_path / "straight")
+    straight = in_processes(tmp_path / "straight")
     # Ranks draw their own noise, and of the same images make different negatives.
     assert not torch.equal(straight[0]["noise"], straight[1]["noise"])
     assert not torch.equal(straight[0]["negatives"], straight[1]["negatives"])
@@ -87,8 +103,8 @@ def test_two_ranks(tmp_path: Path) -> None:
             torch.testing.assert_close(gradient, rank["gradients_of_both"][name], rtol=1e-4, atol=1e-6)
     assert max(float(gradient.abs().max()) for gradient in straight[0]["gradients"].values()) > 1e-2
     # Resumed, each rank goes on with its own state.
-    in_two_processes(tmp_path / "stopped", stop_at=2)
-    for ours, theirs in zip(in_two_processes(tmp_path / "stopped", resume=True), straight):
+    in_processes(tmp_path / "stopped", stop_at=2)
+    for ours, theirs in zip(in_processes(tmp_path / "stopped", resume=True), straight):
         assert_equal(ours["weights"], theirs["weights"])
         assert torch.equal(ours["noise"], theirs["noise"])
         assert torch.equal(ours["negatives"], theirs["negatives"])

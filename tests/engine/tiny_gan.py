@@ -25,8 +25,13 @@ RECIPE = Path(__file__).resolve().parents[2] / "configs" / "nda_biggan_digits.py
 
 
 def build(work_dir: Path | str, *, stop_at: int | None = None, resume: bool = False, **settings: Any) -> Runner:
-    """The recipe's Runner, of 4 iterations in bfloat16, with a curriculum of negatives that changes after one."""
+    """The recipe's Runner, of 4 iterations in bfloat16, with a curriculum of negatives that changes after one.
+
+    Settings are options of the config, by their dotted names, and ``launcher``, ``accumulate``, ``amp_dtype`` (None for
+    float32) and further ``hooks``.
+    """
     launcher, accumulate = settings.pop("launcher", "none"), settings.pop("accumulate", 1)
+    amp_dtype, hooks = settings.pop("amp_dtype", "bfloat16"), settings.pop("hooks", [])
     options: dict[str, Any] = {
         "train_cfg.max_iters": 4,
         "train_cfg.val_interval": 100,
@@ -55,12 +60,13 @@ def build(work_dir: Path | str, *, stop_at: int | None = None, resume: bool = Fa
             launcher=launcher,
             local_rank=0,
             seed=3,
-            amp=True,
-            amp_dtype="bfloat16",
+            amp=amp_dtype is not None,
+            amp_dtype=amp_dtype,
             resume="auto" if resume else None,
         )
     )
     cfg.experiment_name = f"gan_{next(tiny_run._RUNS)}"
+    cfg.custom_hooks += hooks
     if stop_at is not None:
         cfg.custom_hooks.append(dict(type="StopHook", at=stop_at))
     return launch.build_runner(cfg)
@@ -83,11 +89,17 @@ def tensors(tree: Any, prefix: str = "") -> dict[str, torch.Tensor]:
     return {prefix: torch.as_tensor(tree)} if isinstance(tree, (torch.Tensor, int, float)) else {}
 
 
+def weights(model: nn.Module) -> dict[str, torch.Tensor]:
+    """Copies of weights and buffers, under the names that they have without wrappers."""
+    return {name.replace(".module.", "."): value.clone() for name, value in model.state_dict().items()}
+
+
 def critic_gradients(model: nn.Module, part: slice) -> dict[str, torch.Tensor]:
     """Gradients of the discriminator's loss over a part of a fixed batch of reals, fakes and negatives."""
     generator = torch.Generator().manual_seed(17)
-    real, fake, negative = (torch.randn(8, 3, 16, 16, generator=generator)[part] for _ in range(3))
-    label = torch.arange(8)[part]
+    device = next(model.parameters()).device
+    real, fake, negative = (torch.randn(8, 3, 16, 16, generator=generator)[part].to(device) for _ in range(3))
+    label = torch.arange(8)[part].to(device)
     model.zero_grad()
     logits = model.scores([(fake, label), (real, label), (negative, label)])
     terms = discriminator_loss(logits[1], logits[0], logits[2], fake_weight=0.25)
@@ -98,12 +110,13 @@ def critic_gradients(model: nn.Module, part: slice) -> dict[str, torch.Tensor]:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(True)
     folder, stop, again = Path(sys.argv[1]), int(sys.argv[2]), bool(int(sys.argv[3]))
     run = train(folder, stop_at=stop or None, resume=again, launcher="pytorch")
     model = run.model.module
-    fixed = torch.linspace(0, 1, 8 * 3 * 16 * 16).reshape(8, 3, 16, 16)
+    fixed = torch.linspace(0, 1, 8 * 3 * 16 * 16).reshape(8, 3, 16, 16).to(next(model.parameters()).device)
     outcome = {
-        "weights": {name.replace(".module.", "."): value.clone() for name, value in model.state_dict().items()},
+        "weights": weights(model),
         "noise": model.noise_fn(num_batches=4),
         "negatives": model.negative(fixed),
     }
