@@ -58,6 +58,7 @@ def test_with_negatives_training_differs_and_is_logged(tmp_path):
 @pytest.mark.parametrize(
     "settings", [{}, dict(optim_wrapper=AMP), dict(optim_wrapper=ACCUMULATE)], ids=["", "amp", "acc"]
 )
+@pytest.mark.usefixtures("device", "deterministic")
 def test_a_resumed_run_is_exact_from_the_middle_of_an_epoch(tmp_path, settings):
     contrast = dict(negative=dict(type="Stitch"), num_negatives=2, weight=[(0, 0.5), (6, 1.0)])
     straight = run(tmp_path, "straight", contrast=contrast, **settings)
@@ -162,8 +163,8 @@ def host_scope() -> Any:
     return DefaultScope.overwrite_default_scope("mmpretrain")
 
 
-def outcome(folder: Path) -> list[dict[str, Any]]:
-    return [torch.load(folder / f"weights_{rank}.pt", weights_only=True) for rank in range(2)]
+def outcome(folder: Path, processes: int = 2) -> list[dict[str, Any]]:
+    return [torch.load(folder / f"weights_{rank}.pt", weights_only=True) for rank in range(processes)]
 
 
 @pytest.mark.slow
@@ -175,6 +176,19 @@ def test_two_ranks_give_each_row_the_negative_of_its_own_image(tmp_path):
         difference, from_others = found["alone"]
         assert difference < 1e-6
         assert from_others > 1e-4  # another image's key in its place would have been noticed
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("deterministic")
+def test_one_process_of_a_launcher_trains_as_one_without(tmp_path, device):
+    plain = run(tmp_path, "plain", contrast=JIGSAW)
+    weights = {name: value.cpu() for name, value in tiny_contrast.weights(plain).items()}
+    assert plain.model.queue.device.type == device
+    settings: dict[str, Any] = dict(script="tiny_contrast.py", contrast=JIGSAW, launcher="pytorch", device=device)
+    train_two(tmp_path / "alone", processes=1, **settings)
+    (alone,) = outcome(tmp_path / "alone", processes=1)
+    assert_equal({name: value.cpu() for name, value in alone["weights"].items()}, weights)
+    assert alone["losses"] == losses(plain)
 
 
 @pytest.mark.slow

@@ -18,7 +18,9 @@ from tiny_run import assert_equal
 WRAPPER = dict(type="MMSeparateDistributedDataParallel", broadcast_buffers=False)
 
 
-def train_two(work_dir: Path, processes: int = 2, script: str = "tiny_run.py", **settings: Any) -> str:
+def train_two(
+    work_dir: Path, processes: int = 2, script: str = "tiny_run.py", device: str = "cpu", **settings: Any
+) -> str:
     """Train in processes of their own, which must succeed; what they said."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -34,7 +36,7 @@ def train_two(work_dir: Path, processes: int = 2, script: str = "tiny_run.py", *
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(port),
         "WORLD_SIZE": str(processes),
-        "CUDA_VISIBLE_DEVICES": "",
+        **({"CUDA_VISIBLE_DEVICES": ""} if device == "cpu" else {}),
     }
     started = [
         subprocess.Popen(

@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 pytest.importorskip("mmaction")
 pytest.importorskip("sklearn")
 import tiny_dpc
+import tiny_half
 from test_distributed import train_two
 from tiny_run import assert_equal
 
@@ -48,8 +50,12 @@ def test_weight_zero_is_the_run_without_negatives(tmp_path):
 @pytest.mark.parametrize(
     "settings", [{}, dict(optim_wrapper=AMP), dict(optim_wrapper=ACCUMULATE)], ids=["", "amp", "acc"]
 )
+@pytest.mark.usefixtures("device", "deterministic")
 def test_a_resumed_run_is_exact_from_the_middle_of_an_epoch(tmp_path, settings):
-    settings = dict(settings, negative=dict(type="RandomNegative", negatives=[dict(type="Stitch"), SHUFFLE]))
+    # CUDA's gradient of a maximum pool in three dimensions adds up in whatever order it comes.
+    settings = dict(
+        settings, pool=False, negative=dict(type="RandomNegative", negatives=[dict(type="Stitch"), SHUFFLE])
+    )
     straight = run(tmp_path, "straight", **settings)
     run(tmp_path, "stopped", stop_at=3, **settings)
     resumed = run(tmp_path, "stopped", resume=True, **settings)
@@ -85,9 +91,17 @@ def test_two_ranks_agree_on_weights_draw_apart_and_resume_exactly(tmp_path):
     assert straight[0]["losses"] != straight[1]["losses"]  # other clips and other negatives
 
 
-@pytest.mark.gpu
-def test_float16_keeps_its_scaler_alive(tmp_path):
-    wrapper = dict(type="AmpOptimWrapper", loss_scale="dynamic", optimizer=ADAM)
-    runner = run(tmp_path, "half", epochs=50, optim_wrapper=wrapper, negative=SHUFFLE)
-    assert all(torch.isfinite(torch.tensor(entry["loss"])) for entry in losses(runner))
-    assert runner.optim_wrapper.loss_scaler.get_scale() >= 1
+@pytest.mark.slow
+def test_float16_keeps_its_scaler_alive(tmp_path, device, monkeypatch):
+    tiny_half.allow_float16(device, monkeypatch)
+    wrapper = dict(**tiny_half.WRAPPER, optimizer=ADAM)
+    epochs = 50 if device == "cuda" else 3  # a CPU takes a third of a second for each step in float16
+    runner = run(tmp_path, "half", epochs=epochs, optim_wrapper=wrapper, negative=SHUFFLE)
+    found = [entry["loss"] for entry in losses(runner)]
+    assert len(found) == 4 * epochs
+    assert np.isfinite(found).all()
+    scale = runner.optim_wrapper.loss_scaler.get_scale()
+    assert 2**6 <= scale <= 2**16
+    # Halved where a gradient overflowed, and that step left out; all others were taken.
+    halved = 16 - int(np.log2(scale))
+    assert {int(state["step"]) for state in runner.optim_wrapper.optimizer.state.values()} == {4 * epochs - halved}

@@ -198,6 +198,7 @@ def weights(runner: Runner) -> dict[str, torch.Tensor]:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(True)
     options = json.loads(sys.argv[1])
     resume_from = options.pop("resume", False)
     finished = train(make_config(**options), resume_from)

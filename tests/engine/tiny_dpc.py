@@ -28,6 +28,7 @@ def make_config(
     stop_at: int | None = None,
     optim_wrapper: dict[str, Any] | None = None,
     launcher: str = "none",
+    pool: bool = True,
 ) -> dict[str, Any]:
     """The config of a run: two passes over 16 clips of 5 blocks of 3 frames, in batches of 4."""
     hooks: list[dict[str, Any]] = [dict(type="LossesHook")]
@@ -37,7 +38,9 @@ def make_config(
         default_scope="mmaction",
         model=dict(
             type="nda_mm.DPC",
-            backbone=dict(type="nda_mm.ResNet2d3d", base_channels=4, conv1_stride_s=1, pool1_stride_s=1),
+            backbone=dict(
+                type="nda_mm.ResNet2d3d", base_channels=4, conv1_stride_s=1, pool1_stride_s=1, with_pool1=pool
+            ),
             aggregator=dict(type="nda_mm.ConvGRU", in_channels=16),
             num_blocks=5,
             pred_steps=2,
