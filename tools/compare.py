@@ -2,14 +2,19 @@
 
     python tools/compare.py configs/biggan_digits.py configs/nda_biggan_digits.py --seeds 0 1 2 --out work_dirs/compare
     python tools/compare.py A.py B.py --seeds 0 1 2 --out D --cfg-options train_cfg.max_iters=1000 --jobs 2
+    python tools/compare.py A.py B.py --seeds 0 1 --out D --jobs 4 --amp --minutes 9    # again, until all is done
 
-The first recipe is the baseline. Finished runs are kept and cut off ones resumed, so the same command continues. Writes
-results.md (table), results.csv (every evaluation of every run) and results.png (metrics over the iterations).
+The first recipe is the baseline. Finished runs are kept and cut off ones resumed, so the same command continues; with a
+larger train_cfg.max_iters it trains on what had finished. Recipes and seeds may be added. Writes results.md (tables),
+results.csv (every evaluation of every run in the folder, with its budget) and results.png (metrics over iterations).
+With --minutes, or on SIGTERM, the running trainings save a checkpoint and are stopped. Status: 0 if all have finished,
+1 if a run failed, 3 if some are to be continued.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from pathlib import Path
 
@@ -29,13 +34,15 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True, help="folder for runs and results")
     parser.add_argument("--metrics", nargs="+", help="metrics to report (default: all that every run logs)")
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time (default: 1)")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="stop after these (default: when all is done)")
+    parser.add_argument("--amp", action="store_true", help="mixed precision, as of tools/train.py")
     parser.add_argument("--cfg-options", nargs="+", default=[], metavar="K=V", help="overrides for every recipe")
     parser.add_argument("--allow-different-budgets", action="store_true", help="compare recipes of different length")
     return parser.parse_args()
 
 
 def main() -> int:
-    """Train, report, and return 1 if a run failed."""
+    """Train, report, and say by the exit status whether all is done."""
     args = parse_args()
     try:
         comparison = Comparison(
@@ -44,15 +51,19 @@ def main() -> int:
             args.out,
             train_command=[sys.executable, str(TRAIN)],
             cfg_options=args.cfg_options,
+            train_options=["--amp"] if args.amp else [],
             other_budgets=args.allow_different_budgets,
         )
-        failed = comparison.train(args.jobs)
-        print(comparison.report(args.metrics))
+        failed = comparison.train(args.jobs, args.minutes)
+        print(comparison.report(args.metrics, unfinished=True))
     except (FileNotFoundError, ValueError) as error:
         print(f"compare: {error}", file=sys.stderr)
         return 1
     print(f"Written to {args.out}/results.md, results.csv, results.png")
-    return 1 if failed else 0
+    waiting = [run for run in comparison.unfinished if run not in failed]
+    if waiting:
+        print(f"{len(waiting)} of {len(comparison.runs)} runs are to be continued by the same command")
+    return 1 if failed else 3 if waiting else 0
 
 
 if __name__ == "__main__":

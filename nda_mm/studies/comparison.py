@@ -6,7 +6,9 @@ with the same seeds, and compared seed by seed with the first of them, the basel
 
 from __future__ import annotations
 
+import hashlib
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,11 +23,11 @@ from nda_mm.studies.run_results import (
     plot,
     read_curves,
     summarise,
-    write_csv,
 )
+from nda_mm.studies.run_table import add_rows, every_run, rows_of
 from nda_mm.studies.training_jobs import Training, digest, is_finished, resolve, train_all
 
-__all__ = ["Comparison", "Run", "budget"]
+__all__ = ["Comparison", "Run", "budget", "course"]
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,8 @@ class Run:
 class Comparison:
     """Trains recipes over seeds, each run in a process of its own, and reports what came out.
 
-    Runs that have finished are kept; one that was cut off is resumed. A run whose recipe has changed since is refused.
+    Runs that have finished are kept; one that was cut off is resumed, and so is one that has finished at a smaller
+    budget. A run whose recipe has changed otherwise is refused.
 
     Args:
         recipes: Config files, the baseline first; their names must differ.
@@ -53,6 +56,7 @@ class Comparison:
         folder: Gets ``RECIPE/seed_N`` for every run, and the report.
         train_command: Words that start the training of a config, for example ``[python, 'tools/train.py']``.
         cfg_options: ``K=V`` words for every run.
+        train_options: Further options of the command that change the runs, such as ``--amp``.
         other_budgets: Allow recipes of different length or batch size.
 
     Raises:
@@ -67,6 +71,7 @@ class Comparison:
         *,
         train_command: Sequence[str],
         cfg_options: Sequence[str] = (),
+        train_options: Sequence[str] = (),
         other_budgets: bool = False,
     ) -> None:
         names = [Path(recipe).stem for recipe in recipes]
@@ -76,6 +81,7 @@ class Comparison:
             raise ValueError(f"seeds must be given and differ, but got {list(seeds)}")
         self.recipes, self.seeds, self.folder = list(recipes), list(seeds), folder
         self.train_command, self.cfg_options = list(train_command), list(cfg_options)
+        self.train_options, self.other_budgets = list(train_options), other_budgets
         self.configs = {recipe: resolve(recipe, cfg_options) for recipe in recipes}
         budgets = {recipe: budget(config) for recipe, config in self.configs.items()}
         if len({json.dumps(each, sort_keys=True) for each in budgets.values()}) > 1 and not other_budgets:
@@ -94,8 +100,12 @@ class Comparison:
             for recipe in self.recipes
         ]
 
-    def train(self, jobs: int = 1) -> list[Run]:
+    def train(self, jobs: int = 1, minutes: float = math.inf) -> list[Run]:
         """Train what is not finished, ``jobs`` runs at a time.
+
+        Args:
+            jobs: At least 1.
+            minutes: After these the runs are stopped, to be continued by the next call. Defaults to no limit.
 
         Returns:
             The runs that failed; the others were still trained.
@@ -104,32 +114,52 @@ class Comparison:
             ValueError: if the folder holds runs of these names with other settings.
         """
         trainings = {run.folder: self._training(run) for run in self.runs}
-        failed = train_all(list(trainings.values()), self.train_command, jobs)
+        command = [*self.train_command, *self.train_options]
+        failed = train_all(list(trainings.values()), command, jobs, minutes=minutes)
         return [run for run in self.runs if trainings[run.folder] in failed]
 
     def _training(self, run: Run) -> Training:
-        settings = dict(recipe=digest(self.configs[run.recipe]))
-        return Training(run.recipe, run.seed, run.folder, run.name, settings, tuple(self.cfg_options))
+        config, words = self.configs[run.recipe], "".join(self.train_options)
+        settings = dict(recipe=digest(config) + words, course=course(config) + words)
+        return Training(
+            run.recipe, run.seed, run.folder, run.name, settings, tuple(self.cfg_options), self._length(run)
+        )
+
+    def _length(self, run: Run) -> int | None:
+        length = budget(self.configs[run.recipe])
+        return length["max_iters"] or length["max_epochs"]
+
+    @property
+    def unfinished(self) -> list[Run]:
+        """The runs that have not reached their length."""
+        return [run for run in self.runs if not is_finished(run.folder, self._length(run))]
 
     def curves(self) -> dict[Run, Curves]:
         """Evaluation results of every finished run."""
-        return {run: read_curves(run.folder) for run in self.runs if is_finished(run.folder)}
+        unfinished = self.unfinished
+        return {run: read_curves(run.folder) for run in self.runs if run not in unfinished}
 
-    def report(self, metrics: Sequence[str] | None = None) -> str:
-        """Write ``results.csv``, ``results.md`` and ``results.png`` and return the table.
+    def report(self, metrics: Sequence[str] | None = None, *, unfinished: bool = False) -> str:
+        """Write ``results.csv``, ``results.md`` and ``results.png`` and return the tables.
+
+        ``results.csv`` keeps what it holds of other recipes and seeds: it is the table of all that was ever trained
+        into this folder.
 
         Args:
-            metrics: Those to report. Default None: all that every finished run has.
+            metrics: Those to report. Default None: all that every run has.
+            unfinished: While no seed has finished for all recipes, whether to compare the seeds that have been
+                evaluated for all, at the last step they share. Default False.
 
         Raises:
-            ValueError: if no seed is finished for all recipes, or they share no metric.
+            ValueError: if no seed is finished (evaluated) for all recipes, or they share no metric.
         """
-        curves = self.curves()
-        finished = {(run.recipe, run.seed) for run in curves}
-        seeds = [seed for seed in self.seeds if all((recipe, seed) in finished for recipe in self.recipes)]
-        if not seeds:
+        every = {run: read_curves(run.folder) for run in self.runs}
+        used = self._whole_seeds(self.curves())
+        is_over = bool(used)
+        if unfinished and not is_over:
+            used = self._whole_seeds({run: curves for run, curves in every.items() if curves})
+        if not used:
             raise ValueError(f"no seed has finished runs of all recipes in {self.folder}; there is nothing to compare")
-        used = {run: curve for run, curve in curves.items() if run.seed in seeds}
         shared = [name for name in next(iter(used.values())) if all(name in curve for curve in used.values())]
         chosen = shared if metrics is None else list(metrics)
         missing = [name for name in chosen if name not in shared]
@@ -138,17 +168,34 @@ class Comparison:
                 f"the runs do not all log {missing or 'any metric'}; they share {shared or 'none'}. Does the recipe "
                 "have val_cfg, val_dataloader and val_evaluator, and val_interval at most its length?"
             )
-        summaries, differences = self._statistics(used, seeds, chosen)
-        write_csv(self.folder / "results.csv", used, chosen)
-        text = markdown(summaries, differences, seeds)
+        used = {run: {name: curves[name] for name in chosen} for run, curves in used.items()}
+        if not self.other_budgets:
+            used = up_to_the_same_step(used)
+        summaries, differences = self._statistics(used, chosen)
+        seeds = list(dict.fromkeys(run.seed for run in used))
+        parts = [markdown(summaries, differences, seeds)]
+        if not is_over:
+            step = max(curve[-1][0] for curves in used.values() for curve in curves.values())
+            parts.insert(0, f"The runs have not finished; compared is step {step:,}, the last that they share.\n")
+        configs = {Path(recipe).stem: config for recipe, config in self.configs.items()}
+        rows = [row for row in rows_of(every, configs) if metrics is None or row.metric in metrics]
+        parts.append(every_run(add_rows(self.folder / "results.csv", rows)))
+        text = "\n".join(parts)
         (self.folder / "results.md").write_text(text)
         plot(self.folder / "results.png", used, chosen)
         return text
 
+    def _whole_seeds(self, curves: Mapping[Run, Curves]) -> dict[Run, Curves]:
+        """Of some runs, those of the seeds that all recipes have."""
+        there = {(run.recipe, run.seed) for run in curves}
+        whole = [seed for seed in self.seeds if all((recipe, seed) in there for recipe in self.recipes)]
+        return {run: curve for run, curve in curves.items() if run.seed in whole}
+
     def _statistics(
-        self, used: Mapping[Run, Curves], seeds: Sequence[int], metrics: Iterable[str]
+        self, used: Mapping[Run, Curves], metrics: Iterable[str]
     ) -> tuple[list[Summary], list[PairedDifference]]:
         final = {(run.name, run.seed): curves for run, curves in used.items()}
+        seeds = list(dict.fromkeys(run.seed for run in used))
         names = [Path(recipe).stem for recipe in self.recipes]
         summaries, differences = [], []
         for metric in metrics:
@@ -156,6 +203,37 @@ class Comparison:
             summaries += rows
             differences += [paired_differences(row, rows[0]) for row in rows[1:]]
         return summaries, differences
+
+
+def up_to_the_same_step(curves: Mapping[Run, Curves]) -> dict[Run, Curves]:
+    """Each metric's curves up to the last step that all runs have; as they are, if they share none.
+
+    Example:
+        >>> runs = Run("a.py", 0, Path("a")), Run("b.py", 0, Path("b"))
+        >>> curves = [dict(x=[(1, 0.5), (2, 0.4), (3, 0.3)]), dict(x=[(1, 0.6), (2, 0.5)])]
+        >>> list(up_to_the_same_step(dict(zip(runs, curves))).values())
+        [{'x': [(1, 0.5), (2, 0.4)]}, {'x': [(1, 0.6), (2, 0.5)]}]
+    """
+    cut: dict[Run, Curves] = {run: {} for run in curves}
+    for metric in next(iter(curves.values())):
+        steps = set.intersection(*({step for step, _ in each[metric]} for each in curves.values()))
+        end = max(steps) if steps else math.inf
+        for run, each in curves.items():
+            cut[run][metric] = [(step, value) for step, value in each[metric] if step <= end]
+    return cut
+
+
+def course(config: Any) -> str:
+    """SHA-256 of what a config says of the course of its training: all but how long it is and how often evaluated.
+
+    Two runs of one course are one run, of which the longer has gone on.
+    """
+    content = config.to_dict()
+    # Plain numbers at the top are the file's own variables; what they set stands where it counts.
+    content = {key: value for key, value in content.items() if not isinstance(value, (int, float))}
+    kept_out = ("max_iters", "max_epochs", "val_interval", "val_begin")
+    train_cfg = {key: value for key, value in (content.get("train_cfg") or {}).items() if key not in kept_out}
+    return hashlib.sha256(json.dumps({**content, "train_cfg": train_cfg}, default=str).encode()).hexdigest()
 
 
 def budget(config: Any) -> dict[str, Any]:

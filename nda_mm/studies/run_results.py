@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -19,7 +18,6 @@ __all__ = [
     "plot",
     "read_curves",
     "summarise",
-    "write_csv",
 ]
 
 #: Of a value over the iterations: metric -> [(iteration, value)].
@@ -173,14 +171,3 @@ def plot(path: Path, curves: Mapping[R, Curves], metrics: Sequence[str]) -> None
         axes.set(xlabel="step", ylabel=metric)  # iterations, or epochs where a recipe counts those
         axes.legend()
     figure.savefig(path, dpi=120)
-
-
-def write_csv(path: Path, curves: Mapping[R, Curves], metrics: Sequence[str]) -> None:
-    """Every evaluation of every run, one to a line."""
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["recipe", "seed", "metric", "step", "value"])
-        for run, found in curves.items():
-            for metric in metrics:
-                for step, value in found[metric]:
-                    writer.writerow([run.name, run.seed, metric, step, value])

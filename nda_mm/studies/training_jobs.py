@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
+
+#: How a process ends that was asked to stop: by itself, when it had saved a checkpoint, or before it could listen.
+_STOPPED = (128 + signal.SIGTERM, -signal.SIGTERM)
+#: Seconds that it has for that.
+_GRACE = 60.0
 
 __all__ = ["Training", "digest", "is_finished", "output_of", "refuse_other_settings", "resolve", "train_all"]
 
@@ -25,8 +34,11 @@ class Training:
         seed: Given as ``--seed``.
         folder: The work dir.
         label: What to call it in messages.
-        settings: Digests, by kind, of what must stay as it is while the folder is kept: of the recipe, for example.
+        settings: Digests, by kind, of what must stay as it is while the folder is kept: of the recipe, for example. Of
+            the kinds ``recipe`` and ``course`` (the recipe but for its length) one is enough.
         cfg_options: ``K=V`` words.
+        length: Iterations or epochs of the training; one that has finished at fewer is continued. Defaults to None:
+            what has finished is finished.
     """
 
     config: str
@@ -35,31 +47,65 @@ class Training:
     label: str
     settings: Mapping[str, str]
     cfg_options: tuple[str, ...] = ()
+    length: int | None = None
 
 
 def train_all(
-    trainings: Sequence[Training], command: Sequence[str], jobs: int = 1, variables: Mapping[str, str] | None = None
+    trainings: Sequence[Training],
+    command: Sequence[str],
+    jobs: int = 1,
+    variables: Mapping[str, str] | None = None,
+    minutes: float = math.inf,
 ) -> list[Training]:
     """Train what is not finished, ``jobs`` at a time, and go on after a failure.
+
+    When the time is up, or this process gets SIGTERM, the running ones get SIGTERM, on which ``tools/train.py`` saves a
+    checkpoint, and a minute to do so; no other is started. They go on at the next call.
 
     Args:
         trainings: In this order.
         command: Words that start the training of a config, for example ``[python, 'tools/train.py']``.
         jobs: At least 1.
         variables: Added to the environment of each. Defaults to None.
+        minutes: Time to train. Defaults to no limit.
 
     Returns:
-        Those that failed.
+        Those that failed. Those that were stopped are neither here nor finished.
 
     Raises:
-        ValueError: If a folder holds a run with other settings, or ``jobs`` is below 1; before anything is trained.
+        ValueError: If a folder holds a run with other settings, ``jobs`` is below 1 or there is no time; before
+            anything is trained.
     """
     if jobs < 1:
         raise ValueError(f"jobs must be at least 1, but got {jobs}")
+    if not minutes > 0:
+        raise ValueError(f"minutes must be above 0, but got {minutes}")
     refuse_other_settings(trainings)
-    with ThreadPoolExecutor(jobs) as pool:
-        done = list(pool.map(lambda training: _train(training, command, variables), trainings))
+    time_is_up = threading.Event()
+    timer = threading.Timer(min(60 * minutes, threading.TIMEOUT_MAX), time_is_up.set)
+    timer.daemon = True
+    timer.start()
+    with ThreadPoolExecutor(jobs) as pool, _set_on_sigterm(time_is_up):
+        try:
+            done = list(pool.map(lambda training: _train(training, command, variables, time_is_up), trainings))
+        except BaseException:
+            time_is_up.set()  # leaving by Ctrl-C must not leave runs behind, nor start more
+            raise
+        finally:
+            timer.cancel()
     return [training for training, succeeded in zip(trainings, done) if not succeeded]
+
+
+@contextmanager
+def _set_on_sigterm(event: threading.Event) -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():  # which alone may listen
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda *_: event.set())
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def refuse_other_settings(trainings: Sequence[Training]) -> None:
@@ -68,6 +114,8 @@ def refuse_other_settings(trainings: Sequence[Training]) -> None:
         started = training.folder / "started.json"
         found = json.loads(started.read_text()) if started.is_file() else training.settings
         changed = [kind for kind, value in training.settings.items() if found.get(kind) != value]
+        if "recipe" not in changed or ("course" in training.settings and "course" not in changed):
+            changed = [kind for kind in changed if kind not in ("recipe", "course")]
         if changed:
             what = "settings" if "recipe" in changed else " and ".join(changed)
             raise ValueError(
@@ -76,9 +124,13 @@ def refuse_other_settings(trainings: Sequence[Training]) -> None:
             )
 
 
-def is_finished(folder: Path) -> bool:
-    """Whether the training of a folder has ended well."""
-    return (folder / "finished.json").is_file()
+def is_finished(folder: Path, length: int | None = None) -> bool:
+    """Whether the training of a folder has ended well, and was no shorter than ``length``."""
+    path = folder / "finished.json"
+    if not path.is_file():
+        return False
+    trained = json.loads(path.read_text()).get("length")
+    return length is None or trained is None or trained >= length
 
 
 def output_of(folder: Path) -> Path:
@@ -105,8 +157,14 @@ def digest(config: Any) -> str:
     return hashlib.sha256(config.pretty_text.encode()).hexdigest()
 
 
-def _train(training: Training, command: Sequence[str], variables: Mapping[str, str] | None) -> bool:
-    if is_finished(training.folder):
+def _train(
+    training: Training, command: Sequence[str], variables: Mapping[str, str] | None, time_is_up: threading.Event
+) -> bool:
+    if is_finished(training.folder, training.length):
+        return True
+    name, log = f"{training.label}, seed {training.seed}", output_of(training.folder)
+    if time_is_up.is_set():
+        print(f"{name}: not trained on, since the time is up", flush=True)
         return True
     training.folder.mkdir(parents=True, exist_ok=True)
     _write(training.folder / "started.json", training.settings)
@@ -114,17 +172,34 @@ def _train(training: Training, command: Sequence[str], variables: Mapping[str, s
         *(*command, training.config, "--work-dir", str(training.folder), "--seed", str(training.seed), "--resume"),
         *(("--cfg-options", *training.cfg_options) if training.cfg_options else ()),
     ]
-    name, log = f"{training.label}, seed {training.seed}", output_of(training.folder)
     print(f"{name}: training (output in {log})", flush=True)
-    environment = {**os.environ, **(variables or {})}
     with log.open("a") as output:
-        status = subprocess.run(words, stdout=output, stderr=subprocess.STDOUT, check=False, env=environment).returncode
+        status = _run(words, output, {**os.environ, **(variables or {})}, time_is_up)
+    if status in _STOPPED and time_is_up.is_set():
+        print(f"{name}: stopped, since the time is up; the next call goes on", flush=True)
+        return True
     if status:
         end = "\n".join(log.read_text(errors="replace").splitlines()[-5:])
         print(f"{name}: ended with status {status}\n{end}", file=sys.stderr, flush=True)
         return False
-    _write(training.folder / "finished.json", dict(training.settings, seed=training.seed))
+    _write(training.folder / "finished.json", dict(training.settings, seed=training.seed, length=training.length))
     return True
+
+
+def _run(words: Sequence[str], output: IO[str], environment: Mapping[str, str], time_is_up: threading.Event) -> int:
+    """Run a command; its exit status, or that of a stopped one if it had to be killed."""
+    with subprocess.Popen(words, stdout=output, stderr=subprocess.STDOUT, env=environment) as process:
+        while not time_is_up.is_set():
+            try:
+                return process.wait(timeout=0.5)
+            except subprocess.TimeoutExpired:
+                pass
+        process.terminate()
+        try:
+            return process.wait(timeout=_GRACE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            return -signal.SIGTERM
 
 
 def _write(path: Path, content: Mapping[str, Any]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from pathlib import Path
 import pytest
 import scipy.stats
 
-from nda_mm.studies.run_results import markdown, paired_differences, plot, read_curves, summarise, write_csv
+from nda_mm.studies.run_results import markdown, paired_differences, plot, read_curves, summarise
 
 
 def log(folder: Path, start: str, lines: list[dict | str]) -> None:
@@ -66,7 +65,7 @@ class ARun:
     seed: int
 
 
-def test_table_csv_and_plot(tmp_path):
+def test_table_and_plot(tmp_path):
     rows = [summarise("plain", "frechet", [10.0, 12.0]), summarise("nda", "frechet", [9.0, 10.0])]
     text = markdown(rows, [paired_differences(rows[1], rows[0])], [0, 1])
     assert "Final values over seeds 0, 1 (n = 2)." in text
@@ -76,12 +75,6 @@ def test_table_csv_and_plot(tmp_path):
     curves = {
         ARun(name, seed): {"frechet": [(100, 20.0 + seed), (200, 10.0)]} for name in ("plain", "nda") for seed in (0, 1)
     }
-    write_csv(tmp_path / "r.csv", curves, ["frechet"])
-    with (tmp_path / "r.csv").open() as file:
-        read = list(csv.DictReader(file))
-    assert len(read) == 8
-    assert read[2] == dict(recipe="plain", seed="1", metric="frechet", step="100", value="21.0")
-
     pytest.importorskip("matplotlib")
     plot(tmp_path / "r.png", curves, ["frechet"])
     from PIL import Image

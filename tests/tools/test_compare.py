@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from nda_mm.studies.comparison import Comparison, Run
+from nda_mm.studies.comparison import Comparison, Run, course
+from nda_mm.studies.training_jobs import resolve
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -24,6 +28,9 @@ TRAIN = [
 ]
 
 TOY = """
+import os
+import time
+
 import torch
 from mmengine.evaluator import BaseMetric
 from mmengine.model import BaseModel
@@ -37,6 +44,7 @@ class ToyLine(BaseModel):
         self.slope = torch.nn.Parameter(torch.randn(()))
 
     def forward(self, x, y, mode="tensor"):
+        time.sleep(float(os.environ.get("TOY_SECONDS", 0)))
         error = self.slope * torch.stack(x) - torch.stack(y)
         return dict(loss=error.square().mean()) if mode == "loss" else [dict(slope=self.slope.item())]
 
@@ -72,8 +80,11 @@ val_dataloader = dict(**loader, sampler=dict(type="DefaultSampler", shuffle=Fals
 val_evaluator = dict(type="ToySlope")
 val_cfg = dict()
 optim_wrapper = dict(optimizer=dict(type="SGD", lr={lr}))
-train_cfg = dict(by_epoch=False, max_iters={iterations}, val_interval=2)
-default_hooks = dict(logger=dict(type="LoggerHook", interval=2, log_metric_by_epoch=False))
+train_cfg = dict(type="nda_mm.ExactIterLoop", max_iters={iterations}, val_interval=2)
+default_hooks = dict(
+    logger=dict(type="LoggerHook", interval=2, log_metric_by_epoch=False),
+    checkpoint=dict(type="nda_mm.SafeCheckpointHook", interval=100, by_epoch=False),
+)
 log_processor = dict(by_epoch=False)
 """
 
@@ -107,7 +118,7 @@ def test_trains_once_and_reports(recipes, tmp_path):
     assert "Final values over seeds 0, 1 (n = 2)." in table
     assert "Paired differences from slow" in table
     rows = (tmp_path / "out" / "results.csv").read_text().splitlines()
-    assert rows[0] == "recipe,seed,metric,step,value"
+    assert rows[0] == "recipe,seed,metric,step,value,generator_step,samples"
     assert [row.split(",")[:4] for row in rows[1:5]] == [
         [name, "0", "toy/slope", step] for name in ("slow", "fast") for step in ("2", "4")
     ]
@@ -121,10 +132,54 @@ def test_trains_once_and_reports(recipes, tmp_path):
     assert "training" not in again.stdout
     assert (tmp_path / "out" / "results.md").read_text() == table
 
+    # Another recipe joins, at a larger budget: what has finished is trained on, and the others stay in the table.
+    (tmp_path / "faster.py").write_text(CONFIG.format(lr=0.6, iterations=4))
+    words[1] = str(tmp_path / "faster.py")
+    words[3:5] = ["0"]
+    longer = compare(*words, "--cfg-options", "train_cfg.max_iters=6")
+    assert longer.returncode == 0, longer.stderr
+    with (tmp_path / "out" / "results.csv").open() as file:
+        after = [(row["recipe"], row["seed"], row["step"]) for row in csv.DictReader(file)]
+    assert after == [
+        (name, seed, step) for name, seed in (("fast", "0"), ("slow", "1"), ("fast", "1")) for step in "24"
+    ] + [(name, "0", step) for name in ("slow", "faster") for step in "246"]
+    assert "| fast | 1 | 4 | " in longer.stdout
+    assert "| slow | 0 | 6 | " in longer.stdout
+
+    words[1] = str(tmp_path / "fast.py")
     (tmp_path / "fast.py").write_text(CONFIG.format(lr=0.4, iterations=4))
     changed = compare(*words)
     assert changed.returncode == 1
     assert "holds a run of fast with other settings; remove it, or choose another --out" in changed.stderr
+
+
+@pytest.mark.slow
+def test_runs_that_are_cut_off_by_the_clock_go_on_to_the_same_values(recipes, tmp_path, monkeypatch):
+    words = [*recipes, "--seeds", "0", "--jobs", "2", "--cfg-options", "train_cfg.max_iters=60"]
+    whole = compare(*words, "--out", str(tmp_path / "whole"))
+    assert whole.returncode == 0, whole.stderr
+
+    monkeypatch.setenv("TOY_SECONDS", "0.5")  # slow enough to be met at work
+    command = [sys.executable, str(PROJECT / "tools" / "compare.py"), *words, "--out", str(tmp_path / "cut")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:
+        while len(list((tmp_path / "cut").glob("*/seed_0/*/vis_data/scalars.json"))) < 2:  # both have been evaluated
+            assert running.poll() is None
+            time.sleep(0.1)
+        running.send_signal(signal.SIGTERM)  # as at the end of --minutes
+        said, _ = running.communicate(timeout=120)
+    assert running.returncode == 3
+    assert said.count("stopped, since the time is up; the next call goes on") == 2
+    assert "The runs have not finished; compared is step " in said
+    assert "2 of 2 runs are to be continued by the same command" in said
+    assert len(list((tmp_path / "cut").glob("*/seed_0/iter_*.pth"))) == 2  # though the interval is beyond the end
+
+    monkeypatch.delenv("TOY_SECONDS")
+    rest = compare(*words, "--out", str(tmp_path / "cut"))
+    assert rest.returncode == 0, rest.stderr
+    logs = [path.read_text() for path in (tmp_path / "cut").glob("*/seed_0/output.txt")]
+    assert all("resumed epoch: 0, iter: " in log for log in logs)
+    cut, expected = ((tmp_path / name / "results.csv").read_text() for name in ("cut", "whole"))
+    assert cut == expected
 
 
 @pytest.mark.slow
@@ -137,6 +192,7 @@ def test_a_failed_run_is_said_and_the_whole_pairs_are_reported(recipes, tmp_path
     assert whole.train(jobs=2) == []
     comparison = Comparison(recipes, [0, 1], tmp_path / "out", train_command=TRAIN)
     assert "over seeds 0 (n = 1)" in comparison.report()
+    assert [run.seed for run in comparison.unfinished] == [1, 1]
     with pytest.raises(ValueError, match=r"do not all log \['toy/absent'\]; they share \['toy/slope'\]"):
         comparison.report(["toy/absent"])
 
@@ -147,6 +203,40 @@ def test_different_budgets_are_refused_unless_allowed(recipes, tmp_path):
         Comparison(recipes, [0], tmp_path, train_command=[])
     Comparison(recipes, [0], tmp_path, train_command=[], other_budgets=True)
     Comparison(recipes, [0], tmp_path, train_command=[], cfg_options=["train_cfg.max_iters=3"])
+
+
+def test_the_course_is_all_but_the_length(recipes):
+    config = resolve(recipes[0], [])
+    same = ["train_cfg.max_iters=9", "train_cfg.val_interval=3"]
+    assert course(resolve(recipes[0], same)) == course(config)
+    for changed in ("optim_wrapper.optimizer.lr=0.2", "train_cfg.type=IterBasedTrainLoop", "loader.batch_size=2"):
+        assert course(resolve(recipes[0], [changed])) != course(config)
+    config.generator_steps = 9  # a variable of the file
+    assert course(config) == course(resolve(recipes[0], []))
+
+
+def test_runs_of_another_precision_are_refused(recipes, tmp_path):
+    done = [sys.executable, "-c", ""]
+    assert Comparison(recipes, [0], tmp_path, train_command=done, train_options=["--amp"]).train() == []
+    with pytest.raises(ValueError, match="holds a run of slow with other settings; remove it"):
+        Comparison(recipes, [0], tmp_path, train_command=done).train()
+
+
+def test_unequal_runs_are_compared_where_they_are_equal(tmp_path, recipes):
+    """Two recipes of two seeds: seed 0 unequally far, seed 1 of one recipe alone."""
+    comparison = Comparison(recipes, [0, 1], tmp_path / "out", train_command=[])
+    for name, seed, values in (("slow", 0, [9, 7, 5]), ("fast", 0, [8, 4]), ("slow", 1, [1])):
+        log = tmp_path / "out" / name / f"seed_{seed}" / "20260101_000000" / "vis_data" / "scalars.json"
+        log.parent.mkdir(parents=True)
+        log.write_text("".join(json.dumps({"toy/slope": v, "step": 2 * n + 2}) + "\n" for n, v in enumerate(values)))
+    with pytest.raises(ValueError, match="no seed has finished runs of all recipes"):
+        comparison.report()
+    text = comparison.report(unfinished=True)
+    assert text.startswith("The runs have not finished; compared is step 4, the last that they share.")
+    assert "| toy/slope | slow | 7 | nan | 7 |" in text
+    assert "| toy/slope | fast | -3 | +nan to +nan | -3 |" in text
+    assert "| slow | 0 | 6 | 5 |" in text
+    assert "| slow | 1 | 2 | 1 |" in text
 
 
 def test_bad_use_is_refused(recipes, tmp_path):
