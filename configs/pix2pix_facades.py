@@ -1,6 +1,7 @@
 # Pix2Pix from masks to photographs of facades (Isola et al., CVPR 2017): mmagic's own recipe, 200 epochs of 400 pairs.
 # The pairs, photograph left and mask right, lie in data/pix2pix/facades/{train,val,test}, as the authors of Pix2Pix
-# publish them. One process: mmagic's Pix2Pix does not average gradients.
+# publish them; `python tools/prepare_data.py facades facades.tar.gz` unpacks and checks them. One process: mmagic's
+# Pix2Pix does not average gradients.
 _base_ = "mmagic::pix2pix/pix2pix_vanilla-unet-bn_1xb1-80kiters_facades.py"
 
 model = dict(type="nda_mm.NDAPix2Pix")

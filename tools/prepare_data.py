@@ -15,6 +15,19 @@ ImageNet's folder, of which every image is looked at once and those that can be 
     python tools/prepare_data.py stl10 stl10_binary.tar.gz
     python tools/prepare_data.py imagenet /data/imagenet --workers 16
 
+Image translation: pairs, two images side by side in each file; of Cityscapes as it is given out they are made::
+
+    python tools/prepare_data.py facades facades.tar.gz
+    python tools/prepare_data.py cityscapes leftImg8bit_trainvaltest.zip gtFine_trainvaltest.zip --workers 8
+
+Anomaly detection: the outside sets of CIFAR-10's recipe, each from its archive or its folder::
+
+    python tools/prepare_data.py svhn test_32x32.mat
+    python tools/prepare_data.py tiny_imagenet tiny-imagenet-200.zip
+    python tools/prepare_data.py places365 val_256.tar
+    python tools/prepare_data.py dtd dtd-r1.0.1.tar.gz
+    python tools/prepare_data.py cifar10_c CIFAR-10-C.tar
+
 Detection: BCCD from a zip, each image and box looked at, and the scenes of digits (training writes them, too)::
 
     python tools/prepare_data.py bccd BCCD_Dataset.zip --out data/bccd
@@ -42,13 +55,13 @@ import sys
 
 from nda_mm.datasets import DatasetNotReadableError
 from nda_mm.datasets.download import DownloadError
-from nda_mm.preparation import boxes, images, videos
+from nda_mm.preparation import boxes, images, outside, pairs, videos
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     verbs = parser.add_subparsers(dest="verb", required=True)
-    for kind in (images, boxes, videos):
+    for kind in (images, pairs, outside, boxes, videos):
         kind.add_verbs(verbs)
     return parser.parse_args(argv)
 

@@ -66,29 +66,16 @@ class CIFAR10C(ArrayDataset):
 
     def load_arrays(self) -> tuple[np.ndarray, np.ndarray]:
         """Read one fifth of two files."""
-        images, labels = self._open(f"{self.corruption}.npy"), self._open("labels.npy")
+        root, name = Path(self.data_root), "labels.npy"
+        try:
+            labels = _open_labels(root / name)
+            name = f"{self.corruption}.npy"
+            images = _open_images(root / name, len(labels))
+        except ValueError as error:
+            raise self._not_readable(name, str(error)) from error
         count = len(labels) // len(SEVERITIES)
-        if labels.ndim != 1 or not count or len(labels) % len(SEVERITIES) or labels.dtype.kind not in "iu":
-            raise self._not_readable(
-                "labels.npy", f"it is {labels.dtype} {labels.shape}, not 5 times N >= 1 whole numbers"
-            )
-        if images.dtype != np.uint8 or images.shape != (len(labels), 32, 32, 3):
-            raise self._not_readable(
-                f"{self.corruption}.npy",
-                f"it is {images.dtype} {images.shape}, where uint8 ({len(labels)}, 32, 32, 3) belongs, an image to "
-                "each label",
-            )
         rows = slice((self.severity - 1) * count, self.severity * count)
         return resize_squares(np.array(images[rows]), self.size), np.array(labels[rows], dtype=np.int64)
-
-    def _open(self, name: str) -> np.ndarray:
-        path = Path(self.data_root) / name
-        if not path.is_file():
-            raise self._not_readable(name, "there is no such file")
-        try:
-            return np.load(path, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            raise self._not_readable(name, f"it is damaged ({error})") from error
 
     def _not_readable(self, name: str, cause: str) -> DatasetNotReadableError:
         return DatasetNotReadableError(
@@ -96,3 +83,54 @@ class CIFAR10C(ArrayDataset):
             f"'{Path(self.data_root) / name}': {cause}. Fetch CIFAR-10-C.tar from "
             "https://zenodo.org/records/2535967, unpack it, and name the folder of its .npy files as data_root."
         )
+
+
+def cifar10_c_faults(root: Path) -> tuple[int, list[tuple[str, str]]]:
+    """Look at all 20 files of CIFAR-10-C, without reading their images.
+
+    Args:
+        root: The folder of the ``.npy`` files.
+
+    Returns:
+        Number of images in a file, 0 where ``labels.npy`` does not say it; and every file that cannot be used, with the
+        reason.
+    """
+    count, bad = 0, []
+    for name in ("labels", *CORRUPTIONS):
+        path = root / f"{name}.npy"
+        try:
+            if name == "labels":
+                count = len(_open_labels(path))
+            else:
+                _open_images(path, count)
+        except ValueError as error:
+            bad.append((path.name, str(error)))
+    return count, bad
+
+
+def _open(path: Path) -> np.ndarray:
+    if not path.is_file():
+        raise ValueError("there is no such file")
+    try:
+        array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise ValueError(f"it is damaged ({error})") from error
+    return array
+
+
+def _open_labels(path: Path) -> np.ndarray:
+    labels = _open(path)
+    if labels.ndim != 1 or not len(labels) or len(labels) % len(SEVERITIES) or labels.dtype.kind not in "iu":
+        raise ValueError(f"it is {labels.dtype} {labels.shape}, not 5 times N >= 1 whole numbers")
+    return labels
+
+
+def _open_images(path: Path, count: int) -> np.ndarray:
+    """With an image for each of ``count`` labels; 0: any number of them."""
+    images = _open(path)
+    if images.dtype != np.uint8 or images.shape[1:] != (32, 32, 3) or (count and len(images) != count):
+        raise ValueError(
+            f"it is {images.dtype} {images.shape}, where uint8 ({count or 'N'}, 32, 32, 3) belongs, an image to each "
+            "label"
+        )
+    return images

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from mmengine.logging import print_log
 
 from ..registry import DATASETS
 from .decoding import image_files
+from .pair_files import pair_faults
 
 
 @DATASETS.register_module()
@@ -53,11 +53,10 @@ class PairedImages(PairedImageDataset):
             found = "holds no images" if folder.is_dir() else "does not exist"
             raise FileNotFoundError(
                 f"'{folder}' {found}. Put the pairs there, two images of one size side by side in each file, as the "
-                "authors of Pix2Pix publish them (phillipi.github.io/pix2pix), or name another folder with data_root. "
-                "The recipe pix2pix_digits needs no files."
+                "authors of Pix2Pix publish them (phillipi.github.io/pix2pix; tools/prepare_data.py takes facades and "
+                "cityscapes), or name another folder with data_root. The recipe pix2pix_digits needs no files."
             )
-        with ThreadPoolExecutor(max_workers=8) as pool:
-            reasons = list(pool.map(_what_is_wrong, files))
+        reasons = pair_faults(files)
         bad = [(file, reason) for file, reason in zip(files, reasons, strict=True) if reason]
         if bad:
             self._report(folder, bad, len(files))
@@ -69,16 +68,3 @@ class PairedImages(PairedImageDataset):
         if len(listed) == total or len(listed) > self.max_bad * total:
             raise ValueError(f"{message}, more than max_bad={self.max_bad:g} allows:{''.join(listed)}")
         print_log(f"{message} and are left out:{''.join(listed)}", logger="current", level=logging.WARNING)
-
-
-def _what_is_wrong(file: Path) -> str:
-    """Why a file is no pair; empty if it is one."""
-    from PIL import Image
-
-    try:
-        with Image.open(file) as image:
-            image.load()
-            width = image.width
-    except Exception as error:  # whatever a decoder makes of a damaged file
-        return f"{type(error).__name__}: {error}"
-    return f"{width} pixels wide, which two images of one size cannot be" if width % 2 else ""

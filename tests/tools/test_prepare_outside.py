@@ -1,0 +1,299 @@
+"""The verbs of tools/prepare_data.py for the outside sets, on made archives of the official layouts."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import shlex
+import tarfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mmengine.config import Config, DictAction
+from mmengine.logging import MMLogger
+from mmengine.registry import DATASETS
+from PIL import Image
+
+from nda_mm.datasets.cifar10_c import CORRUPTIONS
+from nda_mm.preparation import outside
+from tools import prepare_data as tool
+
+DRAW = np.random.default_rng(0)
+RECIPE = Path(__file__).resolve().parents[2] / "configs" / "ood_biggan_cifar10.py"
+
+
+def jpeg() -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(DRAW.integers(0, 256, (40, 60, 3), dtype=np.uint8)).save(buffer, "jpeg")
+    return buffer.getvalue()
+
+
+def make_tar(path: Path, members: dict[str, bytes], mode: str) -> Path:
+    with tarfile.open(path, mode) as archive:
+        for name, content in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    return path
+
+
+def dtd_members() -> dict[str, bytes]:
+    names = ("banded/banded_0002", "banded/banded_0005", "zigzagged/zigzagged_0001", "zigzagged/zigzagged_0002")
+    images = {f"dtd/images/{name}.jpg": jpeg() for name in names}
+    return {**images, "dtd/labels/test1.txt": b"banded/banded_0002.jpg\n", "dtd/imdb/imdb.mat": b"x"}
+
+
+def places365_members() -> dict[str, bytes]:
+    return {f"val_256/Places365_val_{number:08d}.jpg": jpeg() for number in range(1, 5)}
+
+
+def tiny_imagenet_members() -> dict[str, bytes]:
+    top = "tiny-imagenet-200"
+    notes = "".join(f"val_{number}.JPEG\tn0{number % 2}\t0\t0\t9\t9\n" for number in range(4))
+    return {
+        f"{top}/wnids.txt": b"n01\nn00\n",
+        f"{top}/words.txt": b"n00\tthing\n",
+        **{f"{top}/val/images/val_{number}.JPEG": jpeg() for number in range(4)},
+        f"{top}/val/val_annotations.txt": notes.encode(),
+        f"{top}/train/n00/images/n00_0.JPEG": jpeg(),
+        f"{top}/test/images/test_0.JPEG": jpeg(),
+    }
+
+
+def make_zip(path: Path, members: dict[str, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return path
+
+
+MAKERS: dict[str, Callable[[Path], Path]] = {
+    "dtd": lambda folder: make_tar(folder / "dtd-r1.0.1.tar.gz", dtd_members(), "w:gz"),
+    "places365": lambda folder: make_tar(folder / "val_256.tar", places365_members(), "w"),
+    "tiny_imagenet": lambda folder: make_zip(folder / "tiny-imagenet-200.zip", tiny_imagenet_members()),
+}
+FOLDERS = pytest.mark.parametrize("verb", MAKERS)
+
+
+@pytest.fixture(autouse=True)
+def tiny_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The published numbers of images, made small."""
+    for verb, known in outside.SETS.items():
+        monkeypatch.setitem(outside.SETS, verb, dataclasses.replace(known, count=4))
+    monkeypatch.setattr(outside, "SVHN_COUNTS", {"train": 3, "test": 5})
+    monkeypatch.setattr(outside, "CORRUPTED_COUNT", 15)
+
+
+def images_of(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.suffix in (".jpg", ".JPEG"))
+
+
+def recipes_set(name: str, printed: str) -> object:
+    """The outside set as the recipe builds it, under the options of the printed command."""
+    (line,) = [line for line in printed.splitlines() if line.startswith("next: ")]
+    words = shlex.split(line.removeprefix("next: "))
+    assert words[:5] == ["python", "tools/test.py", "configs/ood_biggan_cifar10.py", "CKPT", "--cfg-options"]
+    options = dict(word.split("=", 1) for word in words[5:])
+    config = Config.fromfile(RECIPE)
+    config.merge_from_dict({key: DictAction._parse_iterable(value) for key, value in options.items()})
+    metric = config.test_evaluator.metrics[0]
+    assert list(metric.only) == [name]
+    return DATASETS.build(dict(metric.outside[name], pipeline=[]))
+
+
+@FOLDERS
+def test_folders_are_unpacked_decoded_and_counted(
+    verb: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, out = MAKERS[verb](tmp_path), tmp_path / "data" / "set"
+    arguments = [verb, str(source), "--out", str(out)]
+    assert tool.main(arguments) == 0
+    printed = capsys.readouterr().out
+    assert f"{source}: " in printed and f"{out}: 4 images, short side to 32" in printed
+    assert len(recipes_set(verb, printed)) == 4  # type: ignore[arg-type]
+    names = {path.name for path in out.rglob("*")}
+    assert len(images_of(out)) == 4 and not names & {"imdb", "labels", "train", "test"}
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file()}
+    assert tool.main(arguments) == tool.main([verb, "--out", str(out)]) == 0  # nothing is unpacked or decoded again
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+@FOLDERS
+def test_where_the_recipe_looks_no_option_is_needed(
+    verb: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert tool.main([verb, str(MAKERS[verb](tmp_path))]) == 0
+    printed = capsys.readouterr().out
+    assert "data_root" not in printed
+    assert len(recipes_set(verb, printed)) == 4  # type: ignore[arg-type]
+
+
+@FOLDERS
+def test_unpacked_folders_are_linked(verb: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = MAKERS[verb](tmp_path)
+    shutil_unpack(source, tmp_path / "unpacked")
+    inner = next(path.parent for path in (tmp_path / "unpacked").rglob("*") if path.name in outside.SETS[verb].holds)
+    for number, given in enumerate((tmp_path / "unpacked", inner, inner / outside.SETS[verb].holds[-1])):
+        out = tmp_path / f"out{number}"
+        assert tool.main([verb, str(given), "--out", str(out)]) == 0, capsys.readouterr().err
+        assert out.resolve() == inner
+
+
+def shutil_unpack(source: Path, folder: Path) -> None:
+    if source.suffix == ".zip":
+        with zipfile.ZipFile(source) as archive:
+            archive.extractall(folder)
+    else:
+        with tarfile.open(source) as archive:
+            archive.extractall(folder, filter="data")
+
+
+@FOLDERS
+def test_every_unreadable_image_is_named_once_and_the_rest_are_counted(
+    verb: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    out = tmp_path / "out"
+    arguments = [verb, str(MAKERS[verb](tmp_path)), "--out", str(out)]
+    assert tool.main(arguments) == 0
+    first, second, *others = images_of(out)
+    first.write_bytes(b"")
+    second.write_bytes(second.read_bytes()[:200])
+    capsys.readouterr()
+    logger = MMLogger.get_current_instance()  # which hands nothing on to the root, where pytest listens
+    logger.addHandler(caplog.handler)
+    assert tool.main([verb, "--out", str(out)]) == 1
+    logger.removeHandler(caplog.handler)
+    streams = capsys.readouterr()
+    said = streams.out + streams.err
+    assert [caplog.text.count(f"{path.name}: ") for path in (first, second, *others)] == [1, 1, 0, 0]
+    assert f"{out}: 2 images" in said and "was published with 4 images, of which 2 can be read here" in said
+    assert tool.main([verb, "--out", str(out), "--allow-partial"]) == 0
+    assert tool.main(arguments) == 0  # an archive mends what has another size
+    for path in images_of(out):
+        path.write_bytes(b"no image")
+    assert tool.main([verb, "--out", str(out), "--allow-partial"]) == 1
+    assert "4 of 4 image files" in capsys.readouterr().err
+
+
+@FOLDERS
+def test_a_cut_off_archive_or_another_one_is_refused(
+    verb: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, out = MAKERS[verb](tmp_path), tmp_path / "out"
+    content = source.read_bytes()
+    source.write_bytes(content[: len(content) // 2])
+    assert tool.main([verb, str(source), "--out", str(out), "--allow-partial"]) == 1
+    assert f"{source.name}' is cut off" in capsys.readouterr().err
+    assert not out.exists()
+    make_zip(source, {"else/a.txt": b"text"})
+    assert tool.main([verb, str(source), "--out", str(out)]) == 1
+    assert "holds nothing that belongs to this data set" in capsys.readouterr().err
+    assert tool.main([verb, "--out", str(out)]) == 1
+    assert "can be had at http" in capsys.readouterr().err
+
+
+class TestSVHN:
+    @pytest.fixture
+    def files(self, tmp_path: Path) -> dict[str, Path]:
+        savemat = pytest.importorskip("scipy.io").savemat
+        paths = {split: tmp_path / "source" / f"{split}_32x32.mat" for split in ("train", "test")}
+        (tmp_path / "source").mkdir()
+        for (_split, path), count in zip(paths.items(), (3, 5), strict=True):
+            images = DRAW.integers(0, 256, (32, 32, 3, count), dtype=np.uint8)
+            savemat(path, dict(X=images, y=DRAW.integers(1, 11, (count, 1), dtype=np.uint8)))
+        return paths
+
+    def test_files_are_copied_and_read(
+        self, files: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        out = tmp_path / "data" / "out"
+        assert tool.main(["svhn", str(files["test"]), "--out", str(out)]) == 0
+        printed = capsys.readouterr().out
+        assert f"{files['test']}: copied to {out}/test_32x32.mat" in printed
+        assert f"{out}/test_32x32.mat: 5 images" in printed and "train" not in printed
+        assert len(recipes_set("svhn", printed)) == 5  # type: ignore[arg-type]
+        assert tool.main(["svhn", *map(str, files.values()), "--out", str(out)]) == 0
+        printed = capsys.readouterr().out
+        assert f"{files['test']}: is there as {out}/test_32x32.mat" in printed
+        assert f"{out}/train_32x32.mat: 3 images" in printed
+        assert tool.main(["svhn", str(out), "--out", str(tmp_path / "linked")]) == 0
+        assert (tmp_path / "linked").is_symlink()
+
+    def test_every_bad_file_is_named(
+        self, files: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        for path in files.values():
+            path.write_bytes(path.read_bytes()[:3000])
+        assert tool.main(["svhn", *map(str, files.values()), "--out", str(tmp_path / "out")]) == 1
+        error = capsys.readouterr().err
+        for split in files:
+            assert error.count(f"SVHN ({split} split) cannot be read from") == 1
+        assert tool.main(["svhn", str(tmp_path / "digits.mat"), "--out", str(tmp_path / "out")]) == 1
+        assert "is none of train_32x32.mat, test_32x32.mat" in capsys.readouterr().err
+        assert tool.main(["svhn", "--out", str(tmp_path / "empty")]) == 1
+        assert "there is no such file. Fetch http" in capsys.readouterr().err
+
+    def test_a_file_of_another_number_of_images(
+        self, files: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        files["test"].write_bytes(files["train"].read_bytes())
+        arguments = ["svhn", str(files["test"]), "--out", str(tmp_path / "out")]
+        assert tool.main(arguments) == 1
+        assert "test was published with 5 images, but 3 are there" in capsys.readouterr().err
+        assert tool.main([*arguments, "--allow-partial"]) == 0
+
+
+class TestCIFAR10C:
+    def make(self, path: Path) -> Path:
+        members = {}
+        for name in (*CORRUPTIONS, "labels"):
+            buffer = io.BytesIO()
+            shape = (15,) if name == "labels" else (15, 32, 32, 3)
+            np.save(buffer, DRAW.integers(0, 10, shape, dtype=np.uint8))
+            members[f"CIFAR-10-C/{name}.npy"] = buffer.getvalue()
+        return make_tar(path, members, "w")
+
+    def test_it_is_unpacked_and_every_file_looked_at(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        source = self.make(tmp_path / "CIFAR-10-C.tar")
+        assert tool.main(["cifar10_c", str(source)]) == 0
+        printed = capsys.readouterr().out
+        assert "CIFAR-10-C.tar: 20 files in data/CIFAR-10-C" in printed
+        assert "data/CIFAR-10-C: 19 of 19 corruptions, 15 images of each" in printed
+        assert "only=\"['cifar10_c']\"" in printed
+        metric = Config.fromfile(RECIPE).test_evaluator.metrics[0]
+        assert [len(DATASETS.build(dict(each, pipeline=[]))) for each in metric.outside.cifar10_c.values()] == [3] * 95
+        assert tool.main(["cifar10_c", "data/CIFAR-10-C", "--out", "linked"]) == 0
+        assert "the recipe reads data/CIFAR-10-C: link it to linked" in capsys.readouterr().out
+
+    def test_every_bad_file_is_named_once(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        source, out = self.make(tmp_path / "CIFAR-10-C.tar"), tmp_path / "out"
+        arguments = ["cifar10_c", "--out", str(out)]
+        assert tool.main([*arguments, str(source)]) == 0
+        capsys.readouterr()
+        (out / "fog.npy").write_bytes((out / "fog.npy").read_bytes()[:999])
+        (out / "snow.npy").unlink()
+        np.save(out / "frost.npy", np.zeros((14, 32, 32, 3), dtype=np.uint8))
+        np.save(out / "spatter.npy", np.zeros((), dtype=np.uint8))
+        assert tool.main(arguments) == 1
+        streams = capsys.readouterr()
+        assert "15 of 19 corruptions, 15 images of each\n4 x cannot be read:" in streams.out
+        for line in (
+            "fog.npy: it is damaged",
+            "snow.npy: there is no such file",
+            "frost.npy: it is uint8 (14, 32, 32, 3)",
+        ):
+            assert streams.out.count(f"\n  {line}") == 1
+        assert "is not whole in" in streams.err and "--allow-partial accepts what is there" in streams.err
+        assert tool.main([*arguments, "--allow-partial"]) == 0
+        (out / "labels.npy").unlink()
+        assert tool.main([*arguments, "--allow-partial"]) == 1
+        assert "\n  labels.npy: there is no such file" in capsys.readouterr().out
+        assert tool.main(["cifar10_c", "--out", str(tmp_path / "nothing")]) == 1
+        assert "Fetch CIFAR-10-C.tar from https://zenodo.org" in capsys.readouterr().err
