@@ -29,6 +29,20 @@ from nda_mm.studies.training_jobs import Training, digest, is_finished, resolve,
 
 __all__ = ["Comparison", "Run", "budget", "course"]
 
+#: What the course of a training is made of, and what of it is only its length and how often it is evaluated.
+_COURSE = (
+    "model",
+    "data_preprocessor",
+    "train_dataloader",
+    "train_cfg",
+    "optim_wrapper",
+    "param_scheduler",
+    "custom_hooks",
+    "randomness",
+    "load_from",
+)
+_LENGTH = ("max_iters", "max_epochs", "val_interval", "val_begin")
+
 
 @dataclass(frozen=True)
 class Run:
@@ -224,16 +238,13 @@ def up_to_the_same_step(curves: Mapping[Run, Curves]) -> dict[Run, Curves]:
 
 
 def course(config: Any) -> str:
-    """SHA-256 of what a config says of the course of its training: all but how long it is and how often evaluated.
+    """SHA-256 of what a config says of the course of its training, which is neither its length nor its evaluation.
 
-    Two runs of one course are one run, of which the longer has gone on.
+    Two runs of one course and seed are one run, of which the longer has gone on.
     """
-    content = config.to_dict()
-    # Plain numbers at the top are the file's own variables; what they set stands where it counts.
-    content = {key: value for key, value in content.items() if not isinstance(value, (int, float))}
-    kept_out = ("max_iters", "max_epochs", "val_interval", "val_begin")
-    train_cfg = {key: value for key, value in (content.get("train_cfg") or {}).items() if key not in kept_out}
-    return hashlib.sha256(json.dumps({**content, "train_cfg": train_cfg}, default=str).encode()).hexdigest()
+    parts = {key: config.get(key) for key in _COURSE}
+    parts["train_cfg"] = {key: value for key, value in (config.get("train_cfg") or {}).items() if key not in _LENGTH}
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def budget(config: Any) -> dict[str, Any]:
