@@ -10,6 +10,7 @@ from mmengine import MessageHub
 from mmengine.optim import OptimWrapper
 from mmengine.registry import DefaultScope
 from torch import Tensor, nn
+from torch.nn.utils.spectral_norm import SpectralNorm
 
 from nda_mm.losses import check_fake_weight, check_kind, discriminator_loss, generator_loss
 from nda_mm.models.augment import Observing, augment_discriminator
@@ -36,6 +37,20 @@ def mixes_samples(discriminator: nn.Module) -> list[str]:
         for name, module in discriminator.named_modules()
         if isinstance(module, batch_norm) or "stddev" in type(module).__name__.lower()
     ]
+
+
+def share_normalised_weights(module: nn.Module) -> None:
+    """Let what is written to ``weight`` of a spectrally normalised layer reach its parameter, ``weight_orig``.
+
+    :func:`torch.nn.utils.spectral_norm` leaves ``weight`` as a plain tensor that shares the parameter's memory, until
+    the module is moved: then it stays behind. mmengine moves a model to its device before it draws the weights, so on a
+    GPU the initialisation that a recipe names is written into what is thrown away, and mmagic's spectrally normalised
+    networks start from PyTorch's default without a word.
+    """
+    for layer in module.modules():
+        for hook in layer._forward_pre_hooks.values():
+            if isinstance(hook, SpectralNorm):
+                setattr(layer, hook.name, getattr(layer, f"{hook.name}_orig").data)
 
 
 def _iteration() -> int:
@@ -88,6 +103,11 @@ class NegativeDiscriminatorMixin:
             scores them one after the other, as mmagic does; without negatives that step is mmagic's own, bit for bit.
             ``'auto'`` is joint, and separate where the discriminator mixes the samples of a batch. Defaults to
             ``'auto'``.
+        channels_last (bool): Whether the networks keep images with the channels as the fastest dimension, which GPUs
+            with tensor cores convolve faster; results differ by rounding alone. Defaults to False.
+        compile_networks (bool | dict): Whether generator and discriminator run through ``torch.compile``; a dict is its
+            arguments, such as ``dict(mode='reduce-overhead')``. The first steps take minutes then; weights keep their
+            names, results differ by rounding alone. Defaults to False.
 
     Raises:
         ValueError: If ``fake_weight`` leaves (0, 1], a name is unknown, the negative cannot serve the discriminator's
@@ -104,6 +124,7 @@ class NegativeDiscriminatorMixin:
     negative: Negative | None
     augment: nn.Module | None
     discriminator_steps: int
+    channels_last: bool
 
     def __init__(
         self,
@@ -113,6 +134,8 @@ class NegativeDiscriminatorMixin:
         adversarial_loss: str | None = None,
         discriminator_forward: str = "auto",
         augment: dict | nn.Module | None = None,
+        channels_last: bool = False,
+        compile_networks: bool | dict = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
@@ -133,6 +156,21 @@ class NegativeDiscriminatorMixin:
         if self.negative is not None:
             for height, width in self.image_sizes():
                 self.negative.check_size(height, width)
+        self.channels_last = channels_last
+        if channels_last:
+            self.to(memory_format=torch.channels_last)  # type: ignore[attr-defined]
+        if compile_networks:
+            for network in (self.generator, self.discriminator):
+                network.compile(**({} if compile_networks is True else compile_networks))
+
+    def init_weights(self) -> None:
+        """Draw the networks' weights: from one seed the same ones, on any device and in any order of memory."""
+        if self.channels_last:  # random numbers are filled in as memory runs
+            self.to(memory_format=torch.contiguous_format)  # type: ignore[attr-defined]
+        share_normalised_weights(self)  # type: ignore[arg-type]
+        super().init_weights()  # type: ignore[misc]
+        if self.channels_last:
+            self.to(memory_format=torch.channels_last)  # type: ignore[attr-defined]
 
     def image_sizes(self) -> list[tuple[int, int]]:
         """Heights and widths of the images that the discriminator will see, as far as the networks say."""
