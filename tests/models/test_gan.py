@@ -402,7 +402,7 @@ class TestFasterNetworks:
     def test_compiled(self):
         """By the backend that only traces: the compiler proper takes minutes, and is PyTorch's to test."""
         torch._dynamo.reset()
-        model = self.compared(compile_networks=dict(backend="aot_eager"))
+        self.compared(compile_networks=dict(backend="aot_eager"))
         counters = torch._dynamo.utils.counters
         assert counters["stats"]["unique_graphs"] >= 2 and not counters["graph_break"]
         torch._dynamo.reset()
