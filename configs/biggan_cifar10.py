@@ -45,11 +45,17 @@ train_cfg = dict(max_iters=generator_steps * discriminator_steps, val_interval=2
 # classifier that its own recipe trains when it is first asked for; give network.checkpoint if you have one. With the
 # Inception weights at hand, network=dict(type="inception", path=...) in a recipe of your own makes the distance FID.
 network = dict(type="mmpretrain", config="classifier_cifar10.py", train_if_missing=True)
-val_evaluator = dict(
-    metrics=[
-        dict(type="nda_mm.FrechetDistance", network=network, fake_nums=10_000, batch_statistics=True, score_splits=10),
-    ]
+distance = dict(
+    type="nda_mm.FrechetDistance",
+    network=network,
+    fake_nums=10_000,
+    precision_recall_nums=10_000,
+    batch_statistics=True,
+    score_splits=10,
 )
-test_evaluator = val_evaluator
+val_evaluator = dict(metrics=[distance])
+# tools/test.py measures against the test split, and against the images that the GAN was trained on.
+train_distance = dict(distance, real_set=_base_.train_dataloader.dataset, prefix="classifier_cifar10_train")
+test_evaluator = dict(metrics=[distance, train_distance])
 # The best by the first metric, whatever network it is over.
 default_hooks = dict(checkpoint=dict(save_best="auto", rule="less"))
