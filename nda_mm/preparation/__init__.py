@@ -3,6 +3,6 @@
 Each module adds its verbs by ``add_verbs``; a verb's ``run`` takes the parsed arguments and prints what it did.
 """
 
-from . import boxes, images, outside, pairs, videos
+from . import boxes, images, outside, pairs, sheets, videos
 
-__all__ = ["boxes", "images", "outside", "pairs", "videos"]
+__all__ = ["boxes", "images", "outside", "pairs", "sheets", "videos"]
