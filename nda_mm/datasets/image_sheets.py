@@ -139,7 +139,8 @@ def unpack_sheets(folders: Sequence[str | Path], out: str | Path) -> tuple[int, 
         else:
             waiting.append((sheet, found))
     with ThreadPoolExecutor(max_workers=min(16, os.cpu_count() or 1)) as pool:
-        done += sum(pool.map(lambda sheet_and_path: _unpack(*sheet_and_path, Path(out)), waiting))
+        jobs = [pool.submit(_unpack, sheet, path, Path(out)) for sheet, path in waiting]
+        done += sum(job.result() for job in jobs)
     return done, missing
 
 
