@@ -36,6 +36,19 @@ class Row:
     error: str = ""
 
 
+def compare(rows: list[Row]) -> None:
+    """Fill in what a row is beside others: the first rung alike in negatives, and the same rung without any."""
+    times = {(row.rung, row.negatives): row.milliseconds for row in rows if row.milliseconds is not None}
+    for row in rows:
+        if row.milliseconds is None:
+            continue
+        stock, plain = times.get(("0", row.negatives)), times.get((row.rung, False))
+        if stock is not None and row.rung != "0":
+            row.times_as_fast_as_stock = stock / row.milliseconds
+        if plain is not None and row.negatives:
+            row.over_plain = row.milliseconds / plain
+
+
 def check_bars(rows: list[Row], schedule: dict[str, float] | None) -> dict[str, dict[str, Any]]:
     """What was measured of each bar by the shipped recipe with negatives; ``met`` is None where nothing was."""
     shipped = next((row for row in rows if row.rung == "shipped" and row.negatives), None)
@@ -96,6 +109,28 @@ def markdown(report: dict[str, Any]) -> str:
 
 def _shown(value: float | None, form: str) -> str:
     return "" if value is None else format(value, form)
+
+
+def read(out: Path, alike: dict[str, Any]) -> dict[str, Any] | None:
+    """What an earlier call has written, if it was measured alike.
+
+    Args:
+        out: The folder.
+        alike: What must be the same in the report (the device, the data) or in its settings (sizes).
+
+    Raises:
+        ValueError: If there are results of something else.
+    """
+    if not (out / "results.json").exists():
+        return None
+    report = json.loads((out / "results.json").read_text())
+    found = {key: report.get(key, report["settings"].get(key)) for key in alike}
+    if found != alike:
+        different = ", ".join(f"{key} {found[key]!r}" for key in alike if found[key] != alike[key])
+        raise ValueError(
+            f"{out} holds results with {different}, unlike this call's; give another folder, or remove this one."
+        )
+    return report
 
 
 def write(report: dict[str, Any], out: Path) -> None:

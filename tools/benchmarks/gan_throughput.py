@@ -11,7 +11,8 @@ arithmetic is the time that the iteration's matrix products and convolutions wou
 product of the same precision, measured here, divided by the iteration's time.
 
 Rung 0 is mmagic's own recipe with its per-image loader and mmengine's loop, at our batch size; "shipped" is our recipe
-as it is. With --out, results.json, results.csv and results.md are written there, after every row.
+as it is. With --out, results.json, results.csv and results.md are written there after every row; the same command
+continues with what is missing in them, and another --rungs adds to them.
 """
 
 from __future__ import annotations
@@ -29,9 +30,12 @@ import gan_runs
 import torch
 from arithmetic import FlopHook, matmul_speed
 from gan_ladder import LADDER, SHIPPED, precision_of
-from gan_report import Row, check_bars, markdown, write
+from gan_report import Row, check_bars, compare, markdown, read, write
 from gan_runs import DISCRIMINATOR_STEPS, SCHEDULE, Setting
 from loop_clock import LoopClock, Timing
+
+#: Of the rungs, as the command line knows them.
+NAMES = [*map(str, range(len(LADDER))), "shipped"]
 
 
 class Benchmark:
@@ -41,8 +45,22 @@ class Benchmark:
         self.args, self.work_dir = args, work_dir
         self.data = gan_runs.choose_data(args)
         self.rows: list[Row] = []
+        self.schedule: dict[str, float] | None = None
         self._speeds: dict[str, float] = {}
         self._flops: dict[bool, int] = {}
+        if args.out is not None and (earlier := read(args.out, self._conditions())):
+            self.rows = [Row(**row) for row in earlier["rows"] if not row["error"]]
+            self.schedule = earlier["schedule"]
+            self._speeds = {name: 1e12 * speed for name, speed in earlier["matmul_teraflops"].items()}
+
+    def _conditions(self) -> dict[str, Any]:
+        """What all figures of one table share."""
+        return {
+            "device": torch.cuda.get_device_name() if self.args.device == "cuda" else "CPU",
+            "torch": torch.__version__,
+            "data": gan_runs.describe_data(self.data),
+            **{name: getattr(self.args, name) for name in ("width", "batch", "steps", "warmup")},
+        }
 
     def time(self, setting: Setting, negatives: bool, steps: int, history: int = 0) -> tuple[Timing, str]:
         """Train by a setting; how long it took, and its precision."""
@@ -72,7 +90,10 @@ class Benchmark:
         return self._speeds[precision]
 
     def measure(self, rung: str, setting: Setting, negatives: bool) -> Row:
-        """One row; one that fails says how, and leaves the others to be measured."""
+        """One row, unless it was measured before; one that fails says how, and leaves the others to be measured."""
+        for row in self.rows:
+            if (row.rung, row.negatives) == (rung, negatives):
+                return row
         row = Row(rung, setting.name, negatives, steps=self.args.steps)
         self.rows.append(row)
         try:
@@ -95,15 +116,8 @@ class Benchmark:
         row.images_per_second = DISCRIMINATOR_STEPS * self.args.batch * 1e3 / timing.milliseconds
         row.teraflop = flops / 1e12
         row.share_of_arithmetic = flops / self.speed(row.precision) * 1e3 / timing.milliseconds
-        for other in self.rows:
-            if other.milliseconds is None or other is row:
-                continue
-            if other.rung == "0" and other.negatives == row.negatives:
-                row.times_as_fast_as_stock = other.milliseconds / row.milliseconds
-            if other.rung == row.rung and row.negatives and not other.negatives:
-                row.over_plain = row.milliseconds / other.milliseconds
 
-    def schedule(self, steps: int) -> dict[str, float]:
+    def time_schedule(self, steps: int) -> None:
         """Hours of the published schedule by the shipped recipe with negatives.
 
         Half of it is taken as its beginning is, half as its end, when mmengine's histories of the logged scalars are as
@@ -115,23 +129,21 @@ class Benchmark:
             times[f"milliseconds_{name}"] = self.time(SHIPPED, True, steps, history)[0].milliseconds
             _clean(self.args.device)
         hours = SCHEDULE * sum(times.values()) / len(times) / 3.6e6
-        return {"timed_steps": steps, **times, "schedule_hours": hours}
+        self.schedule = {"timed_steps": steps, **times, "schedule_hours": hours}
 
-    def report(self, schedule: dict[str, float] | None) -> dict[str, Any]:
-        """Everything, for the files."""
-        device = torch.cuda.get_device_name() if self.args.device == "cuda" else "CPU"
-        rows = [asdict(row) for row in self.rows]
+    def report(self) -> dict[str, Any]:
+        """Everything, for the files; rows in the order of the ladder."""
+        self.rows.sort(key=lambda row: (NAMES.index(row.rung), row.negatives))
+        compare(self.rows)
         return {
-            "device": device,
-            "torch": torch.__version__,
-            "data": gan_runs.describe_data(self.data),
+            **self._conditions(),
             "settings": {
                 key: str(value) if isinstance(value, Path) else value for key, value in vars(self.args).items()
             },
             "matmul_teraflops": {name: speed / 1e12 for name, speed in self._speeds.items()},
-            "rows": rows,
-            "schedule": schedule,
-            "bars": check_bars(self.rows, schedule),
+            "rows": [asdict(row) for row in self.rows],
+            "schedule": self.schedule,
+            "bars": check_bars(self.rows, self.schedule),
         }
 
 
@@ -147,9 +159,8 @@ def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     gan_runs.add_arguments(parser)
-    names = [*map(str, range(len(LADDER))), "shipped"]
     listed = ", ".join(f"{number}: {setting.name}" for number, setting in enumerate(LADDER))
-    parser.add_argument("--rungs", nargs="+", choices=names, default=names, metavar="R", help=f"{listed}, shipped")
+    parser.add_argument("--rungs", nargs="+", choices=NAMES, default=NAMES, metavar="R", help=f"{listed}, shipped")
     parser.add_argument("--negatives", choices=["both", "with", "without"], default="both")
     parser.add_argument("--steps", type=int, default=100, help="iterations to time (default 100)")
     parser.add_argument("--warmup", type=int, default=10, help="iterations before them (default 10)")
@@ -176,9 +187,10 @@ def main() -> int:
                     f"{row.rung} {row.setting}, negatives {negatives}: {row.error or row.milliseconds} ms", flush=True
                 )
                 if args.out:
-                    write(benchmark.report(None), args.out)
-        schedule = benchmark.schedule(args.schedule_steps) if args.schedule_steps else None
-        report = benchmark.report(schedule)
+                    write(benchmark.report(), args.out)
+        if args.schedule_steps:
+            benchmark.time_schedule(args.schedule_steps)
+        report = benchmark.report()
     if args.out:
         write(report, args.out)
     print(markdown(report))

@@ -95,6 +95,23 @@ def test_negatives_are_compared_with_the_same_rung_without(command):
     assert negatives["teraflop"] > 1.2 * plain["teraflop"]
 
 
+def test_what_was_measured_is_kept_and_the_rest_added(command, monkeypatch, tmp_path):
+    def again(*args, **kwargs):
+        raise AssertionError("measured once more")
+
+    _, first = command("--rungs", "shipped", "--negatives", "without")
+    _, both = command("--rungs", "shipped", "0", "--negatives", "without")
+    assert [row["rung"] for row in both["rows"]] == ["0", "shipped"], "in the ladder's order"
+    before, after = first["rows"][0], both["rows"][1]
+    stock = both["rows"][0]["milliseconds"]
+    assert before["times_as_fast_as_stock"] is None
+    assert after == before | {"times_as_fast_as_stock": pytest.approx(stock / before["milliseconds"])}
+    monkeypatch.setattr(gan_throughput.Benchmark, "time", again)
+    assert command("--rungs", "0", "shipped", "--negatives", "without")[1]["rows"] == both["rows"]
+    with pytest.raises(ValueError, match="holds results with steps 1, unlike this call's; give another folder"):
+        command("--steps", "2")
+
+
 def test_a_rung_that_fails_is_told_and_the_others_are_measured(command, monkeypatch, tmp_path):
     broken = Setting("broken", {"model.type": "NoSuchGAN"})
     monkeypatch.setattr(gan_throughput, "LADDER", [broken, *LADDER[1:]])
@@ -102,6 +119,8 @@ def test_a_rung_that_fails_is_told_and_the_others_are_measured(command, monkeypa
     assert status == 1
     assert "NoSuchGAN" in report["rows"][0]["error"] and report["rows"][0]["milliseconds"] is None
     assert report["rows"][1]["error"] == "" and report["rows"][1]["milliseconds"] > 0
+    again = command("--rungs", "0", "1", "--negatives", "without")[1]["rows"]
+    assert again[0]["error"] and again[1] == report["rows"][1], "only what failed is tried again"
     assert "| 0 | broken | no | failed: KeyError" in (tmp_path / "out" / "results.md").read_text()
 
 
@@ -178,7 +197,7 @@ def test_the_device_asked_for_is_the_one_used(small, monkeypatch, device, cuda, 
 
 
 def test_timing_of_one_setting_needs_a_clock_that_ended(small, tmp_path, monkeypatch):
-    small.warmup = 1
+    small.warmup, small.out = 1, None
     monkeypatch.setattr(gan_runs, "SCHEDULE", 1)  # the training ends with the warm-up
     benchmark = gan_throughput.Benchmark(small, Path(tmp_path))
     with pytest.raises(RuntimeError, match="ended before the clock"):
