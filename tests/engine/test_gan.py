@@ -16,15 +16,22 @@ from tiny_run import assert_equal
 pytest.importorskip("mmagic", reason="the recipe needs mmagic")
 pytest.importorskip("sklearn", reason="the recipe's digits come with scikit-learn")
 import tiny_gan
+import tiny_half
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("stop_at", "accumulate"), [(2, 1), (3, 2)])
-@pytest.mark.usefixtures("device", "deterministic")
-def test_two_and_two_steps_are_four(tmp_path: Path, stop_at: int, accumulate: int) -> None:
-    tiny_gan.train(tmp_path / "straight", accumulate=accumulate)
-    tiny_gan.train(tmp_path / "stopped", accumulate=accumulate, stop_at=stop_at)
-    tiny_gan.train(tmp_path / "stopped", accumulate=accumulate, resume=True)
+@pytest.mark.parametrize(
+    ("stop_at", "accumulate", "dtype"), [(2, 1, "bfloat16"), (3, 2, "bfloat16"), (2, 1, "float16")]
+)
+@pytest.mark.usefixtures("deterministic")
+def test_two_and_two_steps_are_four(
+    tmp_path: Path, device: str, stop_at: int, accumulate: int, dtype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny_half.allow_float16(device, monkeypatch)
+    settings = dict(accumulate=accumulate, **tiny_half.gan_settings(device, dtype))
+    tiny_gan.train(tmp_path / "straight", **settings)
+    tiny_gan.train(tmp_path / "stopped", stop_at=stop_at, **settings)
+    tiny_gan.train(tmp_path / "stopped", resume=True, **settings)
     straight, resumed = (
         torch.load(tmp_path / name / "iter_4.pth", weights_only=True) for name in ("straight", "stopped")
     )
@@ -37,6 +44,8 @@ def test_two_and_two_steps_are_four(tmp_path: Path, stop_at: int, accumulate: in
     changed = [name for name in weights if not torch.equal(weights[name], start[name])]
     for part in ("generator.", "generator_ema.", "discriminator."):
         assert any(name.startswith(part) for name in changed), part
+    scalers = [name for name in tiny_gan.tensors(straight["optimizer"]) if "loss_scaler" in name]
+    assert bool(scalers) == (dtype == "float16")
 
 
 def in_processes(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -17,16 +16,6 @@ import tiny_half
 
 STEPS = 200
 JIGSAW = dict(_delete_=True, type="Jigsaw", grid=2)
-
-
-def settings(device: str, dtype: str) -> dict[str, Any]:
-    """As ``--amp-dtype`` sets them; for float16 on a CPU, which the command refuses, by hand."""
-    if dtype == "float16" and device == "cpu":
-        by_hand = {f"optim_wrapper.{name}.{key}": value for name in PARTS for key, value in tiny_half.WRAPPER.items()}
-        return dict(amp_dtype=None, **by_hand)
-    return dict(amp_dtype=dtype)
-
-
 PARTS = ("generator", "discriminator")
 
 
@@ -35,7 +24,7 @@ PARTS = ("generator", "discriminator")
 def test_both_networks_train(tmp_path: Path, device: str, dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
     tiny_half.allow_float16(device, monkeypatch)
     options = {"train_cfg.max_iters": STEPS, "model.negative": JIGSAW, "hooks": [dict(type="LossesHook")]}
-    runner = tiny_gan.build(tmp_path, **options, **settings(device, dtype))
+    runner = tiny_gan.build(tmp_path, **options, **tiny_half.gan_settings(device, dtype))
     start = {name: value.clone() for name, value in runner.model.named_parameters()}
     runner.train()
 
