@@ -19,7 +19,7 @@ test_dataloader = dict(dataset=dict(split="test", **dataset))
 
 # No network is at hand to judge faces by: nothing is measured in training. With the Inception weights there (override
 # test_evaluator.metrics.0.network.path), tools/test.py gives the FID of 10,000 samples against the test images.
-train_cfg = dict(val_interval=10_000_000)
+train_cfg = dict(val_interval=10_000_000, data_on_device=False)
 val_dataloader = val_cfg = val_evaluator = None
 network = dict(type="inception", path="data/inception-2015-12-05.pt")
 test_evaluator = dict(metrics=[dict(_base_.test_evaluator.metrics[0], network=network)])

@@ -7,7 +7,7 @@ discriminator_steps = 4  # to each step of the generator, with fresh real images
 model = dict(
     type="nda_mm.NDABigGAN",
     num_classes=10,
-    data_preprocessor=dict(type="DataPreprocessor", output_channel_order="RGB"),
+    data_preprocessor=dict(type="nda_mm.BatchDataPreprocessor", output_channel_order="RGB"),
     generator=dict(
         type="BigGANGenerator",
         output_scale=32,
@@ -32,14 +32,16 @@ model = dict(
     ),
     generator_steps=1,
     discriminator_steps=discriminator_steps,
-    ema_config=dict(type="ExponentialMovingAverage", momentum=1e-4, interval=1, start_iter=1000),
+    ema_config=dict(type="nda_mm.BatchedMovingAverage", momentum=1e-4, interval=1, start_iter=1000),
 )
 
 optim_wrapper = dict(
     generator=dict(optimizer=dict(type="Adam", lr=2e-4, betas=(0.0, 0.999))),
     discriminator=dict(optimizer=dict(type="Adam", lr=2e-4, betas=(0.0, 0.999))),
 )
-train_cfg = dict(max_iters=generator_steps * discriminator_steps, val_interval=20_000)
+# The images are read once and live on the model's device: through a loader, one by one, they would take longer than the
+# step of a GPU.
+train_cfg = dict(max_iters=generator_steps * discriminator_steps, val_interval=20_000, data_on_device=True)
 
 # Sampled as the paper's authors do: the moving average of the generator, normalised by batches of 64. The network is a
 # classifier that its own recipe trains when it is first asked for; give network.checkpoint if you have one. With the

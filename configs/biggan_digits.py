@@ -7,7 +7,7 @@ discriminator_steps = 1
 model = dict(
     type="nda_mm.NDABigGAN",
     num_classes=10,
-    data_preprocessor=dict(type="DataPreprocessor", output_channel_order="RGB"),
+    data_preprocessor=dict(type="nda_mm.BatchDataPreprocessor", output_channel_order="RGB"),
     generator=dict(
         type="BigGANGenerator",
         output_scale=16,
@@ -44,7 +44,7 @@ model = dict(
     ),
     generator_steps=1,
     discriminator_steps=discriminator_steps,
-    ema_config=dict(type="ExponentialMovingAverage", momentum=5e-3, interval=1, start_iter=50),
+    ema_config=dict(type="nda_mm.BatchedMovingAverage", momentum=5e-3, interval=1, start_iter=50),
 )
 
 optim_wrapper = dict(
@@ -54,7 +54,7 @@ optim_wrapper = dict(
 train_dataloader = dict(batch_size=32, dataset=dict(size=16))
 val_dataloader = dict(dataset=dict(size=16))  # the held-out images
 test_dataloader = val_dataloader
-train_cfg = dict(max_iters=generator_steps * discriminator_steps, val_interval=500)
+train_cfg = dict(max_iters=generator_steps * discriminator_steps, val_interval=500, data_on_device=True)
 
 # A small classifier of real digits, trained by its own recipe when it is first asked for (seconds), is the network of
 # the distance and the reader of the classes.

@@ -13,7 +13,7 @@ init_cfg = dict(type="studio")
 
 model = dict(
     type="nda_mm.NDASNGAN",
-    data_preprocessor=dict(output_channel_order="RGB"),
+    data_preprocessor=dict(type="nda_mm.BatchDataPreprocessor", output_channel_order="RGB"),
     generator=dict(num_classes=10, init_cfg=init_cfg),
     discriminator=dict(num_classes=10, init_cfg=init_cfg),
     discriminator_steps=discriminator_steps,
@@ -24,7 +24,7 @@ optim_wrapper = dict(
 )
 flip = dict(type="Flip", keys=["gt"], flip_ratio=0.5, direction="horizontal")
 train_dataloader = dict(dataset=dict(pipeline=[flip, dict(type="PackInputs")]))
-train_cfg = dict(max_iters=generator_steps * discriminator_steps, val_interval=25_000)
+train_cfg = dict(max_iters=generator_steps * discriminator_steps, val_interval=25_000, data_on_device=True)
 
 network = dict(type="mmpretrain", config="classifier_cifar10.py", train_if_missing=True)
 val_evaluator = dict(

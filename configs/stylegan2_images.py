@@ -13,7 +13,7 @@ size, batch_size = 256, 32
 
 model = dict(
     type="nda_mm.NDAStyleGAN2",
-    data_preprocessor=dict(output_channel_order="RGB"),
+    data_preprocessor=dict(type="nda_mm.BatchDataPreprocessor", output_channel_order="RGB"),
     generator=dict(out_size=size),
     discriminator=dict(in_size=size),
     # Half of the average is younger than 10,000 images.

@@ -6,10 +6,10 @@ max_iters = 1_500  # one step of each network
 model = dict(
     type="nda_mm.NDAGGAN",
     adversarial_loss="logistic",
-    data_preprocessor=dict(type="DataPreprocessor", mean=[0.0], std=[1.0]),  # points are in [-1, 1] as they are
+    data_preprocessor=dict(type="nda_mm.BatchDataPreprocessor", mean=[0.0], std=[1.0]),  # points are in [-1, 1] as they are
     generator=dict(type="nda_mm.PointGenerator", noise_size=4, width=64, depth=2),
     discriminator=dict(type="nda_mm.PointDiscriminator", width=64, depth=2),
-    ema_config=dict(type="ExponentialMovingAverage", momentum=1e-2, interval=1, start_iter=100),
+    ema_config=dict(type="nda_mm.BatchedMovingAverage", momentum=1e-2, interval=1, start_iter=100),
 )
 
 optimizer = dict(type="Adam", lr=1e-3, betas=(0.5, 0.9))
@@ -29,7 +29,7 @@ val_dataloader = dict(
     dataset=dict(split="test", num_points=10_000, **points),
 )
 test_dataloader = val_dataloader
-train_cfg = dict(max_iters=max_iters, val_interval=250)
+train_cfg = dict(max_iters=max_iters, val_interval=250, data_on_device=True)
 
 val_evaluator = dict(metrics=[dict(type="nda_mm.OffModes", fake_nums=10_000)])
 test_evaluator = val_evaluator

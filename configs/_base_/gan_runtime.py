@@ -22,6 +22,7 @@ val_evaluator = dict(type="Evaluator")  # mmagic's; recipes name the metrics
 test_evaluator = dict(type="Evaluator")
 
 default_hooks = dict(
+    runtime_info=dict(type="nda_mm.DeferredInfoHook"),
     timer=dict(type="IterTimerHook"),
     logger=dict(type="LoggerHook", interval=100, log_metric_by_epoch=False),
     checkpoint=dict(type="nda_mm.SafeCheckpointHook", interval=5_000, by_epoch=False, max_keep_ckpts=3),
