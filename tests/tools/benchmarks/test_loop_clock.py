@@ -8,7 +8,7 @@ from mmengine.hooks import Hook
 pytest.importorskip("mmagic")
 import gan_runs
 import loop_clock
-from gan_ladder import LADDER
+from gan_ladder import LADDER, SHIPPED
 
 STEPS = gan_runs.DISCRIMINATOR_STEPS
 
@@ -57,7 +57,7 @@ def test_histories_are_as_long_as_late_in_a_schedule(small, tmp_path, monkeypatc
 
 def test_a_bound_of_the_histories_is_kept(small, tmp_path, monkeypatch):
     clock = loop_clock.LoopClock(warmup=3, steps=1, discriminator_steps=STEPS, history=20_000)
-    runner = run(small, tmp_path, monkeypatch, clock, LADDER[2])
+    runner = run(small, tmp_path, monkeypatch, clock, SHIPPED)
     assert {len(kept.data[0]) for kept in runner.message_hub.log_scalars.values()} == {10_000}
 
 
