@@ -7,8 +7,9 @@
 The first recipe is the baseline. Finished runs are kept and cut off ones resumed, so the same command continues; with a
 larger train_cfg.max_iters it trains on what had finished. Recipes and seeds may be added. Writes results.md (tables),
 results.csv (every evaluation of every run in the folder, with its budget) and results.png (metrics over iterations).
-With --minutes, or on SIGTERM, the running trainings save a checkpoint and are stopped. Status: 0 if all have finished,
-1 if a run failed, 3 if some are to be continued.
+With --minutes, or on SIGTERM, the running trainings save a checkpoint and are stopped. With --test the last checkpoint
+of every finished run is measured as tools/test.py does. Status: 0 if all is done, 1 if a run failed, 3 if some are to
+be continued.
 """
 
 from __future__ import annotations
@@ -16,12 +17,13 @@ from __future__ import annotations
 import argparse
 import math
 import sys
+import time
 from pathlib import Path
 
 from nda_mm.compat.external_configs import recipe_path
-from nda_mm.studies.comparison import Comparison
+from nda_mm.studies.comparison import Comparison, NothingToCompareError
 
-TRAIN = Path(__file__).with_name("train.py")
+TRAIN, TEST = (Path(__file__).with_name(name) for name in ("train.py", "test.py"))
 
 
 def parse_args() -> argparse.Namespace:
@@ -35,6 +37,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--metrics", nargs="+", help="metrics to report (default: all that every run logs)")
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time (default: 1)")
     parser.add_argument("--minutes", type=float, default=math.inf, help="stop after these (default: when all is done)")
+    parser.add_argument("--test", action="store_true", help="measure what has finished by its test_evaluator, too")
     parser.add_argument("--amp", action="store_true", help="mixed precision, as of tools/train.py")
     parser.add_argument("--cfg-options", nargs="+", default=[], metavar="K=V", help="overrides for every recipe")
     parser.add_argument("--allow-different-budgets", action="store_true", help="compare recipes of different length")
@@ -44,6 +47,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> int:
     """Train, report, and say by the exit status whether all is done."""
     args = parse_args()
+    end, failed, waiting = time.monotonic() + 60 * args.minutes, [], []
     try:
         comparison = Comparison(
             [config if Path(config).is_file() else str(recipe_path(config)) for config in args.configs],
@@ -55,14 +59,18 @@ def main() -> int:
             other_budgets=args.allow_different_budgets,
         )
         failed = comparison.train(args.jobs, args.minutes)
+        minutes_left = (end - time.monotonic()) / 60
+        if args.test and minutes_left > 0:
+            failed += comparison.measure([sys.executable, str(TEST)], args.jobs, minutes_left)
+        waiting = comparison.unmeasured if args.test else comparison.unfinished
+        waiting = [run for run in waiting if run not in failed]
+        if waiting:
+            print(f"{len(waiting)} of {len(comparison.runs)} runs are to be continued by the same command", flush=True)
         print(comparison.report(args.metrics, unfinished=True))
     except (FileNotFoundError, ValueError) as error:
         print(f"compare: {error}", file=sys.stderr)
-        return 1
+        return 3 if isinstance(error, NothingToCompareError) and waiting and not failed else 1
     print(f"Written to {args.out}/results.md, results.csv, results.png")
-    waiting = [run for run in comparison.unfinished if run not in failed]
-    if waiting:
-        print(f"{len(waiting)} of {len(comparison.runs)} runs are to be continued by the same command")
     return 1 if failed else 3 if waiting else 0
 
 

@@ -1,25 +1,25 @@
 """Compare recipes at anomaly detection, over the seeds that each was trained and tested with.
 
-    for seed in 0 1 2; do
-        for name in biggan_digits nda_biggan_digits; do
-            python tools/test.py configs/ood_$name.py work_dirs/compare_digits/$name/seed_$seed/iter_2500.pth \\
-                --work-dir work_dirs/ood/$name/seed_$seed
-        done
-    done
+    python tools/compare_ood.py --runs work_dirs/compare_digits --recipe configs/ood_biggan_digits.py
+    python tools/compare_ood.py --runs work_dirs/compare_cifar10 --recipe configs/ood_biggan_cifar10.py --only cifar100
     python tools/compare_ood.py work_dirs/ood/biggan_digits work_dirs/ood/nda_biggan_digits
 
-The first folder is the baseline. Prints tables of means, spread and paired differences.
+With --runs, every finished run of a folder of tools/compare.py is tested by the recipe's evaluator, into its ood/; the
+names of its recipes may be given, the baseline first. Without, folders of tests that were made by tools/test.py with
+--work-dir RECIPE/seed_N, the first of them the baseline. Prints tables of means, spread and paired differences.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from nda_mm.compat.external_configs import recipe_path
 from nda_mm.evaluation.ood import MEASURES
-from nda_mm.studies.detection_report import compare_detection
+from nda_mm.studies.detection_report import compare_detection, detect_with_runs
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -29,20 +29,46 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: Words of the command line. Defaults to None: this process's.
     """
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("recipes", nargs="+", type=Path, metavar="FOLDER", help="a recipe's seed_N folders")
+    parser.add_argument("recipes", nargs="*", metavar="RECIPE", help="folders of tests; with --runs, names of recipes")
     parser.add_argument("--measures", nargs="+", choices=MEASURES, default=["auroc"], help="default: auroc")
-    parser.add_argument("--out", type=Path, help="also write the tables to this file")
+    parser.add_argument("--out", type=Path, help="also write the tables to this file (with --runs: DIR/ood/ood.md)")
+    parser.add_argument("--runs", type=Path, metavar="DIR", help="folder of a comparison, whose runs are to be tested")
+    parser.add_argument("--recipe", help="with --runs: the recipe whose evaluator tests them")
+    parser.add_argument("--only", nargs="+", metavar="SET", help="with --runs: the outside sets (default: all)")
+    parser.add_argument("--jobs", type=int, default=1, help="with --runs: tests at a time (default: 1)")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="with --runs: test no longer than this")
+    parser.add_argument("--cfg-options", nargs="+", default=[], metavar="K=V", help="with --runs: overrides")
     args = parser.parse_args(arguments)
+    if bool(args.runs) != bool(args.recipe) or not (args.runs or args.recipes):
+        parser.error("give folders of tests, or --runs and --recipe")
     try:
-        text = compare_detection(args.recipes, args.measures)
-    except ValueError as error:
+        text = (
+            tested_now(args) if args.runs else compare_detection([Path(each) for each in args.recipes], args.measures)
+        )
+    except (FileNotFoundError, ValueError) as error:
         print(f"compare_ood: {error}", file=sys.stderr)
         return 1
+    out = args.out or (args.runs and args.runs / "ood" / "ood.md")
     print(text)
-    if args.out is not None:
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        args.out.write_text(text)
+    if out:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(text)
     return 0
+
+
+def tested_now(args: argparse.Namespace) -> str:
+    """Test the runs of a comparison and return the tables."""
+    only = [f"test_evaluator.metrics.0.only={args.only!r}"] if args.only else []
+    folders = detect_with_runs(
+        args.runs,
+        args.recipe if Path(args.recipe).is_file() else str(recipe_path(args.recipe)),
+        args.recipes,
+        test_command=[sys.executable, str(Path(__file__).with_name("test.py"))],
+        cfg_options=[*only, *args.cfg_options],
+        jobs=args.jobs,
+        minutes=args.minutes,
+    )
+    return compare_detection(folders, args.measures, shared=True)
 
 
 if __name__ == "__main__":

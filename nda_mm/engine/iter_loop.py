@@ -100,7 +100,8 @@ class ExactIterLoop(ExactLoop, IterBasedTrainLoop):
         while self._iter < self._max_iters and not self.stop_training:
             assert self.dataloader_iterator is not None
             self.run_iter(next(self.dataloader_iterator))
-            self._validate_if_due()
+            if not self.stop_training:  # else the resumed run validates
+                self._validate_if_due()
         self.dataloader_iterator = None  # ends the loader's workers
         self._call_hook("after_train_epoch")
         self._call_hook("after_train")

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nda_mm.studies.measurements import Measurement, last_checkpoint, measure_all, measured
 from nda_mm.studies.run_results import (
     Curves,
     PairedDifference,
@@ -27,7 +28,7 @@ from nda_mm.studies.run_results import (
 from nda_mm.studies.run_table import add_rows, every_run, rows_of
 from nda_mm.studies.training_jobs import Training, digest, is_finished, resolve, train_all
 
-__all__ = ["Comparison", "Run", "budget", "course"]
+__all__ = ["Comparison", "NothingToCompareError", "Run", "budget", "course"]
 
 #: What the course of a training is made of, and what of it is only its length and how often it is evaluated.
 _COURSE = (
@@ -42,6 +43,10 @@ _COURSE = (
     "load_from",
 )
 _LENGTH = ("max_iters", "max_epochs", "val_interval", "val_begin")
+
+
+class NothingToCompareError(ValueError):
+    """No seed has got far enough under all recipes."""
 
 
 @dataclass(frozen=True)
@@ -148,10 +153,42 @@ class Comparison:
         """The runs that have not reached their length."""
         return [run for run in self.runs if not is_finished(run.folder, self._length(run))]
 
-    def curves(self) -> dict[Run, Curves]:
-        """Evaluation results of every finished run."""
+    def measure(self, test_command: Sequence[str], jobs: int = 1, minutes: float = math.inf) -> list[Run]:
+        """Measure the last checkpoint of every finished run by its recipe's ``test_evaluator``.
+
+        Args:
+            test_command: Words that start it, for example ``[python, 'tools/test.py']``.
+            jobs: At least 1.
+            minutes: After these, measurements are given up. Defaults to no limit.
+
+        Returns:
+            The runs of which it failed.
+        """
         unfinished = self.unfinished
-        return {run: read_curves(run.folder) for run in self.runs if run not in unfinished}
+        measurements = {
+            run: Measurement(
+                run.recipe,
+                last_checkpoint(run.folder),
+                run.folder / "test",
+                f"{run.name}, seed {run.seed}",
+                tuple(self.cfg_options),
+            )
+            for run in self.runs
+            if run not in unfinished
+        }
+        failed = measure_all(list(measurements.values()), test_command, jobs, minutes)
+        return [run for run, measurement in measurements.items() if measurement in failed]
+
+    @property
+    def unmeasured(self) -> list[Run]:
+        """The runs that have not finished, or whose end has not been measured."""
+        unfinished = self.unfinished
+        return [run for run in self.runs if run in unfinished or measured(run.folder / "test") is None]
+
+    def curves(self) -> dict[Run, Curves]:
+        """Evaluation results of every finished run, and what :meth:`measure` has found beyond them."""
+        unfinished = self.unfinished
+        return {run: _evaluations(run) for run in self.runs if run not in unfinished}
 
     def report(self, metrics: Sequence[str] | None = None, *, unfinished: bool = False) -> str:
         """Write ``results.csv``, ``results.md`` and ``results.png`` and return the tables.
@@ -165,15 +202,18 @@ class Comparison:
                 evaluated for all, at the last step they share. Default False.
 
         Raises:
-            ValueError: if no seed is finished (evaluated) for all recipes, or they share no metric.
+            NothingToCompareError: if no seed is finished (evaluated) for all recipes.
+            ValueError: if they share no metric.
         """
-        every = {run: read_curves(run.folder) for run in self.runs}
+        every = {run: _evaluations(run) for run in self.runs}
         used = self._whole_seeds(self.curves())
         is_over = bool(used)
         if unfinished and not is_over:
             used = self._whole_seeds({run: curves for run, curves in every.items() if curves})
         if not used:
-            raise ValueError(f"no seed has finished runs of all recipes in {self.folder}; there is nothing to compare")
+            raise NothingToCompareError(
+                f"no seed has finished runs of all recipes in {self.folder}; there is nothing to compare"
+            )
         shared = [name for name in next(iter(used.values())) if all(name in curve for curve in used.values())]
         chosen = shared if metrics is None else list(metrics)
         missing = [name for name in chosen if name not in shared]
@@ -217,6 +257,12 @@ class Comparison:
             summaries += rows
             differences += [paired_differences(row, rows[0]) for row in rows[1:]]
         return summaries, differences
+
+
+def _evaluations(run: Run) -> Curves:
+    curves = read_curves(run.folder)
+    step, values = measured(run.folder / "test") or (0, {})
+    return {**{name: [(step, value)] for name, value in values.items()}, **curves}
 
 
 def up_to_the_same_step(curves: Mapping[Run, Curves]) -> dict[Run, Curves]:

@@ -3,18 +3,76 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mmengine.config import Config
+
+from nda_mm.studies.measurements import Measurement, last_checkpoint, measure_all
 from nda_mm.studies.run_results import markdown, paired_differences, summarise
 
 #: What must be equal for values to compare.
 _SAME = ("inside", "inside_split", "inside_count", "class_reduction", "classes")
 
 
-def compare_detection(recipes: Sequence[Path], measures: Sequence[str] = ("auroc",)) -> str:
+def detect_with_runs(
+    folder: Path,
+    recipe: str,
+    names: Sequence[str] = (),
+    *,
+    test_command: Sequence[str],
+    cfg_options: Sequence[str] = (),
+    jobs: int = 1,
+    minutes: float = math.inf,
+) -> list[Path]:
+    """Test the last checkpoint of every finished run of a comparison by the evaluator of a recipe for detection.
+
+    The models are those of the runs' own configs, so that any width, and a recipe of the comparison's own, will do.
+
+    Args:
+        folder: The comparison's, with ``RECIPE/seed_N``. Gets ``ood/RECIPE/seed_N``.
+        recipe: The recipe whose ``test_evaluator`` is used.
+        names: Of the comparison's recipes, the baseline first. Default: all, in alphabetical order.
+        test_command: Words that start a test, for example ``[python, 'tools/test.py']``.
+        cfg_options: ``K=V`` words for every test.
+        jobs: At a time, at least 1.
+        minutes: After these, tests are given up. Defaults to no limit.
+
+    Returns:
+        A folder for each recipe, as :func:`compare_detection` takes them.
+
+    Raises:
+        ValueError: If a recipe has no finished run, or a test failed.
+    """
+    evaluator = Config.fromfile(recipe).get("test_evaluator")
+    if not evaluator:
+        raise ValueError(f"{recipe} has no test_evaluator to test the runs by")
+    names = list(names) or sorted({path.parents[1].name for path in folder.glob("*/seed_*/finished.json")})
+    measurements = []
+    for name in names:
+        runs = sorted(path.parent for path in (folder / name).glob("seed_*/finished.json"))
+        if not runs:
+            raise ValueError(f"there is no finished run {folder / name}/seed_N; train it by tools/compare.py first")
+        for run in runs:
+            config = Config.fromfile(run / f"{name}.py")  # as it was run, with all its overrides
+            config.test_evaluator = evaluator
+            out = folder / "ood" / name / run.name
+            out.mkdir(parents=True, exist_ok=True)
+            config.dump(out / "recipe.py")
+            label = f"{name}, {run.name}"
+            measurements.append(
+                Measurement(str(out / "recipe.py"), last_checkpoint(run), out / "test", label, tuple(cfg_options))
+            )
+    failed = measure_all(measurements, test_command, jobs, minutes)
+    if failed:
+        raise ValueError(f"the tests of {'; '.join(each.label for each in failed)} failed, see their output.txt")
+    return [folder / "ood" / name for name in names]
+
+
+def compare_detection(recipes: Sequence[Path], measures: Sequence[str] = ("auroc",), *, shared: bool = False) -> str:
     """Tables of means, spread and paired differences from the first recipe.
 
     The files are those that :class:`nda_mm.OODMetric` writes. Of a seed that was tested more than once, the newest
@@ -24,6 +82,7 @@ def compare_detection(recipes: Sequence[Path], measures: Sequence[str] = ("auroc
         recipes: A folder for each recipe, the baseline first, with ``seed_N`` folders that hold a ``results.json``
             somewhere below. The folder's name is the recipe's.
         measures: Those to report, of each set and family and of their mean.
+        shared: Compare the seeds that all recipes were tested with, rather than demand the same of all. Default False.
 
     Returns:
         Markdown.
@@ -36,6 +95,11 @@ def compare_detection(recipes: Sequence[Path], measures: Sequence[str] = ("auroc
         raise ValueError(f"the folders must be named after different recipes, but are {names}")
     found = {recipe.name: _read(recipe) for recipe in recipes}
     seeds = sorted(found[names[0]])
+    if shared:
+        seeds = sorted(set.intersection(*(set(results) for results in found.values())))
+        found = {name: {seed: results[seed] for seed in seeds} for name, results in found.items()}
+        if not seeds:
+            raise ValueError(f"{', '.join(names)} have no seed in common that was tested")
     for name, results in found.items():
         if sorted(results) != seeds:
             raise ValueError(

@@ -6,21 +6,13 @@ import hashlib
 import json
 import math
 import os
-import signal
-import subprocess
-import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-#: How a process ends that was asked to stop: by itself, when it had saved a checkpoint, or before it could listen.
-_STOPPED = (128 + signal.SIGTERM, -signal.SIGTERM)
-#: Seconds that it has for that.
-_GRACE = 60.0
+from nda_mm.studies.processes import run_logged, run_side_by_side
 
 __all__ = ["Training", "digest", "is_finished", "output_of", "refuse_other_settings", "resolve", "train_all"]
 
@@ -76,36 +68,10 @@ def train_all(
         ValueError: If a folder holds a run with other settings, ``jobs`` is below 1 or there is no time; before
             anything is trained.
     """
-    if jobs < 1:
-        raise ValueError(f"jobs must be at least 1, but got {jobs}")
-    if not minutes > 0:
-        raise ValueError(f"minutes must be above 0, but got {minutes}")
     refuse_other_settings(trainings)
-    time_is_up = threading.Event()
-    timer = threading.Timer(min(60 * minutes, threading.TIMEOUT_MAX), time_is_up.set)
-    timer.daemon = True
-    timer.start()
-    with ThreadPoolExecutor(jobs) as pool, _set_on_sigterm(time_is_up):
-        try:
-            done = list(pool.map(lambda training: _train(training, command, variables, time_is_up), trainings))
-        except BaseException:
-            time_is_up.set()  # leaving by Ctrl-C must not leave runs behind, nor start more
-            raise
-        finally:
-            timer.cancel()
-    return [training for training, succeeded in zip(trainings, done) if not succeeded]
-
-
-@contextmanager
-def _set_on_sigterm(event: threading.Event) -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread():  # which alone may listen
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, lambda *_: event.set())
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    return run_side_by_side(
+        lambda training, time_is_up: _train(training, command, variables, time_is_up), trainings, jobs, minutes
+    )
 
 
 def refuse_other_settings(trainings: Sequence[Training]) -> None:
@@ -173,33 +139,12 @@ def _train(
         *(("--cfg-options", *training.cfg_options) if training.cfg_options else ()),
     ]
     print(f"{name}: training (output in {log})", flush=True)
-    with log.open("a") as output:
-        status = _run(words, output, {**os.environ, **(variables or {})}, time_is_up)
-    if status in _STOPPED and time_is_up.is_set():
+    done = run_logged(words, log, time_is_up, name=name, variables=variables)
+    if done is None:
         print(f"{name}: stopped, since the time is up; the next call goes on", flush=True)
-        return True
-    if status:
-        end = "\n".join(log.read_text(errors="replace").splitlines()[-5:])
-        print(f"{name}: ended with status {status}\n{end}", file=sys.stderr, flush=True)
-        return False
-    _write(training.folder / "finished.json", dict(training.settings, seed=training.seed, length=training.length))
-    return True
-
-
-def _run(words: Sequence[str], output: IO[str], environment: Mapping[str, str], time_is_up: threading.Event) -> int:
-    """Run a command; its exit status, or that of a stopped one if it had to be killed."""
-    with subprocess.Popen(words, stdout=output, stderr=subprocess.STDOUT, env=environment) as process:
-        while not time_is_up.is_set():
-            try:
-                return process.wait(timeout=0.5)
-            except subprocess.TimeoutExpired:
-                pass
-        process.terminate()
-        try:
-            return process.wait(timeout=_GRACE)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            return -signal.SIGTERM
+    if done:
+        _write(training.folder / "finished.json", dict(training.settings, seed=training.seed, length=training.length))
+    return done is not False
 
 
 def _write(path: Path, content: Mapping[str, Any]) -> None:

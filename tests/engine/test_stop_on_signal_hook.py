@@ -30,6 +30,17 @@ class SignalHook(Hook):
             os.kill(os.getpid(), signal.SIGTERM)
 
 
+@HOOKS.register_module(force=True)
+class CountHook(Hook):
+    """Notes the iterations that are validated."""
+
+    def __init__(self) -> None:
+        self.at: list[int] = []
+
+    def before_val(self, runner: Runner) -> None:
+        self.at.append(runner.iter)
+
+
 def asked_at(iteration: int) -> tuple[dict[str, Any], ...]:
     return dict(type="SignalHook", at=iteration), dict(type="nda_mm.StopOnSignalHook")
 
@@ -39,16 +50,20 @@ def stop_hook(runner: Runner) -> Any:
 
 
 @pytest.mark.parametrize("settings", [{}, dict(validate=True, accumulate=2, workers=2)], ids=["plain", "all"])
-def test_the_stopped_run_goes_on_to_the_same_weights(config: Make, settings: dict[str, Any]) -> None:
+@pytest.mark.parametrize("at", [6, 7])  # at 6 a validation is due
+def test_the_stopped_run_goes_on_to_the_same_weights(config: Make, settings: dict[str, Any], at: int) -> None:
     straight = tiny_run.train(config("straight", **settings))
     usual = signal.getsignal(signal.SIGTERM)
-    given = config("stopped", **settings, save_every=4, custom_hooks=asked_at(7))
+    given = config("stopped", **settings, save_every=4, custom_hooks=asked_at(at))
     stopped = tiny_run.train(given)
-    assert (stopped.iter, stop_hook(stopped).stopped) == (7, True)
+    assert (stopped.iter, stop_hook(stopped).stopped) == (at, True)
     assert signal.getsignal(signal.SIGTERM) is usual
-    assert sorted(path.name for path in Path(stopped.work_dir).glob("*.pth")) == ["iter_4.pth", "iter_7.pth"]
-    resumed = tiny_run.train({**given, "custom_hooks": []}, resume=True)
+    assert sorted(path.name for path in Path(stopped.work_dir).glob("*.pth")) == ["iter_4.pth", f"iter_{at}.pth"]
+    counts = [dict(type="CountHook")]
+    resumed = tiny_run.train({**given, "custom_hooks": counts}, resume=True)
     assert resumed.iter == 10
+    validated = next(hook for hook in resumed.hooks if isinstance(hook, CountHook)).at
+    assert validated == ([each for each in (6, 9, 10) if each >= at] if settings else [])
     assert_equal(tiny_run.weights(resumed), tiny_run.weights(straight))
 
 

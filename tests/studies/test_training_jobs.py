@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from nda_mm.studies import training_jobs
+from nda_mm.studies import processes
 from nda_mm.studies.training_jobs import Training, is_finished, refuse_other_settings, train_all
 
 DONE = [sys.executable, "-c", "pass"]
@@ -73,7 +73,7 @@ def test_sigterm_stops_the_runs_likewise(tmp_path):
 
 
 def test_a_run_that_will_not_stop_is_killed(tmp_path, monkeypatch):
-    monkeypatch.setattr(training_jobs, "_GRACE", 0.2)
+    monkeypatch.setattr(processes, "_GRACE", 0.2)
     assert train_all(trainings(tmp_path, 1), DEAF, minutes=0.5 / 60) == []
 
 
