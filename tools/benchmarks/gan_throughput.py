@@ -21,6 +21,7 @@ import argparse
 import gc
 import sys
 import tempfile
+import time
 import traceback
 from dataclasses import asdict
 from pathlib import Path
@@ -34,6 +35,8 @@ from gan_report import Row, check_bars, compare, markdown, read, write
 from gan_runs import DISCRIMINATOR_STEPS, SCHEDULE, Setting
 from loop_clock import LoopClock, Timing
 
+#: The exit status when time was up, and the same command would go on.
+MORE_TO_DO = 3
 #: Of the rungs, as the command line knows them.
 NAMES = [*map(str, range(len(LADDER))), "shipped"]
 
@@ -167,33 +170,55 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--schedule-steps", type=int, default=0, help="iterations to extrapolate from (default 0: don't)"
     )
+    parser.add_argument("--minutes", type=float, help=f"begin no row that would end later; status {MORE_TO_DO}: go on")
     parser.add_argument("--out", type=Path, help="folder for results.json, results.csv and results.md")
     parser.add_argument("--check", action="store_true", help="exit with 1 if a bar is missed or a row failed")
     return parser.parse_args()
+
+
+def measure_all(benchmark: Benchmark, args: argparse.Namespace) -> bool:
+    """Measure what was asked for, as long as there is time; whether all of it was."""
+    kinds = {"both": [False, True], "with": [True], "without": [False]}[args.negatives]
+    start, longest = time.monotonic(), 0.0
+
+    def in_time() -> bool:
+        return args.minutes is None or time.monotonic() - start + longest < 60 * args.minutes
+
+    for rung in args.rungs:
+        for negatives in kinds:
+            begun = time.monotonic()
+            if not in_time():
+                return False
+            row = benchmark.measure(rung, SHIPPED if rung == "shipped" else LADDER[int(rung)], negatives)
+            longest = max(longest, time.monotonic() - begun)
+            took = row.error or f"{row.milliseconds:.1f} ms"
+            print(f"{rung} {row.setting}, {'with' if negatives else 'without'} negatives: {took}", flush=True)
+            if args.out:
+                write(benchmark.report(), args.out)
+    if args.schedule_steps and (benchmark.schedule or {}).get("timed_steps") != args.schedule_steps:
+        shipped = next(
+            (row.milliseconds for row in benchmark.rows if (row.rung, row.negatives) == ("shipped", True)), None
+        )
+        longest += 2 * args.schedule_steps * (shipped or 0.0) / 1e3
+        if not in_time():
+            return False
+        benchmark.time_schedule(args.schedule_steps)
+    return True
 
 
 def main() -> int:
     """Measure, write, print; the exit status."""
     args = parse_args()
     gan_runs.choose_device(args)
-    kinds = {"both": [False, True], "with": [True], "without": [False]}[args.negatives]
     with tempfile.TemporaryDirectory() as folder:
         benchmark = Benchmark(args, Path(folder))
-        for rung in args.rungs:
-            setting = SHIPPED if rung == "shipped" else LADDER[int(rung)]
-            for negatives in kinds:
-                row = benchmark.measure(rung, setting, negatives)
-                print(
-                    f"{row.rung} {row.setting}, negatives {negatives}: {row.error or row.milliseconds} ms", flush=True
-                )
-                if args.out:
-                    write(benchmark.report(), args.out)
-        if args.schedule_steps:
-            benchmark.time_schedule(args.schedule_steps)
+        complete = measure_all(benchmark, args)
         report = benchmark.report()
     if args.out:
         write(report, args.out)
     print(markdown(report))
+    if not complete:
+        return MORE_TO_DO
     failed = any(row.error for row in benchmark.rows) or any(bar["met"] is False for bar in report["bars"].values())
     return int(args.check and failed)
 

@@ -106,10 +106,29 @@ def test_what_was_measured_is_kept_and_the_rest_added(command, monkeypatch, tmp_
     stock = both["rows"][0]["milliseconds"]
     assert before["times_as_fast_as_stock"] is None
     assert after == before | {"times_as_fast_as_stock": pytest.approx(stock / before["milliseconds"])}
+    _, scheduled = command("--rungs", "0", "--negatives", "without", "--schedule-steps", "1")
     monkeypatch.setattr(gan_throughput.Benchmark, "time", again)
-    assert command("--rungs", "0", "shipped", "--negatives", "without")[1]["rows"] == both["rows"]
+    _, last = command("--rungs", "0", "shipped", "--negatives", "without", "--schedule-steps", "1")
+    assert last["rows"] == both["rows"] and last["schedule"] == scheduled["schedule"] is not None
     with pytest.raises(ValueError, match="holds results with steps 1, unlike this call's; give another folder"):
         command("--steps", "2")
+
+
+def test_no_row_begins_that_would_end_too_late(command, monkeypatch):
+    seconds = iter([0, 0, 0, 50, 50, 59, 109, 109, 119.9])  # a row of 50 seconds, one of 50 after it, no third
+    monkeypatch.setattr(gan_throughput.time, "monotonic", lambda: next(seconds))
+    monkeypatch.setattr(gan_throughput.Benchmark, "time", lambda *_: (Timing(1.0, [1.0]), "fp32"))
+    status, report = command("--rungs", "0", "1", "--minutes", "2")
+    assert status == gan_throughput.MORE_TO_DO
+    assert [(row["rung"], row["negatives"]) for row in report["rows"]] == [("0", False), ("0", True)]
+
+
+def test_the_schedule_is_not_begun_if_it_would_end_too_late(command, monkeypatch):
+    monkeypatch.setattr(gan_throughput.Benchmark, "time", lambda *_: (Timing(1.0, [1.0]), "fp32"))
+    words = ("--rungs", "shipped", "--negatives", "with", "--minutes", "2")
+    assert command(*words, "--schedule-steps", "70")[0] == gan_throughput.MORE_TO_DO, "70 seconds twice"
+    status, report = command(*words, "--schedule-steps", "40")
+    assert status == 0 and report["schedule"]["timed_steps"] == 40
 
 
 def test_a_rung_that_fails_is_told_and_the_others_are_measured(command, monkeypatch, tmp_path):
