@@ -73,14 +73,19 @@ class ProfilerHook(Hook):
             runner.train_loop.stop_training = True
 
 
+def build(args: argparse.Namespace, data: dict, folder: Path) -> Runner:
+    """The run to look at."""
+    setting = SHIPPED if args.rung == "shipped" else LADDER[int(args.rung)]
+    return gan_runs.build(setting, args, data, folder, negatives=not args.plain)
+
+
 def measure_parts(args: argparse.Namespace, data: dict, folder: Path, synchronize: bool) -> list[dict[str, Any]]:
     """The table of the parts."""
-    setting = SHIPPED if args.rung == "shipped" else LADDER[int(args.rung)]
-    runner = gan_runs.build(setting, args, data, folder, negatives=not args.plain)
+    runner = build(args, data, folder)
     # One CPU thread is timed by the time it had the processor: other processes do not count.
     alone = args.device == "cpu" and torch.get_num_threads() == 1
     stopwatch = Stopwatch(synchronize, time.thread_time if alone else time.perf_counter)
-    watch(runner, stopwatch, compiled=bool(setting.options.get("model.compile")))
+    watch(runner, stopwatch, compiled=bool(runner.cfg.model.get("compile_networks")))
     runner.register_hook(PartsHook(stopwatch, args.warmup, args.steps, DISCRIMINATOR_STEPS))
     runner.train()
     return stopwatch.table(args.steps)
@@ -88,8 +93,7 @@ def measure_parts(args: argparse.Namespace, data: dict, folder: Path, synchroniz
 
 def measure_operations(args: argparse.Namespace, data: dict, folder: Path) -> dict[str, Any]:
     """The profiler's findings, each an iteration."""
-    setting = SHIPPED if args.rung == "shipped" else LADDER[int(args.rung)]
-    runner = gan_runs.build(setting, args, data, folder, negatives=not args.plain)
+    runner = build(args, data, folder)
     hook = ProfilerHook(args.warmup, args.steps, args.device == "cuda")
     runner.register_hook(hook)
     runner.train()
@@ -142,7 +146,8 @@ def main() -> int:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     gan_runs.add_arguments(parser)
-    parser.add_argument("--rung", default="shipped", help="a rung of gan_throughput.py's ladder (default: shipped)")
+    rungs = [*map(str, range(len(LADDER))), "shipped"]
+    parser.add_argument("--rung", default="shipped", choices=rungs, help="of gan_throughput.py (default: shipped)")
     parser.add_argument("--plain", action="store_true", help="without negatives")
     parser.add_argument("--steps", type=int, default=10, help="iterations to look at (default 10)")
     parser.add_argument("--warmup", type=int, default=5, help="iterations before them (default 5)")

@@ -91,13 +91,16 @@ def test_every_part_of_a_real_run_is_counted(small, tmp_path, setting):
 def test_the_command_writes_what_it_prints(small, tmp_path, monkeypatch, capsys):
     path = tmp_path / "parts.json"
     words = shlex.split("--width 1 --batch 2 --made 16 --steps 1 --warmup 1 --top 5 --rung 1 --plain --json")
-    monkeypatch.setattr(sys, "argv", ["profile_gan.py", *words, str(path)])
+    monkeypatch.setattr(sys, "argv", ["profile_gan.py", *words, str(path), "--device", small.device])
     assert profile_gan.main() == 0
     report = json.loads(path.read_text())
     printed = capsys.readouterr().out
     assert profile_gan.text(report) in printed
-    assert report["parts_with_device"] is None and "device busy" not in printed
+    cuda = small.device == "cuda"
+    assert (report["parts_with_device"] is not None) == ("device busy" in printed) == cuda
+    assert ("device_busy" not in report) or 0 < report["device_busy"] <= 1
     assert not any(row["part"] == "negatives" for row in report["parts"]), "--plain"
+    assert (report["counts"]["kernel launches"] > 1000) == cuda
     assert len(report["operations"]) == 5
     times = [row["milliseconds"] for row in report["operations"]]
     assert times == sorted(times, reverse=True)
