@@ -57,7 +57,7 @@ distance = dict(
 )
 val_evaluator = dict(metrics=[distance])
 # tools/test.py measures against the test split, and against the images that the GAN was trained on.
-train_distance = dict(distance, real_set=_base_.train_dataloader.dataset, prefix="classifier_cifar10_train")
-test_evaluator = dict(metrics=[distance, train_distance])
+train_distance = dict(real_set=_base_.train_dataloader.dataset, prefix="classifier_cifar10_train", score_splits=0)
+test_evaluator = dict(metrics=[distance, dict(distance, **train_distance)])
 # The best by the first metric, whatever network it is over.
 default_hooks = dict(checkpoint=dict(save_best="auto", rule="less"))

@@ -25,7 +25,7 @@ from nda_mm.studies.run_results import (
     read_curves,
     summarise,
 )
-from nda_mm.studies.run_table import add_rows, every_run, rows_of
+from nda_mm.studies.run_table import add_rows, every_run, generator_step, rows_of, sample_count
 from nda_mm.studies.training_jobs import Training, digest, is_finished, resolve, train_all
 
 __all__ = ["Comparison", "NothingToCompareError", "Run", "budget", "course"]
@@ -227,17 +227,27 @@ class Comparison:
             used = up_to_the_same_step(used)
         summaries, differences = self._statistics(used, chosen)
         seeds = list(dict.fromkeys(run.seed for run in used))
-        parts = [markdown(summaries, differences, seeds)]
-        if not is_over:
-            step = max(curve[-1][0] for curves in used.values() for curve in curves.values())
-            parts.insert(0, f"The runs have not finished; compared is step {step:,}, the last that they share.\n")
         configs = {Path(recipe).stem: config for recipe, config in self.configs.items()}
+        parts = [self._where(used, configs, is_over), markdown(summaries, differences, seeds)]
         rows = [row for row in rows_of(every, configs) if metrics is None or row.metric in metrics]
         parts.append(every_run(add_rows(self.folder / "results.csv", rows)))
         text = "\n".join(parts)
         (self.folder / "results.md").write_text(text)
         plot(self.folder / "results.png", used, chosen)
         return text
+
+    def _where(self, used: Mapping[Run, Curves], configs: Mapping[str, Any], is_over: bool) -> str:
+        """The budget of what is compared, in words."""
+        lines = [] if is_over else ["The runs have not finished; compared is the last step that they share."]
+        ends = {run.name: max(curve[-1][0] for curve in curves.values()) for run, curves in used.items()}
+        for step in sorted(set(ends.values())):
+            names = [name for name, end in ends.items() if end == step]
+            of_generator, samples = generator_step(configs[names[0]], step), sample_count(configs[names[0]])
+            of_generator_words = "" if of_generator is None else f" ({of_generator:,} of the generator)"
+            measured_words = "" if samples is None else f", measured with {samples:,} samples"
+            whose = "" if len(set(ends.values())) == 1 else f" of {', '.join(names)}"
+            lines.append(f"Budget{whose}: {step:,} steps{of_generator_words}{measured_words}.")
+        return "\n".join(lines) + "\n"
 
     def _whole_seeds(self, curves: Mapping[Run, Curves]) -> dict[Run, Curves]:
         """Of some runs, those of the seeds that all recipes have."""

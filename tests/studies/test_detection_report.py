@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
 from nda_mm.evaluation.ood import MEASURES
 from nda_mm.evaluation.ood_report import SetResult, write_results
-from nda_mm.studies.detection_report import compare_detection
+from nda_mm.studies.detection_report import compare_detection, detect_with_runs
 
 TOOL = Path(__file__).resolve().parents[2] / "tools" / "compare_ood.py"
 
@@ -78,3 +79,69 @@ def test_the_command(folders: list[Path], tmp_path: Path, capsys: pytest.Capture
     assert "| mean fpr95 | nda |" in capsys.readouterr().out
     assert tool.main([str(tmp_path / "absent")]) == 1
     assert "compare_ood: there is no" in capsys.readouterr().err
+
+
+#: In place of tools/test.py: leaves results as the metric does, better ones for "nda".
+DETECT = [
+    sys.executable,
+    "-c",
+    "import json, pathlib, sys\n"
+    "from mmengine.config import Config\n"
+    "config, checkpoint, _, folder = sys.argv[1:5]\n"
+    "cfg = Config.fromfile(config)\n"
+    "assert (cfg.model.width, cfg.test_evaluator.type, pathlib.Path(checkpoint).is_file()) == (4, 'OOD', True)\n"
+    "out = pathlib.Path(folder, '20260101_000000', 'ood')\n"
+    "out.mkdir(parents=True)\n"
+    "value = 0.75 if 'nda' in folder else 0.5\n"
+    "measures = {'auroc': value}\n"
+    "content = dict(protocol=dict(inside='CIFAR10'), means=dict(mean=measures),\n"
+    "    sets=[dict(name='cifar100', count=9, values=measures)])\n"
+    "(out / 'results.json').write_text(json.dumps(content))\n"
+    "(out.parent / f'{out.parent.name}.json').write_text(json.dumps({'ood/mean/auroc': value}))\n",
+]
+
+
+@pytest.fixture
+def comparison(tmp_path: Path) -> Path:
+    """Finished runs: two seeds of the plain recipe, one of the other; and one that has not finished."""
+    for name, seed in (("biggan", 0), ("biggan", 1), ("nda_biggan", 1), ("nda_biggan", 2)):
+        run = tmp_path / "runs" / name / f"seed_{seed}"
+        run.mkdir(parents=True)
+        (run / f"{name}.py").write_text("model = dict(width=4)\ntest_evaluator = dict(type='Frechet')\n")
+        (run / "iter_20.pth").write_bytes(b"weights")
+        (run / "last_checkpoint").write_text(str(run / "iter_20.pth"))
+        if seed < 2:
+            (run / "finished.json").write_text("{}")
+    (tmp_path / "ood.py").write_text("model = dict(width=64)\ntest_evaluator = dict(type='OOD')\n")
+    return tmp_path / "runs"
+
+
+def test_runs_of_a_comparison_are_tested_as_they_were_trained(comparison: Path, tmp_path: Path) -> None:
+    folders = detect_with_runs(comparison, str(tmp_path / "ood.py"), test_command=DETECT, jobs=2)
+    assert folders == [comparison / "ood" / name for name in ("biggan", "nda_biggan")]
+    text = compare_detection(folders, shared=True)
+    assert text.startswith("Final values over seeds 1 (n = 1).")
+    assert "| cifar100 auroc | nda_biggan | +0.25 | +nan to +nan | +0.25 |" in text
+    assert not (comparison / "ood" / "nda_biggan" / "seed_2").exists()
+    # Tested once: a command that fails is not called any more.
+    again = detect_with_runs(comparison, str(tmp_path / "ood.py"), test_command=[sys.executable, "-c", "exit(1)"])
+    assert again == folders
+
+
+def test_runs_that_cannot_be_tested_are_refused(comparison: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"there is no finished run .*/sngan/seed_N; train it by tools/compare.py"):
+        detect_with_runs(comparison, str(tmp_path / "ood.py"), ["biggan", "sngan"], test_command=DETECT)
+    with pytest.raises(ValueError, match=r"the tests of biggan, seed_0; biggan, seed_1 failed, see their output.txt"):
+        detect_with_runs(
+            comparison, str(tmp_path / "ood.py"), ["biggan"], test_command=[sys.executable, "-c", "exit(1)"]
+        )
+    (tmp_path / "bare.py").write_text("model = dict(width=64)\n")
+    with pytest.raises(ValueError, match=r"bare.py has no test_evaluator to test the runs by"):
+        detect_with_runs(comparison, str(tmp_path / "bare.py"), test_command=DETECT)
+
+
+def test_recipes_without_a_common_seed_do_not_compare(tmp_path: Path) -> None:
+    for name, seed in (("plain", 0), ("nda", 1)):
+        make_results(tmp_path / name / f"seed_{seed}", 0.5)
+    with pytest.raises(ValueError, match="plain, nda have no seed in common that was tested"):
+        compare_detection([tmp_path / "plain", tmp_path / "nda"], shared=True)

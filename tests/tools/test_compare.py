@@ -169,7 +169,7 @@ def test_runs_that_are_cut_off_by_the_clock_go_on_to_the_same_values(recipes, tm
         said, _ = running.communicate(timeout=120)
     assert running.returncode == 3
     assert said.count("stopped, since the time is up; the next call goes on") == 2
-    assert "The runs have not finished; compared is step " in said
+    assert "The runs have not finished; compared is the last step that they share." in said
     assert "2 of 2 runs are to be continued by the same command" in said
     assert len(list((tmp_path / "cut").glob("*/seed_0/iter_*.pth"))) == 2  # though the interval is beyond the end
 
@@ -234,7 +234,7 @@ def test_unequal_runs_are_compared_where_they_are_equal(tmp_path, recipes):
     with pytest.raises(ValueError, match="no seed has finished runs of all recipes"):
         comparison.report()
     text = comparison.report(unfinished=True)
-    assert text.startswith("The runs have not finished; compared is step 4, the last that they share.")
+    assert text.startswith("The runs have not finished; compared is the last step that they share.\nBudget: 4 steps.\n")
     assert "| toy/slope | slow | 7 | nan | 7 |" in text
     assert "| toy/slope | fast | -3 | +nan to +nan | -3 |" in text
     assert "| slow | 0 | 6 | 5 |" in text
