@@ -6,9 +6,11 @@
     python tools/benchmarks/negatives.py --shape 64x3x8x64x64 --dtype float16 --json times.json
 
 All take turns, each beside a copy of its own, so that a busy machine slows both alike; a figure is the median over the
-rounds of the time divided by that of the copy. The last line of a CPU table divides the loop's time by jigsaw's. On a
-GPU the time is that between two events on the device, with a number of calls between them, so that the host prepares
-one while the device does another, as in training; batches are larger than its cache.
+rounds of the time divided by that of the copy. The last line of a CPU table divides the loop's time by jigsaw's.
+
+On a GPU the time is the device's own, with all calls in its queue before it begins, as where the host is ahead of it;
+batches are larger than its cache. The last column is the ratio of calls in a row that the host is not ahead of: a
+negative is several kernels, a copy is one, and the host takes microseconds to start each.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from gpu_time import device_name, seconds_between_events
+from gpu_time import device_name, device_seconds, seconds_between_events
 from torch import Tensor
 
 from nda_mm import functional as F
@@ -41,8 +43,8 @@ BARS = {
 #: The least speed-up of jigsaw over the loop.
 LOOP_BARS = {"256x3x32x32": 10}
 GPU_BAR = 2.0
-#: Calls between two events.
-GPU_CALLS = 20
+#: Calls in a row on a GPU.
+GPU_CALLS = 10
 GPU_SHAPES = ["2048x3x64x64", "256x3x224x224"]
 
 
@@ -71,32 +73,37 @@ def contestants(x: Tensor, generator: torch.Generator) -> dict[str, Callable[[],
 
 
 def take_turns(
-    calls: dict[str, Callable[[], Tensor]], against: Callable[[], Tensor], rounds: int, device: torch.device
+    calls: dict[str, Callable[[], Tensor]],
+    against: Callable[[], Tensor],
+    rounds: int,
+    seconds: Callable[[Callable[[], Tensor]], float],
 ) -> dict[str, tuple[float, float]]:
     """Median seconds of each call, and its median ratio to ``against`` timed just before it, over the rounds.
 
     Every timed call follows one of its own kind that does not count, so that none pays for memory that another gave
-    back to the system. One CPU thread is timed by the time it had the processor: other processes do not count.
+    back to the system.
     """
-    one_thread = device.type == "cpu" and torch.get_num_threads() == 1
-    now = time.thread_time if one_thread else time.perf_counter
 
-    def seconds(call: Callable[[], Tensor]) -> float:
+    def warm_seconds(call: Callable[[], Tensor]) -> float:
         call()
-        if device.type == "cuda":
-            return seconds_between_events(call, GPU_CALLS)
-        start = now()
-        call()
-        return now() - start
+        return seconds(call)
 
     times: dict[str, list[float]] = {name: [] for name in calls}
     ratios: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(rounds):
         for name, call in calls.items():
-            unit, own = seconds(against), seconds(call)
+            unit, own = warm_seconds(against), warm_seconds(call)
             times[name].append(own)
             ratios[name].append(own / unit)
     return {name: (statistics.median(times[name]), statistics.median(ratios[name])) for name in calls}
+
+
+def host_seconds(call: Callable[[], Tensor]) -> float:
+    """Of a call; one CPU thread is timed by the time it had the processor: other processes do not count."""
+    now = time.thread_time if torch.get_num_threads() == 1 else time.perf_counter
+    start = now()
+    call()
+    return now() - start
 
 
 def measure(shape: str, args: argparse.Namespace) -> list[dict]:
@@ -108,14 +115,21 @@ def measure(shape: str, args: argparse.Namespace) -> list[dict]:
     if args.channels_last:
         x = x.contiguous(memory_format=torch.channels_last if x.ndim == 4 else torch.channels_last_3d)
     standard = args.dtype == "float32" and args.threads == 1 and not args.channels_last
+    calls = contestants(x, generator)
+    cuda = device.type == "cuda"
+    clock = functools.partial(device_seconds, calls=GPU_CALLS) if cuda else host_seconds
     rows = []
-    for name, (seconds, ratio) in take_turns(contestants(x, generator), x.clone, args.rounds, device).items():
-        bar = GPU_BAR if device.type == "cuda" else BARS.get(shape, {}).get(name) if standard else None
+    for name, (seconds, ratio) in take_turns(calls, x.clone, args.rounds, clock).items():
+        bar = GPU_BAR if cuda else BARS.get(shape, {}).get(name) if standard else None
         bar = None if name == "copy" else bar
         rows.append(row(shape, name, seconds, ratio, bar, met=bar is None or ratio <= bar))
-    if device.type == "cpu":
+    if cuda:
+        with_host = functools.partial(seconds_between_events, calls=GPU_CALLS)
+        for result, (_, ratio) in zip(rows, take_turns(calls, x.clone, args.rounds, with_host).values(), strict=True):
+            result["ratio_with_host"] = round(ratio, 2)
+    else:
         loop = {"loop over samples / jigsaw": lambda: loop_jigsaw(x)}
-        turns = take_turns(loop, lambda: F.jigsaw(x), max(args.rounds // 5, 5), device)
+        turns = take_turns(loop, lambda: F.jigsaw(x), max(args.rounds // 5, 5), host_seconds)
         least = LOOP_BARS.get(shape) if standard else None
         for name, (seconds, ratio) in turns.items():
             rows.append(row(shape, name, seconds, ratio, least, met=least is None or ratio >= least))
@@ -142,15 +156,18 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="exit with 1 if a bar is missed")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    shapes = args.shape or (list(BARS) if torch.device(args.device).type == "cpu" else GPU_SHAPES)
+    shapes = args.shape or (GPU_SHAPES if torch.device(args.device).type == "cuda" else list(BARS))
     rows = []
-    print(f"{'shape':>16}  {'negative':<26} {'microseconds':>12} {'ratio':>7} {'bar':>5}")
+    cuda = torch.device(args.device).type == "cuda"
+    head = f"{'shape':>16}  {'negative':<26} {'microseconds':>12} {'ratio':>7} {'bar':>5}"
+    print(head + (f" {'with host':>9}" if cuda else ""))
     for shape in shapes:
         for result in measure(shape, args):
             bar = "" if result["bar"] is None else f"{result['bar']:g}"
             verdict = "" if result["met"] else "  MISSED"
             line = f"{shape:>16}  {result['negative']:<26} {result['microseconds']:>12} {result['ratio']:>7} {bar:>5}"
-            print(line + verdict)
+            with_host = f" {result['ratio_with_host']:>9}" if "ratio_with_host" in result else ""
+            print(line + with_host + verdict)
             rows.append(result)
     if args.json:
         args.json.write_text(

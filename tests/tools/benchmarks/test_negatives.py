@@ -49,6 +49,26 @@ def test_a_missed_bar_fails_the_check(monkeypatch, capsys, bar, status):
     assert ("MISSED" in capsys.readouterr().out) == bool(status)
 
 
+def test_a_call_is_measured_beside_its_own_copy():
+    now, taken = 0.0, []
+
+    def spend(name, seconds):
+        nonlocal now
+        now += seconds
+        taken.append(name)
+
+    def seconds(call):
+        start = now
+        call()
+        return now - start
+
+    calls = {"slow": lambda: spend("slow", 6.0), "quick": lambda: spend("quick", 3.0)}
+    found = benchmark.take_turns(calls, lambda: spend("copy", 2.0), 2, seconds)
+    assert found == {"slow": (6.0, 3.0), "quick": (3.0, 1.5)}
+    turn = ["copy", "copy", "slow", "slow", "copy", "copy", "quick", "quick"]  # each after one that does not count
+    assert taken == 2 * turn
+
+
 @pytest.mark.gpu
 @pytest.mark.parametrize("dtype", ["float32", "uint8"])
 def test_on_a_gpu_a_copy_takes_as_long_as_a_copy(monkeypatch, tmp_path, dtype):
@@ -59,6 +79,7 @@ def test_on_a_gpu_a_copy_takes_as_long_as_a_copy(monkeypatch, tmp_path, dtype):
     report = json.loads(path.read_text())
     rows = {row["negative"]: row for row in report["rows"]}
     assert 0.8 < rows["copy"]["ratio"] < 1.25
+    assert 0.8 < rows["copy"]["ratio_with_host"] < 1.25
     assert rows.keys() == {"copy", *F.__all__} - {"shuffle_frames"}
     assert all(row["bar"] == 2.0 for name, row in rows.items() if name != "copy")
     assert report["on"] == torch.cuda.get_device_name()
