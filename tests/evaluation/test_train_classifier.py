@@ -118,6 +118,82 @@ def test_a_build_leaves_the_default_scope_of_the_training_run(checkpoint):
         assert DefaultScope.get_current_instance().scope_name == "mmagic"
 
 
+def test_cifar10s_network_and_schedule_are_the_well_known_ones():
+    """ResNet-18 with a 3x3 stem, SGD 0.1 with Nesterov momentum and 5e-4 of decay, one cycle of 30 epochs."""
+    from mmengine.optim import OneCycleLR
+    from mmpretrain.registry import MODELS
+
+    cfg = Config.fromfile(CONFIGS / "classifier_cifar10.py")
+    with DefaultScope.overwrite_default_scope("mmpretrain"):
+        model = MODELS.build(cfg.model)
+    assert sum(parameter.numel() for parameter in model.parameters()) == 11_173_962
+    settings = dict(cfg.optim_wrapper.optimizer)
+    assert settings.pop("type") == "SGD"
+    assert settings == dict(lr=0.1, momentum=0.9, weight_decay=5e-4, nesterov=True)
+    optimizer = torch.optim.SGD(model.parameters(), **settings)
+    schedule = dict(cfg.param_scheduler)
+    assert (schedule.pop("type"), schedule.pop("convert_to_iter_based")) == ("OneCycleLR", True)
+    epoch = -(-50_000 // cfg.train_dataloader.batch_size)
+    scheduler = OneCycleLR.build_iter_from_epoch(optimizer, **schedule, epoch_length=epoch)
+    rates = []
+    for _ in range(cfg.train_cfg.max_epochs * epoch):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    peak = max(range(len(rates)), key=rates.__getitem__)
+    assert rates[peak] == pytest.approx(0.1)
+    assert peak / len(rates) == pytest.approx(0.3, abs=0.01)
+    assert rates[0] == pytest.approx(0.1 / 25)
+    assert rates[-1] < 1e-5
+    steps = [step["type"] for step in cfg.train_dataloader.dataset.pipeline]
+    assert steps == ["RandomCrop", "RandomFlip", "PackInputs"]
+    assert cfg.train_dataloader.dataset.pipeline[0]["padding"] == 4
+
+
+@pytest.mark.slow
+def test_cifar10s_last_checkpoint_is_a_network_of_the_metrics_also_in_mixed_precision(tmp_path, monkeypatch):
+    import numpy as np
+    from PIL import Image
+
+    from nda_mm.datasets import CIFAR10
+    from nda_mm.engine import launch
+    from tools.train import parse_args
+
+    pixels = np.random.default_rng(0)
+    for split in ("train", "test"):
+        for name in CIFAR10.METAINFO["classes"]:
+            folder = tmp_path / "cifar10" / split / name
+            folder.mkdir(parents=True)
+            for number in range(2):
+                image = Image.fromarray(pixels.integers(0, 256, (32, 32, 3), dtype=np.uint8))
+                image.save(folder / f"{number}.png")
+    narrow = {"model.backbone.base_channels": 8, "model.backbone.stem_channels": 8, "model.head.in_channels": 64}
+    options = dict(narrow, **{"train_cfg.max_epochs": 3, "train_dataloader.batch_size": 10})
+    for loader in ("train_dataloader", "val_dataloader"):
+        options |= {f"{loader}.dataset.data_root": str(tmp_path / "cifar10"), f"{loader}.dataset.allow_partial": True}
+        options |= {f"{loader}.num_workers": 0, f"{loader}.persistent_workers": False}
+    monkeypatch.chdir(tmp_path)
+    words = [str(CONFIGS / "classifier_cifar10.py"), "--amp", "--work-dir", "run", "--cfg-options"]
+    words += [f"{key}={value}" for key, value in options.items()]
+    runner = launch.build_runner(launch.prepare_training(parse_args(words)))
+    runner.train()
+    assert type(runner.optim_wrapper).__name__ in ("BF16OptimWrapper", "AmpOptimWrapper")
+    assert [path.name for path in (tmp_path / "run").glob("*.pth")] == ["epoch_3.pth"]
+
+    checkpoint = str(tmp_path / "run" / "epoch_3.pth")
+    judge = build_feature_network(
+        dict(type="mmpretrain", config="classifier_cifar10.py", checkpoint=checkpoint, cfg_options=narrow)
+    )
+    assert judge.name == "classifier_cifar10"
+    images = torch.from_numpy(CIFAR10(str(tmp_path / "cifar10"), split="test", allow_partial=True).images.copy())
+    images = images.permute(0, 3, 1, 2)
+    trained = runner.model.eval()
+    with torch.no_grad():
+        inputs = trained.data_preprocessor(dict(inputs=images))["inputs"]
+        expected = trained.head(trained.extract_feat(inputs)).softmax(1)
+    torch.testing.assert_close(judge(images).probabilities, expected)
+
+
 def test_a_changed_recipe_has_a_checkpoint_of_its_own(tmp_path):
     cfg = Config.fromfile(CONFIGS / "classifier_digits.py")
     cfg.max_epochs += 1

@@ -1,0 +1,63 @@
+"""tools/compare_ood.py on the finished runs of a comparison, by the real tools/test.py."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine import Config
+from mmengine.registry import MODELS, DefaultScope
+
+from nda_mm.compat import apply_mends
+
+apply_mends()
+pytest.importorskip("mmagic.models")
+pytest.importorskip("sklearn")
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def finished_run(recipe: str, folder: Path) -> None:
+    """An untrained model of a recipe, wider than it says, laid out as a run of tools/compare.py leaves it."""
+    config = Config.fromfile(ROOT / "configs" / f"{recipe}.py")
+    config.merge_from_dict({"model.discriminator.arch_cfg.out_channels": [16, 32, 80]})
+    with DefaultScope.overwrite_default_scope("mmagic"):
+        torch.manual_seed(0)
+        model = MODELS.build(config.model)
+    model.init_weights()
+    folder.mkdir(parents=True)
+    config.dump(folder / f"{recipe}.py")
+    torch.save(dict(state_dict=model.state_dict(), meta=dict(iter=9, epoch=0)), folder / "iter_9.pth")
+    (folder / "last_checkpoint").write_text(str(folder / "iter_9.pth"))
+    (folder / "finished.json").write_text("{}")
+
+
+@pytest.mark.slow
+def test_runs_are_tested_and_compared_by_one_command(tmp_path: Path) -> None:
+    for recipe in ("biggan_digits", "nda_biggan_digits"):
+        finished_run(recipe, tmp_path / "runs" / recipe / "seed_3")
+    command = [sys.executable, str(ROOT / "tools" / "compare_ood.py"), "--runs", str(tmp_path / "runs")]
+    command += ["--recipe", "ood_biggan_digits.py", "--only", "letters", "blurred", "--jobs", "2"]
+    command += ["--cfg-options", "test_evaluator.metrics.0.resamples=9"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=400, check=False, env=environment)
+    assert done.returncode == 0, done.stderr
+    written = (tmp_path / "runs" / "ood" / "ood.md").read_text()
+    assert written in done.stdout
+    assert written.startswith("Final values over seeds 3 (n = 1).")
+    values = {}
+    for recipe in ("biggan_digits", "nda_biggan_digits"):
+        folder = tmp_path / "runs" / "ood" / recipe / "seed_3"
+        (results,) = folder.rglob("results.json")
+        content = json.loads(results.read_text())
+        assert [each["name"] for each in content["sets"]] == ["letters", "blurred"]
+        values[recipe] = content["means"]["mean"]["auroc"]
+        assert f"| mean auroc | {recipe} | {values[recipe]:.4g} | nan |" in written
+    assert 0 <= values["biggan_digits"] <= 1
+    # One seed and one network, which the negatives are no part of.
+    assert values["biggan_digits"] == values["nda_biggan_digits"]
