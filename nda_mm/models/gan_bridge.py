@@ -14,6 +14,7 @@ from torch.nn.utils.spectral_norm import SpectralNorm
 
 from nda_mm.losses import check_fake_weight, check_kind, discriminator_loss, generator_loss
 from nda_mm.models.augment import Observing, augment_discriminator
+from nda_mm.models.compiled_networks import compile_network
 from nda_mm.negatives import Negative, build_negative
 from nda_mm.registry import MODELS, SCOPE
 from nda_mm.schedules import as_schedule
@@ -161,7 +162,7 @@ class NegativeDiscriminatorMixin:
             self.to(memory_format=torch.channels_last)  # type: ignore[attr-defined]
         if compile_networks:
             for network in (self.generator, self.discriminator):
-                network.compile(**({} if compile_networks is True else compile_networks))
+                compile_network(network, **({} if compile_networks is True else compile_networks))
 
     def init_weights(self) -> None:
         """Draw the networks' weights: from one seed the same ones, on any device and in any order of memory."""
