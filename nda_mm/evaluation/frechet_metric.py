@@ -152,13 +152,13 @@ class FrechetDistance(GeneratorMetric):
             network.distance_name: frechet_distance(real.mean, real.covariance, fake.mean, fake.covariance),
         }
         fake_features = [features for _, features, _ in results]
+        device = "cpu" if self.device.type == "mps" else self.device  # both compute in float64
         if self.kernel_nums:
-            values[network.kernel_name] = kernel_distance(
-                _first(self._real_features, self.kernel_nums), _first(fake_features, self.kernel_nums)
-            )
+            chosen = (_first(parts, self.kernel_nums).to(device) for parts in (self._real_features, fake_features))
+            values[network.kernel_name] = kernel_distance(*chosen)
         if self.precision_recall_nums:
             count = min(self.precision_recall_nums, real.count, fake.count)
-            chosen = (_first(parts, count).to(self.device) for parts in (self._real_features, fake_features))
+            chosen = (_first(parts, count).to(device) for parts in (self._real_features, fake_features))
             found = precision_recall(*chosen, neighbours=self.neighbours)
             values |= dict(precision=found.precision, recall=found.recall)
         probabilities = torch.cat([part for _, _, part in results])

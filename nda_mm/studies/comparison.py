@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -134,7 +135,7 @@ class Comparison:
         """
         trainings = {run.folder: self._training(run) for run in self.runs}
         command = [*self.train_command, *self.train_options]
-        failed = train_all(list(trainings.values()), command, jobs, minutes=minutes)
+        failed = train_all(list(trainings.values()), command, jobs, share_of_the_cores(jobs), minutes)
         return [run for run in self.runs if trainings[run.folder] in failed]
 
     def _training(self, run: Run) -> Training:
@@ -267,6 +268,17 @@ class Comparison:
             summaries += rows
             differences += [paired_differences(row, rows[0]) for row in rows[1:]]
         return summaries, differences
+
+
+def share_of_the_cores(jobs: int) -> dict[str, str]:
+    """How many threads each of some runs side by side may have, as environment variables; those that are set stay.
+
+    Each would start as many as there are cores otherwise, and they would wait for one another.
+    """
+    if jobs <= 1 or "OMP_NUM_THREADS" in os.environ:
+        return {}
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return {"OMP_NUM_THREADS": str(max(1, cores // jobs))}
 
 
 def _evaluations(run: Run) -> Curves:

@@ -241,6 +241,18 @@ def test_unequal_runs_are_compared_where_they_are_equal(tmp_path, recipes):
     assert "| slow | 1 | 2 | 1 |" in text
 
 
+def test_runs_side_by_side_share_the_cores(recipes, tmp_path, monkeypatch):
+    says = [sys.executable, "-c", "import os; print('threads', os.environ.get('OMP_NUM_THREADS'))"]
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(16)), raising=False)
+    for jobs, given, expected in ((1, None, "None"), (3, None, "5"), (40, None, "1"), (3, "2", "2")):
+        if given:
+            monkeypatch.setenv("OMP_NUM_THREADS", given)
+        out = tmp_path / f"{jobs}_{given}"
+        assert Comparison(recipes, [0], out, train_command=says).train(jobs) == []
+        assert (out / "slow" / "seed_0" / "output.txt").read_text() == f"threads {expected}\n"
+
+
 def test_bad_use_is_refused(recipes, tmp_path):
     with pytest.raises(ValueError, match=r"recipes must have different file names.*\['slow', 'slow'\]"):
         Comparison([recipes[0], recipes[0]], [0], tmp_path, train_command=[])
