@@ -7,7 +7,12 @@ model.type=nda_mm.NDASNGAN model.negative.type=Jigsaw`` is enough. Versions: mma
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from inspect import signature
+from typing import Any
+
 from mmagic.models.editors import DCGAN, GGAN, LSGAN, SAGAN, WGANGP, BigGAN
+from mmagic.models.editors.biggan import BigGANDiscriminator
 from mmagic.models.losses import gradient_penalty_loss
 from torch import Tensor
 
@@ -99,3 +104,23 @@ class NDABigGAN(ClassConditionalMixin, BigGAN):
 
             model = dict(type='nda_mm.NDABigGAN', negative=dict(type='Jigsaw', grid=2), fake_weight=0.25)
     """
+
+    def __init__(self, generator: Any, discriminator: Any = None, *args: Any, **kwargs: Any) -> None:
+        super().__init__(generator, complete_layout(discriminator), *args, **kwargs)
+
+
+def complete_layout(discriminator: Any) -> Any:
+    """The config of a BigGAN discriminator of 256 or 512 pixels, with a layout that can be built.
+
+    mmagic 1.2's own layouts of these sizes say of all blocks but the last whether they attend, and fail with an
+    ``IndexError``.
+    """
+    if not isinstance(discriminator, Mapping) or discriminator.get("input_scale") not in (256, 512):
+        return discriminator
+    if str(discriminator.get("type")).split(".")[-1] != "BigGANDiscriminator" or discriminator.get("arch_cfg"):
+        return discriminator
+    defaults = signature(BigGANDiscriminator).parameters
+    given = {name: discriminator.get(name, defaults[name].default) for name in ("in_channels", "base_channels")}
+    layout = BigGANDiscriminator._get_default_arch_cfg(None, discriminator["input_scale"], **given)
+    missing = len(layout["out_channels"]) - len(layout["attention"])
+    return {**discriminator, "arch_cfg": {**layout, "attention": [*layout["attention"], *[False] * missing]}}

@@ -81,7 +81,7 @@ def written_out(case: Case, model: Any, fake_weight: float, penalty_towards: str
         extra = dict(curr_scale=case.scales[0], transition_weight=torch.tensor(1.0))
         real = torch.nn.functional.interpolate(real, size=case.scales[:1] * 2, mode="bilinear", align_corners=True)
     torch.manual_seed(seed)
-    noise = torch.randn(len(real), tiny_gans.NOISE)
+    noise = torch.randn(len(real), case.noise)
     given = dict(label=torch.randint(0, case.classes, (len(real),))) if case.classes else {}
     with torch.no_grad():
         more = dict(chosen_scale=0) if name_of(case) == "MSPIEStyleGAN2" else getattr(model, "forward_kwargs", {})
@@ -131,7 +131,7 @@ def test_with_negatives_a_step_equals_the_one_written_out(name, penalty_towards)
 def test_forward_passes_are_joined_only_where_samples_do_not_mix(name):
     case = CASES[name]
     model = case.build(negative=MirroredNegative())
-    joined = name in ("WGANGP", "SNGAN", "SNGAN without classes")
+    joined = name in ("WGANGP", "SNGAN", "SNGAN without classes", "BigGAN 128", "BigGAN 256")
     assert model.discriminator_forward == ("joint" if joined else "separate")
     if joined:
         apart = case.build(negative=MirroredNegative(), discriminator_forward="separate")
@@ -265,3 +265,18 @@ def test_what_can_not_work_is_refused_with_the_reason(host):
     assert hasattr(editors, host)
     with pytest.raises(TypeError, match=f"mmagic's {host} can't be given negatives: "):
         MODELS.build(dict(type=f"nda_mm.NDA{host}", generator=dict(type="X"), negative=dict(type="Jigsaw")))
+
+
+@pytest.mark.parametrize("size", [256, 512])
+def test_large_bigans_are_built_where_mmagics_own_are_not(size):
+    settings = copy.deepcopy(CASES["BigGAN 256"].settings)
+    settings["discriminator"]["input_scale"] = size
+    settings["generator"].update(output_scale=size, noise_size=16 if size == 512 else 14)
+    settings["noise_size"] = settings["generator"]["noise_size"]
+    with DefaultScope.overwrite_default_scope("mmagic"):
+        with pytest.raises(IndexError):  # if this fails, mmagic has mended it, and complete_layout may go
+            editors.BigGAN(data_preprocessor=dict(type="DataPreprocessor"), **settings)
+        model = gan.NDABigGAN(data_preprocessor=dict(type="DataPreprocessor"), **settings)
+    blocks = model.discriminator.conv_blocks
+    attending = [index for index, block in enumerate(blocks) if "Attention" in type(block).__name__]
+    assert len(attending) == 1 and len(blocks) - 1 == {256: 7, 512: 8}[size]

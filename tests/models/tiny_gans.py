@@ -73,6 +73,7 @@ class Case:
     losses: tuple[Callable, Callable]
     size: int = 32
     classes: int = 0
+    noise: int = NOISE
     scales: tuple[int, ...] = ()
     penalty: Callable[..., Tensor | float] = field(default=lambda score, real, opposite, logits: 0.0)
     lines: bool = False  # whether the penalty wants the other end of lines
@@ -88,7 +89,10 @@ class Case:
         return model.train()
 
     def networks(self) -> dict[str, Any]:
-        parts = {name: MODELS.build(self.settings[name]) for name in ("generator", "discriminator")}
+        settings = {name: self.settings[name] for name in ("generator", "discriminator")}
+        if settings["discriminator"].get("input_scale") == 256:  # mmagic's own layout cannot be built
+            settings["discriminator"] = gan.complete_layout(settings["discriminator"])
+        parts = {name: MODELS.build(each) for name, each in settings.items()}
         return {**self.settings, **parts}
 
     def optimizers(self, model: Any) -> OptimWrapperDict:
@@ -131,6 +135,26 @@ def _sngan(classes: int) -> dict[str, Any]:
     )
 
 
+def _biggan(size: int, noise: int) -> dict[str, Any]:
+    """As published for ImageNet: shared embedding, noise in parts, attention."""
+    shared = dict(num_classes=CLASSES, base_channels=8, sn_eps=1e-6)
+    return dict(
+        num_classes=CLASSES,
+        noise_size=noise,
+        generator=dict(
+            type="BigGANGenerator",
+            output_scale=size,
+            noise_size=noise,
+            shared_dim=6,
+            with_shared_embedding=True,
+            split_noise=True,
+            auto_sync_bn=False,
+            **shared,
+        ),
+        discriminator=dict(type="BigGANDiscriminator", input_scale=size, with_spectral_norm=True, **shared),
+    )
+
+
 def _gp_and_drift(score: Callable, real: Tensor, opposite: Tensor, logits: dict[str, Tensor]) -> Tensor:
     drift = (logits["fake"] ** 2 + logits["real"] ** 2).mean()
     return 10 * on_lines(score, real, opposite) + 0.001 * 0.5 * drift
@@ -162,6 +186,12 @@ CASES: dict[str, Case] = {
     ),
     "SNGAN": Case(gan.NDASAGAN, editors.SAGAN, _sngan(CLASSES), HINGE, classes=CLASSES),
     "SNGAN without classes": Case(gan.NDASAGAN, editors.SAGAN, _sngan(0), HINGE),
+    "BigGAN 128": Case(
+        gan.NDABigGAN, editors.BigGAN, _biggan(128, 12), HINGE, size=128, classes=CLASSES, noise=12, slow=True
+    ),
+    "BigGAN 256": Case(
+        gan.NDABigGAN, editors.BigGAN, _biggan(256, 14), HINGE, size=256, classes=CLASSES, noise=14, slow=True
+    ),
     "PGGAN": Case(
         growing_gan.NDAPGGAN,
         editors.ProgressiveGrowingGAN,
