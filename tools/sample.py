@@ -16,6 +16,7 @@ from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import load_checkpoint
 
 from nda_mm.compat import allow_safe_globals, apply_mends
+from nda_mm.engine.plain_refusals import plain_refusals
 from nda_mm.generation import SAMPLE_MODELS, sample_classes, write_samples
 
 
@@ -59,4 +60,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with plain_refusals():
+        main()

@@ -11,6 +11,7 @@ import argparse
 from collections.abc import Sequence
 
 from nda_mm.engine import launch
+from nda_mm.engine.plain_refusals import plain_refusals
 
 
 def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -48,4 +49,5 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    main()
+    with plain_refusals():
+        main()

@@ -17,6 +17,7 @@ import sys
 from collections.abc import Sequence
 
 from nda_mm.engine import launch
+from nda_mm.engine.plain_refusals import plain_refusals
 from nda_mm.engine.stop_on_signal_hook import StopOnSignalHook
 
 
@@ -71,4 +72,5 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with plain_refusals():
+        main()

@@ -79,9 +79,9 @@ class CIFAR10C(ArrayDataset):
 
     def _not_readable(self, name: str, cause: str) -> DatasetNotReadableError:
         return DatasetNotReadableError(
-            f"CIFAR-10-C ({self.corruption}, severity {self.severity}) cannot be read from "
-            f"'{Path(self.data_root) / name}': {cause}. Fetch CIFAR-10-C.tar from "
-            "https://zenodo.org/records/2535967, unpack it, and name the folder of its .npy files as data_root."
+            f"CIFAR-10-C cannot be read from '{Path(self.data_root) / name}': {cause}. Fetch CIFAR-10-C.tar from "
+            "https://zenodo.org/records/2535967, let tools/prepare_data.py cifar10_c unpack it, and name the folder of "
+            "its .npy files as data_root."
         )
 
 

@@ -125,9 +125,10 @@ class ImageFolder(ArrayDataset):
     def _report(self, folder: Path, bad: list[tuple[str, str]], total: int) -> None:
         listed = "".join(f"\n  {name}: {reason}" for name, reason in bad)
         if len(bad) == total or len(bad) > self.max_bad * total:
+            remedy = "" if len(bad) == total else ", or put up with more of them by max_bad"
             raise ValueError(
                 f"{len(bad)} of {total} image files in '{folder}' cannot be read, more than max_bad={self.max_bad:g} "
-                f"allows:{listed}"
+                f"allows:{listed}\nRemove or replace them{remedy}."
             )
         print_log(
             f"{len(bad)} of {total} image files in '{folder}' cannot be read and are left out:{listed}",

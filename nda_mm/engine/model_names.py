@@ -10,9 +10,16 @@ __all__ = ["check_model_name", "gan_names"]
 
 
 def gan_names() -> list[str]:
-    """The GANs with negatives, as a config names them without the prefix; those only whose host is there."""
+    """The GANs with negatives, as a config names them without the prefix; those only whose host is there.
+
+    Without the stand-ins of :mod:`nda_mm.models.refused_gans`, which only say why there is none.
+    """
     MODELS.import_from_location()
-    return sorted(name for name in MODELS.module_dict if name.startswith("NDA") and not name.endswith("Loss"))
+    return sorted(
+        name
+        for name, kind in MODELS.module_dict.items()
+        if name.startswith("NDA") and not name.endswith("Loss") and not hasattr(kind, "refused_because")
+    )
 
 
 def check_model_name(model: Any) -> None:
@@ -33,11 +40,12 @@ def check_model_name(model: Any) -> None:
     if not isinstance(kind, str):
         return
     prefix, _, name = kind.rpartition(".")
-    if prefix == SCOPE and MODELS.get(name) is None:
+    ours = prefix == SCOPE or (not prefix and name.startswith("NDA"))
+    if ours and MODELS.get(f"{SCOPE}.{name}") is None:
         raise ValueError(
             f"There is no model {kind!r}. The GANs with negatives are "
             f"{', '.join(f'{SCOPE}.{each}' for each in gan_names()) or 'none, since mmagic does not load'}; "
             "`python -m nda_mm.compat` says which hosts load."
         )
-    if not prefix and name in gan_names():
+    if ours and not prefix:
         raise ValueError(f"model.type={kind!r} lacks the prefix by which a host finds it: write '{SCOPE}.{kind}'.")

@@ -113,18 +113,30 @@ class OODMetric(BaseMetric):
         """Called by mmagic's evaluator before the first evaluation: build the outside sets and check their size."""
         self._model = module.module if is_model_wrapper(module) else module
         self._inside, self._collate = dataloader.dataset, dataloader.collate_fn
-        self._outside, failures = {}, []
+        self._outside = {}
+        failures: dict[str, list[str]] = {}
         for name, cfg in self.outside_cfg.items():
             try:
                 self._outside[name] = self._build(cfg)
             except (OSError, ValueError, TypeError, KeyError, RuntimeError, ImportError) as error:
-                failures.append(f"{name}: {error}")
+                failures.setdefault(str(error), []).append(name)  # members of a family may share a damaged file
         if failures:
-            listed = "\n".join(failures)
-            raise ValueError(
-                f"{len(failures)} of {len(self.outside_cfg)} outside sets cannot be used. Mend them, or name the sets "
-                f"you have with only=[...] (--cfg-options \"test_evaluator.metrics.0.only=['svhn']\"):\n{listed}"
-            )
+            raise ValueError(self._refusal(failures))
+
+    def _refusal(self, failures: dict[str, list[str]]) -> str:
+        """Every cause once, with the sets that it concerns, and how to do without them."""
+        failed = {name for names in failures.values() for name in names}
+        whole = {name.split("/")[0] for name in self._outside} - {name.split("/")[0] for name in failed}
+        example = [name for name in dict.fromkeys(each.split("/")[0] for each in self.outside_cfg) if name in whole]
+        listed = [
+            f"{', '.join(names[:3])}{f' and {len(names) - 3} more' if len(names) > 3 else ''}: {cause}"
+            for cause, names in failures.items()
+        ]
+        return (
+            f"{len(failed)} of {len(self.outside_cfg)} outside sets cannot be used. Mend them, or name the sets you "
+            f'have with only=[...] (--cfg-options "test_evaluator.metrics.0.only={example or ["svhn"]}"):\n'
+            + "\n".join(listed)
+        )
 
     def _build(self, cfg: Mapping[str, Any]) -> Any:
         dataset = DATASETS.build(dict(cfg))

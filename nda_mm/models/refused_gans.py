@@ -22,6 +22,8 @@ REFUSED: dict[str, str] = {
 
 def _refuse(host: str) -> type:
     class Refused:
+        refused_because = REFUSED[host]  # by which a list of the models that work leaves it out
+
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             raise TypeError(f"mmagic's {host} can't be given negatives: {REFUSED[host]}.")
 
