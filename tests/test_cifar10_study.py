@@ -11,7 +11,7 @@ from nda_mm.evaluation import FrechetDistance
 from nda_mm.negatives import build_negative
 from nda_mm.registry import METRICS
 from nda_mm.schedules import as_schedule
-from nda_mm.studies.comparison import budget
+from nda_mm.studies.budgets import budget
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 ARMS = ["", "_warmup", "_leak", "_stitch", "_cutout", "_mixup", "_cutmix"]

@@ -6,7 +6,6 @@ with the same seeds, and compared seed by seed with the first of them, the basel
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import os
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nda_mm.studies.budgets import budget, course, in_words
 from nda_mm.studies.measurements import Measurement, last_checkpoint, measure_all, measured
 from nda_mm.studies.run_results import (
     Curves,
@@ -26,24 +26,10 @@ from nda_mm.studies.run_results import (
     read_curves,
     summarise,
 )
-from nda_mm.studies.run_table import add_rows, every_run, generator_step, rows_of, sample_count
+from nda_mm.studies.run_table import add_rows, every_run, rows_of
 from nda_mm.studies.training_jobs import Training, digest, is_finished, resolve, train_all
 
-__all__ = ["Comparison", "NothingToCompareError", "Run", "budget", "course"]
-
-#: What the course of a training is made of, and what of it is only its length and how often it is evaluated.
-_COURSE = (
-    "model",
-    "data_preprocessor",
-    "train_dataloader",
-    "train_cfg",
-    "optim_wrapper",
-    "param_scheduler",
-    "custom_hooks",
-    "randomness",
-    "load_from",
-)
-_LENGTH = ("max_iters", "max_epochs", "val_interval", "val_begin")
+__all__ = ["Comparison", "NothingToCompareError", "Run"]
 
 
 class NothingToCompareError(ValueError):
@@ -243,11 +229,8 @@ class Comparison:
         ends = {run.name: max(curve[-1][0] for curve in curves.values()) for run, curves in used.items()}
         for step in sorted(set(ends.values())):
             names = [name for name, end in ends.items() if end == step]
-            of_generator, samples = generator_step(configs[names[0]], step), sample_count(configs[names[0]])
-            of_generator_words = "" if of_generator is None else f" ({of_generator:,} of the generator)"
-            measured_words = "" if samples is None else f", measured with {samples:,} samples"
             whose = "" if len(set(ends.values())) == 1 else f" of {', '.join(names)}"
-            lines.append(f"Budget{whose}: {step:,} steps{of_generator_words}{measured_words}.")
+            lines.append(f"Budget{whose}: {in_words(configs[names[0]], step)}.")
         return "\n".join(lines) + "\n"
 
     def _whole_seeds(self, curves: Mapping[Run, Curves]) -> dict[Run, Curves]:
@@ -303,26 +286,3 @@ def up_to_the_same_step(curves: Mapping[Run, Curves]) -> dict[Run, Curves]:
         for run, each in curves.items():
             cut[run][metric] = [(step, value) for step, value in each[metric] if step <= end]
     return cut
-
-
-def course(config: Any) -> str:
-    """SHA-256 of what a config says of the course of its training, which is neither its length nor its evaluation.
-
-    Two runs of one course and seed are one run, of which the longer has gone on.
-    """
-    parts = {key: config.get(key) for key in _COURSE}
-    parts["train_cfg"] = {key: value for key, value in (config.get("train_cfg") or {}).items() if key not in _LENGTH}
-    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
-
-
-def budget(config: Any) -> dict[str, Any]:
-    """What makes two runs equally long: iterations or epochs, batch size, steps of the two networks."""
-    train, model = config.get("train_cfg") or {}, config.get("model") or {}
-    loader = config.get("train_dataloader") or {}
-    return dict(
-        max_iters=train.get("max_iters"),
-        max_epochs=train.get("max_epochs"),
-        batch_size=loader.get("batch_size"),
-        discriminator_steps=model.get("discriminator_steps"),
-        generator_steps=model.get("generator_steps"),
-    )

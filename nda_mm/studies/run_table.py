@@ -9,9 +9,10 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
+from nda_mm.studies.budgets import generator_step, sample_count
 from nda_mm.studies.run_results import Curves, NamedRun
 
-__all__ = ["Row", "add_rows", "every_run", "generator_step", "rows_of", "sample_count"]
+__all__ = ["Row", "add_rows", "every_run", "rows_of"]
 
 R = TypeVar("R", bound=NamedRun)
 
@@ -37,29 +38,6 @@ class Row:
     value: float
     generator_step: int | None = None
     samples: int | None = None
-
-
-def generator_step(config: Any, step: int) -> int | None:
-    """How often the generator has been updated after so many iterations, which count the discriminator's steps.
-
-    Example:
-        >>> generator_step(dict(model=dict(discriminator=dict(type="D"), discriminator_steps=4)), 390_000)
-        97500
-    """
-    model = config.get("model") or {}
-    if not model.get("discriminator"):
-        return None
-    wrapper = (config.get("optim_wrapper") or {}).get("discriminator") or {}
-    updates = step // wrapper.get("accumulative_counts", 1)
-    return updates // model.get("discriminator_steps", 1) * model.get("generator_steps", 1)
-
-
-def sample_count(config: Any) -> int | None:
-    """The number of samples that a recipe's metrics generate; None if they generate none, or not equally many."""
-    evaluator = config.get("val_evaluator") or []
-    metrics = evaluator if isinstance(evaluator, (list, tuple)) else evaluator.get("metrics", [evaluator])
-    counts = {metric["fake_nums"] for metric in metrics if "fake_nums" in metric}
-    return counts.pop() if len(counts) == 1 else None
 
 
 def rows_of(curves: Mapping[R, Curves], configs: Mapping[str, Any]) -> list[Row]:

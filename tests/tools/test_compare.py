@@ -13,8 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from nda_mm.studies.comparison import Comparison, Run, course
-from nda_mm.studies.training_jobs import resolve
+from nda_mm.studies.comparison import Comparison, Run
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -203,18 +202,6 @@ def test_different_budgets_are_refused_unless_allowed(recipes, tmp_path):
         Comparison(recipes, [0], tmp_path, train_command=[])
     Comparison(recipes, [0], tmp_path, train_command=[], other_budgets=True)
     Comparison(recipes, [0], tmp_path, train_command=[], cfg_options=["train_cfg.max_iters=3"])
-
-
-def test_the_course_is_neither_the_length_nor_the_evaluation(recipes):
-    config = resolve(recipes[0], [])
-    same = ["train_cfg.max_iters=9", "train_cfg.val_interval=3", "val_evaluator.collect_device=gpu"]
-    assert course(resolve(recipes[0], same)) == course(config)
-    for changed in (
-        "optim_wrapper.optimizer.lr=0.2",
-        "train_cfg.type=IterBasedTrainLoop",
-        "train_dataloader.batch_size=2",
-    ):
-        assert course(resolve(recipes[0], [changed])) != course(config)
 
 
 def test_runs_of_another_precision_are_refused(recipes, tmp_path):
