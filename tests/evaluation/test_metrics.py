@@ -160,6 +160,15 @@ def test_precision_and_recall_are_of_equally_many_and_cost_no_second_pass(gan, l
     assert (results["pixels/precision"], results["pixels/recall"]) == expected
 
 
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+def test_all_values_are_computed_where_the_model_is(gan, loader, device):
+    settings = dict(fake_nums=100, kernel_nums=50, precision_recall_nums=100, batch_statistics=True)
+    expected = evaluate(FrechetDistance(PixelNetwork(), **settings), gan, loader)
+    found = evaluate(FrechetDistance(PixelNetwork(), **settings), copy.deepcopy(gan).to(device), loader)
+    # Another device rounds a few pixels to the next level.
+    assert found == pytest.approx(expected, rel=1e-2, abs=0.02)
+
+
 def test_another_set_of_real_images_under_a_name_of_its_own(gan, loader):
     train = dict(type="nda_mm.Digits", split="train", size=16, pipeline=[dict(type="PackInputs")])
     network = PixelNetwork()

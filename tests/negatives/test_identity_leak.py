@@ -19,9 +19,12 @@ def untouched(x, negatives):
     return (x == negatives).flatten(1).all(dim=1)
 
 
-def test_the_share_leaks_and_the_rest_is_the_negative():
-    x = torch.rand(20_000, 1, 4, 4, generator=seeded(1))
-    leaky, whole = build_negative(LEAK)(x, generator=seeded(2)), Jigsaw(2)(x, generator=seeded(2))
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+def test_the_share_leaks_and_the_rest_is_the_negative(device):
+    x = torch.rand(20_000, 1, 4, 4, generator=seeded(1)).to(device)
+    leaky, whole = (
+        build_negative(negative)(x, generator=torch.Generator(device).manual_seed(2)) for negative in (LEAK, Jigsaw(2))
+    )
     leaks = untouched(x, leaky)
     assert stats.binomtest(int(leaks.sum()), len(x), 0.044).pvalue > 0.01
     assert torch.equal(leaky[~leaks], whole[~leaks])
