@@ -2,14 +2,15 @@
 
     python tools/compare.py configs/biggan_digits.py configs/nda_biggan_digits.py --seeds 0 1 2 --out work_dirs/compare
     python tools/compare.py A.py B.py --seeds 0 1 2 --out D --cfg-options train_cfg.max_iters=1000 --jobs 2
-    python tools/compare.py A.py B.py --seeds 0 1 --out D --jobs 4 --amp --minutes 9    # again, until all is done
+    python tools/compare.py configs/{biggan_cifar10,nda_biggan_cifar10{,_warmup,_leak}}.py --seeds 0 1 --jobs 8 \\
+        --test --out work_dirs/compare_cifar10 --minutes 8.5    # the same again, until it ends with status 0
 
 The first recipe is the baseline. Finished runs are kept and cut off ones resumed, so the same command continues; with a
 larger train_cfg.max_iters it trains on what had finished. Recipes and seeds may be added. Writes results.md (tables),
 results.csv (every evaluation of every run in the folder, with its budget) and results.png (metrics over iterations).
-With --minutes, or on SIGTERM, the running trainings save a checkpoint and are stopped. With --test the last checkpoint
-of every finished run is measured as tools/test.py does. Status: 0 if all is done, 1 if a run failed, 3 if some are to
-be continued.
+With --minutes, or on SIGTERM, the running trainings save a checkpoint and are stopped, within a minute. With --test the
+last checkpoint of every finished run is measured as tools/test.py does. Status: 0 if all is done, 1 if a run failed, 3
+if some are to be continued.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ def parse_args() -> argparse.Namespace:
         "--seeds", nargs="+", type=int, default=[0, 1, 2], help="seeds of every recipe (default: 0 1 2)"
     )
     parser.add_argument("--out", type=Path, required=True, help="folder for runs and results")
+    parser.add_argument("--results", type=Path, help="folder of results.* (default: --out); results.csv is added to")
     parser.add_argument("--metrics", nargs="+", help="metrics to report (default: all that every run logs)")
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time (default: 1)")
     parser.add_argument("--minutes", type=float, default=math.inf, help="stop after these (default: when all is done)")
@@ -66,11 +68,11 @@ def main() -> int:
         waiting = [run for run in waiting if run not in failed]
         if waiting:
             print(f"{len(waiting)} of {len(comparison.runs)} runs are to be continued by the same command", flush=True)
-        print(comparison.report(args.metrics, unfinished=True))
+        print(comparison.report(args.metrics, unfinished=True, folder=args.results))
     except (FileNotFoundError, ValueError) as error:
         print(f"compare: {error}", file=sys.stderr)
         return 3 if isinstance(error, NothingToCompareError) and waiting and not failed else 1
-    print(f"Written to {args.out}/results.md, results.csv, results.png")
+    print(f"Written to {args.results or args.out}/results.md, results.csv, results.png")
     return 1 if failed else 3 if waiting else 0
 
 

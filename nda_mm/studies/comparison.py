@@ -177,21 +177,25 @@ class Comparison:
         unfinished = self.unfinished
         return {run: _evaluations(run) for run in self.runs if run not in unfinished}
 
-    def report(self, metrics: Sequence[str] | None = None, *, unfinished: bool = False) -> str:
+    def report(
+        self, metrics: Sequence[str] | None = None, *, unfinished: bool = False, folder: Path | None = None
+    ) -> str:
         """Write ``results.csv``, ``results.md`` and ``results.png`` and return the tables.
 
-        ``results.csv`` keeps what it holds of other recipes and seeds: it is the table of all that was ever trained
-        into this folder.
+        ``results.csv`` keeps what it holds of other recipes and seeds: it is the table of all that was ever trained.
 
         Args:
             metrics: Those to report. Default None: all that every run has.
             unfinished: While no seed has finished for all recipes, whether to compare the seeds that have been
                 evaluated for all, at the last step they share. Default False.
+            folder: Where to write. Default None: the folder of the runs.
 
         Raises:
             NothingToCompareError: if no seed is finished (evaluated) for all recipes.
             ValueError: if they share no metric.
         """
+        folder = folder or self.folder
+        folder.mkdir(parents=True, exist_ok=True)
         every = {run: _evaluations(run) for run in self.runs}
         used = self._whole_seeds(self.curves())
         is_over = bool(used)
@@ -217,10 +221,11 @@ class Comparison:
         configs = {Path(recipe).stem: config for recipe, config in self.configs.items()}
         parts = [self._where(used, configs, is_over), markdown(summaries, differences, seeds)]
         rows = [row for row in rows_of(every, configs) if metrics is None or row.metric in metrics]
-        parts.append(every_run(add_rows(self.folder / "results.csv", rows)))
+        parts.append(every_run(add_rows(folder / "results.csv", rows)))
         text = "\n".join(parts)
-        (self.folder / "results.md").write_text(text)
-        plot(self.folder / "results.png", used, chosen)
+        (folder / "results.md").write_text(text)
+        courses = [name for name in chosen if any(len(curves[name]) > 1 for curves in used.values())]
+        plot(folder / "results.png", used, courses or chosen)
         return text
 
     def _where(self, used: Mapping[Run, Curves], configs: Mapping[str, Any], is_over: bool) -> str:

@@ -220,7 +220,9 @@ def test_unequal_runs_are_compared_where_they_are_equal(tmp_path, recipes):
         log.write_text("".join(json.dumps({"toy/slope": v, "step": 2 * n + 2}) + "\n" for n, v in enumerate(values)))
     with pytest.raises(ValueError, match="no seed has finished runs of all recipes"):
         comparison.report()
-    text = comparison.report(unfinished=True)
+    text = comparison.report(unfinished=True, folder=tmp_path / "elsewhere")
+    assert (tmp_path / "elsewhere" / "results.md").read_text() == text
+    assert not (tmp_path / "out" / "results.csv").exists()
     assert text.startswith("The runs have not finished; compared is the last step that they share.\nBudget: 4 steps.\n")
     assert "| toy/slope | slow | 7 | nan | 7 |" in text
     assert "| toy/slope | fast | -3 | +nan to +nan | -3 |" in text
