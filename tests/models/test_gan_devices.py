@@ -12,16 +12,32 @@ from torch import Tensor, nn
 from torch.autograd import grad
 
 pytest.importorskip("mmagic")
-from test_gan import BATCH, CLASSES, NOISE, MirroredNegative, build
+from tiny_gans import MirroredNegative
 
 from nda_mm.models.compiled_networks import compile_network
+from nda_mm.models.gan import NDABigGAN
 
 Change = Callable[[Any], None]
+CLASSES, NOISE, BATCH = 10, 16, 6
 
 
-def make() -> Any:
+def make() -> NDABigGAN:
+    """The networks of the CIFAR-10 recipe, two channels wide, with logits away from 0."""
+    shared = dict(num_classes=CLASSES, base_channels=2, sn_eps=1e-8, sn_style="torch", init_cfg=dict(type="N02"))
+    split = dict(output_scale=32, noise_size=NOISE, with_shared_embedding=False, split_noise=False, auto_sync_bn=False)
+    torch.manual_seed(0)
     with DefaultScope.overwrite_default_scope("mmagic"):
-        return build(negative=MirroredNegative())
+        model = NDABigGAN(
+            num_classes=CLASSES,
+            data_preprocessor=dict(type="DataPreprocessor"),
+            generator=dict(type="BigGANGenerator", **split, **shared),
+            discriminator=dict(type="BigGANDiscriminator", input_scale=32, **shared),
+            negative=MirroredNegative(),
+        )
+        model.init_weights()
+    for parameter in model.discriminator.parameters():
+        parameter.data.mul_(20)
+    return model
 
 
 def draws(dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor, Tensor, Tensor]:
