@@ -46,8 +46,8 @@ class OODMetric(BaseMetric):
             configs by name: its members stand in table and files, only their mean is among the values returned, and it
             counts as one set in the mean over sets.
         only: Names of the sets (or families) to use; the others' data need not be there. Default None: all.
-        class_reduction: ``'max'`` (default), ``'mean'`` or ``'logsumexp'``, for a discriminator with classes; it is
-            then run once for each class.
+        class_reduction: ``'max'`` (default), ``'mean'`` or ``'logsumexp'``, for a discriminator with classes. One with
+            a projection, as BigGAN's, is run once for all classes, any other once for each.
         batch_size: Images to a pass. Default 256. Must be 1 for a discriminator whose scores depend on the batch
             (minibatch standard deviation), as batches of outside images would give themselves away.
         resamples: Bootstrap samples of the 95 % intervals; 0 leaves them out. Default 1000: about 0.5 s for a set of

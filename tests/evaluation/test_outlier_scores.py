@@ -9,11 +9,12 @@ import torch
 from torch import nn
 
 from nda_mm.compat import apply_mends
-from nda_mm.evaluation.outlier_scores import count_classes, layers_that_mix, outlier_scores, scoring
+from nda_mm.evaluation.outlier_scores import class_logits, count_classes, layers_that_mix, outlier_scores, scoring
 
 apply_mends()
 biggan_module = pytest.importorskip("mmagic.models.editors.biggan")
 dcgan_module = pytest.importorskip("mmagic.models.editors.dcgan")
+sagan_module = pytest.importorskip("mmagic.models.editors.sagan")
 stylegan_module = pytest.importorskip("mmagic.models.editors.stylegan2")
 
 SMALL = dict(
@@ -59,6 +60,93 @@ def test_classes_are_reduced_as_it_says(images: torch.Tensor, reduction: str, re
     assert rows.std(dim=1).min() > 0.01  # the class matters
     torch.testing.assert_close(found, reduce(rows), rtol=1e-5, atol=1e-5)
     assert found.dtype == torch.float64
+
+
+class Counted:
+    """Counts the passes through a discriminator."""
+
+    def __init__(self, discriminator: nn.Module) -> None:
+        self.passes = 0
+        discriminator.register_forward_pre_hook(self.count)
+
+    def count(self, module: nn.Module, args: Any) -> None:
+        self.passes += 1
+
+
+def projecting(kind: str, classes: int) -> nn.Module:
+    """mmagic's projection discriminators in double precision, with weights of any size."""
+    torch.manual_seed(1)
+    if kind == "BigGAN":
+        made = biggan(classes)
+    elif kind == "BigGANDeep":
+        arch = dict(
+            in_channels=[4, 4], out_channels=[4, 8], downsample=[True, False], resolution=[8, 8], attention=[False] * 2
+        )
+        made = biggan_module.BigGANDeepDiscriminator(
+            input_scale=16, num_classes=classes, base_channels=4, arch_cfg=arch
+        )
+    else:
+        made = sagan_module.ProjDiscriminator(input_scale=32, num_classes=classes, base_channels=4)
+    for parameter in made.parameters():
+        nn.init.normal_(parameter, 0, 0.5)
+    return made.eval().double()
+
+
+@pytest.mark.parametrize("kind", ["BigGAN", "BigGANDeep", "SNGAN"])
+@pytest.mark.parametrize(("count", "classes"), [(3, 10), (12, 5), (1, 2)])
+def test_all_classes_of_a_projection_come_from_one_pass(kind: str, count: int, classes: int) -> None:
+    discriminator = projecting(kind, classes)
+    before = {name: value.clone() for name, value in discriminator.state_dict().items()}
+    side = 32 if kind == "SNGAN" else 16
+    drawn = torch.randn(count, 3, side, side, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+    expected = logits(discriminator, drawn, classes)
+    counted = Counted(discriminator)
+    found = class_logits(discriminator, drawn, classes)
+    assert counted.passes == 1
+    assert expected.std(dim=1).min() > 1e-3  # the class matters
+    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
+    assert not found.requires_grad and not discriminator.decision._forward_hooks
+    assert all(torch.equal(before[name], value) for name, value in discriminator.state_dict().items())
+
+
+class Cooled(nn.Module):
+    """Has a projection's layers, but makes another thing of them."""
+
+    def __init__(self, temperature: float) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.temperature, self.num_classes = temperature, 7
+        self.decision, self.proj_y = nn.Linear(12, 1), nn.Embedding(7, 12)
+
+    def forward(self, x: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+        features = x.flatten(1)[:, :12]
+        return self.decision(features) + (features * self.proj_y(label)).sum(dim=1, keepdim=True) / self.temperature
+
+
+@pytest.mark.parametrize(("temperature", "passes"), [(1.0, 1), (1.01, 8), (3.0, 8)])
+def test_a_discriminator_that_only_looks_like_one_is_run_for_each_class(
+    images: torch.Tensor, temperature: float, passes: int
+) -> None:
+    discriminator = Cooled(temperature)
+    expected = logits(discriminator, images, 7)
+    counted = Counted(discriminator)
+    torch.testing.assert_close(class_logits(discriminator, images, 7), expected, rtol=1e-5, atol=1e-5)
+    assert counted.passes == passes
+    assert not discriminator.decision._forward_hooks
+
+
+def test_a_thousand_classes_cost_one_pass(images: torch.Tensor) -> None:
+    discriminator = projecting("BigGAN", 1000).float()
+    counted = Counted(discriminator)
+    with torch.no_grad():
+        found = outlier_scores(discriminator, images)
+        assert counted.passes == 1
+        picked = torch.tensor([0, 17, 999])
+        some = torch.stack([discriminator(images, label=each.expand(6)).squeeze(1) for each in picked], dim=1)
+    torch.testing.assert_close(
+        class_logits(discriminator, images, 1000)[:, picked], some.double(), rtol=1e-4, atol=1e-4
+    )
+    assert bool((found <= -some.max(dim=1).values.double() + 1e-4).all())
 
 
 def test_one_class_needs_no_reduction(images: torch.Tensor) -> None:
