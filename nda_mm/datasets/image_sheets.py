@@ -122,11 +122,12 @@ def unpack_sheets(folders: Sequence[str | Path], out: str | Path) -> tuple[int, 
         The number of images in place now, and the sheets that are neither in the parts nor unpacked already.
 
     Raises:
-        ValueError: If the parts belong to different sets, or a sheet is damaged.
+        ValueError: If the parts belong to different sets, a sheet is damaged, or ``out`` holds other images.
     """
     contents = read_contents(folders[0])
     if any(read_contents(folder) != contents for folder in folders[1:]):
         raise ValueError(f"{[str(folder) for folder in folders]} are parts of different sets of sheets")
+    _refuse_others(contents, Path(out))
     missing: list[str] = []
     waiting: list[tuple[Sheet, Path]] = []
     done = 0
@@ -142,6 +143,19 @@ def unpack_sheets(folders: Sequence[str | Path], out: str | Path) -> tuple[int, 
         jobs = [pool.submit(_unpack, sheet, path, Path(out)) for sheet, path in waiting]
         done += sum(job.result() for job in jobs)
     return done, missing
+
+
+def _refuse_others(contents: list[Sheet], out: Path) -> None:
+    """A class folder with further images would be read as a larger data set."""
+    ours: dict[Path, set[str]] = {}
+    for sheet in contents:
+        names = ours.setdefault(out / sheet.split / sheet.category, set())
+        names |= {f"{number:06d}.png" for number in range(sheet.first, sheet.first + sheet.count)}
+        names.add(_stamp(out, sheet).name)
+    for folder, names in ours.items():
+        others = sorted({path.name for path in folder.iterdir()} - names) if folder.is_dir() else []
+        if others:
+            raise ValueError(f"'{folder}' holds other files, such as '{others[0]}'; unpack to another folder")
 
 
 def _unpack(sheet: Sheet, path: Path, out: Path) -> int:

@@ -104,6 +104,16 @@ class TestRefused:
         with pytest.raises(ValueError, match="parts of different sets of sheets"):
             unpack_sheets([tmp_path / "a", tmp_path / "b"], tmp_path / "data")
 
+    def test_folders_that_hold_other_images(self, tmp_path: Path, source: Path) -> None:
+        write_sheets([source], tmp_path / "a")
+        write_sheets([source], tmp_path / "b", per_sheet=2)
+        unpack_sheets([tmp_path / "a"], tmp_path / "data")
+        with pytest.raises(ValueError, match="holds other files, such as '.000000_"):
+            unpack_sheets([tmp_path / "b"], tmp_path / "data")
+        (tmp_path / "data" / "test" / "frog" / "mine.png").touch()
+        with pytest.raises(ValueError, match=r"test/frog' holds other files, such as 'mine\.png'; unpack to another"):
+            unpack_sheets([tmp_path / "a"], tmp_path / "data")
+
     def test_a_folder_without_a_list(self, tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=r"sheets\.json' is no list of sheets"):
             read_contents(tmp_path)
