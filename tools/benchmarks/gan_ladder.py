@@ -53,6 +53,14 @@ def ladder() -> list[Setting]:
 LADDER = ladder()
 #: Our recipe as anybody gets it.
 SHIPPED = Setting("the recipe as shipped", precision=None)
+#: All that can be timed, by the names that the commands know. Rung 0 is float32 throughout, which nobody gets without
+#: asking for it: torch lets convolutions use TF32, and so does "0t".
+SETTINGS: dict[str, Setting] = {
+    "0": LADDER[0],
+    "0t": Setting("the same as torch sets it, with convolutions in TF32", precision="torch's default", stock=True),
+    **{str(number): setting for number, setting in enumerate(LADDER) if number},
+    "shipped": SHIPPED,
+}
 
 
 def precision_of(runner: Runner) -> str:

@@ -181,7 +181,7 @@ def build(
             resume=None,
         )
     )
-    if setting.precision in ("fp32", "tf32"):
+    if setting.precision not in (None, "bf16"):
         cfg.optim_wrapper.generator.type = cfg.optim_wrapper.discriminator.type = "OptimWrapper"
     for place, value in setting.options.items():
         *parents, last = place.split(".")

@@ -30,15 +30,13 @@ from typing import Any
 import gan_runs
 import torch
 from arithmetic import FlopHook, matmul_speed
-from gan_ladder import LADDER, SHIPPED, precision_of
+from gan_ladder import SETTINGS, precision_of
 from gan_report import Row, check_bars, compare, markdown, read, write
 from gan_runs import DISCRIMINATOR_STEPS, SCHEDULE, Setting
 from loop_clock import LoopClock, Timing
 
 #: The exit status when time was up, and the same command would go on.
 MORE_TO_DO = 3
-#: Of the rungs, as the command line knows them.
-NAMES = [*map(str, range(len(LADDER))), "shipped"]
 
 
 class Benchmark:
@@ -78,7 +76,7 @@ class Benchmark:
     def flops(self, negatives: bool) -> int:
         """Operations of an iteration, which no setting of the ladder changes."""
         if negatives not in self._flops:
-            runner = gan_runs.build(LADDER[1], self.args, self.data, self.work_dir, negatives=negatives)
+            runner = gan_runs.build(SETTINGS["1"], self.args, self.data, self.work_dir, negatives=negatives)
             hook = FlopHook(DISCRIMINATOR_STEPS)
             runner.register_hook(hook)
             runner.train()
@@ -129,14 +127,15 @@ class Benchmark:
         ends = {"first": 0, "last": SCHEDULE * DISCRIMINATOR_STEPS}
         times = {}
         for name, history in ends.items():
-            times[f"milliseconds_{name}"] = self.time(SHIPPED, True, steps, history)[0].milliseconds
+            times[f"milliseconds_{name}"] = self.time(SETTINGS["shipped"], True, steps, history)[0].milliseconds
             _clean(self.args.device)
         hours = SCHEDULE * sum(times.values()) / len(times) / 3.6e6
         self.schedule = {"timed_steps": steps, **times, "schedule_hours": hours}
 
     def report(self) -> dict[str, Any]:
         """Everything, for the files; rows in the order of the ladder."""
-        self.rows.sort(key=lambda row: (NAMES.index(row.rung), row.negatives))
+        order = list(SETTINGS)
+        self.rows.sort(key=lambda row: (order.index(row.rung), row.negatives))
         compare(self.rows)
         return {
             **self._conditions(),
@@ -162,8 +161,8 @@ def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     gan_runs.add_arguments(parser)
-    listed = ", ".join(f"{number}: {setting.name}" for number, setting in enumerate(LADDER))
-    parser.add_argument("--rungs", nargs="+", choices=NAMES, default=NAMES, metavar="R", help=f"{listed}, shipped")
+    names, listed = list(SETTINGS), ", ".join(f"{name}: {setting.name}" for name, setting in SETTINGS.items())
+    parser.add_argument("--rungs", nargs="+", choices=names, default=names, metavar="R", help=listed)
     parser.add_argument("--negatives", choices=["both", "with", "without"], default="both")
     parser.add_argument("--steps", type=int, default=100, help="iterations to time (default 100)")
     parser.add_argument("--warmup", type=int, default=10, help="iterations before them (default 10)")
@@ -189,7 +188,7 @@ def measure_all(benchmark: Benchmark, args: argparse.Namespace) -> bool:
             begun = time.monotonic()
             if not in_time():
                 return False
-            row = benchmark.measure(rung, SHIPPED if rung == "shipped" else LADDER[int(rung)], negatives)
+            row = benchmark.measure(rung, SETTINGS[rung], negatives)
             longest = max(longest, time.monotonic() - begun)
             took = row.error or f"{row.milliseconds:.1f} ms"
             print(f"{rung} {row.setting}, {'with' if negatives else 'without'} negatives: {took}", flush=True)

@@ -22,7 +22,7 @@ from typing import Any
 
 import gan_runs
 import torch
-from gan_ladder import LADDER, SHIPPED
+from gan_ladder import SETTINGS
 from gan_parts import PartsHook, Stopwatch, watch
 from gan_runs import DISCRIMINATOR_STEPS
 from mmengine.hooks import Hook
@@ -75,8 +75,7 @@ class ProfilerHook(Hook):
 
 def build(args: argparse.Namespace, data: dict, folder: Path) -> Runner:
     """The run to look at."""
-    setting = SHIPPED if args.rung == "shipped" else LADDER[int(args.rung)]
-    return gan_runs.build(setting, args, data, folder, negatives=not args.plain)
+    return gan_runs.build(SETTINGS[args.rung], args, data, folder, negatives=not args.plain)
 
 
 def measure_parts(args: argparse.Namespace, data: dict, folder: Path, synchronize: bool) -> list[dict[str, Any]]:
@@ -146,8 +145,9 @@ def main() -> int:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     gan_runs.add_arguments(parser)
-    rungs = [*map(str, range(len(LADDER))), "shipped"]
-    parser.add_argument("--rung", default="shipped", choices=rungs, help="of gan_throughput.py (default: shipped)")
+    parser.add_argument(
+        "--rung", default="shipped", choices=list(SETTINGS), help="of gan_throughput.py (default: shipped)"
+    )
     parser.add_argument("--plain", action="store_true", help="without negatives")
     parser.add_argument("--steps", type=int, default=10, help="iterations to look at (default 10)")
     parser.add_argument("--warmup", type=int, default=5, help="iterations before them (default 5)")

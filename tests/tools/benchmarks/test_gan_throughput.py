@@ -17,7 +17,7 @@ pytest.importorskip("mmagic")
 import gan_report
 import gan_runs
 import gan_throughput
-from gan_ladder import LADDER, PLAIN, RUNGS, precision_of
+from gan_ladder import LADDER, PLAIN, RUNGS, SETTINGS, precision_of
 from gan_report import Row
 from gan_runs import Setting
 from loop_clock import Timing
@@ -49,11 +49,12 @@ def float32_as_before():
 @pytest.mark.slow
 def test_every_rung_trains(command, monkeypatch):
     # The compiler takes minutes; what it is given is traced all the same.
-    *rungs, compiled, graphs = LADDER
-    assert compiled.options["model.compile_networks"] is True and graphs.options["model.compile_networks"]
-    traced = replace(compiled, options=compiled.options | {"model.compile_networks": dict(backend="eager")})
-    monkeypatch.setattr(gan_throughput, "LADDER", [*rungs, traced, graphs])
-    tried = [name for name in gan_throughput.NAMES if name != str(len(rungs) + 1)]
+    *others, compiled, graphs = list(SETTINGS)[:-1]
+    options = SETTINGS[compiled].options
+    assert options["model.compile_networks"] is True and SETTINGS[graphs].options["model.compile_networks"]
+    traced = replace(SETTINGS[compiled], options=options | {"model.compile_networks": dict(backend="eager")})
+    monkeypatch.setitem(SETTINGS, compiled, traced)
+    tried = [*others, compiled, "shipped"]
     status, report = command("--negatives", "with", "--rungs", *tried)
     assert status == 0
     assert [row["rung"] for row in report["rows"]] == tried
@@ -135,7 +136,7 @@ def test_the_schedule_is_not_begun_if_it_would_end_too_late(command, monkeypatch
 
 def test_a_rung_that_fails_is_told_and_the_others_are_measured(command, monkeypatch, tmp_path):
     broken = Setting("broken", {"model.type": "NoSuchGAN"})
-    monkeypatch.setattr(gan_throughput, "LADDER", [broken, *LADDER[1:]])
+    monkeypatch.setitem(SETTINGS, "0", broken)
     status, report = command("--rungs", "0", "1", "--negatives", "without", "--check")
     assert status == 1
     assert "NoSuchGAN" in report["rows"][0]["error"] and report["rows"][0]["milliseconds"] is None
@@ -160,6 +161,8 @@ def test_bars(over_plain, as_fast, hours, met):
 def test_each_rung_keeps_what_those_before_it_added():
     assert LADDER[0].stock and not any(setting.stock for setting in LADDER[1:])
     assert LADDER[1].options == PLAIN
+    assert list(SETTINGS) == ["0", "0t", *map(str, range(1, len(LADDER))), "shipped"]
+    assert SETTINGS["0t"].stock and SETTINGS["0t"].precision == "torch's default"
     for before, setting, (_, added, precision) in zip(LADDER[1:-1], LADDER[2:], RUNGS[1:], strict=True):
         assert setting.options == before.options | added
         assert setting.precision == (precision or before.precision)
