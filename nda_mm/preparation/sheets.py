@@ -31,9 +31,11 @@ def pack(args: argparse.Namespace) -> None:
     print(f"{args.out}: {sum(sheet.count for sheet in sheets)} images on {len(sheets)} sheets, {size / 1e6:.1f} MB")
 
 
-def unpack(args: argparse.Namespace) -> None:
-    """Fill the class folders with what is there, and say what is not."""
+def unpack(args: argparse.Namespace) -> int:
+    """Fill the class folders with what is there, and say what is not; the status is 3 until all is there."""
     done, missing = unpack_sheets(args.folders, args.out)
     print(f"{args.out}: {done} images in class folders")
-    if missing:
-        print(f"{len(missing)} sheets are still to come, the first of them {missing[0]}")
+    if not missing:
+        return 0
+    print(f"{len(missing)} sheets are still to come, the first of them {missing[0]}")
+    return 3

@@ -147,8 +147,13 @@ def test_by_commands(tmp_path: Path, source: Path, capsys: pytest.CaptureFixture
 
     assert prepare_data.main(["pack_sheets", str(source), "--out", str(tmp_path / "sheets"), "--per-sheet", "5"]) == 0
     assert "100 images on 30 sheets" in capsys.readouterr().out
-    (tmp_path / "sheets" / "test" / "dog" / "000000.webp").unlink()
-    assert prepare_data.main(["unpack_sheets", str(tmp_path / "sheets"), "--out", str(tmp_path / "data")]) == 0
+    sheet = tmp_path / "sheets" / "test" / "dog" / "000000.webp"
+    later = sheet.rename(tmp_path / "later.webp")
+    command = ["unpack_sheets", str(tmp_path / "sheets"), "--out", str(tmp_path / "data")]
+    assert prepare_data.main(command) == 3
     said = capsys.readouterr().out
     assert "97 images in class folders" in said
     assert "1 sheets are still to come, the first of them test/dog/000000.webp" in said
+    later.rename(sheet)
+    assert prepare_data.main(command) == 0
+    assert "100 images in class folders" in capsys.readouterr().out

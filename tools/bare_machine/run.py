@@ -31,7 +31,7 @@ from pathlib import Path
 from overlay import PROJECT, Overlay
 
 COMMANDS = Path(__file__).with_name("commands.txt")
-#: The exit status of a command that has more to do and is to be called again.
+#: The exit status of a command that has more to do, when more data or time is there, and is to be called again.
 CONTINUE = 3
 #: Seconds that a command gets at least, and that it must leave to end in, if it is told how long it has.
 LEAST, MARGIN = 90, 30
@@ -55,7 +55,7 @@ class Command:
 
     @property
     def continues(self) -> bool:
-        """Whether it is told how long it has and goes on where it stopped, so that any time will do."""
+        """Whether it is told how long it has, so that any time will do."""
         return "{minutes}" in self.line
 
 
@@ -161,10 +161,8 @@ class Run:
             status = "done"
             stamp.parent.mkdir(parents=True, exist_ok=True)
             stamp.touch()
-        elif code == CONTINUE and command.continues:
-            status = "to go on"
         else:
-            status = "timed out" if code is None else f"failed {code}"
+            status = {CONTINUE: "to go on", None: "timed out"}.get(code, f"failed {code}")
             print("".join(log.open(errors="replace").readlines()[-30:]), flush=True)
         self.note(command.step, command.name, status, time.perf_counter() - started)
         return status

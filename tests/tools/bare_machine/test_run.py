@@ -93,6 +93,14 @@ def test_nothing_is_started_that_may_end_too_late(
     assert call(tmp_path, "step") == 0
 
 
+def test_what_waits_for_more_data_is_called_again(tmp_path: Path, table: Path) -> None:
+    table.write_text("step data 20 test -e {packed}/part_1 || exit 3\n")
+    assert call(tmp_path, "step") == 3
+    (tmp_path / "packed" / "part_1").mkdir(parents=True)
+    assert call(tmp_path, "step") == 0
+    assert times(tmp_path) == [("step", "data", "to go on"), ("step", "data", "done")]
+
+
 def test_a_command_that_goes_on_is_told_how_long_it_has(tmp_path: Path, table: Path) -> None:
     table.write_text("step study 1000 echo {minutes} >> {out}/told; exit $(( $(wc -l < {out}/told) < 2 ? 3 : 0 ))\n")
     assert call(tmp_path, "step", "--minutes", "5") == 3
@@ -102,12 +110,6 @@ def test_a_command_that_goes_on_is_told_how_long_it_has(tmp_path: Path, table: P
     assert 4.4 < first <= 4.5
     assert second == pytest.approx((1000 - tool.MARGIN) / 60, abs=0.01)
     assert times(tmp_path) == [("step", "study", "to go on"), ("step", "study", "done")]
-
-
-def test_status_three_is_a_failure_of_other_commands(tmp_path: Path, table: Path) -> None:
-    table.write_text("step broken 20 exit 3\n")
-    assert call(tmp_path, "step") == 1
-    assert times(tmp_path) == [("step", "broken", "failed 3")]
 
 
 @pytest.mark.parametrize(
