@@ -24,7 +24,7 @@ optim_wrapper = dict(
 )
 flip = dict(type="Flip", keys=["gt"], flip_ratio=0.5, direction="horizontal")
 train_dataloader = dict(dataset=dict(pipeline=[flip, dict(type="PackInputs")]))
-train_cfg = dict(max_iters=generator_steps * discriminator_steps, val_interval=25_000, data_on_device=True)
+train_cfg = dict(max_iters=generator_steps * discriminator_steps, val_interval=25_000)
 
 network = dict(type="mmpretrain", config="classifier_cifar10.py", train_if_missing=True)
 val_evaluator = dict(
