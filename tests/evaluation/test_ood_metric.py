@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -243,10 +245,15 @@ def _in_two_processes(rank: int, folder: str) -> None:
 
 @pytest.mark.slow
 def test_two_processes_report_what_one_does(tmp_path: Path) -> None:
-    torch.multiprocessing.start_processes(_in_two_processes, args=(str(tmp_path),), nprocs=2, start_method="fork")
+    # From a fresh process: to fork one in which torch's threads have run may leave them waiting for each other.
+    subprocess.run([sys.executable, __file__, str(tmp_path)], check=True, timeout=300)
     metric = OODMetric(dict(letters=LETTERS, turned=TURNED), resamples=20, plots=False, out_dir=str(tmp_path / "one"))
     expected = evaluate(metric, build_gan(), build_loader())
     for rank in (0, 1):
         assert torch.load(tmp_path / f"{rank}.pt", weights_only=True) == pytest.approx(expected, abs=1e-3)
     one, two = (json.loads((tmp_path / name / "results.json").read_text()) for name in ("one", "two"))
     assert [each["count"] for each in one["sets"]] == [each["count"] for each in two["sets"]] == [89, 64]
+
+
+if __name__ == "__main__":
+    torch.multiprocessing.start_processes(_in_two_processes, args=(sys.argv[1],), nprocs=2, start_method="fork")
