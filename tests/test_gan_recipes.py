@@ -226,3 +226,15 @@ def test_trains_in_mixed_precision(name: str, tmp_path: Path) -> None:
 def test_stylegan2_refuses_the_mixed_precision_that_it_would_ignore(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="AMP would do nothing"):
         train("nda_stylegan2_images", tmp_path, amp=True)
+
+
+def test_data_on_the_device_are_never_augmented_and_come_to_a_preprocessor_that_takes_them() -> None:
+    names = sorted(
+        path.stem for pattern in ("*gan*", "*toy*", "*numerosity*") for path in CONFIGS.glob(f"{pattern}.py")
+    )
+    recipes = {name: recipe(name) for name in names}
+    kept = {name: config for name, config in recipes.items() if (config.get("train_cfg") or {}).get("data_on_device")}
+    assert {"nda_biggan_cifar10", "biggan_digits", "toy_gaussians"} <= set(kept)
+    for name, config in kept.items():
+        assert [step["type"] for step in config.train_dataloader.dataset.pipeline] == ["PackInputs"], name
+        assert config.model.data_preprocessor.type == "nda_mm.BatchDataPreprocessor", name
