@@ -143,6 +143,8 @@ class NegativeDiscriminatorMixin:
         self.augment = _build_augment(augment)  # type: ignore[misc]
         if self.augment is not None:
             augment_discriminator(self.discriminator, self.augment)
+        if isinstance(fake_weight, (int, float)):  # a schedule's words are of milestones
+            check_fake_weight(fake_weight)
         self.fake_weight = as_schedule(fake_weight)
         for value in self.fake_weight.values:
             check_fake_weight(value)

@@ -133,7 +133,7 @@ def test_a_grid_that_the_resolution_does_not_divide(refuse: Refuse) -> None:
     assert "can be cut into [1, 2, 4, 8, 16] parts; choose the grid from these, or crop or resize the images" in said
 
 
-@pytest.mark.parametrize("weight", ["0", "-0.25", "1.5"])
+@pytest.mark.parametrize("weight", ["0", "-0.25", "1.5", "nan"])
 def test_a_weight_out_of_range(refuse: Refuse, weight: str) -> None:
     said = refuse("train", GAN, "--cfg-options", f"model.fake_weight={weight}")
     assert said.startswith(f"fake_weight must lie in (0, 1], but got {weight}")
