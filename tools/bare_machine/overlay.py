@@ -41,6 +41,7 @@ class Overlay:
             "HF_HUB_OFFLINE": "1",
             "MPLBACKEND": "Agg",
             "NO_ALBUMENTATIONS_UPDATE": "1",
+            "PYTHONWARNINGS": "ignore::SyntaxWarning,ignore::FutureWarning",  # of the carried packages, in every log
             # The carried transformers and diffusers would load what the machine has of other frameworks, for years
             # younger than themselves.
             "USE_FLAX": "0",

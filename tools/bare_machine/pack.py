@@ -117,7 +117,7 @@ def main(argv: list[str] | None = None) -> int:
     for wheel in args.wheel:
         shutil.copy(wheel, gathered / "wheels")
     for images in args.images:
-        from nda_mm.datasets.image_sheets import write_sheets
+        from nda_mm.datasets.files.image_sheets import write_sheets
 
         name, _, sources = images.partition("=")
         write_sheets(sources.split(","), gathered / "images" / name)

@@ -24,6 +24,7 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -156,6 +157,7 @@ class Run:
         line = command.line.format(**fill, minutes=f"{(seconds - MARGIN) / 60:.2f}")
         started = time.perf_counter()
         log = self.out / f"{command.name}.log"
+        earlier = log.stat().st_size if log.exists() else 0
         code = self._call(line, seconds, log)
         if code == 0:
             status = "done"
@@ -163,7 +165,8 @@ class Run:
             stamp.touch()
         else:
             status = {CONTINUE: "to go on", None: "timed out"}.get(code, f"failed {code}")
-            print("".join(log.open(errors="replace").readlines()[-30:]), flush=True)
+            said = log.read_bytes()[earlier:].decode(errors="replace").splitlines()
+            print("\n".join(said[-30:]), flush=True)
         self.note(command.step, command.name, status, time.perf_counter() - started)
         return status
 
@@ -204,6 +207,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--out", type=Path, help="folder for the results (default: RESULTS in the environment, or work/results)"
     )
+    parser.add_argument("--zip", type=Path, help="put all results into this file too, where only a few may be fetched")
     parser.add_argument(
         "--minutes", type=float, default=float("inf"), help="start nothing that may end later than this"
     )
@@ -223,6 +227,12 @@ def main(argv: list[str] | None = None) -> int:
         for command in commands:
             if command.step == step and (args.only is None or command.name in args.only):
                 statuses.append(run.run(command, command.name in args.again))
+    if args.zip:
+        with zipfile.ZipFile(args.zip, "w", zipfile.ZIP_DEFLATED) as archive:
+            for path in sorted(
+                path for path in out.rglob("*") if path.is_file() and path.resolve() != args.zip.resolve()
+            ):
+                archive.write(path, path.relative_to(out))
     if any(status == "timed out" or status.startswith("failed") for status in statuses):
         return 1
     if waiting := statuses.count("no time") + statuses.count("to go on"):

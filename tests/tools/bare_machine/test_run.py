@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,14 @@ def test_commands_run_once_and_see_the_overlay_and_the_project(tmp_path: Path, t
     assert times(tmp_path) == [("first", "one", "done"), ("second", "two", "done")]
     assert call(tmp_path, "first", "--again", "one") == 0
     assert (out / "count").read_text() == "ran\nran\n"
+
+
+def test_all_results_fit_into_one_file(tmp_path: Path, table: Path) -> None:
+    table.write_text("step one 20 mkdir {out}/deep; echo figures > {out}/deep/one.json\n")
+    assert call(tmp_path, "step", "--zip", str(tmp_path / "results" / "all.zip")) == 0
+    with zipfile.ZipFile(tmp_path / "results" / "all.zip") as archive:
+        assert archive.namelist() == ["deep/one.json", "one.log", "times.csv"]
+        assert archive.read("deep/one.json") == b"figures\n"
 
 
 def test_a_failure_is_told_with_its_last_words_and_run_again(
