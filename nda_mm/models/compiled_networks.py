@@ -9,16 +9,31 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.spectral_norm import SpectralNorm
 
-__all__ = ["OutOfPlaceSpectralNorm", "compile_network"]
+__all__ = ["SavedSpectralNorm", "compile_network"]
 
 
-class OutOfPlaceSpectralNorm(SpectralNorm):
-    """PyTorch's spectral normalisation by a hook, which gives its module new vectors instead of changing the old ones.
+@torch.library.custom_op("nda_mm::power_iteration", mutates_args=())
+def _iterate(matrix: Tensor, u: Tensor, v: Tensor, iterations: int, eps: float) -> tuple[Tensor, Tensor]:
+    """Vectors nearer to the first singular ones of ``matrix``: an operation that a compiler does not look into."""
+    with torch.autocast(matrix.device.type, enabled=False):
+        for _ in range(iterations):
+            v = F.normalize(torch.mv(matrix.t(), u), dim=0, eps=eps)
+            u = F.normalize(torch.mv(matrix, v), dim=0, eps=eps)
+    return u, v
+
+
+@_iterate.register_fake
+def _iterate_shapes(matrix: Tensor, u: Tensor, v: Tensor, iterations: int, eps: float) -> tuple[Tensor, Tensor]:
+    return torch.empty_like(u), torch.empty_like(v)
+
+
+class SavedSpectralNorm(SpectralNorm):
+    """PyTorch's spectral normalisation by a hook, whose vectors a compiled backward pass takes from the forward one.
 
     PyTorch iterates ``u`` and ``v`` in place. Compiled (seen with 2.11), the backward pass repeats that iteration
     instead of keeping its result, but begins from the ``u`` that the forward pass has changed already: output and loss
-    are right, and the weight's gradient belongs to other vectors, off by a third at the beginning of a training. What
-    is never changed can be repeated. Names and values in checkpoints are the same.
+    are right, and the weight's gradient belongs to other vectors, off by a third at the beginning of a training. Here
+    the iteration is one operation of its own, which is not repeated. Names, values and memory of the vectors stay.
     """
 
     def compute_weight(self, module: nn.Module, do_power_iteration: bool) -> Tensor:
@@ -27,11 +42,10 @@ class OutOfPlaceSpectralNorm(SpectralNorm):
         matrix = self.reshape_weight_to_matrix(weight)
         if do_power_iteration:
             with torch.no_grad():
-                for _ in range(self.n_power_iterations):
-                    v = F.normalize(torch.mv(matrix.t(), u), dim=0, eps=self.eps)
-                    u = F.normalize(torch.mv(matrix, v), dim=0, eps=self.eps)
-            setattr(module, f"{self.name}_u", u)
-            setattr(module, f"{self.name}_v", v)
+                nearer_u, nearer_v = _iterate(matrix, u, v, self.n_power_iterations, self.eps)
+                u.copy_(nearer_u)
+                v.copy_(nearer_v)
+            u, v = nearer_u, nearer_v
         return weight / torch.dot(u, torch.mv(matrix, v))
 
 
@@ -59,6 +73,6 @@ def compile_network(network: nn.Module, **options: Any) -> None:
             )
         for key, hook in module._forward_pre_hooks.items():
             if type(hook) is SpectralNorm:
-                changed = OutOfPlaceSpectralNorm(hook.name, hook.n_power_iterations, hook.dim, hook.eps)
+                changed = SavedSpectralNorm(hook.name, hook.n_power_iterations, hook.dim, hook.eps)
                 module._forward_pre_hooks[key] = changed
     network.compile(**options)
