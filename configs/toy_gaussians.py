@@ -6,7 +6,8 @@ max_iters = 1_500  # one step of each network
 model = dict(
     type="nda_mm.NDAGGAN",
     adversarial_loss="logistic",
-    data_preprocessor=dict(type="nda_mm.BatchDataPreprocessor", mean=[0.0], std=[1.0]),  # points are in [-1, 1] as they are
+    # Points are in [-1, 1] as they are.
+    data_preprocessor=dict(type="nda_mm.BatchDataPreprocessor", mean=[0.0], std=[1.0]),
     generator=dict(type="nda_mm.PointGenerator", noise_size=4, width=64, depth=2),
     discriminator=dict(type="nda_mm.PointDiscriminator", width=64, depth=2),
     ema_config=dict(type="nda_mm.BatchedMovingAverage", momentum=1e-2, interval=1, start_iter=100),

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from mmengine import Config
 
-from nda_mm.datasets.cifar10_c import CORRUPTIONS, SEVERITIES
+from nda_mm.datasets.images.cifar10_c import CORRUPTIONS, SEVERITIES
 from nda_mm.evaluation import OODMetric
 from nda_mm.registry import METRICS
 

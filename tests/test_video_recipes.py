@@ -10,7 +10,7 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS, DefaultScope
 
 from nda_mm.datasets import MovingDigits
-from nda_mm.datasets.video_files import write_videos
+from nda_mm.datasets.videos.video_files import write_videos
 
 pytest.importorskip("mmaction.models")
 pytest.importorskip("decord")

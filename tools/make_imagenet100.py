@@ -14,7 +14,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from nda_mm.datasets.imagenet100 import imagenet100_classes, link_classes
+from nda_mm.datasets.images.imagenet100 import imagenet100_classes, link_classes
 
 
 def parse_args() -> argparse.Namespace:

@@ -59,7 +59,7 @@ import argparse
 import sys
 
 from nda_mm.datasets import DatasetNotReadableError
-from nda_mm.datasets.download import DownloadError
+from nda_mm.datasets.files.download import DownloadError
 from nda_mm.preparation import boxes, images, outside, pairs, sheets, videos
 
 

@@ -12,8 +12,8 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS, DefaultScope
 from torch import Tensor
 
-from ..datasets.array_dataset import ArrayDataset
-from ..datasets.image_folder import ImageFolder
+from ..datasets.images.array_dataset import ArrayDataset
+from ..datasets.images.image_folder import ImageFolder
 from ..negatives import Negative, build_negative
 from ..registry import NEGATIVES, SCOPE
 from .feature_networks import FeatureNetwork, build_feature_network

@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from ..datasets.bccd import check_bccd, refuse_unusable, unpack_voc
-from ..datasets.digits_scenes import SceneSettings, make_digits_scenes
+from ..datasets.boxes.bccd import check_bccd, refuse_unusable, unpack_voc
+from ..datasets.embedded.digits_scenes import SceneSettings, make_digits_scenes
 
 __all__ = ["add_verbs"]
 

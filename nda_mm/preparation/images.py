@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from ..datasets import CIFAR10, CIFAR100, STL10, CelebA
-from ..datasets.celeba import CROPS
-from ..datasets.celeba_unpacking import take_celeba
-from ..datasets.imagenet_lists import prepare_imagenet
-from ..datasets.stl10_unpacking import fetch_stl10, take_stl10
-from ..datasets.unpacking import SPLITS, unpack_class_folders
+from ..datasets.files.unpacking import SPLITS, unpack_class_folders
+from ..datasets.images.celeba import CROPS
+from ..datasets.images.celeba_unpacking import take_celeba
+from ..datasets.images.imagenet_lists import prepare_imagenet
+from ..datasets.images.stl10_unpacking import fetch_stl10, take_stl10
 
 __all__ = ["add_verbs"]
 

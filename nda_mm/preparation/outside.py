@@ -11,10 +11,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ..datasets import DTD, SVHN, DatasetNotReadableError, Places365, TinyImageNet
-from ..datasets.archives import Place
-from ..datasets.cifar10_c import CORRUPTIONS, cifar10_c_faults
-from ..datasets.decoding import is_image
-from ..datasets.known_folder import KnownFolder
+from ..datasets.files.archives import Place
+from ..datasets.files.decoding import is_image
+from ..datasets.images.cifar10_c import CORRUPTIONS, cifar10_c_faults
+from ..datasets.images.known_folder import KnownFolder
 from .sources import named, take
 
 __all__ = ["add_verbs"]

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from ..datasets.cityscapes_pairs import build_cityscapes_pairs, is_cityscapes
-from ..datasets.decoding import image_files, is_image
-from ..datasets.pair_files import pair_faults
+from ..datasets.files.decoding import image_files, is_image
+from ..datasets.images.cityscapes_pairs import build_cityscapes_pairs, is_cityscapes
+from ..datasets.images.pair_files import pair_faults
 from .sources import named, take
 
 __all__ = ["add_verbs"]

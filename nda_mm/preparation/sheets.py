@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from ..datasets.image_sheets import PER_SHEET, unpack_sheets, write_sheets
+from ..datasets.files.image_sheets import PER_SHEET, unpack_sheets, write_sheets
 
 __all__ = ["add_verbs"]
 

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from ..datasets import MovingDigits
-from ..datasets.hmdb51 import read_hmdb51_splits
-from ..datasets.ucf101 import read_ucf101_splits
-from ..datasets.unpacking import SPLITS
-from ..datasets.video_files import write_videos
-from ..datasets.video_lists import CheckSettings, filter_list, prepare_lists
+from ..datasets.files.unpacking import SPLITS
+from ..datasets.videos.hmdb51 import read_hmdb51_splits
+from ..datasets.videos.ucf101 import read_ucf101_splits
+from ..datasets.videos.video_files import write_videos
+from ..datasets.videos.video_lists import CheckSettings, filter_list, prepare_lists
 
 __all__ = ["add_verbs"]
 

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from nda_mm.datasets import CIFAR10
-from nda_mm.datasets.unpacking import unpack_class_folders
+from nda_mm.datasets.files.unpacking import unpack_class_folders
 from tools import prepare_data as tool
 
 

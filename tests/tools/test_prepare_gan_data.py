@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nda_mm.datasets import STL10, CelebA, stl10_unpacking
+from nda_mm.datasets import STL10, CelebA
+from nda_mm.datasets.images import stl10_unpacking
 from tools import prepare_data as tool
 
 RNG = np.random.default_rng(0)

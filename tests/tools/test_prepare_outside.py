@@ -17,7 +17,7 @@ from mmengine.logging import MMLogger
 from mmengine.registry import DATASETS
 from PIL import Image
 
-from nda_mm.datasets.cifar10_c import CORRUPTIONS
+from nda_mm.datasets.images.cifar10_c import CORRUPTIONS
 from nda_mm.preparation import outside
 from tools import prepare_data as tool
 

@@ -22,8 +22,8 @@ from mmengine.runner import Runner
 from mmengine.utils import get_installed_path
 
 from nda_mm import compat
-from nda_mm.datasets.array_dataset import ArrayDataset
-from nda_mm.datasets.cifar import CIFAR10, DatasetNotReadableError
+from nda_mm.datasets.images.array_dataset import ArrayDataset
+from nda_mm.datasets.images.cifar import CIFAR10, DatasetNotReadableError
 from nda_mm.engine import launch
 from nda_mm.registry import DATASETS
 
@@ -65,7 +65,7 @@ class MadeCIFAR10(ArrayDataset):
 
     Args:
         length: How many. Default 50,000.
-        kwargs: As of :class:`nda_mm.datasets.array_dataset.ArrayDataset`.
+        kwargs: As of :class:`nda_mm.datasets.images.array_dataset.ArrayDataset`.
     """
 
     METAINFO: dict[str, tuple[str, ...]] = dict(CIFAR10.METAINFO)

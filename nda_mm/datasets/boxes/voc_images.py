@@ -1,0 +1,71 @@
+"""The images of a detection set without their boxes, to pretrain on what a detector will be trained on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nda_mm.datasets.files.decoding import decode_images
+from nda_mm.datasets.images.array_dataset import ArrayDataset
+from nda_mm.registry import DATASETS
+
+from .voc_folder import find_image, read_image_set
+
+
+@DATASETS.register_module()
+class VOCImages(ArrayDataset):
+    """The images of one set of a folder in PASCAL VOC's layout, scaled to one size; no annotation is read.
+
+    To pretrain without labels on a detector's own training images alone. All labels are 0, of the class 'image'.
+    Images are turned upright and scaled to fill ``size``; what sticks out at two sides is cut off.
+
+    Args:
+        data_root: Folder with ``JPEGImages`` and ``ImageSets/Main``.
+        split: Name of the list in ``ImageSets/Main``, such as 'train' or 'trainval'.
+        size: (height, width) of every image in pixels. N images take ``3 * height * width * N`` bytes.
+        kwargs: ``image_key``, ``pipeline``, ``indices``, ... of :class:`~nda_mm.datasets.ArrayDataset`.
+
+    Raises:
+        FileNotFoundError: If the list is missing.
+        ValueError: If the list is empty, or images that it names are missing or unreadable.
+
+    Example:
+        In a config of mmpretrain's::
+
+            dataset=dict(type="nda_mm.VOCImages", data_root="data/bccd", split="train", size=(224, 299),
+                         image_key="img", pipeline=[...])
+    """
+
+    METAINFO = {"classes": ("image",)}
+
+    def __init__(self, data_root: str, split: str = "train", *, size: tuple[int, int], **kwargs: Any) -> None:
+        if len(size) != 2 or min(size) < 1:
+            raise ValueError(f"size must be (height, width), both at least 1, but got {size}")
+        self.split = split
+        self.size = (int(size[0]), int(size[1]))
+        super().__init__(data_root, **kwargs)
+
+    def load_arrays(self) -> tuple[np.ndarray, np.ndarray]:
+        """Decode every image of the list; milliseconds an image."""
+        root = Path(self.data_root)
+        listed = root / "ImageSets" / "Main" / f"{self.split}.txt"
+        names = read_image_set(listed)
+        files = [find_image(root / "JPEGImages", name) for name in names]
+        found = [file for file in files if file is not None]
+        if len(found) < len(names):
+            absent = [name for name, file in zip(names, files, strict=True) if file is None]
+            raise ValueError(f"{len(absent)} of the {len(names)} images of '{listed}' are missing: {', '.join(absent)}")
+        decoded = decode_images(found, self._read, (*self.size, 3), root=root, name=self.split, cache_dir=False)
+        if decoded.bad:
+            told = "".join(f"\n  {name}: {reason}" for name, reason in decoded.bad)
+            raise ValueError(f"{len(decoded.bad)} of the {len(names)} images of '{listed}' cannot be read:{told}")
+        return decoded.images, np.zeros(len(decoded.images), dtype=np.int64)
+
+    def _read(self, path: Path) -> np.ndarray:
+        from PIL import Image, ImageOps
+
+        with Image.open(path) as opened:
+            image = ImageOps.exif_transpose(opened).convert("RGB")
+        return np.asarray(ImageOps.fit(image, self.size[::-1], Image.Resampling.BICUBIC))

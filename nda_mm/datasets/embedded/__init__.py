@@ -1,0 +1,1 @@
+"""Data sets that need no download: scikit-learn's digits, and what is drawn."""

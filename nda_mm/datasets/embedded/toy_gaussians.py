@@ -1,0 +1,97 @@
+"""Points in the plane from a ring of Gaussians: the smallest data on which a GAN can be watched."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from mmengine.dataset import BaseDataset
+
+from nda_mm.registry import DATASETS
+
+_SPLITS = ("train", "test")
+
+
+def ring_centres(modes: int, radius: float) -> np.ndarray:
+    """Centres of Gaussians on a circle around 0, the first on the positive x axis. Shape: (modes, 2).
+
+    Example:
+        >>> ring_centres(4, 2.0).round(6).tolist()
+        [[2.0, 0.0], [0.0, 2.0], [-2.0, 0.0], [-0.0, -2.0]]
+    """
+    angles = 2 * math.pi * np.arange(modes) / modes
+    return radius * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+
+
+@DATASETS.register_module()
+class ToyGaussians(BaseDataset):
+    """Points of a mixture of equal Gaussians on a ring, as images of one row, two columns and one channel.
+
+    So the GANs of this package, their negatives and their training apply to them as they are. The points are drawn once
+    from a seed; equal settings give equal points.
+
+    Source: the mixture on a ring is the usual one of the GAN literature (Metz et al., "Unrolled GANs", ICLR 2017,
+    https://arxiv.org/abs/1611.02163, figure 2); Sinha et al., ICLR 2021, https://arxiv.org/abs/2102.05113, try
+    negatives on Gaussians in the plane.
+
+    Args:
+        data_root: Not used; there so that a recipe's data set can be exchanged for this one.
+        split: 'train' or 'test', two independent draws.
+        modes: Number of Gaussians, at least 2.
+        radius: Of the ring, above 0.
+        deviation: Standard deviation of each Gaussian in both directions, above 0.
+        num_points: Points of the split, at least 1.
+        seed: Of the draw.
+        kwargs: ``pipeline``, ``indices``, ... of mmengine's ``BaseDataset``.
+
+    Raises:
+        ValueError: If an argument is out of its range.
+
+    Example:
+        >>> points = ToyGaussians(num_points=100)
+        >>> len(points), points[0]["gt"].shape, points[0]["gt"].dtype.name
+        (100, (1, 2, 1), 'float32')
+    """
+
+    METAINFO = dict(dataset_type="toy_gaussians")
+
+    def __init__(
+        self,
+        data_root: str = "",
+        split: str = "train",
+        *,
+        modes: int = 8,
+        radius: float = 1.0,
+        deviation: float = 0.05,
+        num_points: int = 20_000,
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        if split not in _SPLITS:
+            raise ValueError(f"split must be one of {', '.join(_SPLITS)}, but got {split!r}")
+        if modes < 2 or num_points < 1:
+            raise ValueError(
+                f"modes must be at least 2 and num_points 1, but got modes={modes}, num_points={num_points}"
+            )
+        if not (radius > 0 and deviation > 0):
+            raise ValueError(f"radius and deviation must be above 0, but got radius={radius}, deviation={deviation}")
+        self.split = split
+        self.modes, self.radius, self.deviation = modes, radius, deviation
+        self.num_points, self.seed = num_points, seed
+        super().__init__(data_root=str(data_root), data_prefix={}, **kwargs)
+
+    @property
+    def centres(self) -> np.ndarray:
+        """Centres of the Gaussians. Shape: (modes, 2)."""
+        return ring_centres(self.modes, self.radius)
+
+    def load_data_list(self) -> list[dict[str, Any]]:
+        """Draw the points."""
+        draw = np.random.default_rng([self.seed, _SPLITS.index(self.split)])
+        mode = draw.integers(self.modes, size=self.num_points)
+        points = self.centres[mode] + self.deviation * draw.standard_normal((self.num_points, 2))
+        return [
+            dict(gt=point.reshape(1, 2, 1), gt_channel_order="single", gt_label=int(label))
+            for point, label in zip(points.astype(np.float32), mode)
+        ]

@@ -1,0 +1,1 @@
+"""How data come from archives and folders into arrays, whatever the data set."""

@@ -1,0 +1,182 @@
+"""Chosen members of a zip or tar file, put in place only when all of them are there."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import lzma
+import os
+import shutil
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from nda_mm.compat.guard import describe
+
+__all__ = ["Place", "Unpacked", "move_in_place", "unfinished_folder", "unpack"]
+
+#: Where a member belongs, by the parts of its name, below the folder that is filled; None for what is not wanted.
+Place = Callable[[tuple[str, ...]], "PurePosixPath | None"]
+_DAMAGE = (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, gzip.BadGzipFile, lzma.LZMAError)
+_BLOCK = 512  # of a tar file, which ends with two that are empty
+
+
+@dataclass
+class Unpacked:
+    """What :func:`unpack` found: wanted members that are in place, and those damaged in the archive with the reason."""
+
+    count: int = 0
+    damaged: list[tuple[str, str]] = field(default_factory=list)
+
+
+def unpack(source: Path, out: Path, place: Place) -> Unpacked:
+    """Unpack what is wanted of an archive into a hidden folder beside ``out``; when all is there, move it in place.
+
+    So a folder (or a single file) below ``out`` never stands there half filled, whatever cuts the work off; the next
+    call goes on where it was. What stands in place with the right size is kept, so that a call may be repeated, and a
+    folder that lacks files gets those alone. No member can leave ``out``. A member of a zip file whose checksum is
+    wrong is left out and named; of a tar file, which has none, damage ends the call.
+
+    Args:
+        source: A zip file, or a tar file with any compression.
+        out: The folder to fill.
+        place: Where each member belongs.
+
+    Returns:
+        How many members are in place, and which are damaged.
+
+    Raises:
+        FileNotFoundError: If there is no such archive.
+        FileExistsError: If ``out`` is a link: the folder that it leads to is somebody's own.
+        ValueError: If the archive is truncated or damaged (nothing is put in place then), or holds nothing wanted.
+    """
+    if not source.is_file():
+        raise FileNotFoundError(f"there is no file or folder '{source}'")
+    unfinished = unfinished_folder(out)
+    found = Unpacked()
+    read = _read_zip if _starts_as_zip(source) else _read_tar
+    try:
+        read(source, out, unfinished, place, found)
+    except _DAMAGE as error:
+        cut_off = isinstance(error, EOFError) or "unexpected end" in str(error)
+        if not cut_off:  # what was read before may be wrong, too
+            shutil.rmtree(unfinished, ignore_errors=True)
+        kept = f"; the {found.count} files that are whole wait for the next attempt" if cut_off and found.count else ""
+        raise ValueError(
+            f"'{source}' is {'cut off' if cut_off else 'damaged, or no archive'} ({describe(error)}). "
+            f"Nothing was put in place{kept}. Fetch the archive again"
+        ) from error
+    if not found.count:
+        named = "".join(f"\n  {name}: {reason}" for name, reason in found.damaged)
+        raise ValueError(f"'{source}' holds nothing that belongs to this data set, or nothing that is whole{named}")
+    if unfinished.is_dir():
+        move_in_place(unfinished, out)
+    return found
+
+
+def unfinished_folder(out: Path) -> Path:
+    """The hidden folder beside ``out`` in which its content is made; not made here.
+
+    Raises:
+        FileExistsError: If ``out`` is a link: the folder that it leads to is somebody's own.
+
+    Example:
+        >>> unfinished_folder(Path("data/dtd")).as_posix()
+        'data/.dtd.unfinished'
+    """
+    if out.is_symlink():
+        raise FileExistsError(
+            f"'{out}' is a link to {os.path.realpath(out)}, where nothing is written; remove the link, or choose "
+            "another --out"
+        )
+    return out.with_name(f".{out.name}.unfinished")
+
+
+def move_in_place(unfinished: Path, out: Path) -> None:
+    """Move what was made into ``out``, each folder and file of the first level by one renaming.
+
+    Into a folder that stands there already, as an earlier call has put it in place, file by file.
+
+    Args:
+        unfinished: From :func:`unfinished_folder`; it is gone afterwards.
+        out: The folder to fill.
+    """
+    for left_over in unfinished.rglob(".*.part"):
+        left_over.unlink()
+    out.mkdir(parents=True, exist_ok=True)
+    for entry in sorted(unfinished.iterdir()):
+        if not (out / entry.name).is_dir():
+            os.replace(entry, out / entry.name)
+            continue
+        for file in sorted(path for path in entry.rglob("*") if path.is_file()):
+            target = out / file.relative_to(unfinished)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(file, target)
+    shutil.rmtree(unfinished)
+
+
+def _starts_as_zip(source: Path) -> bool:
+    with open(source, "rb") as file:
+        return file.read(4) == b"PK\x03\x04"
+
+
+def _read_zip(source: Path, out: Path, unfinished: Path, place: Place, found: Unpacked) -> None:
+    if not zipfile.is_zipfile(source):
+        raise EOFError("the table of contents at its end is missing")
+    with zipfile.ZipFile(source) as archive:
+        for info in archive.infolist():
+            target = None if info.is_dir() else _target(info.filename, place)
+            if target is None:
+                continue
+            try:
+                if not _is_there(target, info.file_size, out, unfinished):
+                    with archive.open(info) as content:
+                        _write(content, unfinished / target, info.file_size)
+                found.count += 1
+            except (zipfile.BadZipFile, EOFError, zlib.error) as error:
+                found.damaged.append((info.filename, describe(error)))
+
+
+def _read_tar(source: Path, out: Path, unfinished: Path, place: Place, found: Unpacked) -> None:
+    with tarfile.open(source, "r:*") as archive:
+        for member in archive:
+            target = _target(member.name, place) if member.isfile() else None
+            if target is None:
+                continue
+            if not _is_there(target, member.size, out, unfinished):
+                content = archive.extractfile(member)
+                if content is None:
+                    raise tarfile.ReadError(f"{member.name} is no file")
+                with content:
+                    _write(content, unfinished / target, member.size)
+            found.count += 1
+        if isinstance(archive.fileobj, io.BufferedReader):
+            if source.stat().st_size < archive.offset + _BLOCK:  # tarfile takes any end for the right one
+                raise EOFError(f"it ends after {source.stat().st_size} bytes, without the mark of the end")
+        elif archive.fileobj is not None:
+            while archive.fileobj.read(1 << 20):  # its checksum comes last
+                pass
+
+
+def _target(name: str, place: Place) -> PurePosixPath | None:
+    parts = tuple(part for part in PurePosixPath(name.replace("\\", "/")).parts if part not in (".", "/"))
+    target = place(parts) if parts and ".." not in parts else None
+    return target
+
+
+def _is_there(target: PurePosixPath, size: int, *folders: Path) -> bool:
+    return any((folder / target).is_file() and (folder / target).stat().st_size == size for folder in folders)
+
+
+def _write(content: IO[bytes], target: Path, size: int) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f".{target.name}.part")
+    with open(part, "wb") as file:
+        shutil.copyfileobj(content, file, 1 << 20)
+    if part.stat().st_size != size:
+        raise EOFError(f"{target.name} ends after {part.stat().st_size} of {size} bytes")
+    os.replace(part, target)

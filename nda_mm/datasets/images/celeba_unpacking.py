@@ -1,0 +1,72 @@
+"""CelebA's downloads put where :class:`~nda_mm.datasets.images.celeba.CelebA` looks for them."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import zipfile
+from pathlib import Path, PurePosixPath
+
+from nda_mm.datasets.files.placing import link_folder
+from nda_mm.datasets.files.unpacking import extract_member
+
+from .celeba import FOLDER, PARTITION, read_partition
+
+__all__ = ["take_celeba"]
+
+
+def take_celeba(source: Path, out: Path) -> str:
+    """Unpack, copy or link one thing that the user has of CelebA.
+
+    Args:
+        source: ``img_align_celeba.zip``; ``list_eval_partition.txt``; or a folder that holds ``img_align_celeba`` (or
+            is it), which is linked, not copied.
+        out: Where the recipes look: ``data/celeba``.
+
+    Returns:
+        One line that says what was done, and which members of a zip are damaged: those are left out.
+
+    Raises:
+        FileNotFoundError: If there is no such file or folder, or the folder holds no images.
+        FileExistsError: If something else stands where a link should.
+        ValueError: If it is no zip file, is truncated, or holds none of the images; if the list is damaged.
+    """
+    if source.is_dir():
+        folder = source if source.name == FOLDER else source / FOLDER
+        if not folder.is_dir():
+            raise FileNotFoundError(f"'{source}' is no folder {FOLDER} and holds none")
+        link_folder(folder, out / FOLDER)
+        listed = [place / PARTITION for place in (source, folder.parent) if (place / PARTITION).is_file()]
+        told = [f"{folder}: linked as {out / FOLDER}"]
+        return "\n".join(told + [take_celeba(path, out) for path in listed[:1]])
+    if source.suffix == ".txt":
+        entries = read_partition(source)
+        out.mkdir(parents=True, exist_ok=True)
+        if not (out / PARTITION).exists() or not os.path.samefile(source, out / PARTITION):
+            part = out / f".{PARTITION}.part"
+            shutil.copyfile(source, part)
+            os.replace(part, out / PARTITION)
+        return f"{source}: the splits of {len(entries)} images"
+    return _unzip(source, out / FOLDER)
+
+
+def _unzip(source: Path, folder: Path) -> str:
+    count, damaged = 0, []
+    try:
+        with zipfile.ZipFile(source) as archive:
+            for info in archive.infolist():
+                name = PurePosixPath(info.filename.replace("\\", "/")).name
+                if not re.fullmatch(r"\d{6}\.(jpg|png)", name):
+                    continue
+                try:
+                    extract_member(archive, info, folder / name)
+                    count += 1
+                except (zipfile.BadZipFile, EOFError) as error:
+                    damaged.append(f"{name} ({error})")
+    except zipfile.BadZipFile as error:
+        raise ValueError(f"'{source}' is truncated or no zip file: {error}") from error
+    if not count:
+        raise ValueError(f"'{source}' holds no images named 000001.jpg and so on, or none that is whole")
+    told = f"{source}: {count} images in {folder}"
+    return told + (f"\n{len(damaged)} x damaged in the zip, left out: {'; '.join(damaged)}" if damaged else "")

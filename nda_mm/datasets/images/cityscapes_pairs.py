@@ -1,0 +1,141 @@
+"""Cityscapes as it is given out made into the pairs that image translation is trained on."""
+
+from __future__ import annotations
+
+import io
+import os
+import zipfile
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from nda_mm.datasets.files.archives import move_in_place, unfinished_folder
+
+__all__ = ["SIDE", "BuiltPairs", "build_cityscapes_pairs", "is_cityscapes"]
+
+SIDE = 256
+_SPLITS = ("train", "val")
+_ENDINGS = {"photo": "_leftImg8bit.png", "labels": "_gtFine_color.png"}
+_FOLDERS = ("leftImg8bit", "gtFine")
+
+#: Split and name of an image, and how its file is read.
+_Readers = dict[tuple[str, str], Callable[[], bytes]]
+
+
+@dataclass
+class BuiltPairs:
+    """How many pairs stand there by split, and what could not be made one, with the reason."""
+
+    counts: dict[str, int] = field(default_factory=dict)
+    bad: list[tuple[str, str]] = field(default_factory=list)
+
+
+def is_cityscapes(source: Path) -> bool:
+    """Whether a file or folder is Cityscapes as it is given out, by its name or what it holds.
+
+    Example:
+        >>> is_cityscapes(Path("gtFine_trainvaltest.zip")), is_cityscapes(Path("cityscapes.tar.gz"))
+        (True, False)
+    """
+    return source.name.startswith(_FOLDERS) or any((source / name).is_dir() for name in _FOLDERS)
+
+
+def build_cityscapes_pairs(sources: Sequence[Path], out: Path, *, workers: int = 1) -> BuiltPairs:
+    """Write each photograph with its painted labels on its right, both 256x256, as one PNG file.
+
+    Photographs are scaled by Pillow's bicubic filter, labels by the nearest pixel, so that they keep their colours.
+    All is made in a hidden folder and moved in place at the end; an interrupted run goes on where it was.
+
+    Args:
+        sources: ``leftImg8bit_trainvaltest.zip`` and ``gtFine_trainvaltest.zip``, or folders that hold
+            ``leftImg8bit/SPLIT/CITY/*.png`` and ``gtFine/SPLIT/CITY/*_color.png``, or are those.
+        out: The folder to fill: ``out/train`` and ``out/val``.
+        workers: Number of threads.
+
+    Returns:
+        Counts, and what is bad: images that cannot be read, and those without partner.
+
+    Raises:
+        FileNotFoundError: If a source is missing.
+        ValueError: If a source is a damaged archive, or there are only photographs or only labels.
+    """
+    if workers < 1:
+        raise ValueError(f"workers must be at least 1, but got {workers}")
+    unfinished = unfinished_folder(out)
+    with ExitStack() as stack:
+        found: dict[str, _Readers] = {kind: {} for kind in _ENDINGS}
+        for source in sources:
+            _find(source, found, stack)
+        for kind, readers in found.items():
+            if not readers:
+                raise ValueError(
+                    f"{', '.join(map(str, sources))}: there are no {kind} (SPLIT/CITY/*{_ENDINGS[kind]}); "
+                    "leftImg8bit_trainvaltest.zip and gtFine_trainvaltest.zip are both needed, from "
+                    "https://www.cityscapes-dataset.com"
+                )
+        built = BuiltPairs()
+        for split, name in sorted(found["photo"].keys() ^ found["labels"].keys()):
+            lacks = "labels" if (split, name) in found["photo"] else "photo"
+            built.bad.append((f"{split}/{name}", f"there is no {name}{_ENDINGS[lacks]}"))
+        keys = sorted(found["photo"].keys() & found["labels"].keys())
+
+        def make(key: tuple[str, str]) -> str:
+            target = PurePosixPath(key[0], f"{key[1]}.png")
+            if (out / target).is_file() or (unfinished / target).is_file():
+                return ""
+            return _make(found["photo"][key], found["labels"][key], unfinished / target)
+
+        with ThreadPoolExecutor(max_workers=workers) as pool:
+            faults = list(pool.map(make, keys))
+    for (split, name), fault in zip(keys, faults, strict=True):
+        if fault:
+            built.bad.append((f"{split}/{name}", fault))
+        else:
+            built.counts[split] = built.counts.get(split, 0) + 1
+    if unfinished.is_dir():
+        move_in_place(unfinished, out)
+    return built
+
+
+def _find(source: Path, found: dict[str, _Readers], stack: ExitStack) -> None:
+    names: dict[str, Callable[[], bytes]] = {}
+    if source.is_dir():
+        for path in source.rglob("*.png"):
+            names[path.absolute().as_posix()] = path.read_bytes
+    elif source.is_file():
+        try:
+            archive = stack.enter_context(zipfile.ZipFile(source))
+        except zipfile.BadZipFile as error:
+            raise ValueError(f"'{source}' is truncated or no zip file: {error}. Fetch it again") from error
+        for info in archive.infolist():
+            names[info.filename] = lambda archive=archive, info=info: archive.read(info)  # type: ignore[misc]
+    else:
+        raise FileNotFoundError(f"there is no file or folder '{source}'")
+    for name, read in names.items():
+        parts = PurePosixPath(name).parts
+        for kind, ending in _ENDINGS.items():
+            if len(parts) >= 3 and parts[-3] in _SPLITS and parts[-1].endswith(ending):
+                found[kind][parts[-3], parts[-1].removesuffix(ending)] = read
+
+
+def _make(photo: Callable[[], bytes], labels: Callable[[], bytes], target: Path) -> str:
+    """Write one pair; why it cannot be, or ''."""
+    from PIL import Image
+
+    pair = Image.new("RGB", (2 * SIDE, SIDE))
+    filters = (Image.Resampling.BICUBIC, Image.Resampling.NEAREST)
+    for number, (read, resampling) in enumerate(zip((photo, labels), filters, strict=True)):
+        try:
+            with Image.open(io.BytesIO(read())) as image:
+                pair.paste(image.convert("RGB").resize((SIDE, SIDE), resampling), (number * SIDE, 0))
+        except MemoryError:
+            raise
+        except Exception as error:  # whatever a decoder, or the archive's checksum, makes of a damaged file
+            return f"the {list(_ENDINGS)[number]} cannot be read ({type(error).__name__}: {error})"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f".{target.name}.part")
+    pair.save(part, "png")
+    os.replace(part, target)
+    return ""

@@ -1,0 +1,182 @@
+"""A folder of one's own images, of any size and kind, made into a training set of squares."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mmengine.logging import print_log
+
+from nda_mm.datasets.files.decoding import class_folders, decode_images, image_files, is_image
+from nda_mm.registry import DATASETS
+
+from .array_dataset import ArrayDataset
+
+
+@DATASETS.register_module()
+class ImageFolder(ArrayDataset):
+    """All images below a folder, turned upright, scaled by their short side, cropped to their centre.
+
+    Grey, palette and transparent images become RGB (transparent ones on white), the EXIF orientation is obeyed, scaling
+    filters what the target cannot hold (antialiasing). Files are decoded once and kept in one memory-mapped file; N
+    images take ``3 * size**2 * N`` bytes there, as in memory.
+
+    With subfolders that hold images, each is a class, in alphabetical order; without, there is one class, 'image', and
+    items carry no ``gt_label``: a conditional GAN refuses them. Exchanging the data set of a recipe takes only ``type``
+    and ``data_root``::
+
+        --cfg-options train_dataloader.dataset.type=nda_mm.ImageFolder train_dataloader.dataset.data_root=my_images
+
+    Args:
+        data_root: The folder.
+        split: Subfolder to take, such as 'train', where ``data_root`` has it; else ``data_root`` itself is taken.
+        size: Side of the squares in pixels.
+        with_labels: Whether subfolders are classes. Default: if there are any that hold images.
+        max_bad: Highest share of unreadable files, 0 to 1, before the folder is refused. Those below it are left out
+            and named in one warning.
+        cache_dir: Folder for the decoded images; True: ``.nda_mm_cache`` in the folder itself; False: none.
+        kwargs: ``image_key``, ``pipeline``, ``indices``, ... of :class:`~nda_mm.datasets.ArrayDataset`.
+
+    Raises:
+        FileNotFoundError: If the folder is missing or holds no images.
+        ValueError: If too many files are unreadable, or images lie both in class folders and beside them.
+    """
+
+    def __init__(
+        self,
+        data_root: str,
+        split: str | None = None,
+        *,
+        size: int = 32,
+        with_labels: bool | None = None,
+        max_bad: float = 0.1,
+        cache_dir: str | bool = True,
+        **kwargs: Any,
+    ) -> None:
+        if size < 1 or not 0 <= max_bad <= 1:
+            raise ValueError(
+                f"size must be at least 1 and max_bad within 0 and 1, but got size={size}, max_bad={max_bad}"
+            )
+        self.split = split
+        self.size = size
+        self.with_labels = with_labels
+        self.max_bad = max_bad
+        self.cache_dir = cache_dir
+        self.resizing = f"short side to {size}, bicubic, antialiased, centre cropped to {size}x{size}"
+        super().__init__(data_root, **kwargs)
+
+    def load_arrays(self) -> tuple[np.ndarray, np.ndarray]:
+        """Find, decode (or map what was decoded before) and report what could not be read."""
+        folder = self._folder()
+        files, labels, classes = self._list(folder)
+        decoded = decode_images(
+            files,
+            self.read,
+            (self.size, self.size, 3),
+            root=folder,
+            name=self.cache_name,
+            cache_dir=self.cache_dir,
+        )
+        if decoded.bad:
+            self._report(folder, decoded.bad, len(files))
+        self._metainfo.setdefault("classes", classes)
+        return decoded.images, labels[decoded.kept]
+
+    def read(self, path: Path) -> np.ndarray:
+        """One file as a square of the wanted size."""
+        return read_square(path, self.size)
+
+    @property
+    def cache_name(self) -> str:
+        """What tells this reading of the folder from others of it, beside the size."""
+        return "images"
+
+    def _folder(self) -> Path:
+        folder = Path(self.data_root)
+        if self.split and (folder / self.split).is_dir():
+            folder = folder / self.split
+        if not folder.is_dir():
+            raise FileNotFoundError(f"the image folder '{folder}' does not exist (data_root={self.data_root!r})")
+        return folder
+
+    def _list(self, folder: Path) -> tuple[list[Path], np.ndarray, tuple[str, ...]]:
+        by_class = class_folders(folder) if self.with_labels is not False else {}
+        if by_class:
+            loose = sorted(path.name for path in folder.iterdir() if path.is_file() and is_image(path.name))
+            if loose:
+                raise ValueError(
+                    f"'{folder}' holds class folders ({', '.join(list(by_class)[:3])}, ...) and {len(loose)} images "
+                    f"beside them ({loose[0]}, ...), which would have no class; move them, or set with_labels=False"
+                )
+            files = [path for paths in by_class.values() for path in paths]
+            labels = np.repeat(np.arange(len(by_class)), [len(paths) for paths in by_class.values()])
+            return files, labels, tuple(by_class)
+        if self.with_labels:
+            raise FileNotFoundError(f"with_labels=True, but '{folder}' holds no subfolders with images")
+        self.labelled = False
+        files = image_files(folder)
+        if not files:
+            raise FileNotFoundError(
+                f"'{folder}' holds no images (png, jpg, bmp, gif, webp, tif, ppm), nor do its subfolders"
+            )
+        return files, np.zeros(len(files), dtype=np.int64), ("image",)
+
+    def _report(self, folder: Path, bad: list[tuple[str, str]], total: int) -> None:
+        listed = "".join(f"\n  {name}: {reason}" for name, reason in bad)
+        if len(bad) == total or len(bad) > self.max_bad * total:
+            remedy = "" if len(bad) == total else ", or put up with more of them by max_bad"
+            raise ValueError(
+                f"{len(bad)} of {total} image files in '{folder}' cannot be read, more than max_bad={self.max_bad:g} "
+                f"allows:{listed}\nRemove or replace them{remedy}."
+            )
+        print_log(
+            f"{len(bad)} of {total} image files in '{folder}' cannot be read and are left out:{listed}",
+            logger="current",
+            level=logging.WARNING,
+        )
+
+
+def read_square(path: str | Path, size: int, crop: int | None = None) -> np.ndarray:
+    """Read one image file as an upright RGB square: the centre is cut out and scaled to ``size``.
+
+    Args:
+        path: An image file of any mode.
+        size: Side in pixels.
+        crop: Side of the centred square that is cut out, in pixels of the file, at most the short side. Default: the
+            short side.
+
+    Returns:
+        uint8. Shape: (size, size, 3).
+    """
+    from PIL import Image, ImageOps
+
+    with Image.open(path) as opened:
+        image = ImageOps.exif_transpose(opened)
+        if image.mode.startswith(("I", "F")):
+            image = _to_eight_bits(image)
+        if "A" in image.getbands() or "transparency" in image.info:
+            image = image.convert("RGBA")
+            image = Image.alpha_composite(Image.new("RGBA", image.size, (255, 255, 255, 255)), image)
+        image = image.convert("RGB")
+        width, height = image.size
+        side = min(width, height) if crop is None else crop
+        if side > min(width, height):
+            raise ValueError(f"{width}x{height} pixels hold no square of {side}")
+        left, top = (width - side) / 2, (height - side) / 2
+        # Scaling the centred square is the same as cropping the scaled image, without rounding its long side.
+        box = (left, top, left + side, top + side)
+        return np.asarray(image.resize((size, size), Image.Resampling.BICUBIC, box=box))
+
+
+def _to_eight_bits(image: Any) -> Any:
+    """16-bit, 32-bit and floating grey; Pillow's own conversion would clip them at 255."""
+    from PIL import Image
+
+    values = np.asarray(image, dtype=np.float64)
+    # 16-bit files use their nominal range; of others only the values themselves tell the range.
+    low, high = (
+        (0.0, 65535.0) if image.mode.startswith("I;16") else (values.min(), max(values.max(), values.min() + 1e-9))
+    )
+    return Image.fromarray(np.rint((values - low) / (high - low) * 255).clip(0, 255).astype(np.uint8))

@@ -1,0 +1,87 @@
+"""mmaction2's readers of video files, with errors that name the file."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from mmaction.datasets.transforms import DecordDecode, DecordInit
+
+from nda_mm.registry import TRANSFORMS
+
+from .video_probe_process import reason_of
+
+_REMEDY = (
+    "Replace it or take it out of the list; tools/prepare_data.py (ucf101, hmdb51 or video_list) finds all such files "
+    "and writes lists without them"
+)
+
+
+@TRANSFORMS.register_module()
+class CheckedDecordInit(DecordInit):
+    """``DecordInit`` of mmaction2 1.2 that names a file it cannot open, and does not let it take the process down.
+
+    The host hands decord the bytes of the file, and decord's errors then speak of bytes. Worse, decord 0.6 reads beyond
+    the end of them where an AVI file is cut off, and the process dies by a segmentation fault without a message. Local
+    files are therefore opened by their path; frames are the same.
+
+    Overridden: ``DecordInit._get_video_reader``. Use with :class:`CheckedDecordDecode`, since many damages show only
+    then.
+
+    Args:
+        io_backend: As in the host; other than 'disk' and 'local', bytes are read as the host does it.
+        kwargs: As in the host: ``num_threads`` and those of the storage.
+
+    Raises:
+        FileNotFoundError: When there is no such file.
+        OSError: When decord cannot open it, or finds no frames.
+    """
+
+    def _get_video_reader(self, filename: str) -> Any:
+        if self.io_backend not in ("disk", "local"):
+            return self._checked(filename, lambda: super(CheckedDecordInit, self)._get_video_reader(filename))
+        if os.path.splitext(filename)[0] == filename:
+            filename += ".mp4"  # as the host does
+        if not os.path.isfile(filename):
+            raise FileNotFoundError(f"there is no video {filename}; is data_prefix right, and the list that of this?")
+        try:
+            from decord import VideoReader
+        except ImportError as error:
+            raise ModuleNotFoundError(f"videos are read by decord (pip install decord): {error}") from error
+        return self._checked(filename, lambda: VideoReader(filename, num_threads=self.num_threads))
+
+    @staticmethod
+    def _checked(filename: str, open_video: Any) -> Any:
+        try:
+            reader = open_video()
+            empty = len(reader) == 0
+        except FileNotFoundError:
+            raise
+        except Exception as error:  # decord raises its own kind, RuntimeError and others
+            raise OSError(f"the video {filename} cannot be opened: {reason_of(error)}. {_REMEDY}") from error
+        if empty:
+            raise OSError(f"the video {filename} holds no frames. {_REMEDY}")
+        return reader
+
+
+@TRANSFORMS.register_module()
+class CheckedDecordDecode(DecordDecode):
+    """``DecordDecode`` of mmaction2 1.2 that names the file where frames cannot be decoded.
+
+    Args:
+        mode: As in the host.
+
+    Raises:
+        OSError: When a frame that was asked for is damaged.
+    """
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        """Decode the frames of ``frame_inds``."""
+        try:
+            return super().transform(results)
+        except Exception as error:
+            wanted = results["frame_inds"]
+            raise OSError(
+                f"frames {wanted.min()} to {wanted.max()} of the video {results.get('filename')} cannot be decoded: "
+                f"{reason_of(error)}. {_REMEDY}"
+            ) from error

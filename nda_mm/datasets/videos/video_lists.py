@@ -1,0 +1,276 @@
+"""Lists of videos in mmaction2's format, made of what is there and can be read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nda_mm.datasets.files.placing import write_text_atomically
+
+from .checked_videos import check_videos
+from .video_probe import Probe
+from .video_report import MISSING, SHORT, SPACE, TWICE, UNLISTED, UNLISTED_CLASS, UNREADABLE, VideoReport
+
+VIDEO_SUFFIXES = frozenset({".avi", ".mp4", ".mkv", ".webm", ".mov", ".mpg", ".mpeg", ".wmv", ".flv"})
+
+
+@dataclass(frozen=True)
+class OfficialSplits:
+    """The lists that the makers of a data set publish.
+
+    Args:
+        name: As mmaction2 calls the data set.
+        classes: In the order of their labels.
+        lists: Videos as 'Class/name' without the file's ending, by 'train_split_1', 'val_split_1' and so on.
+        unused: Videos that belong to the data set but to none of the lists.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    lists: dict[str, list[str]]
+    unused: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class CheckSettings:
+    """How videos are looked at.
+
+    Args:
+        min_frames: Least number of frames of a training video, at least 1. DPC's window needs 118.
+        workers: Number of processes.
+        every_frame: Whether every frame is decoded, not just the first and the last.
+        progress: See :func:`nda_mm.datasets.videos.checked_videos.check_videos`.
+
+    Raises:
+        ValueError: If a number is below 1.
+    """
+
+    min_frames: int = 1
+    workers: int = 1
+    every_frame: bool = False
+    progress: Callable[[int, int], Any] | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("min_frames", "workers"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, but got {getattr(self, name)}")
+
+
+def find_videos(folder: Path) -> list[Path]:
+    """Video files below a folder, sorted; links are followed, but no folder is entered twice.
+
+    Args:
+        folder: Where to look.
+
+    Returns:
+        Their paths, below ``folder``.
+    """
+    found, seen = [], set()
+    for parent, folders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(parent)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        found += [
+            Path(parent, name)
+            for name in names
+            if not name.startswith(".") and os.path.splitext(name)[1].lower() in VIDEO_SUFFIXES
+        ]
+    return sorted(found)
+
+
+def prepare_lists(official: OfficialSplits, folder: Path, out: Path, settings: CheckSettings) -> VideoReport:
+    """Write the lists of all splits, of the videos that are there and can be read.
+
+    Videos are known by class and name, wherever in ``folder`` they lie and whatever their ending. The lists
+    (``NAME_train_split_1_videos.txt``, ...) name them from the folder of the classes on, which ``out/videos`` is made a
+    link to, where it is not that folder already. Nothing that stands there is overwritten but earlier lists.
+
+    Short videos are left out of the lists for training only: accuracies are compared over all test videos.
+
+    Args:
+        official: Which videos belong where.
+        folder: Holds the class folders, at any depth.
+        out: Where the recipes look: ``data/ucf101`` or ``data/hmdb51``.
+        settings: How videos are looked at.
+
+    Returns:
+        What was listed and left out; the whole of it is in ``out/NAME_left_out.txt``.
+
+    Raises:
+        FileNotFoundError: If no video of the lists is there.
+        FileExistsError: If something else stands at ``out/videos``.
+        ValueError: If a list would be empty.
+    """
+    report = VideoReport()
+    there = _by_key(find_videos(folder), report)
+    wanted = {key for keys in official.lists.values() for key in keys}
+    found = {key: there[key.lower()] for key in sorted(wanted) if key.lower() in there}
+    if not found:
+        raise FileNotFoundError(
+            f"{folder} holds {len(there)} videos, but none of {official.name} as CLASS/NAME.avi, such as "
+            f"{min(wanted)}.avi; name the folder that the archive was unpacked to"
+        )
+    _report_strangers(official, there, wanted, folder, report)
+    for key in sorted(wanted - set(found)):
+        report.add(MISSING, key)
+    root = Path(os.path.commonpath([path.parent.parent for path in found.values()]))
+    names = {key: path.relative_to(root).as_posix() for key, path in found.items()}
+    for key, name in list(names.items()):
+        if " " in name:
+            report.add(SPACE, name)
+            del names[key]
+    link = link_videos(root, out)
+    probes = check_videos(
+        root,
+        list(names.values()),
+        out / f"{official.name}_checked_videos.json",
+        workers=settings.workers,
+        every_frame=settings.every_frame,
+        progress=settings.progress,
+    )
+    readable = _readable(probes, settings.min_frames, report, training=_in_training(official, names))
+    labels = {name: label for label, name in enumerate(official.classes)}
+    lists = {}
+    for split, keys in official.lists.items():
+        least = settings.min_frames if split.startswith("train") else 1
+        chosen = [key for key in keys if key in names and readable.get(names[key], 0) >= least]
+        lists[split] = "".join(f"{names[key]} {labels[key.split('/')[0]]}\n" for key in chosen)
+    empty = [split for split, text in lists.items() if not text]
+    if empty:
+        raise ValueError(
+            f"no video is left for {', '.join(empty)} of {official.name}, of {len(found)} in {link}:\n  "
+            + "\n  ".join(report.lines())
+        )
+    for split, text in lists.items():
+        path = out / f"{official.name}_{split}_videos.txt"
+        write_text_atomically(path, text)
+        report.listed[str(path)] = text.count("\n")
+    write_text_atomically(out / f"{official.name}_left_out.txt", "\n".join(report.lines(most=None)) + "\n")
+    return report
+
+
+def filter_list(source: Path, videos: Path, out: Path, settings: CheckSettings, training: bool = True) -> VideoReport:
+    """Write a list that is there already anew, without videos that are missing, unreadable or too short.
+
+    Args:
+        source: A list of mmaction2's ``VideoDataset``: in each line a path relative to ``videos``, then labels.
+        videos: Folder of the videos, the recipe's ``data_prefix``.
+        out: The list to write; may be ``source``.
+        settings: How videos are looked at; what was found is kept beside ``out``.
+        training: Whether ``settings.min_frames`` holds. Defaults to True.
+
+    Returns:
+        What was listed and left out.
+
+    Raises:
+        FileNotFoundError: If ``source`` is missing.
+        ValueError: If no video is left.
+    """
+    report = VideoReport()
+    lines = [line.strip() for line in source.read_text(encoding="utf-8").splitlines() if line.strip()]
+    names = list(dict.fromkeys(line.split(" ")[0] for line in lines))
+    there = [name for name in names if (videos / name).is_file()]
+    for name in sorted(set(names) - set(there)):
+        report.add(MISSING, name)
+    probes = check_videos(
+        videos,
+        there,
+        out.with_name(f"{out.stem}_checked.json"),
+        workers=settings.workers,
+        every_frame=settings.every_frame,
+        progress=settings.progress,
+    )
+    least = settings.min_frames if training else 1
+    readable = _readable(probes, least, report, training=set(there))
+    kept = [line for line in lines if readable.get(line.split(" ")[0], 0) >= least]
+    if not kept:
+        raise ValueError(
+            f"of the {len(names)} videos in {source}, none is left in {videos}:\n  " + "\n  ".join(report.lines())
+        )
+    write_text_atomically(out, "\n".join(kept) + "\n")
+    report.listed[str(out)] = len(kept)
+    return report
+
+
+def link_videos(root: Path, out: Path) -> Path:
+    """Make ``out/videos`` a link to ``root``, unless it is that folder.
+
+    Args:
+        root: Folder of the class folders.
+        out: Where the recipes look.
+
+    Returns:
+        ``out/videos``.
+
+    Raises:
+        FileExistsError: If something else stands there.
+    """
+    link = out / "videos"
+    if os.path.lexists(link):
+        if os.path.realpath(link) != os.path.realpath(root):
+            raise FileExistsError(
+                f"{link} should lead to the videos in {root}, but stands there already and leads elsewhere "
+                f"({os.path.realpath(link)}); remove it, or choose another --out"
+            )
+        return link
+    out.mkdir(parents=True, exist_ok=True)
+    link.symlink_to(root.resolve(), target_is_directory=True)
+    return link
+
+
+def _by_key(paths: Iterable[Path], report: VideoReport) -> dict[str, Path]:
+    """Videos by 'class/name' in lower case: UCF101's own lists and files differ in one class's capitals."""
+    there: dict[str, Path] = {}
+    for path in paths:
+        key = f"{path.parent.name}/{path.stem}".lower()
+        if key in there:
+            report.add(TWICE, str(path), f"taken is {there[key]}")
+        else:
+            there[key] = path
+    return there
+
+
+def _report_strangers(
+    official: OfficialSplits, there: dict[str, Path], wanted: set[str], folder: Path, report: VideoReport
+) -> None:
+    known_classes = {name.lower() for name in official.classes}
+    known = {key.lower() for key in wanted | official.unused}
+    strange: dict[Path, int] = {}
+    for key, path in there.items():
+        if path.parent.name.lower() not in known_classes:
+            strange[path.parent] = strange.get(path.parent, 0) + 1
+        elif key not in known:
+            report.add(UNLISTED, path.relative_to(folder).as_posix())
+    for parent, count in strange.items():
+        report.add(UNLISTED_CLASS, parent.relative_to(folder).as_posix(), f"{count} videos")
+
+
+def _in_training(official: OfficialSplits, names: dict[str, str]) -> set[str]:
+    return {
+        names[key]
+        for split, keys in official.lists.items()
+        if split.startswith("train")
+        for key in keys
+        if key in names
+    }
+
+
+def _readable(
+    probes: dict[str, Probe], least: int, report: VideoReport, training: set[str] | Sequence[str]
+) -> dict[str, int]:
+    """Frames of the videos that can be read; the others, and too short ones among those for training, are reported."""
+    readable = {}
+    for name, probe in sorted(probes.items()):
+        if probe.fault:
+            report.add(UNREADABLE, name, probe.fault)
+            continue
+        readable[name] = probe.frames
+        if probe.frames < least and name in training:
+            report.add(SHORT, name, f"{probe.frames} of {least} frames")
+    return readable

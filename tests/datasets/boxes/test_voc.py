@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny_detection as tiny
+
+pytest.importorskip("mmdet")
+
+from mmdet.datasets import VOCDataset
+
+from nda_mm.datasets.boxes.voc import CheckedVOCDataset
+
+CLASSES = {"classes": ("cat", "dog")}
+
+
+def read(root: Path, ann_file: str, **kwargs: Any) -> CheckedVOCDataset:
+    return CheckedVOCDataset(
+        data_root=str(root), ann_file=ann_file, data_prefix={"sub_data_root": ""}, metainfo=CLASSES, **kwargs
+    )
+
+
+@pytest.fixture
+def warnings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    told: list[str] = []
+    monkeypatch.setattr("nda_mm.datasets.boxes.voc.print_log", lambda text, *_: told.append(text))
+    return told
+
+
+def test_faulty_boxes_are_dropped_and_counted_in_one_warning(tmp_path: Path, warnings: list[str]) -> None:
+    data = read(tmp_path, tiny.plant_voc(tmp_path))
+    assert len(data) == 6
+    boxes = [[(item["bbox"], item["bbox_label"]) for item in data.get_data_info(i)["instances"]] for i in range(6)]
+    assert boxes == [*[[([4.0, 5.0, 24.0, 29.0], 1)]] * 5, []]
+    assert len(warnings) == 1
+    for number, kind in enumerate(tiny.FAULTY):
+        assert f"1 x {kind}: {number}.xml (cat" in warnings[0]
+
+
+def test_images_without_boxes_are_left_out_where_the_recipe_says_so(tmp_path: Path) -> None:
+    ann_file = tiny.plant_voc(tmp_path)
+    assert len(read(tmp_path, ann_file, filter_cfg={"filter_empty_gt": True})) == 5
+    assert len(read(tmp_path, ann_file, filter_cfg={"filter_empty_gt": True}, test_mode=True)) == 6
+
+
+def test_a_sound_set_is_read_as_mmdet_reads_it(needs_shared_data: Path, tmp_path: Path, warnings: list[str]) -> None:
+    from nda_mm.datasets.boxes.bccd import CLASSES as BCCD_CLASSES
+    from nda_mm.datasets.boxes.bccd import unpack_voc
+
+    unpack_voc(needs_shared_data / "bccd.zip", tmp_path)
+    for split in ("train", "test"):
+        settings: dict[str, Any] = {
+            "data_root": str(tmp_path),
+            "ann_file": f"ImageSets/Main/{split}.txt",
+            "data_prefix": {"sub_data_root": ""},
+            "metainfo": {"classes": BCCD_CLASSES},
+            "filter_cfg": {"bbox_min_size": 40},
+        }
+        ours, theirs = CheckedVOCDataset(**settings), VOCDataset(**settings)
+        assert len(ours) == len(theirs)
+        dropped = 0
+        for index in range(len(ours)):
+            own, other = ours.get_data_info(index), theirs.get_data_info(index)
+            sound = [item for item in other["instances"] if item["bbox"][0] < item["bbox"][2]]
+            dropped += len(other["instances"]) - len(sound)
+            assert {**other, "instances": sound} == own
+        assert dropped == (split == "train")
+    assert len(warnings) == 1
+    assert "1 x no width or height: BloodImage_00343.xml (RBC 181, 329, 181, 329)" in warnings[0]
+
+
+class TestFilesThatCannotBeUsed:
+    @pytest.fixture
+    def ann_file(self, tmp_path: Path) -> str:
+        for name in "abcdef":
+            tiny.write_voc(tmp_path, name, [("cat", tiny.GOOD)])
+        (tmp_path / "JPEGImages" / "b.jpg").unlink()
+        (tmp_path / "JPEGImages" / "c.jpg").write_bytes(b"")
+        (tmp_path / "Annotations" / "d.xml").unlink()
+        (tmp_path / "Annotations" / "e.xml").write_text("")
+        tiny.write_voc(tmp_path, "f", [("cat", tiny.GOOD)], size=(400, 32))
+        return tiny.list_images(tmp_path, "abcdef")
+
+    def test_are_refused_at_the_start_with_their_names(self, tmp_path: Path, ann_file: str) -> None:
+        with pytest.raises(ValueError, match=r"cannot be used as it is \(set bad_files='skip'") as caught:
+            read(tmp_path, ann_file)
+        for line in (
+            "1 x missing image: b.jpg",
+            "1 x unreadable image: c.jpg (",
+            "1 x wrong image size: f.xml (400x32, but the image is 40x32)",
+            "1 x missing annotation: d.xml",
+            "1 x unreadable annotation: e.xml (no element found",
+        ):
+            assert line in str(caught.value)
+
+    def test_are_left_out_and_counted_on_request(self, tmp_path: Path, ann_file: str, warnings: list[str]) -> None:
+        data = read(tmp_path, ann_file, bad_files="skip")
+        assert [data.get_data_info(i)["img_id"] for i in range(len(data))] == ["a"]
+        assert len(warnings) == 1
+        assert warnings[0].count(" x ") == 5
+
+    def test_a_cut_image_is_found_by_decoding(self, tmp_path: Path) -> None:
+        tiny.write_voc(tmp_path, "a", [("cat", tiny.GOOD)])
+        path = tmp_path / "JPEGImages" / "a.jpg"
+        path.write_bytes(path.read_bytes()[:-500])
+        ann_file = tiny.list_images(tmp_path, "a")
+        assert len(read(tmp_path, ann_file)) == 1
+        with pytest.raises(ValueError, match=r"1 x unreadable image: a.jpg \(image file is truncated"):
+            read(tmp_path, ann_file, decode=True)
+        with pytest.raises(ValueError, match=r"no image can be used.\n  1 x unreadable image: a.jpg"):
+            read(tmp_path, ann_file, decode=True, bad_files="skip")
+
+
+def test_an_unknown_class_is_refused_or_skipped(tmp_path: Path, warnings: list[str]) -> None:
+    tiny.write_voc(tmp_path, "a", [("cat", tiny.GOOD), ("mouse", tiny.GOOD)])
+    ann_file = tiny.list_images(tmp_path, "a")
+    with pytest.raises(ValueError, match=r"1 x unknown class: a.xml \('mouse'\)"):
+        read(tmp_path, ann_file)
+    data = read(tmp_path, ann_file, unknown_classes="skip")
+    assert [item["bbox_label"] for item in data.get_data_info(0)["instances"]] == [0]
+    assert "1 x unknown class: a.xml ('mouse')" in warnings[0]
+
+
+def test_difficult_objects_are_ignored_unless_they_are_to_be_used(tmp_path: Path) -> None:
+    tiny.write_voc(tmp_path, "a", [("cat", tiny.GOOD)], difficult=1)
+    ann_file = tiny.list_images(tmp_path, "a")
+    assert read(tmp_path, ann_file).get_data_info(0)["instances"][0]["ignore_flag"] == 1
+    assert read(tmp_path, ann_file, use_difficult=True).get_data_info(0)["instances"][0]["ignore_flag"] == 0
+
+
+def test_images_may_be_png(tmp_path: Path) -> None:
+    tiny.write_voc(tmp_path, "a", [("cat", tiny.GOOD)])
+    (tmp_path / "JPEGImages" / "a.jpg").unlink()
+    tiny.write_image(tmp_path / "JPEGImages" / "a.png")
+    assert read(tmp_path, tiny.list_images(tmp_path, "a")).get_data_info(0)["img_path"].endswith("a.png")
+
+
+def test_a_faulty_list_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"the list of images '.*absent.txt' does not exist"):
+        read(tmp_path, "absent.txt")
+    with pytest.raises(ValueError, match="train.txt' is empty"):
+        read(tmp_path, tiny.list_images(tmp_path, []))
+    with pytest.raises(ValueError, match="names 1 images more than once: a"):
+        read(tmp_path, tiny.list_images(tmp_path, ["a", "b", "a"]))
+    with pytest.raises(ValueError, match="unknown_classes must be one of"):
+        read(tmp_path, "x.txt", unknown_classes="drop")

@@ -1,0 +1,258 @@
+"""Moving digits: motion tells the class, one frame does not, and what is drawn is what was meant."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from scipy import ndimage, stats
+
+from nda_mm.datasets.embedded.digits import Digits
+from nda_mm.datasets.embedded.moving_digits import BOUNCES, MOTIONS, MovingDigits, render
+
+CLASSES = tuple(MOTIONS)
+
+
+@pytest.fixture(scope="module")
+def digit():
+    return Digits(split="test", size=16, channels=1).images[5, ..., 0].astype(float)
+
+
+@pytest.fixture(scope="module")
+def clips():
+    return MovingDigits(num_clips=1600, num_frames=40)
+
+
+class TestRender:
+    def test_turned_and_enlarged_as_scipy_does_it(self, digit):
+        """An independent bilinear interpolation, for a digit in the middle of the frame."""
+        for angle, phase in ((0.0, 0.3), (0.13, 0.0), (0.61, 0.9)):
+            side = 40 * 0.35 * 2**phase
+            turn = 2 * np.pi * angle
+            matrix = (
+                np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]) * 16 / side
+            )  # rows, columns
+            offset = np.array([7.5, 7.5]) - matrix @ np.array([19.5, 19.5])
+            expected = ndimage.affine_transform(np.pad(digit, 1), matrix, offset + 1, (40, 40), order=1)
+            frame = render(digit, np.array([[0.5, 0.5, angle, phase]]), 40)[0]
+            np.testing.assert_allclose(frame, expected, atol=1e-9)
+
+    def test_the_frame_is_a_torus(self, digit):
+        still = render(digit, np.array([[0.5, 0.5, 0.1, 0.6]]), 32)[0]
+        for right, down in ((5, 0), (0, 9), (20, 17)):
+            moved = render(digit, np.array([[(0.5 + right / 32) % 1, (0.5 + down / 32) % 1, 0.1, 0.6]]), 32)[0]
+            np.testing.assert_allclose(moved, np.roll(still, (down, right), axis=(0, 1)), atol=1e-9)
+
+    def test_a_quarter_turn_is_clockwise(self, digit):
+        upright, turned = render(digit, np.array([[0.5, 0.5, 0.0, 0.9], [0.5, 0.5, 0.25, 0.9]]), 32)
+        np.testing.assert_allclose(turned, np.rot90(upright, -1), atol=1e-9)
+
+
+class TestMotion:
+    @pytest.mark.parametrize("label", range(8), ids=CLASSES)
+    def test_one_phase_advances_at_a_steady_pace_and_the_others_rest(self, clips, label):
+        axis, direction = MOTIONS[CLASSES[label]]
+        for clip in range(label, 80, 8):
+            steps = np.diff(clips.phases(clip)[0], axis=0)
+            steps = (steps + 0.5) % 1 - 0.5  # around the cycle
+            pace = steps[0, axis] * direction
+            assert 1 / 32 <= pace <= 1 / 16
+            np.testing.assert_allclose(steps[:, axis], direction * pace, atol=1e-12)
+            assert np.all(np.delete(steps, axis, axis=1) == 0)
+
+    def test_every_phase_of_every_frame_is_uniform_in_every_class(self, clips):
+        paths = np.stack([clips.phases(clip)[0] for clip in range(1600)])
+        values = [
+            stats.kstest(paths[label::8, frame, axis], "uniform").pvalue
+            for label in range(8)
+            for frame in (0, 13, 39)
+            for axis in range(4)
+        ]
+        assert min(values) > 0.05 / len(values)  # Bonferroni
+        assert stats.kstest(values, "uniform").pvalue > 0.001
+        # The control: the same test does see a class whose phase stands still at one place.
+        assert stats.kstest(paths[::8, 13, 0] / 2, "uniform").pvalue < 1e-10
+
+    def test_one_frame_does_not_tell_the_class_and_two_do(self):
+        from sklearn.ensemble import RandomForestClassifier
+
+        clips = MovingDigits(num_clips=960, num_frames=2, pace=(1 / 16, 1 / 16))
+        frames = np.stack([clips.render_clip(i) for i in range(960)]).reshape(960, 2, -1).astype(float)
+        labels = np.arange(960) % 8
+        forest = RandomForestClassifier(60, max_depth=10, random_state=0, n_jobs=1)
+        chance, spread = 1 / 8, (1 / 8 * 7 / 8 / 320) ** 0.5
+        one = forest.fit(frames[:640, 0], labels[:640]).score(frames[640:, 0], labels[640:])
+        assert abs(one - chance) < 3.5 * spread
+        change = frames[:, 1] - frames[:, 0]
+        two = forest.fit(change[:640], labels[:640]).score(change[640:], labels[640:])
+        assert two > chance + 4.5 * spread
+
+    @pytest.mark.parametrize("label", range(8), ids=CLASSES)
+    def test_the_pictures_move_as_the_class_says(self, clips, label):
+        """Measured on pixels: shift by circular correlation, size by mass, turn by correlation of turned frames."""
+        for clip in range(label, 64, 8):
+            frames = clips.render_clip(clip).astype(float)
+            first, second = frames[0], frames[1]
+            power = np.fft.ifft2(np.fft.fft2(second) * np.conj(np.fft.fft2(first))).real
+            down, right = ((s + 16) % 32 - 16 for s in np.unravel_index(power.argmax(), power.shape))
+            if CLASSES[label] in ("right", "left", "down", "up"):
+                along, across = (right, down) if CLASSES[label] in ("right", "left") else (down, right)
+                assert across == 0
+                assert 1 <= along * MOTIONS[CLASSES[label]][1] <= 2
+            elif CLASSES[label] in ("growing", "shrinking"):
+                steps = np.sign(np.diff(frames.sum(axis=(1, 2)))) * MOTIONS[CLASSES[label]][1]
+                assert (steps > 0).mean() > 0.85  # but where it starts anew
+            else:
+                middle = np.rint(clips.phases(clip)[0, 0, :2] * 32).astype(int)
+                first, second = (np.roll(f, tuple(16 - middle[::-1]), axis=(0, 1)) for f in (first, second))
+                angles = np.arange(-30, 31, 3)  # of scipy's, which turns counterclockwise
+                fit = [(ndimage.rotate(first, a, reshape=False, order=1) * second).sum() for a in angles]
+                assert np.sign(angles[int(np.argmax(fit))]) == -MOTIONS[CLASSES[label]][1]
+
+    def test_a_clip_backwards_is_a_clip_of_the_paired_class(self, clips):
+        for label in range(0, 8, 2):
+            forward, backward = clips.phases(label)[0], clips.phases(label + 1)[0][::-1]
+            axis = MOTIONS[CLASSES[label]][0]
+            for path in (forward, backward):
+                assert np.all((np.diff(path[:, axis]) % 1) < 1 / 15)
+
+
+class TestBouncing:
+    """Two more classes, on demand."""
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def bouncing(cls):
+        return MovingDigits(num_clips=2000, num_frames=40, bouncing=True)
+
+    def test_they_come_after_the_eight_which_stay_as_they_are(self, bouncing):
+        assert bouncing.metainfo["classes"] == (*CLASSES, *BOUNCES)
+        assert np.bincount([bouncing.get_data_info(i)["label"] for i in range(40)]).tolist() == [4] * 10
+        plain = MovingDigits(num_clips=8)
+        assert plain.metainfo["classes"] == CLASSES
+        for clip in range(8):
+            np.testing.assert_array_equal(bouncing.phases(clip), plain.phases(clip))
+        named = MovingDigits(num_clips=2, bouncing=True, metainfo=dict(source="digits"))
+        assert named.metainfo["source"] == "digits" and len(named.metainfo["classes"]) == 10
+
+    @pytest.mark.parametrize(("label", "axis"), [(8, 0), (9, 1)])
+    def test_to_and_fro_at_a_steady_pace_between_the_edges(self, bouncing, label, axis):
+        """By following a ball from frame to frame, which turns round at 0 and at 1."""
+        for clip in range(label, 400, 10):
+            path = bouncing.phases(clip)[0]
+            assert np.all(np.diff(np.delete(path, axis, axis=1), axis=0) == 0)
+            steps = np.diff(path[:, axis])
+            pace = np.abs(steps).max()
+            assert 1 / 32 <= pace <= 1 / 16
+            place, direction = path[0, axis], np.sign(steps[0])
+            if abs(steps[0]) < pace - 1e-9:  # it turns between the first two frames
+                direction = 1 if place > 0.5 else -1
+            turns = 0
+            for frame in range(1, 40):
+                place += direction * pace
+                if not 0 <= place <= 1:
+                    place, direction = (-place if place < 0 else 2 - place), -direction
+                    turns += 1
+                assert abs(path[frame, axis] - place % 1) < 1e-9
+            assert turns >= 1
+
+    def test_a_single_frame_has_the_same_distribution_as_in_the_other_classes(self, bouncing):
+        paths = np.stack([bouncing.phases(clip)[0] for clip in range(2000)])
+        values = [
+            stats.kstest(paths[label::10, frame, axis], "uniform").pvalue
+            for label in (8, 9)
+            for frame in (0, 13, 39)
+            for axis in range(4)
+        ]
+        assert min(values) > 0.05 / len(values)
+        assert stats.kstest(values, "uniform").pvalue > 0.001
+
+    def test_the_pictures_turn_round(self, bouncing):
+        """On pixels: the shift from each frame to the next goes both ways along one axis, and never across."""
+        for clip in (8, 9, 18, 19):
+            frames = bouncing.render_clip(clip).astype(float)
+            shifts = []
+            for first, second in pairwise(frames):
+                power = np.fft.ifft2(np.fft.fft2(second) * np.conj(np.fft.fft2(first))).real
+                shifts.append([(s + 16) % 32 - 16 for s in np.unravel_index(power.argmax(), power.shape)])
+            down, right = np.array(shifts).T
+            along, across = (right, down) if clip % 10 == 8 else (down, right)
+            assert np.all(across == 0)
+            assert (along >= 1).sum() > 3 and (along <= -1).sum() > 3 and np.abs(along).max() <= 2
+
+
+class TestClips:
+    def test_a_clip_depends_on_split_seed_and_number_alone(self):
+        settings = dict(num_clips=24, num_frames=6)
+        first = MovingDigits(**settings)
+        forward = [first[i]["array"] for i in range(24)]
+        again = MovingDigits(**settings, cache=False)
+        for i in reversed(range(24)):
+            np.testing.assert_array_equal(again[i]["array"], forward[i])
+            np.testing.assert_array_equal(first[i]["array"], forward[i])  # from the cache
+        longer = MovingDigits(num_clips=99, num_frames=6)
+        np.testing.assert_array_equal(longer[20]["array"], forward[20])
+        for other in (MovingDigits(**settings, seed=1), MovingDigits(split="test", **settings)):
+            assert all((other[i]["array"] != forward[i]).any() for i in range(24))
+
+    def test_what_an_item_is_changed_to_does_not_last(self):
+        clips = MovingDigits(num_clips=8, num_frames=2)
+        before = clips[0]["array"].copy()
+        clips[0]["array"][:] = 7
+        np.testing.assert_array_equal(clips[0]["array"], before)
+
+    def test_digits_of_the_test_split_are_never_trained_on(self):
+        train, test = MovingDigits(num_clips=8), MovingDigits(split="test", num_clips=8)
+        assert len(train._digits) == 1352 and len(test._digits) == 445
+        np.testing.assert_array_equal(test._digits, Digits(split="test", size=16, channels=1).images[..., 0])
+
+    def test_classes_are_balanced_and_subsets_keep_their_clips(self):
+        clips = MovingDigits(num_clips=32, num_frames=2)
+        assert np.bincount([clips[i]["label"] for i in range(32)]).tolist() == [4] * 8
+        subset = clips.get_subset([9, 3])
+        assert subset[0]["label"] == 1
+        np.testing.assert_array_equal(subset[1]["array"], clips[3]["array"])
+
+    def test_several_digits_share_the_motion(self):
+        clips = MovingDigits(num_clips=8, num_frames=5, digits_per_clip=3)
+        steps = (np.diff(clips.phases(5), axis=1) + 0.5) % 1 - 0.5
+        assert (steps[..., 2] < 0).all() and (np.delete(steps, 2, axis=-1) == 0).all()
+        assert len(np.unique(steps[:, 0, 2])) == 3
+        alone = MovingDigits(num_clips=8, num_frames=5)
+        assert clips.render_clip(5).sum() > alone.render_clip(5).sum()
+
+    @pytest.mark.parametrize(
+        ("settings", "message"),
+        [
+            (dict(split="val"), "split must be one of train, test, all, but got 'val'"),
+            (dict(num_clips=0), "num_clips must be an integer of at least 1, but got 0"),
+            (dict(num_frames=2.5), "num_frames must be an integer of at least 1, but got 2.5"),
+            (dict(size=8), "size must be an integer of at least 16, but got 8"),
+            (dict(pace=(0.1, 0.5)), r"pace must be .slowest, fastest.*where direction.*but got \(0.1, 0.5\)"),
+            (dict(pace=(0.2, 0.1)), "0 < slowest <= fastest < 0.5"),
+            (dict(seed=-1), "seed must be an integer of at least 0, but got -1"),
+        ],
+    )
+    def test_bad_settings_are_refused(self, settings, message):
+        with pytest.raises(ValueError, match=message):
+            MovingDigits(**settings)
+
+
+def test_mmaction2s_pipeline_takes_the_frames_it_asks_for():
+    pytest.importorskip("mmaction.datasets")
+    from mmengine.registry import DATASETS, DefaultScope
+
+    pipeline = [
+        dict(type="SampleFrames", clip_len=5, frame_interval=1, num_clips=8, test_mode=True),
+        dict(type="ArrayDecode"),
+        dict(type="FormatShape", input_format="NCTHW"),
+        dict(type="PackActionInputs"),
+    ]
+    with DefaultScope.overwrite_default_scope("mmaction"):
+        clips = DATASETS.build(dict(type="nda_mm.MovingDigits", num_clips=8, pipeline=pipeline))
+        item = clips[6]
+    assert item["inputs"].shape == (8, 3, 5, 32, 32)
+    assert item["data_samples"].gt_label.tolist() == [6]
+    blocks = item["inputs"].numpy()[:, 0].reshape(40, 32, 32)
+    np.testing.assert_array_equal(blocks, clips.render_clip(6))  # eight blocks of five, without a gap

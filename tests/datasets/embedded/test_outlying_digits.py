@@ -1,0 +1,90 @@
+"""The embedded outside sets: what each kind does to a digit, and letters as the digits were made."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from nda_mm.datasets import Digits, OutlyingDigits
+from nda_mm.datasets.embedded.letter_shapes import LETTERS, draw_letters
+
+pytest.importorskip("sklearn")
+
+
+@pytest.fixture(scope="module")
+def digits() -> Digits:
+    return Digits(split="test", size=16)
+
+
+@pytest.mark.parametrize("kind", ["rotated", "inverted", "blurred", "letters"])
+def test_as_many_as_the_split_and_the_same_every_time(digits: Digits, kind: str) -> None:
+    first, again = (OutlyingDigits(kind=kind, size=16) for _ in range(2))
+    np.testing.assert_array_equal(first.images, again.images)
+    assert first.images.shape == digits.images.shape
+    assert first.images.dtype == np.uint8
+    same = (first.images == digits.images).all(axis=(1, 2, 3))
+    assert not same.any()
+    assert len(first) == 445
+    assert first.resizing == "8x8 to 16x16, bicubic"
+
+
+def test_a_rotated_digit_is_turned_to_the_left_or_the_right(digits: Digits) -> None:
+    found = OutlyingDigits(kind="rotated", size=16)
+    to_left, to_right = (
+        np.array([(image == np.rot90(digit, turns)).all() for image, digit in zip(found.images, digits.images)])
+        for turns in (1, 3)
+    )
+    assert (to_left | to_right).all()
+    assert 0.4 < to_left.mean() < 0.6
+    assert (OutlyingDigits(kind="rotated", size=16, seed=1).images != found.images).any()
+    np.testing.assert_array_equal(found.labels, digits.labels)
+
+
+def test_an_inverted_digit_adds_up_to_white(digits: Digits) -> None:
+    found = OutlyingDigits(kind="inverted", size=16)
+    assert (found.images.astype(int) + digits.images == 255).all()
+
+
+def test_a_blurred_digit_is_that_of_scipy(digits: Digits) -> None:
+    ndimage = pytest.importorskip("scipy.ndimage")
+    found = OutlyingDigits(kind="blurred", size=16)
+    expected = ndimage.gaussian_filter(digits.images.astype(float), (0, 2, 2, 0), mode="nearest", radius=(0, 8, 8, 0))
+    assert np.abs(found.images - expected).max() <= 0.5 + 1e-9
+
+
+class TestLetters:
+    def test_are_made_of_ink_counted_as_the_digits_are(self) -> None:
+        from sklearn.datasets import load_digits
+
+        ink, labels = draw_letters(1200)
+        real = load_digits().images
+        assert ink.shape == (1200, 8, 8)
+        assert set(np.unique(ink)) == set(np.unique(real)) == set(range(17))
+        assert np.bincount(labels).tolist() == [100] * len(LETTERS)
+        # About as much ink, and as many grey values between paper and ink.
+        assert ink.mean() == pytest.approx(real.mean(), rel=0.2)
+        between = [((each > 0) & (each < 16)).mean() for each in (ink, real)]
+        assert between[0] == pytest.approx(between[1], rel=0.35)
+
+    def test_no_two_are_alike_and_each_is_told_from_the_others(self) -> None:
+        ink, labels = draw_letters(480)
+        assert len(np.unique(ink.reshape(480, -1), axis=0)) == 480
+        means = np.stack([ink[:240][labels[:240] == each].mean(0) for each in range(12)])
+        nearest = ((ink[240:, None] - means) ** 2).sum((2, 3)).argmin(1)
+        assert (nearest == labels[240:]).mean() > 0.9
+
+    def test_the_seed_determines_them(self) -> None:
+        assert (draw_letters(5, 3)[0] == draw_letters(5, 3)[0]).all()
+        assert (draw_letters(5, 3)[0] != draw_letters(5, 4)[0]).any()
+
+    def test_their_names_are_the_classes(self) -> None:
+        found = OutlyingDigits(kind="letters", size=8)
+        assert found.metainfo["classes"] == tuple("AEFHKMNTVWXY")
+        np.testing.assert_array_equal(found.images[..., 0], np.rint(draw_letters(445)[0] * 255 / 16))
+
+
+def test_bad_settings_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"kind must be one of \('rotated', .*'letters'\), but got 'cats'"):
+        OutlyingDigits(kind="cats")
+    with pytest.raises(ValueError, match="count must be at least 1, but got 0"):
+        draw_letters(0)

@@ -1,0 +1,180 @@
+"""Unpacking that is whole or not there at all: cut at every place, damaged, repeated, and with names that lead out."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import pytest
+
+from nda_mm.datasets.files import archives
+from nda_mm.datasets.files.archives import unpack
+
+DRAW = np.random.default_rng(0)
+MEMBERS = {f"set/{split}/{number}.bin": DRAW.bytes(700 + number) for split in ("a", "b") for number in range(4)}
+OTHERS = {"set/readme.txt": b"text", "../../a/evil.bin": b"x", "/a/root.bin": b"y"}
+
+
+def place(parts: tuple[str, ...]) -> PurePosixPath | None:
+    return PurePosixPath(*parts[1:]) if parts[-1].endswith(".bin") and len(parts) == 3 else None
+
+
+def make_tar(path: Path, mode: str = "w") -> Path:
+    with tarfile.open(path, mode) as archive:
+        for name, content in (MEMBERS | OTHERS).items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    return path
+
+
+def make_zip(path: Path) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in (MEMBERS | OTHERS).items():
+            archive.writestr(name, content)
+    return path
+
+
+MAKERS: dict[str, Callable[[Path], Path]] = {
+    "zip": make_zip,
+    "tar": make_tar,
+    "tar.gz": lambda path: make_tar(path, "w:gz"),
+    "tar.xz": lambda path: make_tar(path, "w:xz"),
+}
+EACH = pytest.mark.parametrize("kind", MAKERS)
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+WHOLE = {name.removeprefix("set/"): value for name, value in MEMBERS.items()}
+
+
+@EACH
+def test_what_is_wanted_is_put_in_place_and_nothing_else(kind: str, tmp_path: Path) -> None:
+    source = MAKERS[kind](tmp_path / f"source.{kind}")
+    found = unpack(source, tmp_path / "deep" / "out", place)
+    assert (found.count, found.damaged) == (8, [])
+    assert content(tmp_path / "deep" / "out") == WHOLE
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["deep", source.name]
+    assert [path.name for path in (tmp_path / "deep").iterdir()] == ["out"]
+
+
+@EACH
+def test_a_second_call_writes_nothing_and_fills_what_is_missing(kind: str, tmp_path: Path) -> None:
+    source, out = MAKERS[kind](tmp_path / f"source.{kind}"), tmp_path / "out"
+    unpack(source, out, place)
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("*.bin")}
+    (out / "a" / "own.txt").write_text("mine")
+    (out / "b" / "2.bin").unlink()
+    assert unpack(source, out, place).count == 8
+    (out / "a" / "own.txt").unlink()
+    assert content(out) == WHOLE
+    kept = {path: time for path, time in before.items() if path != out / "b" / "2.bin"}
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+
+
+@EACH
+def test_cut_off_anywhere_nothing_is_in_place_and_the_whole_archive_goes_on(kind: str, tmp_path: Path) -> None:
+    source, out = MAKERS[kind](tmp_path / f"source.{kind}"), tmp_path / "out"
+    whole = source.read_bytes()
+    # A tar file ends with blocks of zeros, of which two are its mark and the rest is padding.
+    end = len(whole.rstrip(b"\0")) if kind == "tar" else len(whole) - 1
+    for size in sorted({int(end * share) for share in np.linspace(0.02, 1, 12)}):
+        source.write_bytes(whole[:size])
+        with pytest.raises(ValueError, match=r"source.* is (cut off|damaged, or no archive).*Nothing was put in place"):
+            unpack(source, out, place)
+        assert not out.exists()
+    source.write_bytes(whole)
+    unpack(source, out, place)
+    assert content(out) == WHOLE
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", source.name]
+
+
+def test_a_tar_file_that_ends_between_two_members_is_cut_off(tmp_path: Path) -> None:
+    """Which tarfile takes for its end."""
+    source, out = make_tar(tmp_path / "source.tar"), tmp_path / "out"
+    with tarfile.open(source) as archive:
+        start = archive.getmember("set/b/1.bin").offset
+    source.write_bytes(source.read_bytes()[:start])
+    with tarfile.open(source) as archive:
+        assert len(archive.getmembers()) == 5
+    with pytest.raises(ValueError, match=r"cut off .*without the mark of the end.*the 5 files that are whole wait"):
+        unpack(source, out, place)
+    assert not out.exists()
+    kept = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.bin")}
+    assert len(kept) == 5
+    make_tar(source)
+    unpack(source, out, place)
+    assert content(out) == WHOLE
+    moved = {out / path.relative_to(tmp_path / ".out.unfinished"): time for path, time in kept.items()}
+    assert {path: path.stat().st_mtime_ns for path in moved} == moved  # not written again
+
+
+def test_a_wrong_checksum_keeps_nothing_of_a_compressed_tar_file(tmp_path: Path) -> None:
+    """Where the damage is cannot be told, so what was read before is not kept either."""
+    source = make_tar(tmp_path / "source.tar.gz", "w:gz")
+    damaged = bytearray(source.read_bytes())
+    damaged[-6] ^= 255  # of the checksum
+    source.write_bytes(damaged)
+    with pytest.raises(ValueError, match=r"damaged, or no archive \(BadGzipFile: CRC check failed"):
+        unpack(source, tmp_path / "out", place)
+    assert [path.name for path in tmp_path.iterdir()] == [source.name]
+
+
+def test_every_damaged_member_of_a_zip_file_is_named_and_the_rest_unpacked(tmp_path: Path) -> None:
+    source = make_zip(tmp_path / "source.zip")
+    damaged = bytearray(source.read_bytes())
+    with zipfile.ZipFile(source) as archive:
+        for name in ("set/a/1.bin", "set/b/3.bin"):
+            damaged[archive.getinfo(name).header_offset + 200] ^= 255
+    source.write_bytes(damaged)
+    found = unpack(source, tmp_path / "out", place)
+    assert found.count == 6
+    assert [name for name, _ in found.damaged] == ["set/a/1.bin", "set/b/3.bin"]
+    assert all("Bad CRC-32" in reason for _, reason in found.damaged)
+    assert content(tmp_path / "out") == {k: v for k, v in WHOLE.items() if k not in ("a/1.bin", "b/3.bin")}
+    make_zip(source)
+    assert unpack(source, tmp_path / "out", place).damaged == []
+    assert content(tmp_path / "out") == WHOLE
+
+
+def test_a_stop_while_moving_leaves_whole_folders_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, out = make_tar(tmp_path / "source.tar"), tmp_path / "out"
+    replace, renamed = archives.os.replace, []
+
+    def stop_at_the_second(old: Path, new: Path) -> None:
+        if Path(new).parent == out:
+            renamed.append(Path(new).name)
+            if len(renamed) == 2:
+                raise KeyboardInterrupt
+        replace(old, new)
+
+    monkeypatch.setattr(archives.os, "replace", stop_at_the_second)
+    with pytest.raises(KeyboardInterrupt):
+        unpack(source, out, place)
+    monkeypatch.undo()
+    assert content(out) == {name: value for name, value in WHOLE.items() if name.startswith("a/")}
+    unpack(source, out, place)
+    assert content(out) == WHOLE
+
+
+def test_refusals(tmp_path: Path) -> None:
+    source = make_tar(tmp_path / "source.tar")
+    with pytest.raises(FileNotFoundError, match="there is no file or folder '.*absent"):
+        unpack(tmp_path / "absent", tmp_path / "out", place)
+    with pytest.raises(ValueError, match="holds nothing that belongs to this data set"):
+        unpack(source, tmp_path / "out", lambda parts: None)
+    (tmp_path / "text.zip").write_text("no archive at all")
+    with pytest.raises(ValueError, match=r"text\.zip' is damaged, or no archive"):
+        unpack(tmp_path / "text.zip", tmp_path / "out", place)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(FileExistsError, match="is a link to .*elsewhere, where nothing is written"):
+        unpack(source, tmp_path / "link", place)
+    assert list((tmp_path / "elsewhere").iterdir()) == []

@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from nda_mm.datasets import ImageFolder
+from nda_mm.datasets.images.image_folder import read_square
+
+RNG = np.random.default_rng(0)
+
+
+def save_random(path: Path, height: int = 32, width: int = 32) -> np.ndarray:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = RNG.integers(0, 256, (height, width, 3), dtype=np.uint8)
+    Image.fromarray(image).save(path)
+    return image
+
+
+def test_subfolders_are_classes_in_alphabetical_order(tmp_path: Path) -> None:
+    images = [save_random(tmp_path / name) for name in ("apple/1.png", "apple/deep/2.png", "train/0.png", "zoo/9.png")]
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "zoo" / "notes.txt").write_text("not an image")
+    (tmp_path / "zoo" / "._9.png").write_text("the companion that macOS leaves behind")
+    data = ImageFolder(str(tmp_path))
+    assert data.metainfo["classes"] == ("apple", "train", "zoo")
+    assert data.labels.tolist() == [0, 0, 1, 2]
+    np.testing.assert_array_equal(data.images, np.stack(images))
+
+
+def test_without_subfolders_all_are_one_class(tmp_path: Path) -> None:
+    images = [save_random(tmp_path / f"{index}.png") for index in range(3)]
+    data = ImageFolder(str(tmp_path), image_key="img")
+    assert data.metainfo["classes"] == ("image",)
+    assert data.labels.tolist() == [0, 0, 0]
+    np.testing.assert_array_equal(data[2]["img"], images[2])
+
+
+def test_labels_can_be_ignored_or_demanded(tmp_path: Path) -> None:
+    save_random(tmp_path / "a" / "0.png")
+    save_random(tmp_path / "b" / "0.png")
+    assert ImageFolder(str(tmp_path), with_labels=False).labels.tolist() == [0, 0]
+    with pytest.raises(FileNotFoundError, match="holds no subfolders with images"):
+        ImageFolder(str(tmp_path / "a"), with_labels=True)
+    save_random(tmp_path / "loose.png")
+    with pytest.raises(ValueError, match=r"1 images beside them \(loose.png, ...\).*with_labels=False"):
+        ImageFolder(str(tmp_path))
+    assert len(ImageFolder(str(tmp_path), with_labels=False)) == 3
+
+
+def test_split_is_taken_where_it_exists(tmp_path: Path) -> None:
+    save_random(tmp_path / "train" / "0.png")
+    save_random(tmp_path / "test" / "0.png")
+    save_random(tmp_path / "test" / "1.png")
+    assert len(ImageFolder(str(tmp_path), split="test")) == 2
+    assert len(ImageFolder(str(tmp_path / "test"), split="test")) == 2
+
+
+@pytest.mark.parametrize(("height", "width"), [(64, 96), (128, 64), (16, 24), (48, 48)])
+def test_short_side_is_scaled_and_the_centre_kept(tmp_path: Path, height: int, width: int) -> None:
+    across, down = np.meshgrid(np.linspace(0, 255, width), np.linspace(0, 255, height))
+    smooth = np.stack([across, down, np.full((height, width), 90)])
+    Image.fromarray(smooth.transpose(1, 2, 0).astype(np.uint8)).save(tmp_path / "a.png")
+    ours = read_square(tmp_path / "a.png", 32)
+    # Reference: scale the whole image by the same factor, then take the centre.
+    scaled_size = [round(side * 32 / min(height, width)) for side in (height, width)]
+    scaled = torch.nn.functional.interpolate(
+        torch.from_numpy(smooth).floor()[None], scaled_size, mode="bicubic", antialias=True, align_corners=False
+    )[0]
+    top, left = [(side - 32) // 2 for side in scaled_size]
+    expected = scaled[:, top : top + 32, left : left + 32].permute(1, 2, 0).numpy()
+    # The borders differ: what the crop leaves out still enters the reference.
+    assert np.abs(ours[3:-3, 3:-3].astype(float) - expected[3:-3, 3:-3]).max() <= 1.5
+
+
+def test_shrinking_filters_what_cannot_be_shown(tmp_path: Path) -> None:
+    checkerboard = (np.indices((256, 256)).sum(axis=0) % 2 * 255).astype(np.uint8)
+    Image.fromarray(checkerboard).save(tmp_path / "a.png")
+    assert np.abs(read_square(tmp_path / "a.png", 32).astype(float) - 127.5).max() <= 1
+
+
+def test_every_mode_becomes_upright_rgb(tmp_path: Path) -> None:
+    red = Image.new("RGB", (32, 32), (200, 30, 60))
+    red.save(tmp_path / "rgb.png")
+    red.convert("P").save(tmp_path / "palette.png")
+    Image.new("RGBA", (32, 32), (200, 30, 60, 0)).save(tmp_path / "transparent.png")
+    Image.new("L", (32, 32), 77).save(tmp_path / "grey.png")
+    Image.new("LA", (32, 32), (77, 255)).save(tmp_path / "grey_alpha.png")
+    Image.new("1", (32, 32), 1).save(tmp_path / "bilevel.png")
+    red.convert("CMYK").save(tmp_path / "cmyk.jpg", quality=100)
+    Image.fromarray(np.full((32, 32), 77 * 257, np.uint16)).save(tmp_path / "grey16.png")
+    for name, colour, tolerance in [
+        ("rgb.png", (200, 30, 60), 0),
+        ("palette.png", (200, 30, 60), 30),
+        ("transparent.png", (255, 255, 255), 0),
+        ("grey.png", (77, 77, 77), 0),
+        ("grey_alpha.png", (77, 77, 77), 0),
+        ("bilevel.png", (255, 255, 255), 0),
+        ("cmyk.jpg", (200, 30, 60), 4),
+        ("grey16.png", (77, 77, 77), 0),
+    ]:
+        image = read_square(tmp_path / name, 16)
+        assert image.shape == (16, 16, 3)
+        assert image.dtype == np.uint8
+        assert np.abs(image.astype(int) - np.array(colour)).max() <= tolerance, name
+
+    # EXIF orientation 6: the camera was turned; the first row of the file is the right column of the picture.
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    sideways = np.zeros((32, 32, 3), np.uint8)
+    sideways[0] = 255
+    Image.fromarray(sideways).save(tmp_path / "turned.png", exif=exif)
+    upright = read_square(tmp_path / "turned.png", 32)
+    assert (upright[:, -1] == 255).all()
+    assert (upright[:, :-1] == 0).all()
+
+
+def test_unreadable_files_are_named_once_and_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    images = [save_random(tmp_path / name / f"{index}.png") for name in "ab" for index in range(5)]
+    (tmp_path / "a" / "3.png").write_bytes(b"broken")
+    said: list[str] = []
+    monkeypatch.setattr("nda_mm.datasets.images.image_folder.print_log", lambda message, **_: said.append(message))
+    for _ in range(2):  # decoded, then from the cache
+        data = ImageFolder(str(tmp_path))
+        np.testing.assert_array_equal(data.images, np.stack(images[:3] + images[4:]))
+        assert data.labels.tolist() == [0] * 4 + [1] * 5
+    assert len(said) == 2
+    assert "1 of 10 image files" in said[0]
+    assert "a/3.png: UnidentifiedImageError" in said[0]
+    assert said[0] == said[1]
+
+
+def test_too_many_unreadable_files_are_refused(tmp_path: Path) -> None:
+    save_random(tmp_path / "0.png")
+    (tmp_path / "1.png").write_bytes(b"broken")
+    with pytest.raises(ValueError, match=r"(?s)1 of 2 image files .* more than max_bad=0.1 allows:.*1.png"):
+        ImageFolder(str(tmp_path))
+    assert len(ImageFolder(str(tmp_path), max_bad=0.5)) == 1
+    (tmp_path / "0.png").unlink()
+    with pytest.raises(ValueError, match="1 of 1 image files"):
+        ImageFolder(str(tmp_path), max_bad=1.0)
+
+
+def test_missing_or_empty_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"image folder '.*nowhere' does not exist"):
+        ImageFolder(str(tmp_path / "nowhere"))
+    with pytest.raises(FileNotFoundError, match="holds no images"):
+        ImageFolder(str(tmp_path))
+    with pytest.raises(ValueError, match="size=0"):
+        ImageFolder(str(tmp_path), size=0)

@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from nda_mm.datasets.images import imagenet_lists
+from nda_mm.datasets.images.imagenet_lists import prepare_imagenet
+
+RNG = np.random.default_rng(0)
+
+
+def make_imagenet(root: Path, classes: tuple[str, ...] = ("n02", "n01"), images: int = 2) -> Path:
+    for split in ("train", "val"):
+        for name in classes:
+            folder = root / split / name
+            folder.mkdir(parents=True)
+            for number in range(images):
+                pixels = RNG.integers(0, 256, (40 + number, 50, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(folder / f"{name}_{number}.JPEG", "jpeg")
+    return root
+
+
+def test_the_lists_name_images_with_the_place_of_their_class(tmp_path: Path) -> None:
+    source, out = make_imagenet(tmp_path / "source"), tmp_path / "out"
+    report = prepare_imagenet(source, out, allow_partial=True)
+    expected = "n01/n01_0.JPEG 0\nn01/n01_1.JPEG 0\nn02/n02_0.JPEG 1\nn02/n02_1.JPEG 1\n"
+    assert [(out / "meta" / f"{split}.txt").read_text() for split in ("train", "val")] == [expected] * 2
+    assert (out / "train").resolve() == (source / "train").resolve()
+    assert report.lines() == [f"{out}/meta/train.txt: 4 images", f"{out}/meta/val.txt: 4 images"]
+
+
+def test_mmagics_reader_reads_them(tmp_path: Path) -> None:
+    pytest.importorskip("mmagic")
+    from mmengine import Config
+    from mmengine.registry import DATASETS, DefaultScope
+
+    prepare_imagenet(make_imagenet(tmp_path), tmp_path, allow_partial=True)
+    config = Config.fromfile(Path(__file__).resolve().parents[3] / "configs" / "biggan_imagenet128.py")
+    DefaultScope.get_instance("test_imagenet", scope_name="mmagic")
+    for loader in (config.train_dataloader, config.test_dataloader):
+        data = DATASETS.build({**loader.dataset, "data_root": str(tmp_path)})
+        item = data[3]
+        assert (len(data), item["data_samples"].gt_img.shape) == (4, (3, 128, 128))
+        assert item["data_samples"].gt_label.label.tolist() == [1]
+
+
+def test_unreadable_images_are_left_out_and_named_once(tmp_path: Path) -> None:
+    make_imagenet(tmp_path)
+    whole = (tmp_path / "train" / "n01" / "n01_0.JPEG").read_bytes()
+    (tmp_path / "train" / "n01" / "n01_0.JPEG").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "train" / "n02" / "n02_1.JPEG").write_bytes(b"no image")
+    (tmp_path / "train" / "n02" / "notes.txt").write_text("not an image")
+    for _ in range(2):  # looked at, then recalled
+        report = prepare_imagenet(tmp_path, tmp_path, allow_partial=True, workers=2)
+        assert [name for name, _ in report.bad] == ["train/n01/n01_0.JPEG", "train/n02/n02_1.JPEG"]
+        assert "truncated" in report.bad[0][1]
+        assert report.lines()[-1].startswith(
+            "2 x cannot be read, left out: train/n01/n01_0.JPEG (OSError: image file is"
+        )
+        assert (tmp_path / "meta" / "train.txt").read_text() == "n01/n01_1.JPEG 0\nn02/n02_0.JPEG 1\n"
+
+
+def test_a_second_run_opens_only_what_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_imagenet(tmp_path)
+    opened: list[str] = []
+    look = imagenet_lists._fault
+    monkeypatch.setattr(imagenet_lists, "_fault", lambda path: opened.append(os.path.basename(path)) or look(path))
+    prepare_imagenet(tmp_path, tmp_path, allow_partial=True)
+    assert len(opened) == 8
+    opened.clear()
+    prepare_imagenet(tmp_path, tmp_path, allow_partial=True)
+    assert opened == []
+    os.utime(tmp_path / "val" / "n02" / "n02_1.JPEG", ns=(1, 1))
+    prepare_imagenet(tmp_path, tmp_path, allow_partial=True)
+    assert opened == ["n02_0.JPEG", "n02_1.JPEG"]
+
+
+def test_an_interrupted_run_goes_on_and_leaves_no_half_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_imagenet(tmp_path)
+    look = imagenet_lists._fault
+
+    def stop(path: str) -> str:
+        if "n02" in path:
+            raise KeyboardInterrupt
+        return look(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(imagenet_lists, "_fault", stop)
+        with pytest.raises(KeyboardInterrupt):
+            prepare_imagenet(tmp_path, tmp_path, allow_partial=True)
+    assert not (tmp_path / "meta" / "train.txt").exists()
+    opened: list[str] = []
+    monkeypatch.setattr(imagenet_lists, "_fault", lambda path: opened.append(path) or look(path))
+    prepare_imagenet(tmp_path, tmp_path, allow_partial=True)
+    assert not any("train/n01" in path for path in opened)
+    assert len((tmp_path / "meta" / "train.txt").read_text().splitlines()) == 4
+
+
+def test_what_is_missing_or_in_the_way_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"must hold the folder train .*ILSVRC2012_img_train\.tar"):
+        prepare_imagenet(tmp_path / "absent", tmp_path / "out")
+    source = make_imagenet(tmp_path / "source")
+    with pytest.raises(ValueError, match=r"has 2 class folders, not 1000 \(--allow-partial"):
+        prepare_imagenet(source, tmp_path / "out")
+    with pytest.raises(ValueError, match="workers must be at least 1, but got 0"):
+        prepare_imagenet(source, tmp_path / "out", workers=0)
+    (tmp_path / "out" / "train").mkdir(parents=True)
+    with pytest.raises(FileExistsError, match="stands there already and leads elsewhere"):
+        prepare_imagenet(source, tmp_path / "out", allow_partial=True)
+    (source / "val" / "n02").rename(source / "val" / "n03")
+    with pytest.raises(FileNotFoundError, match="classes that train has not: n03"):
+        prepare_imagenet(source, tmp_path / "other", allow_partial=True)
+    for name in ("n01", "n03"):
+        for path in (source / "val" / name).iterdir():
+            path.rename(source / "val" / path.name)
+        (source / "val" / name).rmdir()
+    lines = prepare_imagenet(source, tmp_path / "other", allow_partial=True).lines()
+    assert lines[1:] == [f"{source}/val has no class folders: there is no list of it"]
+    for path in source.rglob("*.JPEG"):
+        path.write_bytes(b"")
+    with pytest.raises(ValueError, match=r"(?s)no image can be read:.*4 x cannot be read"):
+        prepare_imagenet(source, tmp_path / "other", allow_partial=True)

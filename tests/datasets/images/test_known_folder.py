@@ -1,0 +1,124 @@
+"""Folders of public sets: their layout, what is done to the images, and damage of every kind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mmengine.logging import MMLogger
+from PIL import Image
+
+from nda_mm.datasets import DTD, DatasetNotReadableError, Places365, TinyImageNet
+from nda_mm.datasets.images.image_folder import read_square
+
+RNG = np.random.default_rng(0)
+
+
+def save(path: Path, height: int = 40, width: int = 60) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(RNG.integers(0, 256, (height, width, 3), dtype=np.uint8)).save(path)
+    return path
+
+
+def dtd(root: Path) -> Path:
+    for name in ("banded/banded_0002.jpg", "banded/banded_0001.jpg", "zigzagged/zigzagged_0001.jpg"):
+        save(root / "images" / name)
+    (root / "labels").mkdir()
+    (root / "labels" / "test1.txt").write_text("banded/banded_0001.jpg\n")
+    return root
+
+
+def places(root: Path) -> Path:
+    for number in (1, 2, 3):
+        save(root / "val_256" / f"Places365_val_0000000{number}.jpg")
+    return root
+
+
+def tiny(root: Path) -> Path:
+    save(root / "val" / "images" / "val_0.JPEG")
+    save(root / "val" / "images" / "val_1.JPEG")
+    save(root / "val" / "images" / "val_2.JPEG")
+    (root / "wnids.txt").write_text("n02\nn01\nn03\n")
+    lines = [f"val_{number}.JPEG\t{name}\t0\t0\t9\t9\n" for number, name in enumerate(("n02", "n01", "n03"))]
+    (root / "val" / "val_annotations.txt").write_text("".join(lines))
+    return root
+
+
+SETS = [(DTD, dtd), (Places365, places), (TinyImageNet, tiny)]
+
+
+def test_textures_are_of_the_class_of_their_folder(tmp_path: Path) -> None:
+    dtd(tmp_path)
+    for root in (tmp_path, tmp_path / "images"):
+        data = DTD(str(root), cache_dir=False)
+        assert (data.metainfo["classes"], data.labels.tolist()) == (("banded", "zigzagged"), [0, 0, 1])
+    np.testing.assert_array_equal(data.images[0], read_square(tmp_path / "images/banded/banded_0001.jpg", 32))
+
+
+def test_places_have_no_labels(tmp_path: Path) -> None:
+    data = Places365(str(places(tmp_path)), size=24)
+    assert data.labels.tolist() == [0, 0, 0]
+    assert data.images.shape == (3, 24, 24, 3)
+    assert data.resizing == "short side to 24, bicubic, antialiased, centre cropped to 24x24"
+
+
+def test_tiny_imagenets_classes_are_in_the_list(tmp_path: Path) -> None:
+    data = TinyImageNet(str(tiny(tmp_path)))
+    assert (data.metainfo["classes"], data.labels.tolist()) == (("n01", "n02", "n03"), [1, 0, 2])
+    assert [item["gt_label"] for item in data] == [1, 0, 2]
+
+
+def test_tiny_imagenet_sorted_into_classes(tmp_path: Path) -> None:
+    (tmp_path / "wnids.txt").write_text("n02\nn01\nn03\n")
+    for split in ("train/n03/images/n03_0", "train/n02/images/n02_0", "val/n02/a"):
+        save(tmp_path / f"{split}.JPEG")
+    assert TinyImageNet(str(tmp_path), "train").labels.tolist() == [1, 2]
+    assert TinyImageNet(str(tmp_path)).labels.tolist() == [1]
+
+
+@pytest.mark.parametrize(("kind", "make"), SETS)
+def test_each_bad_file_is_named_once_and_the_rest_are_read(kind, make, tmp_path: Path, caplog) -> None:
+    make(tmp_path)
+    files = sorted(path for path in tmp_path.rglob("*") if path.suffix in (".jpg", ".JPEG"))
+    files[0].write_bytes(b"")
+    files[1].write_bytes(files[1].read_bytes()[:200])
+    logger = MMLogger.get_current_instance()  # which hands nothing on to the root, where pytest listens
+    logger.addHandler(caplog.handler)
+    data = kind(str(tmp_path))
+    logger.removeHandler(caplog.handler)
+    assert len(data) == 1
+    said = caplog.text
+    assert [said.count(f"{path.name}: ") for path in files] == [1, 1, 0]
+    assert "2 of 3 image files" in said
+    np.testing.assert_array_equal(data.images[0], read_square(files[2], 32))
+    with pytest.raises(DatasetNotReadableError, match=r"2 of 3 image files .*more than max_bad=0\.5 allows"):
+        kind(str(tmp_path), max_bad=0.5)
+    files[2].write_bytes(b"no image")
+    with pytest.raises(DatasetNotReadableError, match=r"(?s)3 of 3 image files .*fetch damaged files again") as caught:
+        kind(str(tmp_path))
+    assert [str(caught.value).count(f"{path.name}: ") for path in files] == [1, 1, 1]
+
+
+@pytest.mark.parametrize(("kind", "make"), SETS)
+def test_missing_and_empty_folders_say_layout_and_address(kind, make, tmp_path: Path) -> None:
+    with pytest.raises(DatasetNotReadableError, match=r"(?s)there is no folder.*Its files belong at .*http.*data_root"):
+        kind(str(tmp_path))
+    make(tmp_path)
+    for path in [path for path in tmp_path.rglob("*") if path.suffix in (".jpg", ".JPEG")]:
+        path.unlink()
+    with pytest.raises(DatasetNotReadableError, match=r"(?s)(holds no images|no subfolders with images).*http"):
+        kind(str(tmp_path))
+
+
+def test_tiny_imagenets_lists_must_be_there_and_fit(tmp_path: Path) -> None:
+    tiny(tmp_path)
+    save(tmp_path / "val" / "images" / "val_9.JPEG")
+    with pytest.raises(DatasetNotReadableError, match=r"1 of 4 images .*val_9\.JPEG\) are of no class of wnids\.txt"):
+        TinyImageNet(str(tmp_path))
+    for name in ("val/val_annotations.txt", "wnids.txt"):
+        (tmp_path / name).unlink()
+        with pytest.raises(DatasetNotReadableError, match=f"there is no file '.*{name}'"):
+            TinyImageNet(str(tmp_path))
+    with pytest.raises(ValueError, match="split must be 'val' or 'train'"):
+        TinyImageNet(str(tmp_path), "test")

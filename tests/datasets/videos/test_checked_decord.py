@@ -1,0 +1,122 @@
+"""mmaction2's readers, naming the files that they cannot read."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("decord")
+pytest.importorskip("mmaction.datasets")
+pytest.importorskip("cv2")
+
+from tiny_videos import cut_off, damage_frames, numbered_frames, read_numbers, write_noise, write_video
+
+from nda_mm.datasets.videos.checked_decord import CheckedDecordDecode, CheckedDecordInit
+
+
+def read(path: Path | str, frames: list[int], **settings) -> list[np.ndarray]:
+    results = CheckedDecordInit(**settings)({"filename": str(path)})
+    results["frame_inds"] = np.array(frames)
+    return CheckedDecordDecode()(results)["imgs"]
+
+
+def test_frames_are_those_of_the_host(tmp_path):
+    from mmaction.datasets.transforms import DecordDecode, DecordInit
+
+    path = write_noise(tmp_path / "a.avi", 12)
+    theirs = DecordInit()({"filename": str(path)})
+    theirs["frame_inds"] = np.array([3, 0, 11, 3])
+    expected = DecordDecode()(theirs)
+    ours = CheckedDecordInit()({"filename": str(path)})
+    assert (ours["total_frames"], ours["avg_fps"]) == (12, 25) == (theirs["total_frames"], theirs["avg_fps"])
+    for storage in ("disk", "local"):
+        np.testing.assert_array_equal(read(path, [3, 0, 11, 3], io_backend=storage), expected["imgs"])
+
+
+def test_an_ending_may_be_left_out_as_with_the_host(tmp_path):
+    write_video(tmp_path / "a.avi", numbered_frames(3)).rename(tmp_path / "a.mp4")
+    assert len(read(tmp_path / "a", [0, 2])) == 2
+
+
+def test_a_missing_video(tmp_path):
+    with pytest.raises(FileNotFoundError, match=f"there is no video {tmp_path}/b.avi; is data_prefix right"):
+        read(tmp_path / "b.avi", [0])
+
+
+@pytest.mark.parametrize("content", [b"", b"no video at all" * 50], ids=["empty", "text"])
+def test_a_file_that_cannot_be_opened(tmp_path, content):
+    path = tmp_path / "c.avi"
+    path.write_bytes(content)
+    with pytest.raises(OSError, match=f"the video {path} cannot be opened: Error reading .*tools/prepare_data.py"):
+        read(path, [0])
+
+
+def test_bytes_from_another_storage_are_named_too(tmp_path):
+    """mmengine's 'http' and the like: the host reads the bytes, the message is ours."""
+    from mmengine.fileio import FileClient, LocalBackend
+
+    class Elsewhere(LocalBackend):
+        """A storage that is not the disk, as far as its name tells."""
+
+    FileClient.register_backend("elsewhere", Elsewhere, force=True)
+    path = write_noise(tmp_path / "a.avi", 4)
+    assert len(read(path, [0, 3], io_backend="elsewhere")) == 2
+    path.write_bytes(b"no video")
+    with pytest.raises(OSError, match=f"the video {path} cannot be opened: Error reading 8 bytes"):
+        read(path, [0], io_backend="elsewhere")
+
+
+def test_frames_that_cannot_be_decoded(tmp_path):
+    path = damage_frames(write_noise(tmp_path / "d.avi", 60), range(30, 34))
+    expected = (
+        f"frames 28 to 36 of the video {path} cannot be decoded: .* Error sending packet. Replace it or take it out"
+    )
+    with pytest.raises(OSError, match=expected):
+        read(path, [28, 32, 36])
+
+
+def test_a_cut_off_video_kills_the_hosts_reader_and_not_ours(tmp_path):
+    """Why files are opened by their path: once decord has read past the end of the bytes, no error is left to catch.
+
+    Should the first half fail with a newer decord, the host's reader will do.
+    """
+    # Long, since decord decodes ahead of what it is asked for, and might come to the place of the cut.
+    path = cut_off(write_video(tmp_path / "e.avi", numbered_frames(80, size=96).repeat(8, axis=0)))
+    code = (
+        "import sys; from nda_mm.compat import apply_mends; apply_mends('mmaction')\n"
+        "from mmaction.datasets.transforms import DecordInit\n"
+        "DecordInit()({'filename': sys.argv[1]})"
+    )
+    process = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, timeout=60)
+    assert process.returncode == -signal.SIGSEGV
+    there = CheckedDecordInit()({"filename": str(path)})["total_frames"]
+    assert 200 < there < 640
+    assert read_numbers(np.stack(read(path, [0, 8, 16, 24]))[:, 40, 40, 1]).tolist() == [0, 1, 2, 3]
+
+
+def test_in_a_data_set_the_error_names_the_file(tmp_path):
+    from mmengine.registry import DATASETS, DefaultScope
+
+    damage_frames(write_noise(tmp_path / "bad.avi"), range(25, 30))
+    (tmp_path / "list.txt").write_text("bad.avi 0\n")
+    pipeline = [
+        dict(type="nda_mm.CheckedDecordInit"),
+        dict(type="nda_mm.SampleBlocks", num_blocks=2, block_len=5, frame_interval=1, test_mode=True),
+        dict(type="nda_mm.CheckedDecordDecode"),
+    ]
+    with DefaultScope.overwrite_default_scope("mmaction"):
+        videos = DATASETS.build(
+            dict(
+                type="VideoDataset",
+                ann_file=str(tmp_path / "list.txt"),
+                data_prefix=dict(video=str(tmp_path)),
+                pipeline=pipeline,
+            )
+        )
+    with pytest.raises(OSError, match=f"of the video {tmp_path}/bad.avi cannot be decoded"):
+        videos[0]
