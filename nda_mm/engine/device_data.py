@@ -135,14 +135,20 @@ class DeviceLoader:
     """
 
     def __init__(self, loader: DataLoader, device: Callable[[], torch.device]) -> None:
+        self._loader = loader
         self.dataset: Any = loader.dataset
         self.batch_sampler: PlacedBatchSampler = loader.batch_sampler  # type: ignore[assignment]
-        self.batch_size = getattr(loader.batch_sampler, "batch_size", None)
         self._device = device
         self._items: StackedItems | None = None
 
     def __len__(self) -> int:
         return len(self.batch_sampler)
+
+    def __getattr__(self, name: str) -> Any:
+        # Hooks ask a loader for its ``collate_fn``, ``sampler``, ``num_workers`` ...
+        if name.startswith("__") or name == "_loader":
+            raise AttributeError(name)
+        return getattr(self._loader, name)
 
     def __iter__(self) -> Iterator[Any]:
         if self._items is None:

@@ -43,7 +43,8 @@ class ClassAgreement(GeneratorMetric):
             if labels is None or classes != probabilities.shape[1]:
                 raise ValueError(
                     f"class agreement needs a conditional model and a classifier of its classes, but the model has "
-                    f"{classes} classes and {self.network.name} has {probabilities.shape[1]}"
+                    f"{classes} classes and {self.network.name} has {probabilities.shape[1]}; name another network, or "
+                    "take nda_mm.ClassAgreement out of the evaluators"
                 )
             rows.append(torch.stack([labels, probabilities.argmax(dim=1).cpu()], dim=1))
         return torch.cat(rows) if rows else torch.empty(0, 2, dtype=torch.long)

@@ -65,6 +65,15 @@ def test_batches_are_those_of_the_loader_stacked(endless: bool, start: tuple[int
         assert (plain.pass_number, plain.batch) == (stacked.pass_number, stacked.batch)
 
 
+def test_hooks_find_what_they_ask_a_loader_for() -> None:
+    images = Images()
+    loading = on_device(images, DefaultSampler(images, shuffle=False))
+    assert loading.collate_fn([images[0]])["data_samples"][0].name == "image 0"
+    assert loading.num_workers == 0 and loading.batch_sampler.batch_size == 3 and len(loading) == 3
+    with pytest.raises(AttributeError, match="no_such_thing"):
+        _ = loading.no_such_thing
+
+
 def test_every_item_is_read_twice_and_no_more() -> None:
     images = Images()
     stream = BatchStream(on_device(images, InfiniteSampler(images, shuffle=True, seed=4)))

@@ -63,9 +63,11 @@ def test_chosen_classes_and_modes(checkpoint, tmp_path, monkeypatch):
     assert not np.array_equal(running["sheet.png"], batch["sheet.png"])
 
 
-def test_a_class_that_the_model_does_not_know(checkpoint, tmp_path, monkeypatch):
-    with pytest.raises(ValueError, match=r"classes 0 to 9, but \[10\] were asked for"):
+def test_a_class_that_the_model_does_not_know(checkpoint, tmp_path, monkeypatch, capsys):
+    with pytest.raises(SystemExit) as ended:
         sample(checkpoint, tmp_path, "--classes", "10", monkeypatch=monkeypatch)
+    assert ended.value.code == 1
+    assert "classes 0 to 9, but [10] were asked for" in capsys.readouterr().err
 
 
 @pytest.mark.slow
