@@ -86,6 +86,12 @@ class DeferredInfoHook(RuntimeInfoHook):
         self._bring(runner)
         super().before_val(runner)
 
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """Bring what waits, also into a checkpoint that nobody could foresee."""
+        if self._waiting:
+            self._bring(runner)
+            checkpoint["message_hub"] = runner.message_hub.state_dict()
+
     def after_train(self, runner: Runner) -> None:
         """Bring what waits."""
         self._bring(runner)

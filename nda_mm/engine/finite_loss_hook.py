@@ -53,6 +53,13 @@ class FiniteLossHook(Hook):
             outputs: The terms that the model reports.
         """
         self._unread.append((runner.iter + 1, outputs or {}))
+        self._read(runner)
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """Look at what has come to the host for a checkpoint's sake."""
+        self._read(runner)
+
+    def _read(self, runner: Runner) -> None:
         if any(getattr(hook, "waiting", 0) for hook in runner.hooks):
             return
         unread, self._unread = self._unread, []

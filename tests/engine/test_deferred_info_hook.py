@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tiny_run
 import torch
-from mmengine.hooks import Hook
+from mmengine.hooks import CheckpointHook, Hook
 from mmengine.registry import HOOKS
 from tiny_run import assert_equal
 
@@ -31,6 +31,17 @@ class LookHook(Hook):
     def after_train_iter(self, runner: Any, *args: Any, **kwargs: Any) -> None:
         record = runner.message_hub.log_scalars.get("train/loss_critic")
         self.seen.append(0 if record is None else len(record.data[0]))
+
+
+@HOOKS.register_module(force=True)
+class SuddenSaveHook(Hook):
+    """Saves a checkpoint that no interval foretells, as on a signal."""
+
+    priority = "LOWEST"
+
+    def after_train_iter(self, runner: Any, *args: Any, **kwargs: Any) -> None:
+        if runner.iter + 1 == 3:
+            next(hook for hook in runner.hooks if isinstance(hook, CheckpointHook))._save_checkpoint(runner)
 
 
 def deferred(cfg: dict[str, Any], **settings: Any) -> dict[str, Any]:
@@ -89,6 +100,20 @@ def test_a_term_that_is_no_number_is_found_in_its_bundle_and_nothing_is_saved(co
     ):
         tiny_run.train(deferred(cfg, interval=100))
     assert sorted(path.name for path in Path(cfg["work_dir"]).glob("*.pth")) == (["iter_4.pth"] if spoil_at > 4 else [])
+
+
+def test_a_sudden_checkpoint_holds_what_was_waiting(config: Make) -> None:
+    cfg = config(custom_hooks=(dict(type="SuddenSaveHook"),))
+    tiny_run.train(deferred(cfg, interval=100))
+    saved = torch.load(Path(cfg["work_dir"]) / "iter_3.pth", weights_only=True)["message_hub"]
+    assert len(saved["log_scalars"]["train/loss_critic"].data[0]) == 3
+
+
+def test_a_sudden_checkpoint_is_not_written_over_a_term_that_is_no_number(config: Make) -> None:
+    cfg = config(spoil_at=2, custom_hooks=(dict(type="nda_mm.FiniteLossHook"), dict(type="SuddenSaveHook")))
+    with pytest.raises(FloatingPointError, match="loss_critic is nan.* at iteration 2,"):
+        tiny_run.train(deferred(cfg, interval=100))
+    assert not list(Path(cfg["work_dir"]).glob("*.pth"))
 
 
 def test_numbers_are_those_of_item() -> None:
