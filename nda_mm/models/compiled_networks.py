@@ -6,13 +6,13 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor, library, nn
 from torch.nn.utils.spectral_norm import SpectralNorm
 
 __all__ = ["SavedSpectralNorm", "compile_network"]
 
 
-@torch.library.custom_op("nda_mm::power_iteration", mutates_args=())
+@library.custom_op("nda_mm::power_iteration", mutates_args=())
 def _iterate(matrix: Tensor, u: Tensor, v: Tensor, iterations: int, eps: float) -> tuple[Tensor, Tensor]:
     """Vectors nearer to the first singular ones of ``matrix``: an operation that a compiler does not look into."""
     with torch.autocast(matrix.device.type, enabled=False):

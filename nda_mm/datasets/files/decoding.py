@@ -6,7 +6,6 @@ import hashlib
 import json
 import logging
 import os
-import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,6 +13,8 @@ from pathlib import Path
 
 import numpy as np
 from mmengine.logging import print_log
+
+from .placing import write_atomically
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
 CACHE_FOLDER = ".nda_mm_cache"
@@ -164,23 +165,9 @@ def _write_cache(folder: Path, stem: str, fingerprint: str, decoded: DecodedImag
     dropped = np.setdiff1d(np.arange(count), decoded.kept).tolist()
     # The notes come first: an array without notes would be taken for complete, notes without an array are no cache.
     notes = json.dumps({"dropped": dropped, "bad": decoded.bad}).encode()
-    _write_atomically(path.with_suffix(".json"), lambda file: file.write(notes))
-    _write_atomically(path, lambda file: np.save(file, decoded.images, allow_pickle=False))
+    write_atomically(path.with_suffix(".json"), lambda file: file.write(notes))
+    write_atomically(path, lambda file: np.save(file, decoded.images, allow_pickle=False))
     for old in folder.glob(f"{stem}*"):
         if old.suffix in {".npy", ".json"} and old.stem != path.stem:
             old.unlink(missing_ok=True)
     return path
-
-
-def _write_atomically(path: Path, write: Callable) -> None:
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)  # mkstemp's 0600 would hide a shared cache from one's colleagues
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, BinaryIO
 
-__all__ = ["link_folder", "write_text_atomically"]
+__all__ = ["link_folder", "write_atomically", "write_text_atomically"]
 
 
 def write_text_atomically(path: Path, text: str) -> None:
@@ -23,13 +25,29 @@ def write_text_atomically(path: Path, text: str) -> None:
         'b'
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, lambda file: file.write(text.encode()))
+
+
+def write_atomically(path: Path, write: Callable[[BinaryIO], Any]) -> None:
+    """Let a function write a file that is either the old one or the new one, whenever it is looked at.
+
+    Args:
+        path: The file; its folder is there.
+        write: Gets the open file.
+
+    Example:
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_atomically(Path(folder, "a.bin"), lambda file: file.write(b"b"))
+        ...     Path(folder, "a.bin").read_bytes()
+        b'b'
+    """
     handle, unfinished = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
+        with os.fdopen(handle, "wb") as file:
+            write(file)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(unfinished, 0o644)  # mkstemp's 0600 would hide a shared list from one's colleagues
+        os.chmod(unfinished, 0o644)  # mkstemp's 0600 would hide a shared file from one's colleagues
         os.replace(unfinished, path)
     except BaseException:
         Path(unfinished).unlink(missing_ok=True)
