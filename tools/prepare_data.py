@@ -46,11 +46,6 @@ Kinetics as mmaction2's own tools lay it out, whose lists are filtered::
     python tools/prepare_data.py hmdb51 /data/HMDB51 --min-frames 118
     python tools/prepare_data.py video_list data/kinetics400/kinetics400_train_list_videos.txt \
         data/kinetics400/videos_train --min-frames 118 --workers 8
-
-Class folders of small images to where no network is, on lossless sheets of two thirds their size::
-
-    python tools/prepare_data.py pack_sheets cifar10_train.zip cifar10_test.zip --out packed/cifar10
-    python tools/prepare_data.py unpack_sheets packed/cifar10 --out data/cifar10
 """
 
 from __future__ import annotations
@@ -60,13 +55,13 @@ import sys
 
 from nda_mm.datasets import DatasetNotReadableError
 from nda_mm.datasets.files.download import DownloadError
-from nda_mm.preparation import boxes, images, outside, pairs, sheets, videos
+from nda_mm.preparation import boxes, images, outside, pairs, videos
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     verbs = parser.add_subparsers(dest="verb", required=True)
-    for kind in (images, pairs, outside, boxes, videos, sheets):
+    for kind in (images, pairs, outside, boxes, videos):
         kind.add_verbs(verbs)
     return parser.parse_args(argv)
 
@@ -74,7 +69,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> int:
     args = parse_args(argv)
     try:
-        return args.run(args) or 0
+        args.run(args)
+        return 0
     except (DatasetNotReadableError, DownloadError, ValueError, OSError, ModuleNotFoundError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
