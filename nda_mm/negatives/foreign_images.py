@@ -89,6 +89,8 @@ def _read_image(file: Path) -> Tensor:
         from PIL import Image
     except ImportError as error:
         raise ImportError("reading a folder of images needs Pillow; pip install 'nda_mm[gan]'") from error
+    if not file.is_file():  # a FIFO would wait forever
+        raise OSError(f"the foreign image {file} is no regular file, or a link to nowhere")
     with Image.open(file) as image:
         return torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1)
 

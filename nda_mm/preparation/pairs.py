@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ..datasets.files.decoding import image_files, is_image
+from ..datasets.files.paths import printable
 from ..datasets.images.cityscapes_pairs import build_cityscapes_pairs, is_cityscapes
 from ..datasets.images.pair_files import pair_faults
 from .sources import named, take
@@ -103,7 +104,7 @@ def _look_at(folder: Path) -> int:
     """Print what a folder holds; the number of usable pairs."""
     files = image_files(folder) if folder.is_dir() else []
     faults = pair_faults(files, squares=True)
-    bad = [(str(file.relative_to(folder)), fault) for file, fault in zip(files, faults, strict=True) if fault]
+    bad = [(printable(file.relative_to(folder)), fault) for file, fault in zip(files, faults, strict=True) if fault]
     usable = len(files) - len(bad)
     print(f"{folder}: {usable} pairs{named(bad, 'no pair; remove or fetch again')}")
     return usable

@@ -68,6 +68,9 @@ def test_sources_that_are_none_are_refused(tmp_path):
         load_images(tmp_path / "none.pt")
     with pytest.raises(FileNotFoundError, match="holds no image"):
         load_images(tmp_path)
+    os.mkfifo(tmp_path / "x.png")  # which would be waited for
+    with pytest.raises(OSError, match=r"x\.png"):
+        load_images(tmp_path)
     (tmp_path / "images.zip").write_bytes(b"")
     with pytest.raises(TypeError, match=r"\.pt or \.npy file or a folder"):
         load_images(tmp_path / "images.zip")

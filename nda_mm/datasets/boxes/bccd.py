@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-
-from nda_mm.datasets.files.unpacking import extract_member
 
 from .box_checks import FILE_FAULTS, UNKNOWN_CLASS, FaultReport
 from .voc_folder import read_voc
@@ -41,44 +38,16 @@ class SplitCheck:
         return "\n  ".join([f"{self.name}: {self.images} images, boxes: {counts}", *self.report.lines()])
 
 
-def unpack_voc(source: str | Path, out: str | Path) -> int:
-    """Unpack the ``Annotations``, ``JPEGImages`` and ``ImageSets/Main`` of a zip file into ``out``.
+def place_voc(parts: tuple[str, ...]) -> PurePosixPath | None:
+    """Where a member of an archive in PASCAL VOC's layout belongs, whatever folders it is wrapped in.
 
-    Whatever folders they are wrapped in do not count, so no member can leave ``out``; other members are passed over.
-    Files that stand there with the right size are kept, so an interrupted run may be repeated.
-
-    Args:
-        source: The zip file.
-        out: Folder to fill.
-
-    Returns:
-        Number of files in the zip that were taken.
-
-    Raises:
-        ValueError: If it is no zip file, is damaged, or lacks one of the three folders.
+    Example:
+        >>> place_voc(("BCCD_Dataset-master", "BCCD", "JPEGImages", "a.jpg")), place_voc(("BCCD", "README.md"))
+        (PurePosixPath('JPEGImages/a.jpg'), None)
     """
-    taken: Counter[tuple[str, ...]] = Counter()
-    try:
-        with zipfile.ZipFile(source) as archive:
-            for info in archive.infolist():
-                parts = PurePosixPath(info.filename.replace("\\", "/")).parts
-                folder = next((names for names in _FOLDERS if parts[-len(names) - 1 : -1] == names), None)
-                if folder is None or not _is_wanted(parts[-1], _FOLDERS[folder]):
-                    continue
-                extract_member(archive, info, Path(out, *folder, parts[-1]))
-                taken[folder] += 1
-    except (zipfile.BadZipFile, EOFError) as error:
-        raise ValueError(f"'{source}' is truncated or no zip file: {error}") from error
-    except (RuntimeError, NotImplementedError) as error:  # a password, or a compression that Python lacks
-        raise ValueError(f"'{source}' cannot be unpacked: {error}") from error
-    absent = ["/".join(folder) for folder in _FOLDERS if not taken[folder]]
-    if absent:
-        raise ValueError(f"'{source}' is not in PASCAL VOC's layout: it has no files in {', '.join(absent)}")
-    return sum(taken.values())
-
-
-def _is_wanted(name: str, endings: tuple[str, ...]) -> bool:
-    return not name.startswith(".") and name.lower().endswith(endings)
+    folder = next((names for names in _FOLDERS if parts[-len(names) - 1 : -1] == names), None)
+    wanted = folder and not parts[-1].startswith(".") and parts[-1].lower().endswith(_FOLDERS[folder])
+    return PurePosixPath(*folder, parts[-1]) if folder and wanted else None
 
 
 def check_bccd(root: str | Path) -> list[SplitCheck]:

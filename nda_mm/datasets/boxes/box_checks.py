@@ -7,6 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from nda_mm.datasets.files.decoding import open_image
+from nda_mm.datasets.files.paths import printable
+
 Box = tuple[float, float, float, float]
 
 _ORIENTATION = 0x0112  # tag of EXIF; 5 to 8 are turned by a quarter
@@ -93,7 +96,7 @@ class FaultReport:
             file: Name of the file.
             detail: What stands there.
         """
-        self.found.setdefault(kind, []).append(f"{file} ({detail})" if detail else file)
+        self.found.setdefault(kind, []).append(printable(f"{file} ({detail})" if detail else file))
 
     def count(self, *kinds: str) -> int:
         """Number of faults of these kinds; of all if none is named."""
@@ -172,7 +175,7 @@ def image_size(path: str | Path, *, decode: bool) -> tuple[int, int]:
     from PIL import Image
 
     try:
-        with Image.open(path) as image:
+        with open_image(path) as image:
             if decode:
                 image.load()
             width, height = image.size

@@ -9,6 +9,7 @@ from typing import Any
 from mmdet.datasets import VOCDataset
 from mmengine.logging import print_log
 
+from nda_mm.datasets.files.paths import check_data_root
 from nda_mm.registry import DATASETS
 
 from .box_checks import FILE_FAULTS, UNKNOWN_CLASS, FaultReport, check_policy
@@ -60,6 +61,8 @@ class CheckedVOCDataset(VOCDataset):
         self.bad_files = bad_files
         self.unknown_classes = unknown_classes
         self.decode = decode
+        if kwargs.get("data_root") is not None:
+            check_data_root(kwargs["data_root"])
         self.use_difficult = use_difficult
         super().__init__(**kwargs)
 

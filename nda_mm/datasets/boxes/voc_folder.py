@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 import xml.etree.ElementTree as ElementTree
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from nda_mm.datasets.files.paths import check_file, read_text
 
 from .box_checks import NO_BOXES, UNKNOWN_CLASS, Box, FaultReport, box_fault, image_size, to_numbers
 
@@ -79,7 +82,7 @@ def read_image_set(path: str | Path) -> list[str]:
     """The names that an image set lists, without ending.
 
     Args:
-        path: File with one name per line; further words of a line are ignored.
+        path: File with one name per line; a label of -1, 0 or 1 behind it is ignored.
 
     Returns:
         The names, in order.
@@ -93,7 +96,7 @@ def read_image_set(path: str | Path) -> list[str]:
         raise FileNotFoundError(
             f"the list of images '{path}' does not exist (tools/prepare_data.py unpacks the sets that it knows)"
         )
-    names = [line.split()[0] for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    names = [re.sub(r"\s+-?[01]$", "", line.strip()) for line in read_text(path).splitlines() if line.strip()]
     if not names:
         raise ValueError(f"the list of images '{path}' is empty")
     repeated = sorted(name for name, count in Counter(names).items() if count > 1)
@@ -120,11 +123,12 @@ def _read_image(
 ) -> VOCImage | None:
     annotation = annotations / f"{name}.xml"
     try:
+        check_file(annotation)
         tree = ElementTree.parse(annotation).getroot()
     except FileNotFoundError:
         report.add("missing annotation", annotation.name)
         return None
-    except (ElementTree.ParseError, UnicodeDecodeError, OSError) as error:
+    except (ElementTree.ParseError, ValueError, LookupError, OSError) as error:
         report.add("unreadable annotation", annotation.name, str(error))
         return None
     image = find_image(images, name)

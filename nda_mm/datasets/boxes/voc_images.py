@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from nda_mm.datasets.files.decoding import decode_images
+from nda_mm.datasets.files.decoding import decode_images, open_image
+from nda_mm.datasets.files.paths import check_data_root
 from nda_mm.datasets.images.array_dataset import ArrayDataset
 from nda_mm.registry import DATASETS
 
@@ -45,7 +46,7 @@ class VOCImages(ArrayDataset):
             raise ValueError(f"size must be (height, width), both at least 1, but got {size}")
         self.split = split
         self.size = (int(size[0]), int(size[1]))
-        super().__init__(data_root, **kwargs)
+        super().__init__(check_data_root(data_root), **kwargs)
 
     def load_arrays(self) -> tuple[np.ndarray, np.ndarray]:
         """Decode every image of the list; milliseconds an image."""
@@ -66,6 +67,6 @@ class VOCImages(ArrayDataset):
     def _read(self, path: Path) -> np.ndarray:
         from PIL import Image, ImageOps
 
-        with Image.open(path) as opened:
+        with open_image(path) as opened:
             image = ImageOps.exif_transpose(opened).convert("RGB")
         return np.asarray(ImageOps.fit(image, self.size[::-1], Image.Resampling.BICUBIC))

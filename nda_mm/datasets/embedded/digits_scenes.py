@@ -231,7 +231,10 @@ def _holds(out: Path, settings: SceneSettings) -> bool:
     if not out.is_dir() or not any(out.iterdir()):
         return False
     mark = out / _MARK
-    found = json.loads(mark.read_text(encoding="utf-8")) if mark.is_file() else None
+    try:
+        found = json.loads(mark.read_text(encoding="utf-8")) if mark.is_file() else None
+    except ValueError as error:
+        raise ValueError(f"'{mark}' is damaged ({error}); remove '{out}', or name another folder") from error
     if found == _mark(settings):
         return True
     what = f"scenes of other settings, {found}" if found else f"something else (no {_MARK})"

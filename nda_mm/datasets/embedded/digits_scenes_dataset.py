@@ -8,6 +8,7 @@ from typing import Any
 from mmdet.datasets import CocoDataset
 from mmengine.logging import print_log
 
+from nda_mm.datasets.files.paths import check_data_root
 from nda_mm.registry import DATASETS
 
 from .digits import Digits
@@ -60,7 +61,9 @@ class DigitsScenes(CocoDataset):
             if name in settings:
                 settings[name] = tuple(settings[name])
         self.scenes = SceneSettings(**settings)
-        super().__init__(data_root=str(data_root), ann_file=f"{split}.json", data_prefix={"img": f"{split}/"}, **kwargs)
+        super().__init__(
+            data_root=check_data_root(data_root), ann_file=f"{split}.json", data_prefix={"img": f"{split}/"}, **kwargs
+        )
 
     def load_data_list(self) -> list[dict]:
         """Write the scenes if they are not there, then read them as mmdet does."""

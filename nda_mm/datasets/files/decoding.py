@@ -6,14 +6,17 @@ import hashlib
 import json
 import logging
 import os
+import zlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from mmengine.logging import print_log
 
+from .paths import check_file, files_below, printable, subfolders
 from .placing import write_atomically
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
@@ -42,20 +45,25 @@ def is_image(name: str) -> bool:
 
 def class_folders(folder: Path) -> dict[str, list[Path]]:
     """Sorted image files below each direct subfolder of ``folder`` that has any, subfolders in alphabetical order."""
-    subfolders = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith("."))
-    found = {name: image_files(folder / name) for name in subfolders}
+    found = {printable(name): image_files(folder / name) for name in subfolders(folder)}
     return {name: files for name, files in found.items() if files}
 
 
 def image_files(folder: Path) -> list[Path]:
-    """All image files below a folder, sorted by their path."""
-    return sorted(
-        Path(parent) / name
-        for parent, _, names in os.walk(folder, followlinks=True)
-        if not Path(parent).name.startswith(".")
-        for name in names
-        if is_image(name)
-    )
+    """All image files below a folder, sorted by their path, and what else has an image's name."""
+    return files_below(folder, is_image)
+
+
+def open_image(path: str | Path) -> Any:
+    """Open an image with Pillow, to be used in a ``with``; the place where every reader of folders opens its files.
+
+    Raises:
+        OSError: If :func:`~nda_mm.datasets.files.paths.check_file` refuses the path, or Pillow knows no such image.
+    """
+    from PIL import Image
+
+    check_file(path)
+    return Image.open(path)
 
 
 def decode_images(
@@ -71,7 +79,8 @@ def decode_images(
 
     The cache is one ``.npy`` file whose name carries a fingerprint of the file list (names, sizes, modification times)
     and of ``name`` and ``shape``; any change of the data makes a new one and removes the old. It is written to a
-    temporary file and renamed, so no process ever sees half of it; several may write at once.
+    temporary file and renamed, so no process ever sees half of it; several may write at once. Its checksum is compared
+    at each start (about a second for 2 GB): a damaged cache is made anew.
 
     Args:
         files: Files below ``root``, in the order wanted.
@@ -84,20 +93,20 @@ def decode_images(
     Returns:
         The images (memory-mapped, read-only, where a cache could be written), which files they are, and the bad files.
     """
-    fingerprint = _fingerprint(files, root, name, shape)
+    mark = fingerprint(files, root, repr((name, shape, "v2")).encode())
     folder = None if cache_dir is False else (root / CACHE_FOLDER if cache_dir is True else Path(cache_dir))
     # A shared cache folder must not let two data sets of the same split name evict each other.
-    owner = hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:8]
+    owner = hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:8]
     stem = f"{name}_{owner}_{'x'.join(map(str, shape))}_"
     if folder is not None:
-        cached = _read_cache(folder / f"{stem}{fingerprint}.npy", len(files), shape)
+        cached = _read_cache(folder / f"{stem}{mark}.npy", len(files), shape)
         if cached is not None:
             return cached
     decoded = _decode_all(files, decode, shape, root)
     if folder is None or not len(decoded.images):
         return decoded
     try:
-        path = _write_cache(folder, stem, fingerprint, decoded)
+        path = _write_cache(folder, stem, mark, decoded)
     except OSError as error:
         print_log(
             f"No cache of the decoded images could be written to '{folder}' ({error}); they will be decoded anew in "
@@ -109,11 +118,16 @@ def decode_images(
     return _read_cache(path, len(files), shape) or decoded
 
 
-def _fingerprint(files: Sequence[Path], root: Path, name: str, shape: tuple[int, int, int]) -> str:
-    digest = hashlib.sha256(repr((name, shape, "v1")).encode())
+def fingerprint(files: Sequence[Path], root: Path, start: bytes = b"") -> str:
+    """Digest of the names below ``root``, sizes and modification times of files, and of ``start``."""
+    digest = hashlib.sha256(start)
     for path in files:
-        status = path.stat()
-        digest.update(f"{path.relative_to(root).as_posix()}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
+        try:
+            status = path.stat()
+        except OSError:  # a link to nowhere
+            status = path.lstat()
+        digest.update(os.fsencode(path.relative_to(root).as_posix()))
+        digest.update(f"\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
     return digest.hexdigest()[:24]
 
 
@@ -138,7 +152,7 @@ def _decode_all(
 
     with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
         failures = [failure for chunk in pool.map(decode_chunk, range(0, len(files), _CHUNK)) for failure in chunk]
-    bad = [(files[index].relative_to(root).as_posix(), reason) for index, reason in failures]
+    bad = [(printable(files[index].relative_to(root).as_posix()), reason) for index, reason in failures]
     kept = np.setdiff1d(np.arange(len(files)), [index for index, _ in failures])
     return DecodedImages(images if not bad else images[kept], kept, bad)
 
@@ -147,24 +161,36 @@ def _read_cache(path: Path, count: int, shape: tuple[int, int, int]) -> DecodedI
     try:
         notes = json.loads(path.with_suffix(".json").read_text())
         images = np.load(path, mmap_mode="r", allow_pickle=False)
+        kept = np.setdiff1d(np.arange(count), notes["dropped"])
+        if images.dtype != np.uint8 or images.shape != (len(kept), *shape):
+            raise ValueError(f"it holds {images.dtype} {images.shape}")
+        if notes["checksum"] != _checksum(images, notes["dropped"], notes["bad"]):
+            raise ValueError("its checksum is wrong")
+        return DecodedImages(images, kept, [(file, reason) for file, reason in notes["bad"]])
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (OSError, ValueError) as error:
-        print_log(f"The cache '{path}' is damaged ({error}) and is made anew.", "current", logging.WARNING)
+    except Exception as error:  # whatever JSON and numpy make of a damaged file
+        reason = f"{type(error).__name__}: {error}"
+        print_log(f"The cache '{path}' is damaged ({reason}) and is made anew.", "current", logging.WARNING)
         return None
-    kept = np.setdiff1d(np.arange(count), notes["dropped"])
-    if images.dtype != np.uint8 or images.shape != (len(kept), *shape):
-        return None
-    return DecodedImages(images, kept, [(file, reason) for file, reason in notes["bad"]])
 
 
-def _write_cache(folder: Path, stem: str, fingerprint: str, decoded: DecodedImages) -> Path:
+def _checksum(images: np.ndarray, *notes: Any) -> int:
+    """CRC-32 of the pixels and of what is noted of them."""
+    value = zlib.crc32(json.dumps(notes).encode())
+    for start in range(0, len(images), _CHUNK):
+        value = zlib.crc32(np.ascontiguousarray(images[start : start + _CHUNK]), value)
+    return value
+
+
+def _write_cache(folder: Path, stem: str, mark: str, decoded: DecodedImages) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{stem}{fingerprint}.npy"
+    path = folder / f"{stem}{mark}.npy"
     count = len(decoded.kept) + len(decoded.bad)
     dropped = np.setdiff1d(np.arange(count), decoded.kept).tolist()
     # The notes come first: an array without notes would be taken for complete, notes without an array are no cache.
-    notes = json.dumps({"dropped": dropped, "bad": decoded.bad}).encode()
+    checksum = _checksum(decoded.images, dropped, decoded.bad)
+    notes = json.dumps({"dropped": dropped, "bad": decoded.bad, "checksum": checksum}).encode()
     write_atomically(path.with_suffix(".json"), lambda file: file.write(notes))
     write_atomically(path, lambda file: np.save(file, decoded.images, allow_pickle=False))
     for old in folder.glob(f"{stem}*"):

@@ -12,8 +12,9 @@ import mmengine.dist as dist
 import numpy as np
 from mmengine.logging import print_log
 
-from nda_mm.datasets.files.decoding import class_folders, decode_images
+from nda_mm.datasets.files.decoding import class_folders, decode_images, open_image
 from nda_mm.datasets.files.download import DownloadError, download, file_md5
+from nda_mm.datasets.files.paths import check_data_root
 from nda_mm.registry import DATASETS
 
 from .array_dataset import ArrayDataset
@@ -114,7 +115,7 @@ class CIFAR10(ArrayDataset):
         self.download = download
         self.allow_partial = allow_partial
         self.cache_dir = cache_dir
-        super().__init__(data_root, **kwargs)
+        super().__init__(check_data_root(data_root), **kwargs)
 
     def load_arrays(self) -> tuple[np.ndarray, np.ndarray]:
         """Find the data, fetch them if allowed, check and read them."""
@@ -170,10 +171,8 @@ class CIFAR10(ArrayDataset):
         return True
 
     def _read_class_folders(self, folder: Path) -> tuple[np.ndarray, np.ndarray]:
-        from PIL import Image
-
         def decode(path: Path) -> np.ndarray:
-            with Image.open(path) as image:
+            with open_image(path) as image:
                 return np.asarray(image.convert("RGB"))
 
         found = class_folders(folder)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from nda_mm.datasets.files.paths import check_data_root
 from nda_mm.datasets.files.resizing import check_size, resize_squares, resizing_of_squares
 from nda_mm.registry import DATASETS
 
@@ -63,7 +64,7 @@ class CIFAR10C(ArrayDataset):
         self.severity = severity
         self.size = check_size(size)
         self.resizing = resizing_of_squares(32, size)
-        super().__init__(data_root, **kwargs)
+        super().__init__(check_data_root(data_root), **kwargs)
 
     def load_arrays(self) -> tuple[np.ndarray, np.ndarray]:
         """Read one fifth of two files."""

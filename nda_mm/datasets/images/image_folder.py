@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from mmengine.logging import print_log
 
-from nda_mm.datasets.files.decoding import class_folders, decode_images, image_files, is_image
+from nda_mm.datasets.files.decoding import class_folders, decode_images, image_files, is_image, open_image
+from nda_mm.datasets.files.paths import check_data_root, printable
 from nda_mm.registry import DATASETS
 
 from .array_dataset import ArrayDataset
@@ -65,7 +66,7 @@ class ImageFolder(ArrayDataset):
         self.max_bad = max_bad
         self.cache_dir = cache_dir
         self.resizing = f"short side to {size}, bicubic, antialiased, centre cropped to {size}x{size}"
-        super().__init__(data_root, **kwargs)
+        super().__init__(check_data_root(data_root), **kwargs)
 
     def load_arrays(self) -> tuple[np.ndarray, np.ndarray]:
         """Find, decode (or map what was decoded before) and report what could not be read."""
@@ -104,7 +105,7 @@ class ImageFolder(ArrayDataset):
     def _list(self, folder: Path) -> tuple[list[Path], np.ndarray, tuple[str, ...]]:
         by_class = class_folders(folder) if self.with_labels is not False else {}
         if by_class:
-            loose = sorted(path.name for path in folder.iterdir() if path.is_file() and is_image(path.name))
+            loose = sorted(name for path in folder.iterdir() if is_image(name := printable(path.name)) and name not in by_class)
             if loose:
                 raise ValueError(
                     f"'{folder}' holds class folders ({', '.join(list(by_class)[:3])}, ...) and {len(loose)} images "
@@ -152,7 +153,7 @@ def read_square(path: str | Path, size: int, crop: int | None = None) -> np.ndar
     """
     from PIL import Image, ImageOps
 
-    with Image.open(path) as opened:
+    with open_image(path) as opened:
         image = ImageOps.exif_transpose(opened)
         if image.mode.startswith(("I", "F")):
             image = _to_eight_bits(image)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
+from nda_mm.datasets.files.paths import printable
+
 __all__ = ["LinkedClasses", "imagenet100_classes", "link_classes"]
 
 _SPLITS = ("train", "val")
@@ -106,7 +108,7 @@ def _refuse_what_is_in_the_way(out: Path, links: dict[Path, Path]) -> None:
         if (link.is_symlink() and link.resolve() != target.resolve()) or (link.exists() and not link.is_symlink())
     ]
     surplus = [
-        str(entry)
+        printable(entry)
         for split in _SPLITS
         if (out / split).is_dir()
         for entry in (out / split).iterdir()

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nda_mm.datasets.files.decoding import is_image
+from nda_mm.datasets.files.decoding import fingerprint, is_image, open_image
+from nda_mm.datasets.files.paths import printable, subfolders
 from nda_mm.datasets.files.placing import link_folder, write_text_atomically
 
 __all__ = ["ImageNetReport", "prepare_imagenet"]
@@ -69,7 +68,7 @@ def prepare_imagenet(
     """
     if workers < 1:
         raise ValueError(f"workers must be at least 1, but got {workers}")
-    train = _class_names(source / "train")
+    train = subfolders(source / "train")
     if not train:
         raise FileNotFoundError(
             f"'{source}' must hold the folder train with one folder of images for each class (n01440764, ...); unpack "
@@ -83,7 +82,7 @@ def prepare_imagenet(
         )
     report = ImageNetReport()
     for split in _SPLITS:
-        names = _class_names(source / split)
+        names = subfolders(source / split)
         if strange := sorted(set(names) - set(train)):
             raise FileNotFoundError(f"'{source / split}' has classes that train has not: {', '.join(strange[:5])}")
         if not names:
@@ -92,12 +91,6 @@ def prepare_imagenet(
         link_folder(source / split, out / split)
         _list_split(out, split, names, {name: label for label, name in enumerate(train)}, workers, progress, report)
     return report
-
-
-def _class_names(folder: Path) -> list[str]:
-    if not folder.is_dir():
-        return []
-    return sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith("."))
 
 
 def _list_split(
@@ -114,19 +107,17 @@ def _list_split(
     lines: list[str] = []
     with ThreadPoolExecutor(max_workers=workers) as pool:
         for number, name in enumerate(names, 1):
-            files = sorted(
-                (entry for entry in os.scandir(out / split / name) if is_image(entry.name)),
-                key=lambda entry: entry.name,
-            )
-            stamp = _fingerprint(files)
+            folder = out / split / name
+            files = sorted(path for path in folder.iterdir() if is_image(path.name))
+            stamp = fingerprint(files, folder)
             if known.get(name, {}).get("stamp") != stamp:
-                faults = pool.map(_fault, [entry.path for entry in files])
-                bad = {entry.name: fault for entry, fault in zip(files, faults, strict=True) if fault}
+                faults = pool.map(_fault, files)
+                bad = {path.name: fault for path, fault in zip(files, faults, strict=True) if fault}
                 known[name] = {"stamp": stamp, "bad": bad}
                 write_text_atomically(record, json.dumps(known))  # an interrupted run goes on from here
             bad = known[name]["bad"]
-            report.bad += [(f"{split}/{name}/{file}", fault) for file, fault in bad.items()]
-            lines += [f"{name}/{entry.name} {labels[name]}\n" for entry in files if entry.name not in bad]
+            report.bad += [(printable(f"{split}/{name}/{file}"), fault) for file, fault in bad.items()]
+            lines += [f"{name}/{path.name} {labels[name]}\n" for path in files if path.name not in bad]
             if progress is not None:
                 progress(split, number, len(names))
     if not lines:
@@ -136,20 +127,10 @@ def _list_split(
     report.listed[str(path)] = len(lines)
 
 
-def _fingerprint(files: list[os.DirEntry[str]]) -> str:
-    digest = hashlib.sha256()
-    for entry in files:
-        status = entry.stat()
-        digest.update(f"{entry.name}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
-    return digest.hexdigest()[:24]
-
-
-def _fault(path: str) -> str:
+def _fault(path: Path) -> str:
     """Why an image can't be read; '' if it can. All of the file is decoded, at the least resolution JPEG allows."""
-    from PIL import Image
-
     try:
-        with Image.open(path) as image:
+        with open_image(path) as image:
             image.draft("RGB", (32, 32))
             image.load()
     except MemoryError:

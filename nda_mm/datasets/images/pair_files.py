@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from nda_mm.datasets.files.decoding import open_image
+
 __all__ = ["pair_faults"]
 
 
@@ -25,10 +27,8 @@ def pair_faults(files: Sequence[Path], *, squares: bool = False) -> list[str]:
 
 
 def _fault(file: Path, squares: bool) -> str:
-    from PIL import Image
-
     try:
-        with Image.open(file) as image:
+        with open_image(file) as image:
             image.load()
             width, height = image.size
     except MemoryError:

@@ -11,6 +11,7 @@ from mmagic.datasets import PairedImageDataset
 from mmengine.logging import print_log
 
 from nda_mm.datasets.files.decoding import image_files
+from nda_mm.datasets.files.paths import check_data_root, printable
 from nda_mm.registry import DATASETS
 
 from .pair_files import pair_faults
@@ -44,7 +45,7 @@ class PairedImages(PairedImageDataset):
         if not 0 <= max_bad <= 1:
             raise ValueError(f"max_bad must lie in [0, 1], but is {max_bad}")
         self.max_bad = max_bad
-        super().__init__(data_root, **kwargs)
+        super().__init__(check_data_root(data_root), **kwargs)
 
     def scan_folder(self, path: str) -> list[str]:
         """The usable files of a folder and its subfolders, sorted."""
@@ -64,7 +65,7 @@ class PairedImages(PairedImageDataset):
         return [str(file) for file, reason in zip(files, reasons, strict=True) if not reason]
 
     def _report(self, folder: Path, bad: Iterable[tuple[Path, str]], total: int) -> None:
-        listed = [f"\n  {file.relative_to(folder)}: {reason}" for file, reason in bad]
+        listed = [f"\n  {printable(file.relative_to(folder))}: {reason}" for file, reason in bad]
         message = f"{len(listed)} of {total} pairs in '{folder}' cannot be used"
         if len(listed) == total or len(listed) > self.max_bad * total:
             raise ValueError(f"{message}, more than max_bad={self.max_bad:g} allows:{''.join(listed)}")

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from nda_mm.datasets.files.paths import check_data_root
 from nda_mm.registry import DATASETS
 
 from .array_dataset import ArrayDataset
@@ -70,7 +71,7 @@ class STL10(ArrayDataset):
         self.size = size
         self.allow_partial = allow_partial
         self.labelled = "unlabeled" not in split
-        super().__init__(data_root, **kwargs)
+        super().__init__(check_data_root(data_root), **kwargs)
 
     def load_arrays(self) -> tuple[np.ndarray, np.ndarray]:
         """Read and scale the parts of the split."""

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from nda_mm.datasets.files.decoding import class_folders, image_files
+from nda_mm.datasets.files.paths import printable, read_text
 from nda_mm.registry import DATASETS
 
 from .known_folder import KnownFolder
@@ -52,7 +53,7 @@ class TinyImageNet(KnownFolder):
             found = {path: name for name, paths in class_folders(folder).items() for path in paths}
         if not found:
             raise FileNotFoundError(f"'{folder}' holds no images")
-        unknown = sorted(path.name for path, name in found.items() if name not in number)
+        unknown = sorted(printable(path.name) for path, name in found.items() if name not in number)
         if unknown:
             raise ValueError(
                 f"{len(unknown)} of {len(found)} images in '{folder}' (the first is {unknown[0]}) are of no class of "
@@ -64,4 +65,4 @@ class TinyImageNet(KnownFolder):
 def _lines(path: Path) -> list[str]:
     if not path.is_file():
         raise FileNotFoundError(f"there is no file '{path}'")
-    return [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    return [line for line in read_text(path).splitlines() if line.strip()]

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import dataclasses
 import functools
 import hashlib
 import http.server
 import io
+import json
 import os
 import pickle
 import subprocess
@@ -21,7 +23,7 @@ from mmengine.dataset import ClassBalancedDataset, ConcatDataset
 from mmengine.registry import DefaultScope
 from PIL import Image
 
-from nda_mm.datasets import CIFAR10, CIFAR100, DatasetNotReadableError
+from nda_mm.datasets import CIFAR10, CIFAR100, DatasetNotReadableError, ImageFolder
 from nda_mm.datasets.images import cifar_archive
 from nda_mm.datasets.images.cifar_archive import Archive, ArchiveError, load_batch
 from nda_mm.registry import DATASETS
@@ -118,6 +120,26 @@ def test_official_format_is_read_from_wherever_it_lies(tmp_path: Path, form: str
     np.testing.assert_array_equal(item["gt"], train.images[23])
 
 
+def test_a_file_larger_than_cifars_can_be_is_not_read(tmp_path: Path) -> None:
+    reader, _ = make_archive(tmp_path)
+    packed, unpacked = tmp_path / "cifar-10-python.tar.gz", tmp_path / "cifar-10-batches-py"
+    info = tarfile.TarInfo("cifar-10-batches-py/data_batch_1")
+    info.size = 10**12
+    packed.write_bytes(info.tobuf(tarfile.GNU_FORMAT))
+    reader.archive = dataclasses.replace(reader.archive, md5=None)
+    with pytest.raises(DatasetNotReadableError, match=r"cifar-10-python\.tar\.gz.* 1000000000000 bytes"):
+        reader(str(tmp_path))
+    unpacked.mkdir()
+    with open(unpacked / "data_batch_1", "wb") as file:
+        file.truncate(10**12)
+    with pytest.raises(DatasetNotReadableError, match=r"data_batch_1' has 1000000000000 bytes"):
+        reader(str(tmp_path))
+    (unpacked / "data_batch_1").unlink()
+    os.mkfifo(unpacked / "data_batch_1")
+    with pytest.raises(DatasetNotReadableError, match=r"data_batch_1' is no regular file"):
+        reader(str(tmp_path))
+
+
 def test_class_folders_are_read_in_label_order_and_cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written = write_class_folders(tmp_path)
     first = CIFAR10(str(tmp_path), allow_partial=True)
@@ -147,6 +169,43 @@ def test_damaged_cache_is_made_anew(tmp_path: Path) -> None:
     cache.write_bytes(content[: len(content) // 2])
     np.testing.assert_array_equal(CIFAR10(str(tmp_path), allow_partial=True).images, expected)
     assert cache.read_bytes() == content
+
+
+def test_one_wrong_byte_anywhere_in_the_cache_is_noticed(tmp_path: Path) -> None:
+    write_class_folders(tmp_path)
+    (tmp_path / "train" / "cat" / "1.png").write_bytes(b"broken")  # so that the notes have something to say
+
+    def read() -> ImageFolder:
+        return ImageFolder(str(tmp_path / "train"))
+
+    expected = read()
+    images, labels = np.array(expected.images), expected.labels
+    files = sorted((tmp_path / "train" / ".nda_mm_cache").iterdir())
+    whole = {path: path.read_bytes() for path in files}
+    assert [path.suffix for path in files] == [".json", ".npy"]
+    rng = np.random.default_rng(0)
+    for path in files * 30:
+        damaged = bytearray(whole[path])
+        # The first 128 bytes of the array's file are its header.
+        damaged[rng.integers(len(damaged)) if rng.random() < 0.5 else rng.integers(128)] ^= 1 << rng.integers(8)
+        path.write_bytes(damaged)
+        data = read()
+        np.testing.assert_array_equal(data.images, images)
+        np.testing.assert_array_equal(data.labels, labels)
+        data = read()  # from the cache that was made anew
+        np.testing.assert_array_equal(data.images, images)
+        assert isinstance(data.images, np.memmap)
+    assert {path: path.read_bytes() for path in files} == whole
+
+
+def test_a_cache_without_checksum_is_made_anew(tmp_path: Path) -> None:
+    write_class_folders(tmp_path)
+    expected = np.array(CIFAR10(str(tmp_path), allow_partial=True).images)
+    (notes,) = (tmp_path / ".nda_mm_cache").glob("*.json")
+    whole = json.loads(notes.read_text())
+    notes.write_text(json.dumps({key: value for key, value in whole.items() if key != "checksum"}))
+    np.testing.assert_array_equal(CIFAR10(str(tmp_path), allow_partial=True).images, expected)
+    assert json.loads(notes.read_text()) == whole
 
 
 def test_cache_goes_where_it_is_told_or_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
