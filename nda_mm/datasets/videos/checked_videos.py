@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from nda_mm.datasets.files.paths import check_file
 from nda_mm.datasets.files.placing import write_text_atomically
 
 from .video_probe import Probe, probe_videos
@@ -42,17 +43,21 @@ def check_videos(
         What was found, for each name.
 
     Raises:
-        FileNotFoundError: If a file is missing.
         ModuleNotFoundError: If decord is not installed.
     """
     known = _read_record(record)
     stamps: dict[str, list[int]] = {}
+    found: dict[str, Probe] = {}
     for name in names:
-        status = (root / name).stat()
+        try:
+            check_file(root / name)
+            status = (root / name).stat()
+        except OSError as error:
+            found[name] = Probe(0, str(error))
+            continue
         stamps[name] = [status.st_size, status.st_mtime_ns]
-    found = {
-        name: probe for name in names if (probe := _recall(known.get(name), stamps[name], every_frame)) is not None
-    }
+        if (probe := _recall(known.get(name), stamps[name], every_frame)) is not None:
+            found[name] = probe
     paths = {str(root / name): name for name in names if name not in found}
     saved, total = time.monotonic(), len(paths)
     try:

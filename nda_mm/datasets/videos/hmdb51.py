@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from nda_mm.datasets.files.paths import read_text
+
 from .video_lists import OfficialSplits
 
 _NUM_CLASSES = 51
@@ -60,7 +62,7 @@ def read_hmdb51_splits(folder: str | Path) -> OfficialSplits:
 
 def _read_list(path: Path, name: str) -> list[tuple[str, str]]:
     rows = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(read_text(path).splitlines(), 1):
         if not line.strip():
             continue
         file, _, use = line.strip().rpartition(" ")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+
+from nda_mm.datasets.files.paths import read_text
 
 from .video_lists import OfficialSplits
 
@@ -46,7 +49,7 @@ def read_ucf101_splits(folder: str | Path) -> OfficialSplits:
 
 
 def _read_classes(index: Path) -> tuple[str, ...]:
-    rows = [line.split() for line in index.read_text(encoding="utf-8").splitlines() if line.strip()]
+    rows = [line.split() for line in read_text(index).splitlines() if line.strip()]
     numbers = [row[0] for row in rows]
     if any(len(row) != 2 for row in rows) or numbers != [str(number + 1) for number in range(_NUM_CLASSES)]:
         raise ValueError(
@@ -58,10 +61,10 @@ def _read_classes(index: Path) -> tuple[str, ...]:
 
 def _read_list(path: Path, classes: tuple[str, ...]) -> list[str]:
     keys = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(read_text(path).splitlines(), 1):
         if not line.strip():
             continue
-        name, _, file = line.split()[0].partition("/")
+        name, _, file = re.sub(r"\s+\d+$", "", line.strip()).partition("/")
         if name not in classes or not file:
             raise ValueError(f"{path}, line {number}: expected CLASS/FILE of a class in classInd.txt, but got {line!r}")
         keys.append(f"{name}/{Path(file).stem}")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nda_mm.datasets.files.paths import check_file, files_below
 from nda_mm.datasets.files.placing import write_text_atomically
 
 from .checked_videos import check_videos
@@ -15,6 +17,9 @@ from .video_probe import Probe
 from .video_report import MISSING, SHORT, SPACE, TWICE, UNLISTED, UNLISTED_CLASS, UNREADABLE, VideoReport
 
 VIDEO_SUFFIXES = frozenset({".avi", ".mp4", ".mkv", ".webm", ".mov", ".mpg", ".mpeg", ".wmv", ".flv"})
+#: A line of a list: a path, which may hold spaces, and the labels behind it, if any.
+_LINE = re.compile(r"(?P<path>.+?)(?P<labels>([ ,;\t]+-?\d+)*)")
+_DELIMITERS = re.compile(r"[ ,;\t]+")
 
 
 @dataclass(frozen=True)
@@ -68,20 +73,9 @@ def find_videos(folder: Path) -> list[Path]:
     Returns:
         Their paths, below ``folder``.
     """
-    found, seen = [], set()
-    for parent, folders, names in os.walk(folder, followlinks=True):
-        real = os.path.realpath(parent)
-        if real in seen:
-            folders.clear()
-            continue
-        seen.add(real)
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        found += [
-            Path(parent, name)
-            for name in names
-            if not name.startswith(".") and os.path.splitext(name)[1].lower() in VIDEO_SUFFIXES
-        ]
-    return sorted(found)
+    return files_below(
+        folder, lambda name: not name.startswith(".") and os.path.splitext(name)[1].lower() in VIDEO_SUFFIXES
+    )
 
 
 def prepare_lists(official: OfficialSplits, folder: Path, out: Path, settings: CheckSettings) -> VideoReport:
@@ -159,7 +153,9 @@ def filter_list(source: Path, videos: Path, out: Path, settings: CheckSettings, 
     """Write a list that is there already anew, without videos that are missing, unreadable or too short.
 
     Args:
-        source: A list of mmaction2's ``VideoDataset``: in each line a path relative to ``videos``, then labels.
+        source: A list of mmaction2's ``VideoDataset``: in each line a path relative to ``videos``, then labels. Paths
+            may hold spaces, which ``VideoDataset`` can read by another ``delimiter`` alone: then the list is written
+            with that, and the report says so.
         videos: Folder of the videos, the recipe's ``data_prefix``.
         out: The list to write; may be ``source``.
         settings: How videos are looked at; what was found is kept beside ``out``.
@@ -173,9 +169,11 @@ def filter_list(source: Path, videos: Path, out: Path, settings: CheckSettings, 
         ValueError: If no video is left.
     """
     report = VideoReport()
-    lines = [line.strip() for line in source.read_text(encoding="utf-8").splitlines() if line.strip()]
-    names = list(dict.fromkeys(line.split(" ")[0] for line in lines))
-    there = [name for name in names if (videos / name).is_file()]
+    check_file(source)
+    lines = source.read_text(encoding="utf-8", errors="surrogateescape").split("\n")
+    rows = [match.group("path", "labels") for line in lines if (match := _LINE.fullmatch(line.strip()))]
+    names = list(dict.fromkeys(name for name, _ in rows))
+    there = [name for name in names if os.path.exists(videos / name)]
     for name in sorted(set(names) - set(there)):
         report.add(MISSING, name)
     probes = check_videos(
@@ -188,12 +186,18 @@ def filter_list(source: Path, videos: Path, out: Path, settings: CheckSettings, 
     )
     least = settings.min_frames if training else 1
     readable = _readable(probes, least, report, training=set(there))
-    kept = [line for line in lines if readable.get(line.split(" ")[0], 0) >= least]
+    kept = [(name, labels) for name, labels in rows if readable.get(name, 0) >= least]
     if not kept:
         raise ValueError(
             f"of the {len(names)} videos in {source}, none is left in {videos}:\n  " + "\n  ".join(report.lines())
         )
-    write_text_atomically(out, "\n".join(kept) + "\n")
+    if any((labels[:1] or " ") in name for name, labels in kept):  # which VideoDataset would cut there
+        free = [mark for mark in ",;\t" if not any(mark in name for name, _ in kept)]
+        if not free:
+            raise ValueError(f"paths in {source} hold spaces, commas, semicolons and tabs: no delimiter is left")
+        kept = [(name, _DELIMITERS.sub(free[0], labels)) for name, labels in kept]
+        report.notes.append(f"paths hold spaces: set delimiter={free[0]!r} in the VideoDataset that reads this list")
+    write_text_atomically(out, "".join(f"{name}{labels}\n" for name, labels in kept))
     report.listed[str(out)] = len(kept)
     return report
 

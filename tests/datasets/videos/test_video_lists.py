@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -151,6 +152,20 @@ class TestFaults:
             "space in the name, which the lists cannot hold": [f"new folder/{PUSHUPS.format(i)}.avi" for i in (1, 2, 3)]
         }
 
+    def test_entries_that_are_no_files_are_unreadable(self, source, tmp_path):
+        videos, out = source / "UCF-101", tmp_path / "ucf101"
+        for number, make in ((1, os.mkfifo), (2, lambda path: path.symlink_to("nowhere")), (3, Path.mkdir)):
+            (videos / f"{MAKEUP.format(number)}.avi").unlink()
+            make(videos / f"{MAKEUP.format(number)}.avi")
+        strange = videos / "HandstandPushups" / os.fsdecode(b"caf\xe9.avi")
+        shutil.copy(videos / f"{PUSHUPS.format(1)}.avi", strange)
+        report = prepare(source, out)
+        assert lines(out, "val_split_1") == [f"{PUSHUPS.format(1)}.avi 36"]
+        assert [name.split(" ")[0] for name in report.left_out["cannot be read"]] == [
+            f"{MAKEUP.format(number)}.avi" for number in (1, 2, 3)
+        ]
+        assert report.left_out["in no list"] == ["UCF-101/HandstandPushups/caf\\udce9.avi"]
+
     def test_no_video_of_the_lists(self, source, tmp_path):
         shutil.rmtree(source / "UCF-101")
         with pytest.raises(FileNotFoundError, match=r"holds 0 videos, but none of ucf101 as CLASS/NAME.avi, such as"):
@@ -241,6 +256,46 @@ class TestFilter:
             "1 x too short, left out of training lists: abseiling/b.mp4.avi (5 of 10 frames)",
             "1 x cannot be read: abseiling/c.avi (decord dies of it; the file is damaged or cut off)",
         ]
+
+    @pytest.mark.parametrize("labels", ["{}", "{} 3", ""])
+    @pytest.mark.parametrize("delimiter", [" ", ",", "\t"])
+    def test_paths_with_spaces_are_whole_and_the_host_can_read_the_list(self, tmp_path, delimiter, labels):
+        pytest.importorskip("mmaction.datasets")
+        from mmaction.datasets import VideoDataset
+
+        videos, source, out = tmp_path / "videos", tmp_path / "list.txt", tmp_path / "out.txt"
+        names = ["air drumming/a b 2.avi", "abseiling/c.avi", "abseiling/12 3.avi"]
+        for name in names:
+            write_video(videos / name, numbered_frames(3))
+        rows = [(name, labels.format(number)) for number, name in enumerate([*names, "not here/d.avi"])]
+        source.write_text("".join(delimiter.join((name, *given.split())) + "\n" for name, given in rows))
+        report = filter_list(source, videos, out, CheckSettings())
+        assert report.left_out == {"listed but not there": ["not here/d.avi"]}
+        assert report.listed == {str(out): 3}
+        told = [eval(note.split("delimiter=")[1].split()[0]) for note in report.notes]
+        assert told == ([","] if delimiter == " " or not labels else [])
+        many = dict(multi_class=True, num_classes=9) if labels == "{} 3" else {}
+        data = VideoDataset(str(out), [], data_prefix={}, delimiter=(told or [delimiter])[0], **many)
+        found = [(item["filename"], item["label"]) for item in data.load_data_list()]
+        expected = {"{}": list(range(3)), "{} 3": [[number, 3] for number in range(3)], "": [-1] * 3}[labels]
+        assert found == list(zip(names, expected, strict=True))
+
+    def test_entries_that_are_no_files_are_reported(self, kinetics, tmp_path):
+        source, videos = kinetics
+        bad = os.fsdecode(b"abseiling/caf\xe9.avi")
+        os.mkfifo(videos / "abseiling" / "fifo.avi")
+        (videos / "abseiling" / "round.avi").symlink_to("round.avi")
+        (videos / "abseiling" / "folder.avi").mkdir()
+        shutil.copy(videos / "abseiling" / "a.mp4.avi", videos / bad)
+        with open(source, "ab") as file:
+            file.write(b"".join(b"abseiling/%s.avi 1\n" % name for name in (b"fifo", b"round", b"folder", b"caf\xe9")))
+        out = tmp_path / "checked.txt"
+        report = filter_list(source, videos, out, CheckSettings())
+        assert out.read_text() == "abseiling/a.mp4.avi 0\nabseiling/b.mp4.avi 1\n"
+        left_out = " ".join(name for names in report.left_out.values() for name in names)
+        for name in ("fifo", "round", "folder", "caf\\udce9"):
+            assert left_out.count(f"abseiling/{name}.avi (") + left_out.count(f"abseiling/{name}.avi ") >= 1
+        "\n".join(report.lines()).encode()
 
     def test_in_place(self, kinetics):
         source, videos = kinetics
