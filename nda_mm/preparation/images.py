@@ -6,17 +6,21 @@ import argparse
 import os
 import shutil
 import time
-from pathlib import Path
+from functools import partial
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ..datasets import CIFAR10, CIFAR100, STL10, CelebA
-from ..datasets.files.unpacking import SPLITS, unpack_class_folders
+from ..datasets.files.decoding import is_image
 from ..datasets.images.celeba import CROPS
 from ..datasets.images.celeba_unpacking import take_celeba
 from ..datasets.images.imagenet_lists import prepare_imagenet
 from ..datasets.images.stl10_unpacking import fetch_stl10, take_stl10
+from .sources import take
 
 __all__ = ["add_verbs"]
+
+SPLITS = ("train", "test")
 
 
 def add_verbs(verbs: Any) -> None:
@@ -61,15 +65,30 @@ def prepare_cifar(args: argparse.Namespace) -> None:
             shutil.copyfile(source, out / args.dataset.archive.filename)
             print(f"{source}: copied to {out}")
         else:
-            started = time.perf_counter()
-            counts = unpack_class_folders(source, out, args.split)
-            print(f"{source}: {counts} images unpacked to {out} in {time.perf_counter() - started:.1f} s")
+            print(take(source, out, partial(place_class_folders, split=args.split), SPLITS))
     only = [args.split] if args.split else [split for split in SPLITS if (out / split).is_dir()] or SPLITS
     for split in only:
         started = time.perf_counter()
         dataset = args.dataset(str(out), split=split, download=args.download, allow_partial=args.allow_partial)
         seconds = time.perf_counter() - started
         print(f"{out}, {split}: {len(dataset)} images of {len(dataset.CLASSES)} classes, loaded in {seconds:.1f} s")
+
+
+def place_class_folders(parts: tuple[str, ...], split: str | None = None) -> PurePosixPath | None:
+    """Where an image of class folders belongs, whatever folders they are wrapped in.
+
+    Args:
+        parts: Of the member's name: ``.../SPLIT/CLASS/IMAGE``.
+        split: 'train' or 'test' if there is no such level.
+
+    Example:
+        >>> place_class_folders(("cifar10", "test", "cat", "0.png")), place_class_folders(("cat", "0.png"), "train")
+        (PurePosixPath('test/cat/0.png'), PurePosixPath('train/cat/0.png'))
+    """
+    if len(parts) < (2 if split else 3) or not is_image(parts[-1]):
+        return None
+    name = split or parts[-3]
+    return PurePosixPath(name, *parts[-2:]) if name in SPLITS else None
 
 
 def prepare_celeba(args: argparse.Namespace) -> None:

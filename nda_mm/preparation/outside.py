@@ -23,6 +23,7 @@ RECIPE = "configs/ood_biggan_cifar10.py"
 ONLY = "test_evaluator.metrics.0.only"
 SVHN_COUNTS = {"train": 73_257, "test": 26_032}
 CORRUPTED_FOLDER, CORRUPTED_COUNT = "data/CIFAR-10-C", 50_000
+CORRUPTED_LIMITS = {f"{name}.npy": CORRUPTED_COUNT * 32 * 32 * 3 + 4096 for name in CORRUPTIONS}  # with the header
 
 
 @dataclass(frozen=True)
@@ -153,7 +154,7 @@ def prepare_folder(args: argparse.Namespace) -> None:
 def prepare_cifar10_c(args: argparse.Namespace) -> None:
     """Unpack or link the source, then look at every file."""
     if args.source is not None:
-        print(take(args.source, args.out, _place_cifar10_c, ("labels.npy",)))
+        print(take(args.source, args.out, _place_cifar10_c, ("labels.npy",), CORRUPTED_LIMITS))
     count, bad = cifar10_c_faults(args.out)
     good = len(CORRUPTIONS) - sum(name != "labels.npy" for name, _ in bad)
     print(f"{args.out}: {good} of {len(CORRUPTIONS)} corruptions, {count} images of each{named(bad, 'cannot be read')}")

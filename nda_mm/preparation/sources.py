@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ..datasets.files.archives import Place, unpack
@@ -11,7 +11,9 @@ from ..datasets.files.placing import link_folder
 __all__ = ["named", "take"]
 
 
-def take(source: Path, out: Path, place: Place, holds: Sequence[str]) -> str:
+def take(
+    source: Path, out: Path, place: Place, holds: Sequence[str], limits: Mapping[str, int] | None = None
+) -> str:
     """Unpack an archive to ``out``, or link ``out`` to a folder that holds the data already.
 
     Args:
@@ -19,6 +21,7 @@ def take(source: Path, out: Path, place: Place, holds: Sequence[str]) -> str:
         out: Where the recipes look.
         place: Where each member of an archive belongs, see :func:`nda_mm.datasets.files.archives.unpack`.
         holds: Names of the folders or files by which the data are known.
+        limits: The most bytes that files may have, as in the same.
 
     Returns:
         Lines that say what was done, and which members of a zip file are damaged: those are left out.
@@ -29,7 +32,7 @@ def take(source: Path, out: Path, place: Place, holds: Sequence[str]) -> str:
         ValueError: If the archive is damaged or another.
     """
     if not source.is_dir():
-        found = unpack(source, out, place)
+        found = unpack(source, out, place, limits)
         told = f"{source}: {found.count} files in {out}"
         return told + named(found.damaged, "damaged in the archive, left out")
     near = [source, *([source.parent] if source.name in holds else []), *sorted(source.iterdir())]

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from ..datasets import MovingDigits
-from ..datasets.files.unpacking import SPLITS
 from ..datasets.videos.hmdb51 import read_hmdb51_splits
 from ..datasets.videos.ucf101 import read_ucf101_splits
 from ..datasets.videos.video_files import write_videos
@@ -46,7 +45,7 @@ def add_verbs(verbs: Any) -> None:
 def prepare_moving_digits(args: argparse.Namespace) -> None:
     """Write the clips of both splits."""
     out = Path(args.out or "data/moving_digits")
-    for split, count in zip(SPLITS, args.clips):
+    for split, count in zip(("train", "test"), args.clips):
         clips = MovingDigits(
             split, num_clips=count, size=args.size, bouncing=args.bouncing, seed=args.seed, cache=False
         )

@@ -13,7 +13,8 @@ import pytest
 from PIL import Image
 
 from nda_mm.datasets import CIFAR10
-from nda_mm.datasets.files.unpacking import unpack_class_folders
+from nda_mm.datasets.files.archives import unpack
+from nda_mm.preparation.images import place_class_folders
 from tools import prepare_data as tool
 
 
@@ -42,7 +43,7 @@ def test_zip_is_unpacked_verified_and_loaded(tmp_path: Path, capsys: pytest.Capt
     out = tmp_path / "out"
     assert tool.main(["cifar10", str(source), "--out", str(out), "--allow-partial"]) == 0
     printed = capsys.readouterr().out
-    assert "{'train': 20} images unpacked" in printed
+    assert f"{source}: 20 files in {out}" in printed
     assert "train: 20 images of 10 classes" in printed
     data = CIFAR10(str(out), allow_partial=True)
     np.testing.assert_array_equal(
@@ -67,47 +68,34 @@ def test_incomplete_data_are_reported_with_the_ways_out(tmp_path: Path, capsys: 
 
 def test_class_named_like_a_split(tmp_path: Path) -> None:
     source = make_zip(tmp_path / "a.zip", {"cifar100/test/train/0.png": png(1), "cifar100/test/apple/0.png": png(2)})
-    assert unpack_class_folders(source, tmp_path / "out") == {"test": 2}
+    assert unpack(source, tmp_path / "out", place_class_folders).count == 2
     assert (tmp_path / "out" / "test" / "train" / "0.png").is_file()
     assert not (tmp_path / "out" / "train").exists()
 
 
-def test_no_member_leaves_the_folder(tmp_path: Path) -> None:
-    members = {
-        "../../train/../evil.png": png(1),
-        "/train/cat/abs.png": png(2),
-        "..\\..\\train\\cat\\back.png": png(3),
-        "train/cat/notes.txt": b"no image",
-        "valid/cat/0.png": png(4),
-    }
-    out = tmp_path / "a" / "b" / "out"
-    assert unpack_class_folders(make_zip(tmp_path / "a.zip", members), out) == {"train": 2}
-    written = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.png"))
-    assert written == ["a/b/out/train/cat/abs.png", "a/b/out/train/cat/back.png"]
-
-
-def test_interrupted_unpacking_is_completed(tmp_path: Path) -> None:
-    source = make_zip(tmp_path / "a.zip", {"train/cat/0.png": png(1), "train/cat/1.png": png(2)})
-    target = tmp_path / "out" / "train" / "cat" / "0.png"
-    target.parent.mkdir(parents=True)
-    target.write_bytes(png(1)[:20])
-    unpack_class_folders(source, tmp_path / "out")
-    assert target.read_bytes() == png(1)
-
-
-def test_damaged_or_unsuitable_zip_is_named(tmp_path: Path) -> None:
-    source = make_zip(tmp_path / "a.zip", {"train/cat/0.png": png(1)})
-    content = source.read_bytes()
+def test_what_is_damaged_of_a_zip_is_named_and_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source, out = make_zip(tmp_path / "train.zip", cifar_members("train/")), tmp_path / "out"
+    content = bytearray(source.read_bytes())
+    content[60] ^= 255
+    source.write_bytes(content)
+    assert tool.main(["cifar10", str(source), "--out", str(out), "--allow-partial"]) == 0
+    printed = capsys.readouterr().out
+    assert "1 x damaged in the archive, left out:\n  train/airplane/0.png: BadZipFile: Bad CRC-32" in printed
+    assert "train: 19 images of 10 classes" in printed
     source.write_bytes(content[: len(content) // 2])
-    with pytest.raises(ValueError, match=r"a.zip' is truncated or no zip file"):
-        unpack_class_folders(source, tmp_path / "out")
-    altered = bytearray(content)
-    altered[60] ^= 255
-    source.write_bytes(altered)
-    with pytest.raises(ValueError, match=r"a.zip' is truncated or no zip file: Bad CRC-32"):
-        unpack_class_folders(source, tmp_path / "out")
-    with pytest.raises(ValueError, match=r"holds no images as .../train/CLASS/\*.png"):
-        unpack_class_folders(make_zip(tmp_path / "b.zip", {"0.png": png(1)}), tmp_path / "out")
+    assert tool.main(["cifar10", str(source), "--out", str(out)]) == 1
+    assert "train.zip' is cut off" in capsys.readouterr().err
+    assert tool.main(["cifar10", str(make_zip(tmp_path / "b.zip", {"0.png": png(1)})), "--out", str(out)]) == 1
+    assert "b.zip' holds nothing that belongs to this data set" in capsys.readouterr().err
+
+
+def test_class_folders_are_linked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for split in ("train", "test"):
+        with zipfile.ZipFile(make_zip(tmp_path / "a.zip", cifar_members(f"{split}/"))) as archive:
+            archive.extractall(tmp_path / "unpacked")
+    assert tool.main(["cifar10", str(tmp_path / "unpacked"), "--out", str(tmp_path / "out"), "--allow-partial"]) == 0
+    assert "test: 20 images of 10 classes" in capsys.readouterr().out
+    assert (tmp_path / "out").is_symlink()
 
 
 def test_nothing_at_hand(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -139,7 +127,7 @@ def test_bccd_is_unpacked_looked_at_and_refused_only_for_what_the_recipes_refuse
     out = tmp_path / "out"
     assert tool.main(["bccd", str(make_zip(tmp_path / "a.zip", members)), "--out", str(out)]) == 0
     printed = capsys.readouterr().out
-    assert "5 files unpacked" in printed
+    assert f"5 files in {out}" in printed
     assert "train: 2 images, boxes: RBC 0, WBC 1, Platelets 0" in printed
     assert "1 x no width or height: b.xml (WBC 9, 2, 9, 9)" in printed
     (out / "JPEGImages" / "b.png").unlink()

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from nda_mm.datasets.files.archives import LARGEST
 from nda_mm.preparation import pairs
 from tools import prepare_data as tool
 
@@ -203,6 +204,16 @@ class TestCityscapesAsItIsGivenOut:
         assert "\n  train/aachen_000001_000019: the photo cannot be read (BadZipFile: Bad CRC-32" in streams.out
         assert "usable are 2 of 3 in train" in streams.err
         assert tool.main([*arguments, "--allow-partial"]) == 0
+
+    def test_a_member_larger_than_any_image_is_bad_and_not_read(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        photos, labels = self.make(tmp_path / "source")
+        for source, ending in ((photos, "leftImg8bit"), (labels, "gtFine_color")):
+            with zipfile.ZipFile(source, "a", zipfile.ZIP_DEFLATED) as archive:
+                archive.writestr(f"{ending[:6]}/train/aachen/big_{ending}.png", bytes(LARGEST + 1))
+        assert tool.main(["cityscapes", str(photos), str(labels), "--out", str(tmp_path / "out")]) == 0
+        assert f"train/big: the photo cannot be read (BadZipFile: {LARGEST + 1} bytes" in capsys.readouterr().out
 
     def test_refusals(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         photos, labels = self.make(tmp_path / "source")

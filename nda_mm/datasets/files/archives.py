@@ -7,21 +7,27 @@ import io
 import lzma
 import os
 import shutil
+import struct
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import IO
 
 from nda_mm.compat.guard import describe
 
-__all__ = ["Place", "Unpacked", "move_in_place", "unfinished_folder", "unpack"]
+from .paths import printable
+
+__all__ = ["LARGEST", "Place", "Unpacked", "move_in_place", "open_member", "open_tar", "unfinished_folder", "unpack"]
 
 #: Where a member belongs, by the parts of its name, below the folder that is filled; None for what is not wanted.
 Place = Callable[[tuple[str, ...]], "PurePosixPath | None"]
-_DAMAGE = (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, gzip.BadGzipFile, lzma.LZMAError)
+#: Bytes of the largest file in an archive, where its set names no other limit: more than any image or list has.
+LARGEST = 1 << 24
+_DAMAGE = (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, gzip.BadGzipFile, lzma.LZMAError, struct.error)
+_DAMAGE += (ValueError, LookupError, OverflowError, NotImplementedError)  # which both modules raise of damaged headers
 _BLOCK = 512  # of a tar file, which ends with two that are empty
 
 
@@ -33,18 +39,20 @@ class Unpacked:
     damaged: list[tuple[str, str]] = field(default_factory=list)
 
 
-def unpack(source: Path, out: Path, place: Place) -> Unpacked:
+def unpack(source: Path, out: Path, place: Place, limits: Mapping[str, int] | None = None) -> Unpacked:
     """Unpack what is wanted of an archive into a hidden folder beside ``out``; when all is there, move it in place.
 
     So a folder (or a single file) below ``out`` never stands there half filled, whatever cuts the work off; the next
     call goes on where it was. What stands in place with the right size is kept, so that a call may be repeated, and a
-    folder that lacks files gets those alone. No member can leave ``out``. A member of a zip file whose checksum is
-    wrong is left out and named; of a tar file, which has none, damage ends the call.
+    folder that lacks files gets those alone. No member can leave ``out``: names with '..' are passed over, links and
+    devices never made. A member of a zip file whose checksum is wrong, or which is larger than a file of its set can
+    be, is left out and named; in a tar file, which has no checksums, damage ends the call.
 
     Args:
         source: A zip file, or a tar file with any compression.
         out: The folder to fill.
         place: Where each member belongs.
+        limits: The most bytes that files may have, by their names. Default, and for other names: :data:`LARGEST`.
 
     Returns:
         How many members are in place, and which are damaged.
@@ -60,7 +68,7 @@ def unpack(source: Path, out: Path, place: Place) -> Unpacked:
     found = Unpacked()
     read = _read_zip if _starts_as_zip(source) else _read_tar
     try:
-        read(source, out, unfinished, place, found)
+        read(source, out, unfinished, place, limits or {}, found)
     except _DAMAGE as error:
         cut_off = isinstance(error, EOFError) or "unexpected end" in str(error)
         if not cut_off:  # what was read before may be wrong, too
@@ -124,7 +132,53 @@ def _starts_as_zip(source: Path) -> bool:
         return file.read(4) == b"PK\x03\x04"
 
 
-def _read_zip(source: Path, out: Path, unfinished: Path, place: Place, found: Unpacked) -> None:
+def open_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, limit: int = LARGEST) -> IO[bytes]:
+    """A member of a zip file, opened for reading; never more bytes come than its header says.
+
+    Raises:
+        zipfile.BadZipFile: If that is more than ``limit``, or the compression none that can be read in pieces.
+    """
+    if info.file_size > limit:
+        raise zipfile.BadZipFile(f"{info.file_size} bytes, but no file of this set has more than {limit}")
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise zipfile.BadZipFile(f"compressed by method {info.compress_type}, not by deflate")
+    return archive.open(info)
+
+
+def open_tar(source: Path, limit: int) -> tarfile.TarFile:
+    """A tar file of any compression, opened for reading.
+
+    Raises:
+        tarfile.TarError: If it is none; later, as soon as a member, or a header that describes one, has more than
+            ``limit`` bytes.
+    """
+
+    def check(member: tarfile.TarInfo, most: int) -> tarfile.TarInfo:
+        if not 0 <= member.size <= most:
+            raise tarfile.TarError(  # no ReadError, after which other compressions would be tried
+                f"its member {printable(member.name)} has {member.size} bytes, but no file of this set more than {most}"
+            )
+        return member
+
+    class Member(tarfile.TarInfo):
+        @classmethod
+        def frombuf(cls, buf: bytes, encoding: str, errors: str) -> tarfile.TarInfo:
+            member = super().frombuf(buf, encoding, errors)
+            return check(member, limit if member.isreg() else LARGEST)
+
+    class Archive(tarfile.TarFile):
+        tarinfo = Member
+
+        def next(self) -> tarfile.TarInfo | None:
+            member = super().next()
+            return member and check(member, limit)  # once more: further headers may have changed the size
+
+    return Archive.open(source, "r:*")
+
+
+def _read_zip(
+    source: Path, out: Path, unfinished: Path, place: Place, limits: Mapping[str, int], found: Unpacked
+) -> None:
     if not zipfile.is_zipfile(source):
         raise EOFError("the table of contents at its end is missing")
     with zipfile.ZipFile(source) as archive:
@@ -134,19 +188,23 @@ def _read_zip(source: Path, out: Path, unfinished: Path, place: Place, found: Un
                 continue
             try:
                 if not _is_there(target, info.file_size, out, unfinished):
-                    with archive.open(info) as content:
+                    with open_member(archive, info, limits.get(target.name, LARGEST)) as content:
                         _write(content, unfinished / target, info.file_size)
                 found.count += 1
-            except (zipfile.BadZipFile, EOFError, zlib.error) as error:
-                found.damaged.append((info.filename, describe(error)))
+            except (zipfile.BadZipFile, EOFError, zlib.error, RuntimeError) as error:  # the last: a password
+                found.damaged.append((printable(info.filename), describe(error)))
 
 
-def _read_tar(source: Path, out: Path, unfinished: Path, place: Place, found: Unpacked) -> None:
-    with tarfile.open(source, "r:*") as archive:
+def _read_tar(
+    source: Path, out: Path, unfinished: Path, place: Place, limits: Mapping[str, int], found: Unpacked
+) -> None:
+    with open_tar(source, max([LARGEST, *limits.values()])) as archive:
         for member in archive:
             target = _target(member.name, place) if member.isfile() else None
             if target is None:
                 continue
+            if member.size > limits.get(target.name, LARGEST):
+                raise tarfile.TarError(f"{member.name} has {member.size} bytes, more than that file can have")
             if not _is_there(target, member.size, out, unfinished):
                 content = archive.extractfile(member)
                 if content is None:
@@ -158,8 +216,11 @@ def _read_tar(source: Path, out: Path, unfinished: Path, place: Place, found: Un
             if source.stat().st_size < archive.offset + _BLOCK:  # tarfile takes any end for the right one
                 raise EOFError(f"it ends after {source.stat().st_size} bytes, without the mark of the end")
         elif archive.fileobj is not None:
-            while archive.fileobj.read(1 << 20):  # its checksum comes last
-                pass
+            rest = 0
+            while chunk := archive.fileobj.read(1 << 20):  # its checksum comes last
+                rest += len(chunk)
+                if rest > LARGEST:
+                    raise tarfile.ReadError("it goes on behind the mark of its end")
 
 
 def _target(name: str, place: Place) -> PurePosixPath | None:

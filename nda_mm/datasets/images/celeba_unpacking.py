@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import zipfile
 from pathlib import Path, PurePosixPath
 
+from nda_mm.datasets.files.archives import unpack
 from nda_mm.datasets.files.placing import link_folder
-from nda_mm.datasets.files.unpacking import extract_member
 
 from .celeba import FOLDER, PARTITION, read_partition
 
@@ -48,25 +47,11 @@ def take_celeba(source: Path, out: Path) -> str:
             shutil.copyfile(source, part)
             os.replace(part, out / PARTITION)
         return f"{source}: the splits of {len(entries)} images"
-    return _unzip(source, out / FOLDER)
+    found = unpack(source, out / FOLDER, _place)
+    told = f"{source}: {found.count} images in {out / FOLDER}"
+    damaged = "; ".join(f"{name} ({reason})" for name, reason in found.damaged)
+    return told + (f"\n{len(found.damaged)} x damaged in the zip, left out: {damaged}" if damaged else "")
 
 
-def _unzip(source: Path, folder: Path) -> str:
-    count, damaged = 0, []
-    try:
-        with zipfile.ZipFile(source) as archive:
-            for info in archive.infolist():
-                name = PurePosixPath(info.filename.replace("\\", "/")).name
-                if not re.fullmatch(r"\d{6}\.(jpg|png)", name):
-                    continue
-                try:
-                    extract_member(archive, info, folder / name)
-                    count += 1
-                except (zipfile.BadZipFile, EOFError) as error:
-                    damaged.append(f"{name} ({error})")
-    except zipfile.BadZipFile as error:
-        raise ValueError(f"'{source}' is truncated or no zip file: {error}") from error
-    if not count:
-        raise ValueError(f"'{source}' holds no images named 000001.jpg and so on, or none that is whole")
-    told = f"{source}: {count} images in {folder}"
-    return told + (f"\n{len(damaged)} x damaged in the zip, left out: {'; '.join(damaged)}" if damaged else "")
+def _place(parts: tuple[str, ...]) -> PurePosixPath | None:
+    return PurePosixPath(parts[-1]) if re.fullmatch(r"\d{6}\.(jpg|png)", parts[-1]) else None

@@ -13,7 +13,12 @@ from typing import Any
 
 import numpy as np
 
+from nda_mm.datasets.files.archives import open_tar
 from nda_mm.datasets.files.download import file_md5
+from nda_mm.datasets.files.paths import check_file
+
+
+_LARGEST = 200_000_000  # bytes of a file; CIFAR-100's training images, the most, have 155 million
 
 
 class ArchiveError(RuntimeError):
@@ -54,7 +59,7 @@ def read_packed(path: Path, archive: Archive, split: str) -> tuple[np.ndarray, n
             f"but the official archive has {archive.md5}"
         )
     try:
-        with tarfile.open(path, "r:gz") as tar:
+        with open_tar(path, _LARGEST) as tar:
             members = {member.name: member for member in tar if member.isfile()}
             contents = []
             for name, md5 in archive.splits[split]:
@@ -76,9 +81,12 @@ def read_unpacked(folder: Path, archive: Archive, split: str) -> tuple[np.ndarra
     for name, md5 in archive.splits[split]:
         path = folder / name
         try:
+            check_file(path)
+            if path.stat().st_size > _LARGEST:
+                raise ArchiveError(f"'{path}' has {path.stat().st_size} bytes, but no file of CIFAR has {_LARGEST}")
             contents.append((str(path), path.read_bytes(), md5))
         except OSError as error:
-            raise ArchiveError(f"'{path}' cannot be read: {error.strerror}") from error
+            raise ArchiveError(f"'{path}' cannot be read: {error.strerror or error}") from error
     return _join(contents, archive.label_key)
 
 

@@ -11,7 +11,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from nda_mm.datasets.files.archives import move_in_place, unfinished_folder
+from nda_mm.datasets.files.archives import move_in_place, open_member, unfinished_folder
+from nda_mm.datasets.files.paths import check_file, printable
 
 __all__ = ["SIDE", "BuiltPairs", "build_cityscapes_pairs", "is_cityscapes"]
 
@@ -78,7 +79,7 @@ def build_cityscapes_pairs(sources: Sequence[Path], out: Path, *, workers: int =
         built = BuiltPairs()
         for split, name in sorted(found["photo"].keys() ^ found["labels"].keys()):
             lacks = "labels" if (split, name) in found["photo"] else "photo"
-            built.bad.append((f"{split}/{name}", f"there is no {name}{_ENDINGS[lacks]}"))
+            built.bad.append((printable(f"{split}/{name}"), f"there is no {printable(name)}{_ENDINGS[lacks]}"))
         keys = sorted(found["photo"].keys() & found["labels"].keys())
 
         def make(key: tuple[str, str]) -> str:
@@ -91,7 +92,7 @@ def build_cityscapes_pairs(sources: Sequence[Path], out: Path, *, workers: int =
             faults = list(pool.map(make, keys))
     for (split, name), fault in zip(keys, faults, strict=True):
         if fault:
-            built.bad.append((f"{split}/{name}", fault))
+            built.bad.append((printable(f"{split}/{name}"), fault))
         else:
             built.counts[split] = built.counts.get(split, 0) + 1
     if unfinished.is_dir():
@@ -103,14 +104,14 @@ def _find(source: Path, found: dict[str, _Readers], stack: ExitStack) -> None:
     names: dict[str, Callable[[], bytes]] = {}
     if source.is_dir():
         for path in source.rglob("*.png"):
-            names[path.absolute().as_posix()] = path.read_bytes
+            names[path.absolute().as_posix()] = lambda path=path: _read(path)  # type: ignore[misc]
     elif source.is_file():
         try:
             archive = stack.enter_context(zipfile.ZipFile(source))
         except zipfile.BadZipFile as error:
             raise ValueError(f"'{source}' is truncated or no zip file: {error}. Fetch it again") from error
         for info in archive.infolist():
-            names[info.filename] = lambda archive=archive, info=info: archive.read(info)  # type: ignore[misc]
+            names[info.filename] = lambda archive=archive, info=info: _read_member(archive, info)  # type: ignore[misc]
     else:
         raise FileNotFoundError(f"there is no file or folder '{source}'")
     for name, read in names.items():
@@ -118,6 +119,16 @@ def _find(source: Path, found: dict[str, _Readers], stack: ExitStack) -> None:
         for kind, ending in _ENDINGS.items():
             if len(parts) >= 3 and parts[-3] in _SPLITS and parts[-1].endswith(ending):
                 found[kind][parts[-3], parts[-1].removesuffix(ending)] = read
+
+
+def _read(path: Path) -> bytes:
+    check_file(path)
+    return path.read_bytes()
+
+
+def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
+    with open_member(archive, info) as content:
+        return content.read()
 
 
 def _make(photo: Callable[[], bytes], labels: Callable[[], bytes], target: Path) -> str:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import tarfile
-import zlib
 from pathlib import Path, PurePosixPath
 
+from nda_mm.datasets.files.archives import unpack
 from nda_mm.datasets.files.download import download, file_md5
 from nda_mm.datasets.files.placing import link_folder
 
@@ -44,8 +41,7 @@ def fetch_stl10(out: Path) -> Path:
 def take_stl10(source: Path, out: Path) -> str:
     """Unpack the archive, or link a folder of what it unpacks to.
 
-    Each file appears under its name only when it is whole; files of the right size are kept, and where all stand there
-    in their official sizes, the archive is not even opened.
+    Files of the right size are kept, and where all stand there in their official sizes, the archive is not even opened.
 
     Args:
         source: ``stl10_binary.tar.gz``, or the folder ``stl10_binary``, or one that holds it.
@@ -66,39 +62,10 @@ def take_stl10(source: Path, out: Path) -> str:
             raise FileNotFoundError(f"neither '{source}' nor its {FOLDER} holds a train_X.bin")
         link_folder(found, folder)
         return f"{found}: linked as {folder}"
-    if not source.is_file():
-        raise FileNotFoundError(f"there is no file or folder '{source}'")
     if all((folder / name).is_file() and (folder / name).stat().st_size == size for name, size in FILES.items()):
         return f"{folder}: all files are there"
-    written = []
     try:
-        with tarfile.open(source, "r:*") as archive:
-            for member in archive:
-                name = PurePosixPath(member.name).name
-                if member.isfile() and name in FILES:
-                    _extract(archive, member, folder / name)
-                    written.append(name)
-    except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
-        raise ValueError(f"'{source}' is truncated or damaged: {error}{_checksum(source)}") from error
-    if not written:
-        raise ValueError(f"'{source}' holds none of {', '.join(FILES)}: it is another archive")
-    return f"{source}: {', '.join(sorted(written))} in {folder}"
-
-
-def _extract(archive: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> None:
-    if target.is_file() and target.stat().st_size == member.size:
-        return
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f".{target.name}.part")
-    content = archive.extractfile(member)
-    if content is None:
-        raise tarfile.ReadError(f"{member.name} is no file")
-    with content, open(part, "wb") as file:
-        shutil.copyfileobj(content, file)
-    if part.stat().st_size != member.size:
-        raise EOFError(f"{member.name} ends after {part.stat().st_size} of {member.size} bytes")
-    os.replace(part, target)
-
-
-def _checksum(source: Path) -> str:
-    return f" (MD5 {file_md5(source)}, but the official archive has {MD5})"
+        found = unpack(source, folder, lambda parts: PurePosixPath(parts[-1]) if parts[-1] in FILES else None, FILES)
+    except ValueError as error:
+        raise ValueError(f"{error} (MD5 {file_md5(source)}, but the official archive has {MD5})") from error
+    return f"{source}: {found.count} files in {folder}"

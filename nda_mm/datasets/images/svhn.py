@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from nda_mm.datasets.files.paths import check_data_root
 from nda_mm.datasets.files.resizing import check_size, resize_squares, resizing_of_squares
 from nda_mm.registry import DATASETS
 
 from .array_dataset import ArrayDataset
 from .cifar import DatasetNotReadableError
 
+_LARGEST = {"X": 32 * 32 * 3 * 531_131, "y": 531_131}  # of the largest split, 'extra'
+_NO_ARRAYS = ("cell", "struct", "object", "function", "opaque", "sparse")
 _URL = "http://ufldl.stanford.edu/housenumbers/"
 
 
@@ -46,12 +50,12 @@ class SVHN(ArrayDataset):
         self.split = split
         self.size = check_size(size)
         self.resizing = resizing_of_squares(32, size)
-        super().__init__(data_root, **kwargs)
+        super().__init__(check_data_root(data_root), **kwargs)
 
     def load_arrays(self) -> tuple[np.ndarray, np.ndarray]:
         """Read the file, check what is in it, resize."""
         try:
-            from scipy.io import loadmat
+            from scipy.io import loadmat, whosmat
         except ImportError as error:
             raise ModuleNotFoundError(f"SVHN's files are read by SciPy ({error}): pip install scipy") from error
 
@@ -60,7 +64,10 @@ class SVHN(ArrayDataset):
         if not path.is_file():
             raise self._not_readable(path, "there is no such file")
         try:
-            content = loadmat(path)
+            for name, shape, kind in whosmat(path):  # which reads the headers alone
+                if name in ("X", "y") and (kind in _NO_ARRAYS or math.prod(shape) > _LARGEST[name]):
+                    raise ValueError(f"{name} is {kind} {shape}, which nothing in SVHN is")
+            content = loadmat(path, variable_names=("X", "y"))
         except Exception as error:  # whatever SciPy makes of a damaged file
             raise self._not_readable(path, f"it is damaged ({type(error).__name__}: {error})") from error
         if not {"X", "y"} <= set(content):

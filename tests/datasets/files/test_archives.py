@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 import tarfile
 import zipfile
 from collections.abc import Callable
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 from nda_mm.datasets.files import archives
-from nda_mm.datasets.files.archives import unpack
+from nda_mm.datasets.files.archives import LARGEST, unpack
 
 DRAW = np.random.default_rng(0)
 MEMBERS = {f"set/{split}/{number}.bin": DRAW.bytes(700 + number) for split in ("a", "b") for number in range(4)}
@@ -178,3 +179,104 @@ def test_refusals(tmp_path: Path) -> None:
     with pytest.raises(FileExistsError, match="is a link to .*elsewhere, where nothing is written"):
         unpack(source, tmp_path / "link", place)
     assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def tar_header(name: str, size: int, kind: bytes = tarfile.REGTYPE) -> bytes:
+    info = tarfile.TarInfo(name)
+    info.size, info.type = size, kind
+    return info.tobuf(tarfile.GNU_FORMAT)
+
+
+def with_pax_size(name: str, size: int) -> bytes:
+    info = tarfile.TarInfo(name)
+    info.pax_headers = {"size": str(size)}
+    return info.tobuf(tarfile.PAX_FORMAT)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        tar_header("set/a/0.bin", LARGEST + 1),
+        tar_header("set/a/0.bin", 10**12),
+        tar_header("set/notes.txt", 10**12),  # not wanted, but to be passed over byte by byte
+        tar_header("set/a/0.bin", 10**12, tarfile.XHDTYPE),  # a header that would be read into memory
+        tar_header("set/a/0.bin", 10**12, tarfile.GNUTYPE_LONGNAME),
+        with_pax_size("set/a/0.bin", 10**12),
+        with_pax_size("set/a/0.bin", -1024),  # which goes back and round and round
+    ],
+)
+@pytest.mark.parametrize("first", [True, False])
+def test_a_member_of_a_tar_file_larger_than_its_set_can_be_is_not_read(
+    header: bytes, first: bool, tmp_path: Path
+) -> None:
+    source, out = tmp_path / "source.tar", tmp_path / "out"
+    source.write_bytes((b"" if first else tar_header("set/b/1.bin", 3) + b"abc".ljust(512, b"\0")) + header)
+    with pytest.raises(ValueError, match=r"source\.tar' is damaged.* -?\d+ bytes, but no file of this set more than \d+"):
+        unpack(source, out, place)
+    assert [path.name for path in tmp_path.iterdir()] == [source.name]
+
+
+def test_limits_are_of_a_file_by_its_name(tmp_path: Path) -> None:
+    for maker in (make_zip, make_tar):
+        source = maker(tmp_path / "source")
+        assert unpack(source, tmp_path / maker.__name__, place, {"0.bin": 700, "3.bin": 703}).count == 8
+    assert unpack(make_zip(source), tmp_path / "less", place, {"0.bin": 699}).count == 6
+    with pytest.raises(ValueError, match=r"set/a/0\.bin has 700 bytes"):
+        unpack(make_tar(source), tmp_path / "none", place, {"0.bin": 699})
+
+
+def change_entry(path: Path, name: str, size: int) -> None:
+    """Let both headers of a member of a zip file say another size."""
+    with zipfile.ZipFile(path) as archive:
+        info = archive.getinfo(name)
+    content = bytearray(path.read_bytes())
+    central = content.index(b"PK\1\2", info.header_offset)
+    while content[central + 46 : central + 46 + len(name)] != name.encode():
+        central = content.index(b"PK\1\2", central + 1)
+    struct.pack_into("<I", content, info.header_offset + 22, size)
+    struct.pack_into("<I", content, central + 24, size)
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("size", "method", "reason"),
+    [
+        (4_000_000_000, zipfile.ZIP_DEFLATED, "4000000000 bytes, but no file of this set has more"),
+        (700, zipfile.ZIP_DEFLATED, "Bad CRC-32"),  # no more is read than what the header says
+        (None, zipfile.ZIP_DEFLATED, f"{LARGEST + 1} bytes, but no file of this set has more"),
+        (700, zipfile.ZIP_BZIP2, "not by deflate"),  # zipfile decompresses whole blocks of other methods, of any size
+        (700, zipfile.ZIP_LZMA, "not by deflate"),
+    ],
+)
+def test_a_member_of_a_zip_file_larger_than_its_set_can_be_is_named_and_left_out(
+    size: int | None, method: int, reason: str, tmp_path: Path
+) -> None:
+    source, out = make_zip(tmp_path / "source.zip"), tmp_path / "out"
+    with zipfile.ZipFile(source, "a", method) as archive:
+        archive.writestr("set/c/9.bin", bytes(LARGEST + 1))
+    if size is not None:
+        change_entry(source, "set/c/9.bin", size)
+    found = unpack(source, out, place)
+    assert found.count == 8
+    assert [name for name, _ in found.damaged] == ["set/c/9.bin"]
+    assert reason in found.damaged[0][1]
+    assert content(out) == WHOLE
+
+
+@EACH
+def test_damage_anywhere_ends_in_whole_files_or_an_error_that_names_the_archive(kind: str, tmp_path: Path) -> None:
+    source = MAKERS[kind](tmp_path / f"source.{kind}")
+    whole, draw = source.read_bytes(), np.random.default_rng(1)
+    for number in range(150):
+        damaged = bytearray(whole)
+        for place_of_damage in draw.integers(0, len(whole), draw.integers(1, 4)):
+            damaged[place_of_damage] = draw.integers(256)
+        source.write_bytes(damaged)
+        out = tmp_path / str(number)
+        try:
+            unpack(source, out, place)
+        except ValueError as error:
+            assert source.name in str(error)
+        if kind != "tar":  # the others have checksums
+            assert {name: value for name, value in content(out).items() if name in WHOLE and value != WHOLE[name]} == {}
+    assert all(path.name.isdigit() or "unfinished" in path.name or path == source for path in tmp_path.iterdir())

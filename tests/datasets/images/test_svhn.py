@@ -62,6 +62,15 @@ def test_a_missing_or_damaged_file_is_refused(folder: Path) -> None:
         SVHN(str(folder), split="train")
 
 
+def test_more_than_the_set_has_is_not_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the headers say is enough."""
+    monkeypatch.setattr(io, "loadmat", lambda *_, **__: pytest.fail("nothing is to be read"))
+    for content in (dict(X=np.zeros(1), y=np.zeros((1, 531_132), np.uint8)), dict(X={"a": IMAGES}, y=LABELS)):
+        io.savemat(folder / "test_32x32.mat", content, do_compression=True)
+        with pytest.raises(DatasetNotReadableError, match=r"test_32x32\.mat'.*which nothing in SVHN is"):
+            SVHN(str(folder))
+
+
 def test_bad_settings_are_refused() -> None:
     with pytest.raises(ValueError, match="split must be 'train', 'test' or 'extra', but got 'val'"):
         SVHN(split="val")
