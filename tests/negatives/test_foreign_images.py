@@ -1,5 +1,7 @@
 """Foreign images from files, folders and data sets, without running code."""
 
+import os
+
 import numpy as np
 import pytest
 import torch
