@@ -16,8 +16,12 @@ __all__ = ["add_verbs"]
 def add_verbs(verbs: Any) -> None:
     """Add ``bccd`` and ``digits_scenes`` to the subparsers of a command."""
     sub = verbs.add_parser("bccd", help="BCCD, cells in photographs of blood, from a zip in PASCAL VOC's layout")
-    sub.add_argument("source", nargs="?", type=Path, help="the zip, or a folder of it; without it, what --out holds is checked again")
-    sub.add_argument("--out", type=Path, default=Path("data/bccd"), help="where the recipes look for it; default: data/bccd")
+    sub.add_argument(
+        "source", nargs="?", type=Path, help="the zip, or a folder of it; without it, what --out holds is checked again"
+    )
+    sub.add_argument(
+        "--out", type=Path, default=Path("data/bccd"), help="where the recipes look for it; default: data/bccd"
+    )
     sub.set_defaults(run=prepare_bccd)
     sub = verbs.add_parser("digits_scenes", help="scenes of scikit-learn's digits, with boxes in COCO's format")
     sub.add_argument("--out", default="data/digits_scenes", help="default: data/digits_scenes, as in the recipe")

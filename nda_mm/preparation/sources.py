@@ -11,9 +11,7 @@ from ..datasets.files.placing import link_folder
 __all__ = ["named", "take"]
 
 
-def take(
-    source: Path, out: Path, place: Place, holds: Sequence[str], limits: Mapping[str, int] | None = None
-) -> str:
+def take(source: Path, out: Path, place: Place, holds: Sequence[str], limits: Mapping[str, int] | None = None) -> str:
     """Unpack an archive to ``out``, or link ``out`` to a folder that holds the data already.
 
     Args:

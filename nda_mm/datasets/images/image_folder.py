@@ -105,7 +105,9 @@ class ImageFolder(ArrayDataset):
     def _list(self, folder: Path) -> tuple[list[Path], np.ndarray, tuple[str, ...]]:
         by_class = class_folders(folder) if self.with_labels is not False else {}
         if by_class:
-            loose = sorted(name for path in folder.iterdir() if is_image(name := printable(path.name)) and name not in by_class)
+            loose = sorted(
+                name for path in folder.iterdir() if is_image(name := printable(path.name)) and name not in by_class
+            )
             if loose:
                 raise ValueError(
                     f"'{folder}' holds class folders ({', '.join(list(by_class)[:3])}, ...) and {len(loose)} images "

@@ -6,7 +6,8 @@ import io
 import struct
 import tarfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -211,7 +212,9 @@ def test_a_member_of_a_tar_file_larger_than_its_set_can_be_is_not_read(
 ) -> None:
     source, out = tmp_path / "source.tar", tmp_path / "out"
     source.write_bytes((b"" if first else tar_header("set/b/1.bin", 3) + b"abc".ljust(512, b"\0")) + header)
-    with pytest.raises(ValueError, match=r"source\.tar' is damaged.* -?\d+ bytes, but no file of this set more than \d+"):
+    with pytest.raises(
+        ValueError, match=r"source\.tar' is damaged.* -?\d+ bytes, but no file of this set more than \d+"
+    ):
         unpack(source, out, place)
     assert [path.name for path in tmp_path.iterdir()] == [source.name]
 
@@ -263,6 +266,15 @@ def test_a_member_of_a_zip_file_larger_than_its_set_can_be_is_named_and_left_out
     assert content(out) == WHOLE
 
 
+@contextmanager
+def suppress_if_named(source: Path) -> Iterator[None]:
+    try:
+        yield
+    except ValueError as error:
+        if source.name not in str(error):
+            raise
+
+
 @EACH
 def test_damage_anywhere_ends_in_whole_files_or_an_error_that_names_the_archive(kind: str, tmp_path: Path) -> None:
     source = MAKERS[kind](tmp_path / f"source.{kind}")
@@ -273,10 +285,8 @@ def test_damage_anywhere_ends_in_whole_files_or_an_error_that_names_the_archive(
             damaged[place_of_damage] = draw.integers(256)
         source.write_bytes(damaged)
         out = tmp_path / str(number)
-        try:
+        with suppress_if_named(source):
             unpack(source, out, place)
-        except ValueError as error:
-            assert source.name in str(error)
         if kind != "tar":  # the others have checksums
             assert {name: value for name, value in content(out).items() if name in WHOLE and value != WHOLE[name]} == {}
     assert all(path.name.isdigit() or "unfinished" in path.name or path == source for path in tmp_path.iterdir())

@@ -1,4 +1,4 @@
-"""Entries of a folder that are no readable files are bad files for every reader: left out, named, and never waited for."""
+"""Entries of a folder that are no readable files are bad files for every reader: left out, named, not waited for."""
 
 from __future__ import annotations
 
@@ -14,8 +14,20 @@ import pytest
 import tiny_detection as tiny
 from PIL import Image
 
-from nda_mm.datasets import CIFAR10, CIFAR10C, CIFAR100, DTD, STL10, SVHN, CelebA, ImageFolder, Places365
-from nda_mm.datasets import DatasetNotReadableError, TinyImageNet, VOCImages
+from nda_mm.datasets import (
+    CIFAR10,
+    CIFAR10C,
+    CIFAR100,
+    DTD,
+    STL10,
+    SVHN,
+    CelebA,
+    DatasetNotReadableError,
+    ImageFolder,
+    Places365,
+    TinyImageNet,
+    VOCImages,
+)
 from nda_mm.datasets.boxes.box_checks import FaultReport
 from nda_mm.datasets.boxes.coco_json import read_coco
 from nda_mm.datasets.boxes.voc_folder import read_voc
@@ -212,7 +224,10 @@ READERS: dict[str, Callable[[Any], Any]] = {
 }
 
 
-HOSTS = {"PairedImages": "mmagic", **dict.fromkeys(("DigitsScenes", "CheckedCocoDataset", "CheckedVOCDataset"), "mmdet")}
+HOSTS = {
+    "PairedImages": "mmagic",
+    **dict.fromkeys(("DigitsScenes", "CheckedCocoDataset", "CheckedVOCDataset"), "mmdet"),
+}
 
 
 @pytest.mark.parametrize("name", READERS)
