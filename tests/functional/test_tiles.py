@@ -134,10 +134,10 @@ def test_halves_match_the_loop(shape, foreign):
 
 HALVES = [
     (dtype, clip, channels_last, step)
-    for dtype in (torch.uint8, torch.float16, torch.bfloat16, torch.float32, torch.float64)
+    for dtype in (torch.uint8, torch.float16, torch.float32, torch.float64)
     for clip in (False, True)
     for channels_last in (False, True)
-    for step in (-2, -1, 0, 1, 2)
+    for step in (-2, -1, 0, 1)
 ]
 
 
@@ -147,12 +147,12 @@ def test_gathered_halves_match_the_loop(monkeypatch, dtype, clip, channels_last,
     channels = 3
     values_a_pixel = channels if channels_last else 1
     width = 2 * math.ceil(128 / (values_a_pixel * dtype.itemsize)) + step
-    shape = (6, channels, *([2] if clip else []), 3, width)
+    shape = (4, channels, *([2] if clip else []), 3, width)
     x = torch.rand(shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64).mul(255).to(dtype)
     if channels_last:
         x = x.contiguous(memory_format=torch.channels_last_3d if clip else torch.channels_last)
-    case, partners = torch.tensor([0, 1, 2, 3, 2, 0]), torch.tensor([1, 2, 0, 5, 3, 4])
-    if step in (0, 2):
+    case, partners = torch.tensor([2, 0, 3, 1]), torch.tensor([1, 2, 3, 0])
+    if step == 0:
         monkeypatch.delattr(tiles, "apply_boxes")
     out = apply_halves(x, case, partners)
     assert torch.equal(out, slow_halves(x, case, lambda sample: x[partners[sample]]))
@@ -160,10 +160,13 @@ def test_gathered_halves_match_the_loop(monkeypatch, dtype, clip, channels_last,
 
 
 def test_gradients_flow_through_gathered_halves():
-    x = torch.rand(2, 1, 2, 32, dtype=torch.float64, requires_grad=True)
-    partners = torch.tensor([1, 0])
-    for case in torch.tensor([[0, 1], [2, 3]]):
-        assert torch.autograd.gradcheck(lambda x, case=case: apply_halves(x, case, partners), x)
+    x, weight = torch.rand(2, 4, 1, 2, 32, dtype=torch.float64)
+    x.requires_grad_()
+    case, partners = torch.arange(4), torch.tensor([1, 2, 3, 0])
+    expected = (slow_halves(x, case, lambda sample: x[partners[sample]]) * weight).sum()
+    torch.testing.assert_close(
+        torch.autograd.grad((apply_halves(x, case, partners) * weight).sum(), x), torch.autograd.grad(expected, x)
+    )
 
 
 def test_the_second_half_takes_the_odd_row_and_column():
