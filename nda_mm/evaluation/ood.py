@@ -48,7 +48,9 @@ def auroc(inside: Any, outside: Any) -> float:
 def aupr(inside: Any, outside: Any, *, positive: str = "outside") -> float:
     """Area under the precision-recall curve as average precision: a step for each distinct score, no interpolation.
 
-    Chance is the share of the positive kind, so values compare only at equal counts.
+    Chance is the share of the positive kind, so values compare only at equal counts. The trapezoidal area of
+    pytorch-ood and of ``sklearn.metrics.auc`` is about the same without ties, and larger with many: 0.76 instead of
+    0.70 for 20,000 scores rounded to whole numbers.
 
     Source: Davis and Goadrich, "The relationship between precision-recall and ROC curves", ICML 2006 (why a straight
     line between points is too optimistic).

@@ -9,6 +9,10 @@ from torch import Tensor
 
 from .layout import laid_out_as, spatial_view
 
+#: The least side of a box, as a share of the image's: 4 of 32 pixels, 1.6 % of the area. A smaller box is hardly seen,
+#: and what is hardly changed is no negative. (Random erasing, Zhong et al., AAAI 2020, begins at 2 % of the area.)
+LEAST_SIDE = 1 / 8
+
 
 class Boxes(NamedTuple):
     """One box for every sample, in pixels: rows ``top`` to ``bottom - 1``, columns ``left`` to ``right - 1``.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from numbers import Real
 
 import torch
 from torch import Tensor
@@ -66,7 +67,8 @@ def check_partner(x: Tensor, other: Tensor | None, name: str) -> None:
 
     Raises:
         TypeError: if ``other`` is no tensor of the dtype of ``x``.
-        ValueError: if there is a single sample and no ``other``, or ``other`` has another shape or device.
+        ValueError: if there is a single sample and no ``other``, or ``other`` has another shape or device or is the
+            batch itself. Equal values in other memory are not looked for: that would wait for the device.
     """
     if other is None:
         if x.shape[0] < 2:
@@ -84,6 +86,12 @@ def check_partner(x: Tensor, other: Tensor | None, name: str) -> None:
             f"{name}: `other` holds one partner a sample, so it must have the batch's shape {tuple(x.shape)} and "
             f"device {x.device}, but got {tuple(other.shape)} on {other.device}"
         )
+    # A meta tensor has no address.
+    if other is x or (0 != x.data_ptr() == other.data_ptr() and x.stride() == other.stride()):
+        raise ValueError(
+            f"{name}: `other` is the batch itself, and a sample joined with itself is a real one; pass other images, "
+            "or leave `other` out to join the samples of the batch"
+        )
 
 
 def check_interval(interval: tuple[float, float], name: str, low: float, high: float) -> tuple[float, float]:
@@ -100,6 +108,20 @@ def check_interval(interval: tuple[float, float], name: str, low: float, high: f
     if not (low <= first <= second <= high):
         raise ValueError(f"{name} must be (low, high) with {low:g} <= low <= high <= {high:g}, but got {interval!r}")
     return first, second
+
+
+def check_within(value: float, name: str, low: float, high: float) -> float:
+    """``value`` as a float in ``[low, high]``, or a refusal.
+
+    Raises:
+        TypeError: if it is no number.
+        ValueError: if it leaves ``[low, high]``.
+    """
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{name} must be a number, but got {value!r}")
+    if not low <= value <= high:
+        raise ValueError(f"{name} must lie in [{low:g}, {high:g}], but got {value!r}")
+    return float(value)
 
 
 def check_positive(value: float, name: str) -> float:

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from .boxes import Boxes, fill_boxes, outside_mask
+from .boxes import LEAST_SIDE, Boxes, fill_boxes, outside_mask
 from .checks import check_batch, check_interval
 from .layout import spatial_view
 from .sampling import random_integers
@@ -29,8 +29,8 @@ def cutout(
 
     Args:
         x: the batch; any floating dtype or uint8 (the mean is rounded to nearest).
-        size: bounds of the side as a share of the short side of the image, within ``(0, 1]``; the upper bound itself is
-            drawn only where both are equal. Default (0.3125, 0.625). Never below 2 pixels.
+        size: bounds of the side as a share of the short side of the image, within ``[1/8, 1]``; the upper bound itself
+            is drawn only where both are equal. Default (0.3125, 0.625). Never below 2 pixels.
         generator: the source of randomness, on the device of ``x``; torch's default one if None.
 
     Shape:
@@ -83,7 +83,7 @@ def check_sides(size: tuple[float, float], height: int, width: int) -> tuple[int
 
     Raises:
         TypeError: if ``size`` is no pair of numbers.
-        ValueError: if ``size`` leaves (0, 1], or the short side is below 2 pixels.
+        ValueError: if ``size`` leaves [1/8, 1], or the short side is below 2 pixels.
     """
     low, high = check_cutout_size(size)
     short = min(height, width)
@@ -101,9 +101,6 @@ def check_cutout_size(size: tuple[float, float]) -> tuple[float, float]:
 
     Raises:
         TypeError: if it is no pair of numbers.
-        ValueError: if it leaves (0, 1] or is unordered.
+        ValueError: if it leaves [1/8, 1] or is unordered.
     """
-    low, high = check_interval(size, "size", 0.0, 1.0)
-    if low == 0:
-        raise ValueError(f"size must be above 0, but got {size!r}")
-    return low, high
+    return check_interval(size, "size", LEAST_SIDE, 1.0)

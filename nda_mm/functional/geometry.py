@@ -12,8 +12,11 @@ from .checks import check_batch, check_interval
 from .layout import is_channels_last, run_numbers, spatial_view
 from .sampling import random_integers
 
-#: Rotations closer to a full turn than this many degrees are too close to the image itself.
-_LEAST_DEGREES = 1.0
+#: Rotations closer to a full turn than this many degrees are too close to the image itself: at 5, the edges of 32 x 32
+#: pixels have moved by 1.4.
+LEAST_DEGREES = 5.0
+#: The least distance of a shift, as a share of the side: 2 of 32 pixels, in either direction.
+LEAST_DISTANCE = 1 / 16
 #: How many bytes of doubled rows :func:`apply_shift` holds at a time on a CPU.
 _BLOCK_BYTES = 2**21
 
@@ -37,7 +40,7 @@ def rotate(
     Args:
         x: the batch; any floating dtype or uint8 (rounded to nearest). Below float32, interpolation is in float32.
         degrees: the angle, counter-clockwise, or its bounds, from which every sample draws uniformly. Default
-            (30, 330). A full turn, and what is within 1 degree of it, is refused: it is the image itself.
+            (30, 330). A full turn, and what is within 5 degrees of it, is refused: it is the image itself.
         generator: the source of randomness, on the device of ``x``; torch's default one if None.
 
     Shape:
@@ -100,14 +103,14 @@ def check_degrees(degrees: float | tuple[float, float]) -> tuple[float, float]:
 
     Raises:
         TypeError: if ``degrees`` is neither a number nor a pair of numbers.
-        ValueError: if the bounds are unordered or include an angle within 1 degree of a full turn.
+        ValueError: if the bounds are unordered or include an angle within 5 degrees of a full turn.
     """
     pair = (degrees, degrees) if isinstance(degrees, (int, float)) else degrees
     low, high = check_interval(pair, "degrees", -36000.0, 36000.0)
-    turn = math.floor((low + _LEAST_DEGREES) / 360) * 360  # the last full turn that could be too close to `low`
-    if low - turn < _LEAST_DEGREES or turn + 360 - high < _LEAST_DEGREES:
+    turn = math.floor((low + LEAST_DEGREES) / 360) * 360  # the last full turn that could be too close to `low`
+    if low - turn < LEAST_DEGREES or turn + 360 - high < LEAST_DEGREES:
         raise ValueError(
-            f"a turn by 0 or 360 degrees is the image itself, so the angles must keep {_LEAST_DEGREES:g} degree away "
+            f"a turn by 0 or 360 degrees is the image itself, so the angles must keep {LEAST_DEGREES:g} degrees away "
             f"from both, but got degrees={degrees!r}; use for example degrees=(30, 330)"
         )
     return low, high
@@ -138,7 +141,7 @@ def shift(
 
     Args:
         x: the batch; any floating dtype or uint8.
-        share: bounds of the distances as a share of height and width, within ``[0, 1]``. Default (0.3125, 0.75).
+        share: bounds of the distances as a share of height and width, within ``[1/16, 15/16]``. Default (0.3125, 0.75).
         generator: the source of randomness, on the device of ``x``; torch's default one if None.
 
     Shape:
@@ -213,7 +216,7 @@ def check_distances(share: tuple[float, float], size: int) -> tuple[int, int]:
 
     Raises:
         TypeError: if ``share`` is no pair of numbers.
-        ValueError: if ``share`` leaves [0, 1] or is unordered, or the side is shorter than 2.
+        ValueError: if ``share`` leaves [1/16, 15/16] or is unordered, or the side is shorter than 2.
     """
     low, high = check_share(share)
     if size < 2:
@@ -227,6 +230,6 @@ def check_share(share: tuple[float, float]) -> tuple[float, float]:
 
     Raises:
         TypeError: if it is no pair of numbers.
-        ValueError: if it leaves [0, 1] or is unordered.
+        ValueError: if it leaves [1/16, 15/16] or is unordered.
     """
-    return check_interval(share, "share", 0.0, 1.0)
+    return check_interval(share, "share", LEAST_DISTANCE, 1 - LEAST_DISTANCE)

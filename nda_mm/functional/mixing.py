@@ -7,10 +7,15 @@ import math
 import torch
 from torch import Tensor
 
-from .boxes import Boxes, apply_boxes
-from .checks import check_batch, check_partner, check_positive
+from .boxes import LEAST_SIDE, Boxes, apply_boxes
+from .checks import check_batch, check_partner, check_positive, check_within
 from .layout import laid_out_as, spatial_view
 from .sampling import random_beta, random_integers, random_partners
+
+#: The least share of either image in a blend: white on black at 5 % is 13 of 255 grey levels, which is just seen.
+LEAST_SHARE = 0.05
+#: The least share of the area that either image keeps.
+LEAST_AREA = LEAST_SIDE**2
 
 
 def mixup(
@@ -35,8 +40,9 @@ def mixup(
     Args:
         x: the batch, at least two samples; any floating dtype or uint8 (rounded to nearest).
         alpha: concentration of the shares around 1/2, positive. Default 25.
-        min_share: least share of either image, in ``[0, 0.5]``. Default 0.1.
-        other: one partner for every sample, shaped as ``x``; by default another sample of the batch, never its own.
+        min_share: least share of either image, in ``[0.05, 0.5]``. Default 0.1.
+        other: one partner for every sample, shaped as ``x`` and not ``x`` itself; by default another sample of the
+            batch, never its own. Images blended with equal ones stay what they are and are no negatives.
         generator: the source of randomness, on the device of ``x``; torch's default one if None.
 
     Shape:
@@ -46,8 +52,9 @@ def mixup(
         a new tensor of the shape, dtype, device, memory format and value range of ``x``.
 
     Raises:
-        TypeError: if the dtype is refused.
-        ValueError: if there is one sample and no ``other``, or a parameter is out of its range.
+        TypeError: if the dtype is refused, or a parameter is no number.
+        ValueError: if there is one sample and no ``other``, ``other`` does not fit or is ``x``, or a parameter is out
+            of its range.
 
     Example:
         >>> x = torch.stack([torch.zeros(1, 2, 2), torch.ones(1, 2, 2)])
@@ -69,11 +76,9 @@ def check_mixup(alpha: float, min_share: float) -> tuple[float, float]:
 
     Raises:
         TypeError: if one is no number.
-        ValueError: if ``alpha`` is not positive or ``min_share`` outside ``[0, 0.5]``.
+        ValueError: if ``alpha`` is not positive or ``min_share`` outside ``[0.05, 0.5]``.
     """
-    if not 0 <= min_share <= 0.5:
-        raise ValueError(f"min_share is the least share of either image, in [0, 0.5], but got {min_share!r}")
-    return check_positive(alpha, "alpha"), float(min_share)
+    return check_positive(alpha, "alpha"), check_within(min_share, "min_share", LEAST_SHARE, 0.5)
 
 
 def apply_blend(x: Tensor, share: Tensor, partners: Tensor | None = None, other: Tensor | None = None) -> Tensor:
@@ -122,8 +127,9 @@ def cutmix(
     Args:
         x: the batch, at least two samples; any floating dtype or uint8.
         beta: concentration of the area share around 1/2, positive. Default 1, uniform.
-        min_area: least share of the area either image keeps, in ``(0, 0.5]``. Default 0.1.
-        other: one partner for every sample, shaped as ``x``; by default another sample of the batch, never its own.
+        min_area: least share of the area either image keeps, in ``[1/64, 0.5]``. Default 0.1.
+        other: one partner for every sample, shaped as ``x`` and not ``x`` itself; by default another sample of the
+            batch, never its own. A box of an image that is equal there changes nothing and makes no negative.
         generator: the source of randomness, on the device of ``x``; torch's default one if None.
 
     Shape:
@@ -133,9 +139,9 @@ def cutmix(
         a new tensor of the shape, dtype, device and memory format of ``x``.
 
     Raises:
-        TypeError: if the dtype is refused.
-        ValueError: if there is one sample and no ``other``, a parameter is out of its range, or no box of whole pixels
-            leaves both images ``min_area``.
+        TypeError: if the dtype is refused, or a parameter is no number.
+        ValueError: if there is one sample and no ``other``, ``other`` does not fit or is ``x``, a parameter is out of
+            its range, or no box of whole pixels leaves both images ``min_area``.
 
     Example:
         >>> x = torch.stack([torch.zeros(1, 8, 8), torch.ones(1, 8, 8)])
@@ -193,9 +199,10 @@ def check_box_sides(min_area: float, height: int, width: int) -> tuple[tuple[int
     """The least and the greatest box height, and the same of its width, that leave both images ``min_area``.
 
     Raises:
-        ValueError: if ``min_area`` is outside (0, 0.5], or no side of whole pixels lies between the bounds.
+        TypeError: if ``min_area`` is no number.
+        ValueError: if ``min_area`` is out of its range, or no side of whole pixels lies between the bounds.
     """
-    check_min_area(min_area)
+    min_area = check_min_area(min_area)
     # The small tolerance keeps a side that is exact in the reals, as sqrt(0.25) * 8, from being lost to rounding.
     sides = [
         (math.ceil(math.sqrt(min_area) * size - 1e-9), math.floor(math.sqrt(1 - min_area) * size + 1e-9))
@@ -213,8 +220,7 @@ def check_min_area(min_area: float) -> float:
     """``min_area`` as a float.
 
     Raises:
-        ValueError: if it is outside (0, 0.5].
+        TypeError: if it is no number.
+        ValueError: if it is outside [1/64, 0.5].
     """
-    if not 0 < min_area <= 0.5:
-        raise ValueError(f"min_area is the least share of the area either image keeps, in (0, 0.5], got {min_area!r}")
-    return float(min_area)
+    return check_within(min_area, "min_area", LEAST_AREA, 0.5)

@@ -121,8 +121,9 @@ def stitch(x: Tensor, *, other: Tensor | None = None, generator: torch.Generator
 
     Args:
         x: the batch, at least two samples; any floating dtype or uint8.
-        other: one partner for every sample, shaped as ``x``; by default another sample of the batch, never its own
-            (see :func:`~nda_mm.functional.sampling.random_partners`).
+        other: one partner for every sample, shaped as ``x`` and not ``x`` itself; by default another sample of the
+            batch, never its own (see :func:`~nda_mm.functional.sampling.random_partners`). Images joined with equal
+            ones stay what they are and are no negatives.
         generator: the source of randomness, on the device of ``x``; torch's default one if None.
 
     Shape:
@@ -133,7 +134,8 @@ def stitch(x: Tensor, *, other: Tensor | None = None, generator: torch.Generator
 
     Raises:
         TypeError: if the dtype is refused.
-        ValueError: if there is one sample and no ``other``, or a side is shorter than 2.
+        ValueError: if there is one sample and no ``other``, ``other`` does not fit or is ``x``, or a side is shorter
+            than 2.
 
     Example:
         >>> x = torch.stack([torch.zeros(1, 4, 4), torch.ones(1, 4, 4)])

@@ -31,8 +31,8 @@ class Negative(nn.Module):
 
         Args:
             x: images ``(B, C, H, W)`` or clips ``(B, C, T, H, W)``, of any floating dtype or uint8.
-            other: one partner for every sample, shaped as ``x``, for negatives that join two; by default these take
-                another sample of the batch. Ignored by negatives that need no partner.
+            other: one partner for every sample, shaped as ``x`` and not ``x`` itself, for negatives that join two; by
+                default these take another sample of the batch. Ignored by negatives that need no partner.
             generator: the source of randomness, on the device of ``x``; torch's default one if None.
 
         Returns:

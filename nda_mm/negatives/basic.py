@@ -57,7 +57,7 @@ class Mixup(Negative):
 
     Args:
         alpha: concentration of the shares around 1/2, positive. Default 25.
-        min_share: least share of either image, in ``[0, 0.5]``. Default 0.1.
+        min_share: least share of either image, in ``[0.05, 0.5]``. Default 0.1.
     """
 
     needs_partner = True
@@ -79,7 +79,7 @@ class CutMix(Negative):
 
     Args:
         beta: concentration of the box's area share around 1/2, positive. Default 1, uniform.
-        min_area: least share of the area either image keeps, in ``(0, 0.5]``. Default 0.1.
+        min_area: least share of the area either image keeps, in ``[1/64, 0.5]``. Default 0.1.
     """
 
     needs_partner = True
@@ -104,7 +104,7 @@ class Cutout(Negative):
     """A square filled with its mean colour, see :func:`nda_mm.functional.cutout`.
 
     Args:
-        size: bounds of the side as a share of the short side, within ``(0, 1]``. Default (0.3125, 0.625).
+        size: bounds of the side as a share of the short side, within ``[1/8, 1]``. Default (0.3125, 0.625).
     """
 
     def __init__(self, size: tuple[float, float] = (0.3125, 0.625)) -> None:
@@ -126,7 +126,7 @@ class Rotate(Negative):
     """Turned and magnified to cover the frame, see :func:`nda_mm.functional.rotate`.
 
     Args:
-        degrees: the angle or its bounds, away from full turns. Default (30, 330).
+        degrees: the angle or its bounds, at least 5 degrees from a full turn. Default (30, 330).
     """
 
     def __init__(self, degrees: float | tuple[float, float] = (30.0, 330.0)) -> None:
@@ -148,7 +148,8 @@ class Shift(Negative):
     """Moved and wrapped around, see :func:`nda_mm.functional.shift`.
 
     Args:
-        share: bounds of the distances as a share of height and width, within ``[0, 1]``. Default (0.3125, 0.75).
+        share: bounds of the distances as a share of height and width, within ``[1/16, 15/16]``. Default
+            (0.3125, 0.75).
     """
 
     def __init__(self, share: tuple[float, float] = (0.3125, 0.75)) -> None:

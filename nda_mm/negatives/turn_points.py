@@ -7,7 +7,8 @@ import math
 import torch
 from torch import Tensor
 
-from ..functional.checks import check_batch
+from ..functional.checks import check_batch, check_within
+from ..functional.geometry import LEAST_DEGREES
 from ..registry import NEGATIVES
 from .base import Negative
 
@@ -25,12 +26,13 @@ class TurnPoints(Negative):
         ICLR 2021, https://arxiv.org/abs/2102.05113.
 
     Args:
-        degrees: the angle, above 0 and below 360. Default 22.5, half the angle between eight modes.
+        degrees: the angle, from 5 to 355. Default 22.5, half the angle between eight modes.
 
     Shape:
         ``(B, 1, 1, 2)``, floating: points as images of one row and two columns, as of ``nda_mm.ToyGaussians``.
 
     Raises:
+        TypeError: if the angle is no number.
         ValueError: if the angle is out of its range, or what comes are no points.
 
     Example:
@@ -41,9 +43,7 @@ class TurnPoints(Negative):
 
     def __init__(self, degrees: float = 22.5) -> None:
         super().__init__()
-        if not 0 < degrees < 360:
-            raise ValueError(f"degrees must lie above 0 and below 360, but got {degrees}")
-        self.degrees = float(degrees)
+        self.degrees = check_within(degrees, "degrees", LEAST_DEGREES, 360 - LEAST_DEGREES)
 
     def make(self, x: Tensor, other: Tensor | None, generator: torch.Generator | None) -> Tensor:
         check_batch(x, generator)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -26,6 +29,7 @@ def drawn(seed: int, distinct: int | None = None) -> tuple[np.ndarray, np.ndarra
     return inside, outside
 
 
+PYTORCH_OOD = json.loads((Path(__file__).parents[1] / "data" / "outside" / "pytorch_ood.json").read_text())
 CASES = [drawn(seed, distinct) for seed in range(4) for distinct in (None, 12, 3)]
 
 
@@ -52,6 +56,19 @@ def test_all_measures_equal_scikit_learns(inside: np.ndarray, outside: np.ndarra
         aupr(inside, outside, positive="inside"),
         fpr_at_tpr(inside, outside),
     ]
+
+
+@pytest.mark.parametrize("kept", PYTORCH_OOD.values(), ids=list(PYTORCH_OOD))
+def test_all_measures_equal_pytorch_oods(kept: dict) -> None:
+    """AUPR is compared by its curve: theirs is the trapezoidal area under it, ours its average precision."""
+    ours = detection_measures(kept["inside"], kept["outside"])
+    assert ours["auroc"] == pytest.approx(kept["auroc"], abs=1e-12)
+    assert ours["fpr95"] == pytest.approx(kept["fpr95"], abs=1e-12)
+    for name in ("aupr_out", "aupr_in"):
+        precision, recall = (np.array(kept[name][each][::-1]) for each in ("precision", "recall"))
+        assert ours[name] == pytest.approx(float((np.diff(recall) * precision[1:]).sum()), abs=1e-12)
+        trapezoids = np.diff(recall) * (precision[1:] + precision[:-1]) / 2
+        assert kept[name]["area"] == pytest.approx(float(trapezoids.sum()), abs=1e-12)
 
 
 @pytest.mark.parametrize(("inside", "outside"), CASES)

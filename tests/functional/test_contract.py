@@ -127,6 +127,58 @@ def test_partners_that_do_not_fit_are_refused(name):
         call(name, torch.rand(2, 3, 8, 8), other=torch.zeros(2, 3, 8, 8, dtype=torch.uint8))
 
 
+@pytest.mark.parametrize("name", PARTNERS)
+@pytest.mark.parametrize("same", [lambda x: x, lambda x: x[:], lambda x: x.detach()], ids=["it", "view", "detached"])
+def test_the_batch_itself_is_no_partner(name, same):
+    x = pixels((4, 3, 8, 8), torch.float32)
+    with pytest.raises(ValueError, match="`other` is the batch itself"):
+        call(name, x, other=same(x))
+
+
+@pytest.mark.parametrize("name", PARTNERS)
+def test_partners_may_lie_in_the_memory_of_the_batch(name):
+    images = pixels((5, 3, 8, 8), torch.float32)
+    assert torch.equal(call(name, images[:4], other=images[1:]), call(name, images[:4], other=images[1:].clone()))
+    turned = images.transpose(2, 3)  # begins at the same address
+    assert torch.equal(call(name, images, other=turned), call(name, images, other=turned.clone()))
+
+
+WEAKEST = {
+    "mixup": dict(alpha=1e-9, min_share=0.05), "cutmix": dict(beta=1e-9, min_area=1 / 64),
+    "cutout": dict(size=(0.125, 0.125)), "rotate": dict(degrees=5), "shift": dict(share=(1 / 16, 1 / 16)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "settings"), WEAKEST.items())
+@pytest.mark.parametrize("dtype", [torch.float32, torch.uint8])
+def test_the_weakest_settings_change_every_sample_visibly(name, settings, dtype):
+    x = pixels((200, 1, 32, 32), dtype)
+    change = (call(name, x, **settings).double() - x.double()).abs() / (255 if dtype == torch.uint8 else 2)
+    assert (change > 0.02).flatten(1).double().mean(dim=1).min() > 0.01, "1 % of the pixels by 2 % of the range"
+
+
+TOO_WEAK = [
+    ("mixup", dict(min_share=0)), ("mixup", dict(min_share=0.049)), ("mixup", dict(min_share=0.51)),
+    ("cutmix", dict(min_area=1e-300)), ("cutmix", dict(min_area=0.015)), ("cutmix", dict(min_area=0.51)),
+    ("cutout", dict(size=(0.12, 0.5))), ("rotate", dict(degrees=4.9)), ("rotate", dict(degrees=(30, 356))),
+    ("shift", dict(share=(0.06, 0.5))), ("shift", dict(share=(0.5, 0.95))),
+    ("mixup", dict(min_share=math.nan)), ("cutmix", dict(min_area=math.nan)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "settings"), TOO_WEAK)
+def test_settings_that_give_real_images_are_refused(name, settings):
+    with pytest.raises(ValueError, match=next(iter(settings))):
+        call(name, torch.rand(2, 3, 32, 32), **settings)
+
+
+@pytest.mark.parametrize(("name", "setting"), [("mixup", "min_share"), ("cutmix", "min_area")])
+@pytest.mark.parametrize("value", [[0.1], (0.1, 0.2), "0.1", None, True, {}])
+def test_settings_that_are_no_number_are_refused_by_name(name, setting, value):
+    with pytest.raises(TypeError, match=setting):
+        call(name, torch.rand(2, 3, 8, 8), **{setting: value})
+
+
 @pytest.mark.parametrize("name", ALL)
 @pytest.mark.parametrize("shape", [(), (3,), (8, 8), (3, 8, 8), (1, 2, 3, 2, 8, 8)])
 def test_other_numbers_of_dimensions_are_refused(name, shape):
@@ -172,6 +224,8 @@ def test_no_value_is_looked_at_on_the_host(name):
     out = F.jigsaw(x, 3) if name == "jigsaw of 9" else getattr(F, name)(x)
     assert out.shape == x.shape
     assert out.is_meta
+    if name in PARTNERS:
+        assert getattr(F, name)(x, other=torch.empty_like(x)).is_meta
 
 
 @pytest.mark.parametrize("name", ALL)

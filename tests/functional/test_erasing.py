@@ -57,7 +57,8 @@ def test_squares_have_the_authors_sides_and_reach_every_edge():
 
 @pytest.mark.parametrize(("size", "height", "width", "sides"), [
     ((0.3125, 0.625), 32, 64, (10, 19)), ((0.3125, 0.625), 8, 8, (2, 4)), ((0.5, 0.5), 10, 12, (5, 5)),
-    ((1.0, 1.0), 7, 9, (7, 7)), ((0.01, 0.02), 32, 32, (2, 2)), ((0.3125, 0.625), 2, 2, (2, 2)),
+    ((1.0, 1.0), 7, 9, (7, 7)), ((0.125, 0.15), 32, 32, (4, 4)), ((0.125, 0.15), 8, 8, (2, 2)),
+    ((0.3125, 0.625), 2, 2, (2, 2)),
 ])  # fmt: skip
 def test_sides_are_shares_of_the_short_side(size, height, width, sides):
     assert check_sides(size, height, width) == sides == check_sides(size, width, height)

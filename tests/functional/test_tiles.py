@@ -1,6 +1,7 @@
 """Jigsaw and stitch against loops over pixels that say what they are."""
 
 import itertools
+import math
 from collections import Counter
 
 import pytest
@@ -8,6 +9,7 @@ import torch
 from scipy import stats
 
 from nda_mm import functional as F
+from nda_mm.functional import tiles
 from nda_mm.functional.tiles import apply_halves, apply_tiles, half_boxes
 
 
@@ -50,6 +52,17 @@ def test_all_24_permutations_of_2x2_land_where_the_loop_puts_them():
     assert torch.equal(out, slow_tiles(x, permutations, (2, 2)))
     unchanged = (out == x).flatten(1).all(dim=1).tolist()
     assert unchanged == [True] + [False] * 23
+
+
+@pytest.mark.parametrize(("permutation", "quarters"), [
+    ([0, 1, 2, 3], [[0, 1], [2, 3]]), ([1, 0, 3, 2], [[1, 0], [3, 2]]),
+    ([2, 3, 0, 1], [[2, 3], [0, 1]]), ([3, 2, 1, 0], [[3, 2], [1, 0]]),
+])  # fmt: skip
+def test_csis_four_permutations(permutation, quarters):
+    """The quarters of CSI's CutPerm (alinlab/CSI@60742b6, models/transform_layers.py) for ``aug_index`` 0 to 3."""
+    x = numbered(1, 3, 8, 12)
+    tops = [torch.cat([x[..., q // 2 * 4 :, q % 2 * 6 :][..., :4, :6] for q in row], dim=-1) for row in quarters]
+    assert torch.equal(apply_tiles(x, torch.tensor([permutation]), (2, 2)), torch.cat(tops, dim=-2))
 
 
 @pytest.mark.parametrize(("shape", "grid"), [
@@ -117,6 +130,43 @@ def test_halves_match_the_loop(shape, foreign):
     other = -1 - x if foreign else None
     expected = slow_halves(x, case, lambda sample: other[sample] if foreign else x[partners[sample]])
     assert torch.equal(apply_halves(x, case, None if foreign else partners, other), expected)
+
+
+HALVES = [
+    (dtype, clip, channels_last, step)
+    for dtype in (torch.uint8, torch.float16, torch.float32, torch.float64)
+    for clip in (False, True)
+    for channels_last in (False, True)
+    for step in (-2, -1, 0, 1)
+]
+
+
+@pytest.mark.parametrize(("dtype", "clip", "channels_last", "step"), HALVES)
+def test_gathered_halves_match_the_loop(monkeypatch, dtype, clip, channels_last, step):
+    """From 128 bytes a half row upwards: 32 columns of float32. Odd widths and narrower ones are blended."""
+    channels = 3
+    values_a_pixel = channels if channels_last else 1
+    width = 2 * math.ceil(128 / (values_a_pixel * dtype.itemsize)) + step
+    shape = (4, channels, *([2] if clip else []), 3, width)
+    x = torch.rand(shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64).mul(255).to(dtype)
+    if channels_last:
+        x = x.contiguous(memory_format=torch.channels_last_3d if clip else torch.channels_last)
+    case, partners = torch.tensor([2, 0, 3, 1]), torch.tensor([1, 2, 3, 0])
+    if step == 0:
+        monkeypatch.delattr(tiles, "apply_boxes")
+    out = apply_halves(x, case, partners)
+    assert torch.equal(out, slow_halves(x, case, lambda sample: x[partners[sample]]))
+    assert out.stride() == x.stride()
+
+
+def test_gradients_flow_through_gathered_halves():
+    x, weight = torch.rand(2, 4, 1, 2, 32, dtype=torch.float64)
+    x.requires_grad_()
+    case, partners = torch.arange(4), torch.tensor([1, 2, 3, 0])
+    expected = (slow_halves(x, case, lambda sample: x[partners[sample]]) * weight).sum()
+    torch.testing.assert_close(
+        torch.autograd.grad((apply_halves(x, case, partners) * weight).sum(), x), torch.autograd.grad(expected, x)
+    )
 
 
 def test_the_second_half_takes_the_odd_row_and_column():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,6 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from nda_mm.losses import check_negative_weight, info_nce, negative_logits
+
+OUTSIDE = Path(__file__).parents[1] / "data" / "outside"
 
 
 def features(batch: int = 5, channels: int = 7, queue: int = 11, negatives: int = 3, seed: int = 0) -> list[Tensor]:
@@ -110,6 +113,22 @@ def test_equals_the_plain_loss_of_mmpretrain():
     head = ContrastiveHead(loss=dict(type="CrossEntropyLoss"), temperature=0.2)
     expected = head.loss((query * key).sum(1, keepdim=True), query @ queue)
     torch.testing.assert_close(info_nce(query, key, queue, temperature=0.2), expected)
+
+
+@pytest.mark.parametrize("alpha", [1, 2, 3])
+def test_equals_the_moco_of_ge_et_al(alpha):
+    """Their alpha multiplies the similarity of a negative, inside the exponential."""
+    kept = torch.load(OUTSIDE / "ge_moco.pt", weights_only=True)
+    expected, temperature = kept["results"][f"alpha_{alpha}"], kept["temperature"]
+    output = kept["query_output"].clone().requires_grad_()
+    query, key = F.normalize(output, dim=1), F.normalize(kept["key_output"], dim=1)
+    negatives = alpha * F.normalize(kept["negative_outputs"], dim=2)
+    loss = info_nce(query, key, kept["queue"], negatives, temperature=temperature)
+    loss.backward()
+    assert loss.item() == pytest.approx(expected["loss"], rel=1e-13)
+    torch.testing.assert_close(output.grad, expected["gradient_query_output"], rtol=1e-10, atol=1e-14)
+    logits = negative_logits(query, negatives, temperature=temperature)
+    torch.testing.assert_close(logits, expected["logits"][:, -negatives.shape[1] :], rtol=1e-12, atol=1e-14)
 
 
 def test_half_precision_is_promoted():

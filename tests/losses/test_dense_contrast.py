@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from nda_mm.losses import check_negative_places, dense_contrast
 
+OUTSIDE = Path(__file__).parents[1] / "data" / "outside"
 B, N, C, H, W, M = 3, 2, 5, 2, 3, 2
 KINDS = ("positive", "spatial", "temporal", "easy", "negative")
 
@@ -106,6 +108,27 @@ def test_without_negatives_it_is_the_loss_of_dpc():
     expected = torch.nn.functional.cross_entropy(score, torch.arange(len(score)))
     torch.testing.assert_close(dense_contrast(prediction, target)["loss"], expected, rtol=1e-13, atol=0)
     compare(dense_contrast(prediction, target), *by_loop(prediction, target))
+
+
+@pytest.mark.parametrize("samples_at_once", [None, 1])
+@pytest.mark.parametrize("name", ["three_blocks", "two_blocks"])
+def test_equals_the_authors_dpc(name, samples_at_once):
+    kept = torch.load(OUTSIDE / "dpc_loss.pt", weights_only=True)
+    case = kept["cases"][name]
+    prediction, target = (case[each].clone().requires_grad_() for each in ("prediction", "target"))
+    terms = dense_contrast(prediction, target, samples_at_once=samples_at_once)
+    assert terms["loss"].item() == pytest.approx(case["loss"], rel=1e-13)
+    for k in (1, 3, 5):
+        assert terms[f"top{k}_accuracy"].item() == pytest.approx(case[f"top{k}_accuracy"], abs=1e-6)
+    terms["loss"].backward()
+    torch.testing.assert_close(prediction.grad, case["gradient_prediction"], rtol=1e-10, atol=1e-14)
+    torch.testing.assert_close(target.grad, case["gradient_target"], rtol=1e-10, atol=1e-14)
+    rows = len(case["labels"])
+    probability, mask = case["score"].reshape(rows, rows).softmax(dim=1), case["mask"].reshape(rows, rows)
+    assert torch.equal((mask == kept["mask_meaning"]["positive"]).nonzero()[:, 1], case["labels"])
+    for kind in ("positive", "temporal", "spatial", "easy"):
+        share = probability[mask == kept["mask_meaning"][kind]].sum() / rows
+        assert terms[f"{kind}_share"].item() == pytest.approx(share.item(), rel=1e-12), kind
 
 
 def test_weight_zero_is_no_negatives_to_the_last_bit():

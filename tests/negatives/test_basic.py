@@ -1,6 +1,7 @@
 """Each negative binds the settings of its function and refuses those that will not do."""
 
 import copy
+import inspect
 
 import pytest
 import torch
@@ -48,6 +49,15 @@ def test_a_negative_is_its_function_with_settings(negative, function):
     assert torch.equal(negative(clips(), generator=seeded(3)), function(clips(), seeded(3)))
 
 
+@pytest.mark.parametrize("cls", [type(negative) for negative, _ in BOUND if not isinstance(negative, Stitch)])
+def test_the_defaults_are_those_of_the_function(cls):
+    function = F.shuffle_frames if cls is ShuffleFrames else getattr(F, cls.__name__.lower())
+    of_class, of_function = (inspect.signature(each).parameters for each in (cls, function))
+    assert {name: each.default for name, each in of_class.items()} == {
+        name: each.default for name, each in of_function.items() if name not in ("x", "other", "generator")
+    }
+
+
 @pytest.mark.parametrize("negative", [negative for negative, _ in BOUND], ids=NAMES)
 def test_a_negative_survives_copying_and_its_state_is_empty(negative):
     twin = copy.deepcopy(negative)
@@ -76,9 +86,11 @@ def test_only_those_that_join_two_samples_need_a_partner():
     (dict(type="Jigsaw", grid=1), ValueError, "at least 2 tiles"),
     (dict(type="Jigsaw", grid=2.5), TypeError, "int or a pair"),
     (dict(type="Mixup", alpha=0), ValueError, "alpha must be positive"),
-    (dict(type="Mixup", min_share=0.7), ValueError, "min_share"),
+    (dict(type="Mixup", min_share=0.01), ValueError, "min_share"),
+    (dict(type="Mixup", min_share=[0.1]), TypeError, "min_share"),
     (dict(type="CutMix", beta=-1), ValueError, "beta must be positive"),
-    (dict(type="CutMix", min_area=0), ValueError, "min_area"),
+    (dict(type="CutMix", min_area=0.01), ValueError, "min_area"),
+    (dict(type="CutMix", min_area=[0.1]), TypeError, "min_area"),
     (dict(type="Cutout", size=(0.6, 0.3)), ValueError, "size must be"),
     (dict(type="Rotate", degrees=(0, 90)), ValueError, "image itself"),
     (dict(type="Shift", share=(0.5, 2)), ValueError, "share must be"),

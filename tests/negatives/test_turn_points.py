@@ -41,8 +41,11 @@ def test_dtype_and_source_are_kept():
 
 
 def test_what_is_no_point_is_refused():
-    with pytest.raises(ValueError, match="degrees must lie above 0 and below 360, but got 360"):
-        TurnPoints(360)
+    for degrees in (0, 1e-9, 359, 360):
+        with pytest.raises(ValueError, match="degrees"):
+            TurnPoints(degrees)
+    with pytest.raises(TypeError, match="degrees"):
+        TurnPoints([22.5])
     with pytest.raises(ValueError, match="one row and two columns, but got 8x8; images are turned by Rotate"):
         TurnPoints()(torch.zeros(2, 3, 8, 8))
     with pytest.raises(ValueError, match=r"points are floating tensors \(B, 1, 1, 2\), but got torch.uint8"):
