@@ -2,8 +2,8 @@
 
     python tests/compat/mmcv_cases.py tests/compat/data/mmcv_operators.pt
 
-writes the expected values, in an environment with a compiled mmcv 2.1.0. (Made on 2026-11-27 on a CPU, with torch 2.11.0
-and the sources of these operators in mmcv 2.1.0, compiled by themselves.) Inputs are drawn by fixed seeds.
+writes the expected values, in an environment with a compiled mmcv 2.1.0. (Made on 2026-11-27 on a CPU, torch 2.11.0,
+from mmcv's own sources of these operators.) Inputs are drawn by fixed seeds.
 """
 
 from __future__ import annotations
