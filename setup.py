@@ -1,8 +1,8 @@
 """Installation of nda_mm.
 
-The core needs torch and mmengine; each host framework is an extra. mmcv, which every host needs, has no wheel for
-current versions of torch and must be built against the torch that is installed: `make setup` does it, and
-`python -m nda_mm.compat mmcv` says how to do it by hand.
+The core needs torch and mmengine; each host framework is an extra. Every host needs mmcv: the extra `lite` brings its
+wheel without compiled operators, in whose place nda_mm.compat puts those of torch and torchvision. An environment that has
+a compiled mmcv must leave that extra out, since both install into the same folder.
 """
 
 from __future__ import annotations
@@ -56,8 +56,7 @@ def read_version() -> str:
     return match[1]
 
 
-# mmcv stands in none of these: the hosts need it, but pip would build it in an environment of its own, without torch in
-# sight, and that fails or leaves its operators out.
+LITE = ["mmcv-lite==2.1.0", "torchvision"]
 GAN = [
     "mmagic==1.2.0",
     # mmagic 1.2.0 imports names that later versions of these have dropped.
@@ -107,6 +106,7 @@ setup(
         "setuptools<81",
     ],
     extras_require={
+        "lite": LITE,
         "gan": GAN,
         "ssl": SSL,
         "det": DET,

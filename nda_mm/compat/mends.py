@@ -20,20 +20,22 @@ def all_mends() -> tuple[Mend, ...]:
     Returns:
         New instances; a mend has no state.
     """
-    from .collate_scope import CollateScope  # these four import torch or mmengine
+    from .collate_scope import CollateScope  # these five import torch or mmengine
     from .mmagic_grid_sample import MMagicGridSample
+    from .mmcv_operators import MMCVOperators
     from .safe_globals import SafeGlobals
     from .separate_ddp import SeparateDDPNoSync
 
     ours = (SafeGlobals(), SeparateDDPNoSync(), CollateScope(), ExternalConfigs())
-    return (*ours, NumpyBool8(), MMagicGridSample(), MMActionDRN())
+    return (*ours, MMCVOperators(), NumpyBool8(), MMagicGridSample(), MMActionDRN())
 
 
 def apply_mends(*hosts: str) -> list[str]:
     """Apply the mends that are needed, and no others; safe to call again and again.
 
     Args:
-        hosts: Import names of the hosts about to be used; mmengine's mends are always among them. Default: all hosts.
+        hosts: Import names of the hosts about to be used; mmengine's and mmcv's mends are always among
+            them. Default: all hosts.
 
     Returns:
         Names of the mends that this call applied.
@@ -47,7 +49,7 @@ def apply_mends(*hosts: str) -> list[str]:
         return []
     applied = []
     for mend in all_mends():
-        if hosts and mend.host not in ("mmengine", *hosts):
+        if hosts and mend.host not in ("mmengine", "mmcv", *hosts):
             continue
         if mend.needed():
             mend.apply()

@@ -1,0 +1,379 @@
+"""mmcv's compiled operators, made of torch and torchvision, for an mmcv that was installed without them (mmcv-lite).
+
+mmcv keeps its operators' Python code in ``mmcv/ops`` and their kernels in a compiled module, ``mmcv._ext``. The
+functions here have the names and arguments that the Python code calls there, and fill the tensors that it hands over.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable
+from importlib.machinery import ModuleSpec
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torchvision import ops
+
+from .mend import Mend, host_file
+
+__all__ = ["COMPILED_MMCV", "MMCVOperators", "OperatorModule"]
+
+COMPILED_MMCV = (
+    "pip uninstall mmcv-lite, then MMCV_WITH_OPS=1 pip install --no-build-isolation mmcv==2.1.0, with a C++ compiler "
+    "and, for a GPU, nvcc"
+)
+
+#: What the operators that are not supplied are for, by the beginning of their names.
+_PURPOSES = {
+    "active_rotated": "rotated boxes (mmrotate)",
+    "assign_score": "point clouds (mmdet3d)",
+    "ball_": "point clouds (mmdet3d)",
+    "bbox_overlaps": "overlaps of boxes by mmcv.ops; mmdet has its own in mmdet.structures.bbox",
+    "bezier": "text spotting (mmocr)",
+    "border": "BorderDet",
+    "bottom_pool": "CornerNet",
+    "box_iou": "rotated boxes (mmrotate)",
+    "carafe": "upsampling by CARAFE",
+    "chamfer": "point clouds (mmdet3d)",
+    "contour": "text detection (mmocr)",
+    "convex": "rotated boxes (mmrotate)",
+    "correlation": "optical flow",
+    "deform_roi_pool": "deformable RoI pooling",
+    "diff_iou": "rotated boxes (mmrotate)",
+    "dynamic_": "point clouds (mmdet3d)",
+    "furthest": "point clouds (mmdet3d)",
+    "gather_points": "point clouds (mmdet3d)",
+    "group_points": "point clouds (mmdet3d)",
+    "hard_voxelize": "point clouds (mmdet3d)",
+    "iou3d": "boxes in three dimensions (mmdet3d)",
+    "knn": "point clouds (mmdet3d)",
+    "masked_im2col": "Guided Anchoring at test time",
+    "min_area": "rotated boxes (mmrotate)",
+    "nms_": "matched, rotated or quadrilateral boxes",
+    "pixel_group": "text detection (mmocr)",
+    "points_in": "point clouds and rotated boxes",
+    "prroi": "precise RoI pooling",
+    "psamask": "PSANet",
+    "roi_align_rotated": "rotated boxes (mmrotate)",
+    "roi_pool": "RoI pooling; RoIAlign is supplied",
+    "softmax_focal_loss": "softmax focal loss; the sigmoid form is supplied",
+    "sync_bn": "MMSyncBN; torch's SyncBN needs no operator",
+    "three_": "point clouds (mmdet3d)",
+    "tin_shift": "temporal interlacing (TIN)",
+}
+
+
+def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> Tensor:
+    """Places of the boxes that stay, the best first; ``offset`` 1 takes sides as inclusive pixels."""
+    end = boxes.new_tensor([0, 0, offset, offset])
+    threshold = torch.tensor(iou_threshold, dtype=torch.float32).item()  # mmcv compares in single precision
+    return ops.nms((boxes + end).float(), scores.float(), threshold)
+
+
+def softnms(
+    boxes: Tensor,
+    scores: Tensor,
+    dets: Tensor,
+    iou_threshold: float,
+    sigma: float,
+    min_score: float,
+    method: int,
+    offset: int,
+) -> Tensor:
+    """Soft-NMS (Bodla et al., 2017), naive (0), linear (1) or Gaussian (2); fills ``dets`` and returns the places."""
+    area = (boxes[:, 2:] - boxes[:, :2] + offset).prod(1)
+    left, places = scores.clone(), torch.arange(len(boxes))
+    kept: list[int] = []
+    while len(places):
+        best = places[left[places].argmax()]
+        dets[len(kept)] = torch.cat((boxes[best], left[best, None]))
+        kept.append(int(best))
+        places = places[places != best]
+        corner = torch.minimum(boxes[best, 2:], boxes[places, 2:]) - torch.maximum(boxes[best, :2], boxes[places, :2])
+        inter = (corner + offset).clamp(min=0).prod(1)
+        iou = inter / (area[best] + area[places] - inter)
+        if method == 2:
+            decay = torch.exp(-(iou**2) / sigma)
+        else:
+            decay = torch.where(iou >= iou_threshold, 1 - iou if method == 1 else torch.zeros_like(iou), 1.0)
+        left[places] *= decay
+        places = places[left[places] >= min_score]
+    return torch.tensor(kept, dtype=torch.long)
+
+
+def _wide(*tensors: Tensor) -> tuple[Tensor, ...]:
+    """Half precision computed in single, as torchvision's kernels for the CPU want it."""
+    return tuple(tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor for tensor in tensors)
+
+
+def _check_average(pool_mode: int) -> None:
+    if pool_mode != 1:
+        raise NotImplementedError("RoIAlign with pool_mode='max' needs a compiled mmcv; pool_mode='avg' is supplied")
+
+
+def roi_align_forward(
+    input: Tensor,
+    rois: Tensor,
+    output: Tensor,
+    argmax_y: Tensor,
+    argmax_x: Tensor,
+    aligned_height: int,
+    aligned_width: int,
+    spatial_scale: float,
+    sampling_ratio: int,
+    pool_mode: int,
+    aligned: bool,
+) -> None:
+    """RoIAlign (He et al., 2017), averaged; fills ``output``."""
+    _check_average(pool_mode)
+    size = (aligned_height, aligned_width)
+    output.copy_(ops.roi_align(*_wide(input, rois), size, spatial_scale, sampling_ratio, aligned))
+
+
+def roi_align_backward(
+    grad_output: Tensor,
+    rois: Tensor,
+    argmax_y: Tensor,
+    argmax_x: Tensor,
+    grad_input: Tensor,
+    aligned_height: int,
+    aligned_width: int,
+    spatial_scale: float,
+    sampling_ratio: int,
+    pool_mode: int,
+    aligned: bool,
+) -> None:
+    """Gradient of :func:`roi_align_forward`; fills ``grad_input``."""
+    _check_average(pool_mode)
+    size = (aligned_height, aligned_width)
+    gradient = torch.ops.torchvision._roi_align_backward(
+        *_wide(grad_output, rois), spatial_scale, *size, *grad_input.shape, sampling_ratio, aligned
+    )
+    grad_input.copy_(gradient)
+
+
+def _deform_conv2d(
+    tensors: tuple[Tensor | None, ...], stride: tuple[int, int], padding: tuple[int, int], dilation: tuple[int, int]
+) -> Tensor:
+    input, weight, offset, mask, bias = tensors
+    # The groups, of channels and of offsets, follow from the shapes, here as in torchvision.
+    return ops.deform_conv2d(input, offset, weight, bias, stride, padding, dilation, mask)
+
+
+def _deform_conv2d_gradients(tensors: tuple[Tensor | None, ...], grad_output: Tensor, *geometry: Any) -> list[Tensor]:
+    """Gradients for those of input, weight, offset, mask and bias that are there."""
+    with torch.enable_grad():
+        leaves = tuple(None if tensor is None else tensor.detach().requires_grad_() for tensor in tensors)
+        output = _deform_conv2d(leaves, *geometry)
+    return list(torch.autograd.grad(output, [leaf for leaf in leaves if leaf is not None], grad_output))
+
+
+def _plain_geometry(settings: dict[str, int]) -> tuple[tuple[int, int], ...]:
+    return tuple((settings[f"{name}H"], settings[f"{name}W"]) for name in ("d", "pad", "dilation"))
+
+
+def deform_conv_forward(
+    input: Tensor, weight: Tensor, offset: Tensor, output: Tensor, columns: Tensor, ones: Tensor, **settings: int
+) -> None:
+    """Deformable convolution (Dai et al., 2017); fills ``output``."""
+    output.copy_(_deform_conv2d((input, weight, offset, None, None), *_plain_geometry(settings)))
+
+
+def deform_conv_backward_input(
+    input: Tensor,
+    offset: Tensor,
+    grad_output: Tensor,
+    grad_input: Tensor,
+    grad_offset: Tensor,
+    weight: Tensor,
+    columns: Tensor,
+    **settings: int,
+) -> None:
+    """Its gradient for input and offset; fills ``grad_input`` and ``grad_offset``."""
+    tensors = (input, weight, offset, None, None)
+    gradients = _deform_conv2d_gradients(tensors, grad_output, *_plain_geometry(settings))
+    grad_input.copy_(gradients[0])
+    grad_offset.copy_(gradients[2])
+
+
+def deform_conv_backward_parameters(
+    input: Tensor,
+    offset: Tensor,
+    grad_output: Tensor,
+    grad_weight: Tensor,
+    columns: Tensor,
+    ones: Tensor,
+    scale: float,
+    **settings: int,
+) -> None:
+    """Its gradient for the weight, times ``scale``; added to ``grad_weight``."""
+    tensors = (input, torch.zeros_like(grad_weight), offset, None, None)
+    gradients = _deform_conv2d_gradients(tensors, grad_output, *_plain_geometry(settings))
+    grad_weight.add_(gradients[1], alpha=scale)
+
+
+def _modulated_geometry(settings: dict[str, int]) -> tuple[tuple[int, int], ...]:
+    return tuple((settings[f"{name}_h"], settings[f"{name}_w"]) for name in ("stride", "pad", "dilation"))
+
+
+def modulated_deform_conv_forward(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    ones: Tensor,
+    offset: Tensor,
+    mask: Tensor,
+    output: Tensor,
+    columns: Tensor,
+    with_bias: bool,
+    **settings: int,
+) -> None:
+    """Modulated deformable convolution (Zhu et al., 2019); fills ``output``."""
+    tensors = (input, weight, offset, mask, bias if with_bias else None)
+    output.copy_(_deform_conv2d(tensors, *_modulated_geometry(settings)))
+
+
+def modulated_deform_conv_backward(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    ones: Tensor,
+    offset: Tensor,
+    mask: Tensor,
+    columns: Tensor,
+    grad_input: Tensor,
+    grad_weight: Tensor,
+    grad_bias: Tensor,
+    grad_offset: Tensor,
+    grad_mask: Tensor,
+    grad_output: Tensor,
+    with_bias: bool,
+    **settings: int,
+) -> None:
+    """Its gradients; fills the five tensors for them, of which ``grad_bias`` only with a bias."""
+    tensors = (input, weight, offset, mask, bias if with_bias else None)
+    gradients = _deform_conv2d_gradients(tensors, grad_output, *_modulated_geometry(settings))
+    for target, gradient in zip((grad_input, grad_weight, grad_offset, grad_mask, grad_bias), gradients):
+        target.copy_(gradient)
+
+
+def sigmoid_focal_loss_forward(
+    input: Tensor, target: Tensor, weight: Tensor, output: Tensor, gamma: float, alpha: float
+) -> None:
+    """Focal loss (Lin et al., 2017) of (N, C) logits and (N,) classes, C standing for background; fills ``output``."""
+    positive, p = F.one_hot(target, input.shape[1] + 1)[:, :-1].bool(), input.sigmoid()
+    right = -alpha * (1 - p) ** gamma * F.logsigmoid(input)
+    wrong = -(1 - alpha) * p**gamma * F.logsigmoid(-input)
+    output.copy_(torch.where(positive, right, wrong))
+    if len(weight):
+        output.mul_(weight[target, None])
+
+
+def sigmoid_focal_loss_backward(
+    input: Tensor, target: Tensor, weight: Tensor, grad_input: Tensor, gamma: float, alpha: float
+) -> None:
+    """Its derivative, for an incoming gradient of 1; fills ``grad_input``."""
+    positive, p = F.one_hot(target, input.shape[1] + 1)[:, :-1].bool(), input.sigmoid()
+    right = -alpha * (1 - p) ** gamma * (1 - p - gamma * p * F.logsigmoid(input))
+    wrong = -(1 - alpha) * p**gamma * (gamma * (1 - p) * F.logsigmoid(-input) - p)
+    grad_input.copy_(torch.where(positive, right, wrong))
+    if len(weight):
+        grad_input.mul_(weight[target, None])
+
+
+def get_compiler_version() -> str:
+    """What a report of the environment says in place of a compiler."""
+    return "none, operators of nda_mm.compat.mmcv_operators"
+
+
+def get_compiling_cuda_version() -> str:
+    """What a report of the environment says in place of a CUDA compiler."""
+    return get_compiler_version()
+
+
+_SUPPLIED = (
+    nms,
+    softnms,
+    roi_align_forward,
+    roi_align_backward,
+    deform_conv_forward,
+    deform_conv_backward_input,
+    deform_conv_backward_parameters,
+    modulated_deform_conv_forward,
+    modulated_deform_conv_backward,
+    sigmoid_focal_loss_forward,
+    sigmoid_focal_loss_backward,
+    get_compiler_version,
+    get_compiling_cuda_version,
+)
+
+
+class OperatorModule(ModuleType):
+    """What stands in ``sys.modules`` as ``mmcv._ext``; an operator that is not supplied raises when it is called.
+
+    No earlier: mmcv looks up every operator there is when ``mmcv.ops`` is imported.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("mmcv._ext", "Operators of torch and torchvision, from nda_mm.compat.mmcv_operators.")
+        self.__spec__ = ModuleSpec(self.__name__, None, origin=__file__)
+        self.__file__ = __file__
+        for function in _SUPPLIED:
+            setattr(self, function.__name__, function)
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        if name.startswith("__"):
+            raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
+        purpose = next((text for start, text in _PURPOSES.items() if name.startswith(start)), "of a special purpose")
+
+        def missing(*args: Any, **kwargs: Any) -> Any:
+            raise NotImplementedError(
+                f"mmcv's operator {name} ({purpose}) is not among those that nda_mm makes of torch and torchvision. "
+                f"A compiled mmcv has it: {COMPILED_MMCV}."
+            )
+
+        return missing
+
+
+def use_python_on_gpus() -> None:
+    """Let StyleGAN's operators and deformable attention take mmcv's own Python code on a GPU, as they do on a CPU."""
+
+    def python_kernels(python: Callable[..., Tensor], tensors: int) -> Callable[..., SimpleNamespace]:
+        return lambda **settings: SimpleNamespace(apply=lambda *args: python(*args[:tensors], **settings))
+
+    names = ("upfirdn2d", "bias_act", "filtered_lrelu", "fused_bias_leakyrelu", "multi_scale_deform_attn")
+    modules: list[Any] = [importlib.import_module(f"mmcv.ops.{name}") for name in names]
+    upfirdn2d, bias_act, filtered, fused, attention = modules
+    upfirdn2d._upfirdn2d_cuda = python_kernels(upfirdn2d._upfirdn2d_ref, 2)
+    bias_act._bias_act_cuda = python_kernels(bias_act._bias_act_ref, 2)
+    filtered._filtered_lrelu_cuda = python_kernels(filtered._filtered_lrelu_ref, 4)
+    fused.FusedBiasLeakyReLUFunction = SimpleNamespace(apply=fused.bias_leakyrelu_ref)
+    attend = attention.multi_scale_deformable_attn_pytorch
+    attention.MultiScaleDeformableAttnFunction = SimpleNamespace(
+        apply=lambda value, shapes, start, locations, weights, step: attend(value, shapes, locations, weights)
+    )
+
+
+class MMCVOperators(Mend):
+    """Give an mmcv without compiled operators those that can be made of torch and torchvision.
+
+    A compiled mmcv is left alone.
+    """
+
+    name = "mmcv-operators"
+    host = "mmcv"
+    reason = "ModuleNotFoundError: No module named 'mmcv._ext', at `import mmcv.ops`"
+    versions = "mmcv-lite 2.1.0"
+
+    def needed(self) -> bool:
+        folder = host_file("mmcv", "")
+        return folder is not None and "mmcv._ext" not in sys.modules and not list(folder.glob("_ext.*"))
+
+    def apply(self) -> None:
+        sys.modules["mmcv._ext"] = OperatorModule()
+        if torch.cuda.is_available():
+            use_python_on_gpus()
