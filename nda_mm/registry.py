@@ -1,9 +1,8 @@
 """The registries through which configs reach this package, by the prefix ``nda_mm.``.
 
 mmengine imports this module by itself when a config says ``type='nda_mm.X'``, whatever the default scope, so no
-``custom_imports`` is needed. A registry names the subpackages that fill it; they are imported at its first use. Those
-subpackages guard the import of their hosts (see :func:`nda_mm.compat.import_guarded`), so that a missing or broken host
-costs its own components and no others.
+``custom_imports`` is needed. A registry names what fills it, which is imported at its first use. Each bridge to a host
+is imported by :func:`nda_mm.compat.import_guarded`, so that a missing or broken host costs its own components only.
 """
 
 from __future__ import annotations
@@ -23,11 +22,15 @@ SCOPE = "nda_mm"
 #: What a negative is; ours alone, so it has no parent. Use :func:`nda_mm.negatives.build_negative` to build from it.
 NEGATIVES = Registry("negative", scope=SCOPE, locations=["nda_mm.negatives"])
 
-MODELS = Registry("model", parent=MMENGINE_MODELS, scope=SCOPE, locations=["nda_mm.models"])
-DATASETS = Registry("dataset", parent=MMENGINE_DATASETS, scope=SCOPE, locations=["nda_mm.datasets"])
-DATA_SAMPLERS = Registry("data sampler", parent=MMENGINE_DATA_SAMPLERS, scope=SCOPE, locations=["nda_mm.engine"])
-TRANSFORMS = Registry("transform", parent=MMENGINE_TRANSFORMS, scope=SCOPE, locations=["nda_mm.datasets"])
-HOOKS = Registry("hook", parent=MMENGINE_HOOKS, scope=SCOPE, locations=["nda_mm.engine"])
-LOOPS = Registry("loop", parent=MMENGINE_LOOPS, scope=SCOPE, locations=["nda_mm.engine"])
-OPTIM_WRAPPERS = Registry("optimizer wrapper", parent=MMENGINE_OPTIM_WRAPPERS, scope=SCOPE, locations=["nda_mm.engine"])
+MODELS = Registry("model", parent=MMENGINE_MODELS, scope=SCOPE, locations=["nda_mm.models.registered"])
+DATASETS = Registry("dataset", parent=MMENGINE_DATASETS, scope=SCOPE, locations=["nda_mm.datasets.registered"])
+DATA_SAMPLERS = Registry(
+    "data sampler", parent=MMENGINE_DATA_SAMPLERS, scope=SCOPE, locations=["nda_mm.engine.registered"]
+)
+TRANSFORMS = Registry("transform", parent=MMENGINE_TRANSFORMS, scope=SCOPE, locations=["nda_mm.datasets.registered"])
+HOOKS = Registry("hook", parent=MMENGINE_HOOKS, scope=SCOPE, locations=["nda_mm.engine.registered"])
+LOOPS = Registry("loop", parent=MMENGINE_LOOPS, scope=SCOPE, locations=["nda_mm.engine.registered"])
+OPTIM_WRAPPERS = Registry(
+    "optimizer wrapper", parent=MMENGINE_OPTIM_WRAPPERS, scope=SCOPE, locations=["nda_mm.engine.registered"]
+)
 METRICS = Registry("metric", parent=MMENGINE_METRICS, scope=SCOPE, locations=["nda_mm.evaluation"])

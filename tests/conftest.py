@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from nda_mm.compat.mmaction_drn import MMActionDRN
-from nda_mm.compat.mmcv_operators import MMCVOperators
+from nda_mm.compat.mmcv_lite import MMCVLite
 from nda_mm.compat.numpy_bool8 import NumpyBool8
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -27,7 +27,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
     Several pools of threads on the same cores are slower, and sums would depend on the machine.
     """
-    for mend in (MMCVOperators(), NumpyBool8(), MMActionDRN()):
+    for mend in (MMCVLite(), NumpyBool8(), MMActionDRN()):
         if mend.needed():
             mend.apply()
     # Read once, at CUDA's first matrix product; without it deterministic algorithms refuse them.

@@ -82,14 +82,9 @@ def run_fresh(code: str) -> str:
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
 
 
-def test_importing_the_package_is_fast_and_imports_no_framework() -> None:
-    code = (
-        "import sys, time; start = time.perf_counter(); import nda_mm; took = time.perf_counter() - start\n"
-        f"print(took, sorted({FRAMEWORKS | {'torch', 'numpy'}!r} & set(sys.modules)))"
-    )
-    answers = [run_fresh(code).split(maxsplit=1) for _ in range(3)]
-    assert {modules.strip() for _, modules in answers} == {"[]"}
-    assert min(float(took) for took, _ in answers) < 0.05
+def test_importing_the_package_imports_nothing_else() -> None:
+    code = "import sys; before = set(sys.modules); import nda_mm; print(sorted(set(sys.modules) - before))"
+    assert run_fresh(code).strip() == "['nda_mm']"
 
 
 def test_functions_and_losses_import_no_framework() -> None:

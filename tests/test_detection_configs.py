@@ -16,7 +16,6 @@ from mmengine.registry import MODELS, DefaultScope
 pytest.importorskip("mmdet")
 pytest.importorskip("mmpretrain")
 
-from nda_mm.compat.cpu_distributed import _replace_sync_bn
 from nda_mm.conversion import convert_backbone
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
@@ -159,10 +158,3 @@ def test_a_recipes_own_pretraining_fits_its_backbone_and_its_inputs(
         assert list(before.model.data_preprocessor[key]) == list(after.model.data_preprocessor[key])
     # the pretraining reads RGB, the detector BGR: one of them swaps
     assert (before.model.data_preprocessor.to_rgb, after.model.data_preprocessor.bgr_to_rgb) == (False, True)
-
-
-def test_on_cpu_processes_synchronised_layers_become_plain_ones() -> None:
-    config = Config.fromfile(CONFIGS / "detection_voc_c4.py")
-    assert _replace_sync_bn(config.model) == 2
-    model = build(config)
-    assert not [layer for layer in model.modules() if isinstance(layer, torch.nn.SyncBatchNorm)]

@@ -79,7 +79,7 @@ def test_wheel_ships_recipes_tools_types_and_licence(wheel: Path, checkout: Path
 
 def test_every_module_is_shipped(wheel: Path, checkout: Path) -> None:
     modules = {
-        str(path.relative_to(checkout)) for path in (checkout / "nda_mm").rglob("*.py") if ".mim" not in path.parts
+        str(path.relative_to(checkout)) for path in (checkout / "nda_mm").rglob("*.py*") if ".mim" not in path.parts
     }
     assert modules <= set(zipfile.ZipFile(wheel).namelist())
 

@@ -1,12 +1,13 @@
 """The one room for the faults of the hosts: which versions serve, and what is mended in them.
 
 Each mend is a class of its own with a reason and version bounds. It probes the fault itself, so it falls away by itself
-once the host is repaired. ``python -m nda_mm.compat`` reports which hosts load, and why the others don't.
+once the host is repaired. ``python -m nda_mm.compat`` reports which hosts load, and why the others don't; importing
+:mod:`nda_mm.compat.auto` applies all of them.
 """
 
 from __future__ import annotations
 
-from .cpu_distributed import cpu_model_wrapper, start_process_group
+from .cpu_distributed import start_process_group
 from .guard import import_guarded
 from .hosts import HOSTS, Host, find_host
 from .mend import Mend
@@ -19,7 +20,6 @@ __all__ = [
     "all_mends",
     "allow_safe_globals",
     "apply_mends",
-    "cpu_model_wrapper",
     "find_host",
     "import_guarded",
     "start_process_group",

@@ -1,8 +1,7 @@
 """Several processes on machines without a GPU.
 
-mmengine's launchers call ``torch.cuda.set_device`` and hand ``device_ids`` to DDP; both fail on a CPU. Neither needs a
-patch: the Runner leaves a process group alone that already stands, and a wrapper's own ``device_ids`` go before the
-Runner's. Both calls are harmless where mmengine has been repaired, and do nothing where there is a GPU.
+mmengine's launchers call ``torch.cuda.set_device``, and its Runner hands ``device_ids`` to DDP and leaves SyncBN as it
+is; all three fail on a CPU. The first needs no patch, since the Runner leaves an existing process group alone.
 """
 
 from __future__ import annotations
@@ -11,7 +10,10 @@ import datetime
 import os
 import subprocess
 from collections.abc import Mapping
+from functools import wraps
 from typing import Any
+
+from .mend import Mend
 
 LAUNCHERS = ("none", "pytorch", "slurm", "mpi")
 
@@ -55,72 +57,44 @@ def start_process_group(launcher: str, *, timeout: float = 1800.0) -> bool:
     return True
 
 
-def cpu_model_wrapper(
-    model_wrapper_cfg: Mapping[str, Any] | None, *, find_unused_parameters: bool = False
-) -> dict[str, Any] | None:
-    """A ``model_wrapper_cfg`` that also works without a GPU.
+class CPUDistributed(Mend):
+    """Let the Runner wrap a model for several processes without a GPU.
 
-    Args:
-        model_wrapper_cfg: As in the config; None stands for mmengine's default wrapper.
-        find_unused_parameters: As in the config; used with the default wrapper. Default: False.
-
-    Returns:
-        With a GPU, what came in. Without one, a copy that hands no device to DDP.
-
-    Example:
-        >>> import torch
-        >>> wrapper = cpu_model_wrapper({"type": "MMSeparateDistributedDataParallel"})
-        >>> torch.cuda.is_available() or wrapper["device_ids"] is None
-        True
+    DDP is handed no device, and synchronised batch normalisation, which has no CPU form, becomes plain: each process
+    then normalises by its own batch. A run of one process needs no help, since the Runner does the same by itself.
     """
-    import torch
 
-    if torch.cuda.is_available():
-        return None if model_wrapper_cfg is None else dict(model_wrapper_cfg)
-    wrapper = (
-        {
-            "type": "MMDistributedDataParallel",
-            "broadcast_buffers": False,
-            "find_unused_parameters": find_unused_parameters,
-        }
-        if model_wrapper_cfg is None
-        else dict(model_wrapper_cfg)
-    )
-    wrapper["device_ids"] = None
-    return wrapper
+    name = "cpu-distributed"
+    host = "mmengine"
+    reason = "ValueError: DistributedDataParallel device_ids ... or SyncBatchNorm, in several processes without a GPU"
+    versions = "mmengine <= 0.10.7"
 
+    def needed(self) -> bool:
+        from mmengine.runner import Runner
 
-def plain_norm_layers(cfg: dict[str, Any]) -> int:
-    """Replace synchronised batch normalisation, which has no CPU form, by plain one throughout a config.
+        return "LOCAL_RANK" in Runner.wrap_model.__code__.co_consts  # the number of the GPU that it hands to DDP
 
-    Each process then normalises by its own batch. A run of one process needs no help: the Runner does this by itself.
+    def apply(self) -> None:
+        import torch
+        from mmengine.model import is_model_wrapper, revert_sync_batchnorm
+        from mmengine.runner import Runner
 
-    Args:
-        cfg: A config, changed in place.
+        original = Runner.wrap_model
 
-    Returns:
-        Number of layers' configs that were changed; 0 where there is a GPU.
+        @wraps(original)
+        def wrap_model(self: Any, model_wrapper_cfg: Mapping[str, Any] | None, model: Any) -> Any:
+            if self.distributed and not torch.cuda.is_available() and not is_model_wrapper(model):
+                if any(type(module).__name__ == "SyncBatchNorm" for module in model.modules()):
+                    self.logger.warning("Without a GPU SyncBN becomes BN: each process normalises by its own batch.")
+                    model = revert_sync_batchnorm(model)
+                default = {
+                    "broadcast_buffers": False,
+                    "find_unused_parameters": self.cfg.get("find_unused_parameters", False),
+                }
+                model_wrapper_cfg = {**(model_wrapper_cfg or default), "device_ids": None}
+            return original(self, model_wrapper_cfg, model)
 
-    Example:
-        >>> cfg = {"backbone": {"norm_cfg": {"type": "SyncBN", "requires_grad": True}}}
-        >>> import torch
-        >>> torch.cuda.is_available() or plain_norm_layers(cfg) == 1 and cfg["backbone"]["norm_cfg"]["type"] == "BN"
-        True
-    """
-    import torch
-
-    return 0 if torch.cuda.is_available() else _replace_sync_bn(cfg)
-
-
-def _replace_sync_bn(node: Any) -> int:
-    if isinstance(node, (list, tuple)):
-        return sum(map(_replace_sync_bn, node))
-    if not isinstance(node, dict):
-        return 0
-    found = int(node.get("type") in ("SyncBN", "MMSyncBN"))
-    if found:
-        node["type"] = "BN"
-    return found + sum(map(_replace_sync_bn, node.values()))
+        Runner.wrap_model = wrap_model
 
 
 def _export_environment(launcher: str) -> None:

@@ -2,7 +2,8 @@
 
 mmengine resolves ``package::config`` for a fixed list of OpenMMLab packages, insists on a folder in the path, and looks
 for editable installs in the wrong place. The names with our prefix are therefore resolved here; all others go to
-mmengine.
+mmengine. A tool that does not import this package (a host's own ``tools/train.py``) reads the config before it could be
+told; start it by ``python -m nda_mm.compat.auto tools/train.py CONFIG``.
 """
 
 from __future__ import annotations

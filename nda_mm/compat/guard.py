@@ -10,69 +10,63 @@ from __future__ import annotations
 import importlib
 import logging
 import sys
-from types import TracebackType
 
-from .hosts import Host, find_host, remedy_for
-from .mends import apply_mends
+from .hosts import CORE, HOSTS, Host, remedy_for
 
 _warned: set[str] = set()  # hosts whose failure this process has reported
 
 
-def import_guarded(module: str, host: str) -> bool:
+def import_guarded(module: str) -> bool:
     """Import a bridge module, or say once why its host keeps it from being imported.
 
-    The mends that the host needs are applied first. A failure is the host's if the host is absent, if it was raised
-    while one of the host's own modules was being executed, or if a name is missing from a host of an untried version.
-    Whatever else goes wrong is our mistake, and is raised.
+    A failure is the host's if the host is absent, if it was raised while one of the host's own modules was being
+    executed, or if a name is missing from a host of an untried version. Whatever else goes wrong is our mistake, and is
+    raised.
 
     Args:
         module: Full name of the bridge, for example ``"nda_mm.models.gan"``.
-        host: The one host that it needs, by import name or distribution name.
 
     Returns:
         Whether the module was imported and its components are registered.
 
     Raises:
         Exception: Whatever the bridge itself raises while its host is sound.
-        ValueError: If the host is unknown.
 
     Example:
-        >>> import_guarded("nda_mm.compat.hosts", host="mmengine")
+        >>> import_guarded("nda_mm.compat.hosts")
         True
     """
-    known = find_host(host)
-    apply_mends(known.package)
     try:
         importlib.import_module(module)
     except Exception as error:  # hosts fail in many ways: AssertionError on versions, AttributeError, OSError ...
-        if not _is_hosts_fault(error, known):
+        host = blamed_host(error)
+        if host is None:
             raise
-        _warn_once(module, known, error)
+        _warn_once(module, host, error)
         return False
     return True
 
 
-def _is_hosts_fault(error: Exception, host: Host) -> bool:
-    """Whether an exception met while importing a bridge comes from its host."""
-    if _raised_inside(error.__traceback__, host.package):
-        return True
-    if not isinstance(error, ImportError) or (error.name or "").split(".")[0] != host.package:
-        return False
-    # Our bridge asked the host for a module or a name that it doesn't have.
-    if sys.modules.get(host.package) is None:
-        return True  # there is no host at all
-    version = host.version()
-    return version is None or not host.serves(version)
-
-
-def _raised_inside(traceback: TracebackType | None, package: str) -> bool:
-    """Whether the traceback passes through the execution of one of a package's modules."""
-    while traceback is not None:
+def blamed_host(error: Exception) -> Host | None:
+    """The host that an exception met while importing a bridge comes from, or None where the mistake is ours."""
+    traceback = error.__traceback__
+    while traceback is not None:  # the outermost module of a host that was being executed
         frame = traceback.tb_frame
-        if frame.f_code.co_name == "<module>" and str(frame.f_globals.get("__name__")).split(".")[0] == package:
-            return True
+        host = _bridged(str(frame.f_globals.get("__name__")))
+        if host is not None and frame.f_code.co_name == "<module>":
+            return host
         traceback = traceback.tb_next
-    return False
+    host = _bridged(error.name or "") if isinstance(error, ImportError) else None
+    if host is None or sys.modules.get(host.package) is None:
+        return host  # not a host's, or there is no such host at all
+    version = host.version()  # our bridge asked the host for a module or a name that it doesn't have
+    return host if version is None or not host.serves(version) else None
+
+
+def _bridged(module: str) -> Host | None:
+    """The host that a module belongs to; torch and mmengine, which everything needs, are not among them."""
+    package = module.split(".")[0]
+    return next((host for host in HOSTS if host.package == package and package not in CORE), None)
 
 
 def _warn_once(module: str, host: Host, error: Exception) -> None:

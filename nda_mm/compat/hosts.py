@@ -75,6 +75,9 @@ _MMCV_REMEDY = (
     "--no-cache-dir --force-reinstall --no-deps mmcv==2.1.0 (about 6 minutes; `make setup` does it)"
 )
 
+#: Without these two none of the registered components works.
+CORE = ("torch", "mmengine")
+
 #: Every package that the report knows, the ones that all others stand on first.
 HOSTS: tuple[Host, ...] = (
     Host("torch", "torch", "2.6.0", None, ("torch",), "pip install torch"),

@@ -5,29 +5,30 @@ from __future__ import annotations
 import importlib.util
 import sys
 
+from .cpu_distributed import CPUDistributed
 from .external_configs import ExternalConfigs
 from .mend import Mend
 from .mmaction_drn import MMActionDRN
+from .mmcv_lite import MMCVLite
 from .numpy_bool8 import NumpyBool8
 
 
 def all_mends() -> tuple[Mend, ...]:
     """Every mend that this package knows, those of mmengine first.
 
-    Two more faults need none: our training steps never call mmagic's code that overwrites the AMP
-    loss scaler, and two processes on a CPU are started by :func:`nda_mm.compat.start_process_group`, without a patch.
+    Two more faults need none: our training steps never call mmagic's code that overwrites the AMP loss scaler, and
+    processes on a CPU are started by :func:`nda_mm.compat.start_process_group`.
 
     Returns:
         New instances; a mend has no state.
     """
-    from .collate_scope import CollateScope  # these five import torch or mmengine
+    from .collate_scope import CollateScope  # these import torch or mmengine
     from .mmagic_grid_sample import MMagicGridSample
-    from .mmcv_operators import MMCVOperators
     from .safe_globals import SafeGlobals
     from .separate_ddp import SeparateDDPNoSync
 
-    ours = (SafeGlobals(), SeparateDDPNoSync(), CollateScope(), ExternalConfigs())
-    return (*ours, MMCVOperators(), NumpyBool8(), MMagicGridSample(), MMActionDRN())
+    ours = (SafeGlobals(), SeparateDDPNoSync(), CPUDistributed(), CollateScope(), ExternalConfigs())
+    return (*ours, MMCVLite(), NumpyBool8(), MMagicGridSample(), MMActionDRN())
 
 
 def apply_mends(*hosts: str) -> list[str]:

@@ -8,11 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .guard import describe
-from .hosts import HOSTS, Host, find_host, remedy_for
+from .hosts import CORE, HOSTS, Host, find_host, remedy_for
 from .mends import all_mends, apply_mends
-
-#: Always asked for: without these two nothing of nda_mm's registered components works.
-CORE = ("torch", "mmengine")
 
 
 @dataclass(frozen=True)
@@ -104,6 +101,9 @@ def mends_as_text(applied: Sequence[str]) -> str:
     for mend in all_mends():
         state = "applied" if mend.name in applied else "not needed"
         lines.append(f"  {mend.name} ({mend.host}; {mend.versions}): {state}\n      {mend.reason}")
+    lines.append(
+        "Runs without any component of nda_mm get them by custom_imports = dict(imports=['nda_mm.compat.auto'])."
+    )
     return "\n".join(lines)
 
 

@@ -8,7 +8,6 @@ import os
 import platform
 import sys
 import time
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -106,27 +105,14 @@ def find_config(name: str) -> str:
 
 
 def start_processes(cfg: Config) -> None:
-    """Join the other processes, over NCCL with GPUs and over gloo without; does nothing for a single one.
-
-    Args:
-        cfg: The config; its model wrapper is set to what works without a GPU, where there is none.
-    """
+    """Join the other processes, over NCCL with GPUs and over gloo without; does nothing for a single one."""
     if cfg.launcher == "none":
         return
     settings = dict(cfg.get("env_cfg", {}).get("dist_cfg", {}))
     if torch.cuda.is_available():
         init_dist(cfg.launcher, **{"backend": "nccl", **settings})
-        return
-    compat.start_process_group(cfg.launcher, timeout=settings.get("timeout", 1800.0))
-    if cfg.get("model") and (changed := compat.cpu_distributed.plain_norm_layers(cfg.model)):
-        warnings.warn(
-            f"{changed} settings of synchronised batch normalisation became plain ones, since there is no GPU: each "
-            "process normalises by its own batch.",
-            stacklevel=2,
-        )
-    cfg.model_wrapper_cfg = compat.cpu_model_wrapper(
-        cfg.get("model_wrapper_cfg"), find_unused_parameters=cfg.get("find_unused_parameters", False)
-    )
+    else:
+        compat.start_process_group(cfg.launcher, timeout=settings.get("timeout", 1800.0))
 
 
 def end_processes() -> None:

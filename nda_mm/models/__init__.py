@@ -1,24 +1,5 @@
-"""Models and loss modules. What needs a host is imported only where that host loads."""
+"""Models and loss modules, imported at first use: ``from nda_mm.models import NDABigGAN`` loads mmagic alone."""
 
-from nda_mm.compat import import_guarded
-from nda_mm.models import (  # noqa: F401  (registers them)
-    augment,
-    conv_gru,
-    dpc,
-    dpc_encoder,
-    losses,
-    point_networks,
-    refused_gans,
-)
+from nda_mm.compat.lazy import lazy_package
 
-import_guarded("nda_mm.models.ada", host="mmagic")
-import_guarded("nda_mm.models.batch_preprocessor", host="mmagic")
-import_guarded("nda_mm.models.dpc_head", host="mmaction2")
-import_guarded("nda_mm.models.gan", host="mmagic")
-import_guarded("nda_mm.models.growing_gan", host="mmagic")
-import_guarded("nda_mm.models.moving_average", host="mmagic")
-import_guarded("nda_mm.models.pix2pix", host="mmagic")
-import_guarded("nda_mm.models.res_layer_extra_norm", host="mmdet")
-import_guarded("nda_mm.models.resnet2d3d", host="mmaction2")
-import_guarded("nda_mm.models.shifted_backbone", host="mmaction2")
-import_guarded("nda_mm.models.style_gan", host="mmagic")
+__getattr__, __dir__, __all__ = lazy_package(__name__)

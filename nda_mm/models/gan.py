@@ -21,7 +21,7 @@ from nda_mm.models.gan_bridge import Labelled, NegativeDiscriminatorMixin
 from nda_mm.models.gradient_penalty import GradientPenaltyMixin
 from nda_mm.registry import MODELS
 
-__all__ = ["NDADCGAN", "NDAGGAN", "NDALSGAN", "NDASAGAN", "NDAWGANGP", "NDABigGAN"]
+__all__ = ["NDADCGAN", "NDAGGAN", "NDALSGAN", "NDASAGAN", "NDASNGAN", "NDAWGANGP", "NDABigGAN"]
 
 
 @MODELS.register_module()
@@ -82,6 +82,9 @@ class NDASAGAN(ClassConditionalMixin, SAGAN):
     own bit for bit, but for the labels of real images: mmagic mixes them within a batch, see
     :meth:`~nda_mm.models.class_conditional.ClassConditionalMixin.data_sample_to_label`.
     """
+
+
+NDASNGAN = NDASAGAN  # as mmagic names it, too
 
 
 @MODELS.register_module()

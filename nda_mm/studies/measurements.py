@@ -75,8 +75,12 @@ def measure_all(
         Those that failed.
     """
 
-    def measure(measurement: Measurement, time_is_up: threading.Event) -> bool:
-        folder, settings = measurement.folder, measurement.settings()
+    # Here, since Python 3.11 can't parse several configs at once: ast.parse in threads may raise a SystemError.
+    wanted = [(measurement, measurement.settings()) for measurement in measurements]
+
+    def measure(item: tuple[Measurement, dict[str, Any]], time_is_up: threading.Event) -> bool:
+        measurement, settings = item
+        folder = measurement.folder
         kept = folder / "measured.json"
         if kept.is_file() and json.loads(kept.read_text())["settings"] == settings:
             return True
@@ -95,7 +99,7 @@ def measure_all(
             os.replace(part, kept)
         return done is not False
 
-    return run_side_by_side(measure, measurements, jobs, minutes)
+    return [measurement for measurement, _ in run_side_by_side(measure, wanted, jobs, minutes)]
 
 
 def measured(folder: Path) -> tuple[int, dict[str, float]] | None:

@@ -59,7 +59,7 @@ def write(folder: Path, **modules: str) -> None:
 
 def test_a_sound_host_is_used(folder: Path, logged: list[str]) -> None:
     write(folder, mmaction__models="X = 1", bridge="from mmaction.models import X")
-    assert import_guarded("bridge", host="mmaction2")
+    assert import_guarded("bridge")
     assert sys.modules["bridge"].X == 1
     assert not logged
 
@@ -94,8 +94,8 @@ def test_a_broken_host_costs_its_bridge_and_one_warning(
     folder: Path, logged: list[str], host_source: str, cause: str, remedy: str
 ) -> None:
     write(folder, mmaction__models=host_source, bridge="import mmaction.models")
-    assert not import_guarded("bridge", host="mmaction")
-    assert not import_guarded("bridge", host="mmaction")
+    assert not import_guarded("bridge")
+    assert not import_guarded("bridge")
     assert len(logged) == 1
     assert cause in logged[0]
     assert "bridge and whatever else of nda_mm needs mmaction2 is switched off" in logged[0]
@@ -106,7 +106,7 @@ def test_a_broken_host_costs_its_bridge_and_one_warning(
 def test_an_absent_host_is_survived(folder: Path, monkeypatch: pytest.MonkeyPatch, logged: list[str]) -> None:
     write(folder, bridge="from mmaction.models import X")
     monkeypatch.setitem(sys.modules, "mmaction", None)  # the interpreter's own way to say: absent
-    assert not import_guarded("bridge", host="mmaction")
+    assert not import_guarded("bridge")
     assert "pip install 'nda_mm[video]'" in logged[0]
 
 
@@ -128,18 +128,13 @@ def test_our_own_mistakes_are_raised(
     monkeypatch.setattr(Host, "version", lambda self: "1.2.0")
     write(folder, mmaction__models="X = 1\ndef fail(x):\n    return 1 / x", bridge=bridge)
     with pytest.raises(error, match=message):
-        import_guarded("bridge", host="mmaction")
+        import_guarded("bridge")
 
 
 def test_a_name_that_an_untried_version_lacks_is_the_hosts_fault(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Host, "version", lambda self: "9.0.0")
     write(folder, mmaction__models="X = 1", bridge="from mmaction.models import MovedElsewhere")
-    assert not import_guarded("bridge", host="mmaction")
-
-
-def test_unknown_host_is_refused() -> None:
-    with pytest.raises(ValueError, match="Unknown host 'mmseg'"):
-        import_guarded("nda_mm.registry", host="mmseg")
+    assert not import_guarded("bridge")
 
 
 def test_describe_takes_one_line() -> None:

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from nda_mm.compat import apply_mends
-from nda_mm.compat.mmcv_operators import OperatorModule, use_python_on_gpus
+from nda_mm.compat.mmcv_lite import OperatorModule
+from nda_mm.compat.mmcv_operators import use_python_on_gpus
 
 apply_mends("mmcv")
 ops = pytest.importorskip("mmcv.ops")
@@ -128,8 +129,8 @@ def test_the_python_code_that_a_gpu_is_led_to_is_the_cpus(monkeypatch) -> None:
 
 FRESH = """
 import sys
-from nda_mm.compat.mmcv_operators import MMCVOperators, OperatorModule
-patch = MMCVOperators()
+from nda_mm.compat.mmcv_lite import MMCVLite, OperatorModule
+patch = MMCVLite()
 print(patch.needed())
 if patch.needed():
     patch.apply()

@@ -23,7 +23,7 @@ def process(work_dir: Path, **settings: Any) -> int:
     root = str(Path(__file__).parents[2])
     environment["PYTHONPATH"] = os.pathsep.join([root, environment.get("PYTHONPATH", "")])
     script = Path(__file__).with_name("tiny_run.py")
-    return subprocess.run([sys.executable, str(script), options], env=environment, timeout=240).returncode
+    return subprocess.run([sys.executable, str(script), options], env=environment).returncode
 
 
 @pytest.mark.slow

@@ -6,8 +6,6 @@ import os
 import re
 import subprocess
 import sys
-import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -78,22 +76,43 @@ def test_it_is_trained_once_and_atomically(checkpoint, monkeypatch):
     assert saved["meta"]["recipe"] == "classifier_digits.py"
 
 
-def test_of_runs_side_by_side_one_trains_and_the_others_wait(tmp_path, monkeypatch):
-    import nda_mm.evaluation.train_classifier as module
+#: A run whose training ends when it is told so.
+RUN = """
+import sys
+import nda_mm.evaluation.train_classifier as module
 
-    trained = []
+def train(recipe, target, cfg_options):
+    print("training", flush=True)
+    sys.stdin.readline()
+    target.write_bytes(b"weights")
+    return ""
 
-    def train(recipe, target, cfg_options):
-        trained.append(target)
-        time.sleep(0.3)
-        target.write_bytes(b"weights")
-        return ""
+module._train_in_a_process = train
+print("found", module.ensure_checkpoint("classifier_digits.py", sys.argv[1]), flush=True)
+"""
 
-    monkeypatch.setattr(module, "_train_in_a_process", train)
-    with ThreadPoolExecutor(3) as pool:  # the lock is of the open folder, so that threads stand for processes
-        found = set(pool.map(lambda _: ensure_checkpoint("classifier_digits.py", str(tmp_path)), range(3)))
-    assert trained == list(found)
-    assert [path.name for path in tmp_path.iterdir()] == [trained[0].name]
+
+def start(cache: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", RUN, str(cache)],
+        env={**os.environ, "PYTHONPATH": str(CONFIGS.parent)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def test_of_runs_side_by_side_one_trains_and_the_others_wait(tmp_path):
+    first = start(tmp_path)
+    assert any("training" in line for line in first.stdout)
+    others = [start(tmp_path) for _ in range(2)]
+    for other in others:
+        assert any("Waiting for another run" in line for line in other.stdout)
+    said = [run.communicate("go on\n")[0] for run in (first, *others)]  # the others are never asked to train
+    (weights,) = tmp_path.iterdir()
+    assert [text.splitlines()[-1] for text in said] == [f"found {weights}"] * 3
+    assert not any("training" in line.split() for text in said[1:] for line in text.splitlines())
 
 
 @pytest.mark.slow
@@ -102,7 +121,7 @@ def test_it_can_be_trained_ahead_by_a_command(tmp_path):
     recipe.write_text((CONFIGS / "classifier_digits.py").read_text().replace("max_epochs = 12", "max_epochs = 1"))
     command = [sys.executable, "-m", "nda_mm.evaluation.train_classifier", "probe.py"]
     environment = {**os.environ, "PYTHONPATH": str(CONFIGS.parent)}
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=240)
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     said = re.search(r"^probe: (.*) % right on held-out images, written to (.*)$", done.stdout, re.MULTILINE)
     assert said is not None, done.stdout + done.stderr
     judge = build_feature_network(

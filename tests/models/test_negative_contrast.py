@@ -168,6 +168,40 @@ def test_weight_zero_makes_nothing_and_logs_the_rest():
     assert set(found) == {"loss", "positive_accuracy", "positive_similarity", "queue_similarity"}
 
 
+@pytest.mark.parametrize("kind", ["MoCo", "DenseCL", "MoCoV3"])
+def test_without_negatives_a_model_is_the_hosts_own(kind):
+    """What mmpretrain's own tests of its models ask for, and every tensor the stock class's, bit for bit."""
+    plain, ours = build(kind), build(kind)
+    contrast = NegativeContrast(ours, Flip())
+    contrast.attach()
+    for number in range(1, 4):
+        before = copy.deepcopy(ours.state_dict())
+        contrast.set_step(number, 0.0)
+        found, expected = step(ours, number), step(plain, number)
+        for name, value in expected.items():
+            assert torch.isfinite(value) and value > 0
+            assert torch.equal(found[name], value), name
+        assert [name for name in found if "loss" in name] == list(expected)
+        for each in (found, expected):
+            sum(value for name, value in each.items() if "loss" in name).backward()
+        for (name, one), other in zip(ours.named_parameters(), plain.parameters(), strict=True):
+            assert one.grad is None if other.grad is None else torch.equal(one.grad, other.grad), name
+        for model in (ours, plain):
+            torch.optim.SGD(model.parameters(), lr=0.1).step()
+        after, host = ours.state_dict(), plain.state_dict()
+        assert after.keys() == host.keys()
+        assert [name for name, value in host.items() if not torch.equal(after[name], value)] == []
+        encoder = contrast.method.key_encoder
+        moved = [name for name in after if name.startswith(f"{encoder}.module.") and name.endswith("weight")]
+        assert moved and (number == 1 or any(not torch.equal(after[name], before[name]) for name in moved))
+        if contrast.method.queued:
+            assert int(ours.queue_ptr) == BATCH * number % ours.queue_len
+            assert not torch.equal(after["queue"], before["queue"])
+    inputs = views()[0]
+    for one, other in zip(ours(inputs, mode="tensor"), plain(inputs, mode="tensor"), strict=True):
+        assert torch.equal(one, other)
+
+
 def test_a_joint_pass_changes_the_statistics_of_the_positives_and_no_more():
     model = build("MoCo")
     twin = copy.deepcopy(model)

@@ -41,9 +41,17 @@ def wait_until_it_trains(training: Training) -> None:
         threading.Event().wait(0.05)
 
 
-def test_when_the_time_is_up_runs_are_stopped_and_the_next_call_goes_on(tmp_path, capsys):
+def test_when_the_time_is_up_runs_are_stopped_and_the_next_call_goes_on(tmp_path, capsys, monkeypatch):
     both = trainings(tmp_path)
-    assert train_all(both, ENDLESS, minutes=2 / 60) == []
+
+    class WhenTheFirstTrains(threading.Timer):
+        def run(self) -> None:
+            wait_until_it_trains(both[0])
+            self.function()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading, "Timer", WhenTheFirstTrains)
+        assert train_all(both, ENDLESS, minutes=2 / 60) == []
     out = capsys.readouterr().out
     assert "a, seed 0: stopped, since the time is up; the next call goes on" in out
     assert "a, seed 1: not trained on, since the time is up" in out

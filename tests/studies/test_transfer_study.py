@@ -206,7 +206,7 @@ class TestTheRunsOfAStudy:
         words = ["--pretrain", config("moco_digits"), "--downstream", config("linear_digits"), "--seeds", "1", "1"]
         done = subprocess.run(
             [sys.executable, str(PROJECT / "tools" / "transfer.py"), *words, "--out", str(tmp_path / "out")],
-            capture_output=True, text=True, timeout=120, check=False,
+            capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert (done.returncode, done.stderr) == (1, "transfer: seeds must be given and differ, but got [1, 1]\n")
         assert not (tmp_path / "out").exists()

@@ -158,7 +158,7 @@ def test_dist_train_runs_two_processes_on_a_cpu(config_file: Any, tmp_path: Path
         "CUDA_VISIBLE_DEVICES": "",
     }
     command = ["bash", str(ROOT / "tools" / "dist_train.sh"), str(path), "2", "--seed", "4"]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     checkpoint = torch.load("work_dirs/tiny/iter_2.pth", weights_only=True)
     assert checkpoint["nda_mm_training"]["world_size"] == 2

@@ -523,7 +523,7 @@ def run_two_ranks(folder: Path, url: str, md5: str) -> list[tuple[int, str, str]
         )
         for rank in range(2)
     ]
-    outputs = [rank.communicate(timeout=120) for rank in ranks]
+    outputs = [rank.communicate() for rank in ranks]
     return [(rank.returncode, out.strip(), error) for rank, (out, error) in zip(ranks, outputs)]
 
 

@@ -92,7 +92,7 @@ def test_a_cut_off_video_kills_the_hosts_reader_and_not_ours(tmp_path):
         "from mmaction.datasets.transforms import DecordInit\n"
         "DecordInit()({'filename': sys.argv[1]})"
     )
-    process = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, timeout=60)
+    process = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True)
     assert process.returncode == -signal.SIGSEGV
     there = CheckedDecordInit()({"filename": str(path)})["total_frames"]
     assert 200 < there < 640

@@ -1,0 +1,16 @@
+from .bf16_optim_wrapper import BF16OptimWrapper as BF16OptimWrapper
+from .contrast_hook import NDAContrastHook as NDAContrastHook
+from .deferred_info_hook import DeferredInfoHook as DeferredInfoHook
+from .epoch_loop import ExactEpochLoop as ExactEpochLoop
+from .finite_loss_hook import FiniteLossHook as FiniteLossHook
+from .iter_loop import ExactIterLoop as ExactIterLoop
+from .knn_hook import KNNHook as KNNHook
+from .negative_grid_hook import NegativeGridHook as NegativeGridHook
+from .point_sheet_hook import PointSheetHook as PointSheetHook
+from .positive_transform_hook import PositiveTransformHook as PositiveTransformHook
+from .pretrained_check_hook import PretrainedCheckHook as PretrainedCheckHook
+from .safe_checkpoint_hook import SafeCheckpointHook as SafeCheckpointHook
+from .sample_sheet_hook import SampleSheetHook as SampleSheetHook
+from .stop_on_signal_hook import StopOnSignalHook as StopOnSignalHook
+from .translation_sheet_hook import TranslationSheetHook as TranslationSheetHook
+from .video_backbone_check_hook import VideoBackboneCheckHook as VideoBackboneCheckHook

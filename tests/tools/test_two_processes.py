@@ -1,0 +1,56 @@
+"""Recipes on digits in two processes on a CPU, a few steps each, as a user starts them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from nda_mm.compat import allow_safe_globals
+
+ROOT = Path(__file__).parents[2]
+GAN = ["train_cfg.max_iters=2", "train_cfg.val_interval=100"]
+EPOCH = ["train_cfg.max_epochs=1", "train_dataloader.dataset.indices=256"]
+CLIPS = ["train_cfg.max_epochs=1", "train_dataloader.dataset.num_clips=32"]
+VALIDATED = ["train_cfg.val_interval=1", "val_dataloader.dataset.indices=32"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(torch.cuda.is_available(), reason="with a GPU the processes need one each")
+@pytest.mark.parametrize(
+    ("recipe", "host", "options"),
+    [
+        ("biggan_digits", "mmagic", GAN),
+        ("nda_biggan_digits", "mmagic", GAN),
+        ("pix2pix_digits", "mmagic", GAN),
+        ("nda_pix2pix_digits", "mmagic", GAN),
+        ("moco_digits", "mmpretrain", EPOCH),
+        ("nda_moco_digits", "mmpretrain", EPOCH),
+        ("dpc_digits", "mmaction", CLIPS),
+        ("nda_dpc_digits", "mmaction", CLIPS),
+        ("tsn_digits", "mmaction", [*CLIPS, *VALIDATED]),
+        ("detection_digits_scenes", "mmdet", [*EPOCH[:1], "train_dataloader.dataset.indices=32", *VALIDATED]),
+    ],
+)  # fmt: skip
+def test_a_recipe_trains_in_two_processes(recipe: str, host: str, options: list[str], tmp_path: Path) -> None:
+    pytest.importorskip(host)
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "PYTHON": sys.executable,
+        "PYTHONWARNINGS": "ignore",
+        "OMP_NUM_THREADS": "1",
+    }
+    command = ["bash", str(ROOT / "tools" / "dist_train.sh"), f"{recipe}.py", "2", "--work-dir", "run"]
+    done = subprocess.run(
+        [*command, "--cfg-options", *options], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
+    allow_safe_globals()
+    (saved,) = (tmp_path / "run").glob("*_[12].pth")
+    checkpoint = torch.load(saved, weights_only=True)
+    assert len(checkpoint["nda_mm_training"]["ranks"]) == 2
