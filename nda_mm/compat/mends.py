@@ -20,12 +20,13 @@ def all_mends() -> tuple[Mend, ...]:
     Returns:
         New instances; a mend has no state.
     """
-    from .collate_scope import CollateScope  # these four import torch or mmengine
+    from .checked_load import CheckedLoad  # these five import torch or mmengine
+    from .collate_scope import CollateScope
     from .mmagic_grid_sample import MMagicGridSample
     from .safe_globals import SafeGlobals
     from .separate_ddp import SeparateDDPNoSync
 
-    ours = (SafeGlobals(), SeparateDDPNoSync(), CollateScope(), ExternalConfigs())
+    ours = (SafeGlobals(), CheckedLoad(), SeparateDDPNoSync(), CollateScope(), ExternalConfigs())
     return (*ours, NumpyBool8(), MMagicGridSample(), MMActionDRN())
 
 
