@@ -62,7 +62,12 @@ class Renamed(nn.Linear):
 
 def test_modules_that_adapt_what_they_read_raise_no_alarm() -> None:
     model = nn.Sequential(Renamed(2, 3), nn.LazyLinear(4))
-    given = {"0.kernel": torch.ones(3, 2), "0.bias": torch.ones(3), "1.weight": torch.ones(4, 3), "1.bias": torch.ones(4)}
+    given = {
+        "0.kernel": torch.ones(3, 2),
+        "0.bias": torch.ones(3),
+        "1.weight": torch.ones(4, 3),
+        "1.bias": torch.ones(4),
+    }
     load_strictly(model, given, source="a.pth", target="Sequential")
     assert model[1].weight.shape == (4, 3) and bool((model[0].weight == 1).all())
 

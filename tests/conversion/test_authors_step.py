@@ -31,7 +31,7 @@ LOSSES = {
     "D_loss": ("loss", 1.0),
     "G_loss": ("loss_gen", 1.0),
 }
-#: Before a batch normalisation: their true gradient is zero, what is computed is rounding, and Adam divides by its size.
+#: Before a batch normalisation: the true gradient is zero, what is computed is rounding, and Adam divides by its size.
 NO_GRADIENT = [f"blocks.{block}.0.{conv}.bias" for block in range(3) for conv in ("conv1", "conv2", "conv_sc")]
 
 
@@ -79,7 +79,9 @@ def our_step(before: dict[str, dict[str, Tensor]], inputs: dict[str, Tensor], fo
     outcome |= dict(zip(("logits_fake", "logits_real", "logits_negative", "logits_G"), scores, strict=True))
     for net, network in NETWORKS.items():
         after = getattr(model, network).state_dict()
-        outcome[f"{net}_after"] = {theirs: after[ours].reshape(before[net][theirs].shape) for theirs, ours in names[net].items()}
+        outcome[f"{net}_after"] = {
+            theirs: after[ours].reshape(before[net][theirs].shape) for theirs, ours in names[net].items()
+        }
     return outcome
 
 
@@ -126,12 +128,16 @@ def compare(ours: dict[str, Any], theirs: dict[str, Any], form: Callable[[dict[s
         for key, value in expected.items():
             tolerance = 1e-9 if name == "G_after" and key in NO_GRADIENT else 1e-12
             one, other = (torch.as_tensor(each, dtype=torch.float64) for each in (found[key], value))
-            torch.testing.assert_close(one, other, rtol=1e-12, atol=tolerance, msg=lambda said: f"{name} {key}: {said}")
+            torch.testing.assert_close(
+                one, other, rtol=1e-12, atol=tolerance, msg=f"{name} {key}: {one}, theirs {other}"
+            )
 
 
 @pytest.mark.parametrize(("vectors", "way", "forward"), STEPS)
 def test_losses_gradients_and_update_are_theirs(kept: dict[str, Any], vectors: str, way: str, forward: str) -> None:
-    before = {net: double(kept["before"][net] | (kept["converged"][net] if vectors == "converged" else {})) for net in "GD"}
+    before = {
+        net: double(kept["before"][net] | (kept["converged"][net] if vectors == "converged" else {})) for net in "GD"
+    }
     ours = our_step(before, double(kept["inputs"]), forward)
     compare(ours, kept["results"][f"{vectors}, {way}"], sketch)
 

@@ -169,7 +169,7 @@ class TestDescription:
             ("D", {"blocks.1.0.conv2.weight": (8, 8, 1, 1)}, r"as a discriminator of 8 channels, blocks\.1\.0\.conv2"),
             ("G", {"linear.bias": torch.tensor([torch.inf] * 128)}, r"must be finite.* linear\.bias$"),
             ("D", {"embed.sv0": torch.tensor([torch.nan])}, r"must be finite.* embed\.sv0$"),
-            ("D", {"linear.bias": torch.ones(1, dtype=torch.int64)}, r"floating point, but linear\.bias is torch\.int64"),
+            ("D", {"linear.bias": torch.ones(1, dtype=torch.int64)}, r"point, but linear\.bias is torch\.int64"),
             ("G", {"linear.bias": torch.ones(128) + 0j}, r"floating point, but linear\.bias is torch\.complex64"),
             ("D", dict(drop=["embed.weight"]), r"neither output_layer\.2\.weight.*nor embed\.weight"),
         ],

@@ -76,7 +76,9 @@ def test_a_damaged_or_foreign_checkpoint_is_refused(checkpoint, tmp_path, monkey
     altered = bytearray(checkpoint.read_bytes())
     altered[altered.index(weights["generator_ema.module.noise2feat.weight_orig"].numpy().tobytes()) + 5] ^= 4
     (tmp_path / "flipped.pth").write_bytes(altered)
-    torch.save({name: value for name, value in weights.items() if not name.startswith("generator_ema")}, tmp_path / "part.pth")
+    torch.save(
+        {name: value for name, value in weights.items() if not name.startswith("generator_ema")}, tmp_path / "part.pth"
+    )
     for name, said in (("flipped.pth", "was altered"), ("part.pth", "missing (generator_ema.")):
         with pytest.raises(SystemExit):
             sample(tmp_path / name, tmp_path / "out", monkeypatch=monkeypatch)

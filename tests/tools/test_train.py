@@ -170,7 +170,9 @@ def test_a_checkpoint_of_another_recipe_is_refused_unless_asked_for(tested: Any,
         (train.main, [path, "--resume", "other.pth", "--cfg-options", "train_cfg.max_iters=4"]),
     ]
     for main, arguments in commands:
-        with pytest.raises(MismatchedCheckpointError, match=r"other\.pth does not fit .*TinyGAN of .*tested\.py: ") as error:
+        with pytest.raises(
+            MismatchedCheckpointError, match=r"other\.pth does not fit .*TinyGAN of .*tested\.py: "
+        ) as error:
             main(arguments)
         assert "missing (critic.layers.0.weight" in str(error.value) and "(judge.layers" in str(error.value)
         assert "\n" not in str(error.value) and len(str(error.value)) < 700
