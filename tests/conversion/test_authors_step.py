@@ -45,8 +45,7 @@ def our_step(before: dict[str, dict[str, Tensor]], inputs: dict[str, Tensor], fo
     """
     apply_mends()
     cfg = Config.fromfile(RECIPE)
-    cfg.model.merge_from_dict(dict(discriminator_steps=1, discriminator_forward=forward))
-    cfg.model.pop("ema_config")
+    cfg.model.update(discriminator_steps=1, discriminator_forward=forward, ema_config=None)
     for network in NETWORKS.values():
         cfg.model[network].base_channels = 4
     with DefaultScope.overwrite_default_scope("mmagic"):
