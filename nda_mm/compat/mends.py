@@ -22,12 +22,13 @@ def all_mends() -> tuple[Mend, ...]:
     Returns:
         New instances; a mend has no state.
     """
-    from .collate_scope import CollateScope  # these import torch or mmengine
+    from .checked_load import CheckedLoad  # these import torch or mmengine
+    from .collate_scope import CollateScope
     from .mmagic_grid_sample import MMagicGridSample
     from .safe_globals import SafeGlobals
     from .separate_ddp import SeparateDDPNoSync
 
-    ours = (SafeGlobals(), SeparateDDPNoSync(), CPUDistributed(), CollateScope(), ExternalConfigs())
+    ours = (SafeGlobals(), CheckedLoad(), SeparateDDPNoSync(), CPUDistributed(), CollateScope(), ExternalConfigs())
     return (*ours, MMCVLite(), NumpyBool8(), MMagicGridSample(), MMActionDRN())
 
 

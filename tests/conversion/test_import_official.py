@@ -184,6 +184,14 @@ class TestRefusals:
             import_official(RECIPE, tmp_path / "out.pth", ema=odd["odd"])
         assert not (tmp_path / "out.pth").exists()
 
+    @pytest.mark.parametrize("value", [torch.tensor([torch.nan]), torch.ones(1, dtype=torch.int32)])
+    def test_weights_that_are_no_numbers(self, tmp_path: Path, files: dict[str, Path], value: torch.Tensor) -> None:
+        weights = torch.load(files["discriminator"], weights_only=True)
+        odd = save(tmp_path, odd={**weights, "linear.bias": value})
+        with pytest.raises(OfficialMismatchError, match=r"odd\.pth is no BigGAN .*linear\.bias"):
+            import_official(RECIPE, tmp_path / "out.pth", discriminator=odd["odd"])
+        assert not (tmp_path / "out.pth").exists()
+
     def test_files_that_do_not_belong_together(self, tmp_path: Path, files: dict[str, Path]) -> None:
         other = save(tmp_path, wide=tiny_official.Generator(2, 10, 24), few=tiny_official.Discriminator(1, 4))
         with pytest.raises(OfficialMismatchError, match=r"wide\.pth is no moving average of .*generator\.pth"):

@@ -14,6 +14,7 @@ from nda_mm.conversion.official_biggan import (
     OfficialNetwork,
     convert_official,
     describe_official,
+    official_names,
 )
 
 SIZES = [(1, 1, 24), (2, 10, 24), (3, 7, 40)]
@@ -117,9 +118,32 @@ def test_there_and_back(kind: str) -> None:
     assert all(torch.equal(again[name], plain[name]) for name in plain) and len(again) == len(weights)
 
 
-def test_half_precision_becomes_single() -> None:
-    weights = {name: value.half() for name, value in tiny_official.networks(1, 2)["D"].state_dict().items()}
-    assert {value.dtype for value in convert_official(weights).values()} == {torch.float32}
+@pytest.mark.parametrize(
+    ("given", "kept"), [(torch.float16, torch.float32), (torch.bfloat16, torch.float32), (torch.float64, torch.float64)]
+)
+@pytest.mark.parametrize("sn_style", ["torch", "ajbrock"])
+def test_precision_is_single_at_least(given: torch.dtype, kept: torch.dtype, sn_style: str) -> None:
+    weights = {name: value.to(given) for name, value in tiny_official.networks(1, 2)["D"].state_dict().items()}
+    converted = convert_official(weights, sn_style=sn_style)
+    assert {value.dtype for value in converted.values()} == {kept}
+    if sn_style == "torch":  # the vectors are as exact as they say: nothing changes but by one iteration
+        matrix, v = converted["proj_y.weight_orig"], converted["proj_y.weight_v"]
+        after = torch.nn.functional.normalize(matrix @ v, dim=0)
+        torch.testing.assert_close(after, converted["proj_y.weight_u"], rtol=0, atol=10 * torch.finfo(kept).eps)
+
+
+@pytest.mark.parametrize("kind", ["G", "D"])
+@pytest.mark.parametrize("sn_style", ["torch", "ajbrock"])
+def test_the_map_of_names_is_whole(kind: str, sn_style: str) -> None:
+    """Each parameter of theirs is one of mmagic's, and no two are the same."""
+    theirs = tiny_official.networks(2, 4)[kind]
+    names = official_names({"G": "generator", "D": "discriminator"}[kind], sn_style=sn_style)
+    ours = mmagics(2, 4, 24, sn_style)[kind == "D"]
+    parameters = {name: value.shape for name, value in ours.named_parameters()}
+    assert {names[name]: value.shape for name, value in theirs.named_parameters()} == parameters
+    tensors = {name for name in theirs.state_dict() if sn_style == "ajbrock" or not name.endswith("sv0")}
+    assert names.keys() == tensors and len(set(names.values())) == len(tensors)
+    assert set(names.values()) <= ours.state_dict().keys()
 
 
 class TestDescription:
@@ -143,6 +167,10 @@ class TestDescription:
             ("G", {"output_layer.2.weight": (1, 8, 3, 3)}, r"output_layer\.2\.weight is of shape \(1, 8, 3, 3\) "
              r"instead of \(3, 8, 3, 3\)"),
             ("D", {"blocks.1.0.conv2.weight": (8, 8, 1, 1)}, r"as a discriminator of 8 channels, blocks\.1\.0\.conv2"),
+            ("G", {"linear.bias": torch.tensor([torch.inf] * 128)}, r"must be finite.* linear\.bias$"),
+            ("D", {"embed.sv0": torch.tensor([torch.nan])}, r"must be finite.* embed\.sv0$"),
+            ("D", {"linear.bias": torch.ones(1, dtype=torch.int64)}, r"point, but linear\.bias is torch\.int64"),
+            ("G", {"linear.bias": torch.ones(128) + 0j}, r"floating point, but linear\.bias is torch\.complex64"),
             ("D", dict(drop=["embed.weight"]), r"neither output_layer\.2\.weight.*nor embed\.weight"),
         ],
     )  # fmt: skip
@@ -150,7 +178,7 @@ class TestDescription:
         weights = dict(tiny_official.networks(2, 4)[kind].state_dict())
         for name in change.pop("drop", []):
             del weights[name]
-        weights |= {name: torch.zeros(shape) for name, shape in change.items()}
+        weights |= {name: torch.zeros(new) if isinstance(new, tuple) else new for name, new in change.items()}
         with pytest.raises(OfficialMismatchError, match=message):
             convert_official(weights)
 
@@ -167,5 +195,7 @@ class TestDescription:
         weights = tiny_official.networks(1, 2)["D"].state_dict()
         with pytest.raises(ValueError, match=r"sn_style must be one of .*'keras'"):
             convert_official(weights, sn_style="keras")
+        with pytest.raises(ValueError, match=r"kind must be one of .*'critic'"):
+            official_names("critic")
         with pytest.raises(ValueError, match=r"channel_order must be one of .*'GBR'"):
             convert_official(weights, channel_order="GBR")

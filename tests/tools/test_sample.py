@@ -70,6 +70,23 @@ def test_a_class_that_the_model_does_not_know(checkpoint, tmp_path, monkeypatch,
     assert "classes 0 to 9, but [10] were asked for" in capsys.readouterr().err
 
 
+def test_a_damaged_or_foreign_checkpoint_is_refused(checkpoint, tmp_path, monkeypatch, capsys):
+    content = torch.load(checkpoint, weights_only=True)
+    weights = content["state_dict"]
+    altered = bytearray(checkpoint.read_bytes())
+    altered[altered.index(weights["generator_ema.module.noise2feat.weight_orig"].numpy().tobytes()) + 5] ^= 4
+    (tmp_path / "flipped.pth").write_bytes(altered)
+    torch.save(
+        {name: value for name, value in weights.items() if not name.startswith("generator_ema")}, tmp_path / "part.pth"
+    )
+    for name, said in (("flipped.pth", "was altered"), ("part.pth", "missing (generator_ema.")):
+        with pytest.raises(SystemExit):
+            sample(tmp_path / name, tmp_path / "out", monkeypatch=monkeypatch)
+        printed = capsys.readouterr().err
+        assert name in printed and said in printed
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.slow
 def test_tools_test_reports_the_metrics_of_mmagics_loop(checkpoint, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)  # the classifier that the metrics use is trained into a cache there

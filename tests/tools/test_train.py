@@ -16,6 +16,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
+from nda_mm.checkpoints import MismatchedCheckpointError
 from nda_mm.compat import allow_safe_globals
 from nda_mm.engine import launch
 
@@ -127,21 +128,66 @@ def test_configs_are_found_by_name() -> None:
         launch.find_config("nothing.py")
 
 
-def test_test_prints_the_metrics(config_file: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.fixture
+def tested(config_file: Any, tmp_path: Path) -> Callable[..., str]:
+    """Write the config of the small run with what tools/test.py needs."""
+
+    def write(**settings: Any) -> str:
+        cfg = Config.fromfile(config_file(steps=2, validate=True, **settings))
+        cfg.merge_from_dict({f"test_{key}": cfg[f"val_{key}"] for key in ("dataloader", "cfg", "evaluator")})
+        cfg.dump(tmp_path / "tested.py")
+        return str(tmp_path / "tested.py")
+
+    return write
+
+
+def test_test_prints_the_metrics(
+    config_file: Any, tested: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = config_file(steps=2, validate=True)
     train.main([path, "--seed", "1"])
     with pytest.raises(ValueError, match="can't be tested: it must set test_dataloader, test_cfg and test_evaluator"):
         test.main([path, "work_dirs/tiny/iter_2.pth"])
-    same = {key: Config.fromfile(path)[f"val_{key}"] for key in ("dataloader", "cfg", "evaluator")}
-    cfg = Config.fromfile(path)
-    cfg.merge_from_dict({f"test_{key}": value for key, value in same.items()})
-    cfg.dump(tmp_path / "tested.py")
-    metrics = test.main([str(tmp_path / "tested.py"), "work_dirs/tiny/iter_2.pth", "--seed", "1"])
+    metrics = test.main([tested(), "work_dirs/tiny/iter_2.pth", "--seed", "1"])
     assert metrics["seen"] == 14.0
     assert f"score: {metrics['score']}" in capsys.readouterr().out
     (tmp_path / "bad.pth").write_bytes(b"no")
     with pytest.raises(ValueError, match=r"bad\.pth is truncated or damaged"):
         test.main([str(tmp_path / "tested.py"), "bad.pth"])
+
+
+def test_a_checkpoint_of_another_recipe_is_refused_unless_asked_for(tested: Any, tmp_path: Path) -> None:
+    path = tested()
+    train.main([path, "--seed", "1", "--work-dir", "first"])
+    checkpoint = torch.load("first/iter_2.pth", weights_only=True)
+    checkpoint["state_dict"] = {
+        name.replace("critic.", "judge."): value for name, value in checkpoint["state_dict"].items()
+    }
+    torch.save(checkpoint, "other.pth")
+    commands = [
+        (test.main, [path, "other.pth"]),
+        (train.main, [path, "--cfg-options", "load_from=other.pth"]),
+        (train.main, [path, "--resume", "other.pth", "--cfg-options", "train_cfg.max_iters=4"]),
+    ]
+    for main, arguments in commands:
+        with pytest.raises(
+            MismatchedCheckpointError, match=r"other\.pth does not fit .*TinyGAN of .*tested\.py: "
+        ) as error:
+            main(arguments)
+        assert "missing (critic.layers.0.weight" in str(error.value) and "(judge.layers" in str(error.value)
+        assert "\n" not in str(error.value) and len(str(error.value)) < 700
+    assert test.main([path, "other.pth", "--cfg-options", "load_strict=False"])["seen"] == 14.0
+    train.main([path, "--cfg-options", "load_from=other.pth", "load_strict=False"])
+    with pytest.raises(TypeError, match="load_strict"):
+        test.main([path, "other.pth", "--cfg-options", "load_strict=no"])
+
+
+def test_a_run_with_averaged_weights_takes_its_own_checkpoint(tested: Any) -> None:
+    path = tested(custom_hooks=(dict(type="EMAHook"),))
+    train.main([path, "--work-dir", "run"])
+    assert test.main([path, "run/iter_2.pth"])["seen"] == 14.0
+    train.main([path, "--work-dir", "run", "--resume", "--cfg-options", "train_cfg.max_iters=4"])
+    assert Path("run/iter_4.pth").is_file()
 
 
 @pytest.mark.slow

@@ -1,0 +1,99 @@
+"""A checkpoint fits its own recipe, and no other network passes for it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import MODELS, DefaultScope
+from torch import nn
+
+from nda_mm.checkpoints import MismatchedCheckpointError, compare_keys, load_strictly
+from nda_mm.compat import apply_mends
+
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+DIGITS = sorted(path.stem for path in CONFIGS.glob("*_digits*.py"))
+
+
+def model_of(recipe: str) -> nn.Module:
+    apply_mends()
+    cfg = Config.fromfile(CONFIGS / f"{recipe}.py")
+    with DefaultScope.overwrite_default_scope(cfg.default_scope):
+        return MODELS.build(cfg.model)
+
+
+@pytest.fixture(scope="module")
+def others() -> dict[str, dict[str, Any]]:
+    """Checkpoints of a GAN and of an encoder."""
+    return {recipe: {"state_dict": model_of(recipe).state_dict()} for recipe in ("nda_biggan_digits", "moco_digits")}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", DIGITS)
+def test_every_digits_recipe_takes_its_own_checkpoint_and_no_other(recipe: str, others: dict[str, Any]) -> None:
+    pytest.importorskip("mmagic")
+    written, fresh = model_of(recipe), model_of(recipe)
+    names = dict(source="own.pth", target=recipe)
+    load_strictly(fresh, {"meta": {}, "state_dict": written.state_dict()}, **names)
+    assert all(torch.equal(value, fresh.state_dict()[name]) for name, value in written.state_dict().items())
+    # as DDP saves a model, and from before batches were counted
+    wrapped = {f"module.{name}": value for name, value in written.state_dict().items() if "num_batches" not in name}
+    load_strictly(fresh, wrapped, **names)
+    for other, checkpoint in others.items():
+        if compare_keys(fresh.state_dict(), checkpoint["state_dict"]):
+            with pytest.raises(MismatchedCheckpointError, match=rf"{other}\.pth does not fit {recipe}: \d+ missing"):
+                load_strictly(fresh, checkpoint, source=f"{other}.pth", target=recipe)
+        else:
+            assert "biggan" in recipe or "moco" in recipe  # the twins without negatives have the same networks
+
+
+class Renamed(nn.Linear):
+    """Reads weights under a former name."""
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        if f"{prefix}kernel" in state_dict:
+            state_dict[f"{prefix}weight"] = state_dict.pop(f"{prefix}kernel")
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+def test_modules_that_adapt_what_they_read_raise_no_alarm() -> None:
+    model = nn.Sequential(Renamed(2, 3), nn.LazyLinear(4))
+    given = {
+        "0.kernel": torch.ones(3, 2),
+        "0.bias": torch.ones(3),
+        "1.weight": torch.ones(4, 3),
+        "1.bias": torch.ones(4),
+    }
+    load_strictly(model, given, source="a.pth", target="Sequential")
+    assert model[1].weight.shape == (4, 3) and bool((model[0].weight == 1).all())
+
+
+@pytest.mark.parametrize(
+    ("change", "faults"),
+    [
+        ({"drop": "bias"}, r"1 missing \(bias\)"),
+        ({"weight": torch.zeros(4, 2)}, r"1 of another shape \(weight \(4, 2\) for \(3, 2\)\)"),
+        ({f"head.{n}": torch.zeros(1) for n in range(6)}, r"6 unexpected \(head\.0, .*head\.3 and 2 more\)"),
+        (
+            {"drop": "bias", "weight": torch.zeros(2, 2), "scale": torch.zeros(1)},
+            r"1 missing \(bias\); 1 of another shape \(weight .*\); 1 unexpected \(scale\)",
+        ),
+    ],
+    ids=["missing", "shape", "unexpected", "all"],
+)
+def test_what_does_not_fit_is_named(change: dict[str, Any], faults: str) -> None:
+    model = nn.Linear(2, 3)
+    weights = {**model.state_dict(), **change}
+    weights.pop(str(weights.pop("drop", "")), None)
+    with pytest.raises(MismatchedCheckpointError, match=rf"a\.pth does not fit Linear: {faults}\.$"):
+        load_strictly(model, weights, source="a.pth", target="Linear")
+    assert re.fullmatch(faults, compare_keys(model.state_dict(), weights))
+
+
+def test_no_weights_at_all() -> None:
+    with pytest.raises(MismatchedCheckpointError, match=r"a\.pth holds no weights by name but a list"):
+        load_strictly(nn.Linear(2, 3), [1], source="a.pth", target="Linear")  # type: ignore[arg-type]

@@ -1,0 +1,147 @@
+"""A training step of the paper authors' code, and ours from the same weights, in float64.
+
+Expected values: see tiny_authors_step.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.logging import MessageHub
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import MODELS, DefaultScope
+from tiny_authors_step import CASES, FILE, sketch
+from torch import Tensor
+
+from nda_mm.compat import apply_mends
+from nda_mm.conversion import convert_official, official_names
+
+pytest.importorskip("mmagic", reason="the networks are mmagic's")
+RECIPE = Path(__file__).resolve().parents[2] / "configs" / "nda_biggan_cifar10.py"
+NETWORKS = {"G": "generator", "D": "discriminator"}
+LOSSES = {
+    "D_loss_real": ("loss_disc_real", 1.0),
+    "D_loss_fake": ("loss_disc_fake", 0.25),
+    "D_loss_negative": ("loss_disc_negative", 0.75),
+    "D_loss": ("loss", 1.0),
+    "G_loss": ("loss_gen", 1.0),
+}
+#: Before a batch normalisation: the true gradient is zero, what is computed is rounding, and Adam divides by its size.
+NO_GRADIENT = [f"blocks.{block}.0.{conv}.bias" for block in range(3) for conv in ("conv1", "conv2", "conv_sc")]
+
+
+def our_step(before: dict[str, dict[str, Tensor]], inputs: dict[str, Tensor], forward: str) -> dict[str, Any]:
+    """The outcome of one step, in the authors' names.
+
+    Args:
+        before: State dicts of their networks 'G' and 'D', in float64.
+        inputs: What their step was given, in float64.
+        forward: ``discriminator_forward``.
+    """
+    apply_mends()
+    cfg = Config.fromfile(RECIPE)
+    cfg.model.update(discriminator_steps=1, discriminator_forward=forward, ema_config=None)
+    for network in NETWORKS.values():
+        cfg.model[network].base_channels = 4
+    with DefaultScope.overwrite_default_scope("mmagic"):
+        model = MODELS.build(cfg.model).double()
+        optimizers = build_optim_wrapper(model, cfg.optim_wrapper)
+    outcome: dict[str, Any] = {}
+    names = {net: official_names(network) for net, network in NETWORKS.items()}
+    for net, network in NETWORKS.items():
+        module = getattr(model, network)
+        converted = convert_official(before[net])
+        # In training torch iterates before its first pass, as they do, and starts from the vector before.
+        converted |= {names[net][name]: u0[0] for name, u0 in before[net].items() if name.endswith("u0")}
+        assert not module.load_state_dict(converted, strict=False).unexpected_keys
+        optimizers[network].optimizer.register_step_pre_hook(keep_gradients(outcome, net, module, names[net]))
+    logits: list[Tensor] = []
+    model.discriminator.register_forward_hook(lambda module, given, scores: logits.append(scores.detach()))
+    noise, labels = ([inputs[f"{kind}_{net}"] for net in "DG"] for kind in "zy")
+    model.noise_fn = lambda num_batches: noise.pop(0)
+    model.label_fn = lambda num_batches: labels.pop(0)
+    model.negative.forward = lambda x, **kwargs: inputs["negatives"]
+    model.data_preprocessor.forward = lambda data, training: data
+    from mmagic.structures import DataSample
+
+    sample = DataSample(gt_img=inputs["x"])
+    sample.set_gt_label(inputs["y"])
+    MessageHub.get_current_instance().update_info("iter", 0)
+    said = model.train().train_step(dict(inputs=dict(img=inputs["x"]), data_samples=sample), optimizers)
+    outcome |= {theirs: float(said[ours]) / weight for theirs, (ours, weight) in LOSSES.items() if ours in said}
+    scores = torch.cat(logits).split(len(inputs["x"]))
+    outcome |= dict(zip(("logits_fake", "logits_real", "logits_negative", "logits_G"), scores, strict=True))
+    for net, network in NETWORKS.items():
+        after = getattr(model, network).state_dict()
+        outcome[f"{net}_after"] = {
+            theirs: after[ours].reshape(before[net][theirs].shape) for theirs, ours in names[net].items()
+        }
+    return outcome
+
+
+def keep_gradients(outcome: dict[str, Any], net: str, module: torch.nn.Module, names: dict[str, str]) -> Callable:
+    def keep(*args: Any) -> None:
+        parameters = dict(module.named_parameters())
+        outcome[f"{net}_grads"] = {
+            theirs: parameters[ours].grad.clone() for theirs, ours in names.items() if ours in parameters
+        }
+
+    return keep
+
+
+STEPS = [(*case, "joint") for case in CASES] + [("converged", way, "separate") for way in ("two_pass", "one_pass")]
+
+
+@pytest.fixture
+def kept() -> dict[str, Any]:
+    return torch.load(FILE, weights_only=True)
+
+
+@pytest.fixture
+def complete(needs_shared_data: Path) -> dict[str, Any]:
+    file = needs_shared_data / "outside" / FILE.name
+    if not file.is_file():
+        pytest.skip(f"needs outside/{file.name} in ../shared/data beside the project")
+    return torch.load(file, weights_only=True)
+
+
+def double(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value.double() if value.is_floating_point() else value for name, value in tensors.items()}
+
+
+def compare(ours: dict[str, Any], theirs: dict[str, Any], form: Callable[[dict[str, Tensor]], dict[str, Any]]) -> None:
+    """Hold a step against theirs: gradients and weights after it as ``form`` gives them."""
+    for name in LOSSES:
+        assert ours.get(name, theirs[name]) == pytest.approx(theirs[name], abs=1e-12), name
+    for name in ("logits_fake", "logits_real", "logits_negative", "logits_G"):
+        torch.testing.assert_close(ours[name], theirs[name], rtol=0, atol=1e-12)
+    for name in ("D_grads", "G_grads", "D_after", "G_after"):
+        found = form(ours[name])
+        expected = {key: value for key, value in theirs[name].items() if not key.endswith("sv0")}
+        assert found.keys() == expected.keys()
+        for key, value in expected.items():
+            tolerance = 1e-9 if name == "G_after" and key in NO_GRADIENT else 1e-12
+            one, other = (torch.as_tensor(each, dtype=torch.float64) for each in (found[key], value))
+            torch.testing.assert_close(
+                one, other, rtol=1e-12, atol=tolerance, msg=f"{name} {key}: {one}, theirs {other}"
+            )
+
+
+@pytest.mark.parametrize(("vectors", "way", "forward"), STEPS)
+def test_losses_gradients_and_update_are_theirs(kept: dict[str, Any], vectors: str, way: str, forward: str) -> None:
+    before = {
+        net: double(kept["before"][net] | (kept["converged"][net] if vectors == "converged" else {})) for net in "GD"
+    }
+    ours = our_step(before, double(kept["inputs"]), forward)
+    compare(ours, kept["results"][f"{vectors}, {way}"], sketch)
+
+
+@pytest.mark.parametrize(("vectors", "way", "forward"), STEPS)
+def test_every_number_is_theirs(complete: dict[str, Any], vectors: str, way: str, forward: str) -> None:
+    ours = our_step(complete["before"][vectors], complete["inputs"], forward)
+    compare(ours, complete["results"][vectors][way], dict)
