@@ -20,12 +20,13 @@ def all_mends() -> tuple[Mend, ...]:
     Returns:
         New instances; a mend has no state.
     """
-    from .collate_scope import CollateScope  # these four import torch or mmengine
+    from .collate_scope import CollateScope  # these five import torch or mmengine
+    from .config_text import ConfigText
     from .mmagic_grid_sample import MMagicGridSample
     from .safe_globals import SafeGlobals
     from .separate_ddp import SeparateDDPNoSync
 
-    ours = (SafeGlobals(), SeparateDDPNoSync(), CollateScope(), ExternalConfigs())
+    ours = (SafeGlobals(), SeparateDDPNoSync(), CollateScope(), ConfigText(), ExternalConfigs())
     return (*ours, NumpyBool8(), MMagicGridSample(), MMActionDRN())
 
 
