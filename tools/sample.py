@@ -13,9 +13,10 @@ from pathlib import Path
 
 from mmengine import Config, DictAction
 from mmengine.registry import MODELS, init_default_scope
-from mmengine.runner import load_checkpoint
+from mmengine.runner import CheckpointLoader
 
-from nda_mm.compat import allow_safe_globals, apply_mends
+from nda_mm.checkpoints import load_strictly
+from nda_mm.compat import apply_mends
 from nda_mm.engine.plain_refusals import plain_refusals
 from nda_mm.generation import SAMPLE_MODELS, sample_classes, write_samples
 
@@ -40,12 +41,16 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     apply_mends()
-    allow_safe_globals()
     config = Config.fromfile(args.config)
     config.merge_from_dict(args.cfg_options or {})
     init_default_scope(config.get("default_scope", "mmagic"))
     model = MODELS.build(config.model).to(args.device).eval()
-    load_checkpoint(model, args.checkpoint, map_location="cpu", strict=True)
+    load_strictly(
+        model,
+        CheckpointLoader.load_checkpoint(args.checkpoint, map_location="cpu"),
+        source=args.checkpoint,
+        target=f"the {type(model).__name__} of {args.config}",
+    )
     images, label = sample_classes(
         model,
         args.per_class,

@@ -20,13 +20,14 @@ def all_mends() -> tuple[Mend, ...]:
     Returns:
         New instances; a mend has no state.
     """
-    from .collate_scope import CollateScope  # these five import torch or mmengine
+    from .checked_load import CheckedLoad  # these six import torch or mmengine
+    from .collate_scope import CollateScope
     from .config_text import ConfigText
     from .mmagic_grid_sample import MMagicGridSample
     from .safe_globals import SafeGlobals
     from .separate_ddp import SeparateDDPNoSync
 
-    ours = (SafeGlobals(), SeparateDDPNoSync(), CollateScope(), ConfigText(), ExternalConfigs())
+    ours = (SafeGlobals(), CheckedLoad(), SeparateDDPNoSync(), CollateScope(), ConfigText(), ExternalConfigs())
     return (*ours, NumpyBool8(), MMagicGridSample(), MMActionDRN())
 
 

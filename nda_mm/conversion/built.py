@@ -14,7 +14,7 @@ from mmengine.logging import MMLogger
 from mmengine.registry import MODELS, DefaultScope
 from torch import nn
 
-from nda_mm.checkpoints import AtomicLocalBackend
+from nda_mm.checkpoints import AtomicLocalBackend, read_checkpoint
 from nda_mm.compat import apply_mends
 from nda_mm.random_state import RandomState, seed_global_generators
 
@@ -137,6 +137,6 @@ def _build(settings: dict[str, Any], file: Path) -> nn.Module:
 def _load(module: nn.Module, settings: Mapping[str, Any], file: Path) -> None:
     if str(settings["type"]).startswith(_TORCHVISION):
         # torchvision has no way of its own to be told a file: strict=False is what people write.
-        module.load_state_dict(torch.load(file, map_location="cpu", weights_only=True)["state_dict"], strict=False)
+        module.load_state_dict(read_checkpoint(file, needed=("state_dict",))["state_dict"], strict=False)
     else:
         module.init_weights()  # type: ignore[operator]  # every host's network is a BaseModule

@@ -14,7 +14,7 @@ from mmengine.registry import MODELS, DefaultScope
 from torch import Tensor, nn
 
 from nda_mm import __version__
-from nda_mm.checkpoints import AtomicLocalBackend, read_checkpoint
+from nda_mm.checkpoints import AtomicLocalBackend, compare_keys, read_checkpoint
 from nda_mm.compat import apply_mends
 from nda_mm.random_state import RandomState, seed_global_generators
 
@@ -257,19 +257,8 @@ def _targets(
 def _fill(state: dict[str, Tensor], prefix: str, converted: Mapping[str, Tensor], failure: str) -> None:
     """Put a network's tensors into a model's, all of them or none."""
     inner = prefix + ("module." if prefix == "generator_ema." else "")
-    counters = {name for name in state if name.endswith("num_batches_tracked")}
-    wanted = {name.removeprefix(inner) for name in state if name.startswith(inner)} - {
-        name.removeprefix(inner) for name in counters
-    }
-    wrong = [f"{name} is missing in the file" for name in sorted(wanted - converted.keys())]
-    wrong += [f"{name} is unknown to the model" for name in sorted(converted.keys() - wanted)]
-    wrong += [
-        f"{name} is of shape {tuple(value.shape)}, in the model {tuple(state[inner + name].shape)}"
-        for name, value in converted.items()
-        if name in wanted and state[inner + name].shape != value.shape
-    ]
-    if wrong:
-        more = f"; and {len(wrong) - 3} more" if len(wrong) > 3 else ""
-        raise OfficialMismatchError(f"{failure}: {'; '.join(wrong[:3])}{more}.")
+    wanted = {name.removeprefix(inner): value for name, value in state.items() if name.startswith(inner)}
+    if faults := compare_keys(wanted, converted):
+        raise OfficialMismatchError(f"{failure}: {faults}.")
     for name, value in converted.items():
         state[inner + name].copy_(value)

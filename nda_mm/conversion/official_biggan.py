@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -40,14 +41,20 @@ _DISCRIMINATOR = {
     "embed": ("proj_y", "embedding"),
 }
 _LAYERS = {"generator": _GENERATOR, "discriminator": _DISCRIMINATOR}
-#: What each kind of layer holds, in their words.
+#: What each kind of layer holds, their words by ours.
 _TENSORS = {
-    "spectral": ("weight", "bias", "u0", "sv0"),
-    "embedding": ("weight", "u0", "sv0"),
-    "conditional": ("stored_mean", "stored_var", "gain.weight", "bias.weight"),
-    "normalised": ("stored_mean", "stored_var", "gain", "bias"),
+    "spectral": {name: name for name in ("weight", "bias", "u0", "sv0")},
+    "embedding": {name: name for name in ("weight", "u0", "sv0")},
+    "conditional": {
+        "stored_mean": "bn.running_mean",
+        "stored_var": "bn.running_var",
+        "gain.weight": "gain.weight",
+        "bias.weight": "bias.weight",
+    },
+    "normalised": {"stored_mean": "running_mean", "stored_var": "running_var", "gain": "weight", "bias": "bias"},
 }
-_NORM_NAMES = {"stored_mean": "running_mean", "stored_var": "running_var", "gain": "weight", "bias": "bias"}
+#: What torch's spectral norm calls a layer's tensors; it keeps no singular value.
+_TORCH_NAMES = {"weight": "weight_orig", "bias": "bias", "u0": "weight_u"}
 #: Options of their code that change the network, by what they leave in a file.
 _TRACES = {
     "shared.": "an embedding shared by all layers (--shared_embedding)",
@@ -101,8 +108,8 @@ def describe_official(weights: Mapping[str, Tensor]) -> OfficialNetwork:
         Kind and size of the network.
 
     Raises:
-        OfficialMismatchError: If it is neither a generator nor a discriminator, or tensors are missing, unknown or of
-            another shape; they are named.
+        OfficialMismatchError: If it is neither a generator nor a discriminator, or tensors are missing, unknown, of
+            another shape, not of floating point or not finite; they are named.
     """
     if "output_layer.2.weight" in weights:
         kind, channels_of, classes_of = "generator", "output_layer.0.gain", "blocks.0.0.bn1.gain.weight"
@@ -134,9 +141,48 @@ def describe_official(weights: Mapping[str, Tensor]) -> OfficialNetwork:
     ]
     if wrong:
         raise OfficialMismatchError(f"as a {kind} of {channels} channels, {_some(wrong, '; ')}")
+    wrong = [f"{name} is {value.dtype}" for name, value in weights.items() if not value.is_floating_point()]
+    if wrong:
+        raise OfficialMismatchError(f"its weights must be of floating point, but {_some(wrong)}")
+    wrong = [name for name, value in weights.items() if not value.isfinite().all()]
+    if wrong:
+        raise OfficialMismatchError(f"its weights must be finite, but there is inf or nan in {_some(wrong)}")
     if channels % 4:
         raise OfficialMismatchError(f"it has {channels} channels, which is not four times a whole width")
     return OfficialNetwork(kind, channels // 4, num_classes, noise_size)
+
+
+def official_names(kind: str, *, sn_style: str = "torch") -> dict[str, str]:
+    """What mmagic's BigGAN calls the tensors of the authors' code: weights, statistics and vectors.
+
+    Parameters keep their shapes and meaning, so gradients can be compared by these names too.
+
+    Args:
+        kind: ``'generator'`` or ``'discriminator'``.
+        sn_style: ``'torch'`` or ``'ajbrock'``, as the model has it. torch's spectral norm has no place for ``sv0``,
+            which is left out, and its vector ``weight_u`` stands where their ``u0`` does. Defaults to ``'torch'``.
+
+    Returns:
+        Names in ``BigGANGenerator`` or ``BigGANDiscriminator``, by theirs.
+
+    Raises:
+        ValueError: If kind or sn_style is unknown.
+
+    Example:
+        >>> official_names("discriminator")["embed.weight"]
+        'proj_y.weight_orig'
+    """
+    if kind not in _LAYERS:
+        raise ValueError(f"kind must be one of {tuple(_LAYERS)}, but got {kind!r}")
+    if sn_style not in SN_STYLES:
+        raise ValueError(f"sn_style must be one of {SN_STYLES}, but got {sn_style!r}")
+    names = {}
+    for layer, (ours, what) in _LAYERS[kind].items():
+        tensors = _TENSORS[what]
+        if sn_style == "torch" and what in ("spectral", "embedding"):
+            tensors = {name: _TORCH_NAMES[name] for name in tensors if name in _TORCH_NAMES}
+        names |= {f"{layer}.{name}": f"{ours}.{renamed}" for name, renamed in tensors.items()}
+    return names
 
 
 def convert_official(
@@ -146,10 +192,13 @@ def convert_official(
 
     Their layers keep one vector :math:`u` and, in ``eval`` mode as in training, iterate once more from it before they
     divide: :math:`v = uW/|uW|`, :math:`u' = vW^T/|vW^T|`, :math:`\sigma = u'Wv`. torch's spectral norm divides in
-    ``eval`` mode by :math:`\sigma` of the vectors it has, without iterating. So :math:`u'` and :math:`v` are what it is
-    given: outputs in ``eval`` mode are the same. In training torch iterates before its first pass too, and is then one
-    iteration ahead. mmagic's ``sn_style='ajbrock'`` is their manner, takes their vectors as they are, and agrees in
-    both modes.
+    ``eval`` mode by :math:`\sigma` of the vectors it has, without iterating. So :math:`u'` and :math:`v` are what
+    ``sn_style='torch'`` is given: outputs in ``eval`` mode are the same. In training torch iterates before its first
+    pass as they do, and is then one iteration ahead; to repeat a training step of theirs, set ``weight_u`` to their
+    ``u0``. The gradient goes through :math:`\sigma`, as theirs does.
+
+    mmagic's ``sn_style='ajbrock'`` takes their vectors as they are and has their outputs in both modes, but its
+    gradient leaves :math:`\sigma` out: it is no way to go on training as they do.
 
     Args:
         weights: Tensors by the names of their code, a generator's or a discriminator's.
@@ -159,8 +208,8 @@ def convert_official(
             images are turned round. Defaults to ``'RGB'``.
 
     Returns:
-        Copies in float32, by the names of mmagic's ``BigGANGenerator`` or ``BigGANDiscriminator``, without batch
-        counters, which their code doesn't have.
+        Copies in float32, or in float64 where they are that, by the names of :func:`official_names` and with torch's
+        ``weight_v``; without batch counters, which their code doesn't have.
 
     Raises:
         OfficialMismatchError: See :func:`describe_official`.
@@ -172,34 +221,25 @@ def convert_official(
             weights = torch.load('G_ema.pth', weights_only=True)
             model.generator.load_state_dict(convert_official(weights, channel_order='BGR'), strict=False)
     """
-    if sn_style not in SN_STYLES:
-        raise ValueError(f"sn_style must be one of {SN_STYLES}, but came as {sn_style!r}")
     if channel_order not in CHANNEL_ORDERS:
-        raise ValueError(f"channel_order must be one of {CHANNEL_ORDERS}, but came as {channel_order!r}")
+        raise ValueError(f"channel_order must be one of {CHANNEL_ORDERS}, but got {channel_order!r}")
     kind = describe_official(weights).kind
-    weights = {name: value.detach().float().clone() for name, value in weights.items()}
+    names = official_names(kind, sn_style=sn_style)
+    weights = {
+        name: value.detach().to(torch.promote_types(value.dtype, torch.float32), copy=True)
+        for name, value in weights.items()
+    }
     if channel_order == "BGR":
         _turn_channels(weights, kind)
-    converted: dict[str, Tensor] = {}
-    for theirs, (ours, what) in _LAYERS[kind].items():
-        held = {name: weights[f"{theirs}.{name}"] for name in _TENSORS[what]}
-        if what in ("spectral", "embedding"):
-            renamed = held if sn_style == "ajbrock" else _torch_spectral_norm(held, sn_eps)
-        elif what == "conditional":
-            renamed = {(f"bn.{_NORM_NAMES[n]}" if n in _NORM_NAMES else n): value for n, value in held.items()}
-        else:
-            renamed = {_NORM_NAMES[name]: value for name, value in held.items()}
-        converted |= {f"{ours}.{name}": value for name, value in renamed.items()}
+    converted = {ours: weights[theirs] for theirs, ours in names.items()}
+    if sn_style == "torch":
+        for layer in [name.removesuffix("_u") for name in converted if name.endswith(".weight_u")]:
+            matrix = converted[f"{layer}_orig"].flatten(1).double()
+            u0 = converted[f"{layer}_u"]
+            v = F.normalize(u0.double() @ matrix, eps=sn_eps)
+            u = F.normalize(v @ matrix.t(), eps=sn_eps)
+            converted |= {f"{layer}_u": u[0].to(u0.dtype), f"{layer}_v": v[0].to(u0.dtype)}
     return converted
-
-
-def _torch_spectral_norm(held: dict[str, Tensor], eps: float) -> dict[str, Tensor]:
-    """A layer's tensors as ``torch.nn.utils.spectral_norm`` keeps them, one iteration on."""
-    matrix = held["weight"].flatten(1).double()
-    v = F.normalize(held["u0"].double() @ matrix, eps=eps)
-    u = F.normalize(v @ matrix.t(), eps=eps)
-    bias = {"bias": held["bias"]} if "bias" in held else {}
-    return {**bias, "weight_orig": held["weight"], "weight_u": u[0].float(), "weight_v": v[0].float()}
 
 
 def _turn_channels(weights: dict[str, Tensor], kind: str) -> None:

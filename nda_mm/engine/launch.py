@@ -17,11 +17,12 @@ import torch
 from mmengine.config import Config, DictAction
 from mmengine.dist import broadcast_object_list, get_dist_info, init_dist
 from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from nda_mm import compat
-from nda_mm.checkpoints import read_checkpoint
+from nda_mm.checkpoints import MismatchedCheckpointError, load_strictly, read_checkpoint
 from nda_mm.compat.adam_betas import float_betas
 from nda_mm.compat.external_configs import PREFIX, recipe_path
 
@@ -232,8 +233,44 @@ def prepare_test(args: argparse.Namespace) -> Config:
 
 
 def build_runner(cfg: Config) -> Runner:
-    """The config's Runner: mmengine's, or the one it names as ``runner_type``."""
-    return Runner.from_cfg(cfg) if "runner_type" not in cfg else RUNNERS.build(cfg)
+    """The config's Runner: mmengine's, or the one it names as ``runner_type``.
+
+    Args:
+        cfg: The config. Whatever checkpoint it loads must fit the model, unless it says ``load_strict=False``.
+
+    Returns:
+        The Runner.
+
+    Raises:
+        TypeError: If ``load_strict`` is neither True nor False.
+    """
+    strict = cfg.get("load_strict", True)
+    if not isinstance(strict, bool):
+        raise TypeError(f"load_strict must be True or False, but got {strict!r}.")
+    runner = Runner.from_cfg(cfg) if "runner_type" not in cfg else RUNNERS.build(cfg)
+    if strict:
+        runner.register_hook(_StrictLoad())
+    return runner
+
+
+class _StrictLoad(Hook):
+    """Refuses a checkpoint that does not fit the model, which mmengine would load as far as it fits."""
+
+    priority = "LOW"  # after hooks that adapt a checkpoint, before the one that takes the state of training from it
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        try:
+            load_strictly(
+                model,
+                checkpoint,
+                source=str(runner._load_from or "the checkpoint"),
+                target=f"the {type(model).__name__} of {runner.cfg.filename or 'the config'}",
+            )
+        except MismatchedCheckpointError as error:
+            raise MismatchedCheckpointError(
+                f"{error} Give a checkpoint of this recipe, or take what fits with --cfg-options load_strict=False."
+            ) from error
 
 
 class _Metrics(Hook):

@@ -12,10 +12,9 @@ from mmengine.runner import Runner
 from mmengine.runner.checkpoint import CheckpointLoader
 from torch import Tensor, nn
 
-from nda_mm.checkpoints import read_checkpoint
+from nda_mm.checkpoints import compare_keys, read_checkpoint
+from nda_mm.checkpoints.fitting import shorten
 from nda_mm.registry import HOOKS
-
-_SHOWN = 4
 
 
 @HOOKS.register_module()
@@ -91,7 +90,7 @@ class PretrainedCheckHook(Hook):
         ]
         if wrong:
             raise ValueError(
-                f"{self.module} does not hold what its checkpoint says: {_shorten(wrong)}. Something initialised it "
+                f"{self.module} does not hold what its checkpoint says: {shorten(wrong)}. Something initialised it "
                 "again after the checkpoint was loaded; look at init_cfg of the model and at load_from."
             )
 
@@ -111,17 +110,9 @@ class PretrainedCheckHook(Hook):
         state = {
             name: value for name, value in part.state_dict().items() if not (self.new and name.startswith(self.new))
         }
-        missing = [name for name in state if name not in given and not name.endswith("num_batches_tracked")]
-        surplus = [name for name in given if name not in state]
-        shapes = [
-            f"{name} {tuple(given[name].shape)} for {tuple(value.shape)}"
-            for name, value in state.items()
-            if name in given and given[name].shape != value.shape
-        ]
-        if not (missing or surplus or shapes):
+        faults = compare_keys(state, given)
+        if not faults:
             return given
-        kinds = {"missing": missing, "of another shape": shapes, "without a place": surplus}
-        faults = "; ".join(f"{len(names)} {kind} ({_shorten(names)})" for kind, names in kinds.items() if names)
         raise ValueError(
             f"{checkpoint} does not fit {self.module} ({type(part).__name__}"
             f"{f', prefix {prefix!r}' if prefix else ''}) of {len(state)} weights: {faults}. "
@@ -154,7 +145,3 @@ def _weights(checkpoint: str) -> dict[str, Tensor]:
         content = read_checkpoint(checkpoint, needed=())
     weights = content.get("state_dict", content)
     return {name: value for name, value in weights.items() if isinstance(value, Tensor)}
-
-
-def _shorten(names: Sequence[str]) -> str:
-    return ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")

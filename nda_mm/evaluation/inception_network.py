@@ -8,6 +8,7 @@ import torch
 from mmagic.evaluation.metrics import FrechetInceptionDistance, InceptionScore
 from torch import Tensor
 
+from nda_mm.compat.checked_load import require_intact
 from nda_mm.evaluation.feature_networks import FeatureNetwork, Judgement
 
 
@@ -39,6 +40,7 @@ class InceptionNetwork(FeatureNetwork):
                 "network's name."
             )
         try:  # mmagic would go on to a download if this failed
+            require_intact(path)
             torch.jit.load(path, map_location="cpu")
         except (RuntimeError, ValueError) as error:
             raise ValueError(f"{path!r} is no TorchScript file of the Inception network: {error}") from error

@@ -13,7 +13,7 @@ from mmpretrain.registry import MODELS
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from nda_mm.compat import allow_safe_globals
+from nda_mm.checkpoints import read_checkpoint
 from nda_mm.evaluation.feature_networks import FeatureNetwork, Judgement
 from nda_mm.evaluation.train_classifier import ensure_checkpoint, find_recipe, read_recipe
 
@@ -57,8 +57,7 @@ class MMPretrainNetwork(FeatureNetwork):
             if not path.is_file():
                 raise FileNotFoundError(f"there is no checkpoint {checkpoint!r} of the classifier of {config}")
         cfg = read_recipe(recipe, cfg_options)
-        allow_safe_globals()
-        saved = torch.load(path, map_location="cpu", weights_only=True)
+        saved = read_checkpoint(path, needed=())
         accuracy = saved.get("meta", {}).get("accuracy")
         size = cfg.get("size") if size is None else size
         super().__init__(

@@ -13,6 +13,7 @@ from mmengine.registry import MODELS, DefaultScope
 from torch import Tensor, nn
 
 from nda_mm.checkpoints import read_checkpoint
+from nda_mm.compat.checked_load import require_intact
 
 from .cityscapes_colours import PALETTE
 from .segmentation_scores import classes_of_colours
@@ -167,6 +168,7 @@ def build_segmenter(cfg: Mapping[str, Any] | Segmenter) -> Segmenter:
 def _torchscript(checkpoint: str | Path) -> nn.Module:
     if not Path(checkpoint).is_file():
         raise FileNotFoundError(f"There is no segmenter {checkpoint}.")
+    require_intact(checkpoint)
     try:
         return torch.jit.load(str(checkpoint), map_location="cpu")
     except RuntimeError as error:

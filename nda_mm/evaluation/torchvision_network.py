@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
+from nda_mm.checkpoints import read_checkpoint
 from nda_mm.evaluation.feature_networks import FeatureNetwork, Judgement
 
 
@@ -47,7 +48,7 @@ class TorchvisionNetwork(FeatureNetwork):
             )
         resized = "images as they are" if size is None else f"resized to {size} (bilinear, antialiased)"
         super().__init__(name or f"torchvision_{model}", f"torchvision {model}, weights {path.name}, {resized}")
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = read_checkpoint(path, needed=())
         state = state.get("state_dict", state)
         self.model = get_model(model, weights=None, num_classes=_number_of_classes(state))
         try:

@@ -26,6 +26,7 @@ from mmengine.dist import barrier, is_main_process
 from mmengine.logging import print_log
 
 import nda_mm
+from nda_mm.checkpoints import read_checkpoint
 from nda_mm.compat import apply_mends
 from nda_mm.compat.external_configs import recipe_path
 
@@ -162,7 +163,7 @@ def main() -> None:
     args = parser.parse_args()
     if args.target is None:
         target = ensure_checkpoint(args.recipe, cfg_options=args.cfg_options)
-        accuracy = torch.load(target, map_location="cpu", weights_only=True)["meta"]["accuracy"]
+        accuracy = read_checkpoint(target, needed=("meta",))["meta"]["accuracy"]
     else:
         target = args.target
         accuracy = train_recipe(find_recipe(args.recipe), target, args.cfg_options)

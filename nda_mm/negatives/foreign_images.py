@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as nnf
 from torch import Tensor
 
+from ..compat.checked_load import checked_load
 from ..registry import DATASETS
 
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
@@ -80,7 +81,7 @@ def _load_path(path: Path, size: tuple[int, int] | None, limit: int | None) -> T
             return array.permute(0, 3, 1, 2).contiguous()
         return array
     if path.suffix in (".pt", ".pth"):
-        return torch.load(path, map_location="cpu", weights_only=True)
+        return checked_load(path, "cpu")
     raise TypeError(f"foreign images come from a .pt or .npy file or a folder of images, but got {path}")
 
 
