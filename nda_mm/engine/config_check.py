@@ -18,12 +18,13 @@ __all__ = ["check_config", "check_filename_template"]
 #: Keys that take whole numbers above 0, wherever they stand.
 _COUNTS = ("discriminator_steps", "generator_steps", "val_interval")
 #: Keys that take True or False, wherever they stand: those of this package, and of mmengine's loaders and checkpoints.
-_SWITCHES = frozenset(
-    "allow_partial batch_statistics before_train bgr bouncing by_epoch cache channels_last compile_networks compiled "
-    "data_on_device decode download drop_last every_frame final_relu frozen joint_pass labelled lazy_init per_frame "
-    "persistent_workers pin_memory plots save_last save_optimizer save_param_scheduler score_real shuffle test_mode "
-    "train_if_missing use_batch_statistics use_difficult with_pool1".split()
-)
+_SWITCHES = {
+    "allow_partial", "batch_statistics", "before_train", "bgr", "bouncing", "by_epoch", "cache", "channels_last",
+    "compile_networks", "compiled", "data_on_device", "decode", "download", "drop_last", "every_frame", "final_relu",
+    "frozen", "joint_pass", "labelled", "lazy_init", "per_frame", "persistent_workers", "pin_memory", "plots",
+    "save_last", "save_optimizer", "save_param_scheduler", "score_real", "shuffle", "test_mode", "train_if_missing",
+    "use_batch_statistics", "use_difficult", "with_pool1",
+}  # fmt: skip
 
 
 def check_config(cfg: Config) -> None:
@@ -86,13 +87,11 @@ def _wrong_checkpoints(settings: dict[str, Any]) -> Iterator[str]:
     scope, loop = settings.get("default_scope"), settings.get("train_cfg") or {}
     loop_kind = _find(LOOPS, loop.get("type"), scope)
     by_iteration = loop.get("by_epoch") is False if loop_kind is None else issubclass(loop_kind, IterBasedTrainLoop)
-    for place, hook in _hooks(settings):
-        if not issubclass(_find(HOOKS, hook.get("type"), scope) or object, CheckpointHook):
-            continue
+    for place, hook in _hooks(settings, CheckpointHook):
         if not _is_count(hook.get("interval", 1)):
             yield (
-                f"{place}.interval must be a whole number above 0, but got {hook['interval']!r}. For a checkpoint of the "
-                "end alone, set one above the length of the run."
+                f"{place}.interval must be a whole number above 0, but got {hook['interval']!r}. For a checkpoint of "
+                "the end alone, set one above the length of the run."
             )
         if by_iteration and hook.get("by_epoch", True):
             yield f"{place}.by_epoch must be False: this run counts iterations, and would save at its end only."
@@ -124,8 +123,8 @@ def _metrics(settings: dict[str, Any]) -> list[str] | None:
             return None
         evaluator = evaluator["metrics"]
     if evaluator is None:
-        near = [hook for _, hook in _hooks(settings) if issubclass(_find(HOOKS, hook.get("type"), scope) or object, KNNHook)]
-        return [f"{hook.get('prefix', 'knn')}/top{number}" for hook in near for number in (1, 5)]
+        near = [hook.get("prefix", "knn") for _, hook in _hooks(settings, KNNHook)]
+        return [f"{prefix}/top{number}" for prefix in near for number in (1, 5)]
     known = []
     for metric in [evaluator] if isinstance(evaluator, dict) else evaluator:
         kind = _find(METRICS, metric.get("type"), scope)
@@ -136,12 +135,13 @@ def _metrics(settings: dict[str, Any]) -> list[str] | None:
     return known
 
 
-def _hooks(settings: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The places and settings of all hooks."""
+def _hooks(settings: dict[str, Any], wanted: type) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The places and settings of all hooks of a class."""
     for key in ("default_hooks", "custom_hooks"):
         hooks = settings.get(key) or {}
         for name, hook in hooks.items() if isinstance(hooks, dict) else enumerate(hooks):
-            if isinstance(hook, dict):
+            kind = _find(HOOKS, hook.get("type"), settings.get("default_scope")) if isinstance(hook, dict) else None
+            if kind is not None and issubclass(kind, wanted):
                 yield f"{key}.{name}", hook
 
 

@@ -46,8 +46,8 @@ class SafeCheckpointHook(CheckpointHook):
         kwargs: As mmengine's ``CheckpointHook``: ``max_keep_ckpts``, ``save_best``, ``rule``, ``out_dir``, ...
 
     Raises:
-        ValueError: If ``file_client_args`` is given, which mmengine has deprecated, or ``filename_tmpl`` has no place for
-            the number; at the start of training, if ``by_epoch`` is True and the run counts iterations.
+        ValueError: If ``file_client_args`` is given, which mmengine has deprecated, or ``filename_tmpl`` has no place
+            for the number; at the start of training, if ``by_epoch`` is True and the run counts iterations.
         KeyError: At the first validation, if there is no metric ``save_best``; a checkpoint is saved first.
         RuntimeError: In training, if the run's last checkpoint can't be written.
 
@@ -146,8 +146,8 @@ class SafeCheckpointHook(CheckpointHook):
         if missing:
             self._save_checkpoint_with_step(runner, step, meta)
             raise KeyError(
-                f"save_best={missing[0]!r} is not among the metrics: {', '.join(metrics)}. Name one of these, and resume "
-                f"from {self.last_ckpt}."
+                f"save_best={missing[0]!r} is not among the metrics: {', '.join(metrics)}. Name one of these, and "
+                f"resume from {self.last_ckpt}."
             )
         improved = [self._save_if_best(runner, name, metrics[name], step) for name in self.key_indicators]
         if any(improved) and self.last_ckpt is not None:

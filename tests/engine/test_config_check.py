@@ -20,7 +20,7 @@ from nda_mm.engine.safe_checkpoint_hook import SafeCheckpointHook
 
 Make = Callable[..., dict[str, Any]]
 CONFIGS = sorted((Path(__file__).resolve().parents[2] / "configs").glob("*.py"))
-KNN = dict(type="nda_mm.KNNHook", bank=dict(), test=dict())
+KNN = dict(type="nda_mm.KNNHook", bank={}, test={})
 
 
 @MMENGINE_METRICS.register_module(force=True)
@@ -52,7 +52,8 @@ def test_steps_and_intervals_are_whole_numbers_above_0(config: Make, key: str, v
 
 
 @pytest.mark.parametrize(
-    "key", ["train_cfg.data_on_device", "model.channels_last", "model.compile_networks", "train_dataloader.sampler.shuffle"]
+    "key",
+    ["train_cfg.data_on_device", "model.channels_last", "model.compile_networks", "train_dataloader.sampler.shuffle"],
 )
 def test_a_string_is_no_switch(config: Make, key: str) -> None:
     for value in (True, False):
@@ -61,12 +62,11 @@ def test_a_string_is_no_switch(config: Make, key: str) -> None:
         check(config(), **{key: "no"})
 
 
-@pytest.mark.parametrize(
-    "place", ["default_hooks.checkpoint", "default_hooks.keeper", "custom_hooks.0"]
-)
+@pytest.mark.parametrize("place", ["default_hooks.checkpoint", "default_hooks.keeper", "custom_hooks.0"])
 @pytest.mark.parametrize("kind", ["nda_mm.SafeCheckpointHook", "CheckpointHook", "OwnCheckpoints"])
 @pytest.mark.parametrize(
-    ("key", "value"), [("interval", 0), ("by_epoch", True), ("filename_tmpl", "model.pth"), ("filename_tmpl", "{}_{}.pth")]
+    ("key", "value"),
+    [("interval", 0), ("by_epoch", True), ("filename_tmpl", "model.pth"), ("filename_tmpl", "{}_{}.pth")],
 )
 def test_a_checkpoint_hook_is_found_under_any_name(config: Make, place: str, kind: str, key: str, value: Any) -> None:
     cfg = config()
@@ -137,7 +137,14 @@ def test_no_recipe_is_refused(path: Path) -> None:
 
 def test_the_switches_of_all_components_are_known() -> None:
     found: set[str] = set()
-    for each in (registry.MODELS, registry.DATASETS, registry.TRANSFORMS, registry.HOOKS, registry.LOOPS, registry.METRICS):
+    for each in (
+        registry.MODELS,
+        registry.DATASETS,
+        registry.TRANSFORMS,
+        registry.HOOKS,
+        registry.LOOPS,
+        registry.METRICS,
+    ):
         each.import_from_location()
         for kind in each.module_dict.values():
             for base in inspect.getmro(kind) if isinstance(kind, type) else ():

@@ -101,7 +101,9 @@ def test_only_what_can_be_resumed_is_found(run: Path, said: list[str], tmp_path:
     assert find_resumable(tmp_path / "nowhere") is None
 
 
-@pytest.mark.parametrize("content", [b"iter_\0.pth", b"\xff\xfe\xfa.pth", b"", None, b"elsewhere/iter_9.pth", b"loop.pth"])
+@pytest.mark.parametrize(
+    "content", [b"iter_\0.pth", b"\xff\xfe\xfa.pth", b"", None, b"elsewhere/iter_9.pth", b"loop.pth"]
+)
 def test_a_damaged_record_is_named_and_passed_over(run: Path, said: list[str], content: bytes | None) -> None:
     record = run / "last_checkpoint"
     record.unlink()

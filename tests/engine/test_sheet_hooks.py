@@ -57,7 +57,7 @@ def finished(tmp_path_factory):
 
 @HOOKS.register_module(force=True)
 class NoRoomHook(Hook):
-    """No file may grow from the start of one iteration to the end of another; what waited to be written, was or failed."""
+    """No file may grow from the start of one iteration to the end of another."""
 
     priority = "VERY_LOW"
 
@@ -66,6 +66,7 @@ class NoRoomHook(Hook):
         self.limits = resource.getrlimit(resource.RLIMIT_FSIZE)
 
     def flush(self, runner):
+        """What waited to be written, was or failed."""
         runner.visualizer.get_backend("TensorboardVisBackend")._tensorboard.flush()
 
     def before_train_iter(self, runner, *args, **kwargs):
@@ -139,7 +140,7 @@ def test_a_batch_that_fills_no_whole_row_is_cut_to_whole_rows(tmp_path):
 
 
 def test_a_full_disk_costs_pictures_and_log_lines_alone(finished, tmp_path):
-    """No file grows from the second iteration to the fourth; the sheets of the first and the last, and the log, are there."""
+    """No file grows from the second iteration to the fourth."""
     hooks = [
         *WITHOUT,
         dict(type="NoRoomHook", first=1, last=3),

@@ -104,7 +104,9 @@ def test_a_checkpoint_of_another_recipe_is_not_resumed(config_file: Any) -> None
 
 def test_mistyped_settings_are_refused_in_a_dry_run_too(config_file: Any, tmp_path: Path) -> None:
     for words in (["--dry-run"], []):
-        with pytest.raises(ValueError, match=r"train_cfg\.data_on_device must be True or False, but got the string 'no'"):
+        with pytest.raises(
+            ValueError, match=r"train_cfg\.data_on_device must be True or False, but got the string 'no'"
+        ):
             train.main([config_file(), *words, "--cfg-options", "train_cfg.data_on_device=no"])
     assert not (tmp_path / "work_dirs").exists()
 
