@@ -120,8 +120,8 @@ def test_a_metric_whose_names_are_unknown_refuses_none(config: Make, evaluator: 
 
 
 def test_every_wrong_setting_is_named(config: Make) -> None:
+    wrong = {"train_cfg.val_interval": 0, "train_cfg.data_on_device": "off", "default_hooks.checkpoint.interval": 0}
     with pytest.raises(ValueError) as refused:
-        wrong = {"train_cfg.val_interval": 0, "train_cfg.data_on_device": "off", "default_hooks.checkpoint.interval": 0}
         check(config(), **wrong)
     assert len(str(refused.value).splitlines()) == 3
 
