@@ -89,8 +89,8 @@ def test_resume_takes_nothing_or_a_path(config_file: Any, tmp_path: Path, capsys
 class OtherGAN(tiny_run.TinyGAN):  # type: ignore[name-defined,misc]
     """A model of another recipe."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
         self.extra = torch.nn.Linear(2, 2)
 
 
