@@ -45,9 +45,11 @@ class AtomicLocalBackend(LocalBackend):
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(unfinished, target)
-        except OSError as error:
+        except BaseException as error:  # Ctrl-C too
             with suppress(OSError):
                 unfinished.unlink()
+            if not isinstance(error, OSError):
+                raise
             raise OSError(
                 error.errno,
                 f"{error.strerror}; {len(obj):,} bytes are needed, {_free_bytes(target.parent)} are free",

@@ -24,12 +24,13 @@ def all_mends() -> tuple[Mend, ...]:
     """
     from .checked_load import CheckedLoad  # these import torch or mmengine
     from .collate_scope import CollateScope
+    from .config_text import ConfigText
     from .mmagic_grid_sample import MMagicGridSample
     from .safe_globals import SafeGlobals
     from .separate_ddp import SeparateDDPNoSync
 
-    ours = (SafeGlobals(), CheckedLoad(), SeparateDDPNoSync(), CPUDistributed(), CollateScope(), ExternalConfigs())
-    return (*ours, MMCVLite(), NumpyBool8(), MMagicGridSample(), MMActionDRN())
+    ours = (SafeGlobals(), CheckedLoad(), SeparateDDPNoSync(), CPUDistributed(), CollateScope(), ConfigText())
+    return (*ours, ExternalConfigs(), MMCVLite(), NumpyBool8(), MMagicGridSample(), MMActionDRN())
 
 
 def apply_mends(*hosts: str) -> list[str]:

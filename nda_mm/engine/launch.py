@@ -26,6 +26,7 @@ from nda_mm.compat.adam_betas import float_betas
 from nda_mm.compat.external_configs import PREFIX, recipe_path
 
 from .amp import AMP_DTYPES, check_model, default_amp_dtype, enable_amp
+from .config_check import check_config
 from .drawing import draw_into
 from .model_names import check_model_name
 from .resume import choose_checkpoint
@@ -179,8 +180,12 @@ def prepare_training(args: argparse.Namespace) -> Config:
 
     Returns:
         The config.
+
+    Raises:
+        ValueError: If a setting can't be right; see :func:`~nda_mm.engine.config_check.check_config`.
     """
     cfg = load_config(args)
+    check_config(cfg)
     set_seed(cfg, args.seed)
     if args.amp or args.amp_dtype:
         check_model(cfg.get("model") or {})

@@ -19,6 +19,8 @@ from nda_mm.generation import as_rgb
 from nda_mm.image_grid import image_grid
 from nda_mm.registry import HOOKS
 
+from .full_disk import save_sheet
+
 
 @HOOKS.register_module()
 class NegativeGridHook(Hook):
@@ -82,7 +84,7 @@ class NegativeGridHook(Hook):
             as_rgb(model.data_preprocessor, torch.cat(rows)).cpu(), columns=columns, row_labels=names, scale=self.scale
         )
         path = Path(runner.work_dir) / "negatives.png"
-        sheet.save(path)
+        save_sheet(lambda file: sheet.save(file, "PNG"), path)
         runner.visualizer.add_image("negatives", np.asarray(sheet), step=runner.iter)
         print_log(f"Real images and their negatives: {path}", "current")
 

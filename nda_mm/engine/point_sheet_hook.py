@@ -12,6 +12,7 @@ from torch import Tensor
 from nda_mm.generation import generator_of
 from nda_mm.registry import HOOKS
 
+from .full_disk import save_sheet
 from .sheet_hook import SheetHook
 
 
@@ -85,4 +86,4 @@ class PointSheetHook(SheetHook):
             axes.plot(values[:, 0], values[:, 1], ".", color=colours[name], label=name, markersize=2)
         axes.set(xlim=(-self.limit, self.limit), ylim=(-self.limit, self.limit), aspect="equal", title=title)
         axes.legend(loc="center", markerscale=4, frameon=False)
-        figure.savefig(path, dpi=100)
+        save_sheet(lambda file: figure.savefig(file, dpi=100), path)

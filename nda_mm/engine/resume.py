@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 from pathlib import Path
 
@@ -27,7 +28,7 @@ def find_resumable(work_dir: str | Path) -> str | None:
         try:
             read_checkpoint(path)
         except BrokenCheckpointError as error:
-            print_log(f"Passed over a checkpoint: {error}", logger="current", level=logging.WARNING)
+            _warn(f"Passed over a checkpoint: {error}")
         else:
             return str(path)
     return None
@@ -62,21 +63,43 @@ def choose_checkpoint(work_dir: str | Path, resume: str) -> str | None:
 def _candidates(work_dir: Path) -> list[Path]:
     """Checkpoints of a run, the likeliest first."""
     record = work_dir / "last_checkpoint"
-    named: Path | None = None
-    folder, written = work_dir, 0
-    if record.is_file():
-        named = Path(record.read_text().strip())
+    named, written = _named_by(record), 0
+    folder = work_dir
+    if named is not None:
         written = record.stat().st_mtime_ns
         if any(work_dir.glob("*.pth")):
             named = work_dir / named.name  # the run's folder may have been moved or copied
         else:
             folder = named.parent  # the hook's out_dir
-    found = {path.resolve() for path in folder.glob("*.pth") if not path.name.startswith("best_") and path.is_file()}
-    last = named.resolve() if named is not None else None
+    listed = {*folder.glob("*.pth"), *([named] if named is not None else [])}
+    found = {Path(os.path.realpath(path)) for path in listed if not path.name.startswith("best_") and path.is_file()}
+    last = Path(os.path.realpath(named)) if named is not None else None
+    if last is not None and last not in found:
+        _warn(f"{record} names {named}, which is no file.")
     newest_first = sorted(found, key=lambda path: (_step(path), path.stat().st_mtime_ns), reverse=True)
     # A later step that is older than the record belongs to a course that was given up for an earlier checkpoint.
     front = [path for path in newest_first if path == last or path.stat().st_mtime_ns > written]
     return front + [path for path in newest_first if path not in front]
+
+
+def _named_by(record: Path) -> Path | None:
+    """The checkpoint that ``last_checkpoint`` names; None without it, or, with a warning, if it is damaged."""
+    try:
+        name = record.read_text(encoding="utf-8").strip()
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        name, reason = "", str(error)
+    else:
+        reason = "it names no file"
+    if not name or "\0" in name:
+        _warn(f"Passed over {record}: {reason}.")
+        return None
+    return Path(name)
+
+
+def _warn(message: str) -> None:
+    print_log(message, logger="current", level=logging.WARNING)
 
 
 def _step(path: Path) -> int:

@@ -11,12 +11,14 @@ from typing import Any
 from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.hooks import CheckpointHook
 from mmengine.model import is_model_wrapper
-from mmengine.runner import Runner
+from mmengine.runner import IterBasedTrainLoop, Runner
 
 from nda_mm.checkpoints import AtomicLocalBackend
 from nda_mm.registry import HOOKS
 
+from .config_check import check_filename_template
 from .exact_loop import ExactLoop
+from .full_disk import guard_backends
 from .training_state import TRAINING_STATE, gather_training_state
 
 
@@ -35,7 +37,7 @@ class SafeCheckpointHook(CheckpointHook):
     - Weights trained in several processes bear the names that one process gives them; see
       :func:`_name_as_in_one_process`.
     - A full disk costs nothing: the error is logged, training goes on, and the next interval tries again. Only the last
-      save of a run raises.
+      save of a run raises. The visualizer's backends, such as TensorBoard's, pass over what they can't write.
 
     Args:
         interval: Epochs or iterations between checkpoints; -1 for none. Defaults to -1.
@@ -44,7 +46,9 @@ class SafeCheckpointHook(CheckpointHook):
         kwargs: As mmengine's ``CheckpointHook``: ``max_keep_ckpts``, ``save_best``, ``rule``, ``out_dir``, ...
 
     Raises:
-        ValueError: If ``file_client_args`` is given, which mmengine has deprecated.
+        ValueError: If ``file_client_args`` is given, which mmengine has deprecated, or ``filename_tmpl`` has no place
+            for the number; at the start of training, if ``by_epoch`` is True and the run counts iterations.
+        KeyError: At the first validation, if there is no metric ``save_best``; a checkpoint is saved first.
         RuntimeError: In training, if the run's last checkpoint can't be written.
 
     Example:
@@ -61,13 +65,22 @@ class SafeCheckpointHook(CheckpointHook):
         if backend_args is None and "://" not in str(kwargs.get("out_dir")):
             backend_args = {"backend": AtomicLocalBackend.NAME}
         super().__init__(interval, by_epoch, backend_args=backend_args, **kwargs)
+        check_filename_template(self.filename_tmpl)
         self.last_ckpt: str | None
         self.best_ckpt_path: str | None
         self._gathered: dict[str, Any] | None = None
 
     def before_train(self, runner: Runner) -> None:
         """Find the folder, and sweep out what a killed run left half written."""
+        if self.by_epoch and isinstance(runner.train_loop, IterBasedTrainLoop):
+            raise ValueError(
+                "SafeCheckpointHook counts epochs, but this run counts iterations and would save at its end only; set "
+                "by_epoch=False and interval."
+            )
+        if (Path(runner.work_dir) / "last_checkpoint").is_dir():
+            raise IsADirectoryError(f"last_checkpoint in {runner.work_dir} must be a file, but is a folder; remove it.")
         super().before_train(runner)
+        guard_backends(runner.visualizer)
         if is_main_process() and isinstance(self.file_backend, AtomicLocalBackend):
             for path in AtomicLocalBackend.remove_unfinished(self.out_dir):
                 runner.logger.info(f"Removed {path}, which an interrupted run left unfinished.")
@@ -97,8 +110,9 @@ class SafeCheckpointHook(CheckpointHook):
         outdated: list[int] = []
         if self.max_keep_ckpts > 0:
             kept = [*before[1], step] if before[1][-1:] != [step] else before[1]
+            # The new checkpoint names those to be removed too: a run resumed after a kill in between removes them.
+            hub.update_info("keep_ckpt_ids", kept)
             outdated, kept = kept[: -self.max_keep_ckpts], kept[-self.max_keep_ckpts :]
-            self._keep(runner, kept)
         self.last_ckpt = self.file_backend.join_path(self.out_dir, name)
         hub.update_info("last_ckpt", self.last_ckpt)
 
@@ -117,8 +131,8 @@ class SafeCheckpointHook(CheckpointHook):
         if not saved:
             self.last_ckpt = before[0]
             hub.update_info("last_ckpt", self.last_ckpt)
-            if self.max_keep_ckpts > 0:
-                self._keep(runner, before[1])
+        if self.max_keep_ckpts > 0:
+            self._keep(runner, kept if saved else before[1])
 
     def _save_best_checkpoint(self, runner: Runner, metrics: dict[str, Any]) -> None:
         """Save each new best, then remove the one before. Overrides mmengine 0.10, which removes first."""
@@ -127,14 +141,18 @@ class SafeCheckpointHook(CheckpointHook):
         if "auto" in self.key_indicators:
             self._init_rule(self.rules, [next(iter(metrics))])
         step = runner.epoch if self.by_epoch else runner.iter
-        improved = False
-        for indicator in self.key_indicators:
-            if indicator not in metrics:
-                raise KeyError(f"save_best={indicator!r} is not among the metrics: {', '.join(metrics)}.")
-            improved |= self._save_if_best(runner, indicator, metrics[indicator], step)
-        if improved and self.last_ckpt is not None:
+        meta = {"epoch": runner.epoch, "iter": runner.iter}
+        missing = [indicator for indicator in self.key_indicators if indicator not in metrics]
+        if missing:
+            self._save_checkpoint_with_step(runner, step, meta)
+            raise KeyError(
+                f"save_best={missing[0]!r} is not among the metrics: {', '.join(metrics)}. Name one of these, and "
+                f"resume from {self.last_ckpt}."
+            )
+        improved = [self._save_if_best(runner, name, metrics[name], step) for name in self.key_indicators]
+        if any(improved) and self.last_ckpt is not None:
             # The last checkpoint must know of the new best, or a resumed run would not remove it in its turn.
-            self._save_checkpoint_with_step(runner, step, {"epoch": runner.epoch, "iter": runner.iter})
+            self._save_checkpoint_with_step(runner, step, meta)
 
     def _save_if_best(self, runner: Runner, indicator: str, score: float | None, step: int) -> bool:
         hub, alone = runner.message_hub, len(self.key_indicators) == 1

@@ -12,6 +12,7 @@ from nda_mm.generation import sample_classes
 from nda_mm.image_grid import image_grid
 from nda_mm.registry import HOOKS
 
+from .full_disk import save_sheet
 from .sheet_hook import SheetHook
 
 
@@ -76,5 +77,5 @@ class SampleSheetHook(SheetHook):
         shown = label[:: self.samples_per_class].tolist()
         row_labels = [str(names[row]) for row in shown] if 1 < known <= len(names) else None
         sheet = image_grid(images, columns=self.samples_per_class, row_labels=row_labels, scale=self.scale)
-        sheet.save(path)
+        save_sheet(lambda file: sheet.save(file, "PNG"), path)
         runner.visualizer.add_image("samples", np.asarray(sheet), step=runner.iter + 1)

@@ -46,7 +46,6 @@ class SheetHook(Hook):
             return
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         path = Path(runner.work_dir) / "samples" / f"iter_{runner.iter + 1}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
         self.draw(runner, model, path)
 
     def sample_model_of(self, model: Any) -> str:
@@ -54,5 +53,5 @@ class SheetHook(Hook):
         return self.sample_model if model.with_ema_gen else "orig"
 
     def draw(self, runner: Runner, model: Any, path: Path) -> None:
-        """Write the sheet of a model to a path."""
+        """Write the sheet of a model to a path, by :func:`~nda_mm.engine.full_disk.save_sheet`."""
         raise NotImplementedError(f"{type(self).__name__} must implement draw")

@@ -16,6 +16,8 @@ from torch import Tensor
 from nda_mm.image_grid import image_grid
 from nda_mm.registry import HOOKS
 
+from .full_disk import save_sheet
+
 
 @HOOKS.register_module()
 class TranslationSheetHook(Hook):
@@ -78,7 +80,5 @@ class TranslationSheetHook(Hook):
         sheet = image_grid(
             torch.cat(self._rows), columns=3, column_labels=[self.source, "output", self.target], scale=self.scale
         )
-        path = Path(runner.work_dir) / "translations" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        sheet.save(path)
+        save_sheet(lambda file: sheet.save(file, "PNG"), Path(runner.work_dir) / "translations" / name)
         runner.visualizer.add_image("translations", np.asarray(sheet), step=runner.iter)

@@ -101,6 +101,29 @@ def test_only_what_can_be_resumed_is_found(run: Path, said: list[str], tmp_path:
     assert find_resumable(tmp_path / "nowhere") is None
 
 
+@pytest.mark.parametrize(
+    "content", [b"iter_\0.pth", b"\xff\xfe\xfa.pth", b"", None, b"elsewhere/iter_9.pth", b"loop.pth"]
+)
+def test_a_damaged_record_is_named_and_passed_over(run: Path, said: list[str], content: bytes | None) -> None:
+    record = run / "last_checkpoint"
+    record.unlink()
+    (run / "loop.pth").symlink_to("loop.pth")
+    if content is None:
+        record.mkdir()
+    else:
+        record.write_bytes(content)
+    assert find_resumable(run) == str(run / "iter_4.pth")
+    assert len(said) == 1 and "last_checkpoint" in said[0]
+    with pytest.raises(FileNotFoundError, match=r"no checkpoint .*loop\.pth.* newest good one .*iter_4\.pth"):
+        choose_checkpoint(run, str(run / "loop.pth"))
+
+
+def test_a_checkpoint_of_any_suffix_is_found_by_the_record(run: Path, said: list[str]) -> None:
+    last = (run / "iter_4.pth").rename(run / "iter_4.pt")
+    (run / "last_checkpoint").write_text(str(last))
+    assert find_resumable(run) == str(last)
+
+
 def test_the_order_of_candidates(run: Path) -> None:
     # Killed between the checkpoint and the record of it: the checkpoint is newer, and counts.
     (run / "last_checkpoint").write_text(str(run / "iter_3.pth"))

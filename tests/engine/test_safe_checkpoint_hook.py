@@ -91,8 +91,15 @@ def test_a_better_best_replaces_the_one_before(config: Make) -> None:
     saved = read_checkpoint(Path(cfg["work_dir"]) / f"best_score_iter_{best}.pth", needed=("state_dict",))
     assert saved["meta"]["iter"] == best
     assert "optimizer" not in saved
-    with pytest.raises(KeyError, match="save_best='nothing' is not among the metrics: seen, score"):
-        tiny_run.train(config("other", steps=1, validate=True, checkpoint=dict(save_best="nothing", rule="less")))
+
+
+def test_an_unknown_best_names_the_metrics_and_loses_nothing(config: Make) -> None:
+    cfg = config(steps=5, validate=True, checkpoint=dict(save_best="nothing", rule="less"))
+    with pytest.raises(KeyError, match=r"save_best='nothing' is not among the metrics: seen, score.*iter_3\.pth"):
+        tiny_run.train(cfg)
+    cfg["default_hooks"]["checkpoint"]["save_best"] = "score"
+    resumed = tiny_run.train(cfg, resume=True)
+    assert_equal(tiny_run.weights(resumed), tiny_run.weights(tiny_run.train(config("plain", steps=5))))
 
 
 def test_a_full_disk_costs_nothing(config: Make, caplog: pytest.LogCaptureFixture) -> None:
@@ -147,6 +154,56 @@ def test_sweeps_out_what_a_killed_run_left(config: Make) -> None:
     (Path(cfg["work_dir"]) / ".iter_9.pth.4711.unfinished").write_bytes(b"half")
     tiny_run.train(cfg)
     assert not list(Path(cfg["work_dir"]).glob(".*"))
+
+
+def test_removes_what_a_killed_run_would_have_removed(config: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    def kill(*args: Any) -> None:
+        raise tiny_run.Interrupted
+
+    cfg = config(steps=6, save_every=1, checkpoint=dict(max_keep_ckpts=2, filename_tmpl="step_{}.pth"))
+    others = ["best_score_step_1.pth", "iter_1.pth", "step_0.pth", "step_1-0a1b2c3d.pth"]  # none of this run's steps
+    with monkeypatch.context() as patch:
+        patch.setattr(SafeCheckpointHook, "_remove", kill)
+        tiny_run.train(cfg)
+    for name in others:
+        (Path(cfg["work_dir"]) / name).write_bytes(b"")
+    assert names(cfg) == sorted(["last_checkpoint", "step_1.pth", "step_2.pth", "step_3.pth", *others])
+    resumed = tiny_run.train(cfg, resume=True)
+    assert names(cfg) == sorted(["last_checkpoint", "step_5.pth", "step_6.pth", *others])
+    assert_equal(tiny_run.weights(resumed), tiny_run.weights(tiny_run.train(config("plain", steps=6))))
+
+
+@pytest.mark.parametrize("template", ["model.pth", "{}_{}.pth", "{name}.pth", "{", 5])
+def test_a_name_for_all_checkpoints_is_refused(template: Any) -> None:
+    with pytest.raises(ValueError, match="filename_tmpl must hold"):
+        SafeCheckpointHook(filename_tmpl=template)
+
+
+def test_counting_epochs_in_a_run_of_iterations_is_refused(config: Make) -> None:
+    with pytest.raises(ValueError, match="set by_epoch=False"):
+        tiny_run.train(config(steps=1, checkpoint=dict(by_epoch=True)))
+
+
+@pytest.mark.parametrize("interrupted", ["mmengine.config.config.FormatCode", "os.fsync"])
+def test_an_interrupt_while_a_checkpoint_is_written(
+    config: Make, monkeypatch: pytest.MonkeyPatch, interrupted: str
+) -> None:
+    def interrupt(*args: Any, **kwargs: Any) -> None:
+        raise KeyboardInterrupt
+
+    class Interrupting(Hook):
+        def before_train_iter(self, runner: Any, *args: Any, **kwargs: Any) -> None:
+            if runner.iter == 3:
+                monkeypatch.setattr(interrupted, interrupt)
+
+    cfg = config(steps=4, save_every=2)
+    runner = tiny_run.build(cfg)
+    runner.register_hook(Interrupting())
+    with pytest.raises(KeyboardInterrupt):
+        runner.train()
+    monkeypatch.undo()
+    assert sorted(path.name for path in Path(cfg["work_dir"]).glob("*iter*")) == ["iter_2.pth"]
+    assert find_resumable(cfg["work_dir"]) == str(Path(cfg["work_dir"]) / "iter_2.pth")
 
 
 def test_rejects_a_storage_that_can_promise_nothing() -> None:

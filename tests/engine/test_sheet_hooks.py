@@ -1,12 +1,16 @@
 """The pictures of a run: negatives at its start, samples as it goes on. In a real run of the shipped recipe."""
 
 import json
+import resource
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from mmengine import Config
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
 from PIL import Image
 
 pytest.importorskip("mmagic")
@@ -49,6 +53,32 @@ def finished(tmp_path_factory):
         dict(type="nda_mm.SampleSheetHook", interval=3, scale=1),
     ]
     return run(work_dir, custom_hooks=hooks)
+
+
+@HOOKS.register_module(force=True)
+class NoRoomHook(Hook):
+    """No file may grow from the start of one iteration to the end of another."""
+
+    priority = "VERY_LOW"
+
+    def __init__(self, first, last):
+        self.first, self.last = first, last
+        self.limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def flush(self, runner):
+        """What waited to be written, was or failed."""
+        runner.visualizer.get_backend("TensorboardVisBackend")._tensorboard.flush()
+
+    def before_train_iter(self, runner, *args, **kwargs):
+        if runner.iter == self.first:
+            self.flush(runner)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (0, self.limits[1]))
+
+    def after_train_iter(self, runner, *args, **kwargs):
+        if runner.iter == self.last:
+            with suppress(OSError):
+                self.flush(runner)
+            resource.setrlimit(resource.RLIMIT_FSIZE, self.limits)
 
 
 def weights(runner):
@@ -107,6 +137,26 @@ def test_a_batch_that_fills_no_whole_row_is_cut_to_whole_rows(tmp_path):
     run(tmp_path, iterations=1, **options)
     height = Image.open(tmp_path / "negatives.png").size[1]
     assert height == 2 + 2 * (16 + 2)  # eight real images and, below them, their negatives
+
+
+def test_a_full_disk_costs_pictures_and_log_lines_alone(finished, tmp_path):
+    """No file grows from the second iteration to the fourth."""
+    hooks = [
+        *WITHOUT,
+        dict(type="NoRoomHook", first=1, last=3),
+        dict(type="nda_mm.NegativeGridHook", num_images=4, scale=1),
+        dict(type="nda_mm.SampleSheetHook", interval=1, scale=1),
+    ]
+    event_accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    full = run(tmp_path, iterations=6, custom_hooks=hooks)
+    assert sorted(path.name for path in (tmp_path / "samples").iterdir()) == ["iter_1.png", "iter_5.png", "iter_6.png"]
+    (folder,) = tmp_path.glob("*/vis_data")
+    lines = [json.loads(line)["step"] for line in (folder / "scalars.json").read_text().splitlines()]
+    assert lines == [1, 5, 6]
+    events = event_accumulator.EventAccumulator(str(folder)).Reload()
+    assert [event.step for event in events.Scalars("loss")] == [1, 5, 6]
+    without = run(tmp_path / "plain", iterations=6, custom_hooks=WITHOUT)
+    assert [key for key, value in weights(without).items() if not torch.equal(value, weights(full)[key])] == []
 
 
 def test_refusals():

@@ -139,6 +139,22 @@ def test_a_weight_out_of_range(refuse: Refuse, weight: str) -> None:
     assert said.startswith(f"fake_weight must lie in (0, 1], but got {weight}")
 
 
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "model.discriminator_steps=0",
+        "train_cfg.val_interval=-1",
+        "train_cfg.data_on_device=no",
+        "default_hooks.checkpoint.interval=0",
+        "default_hooks.checkpoint.by_epoch=True",
+        "default_hooks.checkpoint.filename_tmpl=model.pth",
+    ],
+)
+def test_a_mistyped_setting(refuse: Refuse, setting: str) -> None:
+    name = setting.split("=")[0]
+    assert refuse("train", GAN, "--dry-run", "--cfg-options", setting).startswith(f"{name} must ")
+
+
 def test_images_without_classes_for_a_conditional_gan(refuse: Refuse, place: Path) -> None:
     save_images(place / "images", 40)
     said = refuse("train", GAN, "--cfg-options", *SHORT, *FOLDER)

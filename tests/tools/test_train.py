@@ -15,6 +15,7 @@ import mmengine.runner.runner
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.registry import MODELS
 
 from nda_mm.checkpoints import MismatchedCheckpointError
 from nda_mm.compat import allow_safe_globals
@@ -84,6 +85,31 @@ def test_resume_takes_nothing_or_a_path(config_file: Any, tmp_path: Path, capsys
     (tmp_path / "work_dirs" / "part" / "iter_6.pth").write_bytes(b"")
     with pytest.raises(ValueError, match=r"iter_6\.pth is truncated.*The newest good one in .* is .*iter_4\.pth"):
         train.main([part, "--resume", "work_dirs/part/iter_6.pth"])
+
+
+class OtherGAN(tiny_run.TinyGAN):  # type: ignore[name-defined,misc]
+    """A model of another recipe."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.extra = torch.nn.Linear(2, 2)
+
+
+def test_a_checkpoint_of_another_recipe_is_not_resumed(config_file: Any) -> None:
+    MODELS.register_module(module=OtherGAN, force=True)
+    path = config_file(steps=2)
+    train.main([path])
+    with pytest.raises(ValueError, match=r"iter_2\.pth does not fit the OtherGAN"):
+        train.main([path, "--resume", "--cfg-options", "model.type=OtherGAN", "train_cfg.max_iters=4"])
+
+
+def test_mistyped_settings_are_refused_in_a_dry_run_too(config_file: Any, tmp_path: Path) -> None:
+    for words in (["--dry-run"], []):
+        with pytest.raises(
+            ValueError, match=r"train_cfg\.data_on_device must be True or False, but got the string 'no'"
+        ):
+            train.main([config_file(), *words, "--cfg-options", "train_cfg.data_on_device=no"])
+    assert not (tmp_path / "work_dirs").exists()
 
 
 def test_dry_run_tells_all_and_does_nothing(
