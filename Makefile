@@ -33,6 +33,7 @@ setup: $(VENV)/installed
 # The file is written last, so that an interrupted installation is taken up again.
 $(VENV)/installed: setup.py constraints.txt
 	$(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install --disable-pip-version-check --quiet --upgrade pip  # old ones resolve for minutes
 	$(PY) -m pip install --disable-pip-version-check --quiet -c constraints.txt -e '.[$(EXTRAS)]'
 	touch $@
 
