@@ -1,7 +1,7 @@
 """Installation of nda_mm.
 
 The core needs torch and mmengine; each host framework is an extra. Every host needs mmcv: the extra `lite` brings its
-wheel without compiled operators, in whose place nda_mm.compat puts those of torch and torchvision. An environment that has
+wheel without compiled operators, in whose place nda_mm.compat puts those of torch and torchvision. An environment with
 a compiled mmcv must leave that extra out, since both install into the same folder.
 """
 
