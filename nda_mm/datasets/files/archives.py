@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Any
 
 from nda_mm.compat.guard import describe
 
@@ -162,7 +162,7 @@ def open_tar(source: Path, limit: int) -> tarfile.TarFile:
 
     class Member(tarfile.TarInfo):
         @classmethod
-        def frombuf(cls, buf: bytes, encoding: str, errors: str) -> tarfile.TarInfo:
+        def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Any:
             member = super().frombuf(buf, encoding, errors)
             return check(member, limit if member.isreg() else LARGEST)
 

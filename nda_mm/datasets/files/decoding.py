@@ -179,7 +179,7 @@ def _checksum(images: np.ndarray, *notes: Any) -> int:
     """CRC-32 of the pixels and of what is noted of them."""
     value = zlib.crc32(json.dumps(notes).encode())
     for start in range(0, len(images), _CHUNK):
-        value = zlib.crc32(np.ascontiguousarray(images[start : start + _CHUNK]), value)
+        value = zlib.crc32(np.ascontiguousarray(images[start : start + _CHUNK]).data, value)
     return value
 
 

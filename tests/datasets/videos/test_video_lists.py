@@ -275,7 +275,7 @@ class TestFilter:
         told = [eval(note.split("delimiter=")[1].split()[0]) for note in report.notes]
         assert told == ([","] if delimiter == " " or not labels else [])
         many = dict(multi_class=True, num_classes=9) if labels == "{} 3" else {}
-        data = VideoDataset(str(out), [], data_prefix={}, delimiter=(told or [delimiter])[0], **many)
+        data = VideoDataset(str(out), [], delimiter=(told or [delimiter])[0], **many)
         found = [(item["filename"], item["label"]) for item in data.load_data_list()]
         expected = {"{}": list(range(3)), "{} 3": [[number, 3] for number in range(3)], "": [-1] * 3}[labels]
         assert found == list(zip(names, expected, strict=True))
