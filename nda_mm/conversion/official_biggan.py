@@ -176,7 +176,7 @@ def official_names(kind: str, *, sn_style: str = "torch") -> dict[str, str]:
         raise ValueError(f"kind must be one of {tuple(_LAYERS)}, but got {kind!r}")
     if sn_style not in SN_STYLES:
         raise ValueError(f"sn_style must be one of {SN_STYLES}, but got {sn_style!r}")
-    names = {}
+    names: dict[str, str] = {}
     for layer, (ours, what) in _LAYERS[kind].items():
         tensors = _TENSORS[what]
         if sn_style == "torch" and what in ("spectral", "embedding"):

@@ -103,7 +103,7 @@ def _wrong_checkpoints(settings: dict[str, Any]) -> Iterator[str]:
         wanted = hook.get("save_best") or []
         unknown = {wanted} if isinstance(wanted, str) else {*wanted}
         unknown -= {"auto"}
-        known = _metrics(settings) if unknown else None
+        known = (_metrics(settings) or []) if unknown else []
         for key in sorted(unknown) if known else ():
             if not any(key == name or (name.endswith("/") and key.startswith(name)) for name in known):
                 shown = ", ".join(f"{name}..." if name.endswith("/") else name for name in known)
@@ -145,7 +145,7 @@ def _hooks(settings: dict[str, Any], wanted: type) -> Iterator[tuple[str, dict[s
                 yield f"{key}.{name}", hook
 
 
-def _find(registry: Registry, kind: Any, scope: str | None) -> type | None:
+def _find(registry: Registry, kind: Any, scope: str | None) -> Any:
     """The class that a ``type`` names; None if there is none, which is said when it is built."""
     if isinstance(kind, str):
         with registry.switch_scope_and_registry(scope) as scoped:

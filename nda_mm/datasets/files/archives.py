@@ -26,7 +26,15 @@ __all__ = ["LARGEST", "Place", "Unpacked", "move_in_place", "open_member", "open
 Place = Callable[[tuple[str, ...]], "PurePosixPath | None"]
 #: Bytes of the largest file in an archive, where its set names no other limit: more than any image or list has.
 LARGEST = 1 << 24
-_DAMAGE = (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, gzip.BadGzipFile, lzma.LZMAError, struct.error)
+_DAMAGE: tuple[type[Exception], ...] = (
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    EOFError,
+    zlib.error,
+    gzip.BadGzipFile,
+    lzma.LZMAError,
+    struct.error,
+)
 _DAMAGE += (ValueError, LookupError, OverflowError, NotImplementedError)  # which both modules raise of damaged headers
 _BLOCK = 512  # of a tar file, which ends with two that are empty
 

@@ -37,8 +37,8 @@ def take_celeba(source: Path, out: Path) -> str:
             raise FileNotFoundError(f"'{source}' is no folder {FOLDER} and holds none")
         link_folder(folder, out / FOLDER)
         listed = [place / PARTITION for place in (source, folder.parent) if (place / PARTITION).is_file()]
-        told = [f"{folder}: linked as {out / FOLDER}"]
-        return "\n".join(told + [take_celeba(path, out) for path in listed[:1]])
+        linked = [f"{folder}: linked as {out / FOLDER}"]
+        return "\n".join(linked + [take_celeba(path, out) for path in listed[:1]])
     if source.suffix == ".txt":
         entries = read_partition(source)
         out.mkdir(parents=True, exist_ok=True)

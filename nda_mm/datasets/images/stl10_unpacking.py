@@ -65,7 +65,7 @@ def take_stl10(source: Path, out: Path) -> str:
     if all((folder / name).is_file() and (folder / name).stat().st_size == size for name, size in FILES.items()):
         return f"{folder}: all files are there"
     try:
-        found = unpack(source, folder, lambda parts: PurePosixPath(parts[-1]) if parts[-1] in FILES else None, FILES)
+        files = unpack(source, folder, lambda parts: PurePosixPath(parts[-1]) if parts[-1] in FILES else None, FILES)
     except ValueError as error:
         raise ValueError(f"{error} (MD5 {file_md5(source)}, but the official archive has {MD5})") from error
-    return f"{source}: {found.count} files in {folder}"
+    return f"{source}: {files.count} files in {folder}"
