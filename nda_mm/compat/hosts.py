@@ -12,31 +12,46 @@ class Host:
 
     Args:
         package: Import name.
-        distribution: Name under which it is installed.
+        name: Name under which it is usually installed.
         minimum: Lowest version that serves, inclusive.
         below: First version that doesn't, or that nobody has tried; None where no end is known.
         probe: Modules whose import shows that it works, in the order of import.
         remedy: What to type where it is missing.
+        others: Further names under which the same import is installed, with their windows: mmcv without compiled
+            operators, and maintained forks. The windows of forks hold what nda_mm asks of them; none was tried.
     """
 
     package: str
-    distribution: str
+    name: str
     minimum: str
     below: str | None
     probe: tuple[str, ...]
     remedy: str
+    others: tuple[tuple[str, str, str | None], ...] = ()
+
+    @property
+    def distribution(self) -> str:
+        """The name under which it is installed, or its usual one where it is not."""
+        return self._installed()[0]
 
     @property
     def window(self) -> str:
         """The served versions in the form that pip takes."""
-        return f">={self.minimum}" + (f",<{self.below}" if self.below else "")
+        _, minimum, below, _ = self._installed()
+        return f">={minimum}" + (f",<{below}" if below else "")
 
     def version(self) -> str | None:
         """The installed version, or None; found without importing the package."""
-        try:
-            return importlib.metadata.version(self.distribution)
-        except importlib.metadata.PackageNotFoundError:
-            return None
+        return self._installed()[3]
+
+    def _installed(self) -> tuple[str, str, str | None, str | None]:
+        usual = (self.name, self.minimum, self.below)
+        for name, minimum, below in (usual, *self.others):
+            try:
+                return name, minimum, below, importlib.metadata.version(name)
+            except importlib.metadata.PackageNotFoundError:
+                continue
+        return *usual, None
 
     def serves(self, version: str) -> bool:
         """Whether a version lies in the window.
@@ -47,8 +62,9 @@ class Host:
         Returns:
             True inside the window.
         """
+        _, minimum, below, _ = self._installed()
         number = _release(version)
-        return _release(self.minimum) <= number and (self.below is None or number < _release(self.below))
+        return _release(minimum) <= number and (below is None or number < _release(below))
 
 
 def _release(version: str) -> tuple[int, ...]:
@@ -70,22 +86,49 @@ def _release(version: str) -> tuple[int, ...]:
     return tuple(numbers)
 
 
-_MMCV_REMEDY = (
-    "build it: pip install 'setuptools<81' wheel ninja psutil, then MMCV_WITH_OPS=1 pip install --no-build-isolation "
-    "--no-cache-dir --force-reinstall --no-deps mmcv==2.1.0 (about 6 minutes; `make setup` does it)"
-)
-
 #: Without these two none of the registered components works.
 CORE = ("torch", "mmengine")
 
 #: Every package that the report knows, the ones that all others stand on first.
 HOSTS: tuple[Host, ...] = (
     Host("torch", "torch", "2.6.0", None, ("torch",), "pip install torch"),
-    Host("mmengine", "mmengine", "0.10.4", "0.11.0", ("mmengine.runner",), "pip install 'mmengine>=0.10.4,<0.11'"),
-    Host("mmcv", "mmcv", "2.1.0", "2.2.0", ("mmcv", "mmcv.ops"), _MMCV_REMEDY),
+    Host(
+        "mmengine",
+        "mmengine",
+        "0.10.4",
+        "0.11.0",
+        ("mmengine.runner",),
+        "pip install 'mmengine>=0.10.4,<0.11'",
+        (("onedl-mmengine", "0.10.8", "0.11.0"),),
+    ),
+    Host(
+        "mmcv",
+        "mmcv",
+        "2.1.0",
+        "2.2.0",
+        ("mmcv", "mmcv.ops"),
+        "pip install 'nda_mm[lite]', which needs no compiler; where a compiled mmcv is broken, pip uninstall mmcv first",
+        (("mmcv-lite", "2.1.0", "2.2.0"), ("onedl-mmcv", "2.3.0", "2.4.0")),
+    ),
     Host("mmagic", "mmagic", "1.2.0", "1.3.0", ("mmagic", "mmagic.models"), "pip install 'nda_mm[gan]'"),
-    Host("mmpretrain", "mmpretrain", "1.2.0", "1.3.0", ("mmpretrain.models",), "pip install 'nda_mm[ssl]'"),
-    Host("mmdet", "mmdet", "3.3.0", "3.4.0", ("mmdet.models",), "pip install 'nda_mm[det]'"),
+    Host(
+        "mmpretrain",
+        "mmpretrain",
+        "1.2.0",
+        "1.3.0",
+        ("mmpretrain.models",),
+        "pip install 'nda_mm[ssl]'",
+        (("onedl-mmpretrain", "1.3.0", "1.4.0"),),
+    ),
+    Host(
+        "mmdet",
+        "mmdet",
+        "3.3.0",
+        "3.4.0",
+        ("mmdet.models",),
+        "pip install 'nda_mm[det]'",
+        (("onedl-mmdetection", "3.4.0", "3.6.0"),),
+    ),
     Host("mmaction", "mmaction2", "1.2.0", "1.3.0", ("mmaction.models",), "pip install 'nda_mm[video]'"),
 )
 
@@ -103,7 +146,7 @@ def find_host(name: str) -> Host:
         ValueError: If the name is unknown; the message lists those that are known.
     """
     for host in HOSTS:
-        if name in (host.package, host.distribution):
+        if name in (host.package, host.name, *(other for other, *_ in host.others)):
             return host
     raise ValueError(f"Unknown host {name!r}; known are {', '.join(host.package for host in HOSTS)}.")
 

@@ -59,3 +59,31 @@ def test_a_host_without_mmcv_is_sent_to_mmcv() -> None:
     assert "build it" in remedy_for(mmagic, AssertionError("MMCV==2.2.0 is used but incompatible."))
     other_torch = ImportError("/lib/mmcv/_ext.cpython-311.so: undefined symbol: _ZN3c105ErrorC2E", name="_ext")
     assert "build it" in remedy_for(mmagic, other_torch)
+
+
+def test_a_package_is_known_under_its_other_names(tmp_path, monkeypatch):
+    known = Host(
+        "x", "x", "1.0", "2.0", ("x",), "pip install x", (("x-lite", "1.0", "2.0"), ("fork-of-x", "3.0", None))
+    )
+    assert (known.distribution, known.version(), known.window) == ("x", None, ">=1.0,<2.0")
+    (tmp_path / "fork_of_x-3.1.dist-info").mkdir()
+    (tmp_path / "fork_of_x-3.1.dist-info" / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: fork-of-x\nVersion: 3.1\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    assert (known.distribution, known.version(), known.window) == ("fork-of-x", "3.1", ">=3.0")
+    assert known.serves("3.1") and not known.serves("1.5")
+
+
+@pytest.mark.parametrize(
+    ("name", "package"),
+    [
+        ("mmcv-lite", "mmcv"),
+        ("onedl-mmcv", "mmcv"),
+        ("onedl-mmengine", "mmengine"),
+        ("onedl-mmdetection", "mmdet"),
+        ("onedl-mmpretrain", "mmpretrain"),
+    ],
+)
+def test_forks_are_found_by_name(name, package):
+    assert find_host(name).package == package
