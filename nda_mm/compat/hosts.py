@@ -107,7 +107,7 @@ HOSTS: tuple[Host, ...] = (
         "2.1.0",
         "2.2.0",
         ("mmcv", "mmcv.ops"),
-        "pip install 'nda_mm[lite]', which needs no compiler; where a compiled mmcv is broken, pip uninstall mmcv first",
+        "pip install 'nda_mm[lite]', no compiler needed; a broken compiled mmcv must be uninstalled first",
         (("mmcv-lite", "2.1.0", "2.2.0"), ("onedl-mmcv", "2.3.0", "2.4.0")),
     ),
     Host("mmagic", "mmagic", "1.2.0", "1.3.0", ("mmagic", "mmagic.models"), "pip install 'nda_mm[gan]'"),

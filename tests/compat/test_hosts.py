@@ -54,11 +54,11 @@ def test_the_installed_versions_lie_in_their_windows() -> None:
 def test_a_host_without_mmcv_is_sent_to_mmcv() -> None:
     mmagic = find_host("mmagic")
     assert "nda_mm[gan]" in remedy_for(mmagic, ModuleNotFoundError("No module named 'mmagic'", name="mmagic"))
-    assert "build it" in remedy_for(mmagic, ModuleNotFoundError("No module named 'mmcv'", name="mmcv"))
-    assert "build it" in remedy_for(mmagic, ModuleNotFoundError("No module named 'mmcv._ext'", name="mmcv._ext"))
-    assert "build it" in remedy_for(mmagic, AssertionError("MMCV==2.2.0 is used but incompatible."))
+    assert "nda_mm[lite]" in remedy_for(mmagic, ModuleNotFoundError("No module named 'mmcv'", name="mmcv"))
+    assert "nda_mm[lite]" in remedy_for(mmagic, ModuleNotFoundError("No module named 'mmcv._ext'", name="mmcv._ext"))
+    assert "nda_mm[lite]" in remedy_for(mmagic, AssertionError("MMCV==2.2.0 is used but incompatible."))
     other_torch = ImportError("/lib/mmcv/_ext.cpython-311.so: undefined symbol: _ZN3c105ErrorC2E", name="_ext")
-    assert "build it" in remedy_for(mmagic, other_torch)
+    assert "nda_mm[lite]" in remedy_for(mmagic, other_torch)
 
 
 def test_a_package_is_known_under_its_other_names(tmp_path, monkeypatch):
