@@ -1,10 +1,9 @@
-# Two commands: `make train` makes an environment and trains a GAN with negatives on real images; `make test` runs every check.
+# Two commands: `make train` makes an environment and trains a GAN with negatives on real images; `make test` runs the checks.
 # Both install what is missing into .venv by one `pip install`, and may be run again and again.
 #
 #   make setup            the environment alone (PYTHON=python3.12, VENV=... to choose)
 #   make train            the recipe that needs no download
-#   make test             lint, all tests
-#   make test-fast        the tests that take seconds
+#   make test             lint, and the tests that take seconds
 #   make test-slow        the tests that train
 #   make lint             ruff, mypy, import-linter, the architecture test
 #   make clean            caches and build folders; `make distclean` removes the environment too
@@ -23,7 +22,7 @@ EXTRAS ?= all,dev$(if $(wildcard $(VENV)/lib/python*/site-packages/mmcv/_ext.*),
 COMMA := ,
 PY := $(VENV)/bin/python
 
-.PHONY: help setup train test test-fast test-slow lint clean distclean
+.PHONY: help setup train test test-slow lint clean distclean
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -45,9 +44,7 @@ train: setup
 	@echo "Numbers:  $$(ls -t work_dirs/$(RECIPE)/*/vis_data/scalars.json 2>/dev/null | head -n 1) (also for TensorBoard, beside it)"
 	@echo "Run again, this continues where it stopped; remove work_dirs/$(RECIPE) to train anew."
 
-test: lint test-fast test-slow
-
-test-fast: setup
+test: lint
 	@OMP_NUM_THREADS=1 $(PY) -m pytest -n $(JOBS) -m "not slow" --doctest-modules tests nda_mm
 
 test-slow: setup
