@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from mmengine.model import is_model_wrapper
 from torch import Tensor, nn
+from torch.nn.utils.spectral_norm import SpectralNorm
 
 SAMPLE_MODELS = ("ema", "orig")
 
@@ -33,6 +35,44 @@ def batch_statistics(module: nn.Module) -> Iterator[None]:
     finally:
         for layer, (mean, var) in zip(layers, running, strict=True):
             layer.running_mean, layer.running_var = mean, var
+
+
+@contextmanager
+def own_spectral_norm(module: nn.Module, iterations: int = 10) -> Iterator[None]:
+    """Let spectral normalisation divide by the norm of the weights at hand, and leave its vectors as they were.
+
+    An EMA averages weights but holds the singular vectors of the generator in training, which are not quite its own.
+
+    Args:
+        module (nn.Module): A network in ``eval`` mode, normalised by :func:`torch.nn.utils.spectral_norm` or by the
+            layers of mmagic's ``sn_style='ajbrock'``.
+        iterations (int): Power iterations, from the vectors at hand. Defaults to 10.
+    """
+    kept = []
+    try:
+        for layer in module.modules():
+            steps = [
+                partial(hook.compute_weight, layer, do_power_iteration=True)
+                for hook in layer._forward_pre_hooks.values()
+                if isinstance(hook, SpectralNorm)
+            ]
+            if hasattr(layer, "sn_weight"):
+                steps.append(layer.sn_weight)
+            if not steps:
+                continue
+            kept.append((layer, layer.training, dict(layer._buffers)))
+            for name, buffer in list(layer.named_buffers(recurse=False)):
+                layer._buffers[name] = buffer.clone()
+            layer.training = True  # else mmagic's layers don't keep what they find
+            with torch.no_grad():
+                for step in steps * iterations:
+                    step()
+            layer.training = kept[-1][1]
+        yield
+    finally:
+        for layer, training, buffers in kept:
+            layer.training = training
+            layer._buffers.update(buffers)
 
 
 def generator_of(model: Any, sample_model: str) -> Any:
@@ -59,6 +99,10 @@ def sample_images(
     batch_size: int = 64,
 ) -> Tensor:
     """Generate images in ``eval`` mode and turn them into what a viewer expects.
+
+    The running statistics of batch normalisation are those of the generator in training: an EMA holds a copy of them
+    (or, with ``update_buffers=True``, their average), not statistics of its own features. The sigma of spectral
+    normalisation is that of the EMA's own weights, in every class of this package.
 
     Args:
         model (BaseGAN): A GAN of mmagic, wrapped for distribution or not.

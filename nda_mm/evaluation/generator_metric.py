@@ -30,7 +30,8 @@ class GeneratorMetric(BaseMetric):
         fake_nums: Number of generated images, in all processes together.
         sample_model: ``'ema'`` (default) or ``'orig'``.
         batch_statistics: Whether batch normalisation uses the statistics of each batch of ``batch_size`` samples, as
-            the authors of the paper evaluate, instead of its running ones, which stay as they are. Default False.
+            the authors of the paper evaluate, instead of its running ones, which stay as they are (an EMA's are copies
+            of those of the generator in training). Default False.
         batch_size: Images to a pass. Default 64.
         seed: Of noise. Default 0.
         prefix: Prefix of the results. Default None: the network's name.
