@@ -38,7 +38,7 @@ def batch_statistics(module: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def own_spectral_norm(module: nn.Module, iterations: int = 10) -> Iterator[None]:
+def own_spectral_norm(module: nn.Module, iterations: int = 20) -> Iterator[None]:
     """Let spectral normalisation divide by the norm of the weights at hand, and leave its vectors as they were.
 
     An EMA averages weights but holds the singular vectors of the generator in training, which are not quite its own.
@@ -46,7 +46,7 @@ def own_spectral_norm(module: nn.Module, iterations: int = 10) -> Iterator[None]
     Args:
         module (nn.Module): A network in ``eval`` mode, normalised by :func:`torch.nn.utils.spectral_norm` or by the
             layers of mmagic's ``sn_style='ajbrock'``.
-        iterations (int): Power iterations, from the vectors at hand. Defaults to 10.
+        iterations (int): Power iterations, from the vectors at hand. Defaults to 20.
     """
     kept = []
     try:
