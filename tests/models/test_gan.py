@@ -361,10 +361,13 @@ class TestSpectralNormOfTheEMA:
     """An EMA averages weights, and holds the singular vectors of the generator in training."""
 
     def trained(self, sn_style, **settings):
+        """A model whose average has other weights than the generator: one singular value above the others."""
         model = build(sn_style=sn_style, **settings)
-        for parameter in model.generator.parameters():
-            parameter.data.mul_(20)
-        train(model, 12)
+        train(model, 2)
+        for layer in normalised(model.generator_ema.module).values():
+            weight = (layer.weight if hasattr(layer, "sn_weight") else layer.weight_orig).data
+            first = torch.outer(torch.randn(len(weight)), torch.randn(weight[0].numel()))
+            weight.copy_(first.view_as(weight) + 0.1 * torch.randn_like(weight))
         return model.eval()
 
     def norms(self, model, draw):
@@ -398,15 +401,8 @@ class TestSpectralNormOfTheEMA:
         model = self.trained(sn_style)
         before = copy.deepcopy(model.state_dict())
         norms = self.norms(model, self.DRAWS[draw])
-        assert (norms - 1).abs().mean() < 3e-3  # narrow layers have second singular values near the first
-        assert (norms - 1).abs().max() < 2e-2
+        torch.testing.assert_close(norms, torch.ones_like(norms), rtol=2e-3, atol=0)
         assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())
-
-    def test_without_it_they_are_not(self, sn_style):
-        """If this fails, mmagic has mended it, and use_own_spectral_norm may go."""
-        model = self.trained(sn_style, cls=FlatLabelBigGAN)
-        norms = self.norms(model, self.DRAWS["generator_ema"])
-        assert (norms - 1).abs().max() > 1e-2
 
     def test_averaged_buffers_do_no_harm(self, sn_style):
         """Averaged vectors are shorter than 1."""
@@ -430,6 +426,13 @@ class TestSpectralNormOfTheEMA:
         noise = torch.randn(4, NOISE, requires_grad=True)
         self.trained(sn_style).generator_ema(noise, label=torch.arange(4)).square().sum().backward()
         assert noise.grad.abs().max() > 0
+
+
+def test_mmagics_own_ema_divides_by_another_sigma():
+    """If this fails, mmagic or PyTorch has fixed it, and use_own_spectral_norm may go."""
+    vectors = TestSpectralNormOfTheEMA()
+    norms = vectors.norms(vectors.trained("torch", cls=FlatLabelBigGAN), vectors.DRAWS["generator_ema"])
+    assert (norms - 1).abs().max() > 0.1
 
 
 def test_a_style_without_gradient_through_sigma_is_told_once(capsys):
