@@ -7,6 +7,7 @@ from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 import torch
 from mmengine.model import is_model_wrapper
@@ -14,6 +15,9 @@ from torch import Tensor, nn
 from torch.nn.utils.spectral_norm import SpectralNorm
 
 SAMPLE_MODELS = ("ema", "orig")
+
+#: Networks within :func:`own_spectral_norm`.
+_UP_TO_DATE: WeakSet[nn.Module] = WeakSet()
 
 
 @contextmanager
@@ -42,13 +46,19 @@ def own_spectral_norm(module: nn.Module, iterations: int = 20) -> Iterator[None]
     """Let spectral normalisation divide by the norm of the weights at hand, and leave its vectors as they were.
 
     An EMA averages weights but holds the singular vectors of the generator in training, which are not quite its own.
+    The iterations start from these vectors, so that samples depend on the checkpoint alone. Within another such
+    context, and in training mode, nothing is done.
 
     Args:
         module (nn.Module): A network in ``eval`` mode, normalised by :func:`torch.nn.utils.spectral_norm` or by the
             layers of mmagic's ``sn_style='ajbrock'``.
-        iterations (int): Power iterations, from the vectors at hand. Defaults to 20.
+        iterations (int): Power iterations. Defaults to 20.
     """
+    if module.training or module in _UP_TO_DATE:
+        yield
+        return
     kept = []
+    _UP_TO_DATE.add(module)
     try:
         for layer in module.modules():
             steps = [
@@ -60,18 +70,19 @@ def own_spectral_norm(module: nn.Module, iterations: int = 20) -> Iterator[None]
                 steps.append(layer.sn_weight)
             if not steps:
                 continue
-            kept.append((layer, layer.training, dict(layer._buffers)))
+            kept.append((layer, dict(layer._buffers)))
             for name, buffer in list(layer.named_buffers(recurse=False)):
                 layer._buffers[name] = buffer.clone()
             layer.training = True  # else mmagic's layers don't keep what they find
             with torch.no_grad():
                 for step in steps * iterations:
                     step()
-            layer.training = kept[-1][1]
+            layer.training = False
         yield
     finally:
-        for layer, training, buffers in kept:
-            layer.training = training
+        _UP_TO_DATE.discard(module)
+        for layer, buffers in kept:
+            layer.training = False
             layer._buffers.update(buffers)
 
 
@@ -102,7 +113,7 @@ def sample_images(
 
     The running statistics of batch normalisation are those of the generator in training: an EMA holds a copy of them
     (or, with ``update_buffers=True``, their average), not statistics of its own features. The sigma of spectral
-    normalisation is that of the EMA's own weights, in every class of this package.
+    normalisation is that of the EMA's own weights, see :func:`own_spectral_norm`.
 
     Args:
         model (BaseGAN): A GAN of mmagic, wrapped for distribution or not.
@@ -127,14 +138,15 @@ def sample_images(
     inner = generator.module if hasattr(generator, "module") else generator
     images = []
     try:
-        for start in range(0, len(noise), batch_size):
-            part = slice(start, start + batch_size)
-            arguments: dict[str, Any] = dict(return_noise=False)
-            if label is not None:
-                arguments["label"] = label[part].to(model.device)
-            with batch_statistics(inner) if use_batch_statistics else nullcontext():
-                output = inner(noise[part].to(model.device), **arguments)
-            images.append(as_rgb(model.data_preprocessor, output).cpu())
+        with own_spectral_norm(inner) if sample_model == "ema" else nullcontext():
+            for start in range(0, len(noise), batch_size):
+                part = slice(start, start + batch_size)
+                arguments: dict[str, Any] = dict(return_noise=False)
+                if label is not None:
+                    arguments["label"] = label[part].to(model.device)
+                with batch_statistics(inner) if use_batch_statistics else nullcontext():
+                    output = inner(noise[part].to(model.device), **arguments)
+                images.append(as_rgb(model.data_preprocessor, output).cpu())
     finally:
         generator.train(was_training)
     return torch.cat(images)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import nullcontext
 from functools import cache
 from typing import Any, ClassVar
 
@@ -65,24 +65,6 @@ def draw_uniform_biases(module: nn.Module) -> None:
         if isinstance(layer, (nn.modules.conv._ConvNd, nn.Linear)) and layer.bias is not None:
             bound = layer.weight[0].numel() ** -0.5
             nn.init.uniform_(layer.bias, -bound, bound)
-
-
-def use_own_spectral_norm(network: nn.Module) -> None:
-    """Let every pass of a network in ``eval`` mode divide by the norm of its own weights.
-
-    See :func:`nda_mm.generation.own_spectral_norm`. What is averaged, and what a checkpoint holds, stays as it is.
-    """
-    pass_through = ExitStack()
-
-    def begin(module: nn.Module, args: tuple[Any, ...]) -> None:
-        if not module.training:
-            pass_through.enter_context(own_spectral_norm(module))
-
-    def end(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
-        pass_through.close()
-
-    network.register_forward_pre_hook(begin)
-    network.register_forward_hook(end, always_call=True)
 
 
 @cache
@@ -210,8 +192,6 @@ class NegativeDiscriminatorMixin:
                 self.negative.check_size(height, width)
         if any(hasattr(layer, "sn_weight") for network in networks for layer in network.modules()):
             _warn_of_sigma_without_gradient()
-        if getattr(self, "with_ema_gen", False):
-            use_own_spectral_norm(self.generator_ema.module)
         self.uniform_biases = uniform_biases
         self.channels_last = channels_last
         if channels_last:
@@ -262,6 +242,12 @@ class NegativeDiscriminatorMixin:
         if mode == "auto":
             return "separate" if mixing else "joint"
         return mode
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """The host's, with the EMA divided by the sigma of its own weights."""
+        averaged = getattr(self, "with_ema_gen", False)
+        with own_spectral_norm(self.generator_ema.module) if averaged else nullcontext():
+            return super().forward(*args, **kwargs)  # type: ignore[misc]
 
     def train_step(self, data: Any, optim_wrapper: Any) -> dict[str, Tensor]:
         """The host's step.
