@@ -7,6 +7,8 @@ discriminator_steps = 4  # to each step of the generator, with fresh real images
 model = dict(
     type="nda_mm.NDABigGAN",
     num_classes=10,
+    # As the authors: N(0, 0.02) for weights and embeddings, torch's uniform biases; mmagic's N02 alone would zero them.
+    uniform_biases=True,
     data_preprocessor=dict(type="nda_mm.BatchDataPreprocessor", output_channel_order="RGB"),
     generator=dict(
         type="BigGANGenerator",

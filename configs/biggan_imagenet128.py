@@ -1,6 +1,8 @@
 # BigGAN 128 on ImageNet, class-conditional: mmagic's own recipe (biggan_ajbrock-sn_8xb32-1500kiters_imagenet1k-128x128:
-# 8 GPUs with 32 images each, 8 batches to a step) with loops that resume exactly. tools/prepare_data.py imagenet writes
-# the list that it reads. No setting of the paper's is known for it.
+# 8 GPUs with 32 images each, 8 batches to a step) with loops that resume exactly and torch's spectral norm: mmagic's
+# sn_style="ajbrock" has no gradient through sigma. A checkpoint trained with that needs --cfg-options
+# model.generator.sn_style=ajbrock model.discriminator.sn_style=ajbrock. tools/prepare_data.py imagenet writes the list
+# that it reads. No setting of the paper's is known for it.
 _base_ = [
     "_base_/gan_runtime.py",
     "_base_/datasets/imagenet128.py",
@@ -13,6 +15,8 @@ accumulated_batches = 8
 
 model = dict(
     type="nda_mm.NDABigGAN",
+    generator=dict(sn_style="torch"),
+    discriminator=dict(sn_style="torch"),
     discriminator_steps=discriminator_steps,
     ema_config=dict(type="ExponentialMovingAverage", momentum=1e-4, interval=1, update_buffers=True, start_iter=20_000),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,13 @@ def without_scopes(node: Any) -> Any:
     return [without_scopes(child) for child in node] if isinstance(node, list) else node
 
 
+def test_cifar10_starts_from_the_biases_of_the_papers_authors() -> None:
+    for name in ("biggan_cifar10", "nda_biggan_cifar10", "biggan_cifar10_uncond", "nda_biggan_cifar100"):
+        model = recipe(name).model
+        assert model.uniform_biases
+        assert model.generator.init_cfg.type == model.discriminator.init_cfg.type == "N02"
+
+
 @pytest.mark.parametrize(
     ("name", "images", "epochs"),
     [("biggan_cifar100", 50_000, 500), ("biggan_celeba64", 162_770, 153), ("biggan_stl10", 100_000, 250)],
@@ -54,6 +62,8 @@ def test_budgets_are_the_generators_steps(name: str, images: int, epochs: int) -
 def test_imagenet_is_mmagics_recipe(tmp_path: Path) -> None:
     ours = recipe("biggan_imagenet128")
     theirs = stock("biggan/biggan_ajbrock-sn_8xb32-1500kiters_imagenet1k-128x128.py", tmp_path)
+    for part in ("generator", "discriminator"):  # the one setting of the networks that is not mmagic's
+        assert "sn_style" not in theirs.model[part] and ours.model[part].pop("sn_style") == "torch"
     assert {**ours.model, "type": "BigGAN"} == theirs.model.to_dict()
     assert ours.train_cfg.max_iters == theirs.train_cfg.max_iters
     for part in ("generator", "discriminator"):
@@ -107,6 +117,50 @@ def test_stl10s_networks_are_cifar10s_on_larger_maps() -> None:
     # The first layer alone makes more features: 6x6 places instead of 4x4.
     assert all(key.startswith(("generator.noise2feat.", "generator_ema.module.noise2feat.")) for key in different)
     assert small["generator.noise2feat.weight_orig"][0] * 36 == large["generator.noise2feat.weight_orig"][0] * 16
+
+
+def slope_along_weights(model: Any) -> dict[str, float]:
+    """For each layer of spectral norm the cosine between its weight and the weight's gradient.
+
+    It is 0 where the gradient passes through sigma, since then the length of the weight doesn't matter.
+    """
+    noise = torch.randn(3, model.noise_size)
+    label = torch.arange(3) % model.num_classes
+    model.discriminator(model.generator(noise, label=label), label=label).square().mean().backward()
+    found = {}
+    for name, layer in model.named_modules():
+        if not name.startswith("generator_ema") and (hasattr(layer, "sn_weight") or hasattr(layer, "weight_orig")):
+            weight = layer.weight if hasattr(layer, "sn_weight") else layer.weight_orig
+            found[name] = float(torch.cosine_similarity(weight.flatten(), weight.grad.flatten(), dim=0))
+    return found
+
+
+def test_spectral_norm_of_every_biggan_has_its_gradient() -> None:
+    """In mmagic's default style, ``sn_style='ajbrock'``, it has none."""
+    names = sorted(path.stem for pattern in ("*biggan*", "numerosity*") for path in CONFIGS.glob(f"{pattern}.py"))
+    models = {name: recipe(name).get("model", {}) for name in names}
+    models = {name: model for name, model in models.items() if model.get("type") == "nda_mm.NDABigGAN"}
+    assert {"biggan_cifar10", "biggan_imagenet128", "nda_biggan_imagenet128", "biggan_digits"} <= set(models)
+    seen = []
+    for name, settings in models.items():
+        networks = {part: dict(settings[part]) for part in ("generator", "discriminator")}
+        if networks in seen:
+            continue
+        seen.append(copy.deepcopy(networks))
+        for network in networks.values():
+            if "arch_cfg" not in network:
+                network["base_channels"] = 8
+        with DefaultScope.overwrite_default_scope("mmagic"):
+            model = MODELS.build(dict(settings, **networks))
+            model.init_weights()
+        slopes = slope_along_weights(model)
+        assert len(slopes) > 5
+        assert max(map(abs, slopes.values())) < 1e-3, name
+    with DefaultScope.overwrite_default_scope("mmagic"):
+        for network in networks.values():
+            network["sn_style"] = "ajbrock"
+        slopes = slope_along_weights(MODELS.build(dict(settings, **networks)))
+    assert max(map(abs, slopes.values())) > 0.01  # else anything would pass
 
 
 def pictures(folder: Path, count: int = 8, size: tuple[int, int] = (96, 96), suffix: str = ".png") -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset
 
 from nda_mm.evaluation.feature_networks import FeatureNetwork, build_feature_network
-from nda_mm.generation import SAMPLE_MODELS, as_rgb, sample_images
+from nda_mm.generation import SAMPLE_MODELS, as_rgb, generator_of, own_spectral_norm, sample_images
 
 
 class GeneratorMetric(BaseMetric):
@@ -30,7 +31,8 @@ class GeneratorMetric(BaseMetric):
         fake_nums: Number of generated images, in all processes together.
         sample_model: ``'ema'`` (default) or ``'orig'``.
         batch_statistics: Whether batch normalisation uses the statistics of each batch of ``batch_size`` samples, as
-            the authors of the paper evaluate, instead of its running ones, which stay as they are. Default False.
+            the authors of the paper evaluate, instead of its running ones, which stay as they are (an EMA's are copies
+            of those of the generator in training). Default False.
         batch_size: Images to a pass. Default 64.
         seed: Of noise. Default 0.
         prefix: Prefix of the results. Default None: the network's name.
@@ -181,7 +183,10 @@ class GeneratorMetric(BaseMetric):
         Args:
             size: Ignored; there because mmengine's evaluator gives the size of the data set.
         """
-        values = self.compute_metrics(all_gather_object(self.gather()))
+        generator = generator_of(self.model, self.sample_model)
+        inner = generator.module if hasattr(generator, "module") else generator
+        with own_spectral_norm(inner) if self.sample_model == "ema" else nullcontext():
+            values = self.compute_metrics(all_gather_object(self.gather()))
         prefix = self._own_prefix or self.network.name
         named = {f"{prefix}/{key}": value for key, value in values.items()}
         if is_main_process():

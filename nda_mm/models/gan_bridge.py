@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
+from contextlib import nullcontext
+from functools import cache
 from typing import Any, ClassVar
 
 import torch
 from mmengine import MessageHub
+from mmengine.logging import print_log
 from mmengine.optim import OptimWrapper
 from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 from torch.nn.utils.spectral_norm import SpectralNorm
 
+from nda_mm.generation import own_spectral_norm
 from nda_mm.losses import check_fake_weight, check_kind, discriminator_loss, generator_loss
 from nda_mm.models.augment import Observing, augment_discriminator
 from nda_mm.models.compiled_networks import compile_network
@@ -52,6 +57,24 @@ def share_normalised_weights(module: nn.Module) -> None:
         for hook in layer._forward_pre_hooks.values():
             if isinstance(hook, SpectralNorm):
                 setattr(layer, hook.name, getattr(layer, f"{hook.name}_orig").data)
+
+
+def draw_uniform_biases(module: nn.Module) -> None:
+    """Draw the biases of convolutions and linear layers as PyTorch does: U(-b, b) with b = 1 / sqrt(fan-in)."""
+    for layer in module.modules():
+        if isinstance(layer, (nn.modules.conv._ConvNd, nn.Linear)) and layer.bias is not None:
+            bound = layer.weight[0].numel() ** -0.5
+            nn.init.uniform_(layer.bias, -bound, bound)
+
+
+@cache
+def _warn_of_sigma_without_gradient() -> None:
+    print_log(
+        "sn_style='ajbrock', mmagic's default, gives no gradient through sigma, unlike BigGAN's own code; set "
+        "sn_style='torch' in generator and discriminator.",
+        "current",
+        logging.WARNING,
+    )
 
 
 def _iteration() -> int:
@@ -104,6 +127,9 @@ class NegativeDiscriminatorMixin:
             scores them one after the other, as mmagic does; without negatives that step is mmagic's own, bit for bit.
             ``'auto'`` is joint, and separate where the discriminator mixes the samples of a batch. Defaults to
             ``'auto'``.
+        uniform_biases (bool): Whether the biases of convolutions and linear layers start as PyTorch draws them, where
+            mmagic's ``init_cfg`` would zero them. Networks with a ``Pretrained`` one keep what they load. Defaults to
+            False.
         channels_last (bool): Whether the networks keep images with the channels as the fastest dimension, which GPUs
             with tensor cores convolve faster; results differ by rounding alone. Defaults to False.
         compile_networks (bool | dict): Whether generator and discriminator run through ``torch.compile``; a dict is its
@@ -120,8 +146,10 @@ class NegativeDiscriminatorMixin:
     own_loss: ClassVar[str] = "hinge"
     takes_other_losses: ClassVar[bool] = True
 
-    discriminator: nn.Module
+    discriminator: nn.Module | None
     generator: nn.Module
+    generator_ema: Any
+    uniform_biases: bool = False
     negative: Negative | None
     augment: nn.Module | None
     discriminator_steps: int
@@ -135,17 +163,20 @@ class NegativeDiscriminatorMixin:
         adversarial_loss: str | None = None,
         discriminator_forward: str = "auto",
         augment: dict | nn.Module | None = None,
+        uniform_biases: bool = False,
         channels_last: bool = False,
         compile_networks: bool | dict = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
         self.augment = _build_augment(augment)  # type: ignore[misc]
-        if self.augment is not None:
+        networks = [network for network in (self.generator, self.discriminator) if network is not None]
+        if self.augment is not None and self.discriminator is not None:
             augment_discriminator(self.discriminator, self.augment)
-        if isinstance(fake_weight, (int, float)):  # a schedule's words are of milestones
-            check_fake_weight(fake_weight)
-        self.fake_weight = as_schedule(fake_weight)
+        try:
+            self.fake_weight = as_schedule(fake_weight)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"fake_weight: {error}") from None
         for value in self.fake_weight.values:
             check_fake_weight(value)
         self.adversarial_loss = self.own_loss if adversarial_loss is None else check_kind(adversarial_loss)
@@ -159,11 +190,14 @@ class NegativeDiscriminatorMixin:
         if self.negative is not None:
             for height, width in self.image_sizes():
                 self.negative.check_size(height, width)
+        if any(hasattr(layer, "sn_weight") for network in networks for layer in network.modules()):
+            _warn_of_sigma_without_gradient()
+        self.uniform_biases = uniform_biases
         self.channels_last = channels_last
         if channels_last:
             self.to(memory_format=torch.channels_last)  # type: ignore[attr-defined]
         if compile_networks:
-            for network in (self.generator, self.discriminator):
+            for network in networks:
                 compile_network(network, **({} if compile_networks is True else compile_networks))
 
     def init_weights(self) -> None:
@@ -172,19 +206,34 @@ class NegativeDiscriminatorMixin:
             self.to(memory_format=torch.contiguous_format)  # type: ignore[attr-defined]
         share_normalised_weights(self)  # type: ignore[arg-type]
         super().init_weights()  # type: ignore[misc]
+        for network in (self.generator, self.discriminator) if self.uniform_biases else ():
+            if network is not None and (getattr(network, "init_cfg", None) or {}).get("type") != "Pretrained":
+                draw_uniform_biases(network)
         if self.channels_last:
             self.to(memory_format=torch.channels_last)  # type: ignore[attr-defined]
 
     def image_sizes(self) -> list[tuple[int, int]]:
         """Heights and widths of the images that the discriminator will see, as far as the networks say."""
-        said = [getattr(self.discriminator, "input_scale", None)]
-        said += [getattr(self.generator, name, None) for name in ("out_size", "output_scale")]
+        generator = getattr(self.generator, "module", self.generator)  # wrapped in distributed training
+        said = [getattr(generator, name, None) for name in ("out_size", "output_scale", "out_scale")]
+        said.append(getattr(self.discriminator, "input_scale", None))
         return [(int(side), int(side)) for side in said if side][:1]
+
+    def check_size(self, real: Tensor) -> None:
+        """Refuse real images that are not of the size of the generated ones."""
+        sizes = self.image_sizes()
+        if sizes and tuple(real.shape[-2:]) not in sizes:
+            made = " or ".join(f"{height}x{width}" for height, width in sizes)
+            raise ValueError(
+                f"The images are {real.shape[-2]}x{real.shape[-1]}, but the generator makes {made}: resize them in the "
+                "data's pipeline (or by the data set's size), or set the size of generator and discriminator "
+                "(output_scale and input_scale, for example)."
+            )
 
     def _choose_forward(self, mode: str) -> str:
         if mode not in FORWARD_MODES:
             raise ValueError(f"discriminator_forward must be one of {FORWARD_MODES}, but came as {mode!r}.")
-        mixing = mixes_samples(self.discriminator)
+        mixing = [] if self.discriminator is None else mixes_samples(self.discriminator)
         if mode == "joint" and mixing:
             raise ValueError(
                 "discriminator_forward='joint' would let negatives change the scores of real images, because the "
@@ -194,13 +243,34 @@ class NegativeDiscriminatorMixin:
             return "separate" if mixing else "joint"
         return mode
 
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """The host's, with the EMA divided by the sigma of its own weights."""
+        averaged = getattr(self, "with_ema_gen", False)
+        with own_spectral_norm(self.generator_ema.module) if averaged else nullcontext():
+            return super().forward(*args, **kwargs)  # type: ignore[misc]
+
+    def train_step(self, data: Any, optim_wrapper: Any) -> dict[str, Tensor]:
+        """The host's step.
+
+        Raises:
+            ValueError: If the model has no discriminator.
+        """
+        if self.discriminator is None:
+            raise ValueError(f"{type(self).__name__} has discriminator=None, so it generates but can't be trained.")
+        return super().train_step(data, optim_wrapper)  # type: ignore[misc]
+
     def train_discriminator(self, inputs: Any, data_samples: Any, optimizer_wrapper: OptimWrapper) -> dict[str, Tensor]:
-        """One step of the discriminator on real, generated and negative images."""
+        """One step of the discriminator on real, generated and negative images.
+
+        Raises:
+            ValueError: If the real images are of another size than the generated ones.
+        """
+        real = self.real_batch(inputs, data_samples)
+        self.check_size(real[0])
         fake_weight = self.begin_step(self.discriminator_steps * optimizer_wrapper._accumulative_counts)
         if self.is_hosts_step(fake_weight):
             log_vars = super().train_discriminator(inputs, data_samples, optimizer_wrapper)  # type: ignore[misc]
         else:
-            real = self.real_batch(inputs, data_samples)
             fake = self.generated_batch(len(real[0]))
             terms = self.discriminator_terms(real, fake, fake_weight)
             loss, log_vars = self.parse_losses(terms)  # type: ignore[attr-defined]

@@ -12,7 +12,7 @@ from mmengine.optim import OptimWrapperDict
 from torch import Tensor, nn
 
 from nda_mm.losses import discriminator_loss, generator_loss
-from nda_mm.models.gan_bridge import NegativeDiscriminatorMixin
+from nda_mm.models.gan_bridge import NegativeDiscriminatorMixin, draw_uniform_biases
 from nda_mm.registry import MODELS
 
 
@@ -52,7 +52,7 @@ class NDAPix2Pix(NegativeDiscriminatorMixin, Pix2Pix):
             and target as if they were one.
 
     Raises:
-        ValueError: See the mixin; and if the model has no discriminator, or ``augment`` is given.
+        ValueError: See the mixin; and if ``augment`` is given.
         RuntimeError: In training, in more than one process: the host calls its networks past their
             ``DistributedDataParallel``, so that each process would train a model of its own.
 
@@ -63,7 +63,7 @@ class NDAPix2Pix(NegativeDiscriminatorMixin, Pix2Pix):
     """
 
     own_loss: ClassVar[str] = "logistic"
-    discriminators: nn.ModuleDict
+    discriminators: nn.ModuleDict | None
 
     def __init__(self, *args: Any, augment: None = None, **kwargs: Any) -> None:
         if augment is not None:
@@ -75,13 +75,14 @@ class NDAPix2Pix(NegativeDiscriminatorMixin, Pix2Pix):
         self._fake_weight_now = 1.0
 
     @property
-    def discriminator(self) -> nn.Module:  # type: ignore[override]  # the mixin's hosts have it as an attribute
-        """The discriminator of the default domain, which is the one that is trained."""
-        if self.discriminators is None:
-            raise ValueError(
-                "NDAPix2Pix needs a discriminator, but came with None; for a generator alone use mmagic's Pix2Pix."
-            )
-        return self._get_target_discriminator(self._default_domain)
+    def generator(self) -> nn.Module:  # type: ignore[override]  # the mixin's hosts have it as an attribute
+        """The generator of the default domain, which is the one that is trained."""
+        return self._get_target_generator(self._default_domain)
+
+    @property
+    def discriminator(self) -> Any:  # None in a model that is not to be trained
+        """The discriminator of the default domain."""
+        return None if self.discriminators is None else self._get_target_discriminator(self._default_domain)
 
     def init_weights(self) -> None:
         """Let each network draw its own weights.
@@ -89,8 +90,10 @@ class NDAPix2Pix(NegativeDiscriminatorMixin, Pix2Pix):
         mmagic 1.2 records what it initialises on the networks themselves, and ``generation_init_weights`` then ends in
         an ``UnboundLocalError`` at the first module that is no layer: no Runner could train its Pix2Pix.
         """
-        for network in [*self.generators.values(), *self.discriminators.values()]:
+        for network in [*self.generators.values(), *(self.discriminators or {}).values()]:
             network.init_weights()
+            if self.uniform_biases:
+                draw_uniform_biases(network)
 
     def test_step(self, data: dict) -> list:
         """What :meth:`val_step` gives; mmagic's own takes single samples out of a stack that has no indices."""
@@ -108,6 +111,20 @@ class NDAPix2Pix(NegativeDiscriminatorMixin, Pix2Pix):
     def target_images(self, processed: dict[str, Any]) -> Tensor:
         """The real targets, of which negatives are made, in a batch as the preprocessor gives it."""
         return processed["inputs"][f"img_{self._default_domain}"]
+
+    def translation(self, image: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        """The generator's output for a batch of inputs.
+
+        Raises:
+            ValueError: If a U-Net can't halve the sides of the images as often as it must.
+        """
+        least = 2 ** self._gen_cfg.get("num_down", 0)
+        if any(side % least for side in image.shape[-2:]):
+            raise ValueError(
+                f"The images are {image.shape[-2]}x{image.shape[-1]}, but the generator takes sides that are multiples "
+                f"of {least} alone: resize them in the data's pipeline, or set generator.num_down."
+            )
+        return super().translation(image, *args, **kwargs)
 
     def train_step(self, data: dict, optim_wrapper: OptimWrapperDict) -> dict[str, Tensor]:
         """One step of the discriminator, and of the generator when it is its turn."""

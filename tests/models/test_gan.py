@@ -6,8 +6,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 from mmengine import MessageHub
+from mmengine.logging import MMLogger
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.registry import DefaultScope
+from scipy import stats
 
 pytest.importorskip("mmagic")
 
@@ -16,7 +18,7 @@ from mmagic.structures import DataSample
 
 from nda_mm.generation import sample_images
 from nda_mm.models.gan import NDABigGAN
-from nda_mm.models.gan_bridge import mixes_samples
+from nda_mm.models.gan_bridge import _warn_of_sigma_without_gradient, mixes_samples
 from nda_mm.negatives import Negative
 
 CLASSES, NOISE, BATCH = 10, 16, 6
@@ -61,9 +63,12 @@ def networks(classes=CLASSES, **discriminator):
     )
 
 
-def build(cls=NDABigGAN, seed=0, classes=CLASSES, **settings):
+def build(cls=NDABigGAN, seed=0, classes=CLASSES, sn_style="torch", **settings):
     torch.manual_seed(seed)
-    model = cls(**networks(classes), **settings)
+    given = networks(classes)
+    for part in ("generator", "discriminator"):
+        given[part]["sn_style"] = sn_style
+    model = cls(**given, **settings)
     model.generator.init_weights()
     model.discriminator.init_weights()
     # The default N(0, 0.02) leaves logits near 0, where a wrong weight hardly shows.
@@ -274,6 +279,11 @@ class TestRefusals:
         with pytest.raises(ValueError, match=r"fake_weight must lie in \(0, 1\]"):
             build(fake_weight=value)
 
+    @pytest.mark.parametrize("value", [None, "0.25", float("nan"), True, [(0,)], dict(value=0.5)])
+    def test_fake_weight_of_another_kind(self, value):
+        with pytest.raises((TypeError, ValueError), match="fake_weight"):
+            build(fake_weight=value)
+
     def test_unknown_names(self):
         with pytest.raises(ValueError, match=r"discriminator_forward must be one of.*'both'"):
             build(discriminator_forward="both")
@@ -337,6 +347,101 @@ class TestSampling:
             sample_images(model, noise, label, sample_model="best")
 
 
+def normalised(network):
+    """Layers of spectral norm, in either of mmagic's styles, by name."""
+    return {
+        name: layer
+        for name, layer in network.named_modules()
+        if hasattr(layer, "sn_weight") or hasattr(layer, "weight_orig")
+    }
+
+
+@pytest.mark.parametrize("sn_style", ["torch", "ajbrock"])
+class TestSpectralNormOfTheEMA:
+    """An EMA averages weights, and holds the singular vectors of the generator in training."""
+
+    def trained(self, sn_style, **settings):
+        """A model whose average has other weights than the generator: one singular value above the others."""
+        model = build(sn_style=sn_style, **settings)
+        train(model, 2)
+        for layer in normalised(model.generator_ema.module).values():
+            weight = (layer.weight if hasattr(layer, "sn_weight") else layer.weight_orig).data
+            first = torch.outer(torch.randn(len(weight)), torch.randn(weight[0].numel()))
+            weight.copy_(first.view_as(weight) + 0.1 * torch.randn_like(weight))
+        return model.eval()
+
+    def norms(self, model, draw):
+        """Spectral norms of the weights that the averaged layers apply while samples are drawn."""
+        found = {}
+
+        def note(name):
+            def hook(layer, args, output):
+                weight = layer.sn_weight() if hasattr(layer, "sn_weight") else layer.weight
+                found[name] = torch.linalg.matrix_norm(weight.detach().flatten(1), ord=2).item()
+
+            return hook
+
+        for name, layer in normalised(model.generator_ema.module).items():
+            layer.register_forward_hook(note(name))
+        draw(model)
+        assert len(found) > 9
+        return torch.tensor(list(found.values()))
+
+    DRAWS = {
+        "sample_images": lambda model: sample_images(model, torch.randn(10, NOISE), torch.arange(10)),
+        "batch_statistics": lambda model: sample_images(
+            model, torch.randn(10, NOISE), torch.arange(10), use_batch_statistics=True
+        ),
+        "val_step": lambda model: model.val_step(dict(inputs=dict(num_batches=4, sample_model="ema"))),
+        "forward": lambda model: model(dict(noise=torch.randn(4, NOISE), sample_model="ema")),
+    }
+
+    @pytest.mark.parametrize("draw", DRAWS)
+    def test_samples_are_divided_by_the_sigma_of_the_averaged_weights(self, sn_style, draw):
+        model = self.trained(sn_style)
+        before = copy.deepcopy(model.state_dict())
+        norms = self.norms(model, self.DRAWS[draw])
+        torch.testing.assert_close(norms, torch.ones_like(norms), rtol=2e-3, atol=0)
+        assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())
+
+    def test_averaged_buffers_do_no_harm(self, sn_style):
+        """Averaged vectors are shorter than 1."""
+        settings = networks()["ema_config"] | dict(update_buffers=True)
+        model = build(sn_style=sn_style)
+        model = NDABigGAN(
+            model.generator, model.discriminator, model.data_preprocessor, num_classes=CLASSES, ema_config=settings
+        )
+        train(model, 6)
+        norms = self.norms(model.eval(), self.DRAWS["sample_images"])
+        torch.testing.assert_close(norms, torch.ones_like(norms), rtol=2e-2, atol=0)
+
+    def test_what_interrupts_a_pass_leaves_the_vectors_alone(self, sn_style):
+        model = self.trained(sn_style)
+        before = copy.deepcopy(model.state_dict())
+        with pytest.raises((AssertionError, RuntimeError)):
+            model(dict(noise=torch.randn(4, NOISE + 1), sample_model="ema"))
+        assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())
+
+
+def test_mmagics_own_ema_divides_by_another_sigma():
+    """If this fails, mmagic or PyTorch has fixed it, and own_spectral_norm may go."""
+    vectors = TestSpectralNormOfTheEMA()
+    norms = vectors.norms(
+        vectors.trained("torch", cls=FlatLabelBigGAN),
+        lambda model: model.generator_ema(torch.randn(4, NOISE), label=torch.arange(4)),
+    )
+    assert (norms - 1).abs().max() > 0.1
+
+
+def test_a_style_without_gradient_through_sigma_is_told_once(capsys):
+    MMLogger.get_instance("test_sn_style", log_level="WARNING")
+    _warn_of_sigma_without_gradient.cache_clear()
+    build()
+    assert "sn_style" not in capsys.readouterr().out
+    build(sn_style="ajbrock"), build(sn_style="ajbrock")
+    assert capsys.readouterr().out.count("sn_style='torch'") == 1
+
+
 class TestInitialWeights:
     """mmengine moves a model to its device before it draws the weights. A change of type is a move, too."""
 
@@ -354,6 +459,45 @@ class TestInitialWeights:
     def test_mmagics_are_not(self):
         """If this fails, mmagic or PyTorch has mended it, and share_normalised_weights may go."""
         assert (self.deviations(BigGAN) - 0.02).abs().min() > 0.02
+
+    @pytest.mark.parametrize("move", [False, True])
+    def test_biases_are_pytorchs_where_asked_for(self, move):
+        """Weights and embeddings are N(0, 0.02), biases uniform within 1 / sqrt(fan-in)."""
+        settings = networks()
+        for part in ("generator", "discriminator"):
+            settings[part]["base_channels"] = 8
+        model = NDABigGAN(**settings, uniform_biases=True)
+        if move:
+            model = model.to(torch.float64).to(torch.float32)
+        torch.manual_seed(0)
+        model.init_weights()
+        shares, weights, embeddings = [], [], []
+        for network in (model.generator, model.discriminator):
+            for layer in network.modules():
+                if isinstance(layer, (torch.nn.Conv2d, torch.nn.Linear, torch.nn.Embedding)):
+                    weight = getattr(layer, "weight_orig", layer.weight).detach()
+                    (embeddings if isinstance(layer, torch.nn.Embedding) else weights).append(weight.flatten())
+                    if getattr(layer, "bias", None) is not None:
+                        fan_in = weight[0].numel()
+                        shares.append(layer.bias.detach() * fan_in**0.5)  # U(-1, 1)
+        assert len(shares) == 22  # every convolution and linear layer of both
+        shares = torch.cat(shares).double().numpy()
+        assert abs(shares).max() <= 1
+        assert stats.kstest(shares, stats.uniform(-1, 2).cdf).pvalue > 0.01
+        for drawn in (weights, embeddings):
+            values = torch.cat(drawn).double().numpy()
+            assert abs(values.std() / 0.02 - 1) < 0.05
+            assert stats.kstest(values[:20_000], stats.norm(0, 0.02).cdf).pvalue > 0.01
+
+    def test_loaded_biases_are_kept(self, tmp_path):
+        settings = networks()
+        first = NDABigGAN(**settings, uniform_biases=True)
+        first.init_weights()
+        torch.save(first.generator.state_dict(), tmp_path / "generator.pth")
+        settings["generator"]["init_cfg"] = dict(type="Pretrained", checkpoint=str(tmp_path / "generator.pth"))
+        second = NDABigGAN(**settings, uniform_biases=True)
+        second.init_weights()
+        assert not differing(first.generator, second.generator)
 
     def test_do_not_depend_on_a_move(self):
         first, second = NDABigGAN(**networks()), NDABigGAN(**networks()).to(torch.float64).to(torch.float32)

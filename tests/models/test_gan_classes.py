@@ -158,6 +158,40 @@ def test_the_weight_of_negatives_follows_its_schedule_through_the_hosts_step():
     assert seen == [(1.0, False), (1.0, False), (0.25, True), (0.25, True)]
 
 
+class Watching(torch.nn.Module):
+    """An augmentation that changes nothing and follows the real images' logits."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x
+
+    def observe(self, real_logits: Tensor, iteration: int) -> dict[str, Any]:
+        return {"watched": real_logits.detach().sum()}
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "hosts"),
+    [
+        ("LSGAN", {}, True),
+        ("LSGAN", dict(fake_weight=0.5), True),
+        ("LSGAN", dict(negative=MirroredNegative(), fake_weight=1.0), True),
+        ("LSGAN", dict(negative=MirroredNegative(), fake_weight=0.5), False),
+        ("LSGAN", dict(adversarial_loss="hinge"), False),
+        ("LSGAN", dict(augment=Watching()), False),
+        ("WGANGP", dict(discriminator_forward="separate"), True),
+        ("WGANGP", dict(discriminator_forward="joint"), False),
+        ("WGANGP", dict(discriminator_forward="separate", negative=MirroredNegative()), False),
+    ],
+)
+def test_where_nothing_is_added_the_hosts_own_step_is_taken(name, settings, hosts, monkeypatch):
+    case, taken = CASES[name], []
+    own = case.host.train_discriminator
+    monkeypatch.setattr(case.host, "train_discriminator", lambda *args, **kw: taken.append(1) or own(*args, **kw))
+    log_vars = step(case, case.build(**settings))
+    assert bool(taken) == hosts
+    assert ("logit_real" in log_vars) != hosts  # the mean logits are logged in our own
+    assert ("watched" in log_vars) == ("augment" in settings)
+
+
 def test_another_loss_is_taken_by_both_networks_where_no_penalty_belongs_to_it():
     case = CASES["LSGAN"]
     model = case.build(negative=MirroredNegative(), adversarial_loss="hinge")

@@ -42,23 +42,22 @@ class Mirrored(Negative):
 def build(cls: type = NDAPix2Pix, norm: str = "BN", **settings: Any) -> Any:
     torch.manual_seed(0)
     init = dict(type="normal", gain=0.3)
+    discriminator = dict(
+        type="PatchDiscriminator", in_channels=6, base_channels=4, num_conv=1, norm_cfg=dict(type=norm), init_cfg=init
+    )  # fmt: skip
     model = cls(
         data_preprocessor=dict(type="DataPreprocessor", data_keys=["img_edge", "img_digit"]),
         generator=dict(
             type="UnetGenerator", in_channels=3, out_channels=3, num_down=5, base_channels=4, norm_cfg=dict(type="BN"),
             use_dropout=True, init_cfg=init,
         ),
-        discriminator=dict(
-            type="PatchDiscriminator", in_channels=6, base_channels=4, num_conv=1, norm_cfg=dict(type=norm),
-            init_cfg=init,
-        ),
         loss_config=dict(pixel_loss_weight=10.0),
         default_domain="digit",
         reachable_domains=["digit"],
         related_domains=["digit", "edge"],
-        **settings,
+        **{"discriminator": discriminator, **settings},
     )  # fmt: skip
-    for network in (*model.generators.values(), *model.discriminators.values()):
+    for network in (*model.generators.values(), *(model.discriminators or {}).values()):
         network.init_weights()
     return model
 
@@ -204,15 +203,6 @@ class TestRefusals:
         with pytest.raises(ValueError, match="'joint' would let negatives change the scores of real images"):
             build(discriminator_forward="joint")
 
-    def test_a_model_for_testing_alone(self) -> None:
-        settings = dict(
-            generator=dict(type="UnetGenerator", in_channels=3, out_channels=3, num_down=5, base_channels=4),
-            data_preprocessor=dict(type="DataPreprocessor"), default_domain="b", reachable_domains=["b"],
-            related_domains=["a", "b"], discriminator=None,
-        )  # fmt: skip
-        with pytest.raises(ValueError, match="needs a discriminator, but came with None"):
-            NDAPix2Pix(**settings)
-
     @pytest.mark.parametrize("value", [0.0, 1.5])
     def test_fake_weight_out_of_range(self, value: float) -> None:
         with pytest.raises(ValueError, match=r"fake_weight must lie in \(0, 1\]"):
@@ -230,6 +220,24 @@ class TestRefusals:
         monkeypatch.setattr(pix2pix, "get_world_size", lambda: 2)
         with pytest.raises(RuntimeError, match="gradients of 2 processes would not be averaged.*Train in one process"):
             train(build(), 1)
+
+
+def test_a_generator_alone_translates() -> None:
+    """As mmagic's own class allows it; training is refused."""
+    model = build(discriminator=None, uniform_biases=True)
+    model.init_weights()
+    assert model.discriminator is None and len(model.val_step(batch())) == BATCH
+    with pytest.raises(ValueError, match="discriminator=None"):
+        model.train_step(batch(), OptimWrapperDict())
+
+
+@pytest.mark.parametrize("how", ["train_step", "val_step"])
+def test_sides_that_the_network_cannot_halve_are_refused(how: str) -> None:
+    model, data = build(), batch()
+    for item in data["inputs"]:
+        item.update({name: image[..., :24] for name, image in item.items()})
+    with pytest.raises(ValueError, match="32x24.*multiples of 32"):
+        getattr(model, how)(data, *([optimizers(model)] if how == "train_step" else []))
 
 
 def test_weights_are_drawn_which_the_hosts_own_way_cannot() -> None:

@@ -1,0 +1,154 @@
+"""What mmagic's own tests of its GANs check holds for our classes without negatives: same results, same refusals."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from mmengine import MessageHub
+from mmengine.registry import DefaultScope
+from mmengine.runner import set_random_seed
+
+pytest.importorskip("mmagic")
+from mmagic.structures import DataSample
+from tiny_gans import CASES, Case
+
+#: mmagic's BaseConditionalGAN cannot draw classes where there are none.
+NAMES = [name for name in CASES if name != "SNGAN without classes"]
+EACH = pytest.mark.parametrize(
+    "case", [pytest.param(CASES[n], id=n, marks=[pytest.mark.slow] if CASES[n].slow else []) for n in NAMES]
+)
+EMA = dict(type="ExponentialMovingAverage", interval=1, momentum=0.3)
+
+
+@pytest.fixture(autouse=True)
+def scope() -> None:
+    DefaultScope.get_instance("test_gan_hosts", scope_name="mmagic")
+    MessageHub.get_instance("test_gan_hosts").update_info("iter", 0)
+
+
+def both(case: Case, **settings: Any) -> tuple[Any, Any]:
+    """Our class in the host's manner, and the host's, with the same weights."""
+    ours, host = case.build(discriminator_forward="separate", **settings), case.build(host=True, **settings)
+    if case.classes:  # see TestHostFault in test_gan.py
+        host.data_sample_to_label = lambda s: s.gt_label.label.flatten() if s is not None and "gt_label" in s else None
+    return ours, host
+
+
+def flat(sample: Any) -> dict[str, Any]:
+    """Everything that a data sample holds, by name."""
+    found: dict[str, Any] = {}
+    for key, value in sample.all_items():
+        found |= {f"{key}.{k}": v for k, v in flat(value).items()} if hasattr(value, "all_items") else {key: value}
+    return found
+
+
+def assert_same(ours: Any, theirs: Any, count: int) -> None:
+    if isinstance(theirs, type):  # what the host raises
+        assert ours is theirs
+        return
+    assert len(ours) == len(theirs) == count
+    for mine, its in zip(ours, theirs, strict=True):
+        mine, its = flat(mine), flat(its)
+        assert mine.keys() == its.keys()
+        for key, value in its.items():
+            assert torch.equal(mine[key], value) if isinstance(value, torch.Tensor) else mine[key] == value, key
+
+
+def answers(model: Any, given: Any, how: str = "forward", samples: Any = None) -> Any:
+    """Samples, or the type of the error."""
+    set_random_seed(3)  # StyleGANs draw the noise of their layers
+    try:
+        with torch.no_grad():
+            if how == "forward":
+                return model(given) if samples is None else model(given, samples)
+            return getattr(model, how)(dict(inputs=given))
+    except Exception as error:
+        return type(error)
+
+
+@EACH
+def test_forward_and_its_steps_give_the_hosts_samples(case: Case) -> None:
+    ours, host = both(case, ema_config=EMA)
+    noise = torch.randn(2, case.noise, generator=torch.Generator().manual_seed(0))
+
+    def fixed(size: Any) -> torch.Tensor:
+        return torch.ones(tuple(size))
+
+    inputs: list[Any] = [
+        noise,
+        dict(num_batches=2),
+        dict(noise=noise),
+        dict(noise=fixed, num_batches=2),
+        *(dict(noise=noise, sample_model=name) for name in ("ema", "orig", "ema/orig")),
+        dict(noise=noise, sample_kwargs=dict(return_noise=True)),
+        dict(noise=noise, img=torch.zeros(2, 3, 4, 4)),
+    ]
+    if case.scales:
+        inputs.append(dict(noise=noise, curr_scale=case.scales[0], transition_weight=0.5))
+    for given in inputs:
+        expected = answers(host, given)
+        assert isinstance(expected, list) or "sample_kwargs" in given
+        assert_same(answers(ours, given), expected, 2)
+    for how in ("val_step", "test_step"):
+        assert_same(answers(ours, dict(num_batches=3), how), answers(host, dict(num_batches=3), how), 3)
+    named = DataSample.stack([DataSample(metainfo=dict(number=number)) for number in range(2)])
+    given = dict(num_batches=2, sample_model="orig")
+    assert_same(answers(ours, given, samples=named), answers(host, given, samples=named), 2)
+
+
+@EACH
+def test_steps_with_an_ema_are_the_hosts(case: Case) -> None:
+    settings = dict(ema_config=dict(EMA, start_iter=2))  # copied at the first step, averaged from the second
+    states, logs = [], []
+    for model in both(case, **settings):
+        wrappers = case.optimizers(model)
+        set_random_seed(5)
+        for number in range(3):
+            MessageHub.get_current_instance().update_info("iter", number)
+            log_vars = model.train_step(case.batch(seed=number), wrappers)
+        logs.append({name: float(value) for name, value in log_vars.items()})
+        states.append({name: value.clone() for name, value in model.state_dict().items() if name != "stage_counters"})
+    mine, its = logs
+    assert {name: mine[name] for name in its} == its
+    assert states[0].keys() == states[1].keys()
+    assert [name for name, value in states[1].items() if not torch.equal(states[0][name], value)] == []
+    average = states[1]["generator_ema.steps"]
+    assert int(average) > 0
+
+
+@EACH
+def test_a_generator_alone_is_built_and_draws(case: Case) -> None:
+    """As mmagic's own classes allow it; training is refused."""
+    networks = {**case.networks(), "discriminator": None}
+    model = case.cls(
+        data_preprocessor=dict(type="DataPreprocessor"), **networks, negative=dict(type="Jigsaw"), uniform_biases=True,
+        augment=dict(type="DiffAugment"),
+    )  # fmt: skip
+    model.init_weights()
+    assert model.discriminator is None
+    samples = answers(model.eval(), dict(num_batches=2))
+    assert len(samples) == 2 and samples[0].fake_img.shape[-2:] == (case.size, case.size)
+    with pytest.raises(ValueError, match="discriminator=None"):
+        model.train_step(case.batch(), None)
+
+
+@EACH
+def test_names_that_the_host_refuses(case: Case) -> None:
+    for given in (dict(num_batches=2, sample_model="ema"), dict(num_batches=2, sample_model="orig/ema")):
+        for model in both(case):
+            assert answers(model, given) is AssertionError
+
+
+@pytest.mark.parametrize("name", ["DCGAN", "WGANGP", "SNGAN", "StyleGAN3"])
+@pytest.mark.parametrize("settings", [{}, dict(negative=dict(type="Jigsaw"))], ids=["plain", "negatives"])
+def test_images_of_another_size_are_refused(name: str, settings: dict[str, Any]) -> None:
+    case = CASES[name]
+    model = case.build(discriminator_forward="separate", **settings)
+    other = case.size * 3 // 4
+    batch = case.batch()
+    for sample in batch["data_samples"]:
+        sample.gt_img = sample.gt_img[..., :other, :other]
+    with pytest.raises(ValueError, match=f"{other}x{other}.*{case.size}x{case.size}"):
+        model.train_step(batch, case.optimizers(model))
