@@ -62,7 +62,7 @@ def own_spectral_norm(module: nn.Module, iterations: int = 50) -> Iterator[None]
     _UP_TO_DATE.add(module)
     try:
         for layer in module.modules():
-            steps = [
+            steps: list[Any] = [
                 partial(hook.compute_weight, layer, do_power_iteration=True)
                 for hook in layer._forward_pre_hooks.values()
                 if isinstance(hook, SpectralNorm)

@@ -60,7 +60,12 @@ def share_normalised_weights(module: nn.Module) -> None:
 
 
 def draw_uniform_biases(module: nn.Module) -> None:
-    """Draw the biases of convolutions and linear layers as PyTorch does: U(-b, b) with b = 1 / sqrt(fan-in)."""
+    """Draw the biases of convolutions and linear layers as PyTorch does: U(-b, b) with b = 1 / sqrt(fan-in).
+
+    A network that loads its weights (``init_cfg=dict(type='Pretrained', ...)``) is left alone.
+    """
+    if "Pretrained" in str(getattr(module, "init_cfg", None)):
+        return
     for layer in module.modules():
         if isinstance(layer, (nn.modules.conv._ConvNd, nn.Linear)) and layer.bias is not None:
             bound = layer.weight[0].numel() ** -0.5
@@ -146,8 +151,8 @@ class NegativeDiscriminatorMixin:
     own_loss: ClassVar[str] = "hinge"
     takes_other_losses: ClassVar[bool] = True
 
-    discriminator: nn.Module | None
-    generator: nn.Module
+    discriminator: Any  # a network, or None in a model that only generates
+    generator: Any
     generator_ema: Any
     uniform_biases: bool = False
     negative: Negative | None
@@ -207,7 +212,7 @@ class NegativeDiscriminatorMixin:
         share_normalised_weights(self)  # type: ignore[arg-type]
         super().init_weights()  # type: ignore[misc]
         for network in (self.generator, self.discriminator) if self.uniform_biases else ():
-            if network is not None and (getattr(network, "init_cfg", None) or {}).get("type") != "Pretrained":
+            if network is not None:
                 draw_uniform_biases(network)
         if self.channels_last:
             self.to(memory_format=torch.channels_last)  # type: ignore[attr-defined]
