@@ -78,6 +78,7 @@ def test_a_stock_video_model_is_built(tmp_path: Path) -> None:
     assert done.stdout.splitlines()[-1:] == ["mmaction.models.backbones.resnet2plus1d"], done.stderr[-3000:]
 
 
+@pytest.mark.slow
 def test_a_tool_is_started_with_the_workarounds(tmp_path: Path) -> None:
     (tmp_path / "tools").mkdir()
     (tmp_path / "tools" / "beside.py").write_text("")

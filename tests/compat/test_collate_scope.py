@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 #: A process of its own, since other tests have the mend applied.
 SCRIPT = """
 from mmengine.runner import Runner
@@ -31,6 +33,7 @@ print(read(), "_scope_" in loader["collate_fn"])
 """
 
 
+@pytest.mark.slow
 def test_a_scope_is_no_argument_of_the_collate_function(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", SCRIPT], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -49,6 +49,7 @@ def stop_hook(runner: Runner) -> Any:
     return next(hook for hook in runner.hooks if type(hook).__name__ == "StopOnSignalHook")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", [{}, dict(validate=True, accumulate=2)], ids=["plain", "all"])
 @pytest.mark.parametrize("at", [6, 7])  # at 6 a validation is due
 def test_the_stopped_run_goes_on_to_the_same_weights(config: Make, settings: dict[str, Any], at: int) -> None:

@@ -16,6 +16,7 @@ from mmengine.registry import MODELS, DefaultScope
 from nda_mm.conversion import BackboneMismatchError, convert_backbone
 from nda_mm.engine import launch
 
+pytestmark = pytest.mark.slow
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 SMALL = dict(type="mmpretrain.ResNet_CIFAR", depth=18, stem_channels=16, base_channels=16)
 

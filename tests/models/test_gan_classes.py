@@ -57,6 +57,7 @@ def state(model: Any) -> dict[str, Tensor]:
     return {name: value.clone() for name, value in model.state_dict().items() if name != "stage_counters"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", cases([name for name in CASES if name != "SNGAN without classes"]))
 def test_without_negatives_steps_are_mmagics_own_bit_for_bit(name):
     """But for the SNGAN without classes, whose images mmagic's own step refuses."""
@@ -111,6 +112,7 @@ def name_of(case: Case) -> str:
     return next(name for name, found in CASES.items() if found is case)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "penalty_towards"), cases(list(CASES), "mixture") + cases(LINES, "generated"))
 def test_with_negatives_a_step_equals_the_one_written_out(name, penalty_towards):
     case = CASES[name]
@@ -249,6 +251,7 @@ class TestGrowing:
             assert torch.equal(resumed.state_dict()[key], value), key
 
 
+@pytest.mark.slow
 class TestStyle:
     def test_logits_of_real_images_are_published_for_ada(self):
         case = CASES["StyleGAN3"]

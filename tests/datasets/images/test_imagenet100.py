@@ -102,6 +102,7 @@ def test_what_is_in_the_way_is_never_overwritten(imagenet: Path, tmp_path: Path,
     assert not (tmp_path / "subset" / "train" / "n01").exists()
 
 
+@pytest.mark.slow
 def test_the_tool(imagenet: Path, tmp_path: Path, project_root: Path) -> None:
     import subprocess
     import sys

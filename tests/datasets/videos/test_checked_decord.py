@@ -80,6 +80,7 @@ def test_frames_that_cannot_be_decoded(tmp_path):
         read(path, [28, 32, 36])
 
 
+@pytest.mark.slow
 def test_a_cut_off_video_kills_the_hosts_reader_and_not_ours(tmp_path):
     """Why files are opened by their path: once decord has read past the end of the bytes, no error is left to catch.
 
