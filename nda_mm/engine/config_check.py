@@ -17,14 +17,8 @@ __all__ = ["check_config", "check_filename_template"]
 
 #: Keys that take whole numbers above 0, wherever they stand.
 _COUNTS = ("discriminator_steps", "generator_steps", "val_interval")
-#: Keys that take True or False, wherever they stand: those of this package, and of mmengine's loaders and checkpoints.
-_SWITCHES = {
-    "allow_partial", "batch_statistics", "before_train", "bgr", "bouncing", "by_epoch", "cache", "channels_last",
-    "compile_networks", "compiled", "data_on_device", "decode", "download", "drop_last", "every_frame", "final_relu",
-    "frozen", "joint_pass", "labelled", "lazy_init", "per_frame", "persistent_workers", "pin_memory", "plots",
-    "save_last", "save_optimizer", "save_param_scheduler", "score_real", "shuffle", "test_mode", "train_if_missing",
-    "use_batch_statistics", "use_difficult", "with_pool1",
-}  # fmt: skip
+#: Words that a person may write for True or False; as strings, all of them count as True.
+_SWITCH_WORDS = ("yes", "no", "on", "off", "true", "false")
 
 
 def check_config(cfg: Config) -> None:
@@ -77,7 +71,7 @@ def _wrong_values(node: Any, place: str = "") -> Iterator[str]:
         here = f"{place}.{key}" if place else str(key)
         if key in _COUNTS and not _is_count(value):
             yield f"{here} must be a whole number above 0, but got {value!r}."
-        elif key in _SWITCHES and isinstance(value, str):
+        elif isinstance(key, str) and isinstance(value, str) and value.lower() in _SWITCH_WORDS:
             yield f"{here} must be True or False, but got the string {value!r}, which would count as True."
         yield from _wrong_values(value, here)
 

@@ -28,6 +28,7 @@ def interrupted(text, **kwargs):
     return text, True
 
 module.FormatCode = interrupted
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a job in a shell's background starts without
 signal.signal(signal.SIGTERM, lambda *args: sys.exit(143))
 Config(dict(a=2)).dump(sys.argv[2])
 """

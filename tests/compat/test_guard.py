@@ -70,7 +70,7 @@ def test_a_sound_host_is_used(folder: Path, logged: list[str]) -> None:
         (
             "raise AssertionError('MMCV==2.2.0 is used but incompatible.')",
             "AssertionError: MMCV==2.2.0 is used",
-            "mmcv==2.1.0",
+            "nda_mm[lite]",
         ),
         (
             "import numpy; numpy.no_such_name",

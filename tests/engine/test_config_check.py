@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,8 @@ from mmengine.evaluator import BaseMetric
 from mmengine.registry import HOOKS as MMENGINE_HOOKS
 from mmengine.registry import METRICS as MMENGINE_METRICS
 
-from nda_mm import registry
 from nda_mm.compat import apply_mends
-from nda_mm.engine.config_check import _SWITCHES, check_config
+from nda_mm.engine.config_check import check_config
 from nda_mm.engine.safe_checkpoint_hook import SafeCheckpointHook
 
 Make = Callable[..., dict[str, Any]]
@@ -134,23 +132,3 @@ def test_no_recipe_is_refused(path: Path) -> None:
     except ModuleNotFoundError as error:  # it is inherited from an absent host
         pytest.skip(str(error))
     check_config(cfg)
-
-
-def test_the_switches_of_all_components_are_known() -> None:
-    found: set[str] = set()
-    for each in (
-        registry.MODELS,
-        registry.DATASETS,
-        registry.TRANSFORMS,
-        registry.HOOKS,
-        registry.LOOPS,
-        registry.METRICS,
-    ):
-        each.import_from_location()
-        for kind in each.module_dict.values():
-            for base in inspect.getmro(kind) if isinstance(kind, type) else ():
-                if base.__module__.startswith("nda_mm.") and "__init__" in vars(base):
-                    parameters = inspect.signature(base.__init__).parameters.values()
-                    found |= {name.name for name in parameters if str(name.annotation) in ("bool", "bool | dict")}
-    assert found <= _SWITCHES
-    assert {"data_on_device"} <= found
