@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
+from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
@@ -64,17 +66,17 @@ class OperatorModule(ModuleType):
     """
 
     def __init__(self) -> None:
-        from .mmcv_operators import OPERATORS
-
         super().__init__("mmcv._ext", "Operators of torch and torchvision, from nda_mm.compat.mmcv_operators.")
         self.__spec__ = ModuleSpec(self.__name__, None, origin=__file__)
         self.__file__ = __file__
-        for function in OPERATORS:
-            setattr(self, function.__name__, function)
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         if name.startswith("__"):
             raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
+        from .mmcv_operators import OPERATORS  # imports torchvision, which not everybody needs
+
+        if name in OPERATORS:
+            return OPERATORS[name]
         purpose = next((text for start, text in _PURPOSES.items() if name.startswith(start)), "of a special purpose")
 
         def missing(*args: Any, **kwargs: Any) -> Any:
@@ -84,6 +86,30 @@ class OperatorModule(ModuleType):
             )
 
         return missing
+
+
+class _AfterOperators(MetaPathFinder):
+    """Changes ``mmcv.ops`` right after its import, where there is a GPU."""
+
+    def find_spec(self, fullname: str, path: Any, target: ModuleType | None = None) -> ModuleSpec | None:
+        if fullname != "mmcv.ops":
+            return None
+        sys.meta_path.remove(self)
+        spec = find_spec(fullname)
+        if spec is not None and spec.loader is not None:
+            execute = spec.loader.exec_module
+
+            def exec_module(module: ModuleType) -> None:
+                import torch
+
+                from .mmcv_operators import use_python_on_gpus
+
+                execute(module)
+                if torch.cuda.is_available():
+                    use_python_on_gpus()
+
+            spec.loader.exec_module = exec_module  # type: ignore[method-assign]
+        return spec
 
 
 class MMCVLite(Mend):
@@ -102,10 +128,5 @@ class MMCVLite(Mend):
         return folder is not None and "mmcv._ext" not in sys.modules and not list(folder.glob("_ext.*"))
 
     def apply(self) -> None:
-        import torch
-
-        from .mmcv_operators import use_python_on_gpus
-
         sys.modules["mmcv._ext"] = OperatorModule()
-        if torch.cuda.is_available():
-            use_python_on_gpus()
+        sys.meta_path.insert(0, _AfterOperators())

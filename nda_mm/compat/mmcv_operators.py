@@ -247,22 +247,25 @@ def get_compiling_cuda_version() -> str:
     return get_compiler_version()
 
 
-#: What ``mmcv._ext`` is given.
-OPERATORS = (
-    nms,
-    softnms,
-    roi_align_forward,
-    roi_align_backward,
-    deform_conv_forward,
-    deform_conv_backward_input,
-    deform_conv_backward_parameters,
-    modulated_deform_conv_forward,
-    modulated_deform_conv_backward,
-    sigmoid_focal_loss_forward,
-    sigmoid_focal_loss_backward,
-    get_compiler_version,
-    get_compiling_cuda_version,
-)
+#: What ``mmcv._ext`` is given, by name.
+OPERATORS: dict[str, Callable[..., Any]] = {
+    function.__name__: function
+    for function in (
+        nms,
+        softnms,
+        roi_align_forward,
+        roi_align_backward,
+        deform_conv_forward,
+        deform_conv_backward_input,
+        deform_conv_backward_parameters,
+        modulated_deform_conv_forward,
+        modulated_deform_conv_backward,
+        sigmoid_focal_loss_forward,
+        sigmoid_focal_loss_backward,
+        get_compiler_version,
+        get_compiling_cuda_version,
+    )
+}
 
 
 def use_python_on_gpus() -> None:

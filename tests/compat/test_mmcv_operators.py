@@ -131,13 +131,19 @@ FRESH = """
 import sys
 from nda_mm.compat.mmcv_lite import MMCVLite, OperatorModule
 patch = MMCVLite()
-print(patch.needed())
-if patch.needed():
+lite = patch.needed()
+print(lite)
+if lite:
     patch.apply()
+import torch
+torch.cuda.is_available = lambda: True  # while mmcv.ops is imported
+loaded = {'mmcv', 'torchvision'} & set(sys.modules)
 import mmcv.ops
+torch.cuda.is_available = lambda: False
+on_gpus = sys.modules['mmcv.ops.fused_bias_leakyrelu'].FusedBiasLeakyReLUFunction
+assert not lite or not loaded and not isinstance(on_gpus, type), (loaded, on_gpus)
 from mmengine.model import revert_sync_batchnorm
 from mmengine.utils.dl_utils import collect_env
-import torch
 revert_sync_batchnorm(torch.nn.SyncBatchNorm(2))
 collect_env()
 print(isinstance(sys.modules['mmcv._ext'], OperatorModule), patch.needed())

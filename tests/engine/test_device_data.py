@@ -134,6 +134,7 @@ def test_values_that_are_no_tensors_are_listed() -> None:
     assert chosen["tag"] == ["same", "same"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", [{}, dict(stop_at=2)])
 def test_a_gan_trains_to_the_same_weights(tmp_path: Path, settings: dict[str, Any]) -> None:
     """And a resumed one."""

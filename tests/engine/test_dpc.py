@@ -47,6 +47,7 @@ def test_weight_zero_is_the_run_without_negatives(tmp_path):
     assert losses(zero) == losses(plain)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings", [{}, dict(optim_wrapper=AMP), dict(optim_wrapper=ACCUMULATE)], ids=["", "amp", "acc"]
 )

@@ -12,6 +12,7 @@ from tiny_run import assert_equal
 Make = Callable[..., dict[str, Any]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings",
     [
