@@ -178,6 +178,8 @@ class NegativeDiscriminatorMixin:
         networks = [network for network in (self.generator, self.discriminator) if network is not None]
         if self.augment is not None and self.discriminator is not None:
             augment_discriminator(self.discriminator, self.augment)
+        if isinstance(fake_weight, (int, float)):  # a schedule's words are of milestones
+            check_fake_weight(fake_weight)
         try:
             self.fake_weight = as_schedule(fake_weight)
         except (TypeError, ValueError) as error:
