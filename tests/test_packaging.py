@@ -16,7 +16,7 @@ import yaml
 
 import nda_mm
 
-EXTRAS = {"gan", "ssl", "det", "video", "all", "dev"}
+EXTRAS = {"lite", "gan", "ssl", "det", "video", "all", "dev"}
 #: What stands beside the package in a checkout and goes into a build.
 SOURCES = (
     "setup.py",
@@ -171,7 +171,7 @@ def test_pins_are_exact_and_name_no_place(project_root: Path) -> None:
     pattern = re.compile(r"[A-Za-z0-9._-]+==[^ ;/@]+( ; python_version >= \"3\.1[0-2]\")?")
     assert [line for line in lines if not pattern.fullmatch(line)] == []
     pinned = {line.split("==")[0].lower().replace("_", "-") for line in lines}
-    hosts = {"torch", "torchvision", "numpy", "mmengine", "mmcv", "mmagic", "mmpretrain", "mmdet", "mmaction2"}
+    hosts = {"torch", "torchvision", "numpy", "mmengine", "mmcv-lite", "mmagic", "mmpretrain", "mmdet", "mmaction2"}
     assert hosts <= pinned
 
 

@@ -25,6 +25,9 @@ tiny_official = SimpleNamespace(**runpy.run_path(str(ROOT / "tests" / "conversio
 @pytest.fixture
 def files(tmp_path: Path) -> dict[str, Path]:
     theirs = tiny_official.networks(2, 3, noise_size=16)
+    for layer in (*theirs["G"].modules(), *theirs["D"].modules()):
+        for _ in range(500 if hasattr(layer, "normalised") else 0):
+            layer.train().normalised()  # iterates; a trained network's vectors fit its weights
     for name in "GD":
         torch.save(theirs[name].state_dict(), tmp_path / f"{name}.pth")
     return {name: tmp_path / f"{name}.pth" for name in "GD"}

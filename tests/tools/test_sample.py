@@ -74,7 +74,7 @@ def test_a_damaged_or_foreign_checkpoint_is_refused(checkpoint, tmp_path, monkey
     content = torch.load(checkpoint, weights_only=True)
     weights = content["state_dict"]
     altered = bytearray(checkpoint.read_bytes())
-    altered[altered.index(weights["generator_ema.module.noise2feat.weight_orig"].numpy().tobytes()) + 5] ^= 4
+    altered[altered.index(weights["generator_ema.module.noise2feat.weight"].numpy().tobytes()) + 5] ^= 4
     (tmp_path / "flipped.pth").write_bytes(altered)
     torch.save(
         {name: value for name, value in weights.items() if not name.startswith("generator_ema")}, tmp_path / "part.pth"
