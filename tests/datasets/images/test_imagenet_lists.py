@@ -83,7 +83,7 @@ def test_an_interrupted_run_goes_on_and_leaves_no_half_list(tmp_path: Path, monk
     make_imagenet(tmp_path)
     look = imagenet_lists._fault
 
-    def stop(path: str) -> str:
+    def stop(path: Path) -> str:
         if "n02" in str(path):
             raise KeyboardInterrupt
         return look(path)
@@ -94,7 +94,7 @@ def test_an_interrupted_run_goes_on_and_leaves_no_half_list(tmp_path: Path, monk
             prepare_imagenet(tmp_path, tmp_path, allow_partial=True)
     assert not (tmp_path / "meta" / "train.txt").exists()
     opened: list[str] = []
-    monkeypatch.setattr(imagenet_lists, "_fault", lambda path: opened.append(path) or look(path))
+    monkeypatch.setattr(imagenet_lists, "_fault", lambda path: opened.append(str(path)) or look(path))
     prepare_imagenet(tmp_path, tmp_path, allow_partial=True)
     assert not any("train/n01" in path for path in opened)
     assert len((tmp_path / "meta" / "train.txt").read_text().splitlines()) == 4
