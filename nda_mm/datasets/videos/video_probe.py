@@ -127,6 +127,9 @@ def probe_videos(paths: Iterable[str], *, workers: int = 1, every_frame: bool = 
             for future in as_completed(futures):
                 yield futures[future], future.result()
         finally:
-            pool.shutdown(wait=True, cancel_futures=True)  # whoever stops listening need not wait for the rest
+            pool.shutdown(wait=False, cancel_futures=True)  # whoever stops listening need not wait for the rest,
             for prober in probers:
-                prober.close()
+                prober.close()  # nor for what is being looked at
+            pool.shutdown(wait=True)
+            for prober in probers:
+                prober.close()  # one may have been started meanwhile

@@ -34,7 +34,8 @@ def test_damages_have_a_reason(tmp_path):
     assert look_at(empty) == Probe(0, "Error reading 0 bytes")
     assert "No such file" in look_at(tmp_path / "absent.avi").fault
     found = look_at(damage_frames(write_noise(tmp_path / "holes.avi"), range(3)))
-    assert found.frames == 0 and "Error sending packet" in found.fault and ".cc" not in found.fault
+    # Which of decord's threads gives up first is chance: "Error sending packet", or once in forty "run_.load()".
+    assert found.frames == 0 and found.fault.startswith("Check failed: ") and ".cc" not in found.fault
 
 
 def test_a_damage_in_the_middle_is_seen_where_every_frame_is_looked_at(tmp_path):
