@@ -73,9 +73,7 @@ def test_bytes_from_another_storage_are_named_too(tmp_path):
 
 def test_frames_that_cannot_be_decoded(tmp_path):
     path = damage_frames(write_noise(tmp_path / "d.avi", 60), range(30, 34))
-    expected = (
-        f"frames 28 to 36 of the video {path} cannot be decoded: .* Replace it or take it out"
-    )
+    expected = f"frames 28 to 36 of the video {path} cannot be decoded: .* Replace it or take it out"
     with pytest.raises(OSError, match=expected):
         read(path, [28, 32, 36])
 
