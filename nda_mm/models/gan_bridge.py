@@ -262,9 +262,13 @@ class NegativeDiscriminatorMixin:
         Raises:
             ValueError: If the model has no discriminator.
         """
+        self.require_discriminator()
+        return super().train_step(data, optim_wrapper)  # type: ignore[misc]
+
+    def require_discriminator(self) -> None:
+        """Refuse to train a model that only generates."""
         if self.discriminator is None:
             raise ValueError(f"{type(self).__name__} has discriminator=None, so it generates but can't be trained.")
-        return super().train_step(data, optim_wrapper)  # type: ignore[misc]
 
     def train_discriminator(self, inputs: Any, data_samples: Any, optimizer_wrapper: OptimWrapper) -> dict[str, Tensor]:
         """One step of the discriminator on real, generated and negative images.

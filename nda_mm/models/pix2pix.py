@@ -134,6 +134,7 @@ class NDAPix2Pix(NegativeDiscriminatorMixin, Pix2Pix):
                 f"{get_world_size()} processes would not be averaged and each would train a model of its own. Train "
                 "in one process."
             )
+        self.require_discriminator()
         updates = self.discriminator_steps * optim_wrapper["discriminators"]._accumulative_counts
         self._fake_weight_now = self.begin_step(updates)
         log_vars = super().train_step(data, optim_wrapper)
