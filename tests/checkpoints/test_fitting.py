@@ -45,10 +45,11 @@ def test_every_digits_recipe_takes_its_own_checkpoint_and_no_other(recipe: str, 
     load_strictly(fresh, wrapped, **names)
     for other, checkpoint in others.items():
         if compare_keys(fresh.state_dict(), checkpoint["state_dict"]):
-            with pytest.raises(MismatchedCheckpointError, match=rf"{other}\.pth does not fit {recipe}: \d+ missing"):
+            with pytest.raises(MismatchedCheckpointError, match=rf"{other}\.pth does not fit {recipe}: \d+ "):
                 load_strictly(fresh, checkpoint, source=f"{other}.pth", target=recipe)
         else:
-            assert "biggan" in recipe or "moco" in recipe  # the twins without negatives have the same networks
+            # the twins without negatives have the same networks
+            assert any(kind in recipe for kind in ("biggan", "moco", "numerosity"))
 
 
 class Renamed(nn.Linear):
