@@ -8,6 +8,7 @@ from .embedded.moving_digits import MovingDigits as MovingDigits
 from .embedded.numerosity import Numerosity as Numerosity
 from .embedded.outlying_digits import OutlyingDigits as OutlyingDigits
 from .embedded.toy_gaussians import ToyGaussians as ToyGaussians
+from .images.array_dataset import ArrayDataset as ArrayDataset
 from .images.celeba import CelebA as CelebA
 from .images.cifar import CIFAR10 as CIFAR10
 from .images.cifar import CIFAR100 as CIFAR100
