@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mmengine.dist import get_world_size
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
-from mmpretrain.datasets.transforms import MultiView
 from torch import nn
 
 from nda_mm.losses import check_negative_weight
-from nda_mm.models.contrast_methods import ContrastMethod, contrast_method
-from nda_mm.models.negative_contrast import NegativeContrast, check_settings
+from nda_mm.models.negative_contrast import NegativeContrast, check_settings, contrast_method
 from nda_mm.negatives import Negative, build_negative
 from nda_mm.registry import HOOKS
 from nda_mm.schedules import as_schedule
@@ -52,14 +50,11 @@ class NDAContrastHook(Hook):
         weight: What one negative counts against one key of the queue: ``w`` in the loss, finite and at least 0, or a
             schedule over iterations such as ``[(0, 0.0), (1000, 1.0)]``. Default 1.
         view: 'query' (default) or 'key': the view of the image that the negatives of its row are made from.
-        joint_pass: Encode negatives together with the positives' keys: see ``NegativeContrast`` for what it changes.
-            Default False.
         seed: Of the negatives' draws; default None takes the run's.
 
     Raises:
         TypeError, ValueError, KeyError: At construction if a setting is wrong; before the first step if the model can't
-            take negatives, its batches do not divide its queue, a batch of one has no partners, or images come in other
-            than two views.
+            take negatives or its batches do not divide its queue; at the first step if images do not come in two views.
 
     Example:
         In a config that inherits ``mmpretrain::mocov2/mocov2_resnet50_8xb32-coslr-200e_in1k.py``::
@@ -75,7 +70,6 @@ class NDAContrastHook(Hook):
         num_negatives: int = 1,
         weight: float | Sequence[Sequence[float]] | Mapping[str, Any] = 1.0,
         view: str = "query",
-        joint_pass: bool = False,
         seed: int | None = None,
     ) -> None:
         self.negative = build_negative(negative)
@@ -87,7 +81,6 @@ class NDAContrastHook(Hook):
         check_settings(num_negatives, view)
         self.num_negatives = num_negatives
         self.view = view
-        self.joint_pass = joint_pass
         self.seed = seed
         self.contrast: NegativeContrast | None = None
         self._resumed_seed: int | None = None
@@ -102,18 +95,12 @@ class NDAContrastHook(Hook):
             checkpoint[CHECKPOINT_KEY] = {"seed": self.contrast.seed}
 
     def before_train(self, runner: Runner) -> None:
-        """Refuse what can't work, and attach the negatives."""
+        """Refuse what can't work, and attach the negatives to the model."""
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        method = contrast_method(model)
-        _check_batches(runner, model, method)
-        _check_views(runner)
+        if contrast_method(model).queued:
+            _check_batches(runner, model)
         if self.weight.highest == 0.0:
             return
-        if self.negative.needs_partner and _batch_size(runner) == 1:
-            raise ValueError(
-                f"{type(self.negative).__name__} joins each image with another of its batch, but "
-                "train_dataloader.batch_size is 1. Use batches of at least 2, or a negative of one image: Jigsaw."
-            )
         # The negative itself may have weights of its own one day; it follows the model's device.
         self.negative.to(next(model.parameters()).device)
         self.contrast = NegativeContrast(
@@ -121,7 +108,6 @@ class NDAContrastHook(Hook):
             self.negative,
             num_negatives=self.num_negatives,
             view=self.view,
-            joint_pass=self.joint_pass,
             seed=self._seed_of(runner),
             compiled=bool(runner.cfg.get("compile", False)),
         )
@@ -147,16 +133,12 @@ class NDAContrastHook(Hook):
         return runner.seed - drawing_rank
 
 
-def _batch_size(runner: Runner) -> int | None:
-    return getattr(runner.train_dataloader.batch_sampler, "batch_size", None)
-
-
-def _check_batches(runner: Runner, model: nn.Module, method: ContrastMethod) -> None:
-    """mmpretrain's queue takes whole batches only, and says so by a bare assertion when one does not fit."""
-    batch_size, ranks = _batch_size(runner), get_world_size()
-    if not method.queued or batch_size is None:
-        return
+def _check_batches(runner: Runner, model: nn.Module) -> None:
+    """Refuse batches that do not fill the queue evenly, which mmpretrain meets with a bare assertion."""
     loader = runner.train_dataloader
+    batch_size, ranks = getattr(loader.batch_sampler, "batch_size", None), get_world_size()
+    if batch_size is None:
+        return
     total = batch_size * ranks
     if model.queue_len % total:
         raise ValueError(
@@ -165,26 +147,8 @@ def _check_batches(runner: Runner, model: nn.Module, method: ContrastMethod) -> 
             f"multiple of {total}, or train_dataloader.batch_size to a divisor of {model.queue_len // ranks}."
         )
     images = len(loader.batch_sampler.sampler)
-    rest = images % batch_size
-    if rest and not loader.batch_sampler.drop_last:
+    if images % batch_size and not loader.batch_sampler.drop_last:
         raise ValueError(
-            f"The last of an epoch's batches would hold {rest} of {images} images in place of {batch_size}, which the "
-            f"queue of {model.queue_len} keys can't take. Set train_dataloader.drop_last=True."
+            f"The last of an epoch's batches would hold {images % batch_size} of {images} images instead of "
+            f"{batch_size}, which the queue of {model.queue_len} keys can't take. Set train_dataloader.drop_last=True."
         )
-
-
-def _check_views(runner: Runner) -> None:
-    for transform in _transforms(runner.train_dataloader.dataset):
-        if isinstance(transform, MultiView) and sum(transform.num_views) != 2:
-            raise ValueError(
-                f"Contrast needs two views of each image, but MultiView makes {sum(transform.num_views)}: set its "
-                "num_views to [2], or to [1, 1] for two different pipelines."
-            )
-
-
-def _transforms(dataset: Any) -> Iterator[Any]:
-    """The transforms of a data set, and of those that it wraps or concatenates."""
-    yield from getattr(getattr(dataset, "pipeline", None), "transforms", [])
-    inner = getattr(dataset, "dataset", None)
-    for part in [*([] if inner is None else [inner]), *getattr(dataset, "datasets", [])]:
-        yield from _transforms(part)

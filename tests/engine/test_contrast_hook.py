@@ -229,12 +229,11 @@ class TestRefusedBeforeTheFirstStep:
         self.refuse(tmp_path, ValueError, match, contrast=JIGSAW, images=36, drop_last=False)
 
     def test_other_than_two_views(self, tmp_path):
-        match = "needs two views of each image, but MultiView makes 3"
+        match = "two views of each image, but got 3"
         self.refuse(tmp_path, ValueError, match, contrast=JIGSAW, views=(2, 1))
 
     def test_partners_at_batch_one(self, tmp_path):
-        match = "Stitch joins each image with another of its batch, but train_dataloader.batch_size is 1"
-        self.refuse(tmp_path, ValueError, match, contrast=dict(negative=dict(type="Stitch")), batch_size=1)
+        self.refuse(tmp_path, ValueError, "stitch", contrast=dict(negative=dict(type="Stitch")), batch_size=1)
 
     def test_a_model_that_is_none(self, tmp_path):
         cfg = tiny_contrast.make_config(tmp_path / "run", contrast=JIGSAW)
@@ -245,7 +244,7 @@ class TestRefusedBeforeTheFirstStep:
             head=dict(type="LinearClsHead", num_classes=10, in_channels=8),
         )
         runner = tiny_contrast.build(cfg)
-        with pytest.raises(TypeError, match="ImageClassifier is none of these"):
+        with pytest.raises(TypeError, match="ImageClassifier"):
             runner.train()
 
     def test_the_hook_without_its_prefix(self, tmp_path):

@@ -13,8 +13,7 @@ from mmengine.registry import DefaultScope
 from mmpretrain.registry import MODELS as HOST_MODELS
 
 from nda_mm.losses import info_nce
-from nda_mm.models.contrast_methods import METHODS, contrast_method
-from nda_mm.models.negative_contrast import NegativeContrast
+from nda_mm.models.negative_contrast import NegativeContrast, contrast_method
 from nda_mm.negatives import Negative, build_negative
 
 BATCH, SIZE, CHANNELS = 6, 16, 5
@@ -202,24 +201,6 @@ def test_without_negatives_a_model_is_the_hosts_own(kind):
         assert torch.equal(one, other)
 
 
-def test_a_joint_pass_changes_the_statistics_of_the_positives_and_no_more():
-    model = build("MoCo")
-    twin = copy.deepcopy(model)
-    inputs = views()
-    query = F.normalize(twin.neck(twin.backbone(inputs[0]))[0], dim=1)
-    with torch.no_grad():
-        twin.encoder_k.update_parameters(torch.nn.Sequential(twin.backbone, twin.neck))
-        keys = F.normalize(twin.encoder_k(torch.cat([inputs[1], inputs[0].flip(-2) + 1]))[0], dim=1)
-    expected = info_nce(query, keys[:BATCH], twin.queue, keys[BATCH:, None], temperature=0.2)
-    separate = expected_moco_loss(model, source=0, num_negatives=1, weight=1.0)
-    NegativeContrast(model, Flip(), joint_pass=True).attach()
-    loss = step(model)["loss"]
-    torch.testing.assert_close(loss, expected)
-    assert (expected - separate).abs() > 1e-3
-    torch.testing.assert_close(model.queue[:, :BATCH], keys[:BATCH].T)  # positives alone are enqueued
-    assert int(model.queue_ptr) == BATCH
-
-
 def test_densecl_gets_negatives_in_the_rows_of_whole_images():
     plain, ours = build("DenseCL"), build("DenseCL")
     twin = copy.deepcopy(ours)
@@ -236,11 +217,10 @@ def test_densecl_gets_negatives_in_the_rows_of_whole_images():
     assert torch.equal(ours.queue, plain.queue) and torch.equal(ours.queue2, plain.queue2)
 
 
-@pytest.mark.parametrize("joint_pass", [False, True])
-def test_moco_v3_gets_negatives_in_both_halves(joint_pass):
+def test_moco_v3_gets_negatives_in_both_halves():
     model = build("MoCoV3")
     twin = copy.deepcopy(model)
-    NegativeContrast(model, Flip(), joint_pass=joint_pass).attach()
+    NegativeContrast(model, Flip()).attach()
     found = step(model)
     inputs = views()
     base = [twin.neck(twin.backbone(view))[0] for view in inputs]
@@ -248,11 +228,7 @@ def test_moco_v3_gets_negatives_in_both_halves(joint_pass):
     expected = torch.zeros(())
     with torch.no_grad():
         twin.momentum_encoder.update_parameters(torch.nn.Sequential(twin.backbone, twin.neck))
-        if joint_pass:  # a view's keys share their pass with the negatives of the view's place
-            passes = [twin.momentum_encoder(torch.cat(pair))[0].split(BATCH) for pair in zip(inputs, made)]
-            keys, negatives = ([F.normalize(p[part], dim=1) for p in passes] for part in (0, 1))
-        else:
-            keys, negatives = ([F.normalize(twin.momentum_encoder(x)[0], dim=1) for x in xs] for xs in (inputs, made))
+        keys, negatives = ([F.normalize(twin.momentum_encoder(x)[0], dim=1) for x in xs] for xs in (inputs, made))
     for query_view, key_view in ((0, 1), (1, 0)):
         query = F.normalize(twin.head.predictor([base[query_view]])[0], dim=1)
         logits = (
@@ -323,10 +299,9 @@ def test_compiled_it_computes_the_same(device):
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-@pytest.mark.parametrize("joint_pass", [False, True])
-def test_in_half_precision_with_a_scaler(device, joint_pass, dtype):
+def test_in_half_precision_with_a_scaler(device, dtype):
     model = build("MoCo").to(device)
-    NegativeContrast(model, build_negative(dict(type="Jigsaw")), joint_pass=joint_pass).attach()
+    NegativeContrast(model, build_negative(dict(type="Jigsaw"))).attach()
     optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.01)
     scaler = torch.amp.GradScaler(device, enabled=dtype == torch.float16)
     for number in range(20):
@@ -342,11 +317,8 @@ def test_in_half_precision_with_a_scaler(device, joint_pass, dtype):
 
 
 class TestRefused:
-    @pytest.mark.parametrize(
-        ("kind", "reason"),
-        [("SimCLR", "SimCLR has no key encoder"), ("SimSiam", "SimSiam compares with no other images")],
-    )
-    def test_methods(self, kind, reason):
+    @pytest.mark.parametrize("kind", ["SimCLR", "SimSiam"])
+    def test_methods_without_keys_of_images(self, kind):
         neck = dict(type="NonLinearNeck", in_channels=8, hid_channels=8, out_channels=CHANNELS)
         head = dict(type="ContrastiveHead", loss=CROSS_ENTROPY)
         if kind == "SimSiam":
@@ -354,40 +326,32 @@ class TestRefused:
             head = dict(type="LatentPredictHead", loss=dict(type="CosineSimilarityLoss"), predictor=predictor)
         with DefaultScope.overwrite_default_scope("mmpretrain"):
             model = HOST_MODELS.build(dict(type=kind, backbone=BACKBONE, neck=neck, head=head))
-        with pytest.raises(TypeError, match=f"adds negative keys to mmpretrain's MoCo, DenseCL, MoCoV3; {reason}"):
+        with pytest.raises(TypeError, match=f"MoCo, DenseCL, MoCoV3 .* got {kind}"):
             contrast_method(model)
-
-    def test_other_models(self):
-        with pytest.raises(TypeError, match="Linear is none of these.*For GANs use nda_mm.NDABigGAN"):
-            contrast_method(torch.nn.Linear(1, 1))
 
     def test_a_loss_module_with_weights(self):
         model = build("MoCo")
         model.head.loss_module.scale = torch.nn.Parameter(torch.ones(()))
-        with pytest.raises(TypeError, match="CrossEntropyLoss has weights or buffers"):
+        with pytest.raises(TypeError, match="without weights"):
             NegativeContrast(model, Flip())
 
     def test_a_second_one(self):
         model = build("MoCo")
         NegativeContrast(model, Flip()).attach()
-        with pytest.raises(ValueError, match="takes negatives already.*RandomNegative"):
+        with pytest.raises(ValueError, match="RandomNegative"):
             NegativeContrast(model, Flip())
 
-    def test_settings(self):
-        model = build("MoCo")
-        with pytest.raises(ValueError, match="num_negatives must be a whole number above 0, but got 0"):
-            NegativeContrast(model, Flip(), num_negatives=0)
-        with pytest.raises(ValueError, match="view must be one of query, key, but got 'both'"):
-            NegativeContrast(model, Flip(), view="both")
-        with pytest.raises(ValueError, match="joint_pass=True does not work with DenseCL"):
-            NegativeContrast(build("DenseCL"), Flip(), joint_pass=True)
+    @pytest.mark.parametrize("settings", [dict(num_negatives=0), dict(num_negatives=True), dict(view="both")])
+    def test_settings(self, settings):
+        with pytest.raises(ValueError, match=next(iter(settings))):
+            NegativeContrast(build("MoCo"), Flip(), **settings)
 
     @pytest.mark.parametrize(("inputs", "got"), [(3, "3 views"), (1, "1 views"), (None, "one Tensor")])
     def test_other_than_two_views(self, inputs, got):
         model = build("MoCo")
         NegativeContrast(model, Flip()).attach()
         batch = views()[0] if inputs is None else (views() + views())[:inputs]
-        with pytest.raises(ValueError, match=f"needs two views of each image, but the batch holds {got}"):
+        with pytest.raises(ValueError, match=got):
             model(inputs=batch, data_samples=None, mode="loss")
 
     def test_a_size_that_the_negative_can_not_serve(self):
@@ -395,9 +359,3 @@ class TestRefused:
         NegativeContrast(model, build_negative(dict(type="Jigsaw", grid=3))).attach()
         with pytest.raises(ValueError, match="16"):
             step(model)
-
-
-def test_every_method_names_parts_that_exist():
-    for kind in METHODS:
-        method = contrast_method(build(kind.__name__))
-        assert method is METHODS[kind]

@@ -76,7 +76,6 @@ def measure(args: argparse.Namespace) -> list[dict]:
         "jigsaw": contrast("Jigsaw"),
         "stitch": contrast("Stitch"),
         "cutout": contrast("Cutout"),
-        "jigsaw, joint pass": contrast("Jigsaw", joint_pass=True),
         "jigsaw, 2 negatives": contrast("Jigsaw", num_negatives=2),
     }
     bar = BARS[torch.device(args.device).type]
