@@ -10,20 +10,13 @@ __all__ = ["check_model_name", "gan_names"]
 
 
 def gan_names() -> list[str]:
-    """The GANs with negatives, as a config names them without the prefix; those only whose host is there.
-
-    Without the stand-ins of :mod:`nda_mm.models.refused_gans`, which only say why there is none.
-    """
+    """The GANs with negatives, as a config names them without the prefix; only those whose host loads."""
     MODELS.import_from_location()
-    return sorted(
-        name
-        for name, kind in MODELS.module_dict.items()
-        if name.startswith("NDA") and not name.endswith("Loss") and not hasattr(kind, "refused_because")
-    )
+    return sorted(name for name in MODELS.module_dict if name.startswith("NDA") and not name.endswith("Loss"))
 
 
 def check_model_name(model: Any) -> None:
-    """Refuse a config whose model bears our prefix, or an NDA name without it, and is none of ours.
+    """Refuse a config whose model has our prefix, or an NDA name without it, and is none of ours.
 
     mmengine's own message says that the name is in no registry, and not what is.
 

@@ -19,7 +19,6 @@ from tiny_gans import CASES, RATE, Case, MirroredNegative
 
 from nda_mm.models import gan, growing_gan, style_gan
 from nda_mm.models.gan_bridge import NegativeDiscriminatorMixin
-from nda_mm.models.refused_gans import REFUSED
 
 
 def cases(names: list[str], *more: str) -> list[Any]:
@@ -284,7 +283,9 @@ def test_every_gan_of_one_image_has_its_class():
         if isinstance(cls, type) and any(base.__name__ in ("BaseGAN", "BaseConditionalGAN") for base in cls.__mro__[1:])
     }
     served = {cls.__mro__[[b is NegativeDiscriminatorMixin for b in cls.__mro__].index(True) + 1] for cls in ours()}
-    assert {cls.__name__ for cls in served} == hosts - REFUSED.keys()
+    # CycleGAN trains two discriminators in one step with both generators, SinGAN and PESinGAN learn the patches of one
+    # image, of which a jigsaw is made, and EG3D has no training in mmagic 1.2.
+    assert {cls.__name__ for cls in served} == hosts - {"CycleGAN", "SinGAN", "PESinGAN", "EG3D"}
 
 
 def ours() -> list[type]:
@@ -295,13 +296,6 @@ def test_each_is_found_by_its_name():
     for cls in ours():
         assert MODELS.get(f"nda_mm.{cls.__name__}") is cls
     assert MODELS.get("nda_mm.NDASNGAN") is gan.NDASAGAN
-
-
-@pytest.mark.parametrize("host", REFUSED)
-def test_what_can_not_work_is_refused_with_the_reason(host):
-    assert hasattr(editors, host)
-    with pytest.raises(TypeError, match=f"mmagic's {host} can't be given negatives: "):
-        MODELS.build(dict(type=f"nda_mm.NDA{host}", generator=dict(type="X"), negative=dict(type="Jigsaw")))
 
 
 @pytest.mark.parametrize("size", [256, 512])
