@@ -295,6 +295,7 @@ class TestDPC:
         assert model.cls_head.training
         assert config.custom_hooks[0].required is True
 
+    @pytest.mark.slow
     def test_moving_digits_are_normalised_by_the_training_split(self):
         config, model = build(CONFIGS / "dpc_digits.py")
         clips = DATASETS.build({**config.train_dataloader.dataset, "pipeline": [], "num_clips": 160})

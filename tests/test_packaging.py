@@ -119,6 +119,7 @@ def inherit_in(folder: Path, site: Path, recipe: str) -> subprocess.CompletedPro
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
 
 
+@pytest.mark.slow
 def test_a_recipe_is_inherited_from_an_installed_wheel(wheel: Path, tmp_path: Path) -> None:
     site, mine = tmp_path / "site", tmp_path / "mine"
     mine.mkdir()
@@ -142,6 +143,7 @@ def test_a_recipe_is_inherited_from_an_installed_wheel(wheel: Path, tmp_path: Pa
     assert read == "7 mmagic"
 
 
+@pytest.mark.slow
 def test_an_editable_install_links_recipes_and_tools(checkout: Path, tmp_path: Path) -> None:
     code = f"from setuptools import build_meta; build_meta.build_editable({str(tmp_path)!r})"
     subprocess.run([sys.executable, "-W", "ignore", "-c", code], cwd=checkout, check=True, capture_output=True)

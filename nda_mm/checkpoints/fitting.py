@@ -9,7 +9,7 @@ from typing import Any
 from mmengine.runner.checkpoint import _load_checkpoint_to_model
 from torch import Tensor, nn
 
-_SHOWN = 4
+from nda_mm.utils.messages import shorten
 
 
 class MismatchedCheckpointError(ValueError):
@@ -83,8 +83,3 @@ def load_strictly(model: nn.Module, checkpoint: Mapping[str, Any], *, source: st
 def _in_words(missing: Iterable[str], shapes: Iterable[str], unexpected: Iterable[str]) -> str:
     kinds = {"missing": list(missing), "of another shape": list(shapes), "unexpected": list(unexpected)}
     return "; ".join(f"{len(names)} {kind} ({shorten(names)})" for kind, names in kinds.items() if names)
-
-
-def shorten(names: list[str]) -> str:
-    """The first few names, and how many more there are."""
-    return ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")

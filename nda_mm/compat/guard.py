@@ -11,6 +11,8 @@ import importlib
 import logging
 import sys
 
+from nda_mm.utils.messages import describe_error
+
 from .hosts import CORE, HOSTS, Host, remedy_for
 
 _warned: set[str] = set()  # hosts whose failure this process has reported
@@ -75,26 +77,9 @@ def _warn_once(module: str, host: Host, error: Exception) -> None:
     level = logging.DEBUG if host.package in _warned else logging.WARNING
     _warned.add(host.package)
     print_log(
-        f"{module} and whatever else of nda_mm needs {host.distribution} is switched off: {describe(error)}. "
+        f"{module} and whatever else of nda_mm needs {host.distribution} is switched off: {describe_error(error)}. "
         f"The rest of nda_mm works. Remedy: {remedy_for(host, error)}; "
         "`python -m nda_mm.compat` shows the state of every host.",
         logger="current",
         level=level,
     )
-
-
-def describe(error: BaseException) -> str:
-    """An exception as one line: its class and the first line of its message.
-
-    Args:
-        error: The exception.
-
-    Returns:
-        For example ``"ModuleNotFoundError: No module named 'mmagic'"``.
-
-    Example:
-        >>> describe(ValueError("first line\\nsecond line"))
-        'ValueError: first line'
-    """
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

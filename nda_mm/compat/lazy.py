@@ -9,7 +9,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from .guard import blamed_host, describe, import_guarded
+from nda_mm.utils.messages import describe_error
+
+from .guard import blamed_host, import_guarded
 from .hosts import remedy_for
 from .mends import apply_mends
 
@@ -44,7 +46,7 @@ def lazy_package(package: str) -> tuple[Callable[[str], Any], Callable[[], list[
             if host is None:
                 raise
             raise ImportError(
-                f"{package}.{name} needs {host.distribution}, which does not load here: {describe(error)}. "
+                f"{package}.{name} needs {host.distribution}, which does not load here: {describe_error(error)}. "
                 f"Remedy: {remedy_for(host, error)}.",
                 name=host.package,
             ) from error

@@ -7,7 +7,8 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .guard import describe
+from nda_mm.utils.messages import describe_error
+
 from .hosts import CORE, HOSTS, Host, find_host, remedy_for
 from .mends import all_mends, apply_mends
 
@@ -75,7 +76,7 @@ def as_text(findings: Sequence[Finding]) -> str:
     lines.insert(1, "  ".join("-" * width for width in widths))
     for item in findings:
         if item.error is not None:
-            lines += ["", f"{item.host.distribution}: {describe(item.error)}", f"  {_remedy(item, item.error)}"]
+            lines += ["", f"{item.host.distribution}: {describe_error(item.error)}", f"  {_remedy(item, item.error)}"]
         elif item.state != "loads":
             lines += ["", f"{item.host.distribution}: {item.version} is outside the versions that were tried"]
     return "\n".join(lines)

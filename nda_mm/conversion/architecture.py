@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
+
+from nda_mm.utils.messages import shorten
 
 #: Blocks of each stage, by kind of block.
 _DEPTHS = {
@@ -124,7 +126,7 @@ def require_whole(weights: Mapping[str, torch.Tensor], architecture: ResNetArchi
     if missing:
         raise BackboneMismatchError(
             f"{where} is no whole backbone: it looks like a {architecture}, of which {len(missing)} tensors are "
-            f"missing: {first(missing)}."
+            f"missing: {shorten(missing)}."
         )
     if architecture.depth is None:
         raise BackboneMismatchError(
@@ -144,18 +146,6 @@ def require_whole(weights: Mapping[str, torch.Tensor], architecture: ResNetArchi
                 f"{where} does not fit itself: {conv} gives {weights[f'{conv}.weight'].shape[0]} channels, {norm} "
                 f"has {sorted(sizes)}."
             )
-
-
-def first(names: Iterable[str], count: int = 4) -> str:
-    """The first of some names, and how many more there are.
-
-    Example:
-        >>> first(["a", "b", "c"], 2)
-        'a, b and 1 more'
-    """
-    listed = list(names)
-    more = f" and {len(listed) - count} more" if len(listed) > count else ""
-    return ", ".join(listed[:count]) + more
 
 
 def _pairs(architecture: ResNetArchitecture, weights: Mapping[str, torch.Tensor]) -> list[tuple[str, str]]:

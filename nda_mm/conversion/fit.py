@@ -7,7 +7,9 @@ from collections.abc import Mapping
 import torch
 from torch import nn
 
-from .architecture import BackboneMismatchError, ResNetArchitecture, describe, first, is_resnet_name
+from nda_mm.utils.messages import shorten
+
+from .architecture import BackboneMismatchError, ResNetArchitecture, describe, is_resnet_name
 from .names import plain_names
 
 #: Counters of seen batches: old files lack them and nothing depends on them.
@@ -81,7 +83,7 @@ def require_fit(module: nn.Module, weights: Mapping[str, torch.Tensor], *, sourc
     if differences:
         raise BackboneMismatchError(
             f"{source} does not fit {target}: the weights are those of {_label(given)}, the model is {_label(wanted)}. "
-            f"{len(differences)} tensors differ: {first(differences)}."
+            f"{len(differences)} tensors differ: {shorten(differences)}."
         )
     return unused
 
@@ -124,7 +126,7 @@ def require_carried(
     if different:
         raise BackboneMismatchError(
             f"{target} was told to load {source} but does not bear its weights: {len(different)} of {len(borne)} "
-            f"tensors differ, {first(different)}. Either the names in the file are those of another host (see "
+            f"tensors differ, {shorten(different)}. Either the names in the file are those of another host (see "
             "tools/convert_backbone.py --to), or the model's settings keep it from reading the file."
         )
     return len(borne)
@@ -138,4 +140,4 @@ def _label(weights: Mapping[str, torch.Tensor]) -> str:
     if found is not None:
         return f"a {found}"
     stages = list(dict.fromkeys(name.split(".")[0] for name in weights))
-    return f"a network of {first(stages, 6) or 'nothing'}"
+    return f"a network of {shorten(stages, 6)}"

@@ -9,7 +9,9 @@ from typing import Any, TypeGuard
 
 import torch
 
-from .architecture import first, is_resnet_name
+from nda_mm.utils.messages import shorten
+
+from .architecture import is_resnet_name
 from .names import plain_names, to_plain
 
 #: Put before every name by wrappers: DDP, torch.compile.
@@ -88,7 +90,7 @@ def weights_of(checkpoint: Any, where: str) -> dict[str, torch.Tensor]:
             checkpoint = checkpoint[inside]
             break
     if not isinstance(checkpoint, Mapping) or not any(isinstance(value, torch.Tensor) for value in checkpoint.values()):
-        keys = first(map(str, checkpoint)) if isinstance(checkpoint, Mapping) else type(checkpoint).__name__
+        keys = shorten(map(str, checkpoint)) if isinstance(checkpoint, Mapping) else type(checkpoint).__name__
         raise ValueError(
             f"{where} holds no weights: neither `state_dict` nor `model`, nor tensors by name, but {keys or 'nothing'}."
         )
@@ -135,7 +137,7 @@ def find_backbone(checkpoint: Any, encoder: str = "query", where: str = "the che
                     + "; it holds one backbone, taken with encoder='query'."
                 )
             return _take(weights, wanted, layout)
-    groups = first(dict.fromkeys(".".join(name.split(".")[:2]) for name in weights), 6)
+    groups = shorten(dict.fromkeys(".".join(name.split(".")[:2]) for name in weights), 6)
     known = ", ".join(f"{layout.name} ({layout.query[0] or 'conv1.weight, layer1.0...'})" for layout in FORMATS)
     raise ValueError(f"The format of {where} is unknown: its names begin with {groups}. Known are: {known}.")
 

@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from nda_mm.utils.messages import shorten
+
 SN_STYLES = ("torch", "ajbrock")
 CHANNEL_ORDERS = ("RGB", "BGR")
 
@@ -118,14 +120,14 @@ def describe_official(weights: Mapping[str, Tensor]) -> OfficialNetwork:
     else:
         raise OfficialMismatchError(
             "neither output_layer.2.weight, which their generator has, nor embed.weight, which their discriminator "
-            f"has, is among its names: {_some(weights)}"
+            f"has, is among its names: {shorten(weights)}"
         )
     expected = [f"{layer}.{name}" for layer, (_, what) in _LAYERS[kind].items() for name in _TENSORS[what]]
     unknown = [name for name in weights if name not in set(expected)]
     missing = [name for name in expected if name not in weights]
     if unknown or missing:
-        parts = [f"their {kind} for 32x32 images has no {_some(unknown)}"] if unknown else []
-        parts += [f"it lacks {_some(missing)}"] if missing else []
+        parts = [f"their {kind} for 32x32 images has no {shorten(unknown)}"] if unknown else []
+        parts += [f"it lacks {shorten(missing)}"] if missing else []
         traces = [said for trace, said in _TRACES.items() if any(trace in f".{name}" for name in unknown)]
         parts += [f"this looks like {' and '.join(traces)}, which is not served"] if traces else []
         raise OfficialMismatchError("; ".join(parts))
@@ -140,13 +142,13 @@ def describe_official(weights: Mapping[str, Tensor]) -> OfficialNetwork:
         if tuple(weights[name].shape) != shape
     ]
     if wrong:
-        raise OfficialMismatchError(f"as a {kind} of {channels} channels, {_some(wrong, '; ')}")
+        raise OfficialMismatchError(f"as a {kind} of {channels} channels, {shorten(wrong, separator='; ')}")
     wrong = [f"{name} is {value.dtype}" for name, value in weights.items() if not value.is_floating_point()]
     if wrong:
-        raise OfficialMismatchError(f"its weights must be of floating point, but {_some(wrong)}")
+        raise OfficialMismatchError(f"its weights must be of floating point, but {shorten(wrong)}")
     wrong = [name for name, value in weights.items() if not value.isfinite().all()]
     if wrong:
-        raise OfficialMismatchError(f"its weights must be finite, but there is inf or nan in {_some(wrong)}")
+        raise OfficialMismatchError(f"its weights must be finite, but there is inf or nan in {shorten(wrong)}")
     if channels % 4:
         raise OfficialMismatchError(f"it has {channels} channels, which is not four times a whole width")
     return OfficialNetwork(kind, channels // 4, num_classes, noise_size)
@@ -279,9 +281,3 @@ def _weight_shape(kind: str, layer: str, channels: int, num_classes: int, noise_
     sees_image = kind == "discriminator" and layer in ("blocks.0.0.conv1", "blocks.0.0.conv_sc")
     size = 1 if layer.endswith("conv_sc") else 3
     return (channels, 3 if sees_image else channels, size, size)
-
-
-def _some(names: Mapping[str, Tensor] | list[str], separator: str = ", ") -> str:
-    shown = list(names)[:_SHOWN]
-    more = len(names) - len(shown)
-    return separator.join(shown) + (f" and {more} more" if more else "") if shown else "none at all"

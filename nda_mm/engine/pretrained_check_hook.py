@@ -13,8 +13,8 @@ from mmengine.runner.checkpoint import CheckpointLoader
 from torch import Tensor, nn
 
 from nda_mm.checkpoints import compare_keys, read_checkpoint
-from nda_mm.checkpoints.fitting import shorten
 from nda_mm.registry import HOOKS
+from nda_mm.utils.messages import shorten
 
 
 @HOOKS.register_module()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
+
+from nda_mm.utils.files import write_atomically
 
 from ..datasets import DTD, SVHN, DatasetNotReadableError, Places365, TinyImageNet
 from ..datasets.files.archives import Place
@@ -177,9 +178,8 @@ def _copy(source: Path, target: Path) -> str:
     if target.is_file() and (source.samefile(target) or source.stat().st_size == target.stat().st_size):
         return f"is there as {target}"
     target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f".{target.name}.part")
-    shutil.copyfile(source, part)
-    os.replace(part, target)
+    with source.open("rb") as content:
+        write_atomically(target, lambda file: shutil.copyfileobj(content, file))
     return f"copied to {target}"
 
 

@@ -9,9 +9,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ..datasets.files.decoding import image_files, is_image
-from ..datasets.files.paths import printable
 from ..datasets.images.cityscapes_pairs import build_cityscapes_pairs, is_cityscapes
 from ..datasets.images.pair_files import pair_faults
+from ..utils.files import printable
 from .sources import named, take
 
 __all__ = ["add_verbs"]

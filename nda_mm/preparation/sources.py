@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ..datasets.files.archives import Place, unpack
-from ..datasets.files.placing import link_folder
+from ..utils.files import link_folder
 
 __all__ = ["named", "take"]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
 import threading
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ from typing import Any
 
 from nda_mm.studies.processes import run_logged, run_side_by_side
 from nda_mm.studies.training_jobs import digest, resolve
+from nda_mm.utils.files import write_text_atomically
 
 __all__ = ["Measurement", "last_checkpoint", "measure_all", "measured"]
 
@@ -94,9 +94,9 @@ def measure_all(
         words += ["--cfg-options", *measurement.cfg_options] if measurement.cfg_options else []
         done = run_logged(words, log, time_is_up, name=measurement.label)
         if done:
-            part = kept.with_suffix(".part")
-            part.write_text(json.dumps(dict(settings=settings, values=_newest_values(folder)), indent=2) + "\n")
-            os.replace(part, kept)
+            write_text_atomically(
+                kept, json.dumps(dict(settings=settings, values=_newest_values(folder)), indent=2) + "\n"
+            )
         return done is not False
 
     return [measurement for measurement, _ in run_side_by_side(measure, wanted, jobs, minutes)]

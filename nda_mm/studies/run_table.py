@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-import os
+import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from nda_mm.studies.budgets import generator_step, sample_count
 from nda_mm.studies.run_results import Curves, NamedRun
+from nda_mm.utils.files import write_text_atomically
 
 __all__ = ["Row", "add_rows", "every_run", "rows_of"]
 
@@ -76,13 +77,12 @@ def add_rows(path: Path, rows: Sequence[Row]) -> list[Row]:
     renewed = {(row.recipe, row.seed) for row in rows}
     kept = [row for row in _read(path) if (row.recipe, row.seed) not in renewed]
     merged = [*kept, *rows]
-    part = path.with_suffix(".part")
-    with part.open("w", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        names = [field.name for field in fields(Row)]
-        writer.writerow(names)
-        writer.writerows(["" if getattr(row, name) is None else getattr(row, name) for name in names] for row in merged)
-    os.replace(part, path)
+    text = io.StringIO()
+    names = [field.name for field in fields(Row)]
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(names)
+    writer.writerows(["" if getattr(row, name) is None else getattr(row, name) for name in names] for row in merged)
+    write_text_atomically(path, text.getvalue())
     return merged
 
 

@@ -25,6 +25,7 @@ from nda_mm.registry import NEGATIVES
 from nda_mm.studies.comparison import Comparison, Run
 from nda_mm.studies.screening_report import Audited, Trained, markdown, plot, write_csv
 from nda_mm.studies.training_jobs import digest, resolve
+from nda_mm.utils.files import write_text_atomically
 
 __all__ = ["PLAIN", "Arm", "Screening", "read_transform"]
 
@@ -187,9 +188,7 @@ class Screening:
             for label in missing:
                 report = audit.measure(label, build_negative(self.transforms[label]))
                 found[label] = dict(verdict=report.verdict, separability=report.separability.value)
-            part = path.with_suffix(".part")
-            part.write_text(json.dumps(dict(key=key, transforms=found), indent=2) + "\n")
-            os.replace(part, path)
+            write_text_atomically(path, json.dumps(dict(key=key, transforms=found), indent=2) + "\n")
         return {label: Audited(**found[label]) for label in self.transforms}
 
     def report(self, metrics: Sequence[str] | None = None) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from nda_mm.studies.processes import run_logged, run_side_by_side
+from nda_mm.utils.files import write_text_atomically
 
 __all__ = ["Training", "digest", "is_finished", "output_of", "refuse_other_settings", "resolve", "train_all"]
 
@@ -133,7 +133,7 @@ def _train(
         print(f"{name}: not trained on, since the time is up", flush=True)
         return True
     training.folder.mkdir(parents=True, exist_ok=True)
-    _write(training.folder / "started.json", training.settings)
+    write_text_atomically(training.folder / "started.json", json.dumps(dict(training.settings)))
     words = [
         *(*command, training.config, "--work-dir", str(training.folder), "--seed", str(training.seed), "--resume"),
         *(("--cfg-options", *training.cfg_options) if training.cfg_options else ()),
@@ -143,11 +143,6 @@ def _train(
     if done is None:
         print(f"{name}: stopped, since the time is up; the next call goes on", flush=True)
     if done:
-        _write(training.folder / "finished.json", dict(training.settings, seed=training.seed, length=training.length))
+        settings = dict(training.settings, seed=training.seed, length=training.length)
+        write_text_atomically(training.folder / "finished.json", json.dumps(settings))
     return done is not False
-
-
-def _write(path: Path, content: Mapping[str, Any]) -> None:
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps(dict(content)))
-    os.replace(part, path)

@@ -14,7 +14,6 @@ import pytest
 from mmengine.logging import MMLogger
 
 from nda_mm.compat import Host, guard, import_guarded
-from nda_mm.compat.guard import describe
 
 
 class Records(logging.Handler):
@@ -135,8 +134,3 @@ def test_a_name_that_an_untried_version_lacks_is_the_hosts_fault(folder: Path, m
     monkeypatch.setattr(Host, "version", lambda self: "9.0.0")
     write(folder, mmaction__models="X = 1", bridge="from mmaction.models import MovedElsewhere")
     assert not import_guarded("bridge")
-
-
-def test_describe_takes_one_line() -> None:
-    assert describe(ValueError("first\nsecond")) == "ValueError: first"
-    assert describe(ValueError()) == "ValueError"

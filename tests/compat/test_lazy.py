@@ -51,6 +51,7 @@ def test_no_host_is_loaded_that_is_not_asked_for() -> None:
     assert run_fresh(code) == [f"{line} []" for line in imports]
 
 
+@pytest.mark.slow
 def test_a_missing_host_is_named_with_what_to_install() -> None:
     missing = {
         "models.NDABigGAN": ("mmagic", "gan"),

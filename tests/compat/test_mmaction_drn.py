@@ -37,6 +37,7 @@ def make_mmaction(folder: Path, *, complete: bool) -> None:
 MEND = "from nda_mm.compat.mmaction_drn import MMActionDRN\nmend = MMActionDRN()\n"
 
 
+@pytest.mark.slow
 def test_the_fault_and_the_mend(tmp_path: Path) -> None:
     make_mmaction(tmp_path, complete=False)
     fault = run_fresh("import mmaction.models", path=tmp_path)

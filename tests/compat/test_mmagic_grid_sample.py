@@ -93,6 +93,7 @@ LATE = f"import importlib; module = importlib.import_module({MODULE!r})\n"
 APPLY = "print(mend.needed()); mend.apply(); mend.apply(); print(mend.needed())\n"
 
 
+@pytest.mark.slow
 def test_the_fault_and_the_mend(tmp_path: Path) -> None:
     make_mmagic(tmp_path, "torch.nn.functional.grid_sample(input, grid, align_corners=False)")
     assert run_fresh(LATE + TWICE, path=tmp_path)[0].startswith("fault: derivative for aten::grid_sampler_2d_backward")
@@ -101,6 +102,7 @@ def test_the_fault_and_the_mend(tmp_path: Path) -> None:
     assert before == after == ["True", "False", "twice"]
 
 
+@pytest.mark.slow
 def test_a_host_without_the_fault_is_left_alone(tmp_path: Path) -> None:
     make_mmagic(tmp_path, "input[:, :, :1, :1] * 1")
     assert run_fresh(MEND + "print(mend.needed())", path=tmp_path) == ["False"]

@@ -150,6 +150,7 @@ print(isinstance(sys.modules['mmcv._ext'], OperatorModule), patch.needed())
 """
 
 
+@pytest.mark.slow
 def test_it_is_put_in_where_mmcv_has_none_and_the_environment_can_be_reported() -> None:
     result = subprocess.run([sys.executable, "-W", "ignore", "-c", FRESH], capture_output=True, text=True)
     assert result.returncode == 0, result.stderr

@@ -11,6 +11,7 @@ from nda_mm.compat import Host, find_host
 from nda_mm.compat.report import Finding, as_text, examine, main
 
 
+@pytest.mark.slow
 def test_core_loads_and_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["torch", "mmengine"]) == 0
     table = capsys.readouterr().out.split("Mends:")[0].splitlines()

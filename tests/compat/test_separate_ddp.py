@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 #: A wrapped model of two trainable parts and one without parameters, as a GAN with its data preprocessor is.
 SETUP = """
 import torch
@@ -50,6 +52,7 @@ def run(code: str, tmp_path: Path) -> list[str]:
     return result.stdout.strip().splitlines()
 
 
+@pytest.mark.slow
 def test_the_fault_is_there_and_the_mend_removes_it(tmp_path: Path) -> None:
     fault, *mended = run(FAULT + MENDED, tmp_path)
     assert fault == "fault: generator didn't stop"

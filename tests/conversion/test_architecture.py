@@ -6,7 +6,7 @@ import pytest
 import tiny_backbones as tiny
 import torch
 
-from nda_mm.conversion.architecture import BackboneMismatchError, describe, first, require_whole
+from nda_mm.conversion.architecture import BackboneMismatchError, describe, require_whole
 from nda_mm.conversion.names import to_plain
 
 
@@ -79,8 +79,3 @@ def test_a_video_network_is_refused():
 def test_counters_of_batches_may_be_absent():
     weights = {k: v for k, v in weights_of(tiny.build("torchvision", 18)).items() if "num_batches" not in k}
     require_whole(weights, describe(weights), "an old file")
-
-
-def test_lists_of_names_are_cut():
-    assert first("abcdef", 4) == "a, b, c, d and 2 more"
-    assert first("ab", 4) == "a, b"

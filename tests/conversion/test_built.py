@@ -53,6 +53,7 @@ def test_the_ucf101_recipes_take_a_resnet50(tmp_path, resnet50, recipe):
     assert list(report.checked.values()) == [265]
 
 
+@pytest.mark.slow
 def test_a_detectors_shared_head_is_checked_too(tmp_path, resnet50):
     config = tmp_path / "c4.py"
     config.write_text(

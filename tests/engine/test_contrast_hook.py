@@ -56,7 +56,12 @@ def test_with_negatives_training_differs_and_is_logged(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "settings", [{}, dict(optim_wrapper=AMP), dict(optim_wrapper=ACCUMULATE)], ids=["", "amp", "acc"]
+    "settings",
+    [
+        pytest.param({}, id="float32"),
+        pytest.param(dict(optim_wrapper=AMP), id="amp", marks=pytest.mark.slow),
+        pytest.param(dict(optim_wrapper=ACCUMULATE), id="accumulate", marks=pytest.mark.slow),
+    ],
 )
 @pytest.mark.usefixtures("device", "deterministic")
 def test_a_resumed_run_is_exact_from_the_middle_of_an_epoch(tmp_path, settings):

@@ -55,6 +55,7 @@ def records(runner: Any) -> dict[str, np.ndarray]:
 
 
 @pytest.mark.parametrize("epochs", [False, True])
+@pytest.mark.slow
 def test_the_record_is_the_hosts(config: Make, epochs: bool) -> None:
     settings = dict(validate=True, epochs=epochs, steps=3 if epochs else 10)
     theirs = records(tiny_run.train(config("theirs", **settings)))
@@ -72,6 +73,7 @@ def test_terms_wait_until_somebody_looks(config: Make) -> None:
     assert look.seen == [0, 0, 3, 4, 4, 6, 6, 8, 9, 9, 11]
 
 
+@pytest.mark.slow
 def test_a_resumed_run_has_the_same_record_and_weights(config: Make) -> None:
     straight = tiny_run.train(deferred(config("straight", seed=3), interval=7))
     stopped = deferred(config("stopped", seed=3, stop_at=5), interval=7)

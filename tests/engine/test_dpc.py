@@ -29,6 +29,7 @@ def losses(runner: Any) -> list[dict[str, float]]:
     return tiny_dpc.hook(runner, "LossesHook").seen
 
 
+@pytest.mark.slow
 def test_negatives_enter_the_loss_and_the_log(tmp_path):
     plain, ours = run(tmp_path, "plain"), run(tmp_path, "ours", negative=dict(type="Jigsaw", grid=2))
     # The first step's clips and weights are the plain run's; its loss has more terms.

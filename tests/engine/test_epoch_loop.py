@@ -43,6 +43,7 @@ def test_resumed_run_ends_in_the_same_weights(config: Make, settings: dict[str, 
         assert done + tiny_run.READS == all_reads
 
 
+@pytest.mark.slow
 def test_resumes_between_epochs_and_validates_what_was_left(config: Make) -> None:
     # Stopped by the checkpoint of the second epoch, before that epoch's validation.
     settings = dict(epochs=True, steps=3, validate=True, checkpoint=dict(by_epoch=True), save_every=1)

@@ -17,10 +17,12 @@ Make = Callable[..., dict[str, Any]]
     "settings",
     [
         dict(workers=0, seed=3, stop_at=5),
-        dict(workers=2, seed=3, stop_at=5, validate=True),
-        dict(workers=0, seed=None, stop_at=6, validate=True, accumulate=2),
         dict(workers=2, seed=None, stop_at=7, accumulate=2),
-        dict(workers=0, seed=3, stop_at=5, accumulate=3, infinite=False, validate=True),
+        pytest.param(dict(workers=2, seed=3, stop_at=5, validate=True), marks=pytest.mark.slow),
+        pytest.param(dict(workers=0, seed=None, stop_at=6, validate=True, accumulate=2), marks=pytest.mark.slow),
+        pytest.param(
+            dict(workers=0, seed=3, stop_at=5, accumulate=3, infinite=False, validate=True), marks=pytest.mark.slow
+        ),
     ],
     ids=lambda settings: "-".join(f"{key}={value}" for key, value in settings.items()),
 )

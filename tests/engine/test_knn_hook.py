@@ -120,6 +120,7 @@ def test_the_sets_may_be_built_or_be_loaders_and_do_not_change_the_result(tmp_pa
     assert results[0]["knn/top1"] == pytest.approx(read_curves(tmp_path)["knn/top1"][1][1])
 
 
+@pytest.mark.slow
 def test_a_resumed_run_evaluates_no_start_and_continues_the_curve(tmp_path):
     settings: dict[str, Any] = dict(custom_hooks=(knn(),), checkpoint=dict(interval=1))
     tiny_selfsup.train(make_config(tmp_path / "straight", steps=3, **settings))

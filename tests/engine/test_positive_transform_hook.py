@@ -92,6 +92,7 @@ def test_every_real_image_is_transformed_in_training_and_none_elsewhere(tmp_path
     assert not runner.model.data_preprocessor._forward_hooks  # nothing is left behind
 
 
+@pytest.mark.slow
 def test_a_transform_that_joins_two_finds_its_partners_in_the_batch(tmp_path: Path, seen: list) -> None:
     """The first batch is the one of the plain run, each half of an image in it from one of its images."""
     build(tmp_path / "plain").train()

@@ -93,6 +93,7 @@ def test_a_better_best_replaces_the_one_before(config: Make) -> None:
     assert "optimizer" not in saved
 
 
+@pytest.mark.slow
 def test_an_unknown_best_names_the_metrics_and_loses_nothing(config: Make) -> None:
     cfg = config(steps=5, validate=True, checkpoint=dict(save_best="nothing", rule="less"))
     with pytest.raises(KeyError, match=r"save_best='nothing' is not among the metrics: seen, score.*iter_3\.pth"):

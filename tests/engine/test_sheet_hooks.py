@@ -139,6 +139,7 @@ def test_a_batch_that_fills_no_whole_row_is_cut_to_whole_rows(tmp_path):
     assert height == 2 + 2 * (16 + 2)  # eight real images and, below them, their negatives
 
 
+@pytest.mark.slow
 def test_a_full_disk_costs_pictures_and_log_lines_alone(finished, tmp_path):
     """No file grows from the second iteration to the fourth."""
     hooks = [

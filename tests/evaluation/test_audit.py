@@ -154,6 +154,7 @@ def test_nearness_is_that_of_the_definition() -> None:
 # The machine around it.
 
 
+@pytest.mark.slow
 def test_same_seed_same_report_and_images_are_left_alone(digits: NegativeAudit) -> None:
     images = digits.images.clone()
     first = NegativeAudit(images, seed=3).measure("stitch", F.stitch).as_dict()

@@ -324,6 +324,7 @@ class ScriptedInception(nn.Module):
         return (features @ self.linear.weight.T / 100).softmax(1)
 
 
+@pytest.mark.slow
 def test_inception_equals_mmagic_own_fid_and_score(gan, loader, tmp_path):
     from mmagic.evaluation.metrics import FrechetInceptionDistance, InceptionScore
 

@@ -140,6 +140,7 @@ class TestBootstrap:
         assert first == again
         assert first != other
 
+    @pytest.mark.slow
     def test_covers_the_true_value_about_as_often_as_it_says(self) -> None:
         from statistics import NormalDist
 

@@ -103,6 +103,7 @@ def start(cache: Path) -> subprocess.Popen[str]:
     )
 
 
+@pytest.mark.slow
 def test_of_runs_side_by_side_one_trains_and_the_others_wait(tmp_path):
     first = start(tmp_path)
     assert any("training" in line for line in first.stdout)

@@ -16,8 +16,10 @@ from tiny_gans import CASES, Case
 
 #: mmagic's BaseConditionalGAN cannot draw classes where there are none.
 NAMES = [name for name in CASES if name != "SNGAN without classes"]
+SLOW = ("StyleGAN3", "WGANGP")
 EACH = pytest.mark.parametrize(
-    "case", [pytest.param(CASES[n], id=n, marks=[pytest.mark.slow] if CASES[n].slow else []) for n in NAMES]
+    "case",
+    [pytest.param(CASES[n], id=n, marks=[pytest.mark.slow] if CASES[n].slow or n in SLOW else []) for n in NAMES],
 )
 EMA = dict(type="ExponentialMovingAverage", interval=1, momentum=0.3)
 

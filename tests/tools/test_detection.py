@@ -111,6 +111,7 @@ def test_from_pretrained_weights_to_average_precision_and_on_after_an_interrupti
         train.main([str(RECIPE), "--work-dir", str(tmp_path / "narrow"), *options(tmp_path, **narrow)])
 
 
+@pytest.mark.slow
 def test_detections_are_drawn_where_the_boxes_are(tmp_path: Path) -> None:
     config = Config.fromfile(RECIPE)
     DefaultScope.get_instance("test_detection_drawn", scope_name="mmdet")
@@ -148,6 +149,7 @@ def test_show_dir_is_refused_for_what_has_no_boxes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("layout", ["voc", "coco"])
+@pytest.mark.slow
 def test_an_epoch_over_planted_faults_ends_with_finite_losses(tmp_path: Path, layout: str) -> None:
     root = tmp_path / "planted"
     if layout == "voc":

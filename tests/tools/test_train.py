@@ -68,6 +68,7 @@ def test_trains_where_it_is_told_or_under_the_configs_name(config_file: Any, tmp
     assert [path.name for path in (tmp_path / "elsewhere").glob("*.pth")] == ["iter_1.pth"]
 
 
+@pytest.mark.slow
 def test_resume_takes_nothing_or_a_path(config_file: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     whole = config_file("whole.py", steps=6, save_every=2)
     train.main([whole, "--seed", "5", "--resume"])
@@ -182,6 +183,7 @@ def test_test_prints_the_metrics(
         test.main([str(tmp_path / "tested.py"), "bad.pth"])
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_another_recipe_is_refused_unless_asked_for(tested: Any, tmp_path: Path) -> None:
     path = tested()
     train.main([path, "--seed", "1", "--work-dir", "first"])
@@ -208,6 +210,7 @@ def test_a_checkpoint_of_another_recipe_is_refused_unless_asked_for(tested: Any,
         test.main([path, "other.pth", "--cfg-options", "load_strict=no"])
 
 
+@pytest.mark.slow
 def test_a_run_with_averaged_weights_takes_its_own_checkpoint(tested: Any) -> None:
     path = tested(custom_hooks=(dict(type="EMAHook"),))
     train.main([path, "--work-dir", "run"])

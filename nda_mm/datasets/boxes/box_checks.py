@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from nda_mm.datasets.files.decoding import open_image
-from nda_mm.datasets.files.paths import printable
+from nda_mm.utils.files import printable
 
 Box = tuple[float, float, float, float]
 

@@ -9,8 +9,8 @@ from typing import Any
 from mmdet.datasets import VOCDataset
 from mmengine.logging import print_log
 
-from nda_mm.datasets.files.paths import check_data_root
 from nda_mm.registry import DATASETS
+from nda_mm.utils.files import check_data_root
 
 from .box_checks import FILE_FAULTS, UNKNOWN_CLASS, FaultReport, check_policy
 from .voc_folder import VOCImage, read_voc

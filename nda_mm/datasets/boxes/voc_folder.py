@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from nda_mm.datasets.files.paths import check_file, read_text
+from nda_mm.utils.files import check_file, read_text
 
 from .box_checks import NO_BOXES, UNKNOWN_CLASS, Box, FaultReport, box_fault, image_size, to_numbers
 

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from nda_mm.datasets.files.decoding import decode_images, open_image
-from nda_mm.datasets.files.paths import check_data_root
 from nda_mm.datasets.images.array_dataset import ArrayDataset
 from nda_mm.registry import DATASETS
+from nda_mm.utils.files import check_data_root
 
 from .voc_folder import find_image, read_image_set
 

@@ -8,8 +8,8 @@ from typing import Any
 from mmdet.datasets import CocoDataset
 from mmengine.logging import print_log
 
-from nda_mm.datasets.files.paths import check_data_root
 from nda_mm.registry import DATASETS
+from nda_mm.utils.files import check_data_root
 
 from .digits import Digits
 from .digits_scenes import SPLITS, SceneSettings, make_digits_scenes

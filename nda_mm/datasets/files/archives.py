@@ -16,9 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
-from nda_mm.compat.guard import describe
-
-from .paths import printable
+from nda_mm.utils.files import printable
+from nda_mm.utils.messages import describe_error
 
 __all__ = ["LARGEST", "Place", "Unpacked", "move_in_place", "open_member", "open_tar", "unfinished_folder", "unpack"]
 
@@ -83,7 +82,7 @@ def unpack(source: Path, out: Path, place: Place, limits: Mapping[str, int] | No
             shutil.rmtree(unfinished, ignore_errors=True)
         kept = f"; the {found.count} files that are whole wait for the next attempt" if cut_off and found.count else ""
         raise ValueError(
-            f"'{source}' is {'cut off' if cut_off else 'damaged, or no archive'} ({describe(error)}). "
+            f"'{source}' is {'cut off' if cut_off else 'damaged, or no archive'} ({describe_error(error)}). "
             f"Nothing was put in place{kept}. Fetch the archive again"
         ) from error
     if not found.count:
@@ -200,7 +199,7 @@ def _read_zip(
                         _write(content, unfinished / target, info.file_size)
                 found.count += 1
             except (zipfile.BadZipFile, EOFError, zlib.error, RuntimeError) as error:  # the last: a password
-                found.damaged.append((printable(info.filename), describe(error)))
+                found.damaged.append((printable(info.filename), describe_error(error)))
 
 
 def _read_tar(

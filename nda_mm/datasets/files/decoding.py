@@ -16,8 +16,7 @@ from typing import Any
 import numpy as np
 from mmengine.logging import print_log
 
-from .paths import check_file, files_below, printable, subfolders
-from .placing import write_atomically
+from nda_mm.utils.files import check_file, files_below, printable, subfolders, write_atomically
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
 CACHE_FOLDER = ".nda_mm_cache"
@@ -58,7 +57,7 @@ def open_image(path: str | Path) -> Any:
     """Open an image with Pillow, to be used in a ``with``; the place where every reader of folders opens its files.
 
     Raises:
-        OSError: If :func:`~nda_mm.datasets.files.paths.check_file` refuses the path, or Pillow knows no such image.
+        OSError: If :func:`~nda_mm.utils.files.check_file` refuses the path, or Pillow knows no such image.
     """
     from PIL import Image
 

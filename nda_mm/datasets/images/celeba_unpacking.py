@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 from pathlib import Path, PurePosixPath
 
 from nda_mm.datasets.files.archives import unpack
-from nda_mm.datasets.files.placing import link_folder
+from nda_mm.utils.files import link_folder, write_text_atomically
 
 from .celeba import FOLDER, PARTITION, read_partition
 
@@ -41,11 +39,7 @@ def take_celeba(source: Path, out: Path) -> str:
         return "\n".join(linked + [take_celeba(path, out) for path in listed[:1]])
     if source.suffix == ".txt":
         entries = read_partition(source)
-        out.mkdir(parents=True, exist_ok=True)
-        if not (out / PARTITION).exists() or not os.path.samefile(source, out / PARTITION):
-            part = out / f".{PARTITION}.part"
-            shutil.copyfile(source, part)
-            os.replace(part, out / PARTITION)
+        write_text_atomically(out / PARTITION, source.read_text(encoding="utf-8", errors="replace"))
         return f"{source}: the splits of {len(entries)} images"
     found = unpack(source, out / FOLDER, _place)
     told = f"{source}: {found.count} images in {out / FOLDER}"

@@ -14,8 +14,9 @@ from mmengine.logging import print_log
 
 from nda_mm.datasets.files.decoding import class_folders, decode_images, open_image
 from nda_mm.datasets.files.download import DownloadError, download, file_md5
-from nda_mm.datasets.files.paths import check_data_root
 from nda_mm.registry import DATASETS
+from nda_mm.utils.files import check_data_root
+from nda_mm.utils.messages import shorten
 
 from .array_dataset import ArrayDataset
 from .cifar_archive import Archive, ArchiveError, read_packed, read_unpacked
@@ -181,7 +182,7 @@ class CIFAR10(ArrayDataset):
             missing, surplus = sorted(set(classes) - set(found)), sorted(set(found) - set(classes))
             raise ArchiveError(
                 f"'{folder}' does not hold the {len(classes)} classes as folders with images: "
-                f"missing {_shorten(missing)}, unknown {_shorten(surplus)}"
+                f"missing {shorten(missing)}, unknown {shorten(surplus)}"
             )
         files = [path for name in classes for path in found[name]]
         decoded = decode_images(
@@ -203,7 +204,7 @@ class CIFAR10(ArrayDataset):
         if not self.allow_partial and (counts != expected).any():
             wrong = [f"{classes[index]} {counts[index]}" for index in np.flatnonzero(counts != expected)]
             raise self._not_readable(
-                f"each class has {expected} images, but found are {_shorten(wrong)} "
+                f"each class has {expected} images, but found are {shorten(wrong)} "
                 "(allow_partial=True accepts a part of the data)"
             )
 
@@ -251,10 +252,3 @@ class CIFAR100(CIFAR10):
 
     def __init__(self, data_root: str = "data/cifar100", split: str = "train", **kwargs: Any) -> None:
         super().__init__(data_root, split, **kwargs)
-
-
-def _shorten(names: list[str], limit: int = 6) -> str:
-    """A list for a message: the first few, and how many more."""
-    if not names:
-        return "none"
-    return ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import zipfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from nda_mm.datasets.files.archives import move_in_place, open_member, unfinished_folder
-from nda_mm.datasets.files.paths import check_file, printable
+from nda_mm.utils.files import check_file, printable, write_atomically
 
 __all__ = ["SIDE", "BuiltPairs", "build_cityscapes_pairs", "is_cityscapes"]
 
@@ -146,7 +145,5 @@ def _make(photo: Callable[[], bytes], labels: Callable[[], bytes], target: Path)
         except Exception as error:  # whatever a decoder, or the archive's checksum, makes of a damaged file
             return f"the {list(_ENDINGS)[number]} cannot be read ({type(error).__name__}: {error})"
     target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f".{target.name}.part")
-    pair.save(part, "png")
-    os.replace(part, target)
+    write_atomically(target, lambda file: pair.save(file, "png"))
     return ""

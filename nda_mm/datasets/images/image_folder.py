@@ -10,8 +10,8 @@ import numpy as np
 from mmengine.logging import print_log
 
 from nda_mm.datasets.files.decoding import class_folders, decode_images, image_files, is_image, open_image
-from nda_mm.datasets.files.paths import check_data_root, printable
 from nda_mm.registry import DATASETS
+from nda_mm.utils.files import check_data_root, printable
 
 from .array_dataset import ArrayDataset
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
-from nda_mm.datasets.files.paths import printable
+from nda_mm.utils.files import printable
 
 __all__ = ["LinkedClasses", "imagenet100_classes", "link_classes"]
 

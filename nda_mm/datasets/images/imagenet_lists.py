@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from nda_mm.datasets.files.decoding import fingerprint, is_image, open_image
-from nda_mm.datasets.files.paths import printable, subfolders
-from nda_mm.datasets.files.placing import link_folder, write_text_atomically
+from nda_mm.utils.files import link_folder, printable, subfolders, write_text_atomically
 
 __all__ = ["ImageNetReport", "prepare_imagenet"]
 

@@ -11,8 +11,8 @@ from mmagic.datasets import PairedImageDataset
 from mmengine.logging import print_log
 
 from nda_mm.datasets.files.decoding import image_files
-from nda_mm.datasets.files.paths import check_data_root, printable
 from nda_mm.registry import DATASETS
+from nda_mm.utils.files import check_data_root, printable
 
 from .pair_files import pair_faults
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from nda_mm.datasets.files.paths import check_data_root
 from nda_mm.registry import DATASETS
+from nda_mm.utils.files import check_data_root
 
 from .array_dataset import ArrayDataset
 from .cifar import DatasetNotReadableError

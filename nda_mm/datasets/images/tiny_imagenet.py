@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from nda_mm.datasets.files.decoding import class_folders, image_files
-from nda_mm.datasets.files.paths import printable, read_text
 from nda_mm.registry import DATASETS
+from nda_mm.utils.files import printable, read_text
 
 from .known_folder import KnownFolder
 

@@ -8,8 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from nda_mm.datasets.files.paths import check_file
-from nda_mm.datasets.files.placing import write_text_atomically
+from nda_mm.utils.files import check_file, write_text_atomically
 
 from .video_probe import Probe, probe_videos
 

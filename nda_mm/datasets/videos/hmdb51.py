@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from nda_mm.datasets.files.paths import read_text
+from nda_mm.utils.files import read_text
 
 from .video_lists import OfficialSplits
 

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nda_mm.datasets.files.paths import check_file, files_below
-from nda_mm.datasets.files.placing import write_text_atomically
+from nda_mm.utils.files import check_file, files_below, link_folder, write_text_atomically
 
 from .checked_videos import check_videos
 from .video_probe import Probe
@@ -216,15 +215,7 @@ def link_videos(root: Path, out: Path) -> Path:
         FileExistsError: If something else stands there.
     """
     link = out / "videos"
-    if os.path.lexists(link):
-        if os.path.realpath(link) != os.path.realpath(root):
-            raise FileExistsError(
-                f"{link} should lead to the videos in {root}, but stands there already and leads elsewhere "
-                f"({os.path.realpath(link)}); remove it, or choose another --out"
-            )
-        return link
-    out.mkdir(parents=True, exist_ok=True)
-    link.symlink_to(root.resolve(), target_is_directory=True)
+    link_folder(root, link)
     return link
 
 

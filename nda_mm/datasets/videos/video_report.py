@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from nda_mm.datasets.files.paths import printable
+from nda_mm.utils.files import printable
 
 #: Why a video is in none of the lists that were written, or not in all of its own.
 UNREADABLE, SHORT, MISSING = "cannot be read", "too short, left out of training lists", "listed but not there"

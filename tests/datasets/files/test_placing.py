@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-import nda_mm.datasets.files.placing as module
-from nda_mm.datasets.files.placing import link_folder, write_text_atomically
+import nda_mm.utils.files as module
+from nda_mm.utils.files import link_folder, write_text_atomically
 
 
 def test_a_text_is_the_old_one_or_the_new_one(tmp_path, monkeypatch):

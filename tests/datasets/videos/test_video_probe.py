@@ -46,6 +46,7 @@ def test_a_damage_in_the_middle_is_seen_where_every_frame_is_looked_at(tmp_path)
 
 @pytest.mark.parametrize("workers", [1, 3])
 @pytest.mark.parametrize("deadly", [[0], [11], [3, 4, 5, 9, 11], list(range(12))])
+@pytest.mark.slow
 def test_every_video_is_told_of_once_however_many_kill(tmp_path, workers, deadly):
     """Cut-off AVI files, of which decord 0.6 dies, among good ones."""
     expected = {}

@@ -88,6 +88,7 @@ def test_every_part_of_a_real_run_is_counted(small, tmp_path, setting):
     assert sum(row["own"] for row in rows) == pytest.approx(rows[0]["milliseconds"])
 
 
+@pytest.mark.slow
 def test_the_command_writes_what_it_prints(small, tmp_path, monkeypatch, capsys):
     path = tmp_path / "parts.json"
     words = shlex.split("--width 1 --batch 2 --made 16 --steps 1 --warmup 1 --top 5 --rung 1 --plain --json")

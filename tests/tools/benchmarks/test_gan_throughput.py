@@ -61,6 +61,7 @@ def test_every_rung_trains(command, monkeypatch):
     assert not any(row["error"] for row in report["rows"])
 
 
+@pytest.mark.slow
 def test_figures_are_what_they_say_and_are_written(command, tmp_path, capsys):
     names = ["0", "1", "shipped"]
     status, report = command("--negatives", "with", "--rungs", *names, "--schedule-steps", "1")
@@ -88,6 +89,7 @@ def test_figures_are_what_they_say_and_are_written(command, tmp_path, capsys):
     assert table.count("\n| ") == len(names) + 1
 
 
+@pytest.mark.slow
 def test_negatives_are_compared_with_the_same_rung_without(command):
     status, report = command("--rungs", "shipped")
     assert status == 0
@@ -98,6 +100,7 @@ def test_negatives_are_compared_with_the_same_rung_without(command):
     assert negatives["teraflop"] > 1.2 * plain["teraflop"]
 
 
+@pytest.mark.slow
 def test_what_was_measured_is_kept_and_the_rest_added(command, monkeypatch, tmp_path):
     def again(*args, **kwargs):
         raise AssertionError("measured once more")
@@ -117,6 +120,7 @@ def test_what_was_measured_is_kept_and_the_rest_added(command, monkeypatch, tmp_
         command("--steps", "2")
 
 
+@pytest.mark.slow
 def test_no_row_begins_that_would_end_too_late(command, monkeypatch):
     seconds = iter([0, 0, 0, 50, 50, 59, 109, 109, 119.9])  # a row of 50 seconds, one of 50 after it, no third
     monkeypatch.setattr(gan_throughput.time, "monotonic", lambda: next(seconds))
@@ -126,6 +130,7 @@ def test_no_row_begins_that_would_end_too_late(command, monkeypatch):
     assert [(row["rung"], row["negatives"]) for row in report["rows"]] == [("0", False), ("0", True)]
 
 
+@pytest.mark.slow
 def test_the_schedule_is_not_begun_if_it_would_end_too_late(command, monkeypatch):
     monkeypatch.setattr(gan_throughput.Benchmark, "time", lambda *_: (Timing(1.0, [1.0]), "fp32"))
     words = ("--rungs", "shipped", "--negatives", "with", "--minutes", "2")
@@ -134,6 +139,7 @@ def test_the_schedule_is_not_begun_if_it_would_end_too_late(command, monkeypatch
     assert status == 0 and report["schedule"]["timed_steps"] == 40
 
 
+@pytest.mark.slow
 def test_a_rung_that_fails_is_told_and_the_others_are_measured(command, monkeypatch, tmp_path):
     broken = Setting("broken", {"model.type": "NoSuchGAN"})
     monkeypatch.setitem(SETTINGS, "0", broken)

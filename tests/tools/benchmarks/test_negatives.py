@@ -26,6 +26,7 @@ def test_the_loop_it_compares_with_is_a_jigsaw():
     assert not (out == x).flatten(1).all(dim=1).any()
 
 
+@pytest.mark.slow
 def test_every_negative_is_timed_and_written(tmp_path):
     done = run("--shape", "4x3x8x8", "--shape", "2x3x4x8x8", "--check", "--json", str(tmp_path / "times.json"))
     assert done.returncode == 0, done.stderr

@@ -1,0 +1,1 @@
+"""Files, and the words of messages: what every part of the package may use."""
