@@ -3,22 +3,20 @@
     python tools/compare.py configs/biggan_digits.py configs/nda_biggan_digits.py --seeds 0 1 2 --out work_dirs/compare
     python tools/compare.py A.py B.py --seeds 0 1 2 --out D --cfg-options train_cfg.max_iters=1000 --jobs 2
     python tools/compare.py configs/{biggan_cifar10,nda_biggan_cifar10{,_warmup,_leak}}.py --seeds 0 1 --jobs 8 \\
-        --test --out work_dirs/compare_cifar10 --minutes 8.5    # the same again, until it ends with status 0
+        --test --out work_dirs/compare_cifar10
 
 The first recipe is the baseline. Finished runs are kept and cut off ones resumed, so the same command continues; with a
 larger train_cfg.max_iters it trains on what had finished. Recipes and seeds may be added. Writes results.md (tables),
 results.csv (every evaluation of every run in the folder, with its budget) and results.png (metrics over iterations).
-With --minutes, or on SIGTERM, the running trainings save a checkpoint and are stopped, within a minute. With --test the
-last checkpoint of every finished run is measured as tools/test.py does. Status: 0 if all is done, 1 if a run failed, 3
-if some are to be continued.
+On SIGTERM the running trainings save a checkpoint and stop within a minute, so `timeout 8m python tools/compare.py ...`
+limits the time, and the same command goes on. With --test the last checkpoint of every finished run is measured as
+tools/test.py does. Status: 0 if all is done, 1 if a run failed, 3 if some are to be continued.
 """
 
 from __future__ import annotations
 
 import argparse
-import math
 import sys
-import time
 from pathlib import Path
 
 from nda_mm.compat.external_configs import recipe_path
@@ -38,7 +36,6 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--results", type=Path, help="folder of results.* (default: --out); results.csv is added to")
     parser.add_argument("--metrics", nargs="+", help="metrics to report (default: all that every run logs)")
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time (default: 1)")
-    parser.add_argument("--minutes", type=float, default=math.inf, help="stop after these (default: when all is done)")
     parser.add_argument("--test", action="store_true", help="measure what has finished by its test_evaluator, too")
     parser.add_argument("--amp", action="store_true", help="mixed precision, as of tools/train.py")
     parser.add_argument("--cfg-options", nargs="+", default=[], metavar="K=V", help="overrides for every recipe")
@@ -49,7 +46,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> int:
     """Train, report, and say by the exit status whether all is done."""
     args = parse_args()
-    end, failed, waiting = time.monotonic() + 60 * args.minutes, [], []
+    failed, waiting = [], []
     try:
         comparison = Comparison(
             [config if Path(config).is_file() else str(recipe_path(config)) for config in args.configs],
@@ -60,10 +57,9 @@ def main() -> int:
             train_options=["--amp"] if args.amp else [],
             other_budgets=args.allow_different_budgets,
         )
-        failed = comparison.train(args.jobs, args.minutes)
-        minutes_left = (end - time.monotonic()) / 60
-        if args.test and minutes_left > 0:
-            failed += comparison.measure([sys.executable, str(TEST)], args.jobs, minutes_left)
+        failed = comparison.train(args.jobs)
+        if args.test:
+            failed += comparison.measure([sys.executable, str(TEST)], args.jobs)
         waiting = comparison.unmeasured if args.test else comparison.unfinished
         waiting = [run for run in waiting if run not in failed]
         if waiting:

@@ -12,7 +12,6 @@ names of its recipes may be given, the baseline first. Without, folders of tests
 from __future__ import annotations
 
 import argparse
-import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -36,7 +35,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--recipe", help="with --runs: the recipe whose evaluator tests them")
     parser.add_argument("--only", nargs="+", metavar="SET", help="with --runs: the outside sets (default: all)")
     parser.add_argument("--jobs", type=int, default=1, help="with --runs: tests at a time (default: 1)")
-    parser.add_argument("--minutes", type=float, default=math.inf, help="with --runs: test no longer than this")
     parser.add_argument("--cfg-options", nargs="+", default=[], metavar="K=V", help="with --runs: overrides")
     args = parser.parse_args(arguments)
     if bool(args.runs) != bool(args.recipe) or not (args.runs or args.recipes):
@@ -66,7 +64,6 @@ def tested_now(args: argparse.Namespace) -> str:
         test_command=[sys.executable, str(Path(__file__).with_name("test.py"))],
         cfg_options=[*only, *args.cfg_options],
         jobs=args.jobs,
-        minutes=args.minutes,
     )
     return compare_detection(folders, args.measures, shared=True)
 

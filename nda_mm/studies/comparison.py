@@ -106,12 +106,11 @@ class Comparison:
             for recipe in self.recipes
         ]
 
-    def train(self, jobs: int = 1, minutes: float = math.inf) -> list[Run]:
+    def train(self, jobs: int = 1) -> list[Run]:
         """Train what is not finished, ``jobs`` runs at a time.
 
         Args:
             jobs: At least 1.
-            minutes: After these the runs are stopped, to be continued by the next call. Defaults to no limit.
 
         Returns:
             The runs that failed; the others were still trained.
@@ -121,7 +120,7 @@ class Comparison:
         """
         trainings = {run.folder: self._training(run) for run in self.runs}
         command = [*self.train_command, *self.train_options]
-        failed = train_all(list(trainings.values()), command, jobs, share_of_the_cores(jobs), minutes)
+        failed = train_all(list(trainings.values()), command, jobs, share_of_the_cores(jobs))
         return [run for run in self.runs if trainings[run.folder] in failed]
 
     def _training(self, run: Run) -> Training:
@@ -140,13 +139,12 @@ class Comparison:
         """The runs that have not reached their length."""
         return [run for run in self.runs if not is_finished(run.folder, self._length(run))]
 
-    def measure(self, test_command: Sequence[str], jobs: int = 1, minutes: float = math.inf) -> list[Run]:
+    def measure(self, test_command: Sequence[str], jobs: int = 1) -> list[Run]:
         """Measure the last checkpoint of every finished run by its recipe's ``test_evaluator``.
 
         Args:
             test_command: Words that start it, for example ``[python, 'tools/test.py']``.
             jobs: At least 1.
-            minutes: After these, measurements are given up. Defaults to no limit.
 
         Returns:
             The runs of which it failed.
@@ -163,7 +161,7 @@ class Comparison:
             for run in self.runs
             if run not in unfinished
         }
-        failed = measure_all(list(measurements.values()), test_command, jobs, minutes)
+        failed = measure_all(list(measurements.values()), test_command, jobs)
         return [run for run, measurement in measurements.items() if measurement in failed]
 
     @property

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -26,7 +25,6 @@ def detect_with_runs(
     test_command: Sequence[str],
     cfg_options: Sequence[str] = (),
     jobs: int = 1,
-    minutes: float = math.inf,
 ) -> list[Path]:
     """Test the last checkpoint of every finished run of a comparison by the evaluator of a recipe for detection.
 
@@ -39,7 +37,6 @@ def detect_with_runs(
         test_command: Words that start a test, for example ``[python, 'tools/test.py']``.
         cfg_options: ``K=V`` words for every test.
         jobs: At a time, at least 1.
-        minutes: After these, tests are given up. Defaults to no limit.
 
     Returns:
         A folder for each recipe, as :func:`compare_detection` takes them.
@@ -66,7 +63,7 @@ def detect_with_runs(
             measurements.append(
                 Measurement(str(out / "recipe.py"), last_checkpoint(run), out / "test", label, tuple(cfg_options))
             )
-    failed = measure_all(measurements, test_command, jobs, minutes)
+    failed = measure_all(measurements, test_command, jobs)
     if failed:
         raise ValueError(f"the tests of {'; '.join(each.label for each in failed)} failed, see their output.txt")
     return [folder / "ood" / name for name in names]

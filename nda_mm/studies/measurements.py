@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 import threading
 from collections.abc import Sequence
@@ -60,16 +59,13 @@ def last_checkpoint(run: Path) -> Path:
     raise ValueError(f"there is no checkpoint in {run} to be measured")
 
 
-def measure_all(
-    measurements: Sequence[Measurement], command: Sequence[str], jobs: int = 1, minutes: float = math.inf
-) -> list[Measurement]:
+def measure_all(measurements: Sequence[Measurement], command: Sequence[str], jobs: int = 1) -> list[Measurement]:
     """Measure what has not been measured, ``jobs`` at a time, and go on after a failure.
 
     Args:
         measurements: In this order.
         command: Words that start the test of a config and a checkpoint, for example ``[python, 'tools/test.py']``.
         jobs: At least 1.
-        minutes: Time to measure. Defaults to no limit.
 
     Returns:
         Those that failed.
@@ -78,28 +74,28 @@ def measure_all(
     # Here, since Python 3.11 can't parse several configs at once: ast.parse in threads may raise a SystemError.
     wanted = [(measurement, measurement.settings()) for measurement in measurements]
 
-    def measure(item: tuple[Measurement, dict[str, Any]], time_is_up: threading.Event) -> bool:
+    def measure(item: tuple[Measurement, dict[str, Any]], stopping: threading.Event) -> bool:
         measurement, settings = item
         folder = measurement.folder
         kept = folder / "measured.json"
         if kept.is_file() and json.loads(kept.read_text())["settings"] == settings:
             return True
-        if time_is_up.is_set():
-            print(f"{measurement.label}: not measured, since the time is up", flush=True)
+        if stopping.is_set():
+            print(f"{measurement.label}: not measured", flush=True)
             return True
         folder.mkdir(parents=True, exist_ok=True)
         log = folder / "output.txt"
         print(f"{measurement.label}: measuring (output in {log})", flush=True)
         words = [*command, measurement.config, str(measurement.checkpoint), "--work-dir", str(folder)]
         words += ["--cfg-options", *measurement.cfg_options] if measurement.cfg_options else []
-        done = run_logged(words, log, time_is_up, name=measurement.label)
+        done = run_logged(words, log, stopping, name=measurement.label)
         if done:
             write_text_atomically(
                 kept, json.dumps(dict(settings=settings, values=_newest_values(folder)), indent=2) + "\n"
             )
         return done is not False
 
-    return [measurement for measurement, _ in run_side_by_side(measure, wanted, jobs, minutes)]
+    return [measurement for measurement, _ in run_side_by_side(measure, wanted, jobs)]
 
 
 def measured(folder: Path) -> tuple[int, dict[str, float]] | None:

@@ -1,8 +1,7 @@
-"""Processes side by side, under a time limit."""
+"""Processes side by side, which a signal stops."""
 
 from __future__ import annotations
 
-import math
 import os
 import signal
 import subprocess
@@ -24,40 +23,30 @@ _GRACE = 60.0
 T = TypeVar("T")
 
 
-def run_side_by_side(
-    work: Callable[[T, threading.Event], bool], items: Sequence[T], jobs: int = 1, minutes: float = math.inf
-) -> list[T]:
+def run_side_by_side(work: Callable[[T, threading.Event], bool], items: Sequence[T], jobs: int = 1) -> list[T]:
     """Do ``work`` on every item, ``jobs`` at a time, and go on after a failure.
 
     Args:
-        work: Gets an item, and the event that the time is up, which SIGTERM to this process means too; what runs then
-            shall end, and nothing be started. Returns whether nothing went wrong.
+        work: Gets an item, and an event that SIGTERM to this process sets: what runs then must end, and nothing more be
+            started. Returns whether nothing went wrong.
         items: In this order.
         jobs: At least 1.
-        minutes: The time. Defaults to no limit.
 
     Returns:
         The items whose work has failed.
 
     Raises:
-        ValueError: If ``jobs`` is below 1, or there is no time.
+        ValueError: If ``jobs`` is below 1.
     """
     if jobs < 1:
         raise ValueError(f"jobs must be at least 1, but got {jobs}")
-    if not minutes > 0:
-        raise ValueError(f"minutes must be above 0, but got {minutes}")
-    time_is_up = threading.Event()
-    timer = threading.Timer(min(60 * minutes, threading.TIMEOUT_MAX), time_is_up.set)
-    timer.daemon = True
-    timer.start()
-    with ThreadPoolExecutor(jobs) as pool, _set_on_sigterm(time_is_up):
+    stopping = threading.Event()
+    with ThreadPoolExecutor(jobs) as pool, _set_on_sigterm(stopping):
         try:
-            done = list(pool.map(lambda item: work(item, time_is_up), items))
+            done = list(pool.map(lambda item: work(item, stopping), items))
         except BaseException:
-            time_is_up.set()  # leaving by Ctrl-C must not leave processes behind, nor start more
+            stopping.set()  # leaving by Ctrl-C must not leave processes behind, nor start more
             raise
-        finally:
-            timer.cancel()
     return [item for item, succeeded in zip(items, done) if not succeeded]
 
 
@@ -76,19 +65,19 @@ def _set_on_sigterm(event: threading.Event) -> Iterator[None]:
 def run_logged(
     words: Sequence[str],
     log: Path,
-    time_is_up: threading.Event,
+    stopping: threading.Event,
     *,
     name: str,
     variables: Mapping[str, str] | None = None,
 ) -> bool | None:
     """Run a command, with all it says added to a file.
 
-    When the time is up the process gets SIGTERM, and a minute to end by itself.
+    When the event is set the process gets SIGTERM, and a minute to end by itself.
 
     Args:
         words: The command.
         log: The file.
-        time_is_up: See :func:`run_side_by_side`.
+        stopping: See :func:`run_side_by_side`.
         name: What to call it if it fails.
         variables: Added to the environment. Defaults to None.
 
@@ -96,8 +85,8 @@ def run_logged(
         Whether it ended well; None if it was stopped. A failure's last lines are printed.
     """
     with log.open("a") as output:
-        status = _run(words, output, {**os.environ, **(variables or {})}, time_is_up)
-    if status in _STOPPED and time_is_up.is_set():
+        status = _run(words, output, {**os.environ, **(variables or {})}, stopping)
+    if status in _STOPPED and stopping.is_set():
         return None
     if status:
         end = "\n".join(log.read_text(errors="replace").splitlines()[-5:])
@@ -105,10 +94,10 @@ def run_logged(
     return status == 0
 
 
-def _run(words: Sequence[str], output: IO[str], environment: Mapping[str, str], time_is_up: threading.Event) -> int:
+def _run(words: Sequence[str], output: IO[str], environment: Mapping[str, str], stopping: threading.Event) -> int:
     """Run a command; its exit status, or that of a stopped one if it had to be killed."""
     with subprocess.Popen(words, stdout=output, stderr=subprocess.STDOUT, env=environment) as process:
-        while not time_is_up.is_set():
+        while not stopping.is_set():
             try:
                 return process.wait(timeout=0.5)
             except subprocess.TimeoutExpired:

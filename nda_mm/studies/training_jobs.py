@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -47,31 +46,27 @@ def train_all(
     command: Sequence[str],
     jobs: int = 1,
     variables: Mapping[str, str] | None = None,
-    minutes: float = math.inf,
 ) -> list[Training]:
     """Train what is not finished, ``jobs`` at a time, and go on after a failure.
 
-    When the time is up, or this process gets SIGTERM, the running ones get SIGTERM, on which ``tools/train.py`` saves a
-    checkpoint, and a minute to do so; no other is started. They go on at the next call.
+    On SIGTERM the running ones get SIGTERM, on which ``tools/train.py`` saves a checkpoint, and a minute to do so; no
+    other is started. They go on at the next call.
 
     Args:
         trainings: In this order.
         command: Words that start the training of a config, for example ``[python, 'tools/train.py']``.
         jobs: At least 1.
         variables: Added to the environment of each. Defaults to None.
-        minutes: Time to train. Defaults to no limit.
 
     Returns:
         Those that failed. Those that were stopped are neither here nor finished.
 
     Raises:
-        ValueError: If a folder holds a run with other settings, ``jobs`` is below 1 or there is no time; before
+        ValueError: If a folder holds a run with other settings, ``jobs`` is below 1; before
             anything is trained.
     """
     refuse_other_settings(trainings)
-    return run_side_by_side(
-        lambda training, time_is_up: _train(training, command, variables, time_is_up), trainings, jobs, minutes
-    )
+    return run_side_by_side(lambda training, stopping: _train(training, command, variables, stopping), trainings, jobs)
 
 
 def refuse_other_settings(trainings: Sequence[Training]) -> None:
@@ -124,13 +119,13 @@ def digest(config: Any) -> str:
 
 
 def _train(
-    training: Training, command: Sequence[str], variables: Mapping[str, str] | None, time_is_up: threading.Event
+    training: Training, command: Sequence[str], variables: Mapping[str, str] | None, stopping: threading.Event
 ) -> bool:
     if is_finished(training.folder, training.length):
         return True
     name, log = f"{training.label}, seed {training.seed}", output_of(training.folder)
-    if time_is_up.is_set():
-        print(f"{name}: not trained on, since the time is up", flush=True)
+    if stopping.is_set():
+        print(f"{name}: not trained on", flush=True)
         return True
     training.folder.mkdir(parents=True, exist_ok=True)
     write_text_atomically(training.folder / "started.json", json.dumps(dict(training.settings)))
@@ -139,9 +134,9 @@ def _train(
         *(("--cfg-options", *training.cfg_options) if training.cfg_options else ()),
     ]
     print(f"{name}: training (output in {log})", flush=True)
-    done = run_logged(words, log, time_is_up, name=name, variables=variables)
+    done = run_logged(words, log, stopping, name=name, variables=variables)
     if done is None:
-        print(f"{name}: stopped, since the time is up; the next call goes on", flush=True)
+        print(f"{name}: stopped; the next call goes on", flush=True)
     if done:
         settings = dict(training.settings, seed=training.seed, length=training.length)
         write_text_atomically(training.folder / "finished.json", json.dumps(settings))

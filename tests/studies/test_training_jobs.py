@@ -1,12 +1,10 @@
-"""Trainings under a time limit, continued, refused and failing; small processes stand for them."""
+"""Trainings stopped, continued, refused and failing; small processes stand for them."""
 
 from __future__ import annotations
 
 import json
-import os
 import signal
 import sys
-import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,7 +23,6 @@ ENDLESS = [
     "print('training', flush=True)\n"
     "while True: time.sleep(0.01)",
 ]
-DEAF = [sys.executable, "-c", "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)"]
 
 
 def trainings(folder: Path, count: int = 2, **kwargs) -> list[Training]:
@@ -36,53 +33,32 @@ def said(training: Training) -> list[str]:
     return (training.folder / "output.txt").read_text().splitlines()
 
 
-def wait_until_it_trains(training: Training) -> None:
-    while not (training.folder / "output.txt").is_file() or "training" not in said(training):
-        threading.Event().wait(0.05)
+#: Asks the parent to stop, once it trains.
+ASKING = [*ENDLESS[:2], ENDLESS[2].replace("while", "import os; os.kill(os.getppid(), signal.SIGTERM)\nwhile")]
 
 
-def test_when_the_time_is_up_runs_are_stopped_and_the_next_call_goes_on(tmp_path, capsys, monkeypatch):
+def test_sigterm_stops_what_runs_and_the_next_call_goes_on(tmp_path, capsys):
+    before = signal.getsignal(signal.SIGTERM)
     both = trainings(tmp_path)
-
-    class WhenTheFirstTrains(threading.Timer):
-        def run(self) -> None:
-            wait_until_it_trains(both[0])
-            self.function()
-
-    with monkeypatch.context() as patch:
-        patch.setattr(threading, "Timer", WhenTheFirstTrains)
-        assert train_all(both, ENDLESS, minutes=2 / 60) == []
+    assert train_all(both, ASKING) == []
+    assert signal.getsignal(signal.SIGTERM) is before
     out = capsys.readouterr().out
-    assert "a, seed 0: stopped, since the time is up; the next call goes on" in out
-    assert "a, seed 1: not trained on, since the time is up" in out
+    assert "a, seed 0: stopped" in out and "a, seed 1: not trained on" in out
     assert said(both[0]) == ["training", "saved"]
     assert not both[1].folder.exists()
     assert not any(is_finished(each.folder) for each in both)
 
-    assert train_all(both, DONE, jobs=2, minutes=1) == []
+    assert train_all(both, DONE, jobs=2) == []
     assert all(is_finished(each.folder) for each in both)
-
-
-def test_sigterm_stops_the_runs_likewise(tmp_path):
-    (only,) = trainings(tmp_path, 1)
-
-    def ask() -> None:
-        wait_until_it_trains(only)
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    before = signal.getsignal(signal.SIGTERM)
-    thread = threading.Thread(target=ask)
-    thread.start()
-    assert train_all([only], ENDLESS) == []
-    thread.join()
-    assert said(only) == ["training", "saved"]
-    assert not is_finished(only.folder)
-    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_a_run_that_will_not_stop_is_killed(tmp_path, monkeypatch):
     monkeypatch.setattr(processes, "_GRACE", 0.2)
-    assert train_all(trainings(tmp_path, 1), DEAF, minutes=0.5 / 60) == []
+    deaf = (
+        "import os, signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); os.kill(os.getppid(), signal.SIGTERM);"
+        "time.sleep(60)"
+    )
+    assert train_all(trainings(tmp_path, 1), [sys.executable, "-c", deaf]) == []
 
 
 def test_a_failure_costs_the_others_nothing(tmp_path, capsys):
@@ -136,5 +112,3 @@ def test_only_the_length_may_change(tmp_path, started, settings, refused):
 def test_bad_use_is_refused(tmp_path):
     with pytest.raises(ValueError, match="jobs must be at least 1, but got 0"):
         train_all(trainings(tmp_path), DONE, jobs=0)
-    with pytest.raises(ValueError, match="minutes must be above 0, but got 0"):
-        train_all(trainings(tmp_path), DONE, minutes=0)

@@ -141,7 +141,7 @@ def test_trains_once_and_reports(recipes, tmp_path):
 
 
 @pytest.mark.slow
-def test_runs_that_are_cut_off_by_the_clock_go_on_to_the_same_values(recipes, tmp_path, monkeypatch):
+def test_runs_that_are_cut_off_go_on_to_the_same_values(recipes, tmp_path, monkeypatch):
     words = [*recipes, "--seeds", "0", "--jobs", "2", "--cfg-options", "train_cfg.max_iters=60"]
     whole = compare(*words, "--out", str(tmp_path / "whole"))
     assert whole.returncode == 0, whole.stderr
@@ -152,10 +152,10 @@ def test_runs_that_are_cut_off_by_the_clock_go_on_to_the_same_values(recipes, tm
         while len(list((tmp_path / "cut").glob("*/seed_0/*/vis_data/scalars.json"))) < 2:  # both have been evaluated
             assert running.poll() is None
             time.sleep(0.1)
-        running.send_signal(signal.SIGTERM)  # as at the end of --minutes
+        running.send_signal(signal.SIGTERM)
         said, _ = running.communicate()
     assert running.returncode == 3
-    assert said.count("stopped, since the time is up; the next call goes on") == 2
+    assert said.count("stopped; the next call goes on") == 2
     assert "The runs have not finished; compared is the last step that they share." in said
     assert "2 of 2 runs are to be continued by the same command" in said
     assert len(list((tmp_path / "cut").glob("*/seed_0/iter_*.pth"))) == 2  # though the interval is beyond the end
