@@ -31,7 +31,8 @@ from torch import Tensor
 from .audit_report import NEAR, Auroc, NegativeReport, Rate
 from .image_features import describe_images, shrink_images
 from .nearest import nearest_neighbours
-from .two_sample import auroc, classifier_scores, passing_count
+from .ood import auroc
+from .two_sample import classifier_scores, passing_count
 
 _PIXEL_SIDE = 32
 _BATCH = 64
@@ -147,9 +148,9 @@ class NegativeAudit:
             exact_real=Rate(int((known & ~same).sum()), count),
             near_pixels=Rate(int((near[0] < NEAR).sum()), count),
             near_features=Rate(int((near[1] < NEAR).sum()), count),
-            nearest_pixels=Auroc(auroc(distances[0], self._held_out[0]), count),
-            nearest_features=Auroc(auroc(distances[1], self._held_out[1]), count),
-            classifier=Auroc(auroc(scores, real_scores), count),
+            nearest_pixels=Auroc(auroc(self._held_out[0], distances[0]), count),
+            nearest_features=Auroc(auroc(self._held_out[1], distances[1]), count),
+            classifier=Auroc(auroc(real_scores, scores), count),
             passing=Rate(passing_count(scores, real_scores), count),
             offenders=suspicion.argsort()[:num_offenders].tolist(),
         )

@@ -33,26 +33,6 @@ def wilson_interval(count: int, total: int, z: float = 1.96) -> tuple[float, flo
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
-def auroc(negatives: Tensor, reals: Tensor) -> float:
-    """Chance that a random negative scores higher than a random real; ties count half (the Mann-Whitney statistic).
-
-    Args:
-        negatives: Scores, higher meaning "further from the data". Shape: (N,).
-        reals: Scores. Shape: (M,).
-
-    Example:
-        >>> auroc(torch.tensor([2.0, 3.0]), torch.tensor([1.0, 2.0]))
-        0.875
-    """
-    if negatives.numel() == 0 or reals.numel() == 0:
-        raise ValueError(f"both sets need scores, but got {negatives.numel()} and {reals.numel()}")
-    ordered = reals.flatten().double().sort().values
-    values = negatives.flatten().double().contiguous()
-    below = torch.searchsorted(ordered, values, right=False)
-    not_above = torch.searchsorted(ordered, values, right=True)
-    return ((below + not_above).double() / 2).mean().item() / len(ordered)
-
-
 def auroc_interval(value: float, num_negatives: int, num_reals: int, z: float = 1.96) -> tuple[float, float]:
     """Confidence interval of an AUROC.
 
