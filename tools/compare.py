@@ -21,6 +21,7 @@ import sys
 import time
 from pathlib import Path
 
+from nda_mm.command_line import start_command
 from nda_mm.compat.external_configs import recipe_path
 from nda_mm.studies.comparison import Comparison, NothingToCompareError
 
@@ -49,6 +50,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> int:
     """Train, report, and say by the exit status whether all is done."""
     args = parse_args()
+    start_command()
     end, failed, waiting = time.monotonic() + 60 * args.minutes, [], []
     try:
         comparison = Comparison(

@@ -13,7 +13,7 @@ from typing import Any
 
 import mmengine
 import torch
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.dist import broadcast_object_list, get_dist_info, init_dist
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
@@ -22,10 +22,12 @@ from mmengine.runner import Runner
 
 from nda_mm import compat
 from nda_mm.checkpoints import MismatchedCheckpointError, load_strictly, read_checkpoint
+from nda_mm.command_line import read_settings, say_loading
 from nda_mm.compat.adam_betas import float_betas
 from nda_mm.compat.external_configs import PREFIX, recipe_path
+from nda_mm.compat.notices import quiet_loggers
 
-from .amp import AMP_DTYPES, check_model, default_amp_dtype, enable_amp
+from .amp import check_model, default_amp_dtype, enable_amp
 from .config_check import check_config
 from .drawing import draw_into
 from .model_names import check_model_name
@@ -36,33 +38,11 @@ _PACKAGES = (
 )  # fmt: skip
 
 
-def add_common_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of every command that runs a config.
-
-    Args:
-        parser: Gets CONFIG, ``--work-dir``, ``--cfg-options``, ``--launcher`` and ``--local-rank``.
-    """
-    parser.add_argument("config", help="a config file, or the name of a recipe of ours: nda_biggan_digits.py")
-    parser.add_argument("--work-dir", help="where logs and checkpoints go (default: work_dirs/<name of the config>)")
-    parser.add_argument(
-        "--cfg-options",
-        nargs="+",
-        action=DictAction,
-        metavar="K=V",
-        help="settings to override, e.g. train_cfg.max_iters=9",
-    )
-    parser.add_argument(
-        "--launcher", choices=compat.cpu_distributed.LAUNCHERS, default="none", help="what starts the processes"
-    )
-    # Older launchers of torch hand the local rank over as an argument.
-    parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help=argparse.SUPPRESS)
-
-
 def load_config(args: argparse.Namespace) -> Config:
     """Read the config and merge the common options into it.
 
     Args:
-        args: From a parser that :func:`add_common_options` has filled.
+        args: From a parser that :func:`~nda_mm.command_line.add_common_options` has filled.
 
     Returns:
         The config, with ``work_dir`` and ``launcher`` set.
@@ -72,10 +52,11 @@ def load_config(args: argparse.Namespace) -> Config:
         ValueError: If its model should be one of ours and is none.
     """
     compat.apply_mends()
+    quiet_loggers(dumps=True)
     os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
     cfg = Config.fromfile(find_config(args.config))
-    if args.cfg_options is not None:
-        cfg.merge_from_dict(args.cfg_options)
+    cfg.merge_from_dict(read_settings(args.cfg_options))
+    say_loading(str(cfg.get("default_scope")))
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir
     elif cfg.get("work_dir") is None:
@@ -346,8 +327,6 @@ def _version(package: str) -> str:
 
 
 __all__ = [
-    "AMP_DTYPES",
-    "add_common_options",
     "build_runner",
     "describe",
     "end_processes",
