@@ -6,6 +6,8 @@
     python tools/train.py configs/nda_biggan_digits.py --dry-run                 # what would be done
     tools/dist_train.sh configs/nda_biggan_cifar10.py 8                          # several processes
 
+--cfg-options val_cfg=None trains without validation, and so without the classifier that some metrics train first.
+
 CONFIG is a file, or the name of a recipe that the installed package ships. On SIGTERM a run saves a checkpoint after
 its iteration and ends with status 143.
 """
@@ -58,14 +60,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     args = parse_args(arguments)
     start_command()
-    from nda_mm.engine import StopOnSignalHook, launch  # not before the options are read: it takes seconds
+    from nda_mm.engine import StopOnSignalHook, launch, run_report  # not before the options are read: it takes seconds
 
     cfg = launch.prepare_training(args)
     if args.dry_run:
-        print(launch.describe(cfg))
+        print(run_report.describe(cfg))
         return
     runner, stopping = launch.build_runner(cfg), StopOnSignalHook()
     runner.register_hook(stopping)
+    runner.register_hook(run_report.RunReportHook())
     runner.train()
     launch.end_processes()
     if stopping.stopped:

@@ -21,8 +21,8 @@ WARNINGS: tuple[tuple[str, type[Warning]], ...] = (
     (".*pkg_resources", DeprecationWarning),
     (".*torch.jit", DeprecationWarning),  # mmagic's clip, timm
     ("Unnecessary conv bias before batch/instance norm", UserWarning),  # mmcv, of mmagic's and mmdet's networks
-    ("Detected call of `lr_scheduler.step\\(\\)` before `optimizer.step\\(\\)`", UserWarning),  # mmengine, first step
-    ("<class 'mmengine.* instance named of .* has been created, the method `get_instance`", UserWarning),  # mmengine
+    ("Detected call of `scheduler.step\\(\\)` before `optimizer.step\\(\\)`", UserWarning),  # mmengine, first step
+    ("<class '.*'> instance named of .* has been created, the method `get_instance`", UserWarning),  # mmengine
     ("Since aten", UserWarning),  # mmcv's conv2d_gradfix, of mmagic's StyleGANs
 )
 

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
 import os
-import platform
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
-import mmengine
 import torch
 from mmengine.config import Config
 from mmengine.dist import broadcast_object_list, get_dist_info, init_dist
@@ -27,15 +23,11 @@ from nda_mm.compat.adam_betas import float_betas
 from nda_mm.compat.external_configs import PREFIX, recipe_path
 from nda_mm.compat.notices import quiet_loggers
 
-from .amp import check_model, default_amp_dtype, enable_amp
+from .amp import check_model, enable_amp
 from .config_check import check_config
 from .drawing import draw_into
 from .model_names import check_model_name
 from .resume import choose_checkpoint
-
-_PACKAGES = (
-    "nda_mm", "torch", "torchvision", "numpy", "mmengine", "mmcv", "mmagic", "mmpretrain", "mmdet", "mmaction2",
-)  # fmt: skip
 
 
 def load_config(args: argparse.Namespace) -> Config:
@@ -62,6 +54,9 @@ def load_config(args: argparse.Namespace) -> Config:
     elif cfg.get("work_dir") is None:
         cfg.work_dir = str(Path("work_dirs") / Path(args.config.split("::")[-1]).stem)
     cfg.launcher = args.launcher
+    for stage in ("val", "test"):
+        if f"{stage}_cfg" in cfg and cfg[f"{stage}_cfg"] is None:  # says it all; mmengine wants to hear it three times
+            cfg[f"{stage}_dataloader"] = cfg[f"{stage}_evaluator"] = None
     check_model_name(cfg.get("model"))
     float_betas(cfg.get("optim_wrapper"))
     return cfg
@@ -270,65 +265,8 @@ def run_test(runner: Runner) -> dict[str, float]:
     return kept.values
 
 
-def describe(cfg: Config) -> str:
-    """What a dry run prints: the resolved config, the environment, and what would happen.
-
-    Args:
-        cfg: From :func:`prepare_training`.
-
-    Returns:
-        Lines of text.
-    """
-    _, world_size = get_dist_info()
-    devices = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
-    versions = [f"  {name:<12} {_version(name)}" for name in _PACKAGES]
-    if cfg.get("resume"):
-        meta = read_checkpoint(cfg.load_from)["meta"]
-        start = (
-            f"resumes from {cfg.load_from} (iteration {meta['iter']}, epoch {meta['epoch']}, seed {meta.get('seed')})"
-        )
-    elif cfg.get("load_from"):
-        start = f"starts anew with the weights of {cfg.load_from}"
-    else:
-        start = "starts anew"
-    seed = cfg.randomness.get("seed")
-    return "\n".join(
-        [
-            "Config",
-            cfg.pretty_text,
-            "Environment",
-            f"  {'python':<12} {platform.python_version()} ({sys.executable})",
-            *versions,
-            f"  {'devices':<12} {', '.join(devices) or f'CPU, {torch.get_num_threads()} threads'}",
-            f"  {'processes':<12} {world_size} (launcher {cfg.launcher})",
-            "Run",
-            f"  {'seed':<12} {'drawn at the start and kept in the checkpoint' if seed is None else seed}",
-            f"  {'precision':<12} {_precision(cfg.get('optim_wrapper') or {})}",
-            f"  {'work_dir':<12} {cfg.work_dir}",
-            f"  {'start':<12} {start}",
-        ]
-    )
-
-
-def _precision(optim_wrapper: dict[str, Any]) -> str:
-    found = str(optim_wrapper)
-    if "BF16OptimWrapper" in found:
-        return "bfloat16 autocast"
-    return "float16 autocast" if "AmpOptimWrapper" in found else f"float32 (--amp would use {default_amp_dtype()})"
-
-
-def _version(package: str) -> str:
-    if package == "mmengine":
-        return mmengine.__version__
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return "not installed"
-
-
 __all__ = [
     "build_runner",
-    "describe",
     "end_processes",
     "find_config",
     "load_config",

@@ -12,6 +12,7 @@ import pytest
 import torch
 from mmengine.fileio import FileClient
 from mmengine.logging import MMLogger, print_log
+from mmengine.optim import StepLR
 
 from nda_mm.compat.notices import quiet_loggers, silence_warnings
 
@@ -36,8 +37,7 @@ def test_warnings_of_the_hosts_are_silent(heard: list[warnings.WarningMessage]) 
     MMLogger.get_instance("twice", log_level="INFO")
     MMLogger.get_instance("twice", log_level="INFO")
     torch.utils._pytree._register_pytree_node(type("Node", (), {}), lambda node: ([], None), lambda *_: None)
-    scheduler = torch.optim.lr_scheduler.StepLR(torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0), 1)
-    scheduler.step()
+    StepLR(torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0), step_size=1).step()
     if hasattr(np, "bool8"):
         np.bool8  # noqa: B018
     assert [str(each.message) for each in heard] == []
