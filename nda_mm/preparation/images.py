@@ -35,7 +35,8 @@ def prepare_cifar(args: argparse.Namespace) -> None:
         started = time.perf_counter()
         dataset = kind(str(out), split=split, download=args.download, allow_partial=args.allow_partial)
         seconds = time.perf_counter() - started
-        print(f"{out}, {split}: {len(dataset)} images of {len(dataset.CLASSES)} classes, loaded in {seconds:.1f} s")
+        classes = len(kind.METAINFO["classes"])
+        print(f"{out}, {split}: {len(dataset)} images of {classes} classes, loaded in {seconds:.1f} s")
 
 
 def place_class_folders(parts: tuple[str, ...], split: str | None = None) -> PurePosixPath | None:
