@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
+import subprocess
+import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +18,8 @@ from mmengine.logging import MMLogger, print_log
 from mmengine.optim import StepLR
 
 from nda_mm.compat.notices import quiet_loggers, silence_warnings
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(autouse=True)
@@ -65,3 +70,23 @@ def test_records_are_dropped_and_dumps_written_to_the_file(
     assert "deprecated" not in terminal + file
     assert "mine" in terminal and "mine" in file
     assert "model = 1" in file and ("model = 1" in terminal) != dumps
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("recipe", "options"),
+    [
+        ("nda_biggan_digits.py", ["train_cfg.max_iters=2", "val_cfg=None"]),
+        ("nda_moco_digits.py", ["train_cfg.max_epochs=1"]),
+        ("nda_dpc_digits.py", ["train_cfg.max_epochs=1", "train_dataloader.dataset.num_clips=8"]),
+        ("detection_digits_scenes.py", ["train_cfg.max_epochs=1", "val_cfg=None"]),
+    ],
+)
+def test_a_recipe_has_no_other_warnings(tmp_path: Path, recipe: str, options: list[str]) -> None:
+    pytest.importorskip({"nda_b": "mmagic", "nda_m": "mmpretrain", "nda_d": "mmaction", "detec": "mmdet"}[recipe[:5]])
+    command = [sys.executable, str(ROOT / "tools" / "train.py"), recipe, "--cfg-options", *options]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": ""}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert [line for line in done.stderr.splitlines() if not line.startswith("loading ")] == []
+    assert "WARNING" not in done.stdout
