@@ -38,11 +38,6 @@ $(VENV)/installed: setup.py constraints.txt
 
 train: setup
 	@$(PY) tools/train.py configs/$(RECIPE).py --work-dir work_dirs/$(RECIPE) --resume
-	@echo
-	@echo "Pictures: $$(ls -t work_dirs/$(RECIPE)/samples/*.png 2>/dev/null | head -n 1) (samples; earlier ones beside it)"
-	@echo "          $$(ls work_dirs/$(RECIPE)/negatives.png 2>/dev/null) (real images beside their negatives)"
-	@echo "Numbers:  $$(ls -t work_dirs/$(RECIPE)/*/vis_data/scalars.json 2>/dev/null | head -n 1) (also for TensorBoard, beside it)"
-	@echo "Run again, this continues where it stopped; remove work_dirs/$(RECIPE) to train anew."
 
 test: lint
 	@OMP_NUM_THREADS=1 $(PY) -m pytest -n $(JOBS) -m "not slow" --doctest-modules tests nda_mm

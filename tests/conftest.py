@@ -14,6 +14,7 @@ import torch
 
 from nda_mm.compat.mmaction_drn import MMActionDRN
 from nda_mm.compat.mmcv_lite import MMCVLite
+from nda_mm.compat.notices import WARNINGS
 from nda_mm.compat.numpy_bool8 import NumpyBool8
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -30,6 +31,8 @@ def pytest_configure(config: pytest.Config) -> None:
     for mend in (MMCVLite(), NumpyBool8(), MMActionDRN()):
         if mend.needed():
             mend.apply()
+    for message, category in WARNINGS:
+        config.addinivalue_line("filterwarnings", f"ignore:{message}:{category.__name__}")
     # Read once, at CUDA's first matrix product; without it deterministic algorithms refuse them.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     if "PYTEST_XDIST_WORKER" in os.environ:

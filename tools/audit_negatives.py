@@ -23,13 +23,7 @@ import json
 import sys
 from pathlib import Path
 
-import torch
-
-from nda_mm.evaluation.audit import NegativeAudit
-from nda_mm.evaluation.audit_cli import add_input_options, negatives_of, open_config, parse_settings, read_images
-from nda_mm.evaluation.audit_inputs import network_features
-from nda_mm.evaluation.audit_report import VERDICTS, format_reports
-from nda_mm.image_grid import save_image_grid
+from nda_mm.command_line import add_input_options, start_command
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -42,12 +36,26 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
     parser.add_argument("--worst", type=Path, metavar="PNG", help="write the most suspicious negatives there")
-    parser.add_argument("--fail-on", choices=VERDICTS[1:], help="exit status 1 if any verdict is this or worse")
+    parser.add_argument(
+        "--fail-on",
+        choices=("doubtful", "leaks", "in distribution"),
+        help="exit status 1 if any verdict is this or worse",
+    )
     return parser.parse_args(argv)
 
 
 def main(argv: list[str] | None = None) -> int:
     args = parse_args(argv)
+    start_command()
+    # Not before the options are read: it takes seconds.
+    import torch
+
+    from nda_mm.evaluation.audit import NegativeAudit
+    from nda_mm.evaluation.audit_cli import negatives_of, open_config, parse_settings, read_images
+    from nda_mm.evaluation.audit_inputs import network_features
+    from nda_mm.evaluation.audit_report import VERDICTS, format_reports
+    from nda_mm.image_grid import save_image_grid
+
     try:
         config = open_config(args)
         images = read_images(args, config, args.reals)

@@ -12,10 +12,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-import torch
-
-from nda_mm.evaluation.audit_cli import add_input_options, negatives_of, open_config, read_images
-from nda_mm.image_grid import save_image_grid, to_uint8
+from nda_mm.command_line import add_input_options, start_command
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -29,6 +26,13 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> int:
     args = parse_args(argv)
+    start_command()
+    # Not before the options are read: it takes seconds.
+    import torch
+
+    from nda_mm.evaluation.audit_cli import negatives_of, open_config, read_images
+    from nda_mm.image_grid import save_image_grid, to_uint8
+
     try:
         config = open_config(args)
         images = read_images(args, config, max(2, args.samples))

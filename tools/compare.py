@@ -19,6 +19,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from nda_mm.command_line import start_command
 from nda_mm.compat.external_configs import recipe_path
 from nda_mm.studies.comparison import Comparison, NothingToCompareError
 
@@ -46,6 +47,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> int:
     """Train, report, and say by the exit status whether all is done."""
     args = parse_args()
+    start_command()
     failed, waiting = [], []
     try:
         comparison = Comparison(

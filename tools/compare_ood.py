@@ -16,9 +16,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from nda_mm.command_line import start_command
 from nda_mm.compat.external_configs import recipe_path
-from nda_mm.evaluation.ood import MEASURES
-from nda_mm.studies.detection_report import compare_detection, detect_with_runs
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -29,7 +28,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recipes", nargs="*", metavar="RECIPE", help="folders of tests; with --runs, names of recipes")
-    parser.add_argument("--measures", nargs="+", choices=MEASURES, default=["auroc"], help="default: auroc")
+    measures = ("auroc", "aupr_out", "aupr_in", "fpr95")
+    parser.add_argument("--measures", nargs="+", choices=measures, default=["auroc"], help="default: auroc")
     parser.add_argument("--out", type=Path, help="also write the tables to this file (with --runs: DIR/ood/ood.md)")
     parser.add_argument("--runs", type=Path, metavar="DIR", help="folder of a comparison, whose runs are to be tested")
     parser.add_argument("--recipe", help="with --runs: the recipe whose evaluator tests them")
@@ -39,10 +39,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = parser.parse_args(arguments)
     if bool(args.runs) != bool(args.recipe) or not (args.runs or args.recipes):
         parser.error("give folders of tests, or --runs and --recipe")
+    start_command()
+    from nda_mm.studies.detection_report import compare_detection  # not before the options are read: it takes seconds
+
     try:
-        text = (
-            tested_now(args) if args.runs else compare_detection([Path(each) for each in args.recipes], args.measures)
-        )
+        folders = folders_of(args) if args.runs else [Path(each) for each in args.recipes]
+        text = compare_detection(folders, args.measures, shared=bool(args.runs))
     except (FileNotFoundError, ValueError) as error:
         print(f"compare_ood: {error}", file=sys.stderr)
         return 1
@@ -54,10 +56,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def tested_now(args: argparse.Namespace) -> str:
-    """Test the runs of a comparison and return the tables."""
+def folders_of(args: argparse.Namespace) -> list[Path]:
+    """Test the runs of a comparison and return the folders of the tests."""
+    from nda_mm.studies.detection_report import detect_with_runs
+
     only = [f"test_evaluator.metrics.0.only={args.only!r}"] if args.only else []
-    folders = detect_with_runs(
+    return detect_with_runs(
         args.runs,
         args.recipe if Path(args.recipe).is_file() else str(recipe_path(args.recipe)),
         args.recipes,
@@ -65,7 +69,6 @@ def tested_now(args: argparse.Namespace) -> str:
         cfg_options=[*only, *args.cfg_options],
         jobs=args.jobs,
     )
-    return compare_detection(folders, args.measures, shared=True)
 
 
 if __name__ == "__main__":

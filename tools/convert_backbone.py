@@ -23,9 +23,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from nda_mm.conversion import convert_backbone
-from nda_mm.conversion.convert import HOSTS
-from nda_mm.conversion.formats import ENCODERS
+from nda_mm.command_line import start_command
+
+HOSTS = ("mmdet", "mmaction2", "mmpretrain", "torchvision")
 
 
 def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -36,7 +36,7 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--to", dest="host", required=True, choices=HOSTS, help="whose names the file shall bear")
     parser.add_argument(
         "--encoder",
-        choices=ENCODERS,
+        choices=("query", "key"),
         default="query",
         help="the trained network, or its moving average (default: query)",
     )
@@ -47,6 +47,9 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Convert and report; 1 if it was refused."""
     args = parse_args(arguments)
+    start_command()
+    from nda_mm.conversion import convert_backbone  # not before the options are read: it takes seconds
+
     try:
         report = convert_backbone(args.source, args.out, args.host, encoder=args.encoder, config=args.check)
     except (ValueError, OSError) as error:

@@ -21,9 +21,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmengine import DictAction
-
-from nda_mm.conversion import import_official
+from nda_mm.command_line import add_cfg_options, read_settings, start_command
 
 
 def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -34,13 +32,16 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--generator", metavar="FILE", type=Path, help="the authors' G*.pth")
     parser.add_argument("--ema", metavar="FILE", type=Path, help="the authors' G_ema*.pth")
     parser.add_argument("--discriminator", metavar="FILE", type=Path, help="the authors' D*.pth")
-    parser.add_argument("--cfg-options", nargs="+", action=DictAction, help="changes to the recipe, KEY=VALUE")
+    add_cfg_options(parser)
     return parser.parse_args(arguments)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Import and report; 1 if it was refused."""
     args = parse_args(arguments)
+    start_command()
+    from nda_mm.conversion import import_official  # not before the options are read: it takes seconds
+
     try:
         report = import_official(
             args.config,
@@ -48,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             generator=args.generator,
             ema=args.ema,
             discriminator=args.discriminator,
-            options=args.cfg_options,
+            options=read_settings(args.cfg_options) or None,
         )
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)

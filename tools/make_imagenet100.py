@@ -14,8 +14,6 @@ import argparse
 import sys
 from pathlib import Path
 
-from nda_mm.datasets.images.imagenet100 import imagenet100_classes, link_classes
-
 
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
@@ -29,6 +27,9 @@ def parse_args() -> argparse.Namespace:
 def main() -> int:
     """Link, and return 1 where that is refused."""
     args = parse_args()
+    # Not before the options are read: it takes seconds.
+    from nda_mm.datasets.images.imagenet100 import imagenet100_classes, link_classes
+
     try:
         classes = tuple(args.classes.read_text().split()) if args.classes else imagenet100_classes()
         if not classes or len(set(classes)) != len(classes):

@@ -53,23 +53,25 @@ from __future__ import annotations
 import argparse
 import sys
 
-from nda_mm.datasets import DatasetNotReadableError
-from nda_mm.datasets.files.download import DownloadError
-from nda_mm.preparation import boxes, images, outside, pairs, videos
+from nda_mm.command_line import start_command
+from nda_mm.preparation.verbs import add_verbs, run_verb
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    verbs = parser.add_subparsers(dest="verb", required=True)
-    for kind in (images, pairs, outside, boxes, videos):
-        kind.add_verbs(verbs)
+    add_verbs(parser.add_subparsers(dest="verb", required=True))
     return parser.parse_args(argv)
 
 
 def main(argv: list[str] | None = None) -> int:
     args = parse_args(argv)
+    start_command()
+    # Not before the options are read: it takes seconds.
+    from nda_mm.datasets import DatasetNotReadableError
+    from nda_mm.datasets.files.download import DownloadError
+
     try:
-        args.run(args)
+        run_verb(args)
         return 0
     except (DatasetNotReadableError, DownloadError, ValueError, OSError, ModuleNotFoundError) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -11,14 +11,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from mmengine import Config, DictAction
-from mmengine.registry import MODELS, init_default_scope
-from mmengine.runner import CheckpointLoader
-
-from nda_mm.checkpoints import load_strictly
+from nda_mm.command_line import add_cfg_options, plain_refusals, read_settings, say_loading, start_command
 from nda_mm.compat import apply_mends
-from nda_mm.engine.plain_refusals import plain_refusals
-from nda_mm.generation import SAMPLE_MODELS, sample_classes, write_samples
 
 
 def parse_args() -> argparse.Namespace:
@@ -28,22 +22,33 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=Path("samples"), help="folder to write into (default: samples)")
     parser.add_argument("--per-class", type=int, default=10, help="images of each class (default: 10)")
     parser.add_argument("--classes", type=int, nargs="*", help="class indices to generate (default: all)")
-    parser.add_argument("--sample-model", choices=SAMPLE_MODELS, default="ema", help="default: ema")
+    parser.add_argument("--sample-model", choices=("ema", "orig"), default="ema", help="default: ema")
     parser.add_argument("--batch-statistics", action="store_true", help="normalise by the batch at hand")
     parser.add_argument("--batch-size", type=int, default=64, help="images to a pass (default: 64)")
     parser.add_argument("--seed", type=int, default=0, help="of the noise (default: 0)")
     parser.add_argument("--scale", type=int, default=2, help="size of a pixel on the sheet (default: 2)")
     parser.add_argument("--device", default="cpu", help="default: cpu")
-    parser.add_argument("--cfg-options", nargs="+", action=DictAction, help="changes to the recipe, KEY=VALUE")
+    add_cfg_options(parser)
     return parser.parse_args()
 
 
 def main() -> None:
     args = parse_args()
+    start_command()
+    # Not before the options are read: it takes seconds.
+    from mmengine import Config
+    from mmengine.registry import MODELS, init_default_scope
+    from mmengine.runner import CheckpointLoader
+
+    from nda_mm.checkpoints import load_strictly
+    from nda_mm.generation import sample_classes, write_samples
+
     apply_mends()
     config = Config.fromfile(args.config)
-    config.merge_from_dict(args.cfg_options or {})
-    init_default_scope(config.get("default_scope", "mmagic"))
+    config.merge_from_dict(read_settings(args.cfg_options))
+    scope = config.get("default_scope", "mmagic")
+    say_loading(scope)
+    init_default_scope(scope)
     model = MODELS.build(config.model).to(args.device).eval()
     load_strictly(
         model,

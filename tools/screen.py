@@ -17,8 +17,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from nda_mm.command_line import start_command
 from nda_mm.compat.external_configs import recipe_path
-from nda_mm.studies.screening import SIDES, Screening
+
+SIDES = ("negative", "positive")
 
 TRAIN = Path(__file__).with_name("train.py")
 
@@ -46,6 +48,9 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Train, report, and return 1 if a run failed."""
     args = parse_args(arguments)
+    start_command()
+    from nda_mm.studies.screening import Screening  # not before the options are read: it takes seconds
+
     try:
         screening = Screening(
             args.config if Path(args.config).is_file() else str(recipe_path(args.config)),

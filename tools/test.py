@@ -10,8 +10,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from nda_mm.engine import launch
-from nda_mm.engine.plain_refusals import plain_refusals
+from nda_mm.command_line import add_common_options, plain_refusals, start_command
 
 
 def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -24,7 +23,7 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         The options.
     """
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    launch.add_common_options(parser)
+    add_common_options(parser)
     parser.add_argument("checkpoint", help="the trained weights")
     parser.add_argument("--seed", type=int, help="seed of whatever the metrics draw")
     parser.add_argument("--show-dir", metavar="DIR", help="draw what a detector finds on each image, into DIR")
@@ -40,7 +39,11 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, float]:
     Returns:
         The metrics by name.
     """
-    runner = launch.build_runner(launch.prepare_test(parse_args(arguments)))
+    args = parse_args(arguments)
+    start_command()
+    from nda_mm.engine import launch  # not before the options are read: it takes seconds
+
+    runner = launch.build_runner(launch.prepare_test(args))
     metrics = launch.run_test(runner)
     if runner.rank == 0:
         print("\n".join(f"{name}: {value}" for name, value in metrics.items()))

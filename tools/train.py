@@ -6,6 +6,8 @@
     python tools/train.py configs/nda_biggan_digits.py --dry-run                 # what would be done
     tools/dist_train.sh configs/nda_biggan_cifar10.py 8                          # several processes
 
+--cfg-options val_cfg=None trains without validation, and so without the classifier that some metrics train first.
+
 CONFIG is a file, or the name of a recipe that the installed package ships. On SIGTERM a run saves a checkpoint after
 its iteration and ends with status 143.
 """
@@ -16,9 +18,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from nda_mm.engine import launch
-from nda_mm.engine.plain_refusals import plain_refusals
-from nda_mm.engine.stop_on_signal_hook import StopOnSignalHook
+from nda_mm.command_line import add_common_options, plain_refusals, start_command
 
 
 def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -31,7 +31,7 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         The options.
     """
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    launch.add_common_options(parser)
+    add_common_options(parser)
     parser.add_argument(
         "--resume",
         nargs="?",
@@ -42,7 +42,7 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--amp", action="store_true", help="mixed precision, for every optimizer of the config")
     parser.add_argument(
         "--amp-dtype",
-        choices=launch.AMP_DTYPES,
+        choices=("bfloat16", "float16"),
         help="precision of --amp, which it implies (default: bfloat16 where the hardware has it, else float16)",
     )
     parser.add_argument("--seed", type=int, help="seed of all random numbers; each rank draws its own from it")
@@ -59,12 +59,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
         arguments: Words of the command line. Defaults to None: this process's.
     """
     args = parse_args(arguments)
+    start_command()
+    from nda_mm.engine import StopOnSignalHook, launch, run_report  # not before the options are read: it takes seconds
+
     cfg = launch.prepare_training(args)
     if args.dry_run:
-        print(launch.describe(cfg))
+        print(run_report.describe(cfg))
         return
     runner, stopping = launch.build_runner(cfg), StopOnSignalHook()
     runner.register_hook(stopping)
+    runner.register_hook(run_report.RunReportHook())
     runner.train()
     launch.end_processes()
     if stopping.stopped:

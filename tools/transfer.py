@@ -16,6 +16,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from nda_mm.command_line import start_command
 from nda_mm.compat.external_configs import recipe_path
 from nda_mm.studies.transfer_study import TransferStudy
 
@@ -42,6 +43,7 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Train, report, and return 1 if a run failed."""
     args = parse_args(arguments)
+    start_command()
     try:
         study = TransferStudy(
             [find(config) for config in args.pretrain],

@@ -1,5 +1,7 @@
 """Applies every workaround when it is imported, for runs without any component of this package.
 
+The notices of the hosts that nobody can act on are silenced, too (:mod:`nda_mm.compat.notices`).
+
 A host's own ``tools/train.py``, training a baseline or loading a converted backbone, needs one line in its config::
 
     custom_imports = dict(imports=['nda_mm.compat.auto'])
@@ -18,12 +20,20 @@ import sys
 from pathlib import Path
 
 from nda_mm.compat import apply_mends
-
-apply_mends()
+from nda_mm.compat.notices import quiet_loggers, silence_warnings
 
 if __name__ == "__main__":
     if len(sys.argv) < 2:
         sys.exit(__doc__)
+    if sys.argv[1] in ("-h", "--help"):
+        print(__doc__)
+        sys.exit()
+
+silence_warnings()
+apply_mends()
+quiet_loggers()
+
+if __name__ == "__main__":
     del sys.argv[0]
     sys.path[0] = str(Path(sys.argv[0]).resolve().parent)  # as for a script that is started by itself
     runpy.run_path(sys.argv[0], run_name="__main__")

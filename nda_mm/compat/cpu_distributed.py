@@ -25,6 +25,16 @@ _VARIABLES = {
 }
 
 
+def launched_rank() -> int:
+    """The rank that a launcher has given this process, known before the processes have met; 0 without a launcher.
+
+    Example:
+        >>> launched_rank()
+        0
+    """
+    return next((int(os.environ[names[0]]) for names in _VARIABLES.values() if names[0] in os.environ), 0)
+
+
 def start_process_group(launcher: str, *, timeout: float = 1800.0) -> bool:
     """Start a gloo process group before mmengine's Runner tries to start one of NCCL, if there is no GPU.
 

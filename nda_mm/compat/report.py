@@ -130,6 +130,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         wanted = [find_host(name).package for name in options.hosts]
     except ValueError as error:
         parser.error(str(error))
+    from nda_mm.command_line import say_loading
+
+    say_loading(*(wanted or [host.package for host in HOSTS]))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the hosts' own deprecation notices would bury the table
         applied = apply_mends(*wanted)

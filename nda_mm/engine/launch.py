@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
 import os
-import platform
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
-import mmengine
 import torch
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.dist import broadcast_object_list, get_dist_info, init_dist
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
@@ -22,47 +18,23 @@ from mmengine.runner import Runner
 
 from nda_mm import compat
 from nda_mm.checkpoints import MismatchedCheckpointError, load_strictly, read_checkpoint
+from nda_mm.command_line import read_settings, say_loading
 from nda_mm.compat.adam_betas import float_betas
 from nda_mm.compat.external_configs import PREFIX, recipe_path
+from nda_mm.compat.notices import quiet_loggers
 
-from .amp import AMP_DTYPES, check_model, default_amp_dtype, enable_amp
+from .amp import check_model, enable_amp
 from .config_check import check_config
 from .drawing import draw_into
 from .model_names import check_model_name
 from .resume import choose_checkpoint
-
-_PACKAGES = (
-    "nda_mm", "torch", "torchvision", "numpy", "mmengine", "mmcv", "mmagic", "mmpretrain", "mmdet", "mmaction2",
-)  # fmt: skip
-
-
-def add_common_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of every command that runs a config.
-
-    Args:
-        parser: Gets CONFIG, ``--work-dir``, ``--cfg-options``, ``--launcher`` and ``--local-rank``.
-    """
-    parser.add_argument("config", help="a config file, or the name of a recipe of ours: nda_biggan_digits.py")
-    parser.add_argument("--work-dir", help="where logs and checkpoints go (default: work_dirs/<name of the config>)")
-    parser.add_argument(
-        "--cfg-options",
-        nargs="+",
-        action=DictAction,
-        metavar="K=V",
-        help="settings to override, e.g. train_cfg.max_iters=9",
-    )
-    parser.add_argument(
-        "--launcher", choices=compat.cpu_distributed.LAUNCHERS, default="none", help="what starts the processes"
-    )
-    # Older launchers of torch hand the local rank over as an argument.
-    parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help=argparse.SUPPRESS)
 
 
 def load_config(args: argparse.Namespace) -> Config:
     """Read the config and merge the common options into it.
 
     Args:
-        args: From a parser that :func:`add_common_options` has filled.
+        args: From a parser that :func:`~nda_mm.command_line.add_common_options` has filled.
 
     Returns:
         The config, with ``work_dir`` and ``launcher`` set.
@@ -72,15 +44,19 @@ def load_config(args: argparse.Namespace) -> Config:
         ValueError: If its model should be one of ours and is none.
     """
     compat.apply_mends()
+    quiet_loggers(dumps=True)
     os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
     cfg = Config.fromfile(find_config(args.config))
-    if args.cfg_options is not None:
-        cfg.merge_from_dict(args.cfg_options)
+    cfg.merge_from_dict(read_settings(args.cfg_options))
+    say_loading(str(cfg.get("default_scope")))
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir
     elif cfg.get("work_dir") is None:
         cfg.work_dir = str(Path("work_dirs") / Path(args.config.split("::")[-1]).stem)
     cfg.launcher = args.launcher
+    for stage in ("val", "test"):
+        if f"{stage}_cfg" in cfg and cfg[f"{stage}_cfg"] is None:  # says it all; mmengine wants to hear it three times
+            cfg[f"{stage}_dataloader"] = cfg[f"{stage}_evaluator"] = None
     check_model_name(cfg.get("model"))
     float_betas(cfg.get("optim_wrapper"))
     return cfg
@@ -289,67 +265,8 @@ def run_test(runner: Runner) -> dict[str, float]:
     return kept.values
 
 
-def describe(cfg: Config) -> str:
-    """What a dry run prints: the resolved config, the environment, and what would happen.
-
-    Args:
-        cfg: From :func:`prepare_training`.
-
-    Returns:
-        Lines of text.
-    """
-    _, world_size = get_dist_info()
-    devices = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
-    versions = [f"  {name:<12} {_version(name)}" for name in _PACKAGES]
-    if cfg.get("resume"):
-        meta = read_checkpoint(cfg.load_from)["meta"]
-        start = (
-            f"resumes from {cfg.load_from} (iteration {meta['iter']}, epoch {meta['epoch']}, seed {meta.get('seed')})"
-        )
-    elif cfg.get("load_from"):
-        start = f"starts anew with the weights of {cfg.load_from}"
-    else:
-        start = "starts anew"
-    seed = cfg.randomness.get("seed")
-    return "\n".join(
-        [
-            "Config",
-            cfg.pretty_text,
-            "Environment",
-            f"  {'python':<12} {platform.python_version()} ({sys.executable})",
-            *versions,
-            f"  {'devices':<12} {', '.join(devices) or f'CPU, {torch.get_num_threads()} threads'}",
-            f"  {'processes':<12} {world_size} (launcher {cfg.launcher})",
-            "Run",
-            f"  {'seed':<12} {'drawn at the start and kept in the checkpoint' if seed is None else seed}",
-            f"  {'precision':<12} {_precision(cfg.get('optim_wrapper') or {})}",
-            f"  {'work_dir':<12} {cfg.work_dir}",
-            f"  {'start':<12} {start}",
-        ]
-    )
-
-
-def _precision(optim_wrapper: dict[str, Any]) -> str:
-    found = str(optim_wrapper)
-    if "BF16OptimWrapper" in found:
-        return "bfloat16 autocast"
-    return "float16 autocast" if "AmpOptimWrapper" in found else f"float32 (--amp would use {default_amp_dtype()})"
-
-
-def _version(package: str) -> str:
-    if package == "mmengine":
-        return mmengine.__version__
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return "not installed"
-
-
 __all__ = [
-    "AMP_DTYPES",
-    "add_common_options",
     "build_runner",
-    "describe",
     "end_processes",
     "find_config",
     "load_config",

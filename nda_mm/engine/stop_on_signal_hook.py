@@ -24,7 +24,7 @@ class StopOnSignalHook(Hook):
 
     It serves runs in one process whose checkpoints are saved by iteration. Elsewhere the signal keeps its usual effect:
     the run ends at once, and is resumed from the checkpoint of its last interval. A validation that is under way is
-    finished first.
+    finished first, unless it is training the classifier of a metric, which ends the run at once, too.
 
     Example:
         >>> custom_hooks = [dict(type="nda_mm.StopOnSignalHook")]

@@ -6,27 +6,12 @@ import argparse
 import ast
 import sys
 
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from torch import Tensor
 
+from ..command_line import read_settings
 from ..negatives import Negative, build_negative
 from .audit_inputs import config_images, config_negatives, default_negatives, folder_images, negative_label
-
-
-def add_input_options(parser: argparse.ArgumentParser) -> None:
-    """A config or a folder, and which negatives."""
-    parser.add_argument("config", nargs="?", help="a recipe: its training images, its negatives")
-    parser.add_argument("--images", metavar="DIR", help="a folder of images instead of those of the recipe")
-    parser.add_argument("--size", type=int, default=32, help="side of the squares made of --images; default: 32")
-    parser.add_argument(
-        "--negative",
-        action="append",
-        metavar="DICT",
-        help="such as \"dict(type='Jigsaw', grid=4)\"; repeatable",
-    )
-    parser.add_argument("--all", action="store_true", help="all registered negatives, also where the config has some")
-    parser.add_argument("--cfg-options", nargs="+", action=DictAction, help="overrides of the config, KEY=VALUE")
-    parser.add_argument("--seed", type=int, default=0, help="of the choice of images and of the negatives")
 
 
 def open_config(args: argparse.Namespace) -> Config | None:
@@ -36,8 +21,7 @@ def open_config(args: argparse.Namespace) -> Config | None:
             raise ValueError("name a config, or a folder by --images")
         return None
     config = Config.fromfile(args.config)
-    if args.cfg_options:
-        config.merge_from_dict(args.cfg_options)
+    config.merge_from_dict(read_settings(args.cfg_options))
     return config
 
 

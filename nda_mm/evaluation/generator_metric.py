@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, Subset
 
 from nda_mm.evaluation.feature_networks import FeatureNetwork, build_feature_network
 from nda_mm.generation import SAMPLE_MODELS, as_rgb, generator_of, own_spectral_norm, sample_images
+from nda_mm.utils.progress import Progress
 
 
 class GeneratorMetric(BaseMetric):
@@ -126,16 +127,21 @@ class GeneratorMetric(BaseMetric):
 
     def generated(self) -> Iterator[tuple[Tensor, Tensor | None]]:
         """This process's share of the samples, in batches: uint8 RGB images on the device, and their classes."""
-        for noise, labels in self.noise():
-            images = sample_images(
-                self.model,
-                noise,
-                labels,
-                sample_model=self.sample_model,
-                use_batch_statistics=self.batch_statistics,
-                batch_size=self.batch_size,
-            )
-            yield images.to(self.device), labels
+        rank, world = get_dist_info()
+        done, total = 0, len(range(rank, self.fake_nums, world))
+        with Progress("judging samples", total, "images") as progress:
+            for noise, labels in self.noise():
+                images = sample_images(
+                    self.model,
+                    noise,
+                    labels,
+                    sample_model=self.sample_model,
+                    use_batch_statistics=self.batch_statistics,
+                    batch_size=self.batch_size,
+                )
+                yield images.to(self.device), labels
+                done += len(noise)
+                progress.update(done)
 
     def real(self, dataloader: DataLoader, count: int) -> Iterator[Tensor]:
         """This process's share of ``count`` real images (-1: all), in batches, as uint8 RGB on the device."""
@@ -154,13 +160,16 @@ class GeneratorMetric(BaseMetric):
             num_workers=0,
             generator=torch.Generator(),  # else the loader draws its seed from the global random state
         )
-        preprocessor = self.model.data_preprocessor
-        for batch in loader:
-            data = preprocessor(batch, True)
-            images = getattr(data.get("data_samples"), "gt_img", None)
-            if images is None:
-                images = data["inputs"]["img"] if isinstance(data["inputs"], dict) else data["inputs"]
-            yield as_rgb(preprocessor, images).to(self.device)
+        preprocessor, done = self.model.data_preprocessor, 0
+        with Progress("judging real images", len(loader.dataset), "images") as progress:  # type: ignore[arg-type]
+            for batch in loader:
+                data = preprocessor(batch, True)
+                images = getattr(data.get("data_samples"), "gt_img", None)
+                if images is None:
+                    images = data["inputs"]["img"] if isinstance(data["inputs"], dict) else data["inputs"]
+                yield as_rgb(preprocessor, images).to(self.device)
+                done += len(images)
+                progress.update(done)
 
     def sampling(self) -> str:
         """How the samples were made, in words."""

@@ -8,29 +8,41 @@ Runner inside a training run would share its loggers, its default scope and, wor
 
 from __future__ import annotations
 
+import _thread
 import argparse
 import hashlib
 import json
+import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
+import time
+from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import torch
 from mmengine.config import Config
 from mmengine.dist import barrier, is_main_process
+from mmengine.hooks import Hook
 from mmengine.logging import print_log
+from mmengine.runner import Runner
 
 import nda_mm
 from nda_mm.checkpoints import read_checkpoint
+from nda_mm.command_line import say_loading
 from nda_mm.compat import apply_mends
 from nda_mm.compat.external_configs import recipe_path
+from nda_mm.compat.notices import silence_warnings
+from nda_mm.utils.progress import Progress
 
-__all__ = ["ensure_checkpoint", "find_recipe", "read_recipe", "train_recipe"]
+__all__ = ["cached_checkpoint", "ensure_checkpoint", "find_recipe", "read_recipe", "to_be_trained", "train_recipe"]
 
 _LAUNCHER_VARIABLES = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
@@ -49,6 +61,38 @@ def read_recipe(path: Path, cfg_options: Mapping[str, Any] | None = None) -> Con
     cfg = Config.fromfile(path)
     cfg.merge_from_dict(dict(cfg_options or {}))
     return cfg
+
+
+def cached_checkpoint(recipe: Path, cache_dir: str, cfg_options: Mapping[str, Any] | None = None) -> Path:
+    """Where the checkpoint of a recipe's classifier is, or will be; see :func:`ensure_checkpoint`."""
+    digest = hashlib.sha256(read_recipe(recipe, cfg_options).pretty_text.encode()).hexdigest()[:12]
+    return Path(cache_dir).resolve() / f"{recipe.stem}-{digest}.pth"
+
+
+def to_be_trained(evaluator: Any, cache_dir: str = "work_dirs/feature_networks") -> list[str]:
+    """What the metrics of a config will train before they can measure, each in words with its length.
+
+    Args:
+        evaluator: The config's ``val_evaluator`` or ``test_evaluator``.
+        cache_dir: Where the networks look that name no ``cache_dir``.
+
+    Returns:
+        For example ``['classifier_cifar10.py (30 epochs)']``; empty where every network has its weights.
+
+    Example:
+        >>> to_be_trained(dict(type="nda_mm.FrechetDistance", network=dict(type="inception", path="weights.pth")))
+        []
+    """
+    if isinstance(evaluator, (list, tuple)):
+        return list(dict.fromkeys(each for part in evaluator for each in to_be_trained(part, cache_dir)))
+    if not isinstance(evaluator, Mapping):
+        return []
+    if not evaluator.get("train_if_missing") or evaluator.get("checkpoint") is not None:
+        return to_be_trained(list(evaluator.values()), cache_dir)
+    recipe, options = find_recipe(evaluator["config"]), evaluator.get("cfg_options")
+    if cached_checkpoint(recipe, evaluator.get("cache_dir", cache_dir), options).is_file():
+        return []
+    return [f"{recipe.name} ({read_recipe(recipe, options).train_cfg.max_epochs} epochs)"]
 
 
 def ensure_checkpoint(
@@ -78,8 +122,7 @@ def ensure_checkpoint(
         RuntimeError: if its training failed; with the end of what it wrote.
     """
     path = find_recipe(recipe)
-    digest = hashlib.sha256(read_recipe(path, cfg_options).pretty_text.encode()).hexdigest()[:12]
-    target = Path(cache_dir).resolve() / f"{path.stem}-{digest}.pth"
+    target = cached_checkpoint(path, cache_dir, cfg_options)
     if not target.is_file() and not train:
         raise FileNotFoundError(
             f"the classifier of {recipe} has no checkpoint at {target}: train it (tools/train.py {recipe}) and give "
@@ -125,19 +168,67 @@ def _train_in_a_process(recipe: Path, target: Path, cfg_options: Mapping[str, An
     environment.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it CUDA refuses to be deterministic
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, [root, environment.get("PYTHONPATH")]))
     command = [sys.executable, "-m", "nda_mm.evaluation.train_classifier", str(recipe), str(target)]
-    command += ["--cfg-options", json.dumps(dict(cfg_options or {}))]
-    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    if done.returncode:
-        return f"It ended with status {done.returncode}:\n{done.stdout[-2000:]}"
-    print_log(done.stdout.strip().splitlines()[-1], "current")
+    command += ["--cfg-options", json.dumps(dict(cfg_options or {})), "--until-stdin-closes"]
+    pipe = subprocess.PIPE  # stderr, which has the progress, is this process's own
+    with _exit_on_sigterm(), subprocess.Popen(command, env=environment, stdin=pipe, stdout=pipe, text=True) as process:
+        said = deque(process.stdout or (), maxlen=30)
+    if process.returncode:
+        return f"It ended with status {process.returncode}:\n{''.join(said)}"
+    print_log(said[-1].strip(), "current")
     return ""
+
+
+@contextmanager
+def _exit_on_sigterm() -> Iterator[None]:
+    """Leave by an exception on SIGTERM, as on Ctrl-C, so that no child is left behind."""
+    if threading.current_thread() is not threading.main_thread():  # which alone may listen
+        yield
+        return
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _end_when_stdin_closes() -> None:
+    """End this process and its loaders' when the one that has started it is gone, however it ended."""
+
+    def watch() -> None:
+        sys.stdin.read()
+        _thread.interrupt_main()  # ends it as Ctrl-C does, which takes loaders and temporary files along
+        time.sleep(10)
+        for worker in multiprocessing.active_children():
+            worker.terminate()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+class _ProgressHook(Hook):
+    """Shows how far a training is."""
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+
+    def before_train(self, runner: Runner) -> None:
+        self.progress = Progress(f"training {self.what}", runner.max_iters, "iterations")
+
+    def after_train_iter(self, runner: Runner, *args: Any, **kwargs: Any) -> None:
+        self.progress.update(runner.iter + 1)
+
+    def after_train(self, runner: Runner) -> None:
+        self.progress.close()
 
 
 def train_recipe(recipe: Path, target: Path, cfg_options: Mapping[str, Any] | None = None) -> float:
     """Train a recipe and write its weights to ``target``, in one piece or not at all; returns the held-out accuracy."""
-    from mmengine.runner import Runner
-
     apply_mends()
+    say_loading("mmpretrain")
     cfg = read_recipe(recipe, cfg_options)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.stem}-") as work_dir:
@@ -145,6 +236,7 @@ def train_recipe(recipe: Path, target: Path, cfg_options: Mapping[str, Any] | No
         cfg.default_hooks = {**cfg.get("default_hooks", {}), "checkpoint": None}
         cfg.randomness = dict(seed=cfg.get("randomness", {}).get("seed") or 0, deterministic=True)
         runner = Runner.from_cfg(cfg)
+        runner.register_hook(_ProgressHook(recipe.stem))
         runner.train()
         accuracy = float(runner.val_loop.run()["accuracy/top1"])
         weights = {name: value.cpu() for name, value in runner.model.state_dict().items()}
@@ -160,13 +252,20 @@ def main() -> None:
     parser.add_argument("recipe", help="a recipe, or the file name of one of ours")
     parser.add_argument("target", type=Path, nargs="?", help="file of the weights (default: where the metrics look)")
     parser.add_argument("--cfg-options", type=json.loads, default={}, help="overrides of the recipe, as JSON")
+    parser.add_argument("--until-stdin-closes", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
+    silence_warnings()
+    if args.until_stdin_closes:
+        _end_when_stdin_closes()
     if args.target is None:
         target = ensure_checkpoint(args.recipe, cfg_options=args.cfg_options)
         accuracy = read_checkpoint(target, needed=("meta",))["meta"]["accuracy"]
     else:
         target = args.target
-        accuracy = train_recipe(find_recipe(args.recipe), target, args.cfg_options)
+        try:
+            accuracy = train_recipe(find_recipe(args.recipe), target, args.cfg_options)
+        except KeyboardInterrupt:
+            sys.exit(128 + signal.SIGINT)
     print(f"{Path(args.recipe).stem}: {accuracy:.2f} % right on held-out images, written to {target}")
 
 

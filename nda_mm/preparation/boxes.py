@@ -3,30 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
-from typing import Any
 
 from ..datasets.boxes.bccd import check_bccd, place_voc, refuse_unusable
 from ..datasets.embedded.digits_scenes import SceneSettings, make_digits_scenes
 from .sources import take
 
-__all__ = ["add_verbs"]
-
-
-def add_verbs(verbs: Any) -> None:
-    """Add ``bccd`` and ``digits_scenes`` to the subparsers of a command."""
-    sub = verbs.add_parser("bccd", help="BCCD, cells in photographs of blood, from a zip in PASCAL VOC's layout")
-    sub.add_argument(
-        "source", nargs="?", type=Path, help="the zip, or a folder of it; without it, what --out holds is checked again"
-    )
-    sub.add_argument(
-        "--out", type=Path, default=Path("data/bccd"), help="where the recipes look for it; default: data/bccd"
-    )
-    sub.set_defaults(run=prepare_bccd)
-    sub = verbs.add_parser("digits_scenes", help="scenes of scikit-learn's digits, with boxes in COCO's format")
-    sub.add_argument("--out", default="data/digits_scenes", help="default: data/digits_scenes, as in the recipe")
-    sub.add_argument("--seed", type=int, default=0, help="of all draws; default: 0")
-    sub.set_defaults(run=prepare_digits_scenes)
+__all__ = ["prepare_bccd", "prepare_digits_scenes"]
 
 
 def prepare_bccd(args: argparse.Namespace) -> None:

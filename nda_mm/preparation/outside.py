@@ -7,7 +7,6 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from nda_mm.utils.files import write_atomically
 
@@ -18,12 +17,12 @@ from ..datasets.images.cifar10_c import CORRUPTIONS, cifar10_c_faults
 from ..datasets.images.known_folder import KnownFolder
 from .sources import named, take
 
-__all__ = ["add_verbs"]
+__all__ = ["prepare_cifar10_c", "prepare_folder", "prepare_svhn"]
 
 RECIPE = "configs/ood_biggan_cifar10.py"
 ONLY = "test_evaluator.metrics.0.only"
 SVHN_COUNTS = {"train": 73_257, "test": 26_032}
-CORRUPTED_FOLDER, CORRUPTED_COUNT = "data/CIFAR-10-C", 50_000
+CORRUPTED_COUNT = 50_000
 CORRUPTED_LIMITS = {f"{name}.npy": CORRUPTED_COUNT * 32 * 32 * 3 + 4096 for name in CORRUPTIONS}  # with the header
 
 
@@ -33,7 +32,6 @@ class FolderSet:
 
     Args:
         kind: Its reader, with whose defaults the recipe reads it.
-        out: Where the recipe looks.
         archive: What the set is given out as.
         count: Its number of images.
         holds: What its folder is known by.
@@ -41,7 +39,6 @@ class FolderSet:
     """
 
     kind: Callable[..., KnownFolder]
-    out: str
     archive: str
     count: int
     holds: tuple[str, ...]
@@ -73,36 +70,14 @@ def _place_cifar10_c(parts: tuple[str, ...]) -> PurePosixPath | None:
 
 SETS = {
     "tiny_imagenet": FolderSet(
-        TinyImageNet, "data/tiny-imagenet-200", "tiny-imagenet-200.zip", 10_000, ("wnids.txt", "val"),
+        TinyImageNet, "tiny-imagenet-200.zip", 10_000, ("wnids.txt", "val"),
         _place_tiny_imagenet,
     ),
     "places365": FolderSet(
-        Places365, "data/places365", "val_256.tar", 36_500, ("val_256",), _place_places365
+        Places365, "val_256.tar", 36_500, ("val_256",), _place_places365
     ),
-    "dtd": FolderSet(DTD, "data/dtd", "dtd-r1.0.1.tar.gz", 5_640, ("images",), _place_dtd),
+    "dtd": FolderSet(DTD, "dtd-r1.0.1.tar.gz", 5_640, ("images",), _place_dtd),
 }  # fmt: skip
-
-
-def add_verbs(verbs: Any) -> None:
-    """Add ``svhn``, ``tiny_imagenet``, ``places365``, ``dtd`` and ``cifar10_c`` to the subparsers of a command."""
-    sub = verbs.add_parser("svhn", help="SVHN's cropped digits, as an outside set")
-    sub.add_argument(
-        "sources", nargs="*", type=Path, help="test_32x32.mat and, if wanted, train_32x32.mat; or a folder"
-    )
-    _finish(sub, "data/svhn", prepare_svhn)
-    for verb, known in SETS.items():
-        sub = verbs.add_parser(verb, help=f"{known.kind.title}, as an outside set")  # type: ignore[attr-defined]
-        sub.add_argument("source", nargs="?", type=Path, help=f"{known.archive}, or the folder that it unpacks to")
-        _finish(sub, known.out, prepare_folder)
-    sub = verbs.add_parser("cifar10_c", help="CIFAR-10-C, 19 corruptions by 5 severities, as outside sets")
-    sub.add_argument("source", nargs="?", type=Path, help="CIFAR-10-C.tar, or the folder that it unpacks to")
-    _finish(sub, CORRUPTED_FOLDER, prepare_cifar10_c)
-
-
-def _finish(sub: argparse.ArgumentParser, out: str, run: Callable[[argparse.Namespace], None]) -> None:
-    sub.add_argument("--out", type=Path, default=Path(out), help=f"where the recipe looks; default: {out}")
-    sub.add_argument("--allow-partial", action="store_true", help="accept that images are missing or cannot be read")
-    sub.set_defaults(run=run)
 
 
 def prepare_svhn(args: argparse.Namespace) -> None:
@@ -133,7 +108,7 @@ def prepare_svhn(args: argparse.Namespace) -> None:
         raise DatasetNotReadableError("\n".join(bad))
     if wrong and not args.allow_partial:
         raise ValueError(f"{'; '.join(wrong)} (--allow-partial accepts that)")
-    _say_next("svhn", args.out, "data/svhn")
+    _say_next("svhn", args.out, args.usual)
 
 
 def prepare_folder(args: argparse.Namespace) -> None:
@@ -149,7 +124,7 @@ def prepare_folder(args: argparse.Namespace) -> None:
             f"{known.archive} again ({images.url}), remove what is damaged and run this with it, or accept what is "
             "there with --allow-partial"
         )
-    _say_next(args.verb, args.out, known.out)
+    _say_next(args.verb, args.out, args.usual)
 
 
 def prepare_cifar10_c(args: argparse.Namespace) -> None:
@@ -169,8 +144,8 @@ def prepare_cifar10_c(args: argparse.Namespace) -> None:
         raise ValueError(
             f"CIFAR-10-C was published with {CORRUPTED_COUNT} images a file, not {count} (--allow-partial accepts that)"
         )
-    if str(args.out) != CORRUPTED_FOLDER:
-        print(f"the recipe reads {CORRUPTED_FOLDER}: link it to {args.out}")
+    if str(args.out) != args.usual:
+        print(f"the recipe reads {args.usual}: link it to {args.out}")
     _say_next("cifar10_c", args.out, str(args.out))
 
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import os
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from ..datasets.files.decoding import image_files, is_image
 from ..datasets.images.cityscapes_pairs import build_cityscapes_pairs, is_cityscapes
@@ -14,7 +12,7 @@ from ..datasets.images.pair_files import pair_faults
 from ..utils.files import printable
 from .sources import named, take
 
-__all__ = ["add_verbs"]
+__all__ = ["prepare_pairs"]
 
 
 @dataclass(frozen=True)
@@ -49,18 +47,6 @@ SETS = {
         "test.zip and gtFine_trainvaltest.zip (https://www.cityscapes-dataset.com), of which the pairs are made",
     ),
 }
-
-
-def add_verbs(verbs: Any) -> None:
-    """Add ``facades`` and ``cityscapes`` to the subparsers of a command."""
-    for verb, pairs in SETS.items():
-        sub = verbs.add_parser(verb, help=f"{verb.capitalize()}, two images side by side in each file, for Pix2Pix")
-        sub.add_argument("sources", nargs="*", type=Path, help=f"{pairs.source}; or a folder of that")
-        sub.add_argument("--out", type=Path, help=f"where the recipes look; default: data/pix2pix/{verb}")
-        sub.add_argument("--allow-partial", action="store_true", help="accept other than the published number of pairs")
-        if verb == "cityscapes":
-            sub.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="threads; default: one a core")
-        sub.set_defaults(run=prepare_pairs)
 
 
 def prepare_pairs(args: argparse.Namespace) -> None:

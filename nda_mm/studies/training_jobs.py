@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nda_mm.command_line import read_settings
 from nda_mm.studies.processes import run_logged, run_side_by_side
 from nda_mm.utils.files import write_text_atomically
 
@@ -101,15 +102,10 @@ def output_of(folder: Path) -> Path:
 
 def resolve(recipe: str, cfg_options: Sequence[str]) -> Any:
     """A recipe with its overrides, as training will see it."""
-    import argparse
+    from mmengine.config import Config
 
-    from mmengine.config import Config, DictAction
-
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--cfg-options", nargs="+", action=DictAction)
-    options = parser.parse_args(["--cfg-options", *cfg_options]).cfg_options if cfg_options else {}
     config = Config.fromfile(recipe, import_custom_modules=False)
-    config.merge_from_dict(options)
+    config.merge_from_dict(read_settings(cfg_options))
     return config
 
 

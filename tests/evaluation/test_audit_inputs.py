@@ -10,8 +10,9 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from PIL import Image
 
+from nda_mm.command_line import add_input_options
 from nda_mm.datasets import Digits
-from nda_mm.evaluation.audit_cli import add_input_options, negatives_of, open_config, parse_settings, read_images
+from nda_mm.evaluation.audit_cli import negatives_of, open_config, parse_settings, read_images
 from nda_mm.evaluation.audit_inputs import (
     config_images,
     config_negatives,

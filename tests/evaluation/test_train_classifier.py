@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +17,7 @@ from mmengine.registry import DefaultScope
 from nda_mm.compat import apply_mends
 from nda_mm.datasets import Digits
 from nda_mm.evaluation.feature_networks import build_feature_network
-from nda_mm.evaluation.train_classifier import ensure_checkpoint, find_recipe
+from nda_mm.evaluation.train_classifier import cached_checkpoint, ensure_checkpoint, find_recipe, to_be_trained
 
 apply_mends()
 pytest.importorskip("mmpretrain.models")
@@ -68,7 +69,7 @@ def test_features_are_what_the_last_layer_reads(checkpoint):
 def test_it_is_trained_once_and_atomically(checkpoint, monkeypatch):
     import nda_mm.evaluation.train_classifier as module
 
-    monkeypatch.setattr(module.subprocess, "run", lambda *args, **kwargs: pytest.fail("trained again"))
+    monkeypatch.setattr(module.subprocess, "Popen", lambda *args, **kwargs: pytest.fail("trained again"))
     again = ensure_checkpoint("classifier_digits.py", str(checkpoint.parent))
     assert again == checkpoint
     assert [path.name for path in checkpoint.parent.iterdir()] == [checkpoint.name]  # no parts are left behind
@@ -114,6 +115,40 @@ def test_of_runs_side_by_side_one_trains_and_the_others_wait(tmp_path):
     (weights,) = tmp_path.iterdir()
     assert [text.splitlines()[-1] for text in said] == [f"found {weights}"] * 3
     assert not any("training" in line.split() for text in said[1:] for line in text.splitlines())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_it_shows_its_progress_and_ends_with_its_parent(tmp_path, number):
+    psutil = pytest.importorskip("psutil")
+    recipe = tmp_path / "probe.py"
+    text = (CONFIGS / "classifier_digits.py").read_text().replace("max_epochs = 12", "max_epochs = 10_000")
+    recipe.write_text(text.replace("num_workers=0", "num_workers=2", 1))
+    code = f"from nda_mm.evaluation.train_classifier import ensure_checkpoint as e; e({str(recipe)!r}, 'cache')"
+    environment = {**os.environ, "PYTHONPATH": str(CONFIGS.parent)}
+    parent = subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", code], cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True
+    )
+    assert any(
+        re.match(r"training probe: \d+ of [\d,]+ iterations, \S+ a second, .* left$", line) for line in parent.stderr
+    )
+    children = psutil.Process(parent.pid).children(recursive=True)
+    assert len(children) == 3  # the training and its loader's two
+    parent.send_signal(number)
+    assert parent.wait() == (128 + number if number == signal.SIGTERM else -number)
+    _, alive = psutil.wait_procs(children, timeout=60)
+    assert alive == []
+    assert list((tmp_path / "cache").iterdir()) == []  # the unfinished one's files went, too
+
+
+def test_what_will_be_trained_is_known_before(tmp_path):
+    network = dict(type="mmpretrain", config="classifier_digits.py", train_if_missing=True)
+    evaluator = dict(metrics=[dict(type="nda_mm.FrechetDistance", network=network), dict(network=network)])
+    assert to_be_trained(evaluator, str(tmp_path)) == ["classifier_digits.py (12 epochs)"]
+    assert to_be_trained(dict(network=dict(network, checkpoint="there.pth")), str(tmp_path)) == []
+    assert to_be_trained(None) == []
+    cached_checkpoint(find_recipe("classifier_digits.py"), str(tmp_path)).touch()
+    assert to_be_trained(evaluator, str(tmp_path)) == []
 
 
 @pytest.mark.slow

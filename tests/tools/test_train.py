@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from mmengine.registry import MODELS
 
 from nda_mm.checkpoints import MismatchedCheckpointError
 from nda_mm.compat import allow_safe_globals
-from nda_mm.engine import launch
+from nda_mm.engine import launch, run_report
 
 allow_safe_globals()  # the tests look into checkpoints themselves
 
@@ -66,6 +67,36 @@ def test_trains_where_it_is_told_or_under_the_configs_name(config_file: Any, tmp
     assert (tmp_path / "work_dirs" / "tiny" / "iter_2.pth").is_file()
     train.main([config_file(steps=2), "--work-dir", "elsewhere", "--cfg-options", "train_cfg.max_iters=1"])
     assert [path.name for path in (tmp_path / "elsewhere").glob("*.pth")] == ["iter_1.pth"]
+
+
+def test_a_run_says_what_it_does_how_long_it_takes_and_where_the_results_are(
+    config_file: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_report.RunReportHook.__init__, "__defaults__", (0.0,))
+    path = config_file(steps=6, validate=True)
+    train.main([path, "--cfg-options", "log_level=INFO"])
+    said = capsys.readouterr().out
+    for expected in (
+        r"\n  recipe    tiny\.py \(",
+        r"\n  data      \w+, \d+ samples",
+        r"\n  device    .*; float32",
+        r"\n  budget    6 iterations, validated every \d+\n",
+        r"About \d+:\d\d:\d\d of training at \S+ iterations a second",
+        r"\n  last      work_dirs/tiny/iter_6\.pth\n  next      python tools/",
+    ):
+        assert re.search(expected, said), (expected, said)
+    (log,) = Path("work_dirs/tiny").glob("*/*.log")
+    for dump in ("System environment:", "Config:\n", "Hooks will be executed in the following order"):
+        assert dump in log.read_text() and dump not in said
+    train.main([path, "--resume", "--cfg-options", "log_level=INFO", "train_cfg.max_iters=8"])
+    assert "8 iterations, from iteration 6 on" in capsys.readouterr().out
+
+
+def test_a_run_without_validation_is_one_setting(config_file: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    path = config_file(steps=2, validate=True)
+    train.main([path, "--cfg-options", "val_cfg=None"])
+    assert Path("work_dirs/tiny/iter_2.pth").is_file()
+    assert "score: " not in capsys.readouterr().out
 
 
 @pytest.mark.slow

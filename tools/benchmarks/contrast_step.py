@@ -17,9 +17,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 
+from paired_steps import add_arguments
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_arguments(parser)
+    parser.add_argument("--batch", type=int, help="images (default 64; 256 on a GPU, as in the recipe)")
+    parser.add_argument("--width", type=int, help="channels of the first stage (default 16; 64 on a GPU, the full net)")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    parse_args()  # answers --help, and refuses, before the imports that take seconds
+
 import torch
 from mmengine.registry import MODELS, DefaultScope
-from paired_steps import Step, add_arguments, compare_steps, report, set_defaults
+from paired_steps import Step, compare_steps, report, set_defaults
 from torch import nn
 
 from nda_mm import compat
@@ -89,11 +104,7 @@ def measure(args: argparse.Namespace) -> list[dict]:
 
 def main() -> int:
     """Parse, measure, print; the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add_arguments(parser)
-    parser.add_argument("--batch", type=int, help="images (default 64; 256 on a GPU, as in the recipe)")
-    parser.add_argument("--width", type=int, help="channels of the first stage (default 16; 64 on a GPU, the full net)")
-    args = parser.parse_args()
+    args = parse_args()
     small_size, full_size = dict(batch=64, width=16, amp=False), dict(batch=256, width=64, amp=True)
     set_defaults(args, full_size if torch.device(args.device).type == "cuda" else small_size)
     torch.set_num_threads(args.threads)

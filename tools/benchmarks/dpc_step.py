@@ -18,8 +18,24 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
+from paired_steps import add_arguments
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_arguments(parser)
+    parser.add_argument("--batch", type=int, help="clips (default 4; 32 on a GPU)")
+    parser.add_argument("--width", type=int, help="channels of the first stage (default 16; 64 on a GPU, the full net)")
+    parser.add_argument("--size", type=int, help="side of the frames in pixels (default 64; 128 on a GPU)")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    parse_args()  # answers --help, and refuses, before the imports that take seconds
+
 import torch
-from paired_steps import Step, add_arguments, compare_steps, report, seconds, set_defaults
+from paired_steps import Step, compare_steps, report, seconds, set_defaults
 from torch import Tensor
 
 from nda_mm import compat
@@ -125,12 +141,7 @@ def measure_score(args: argparse.Namespace) -> dict:
 
 def main() -> int:
     """Parse, measure, print; the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add_arguments(parser)
-    parser.add_argument("--batch", type=int, help="clips (default 4; 32 on a GPU)")
-    parser.add_argument("--width", type=int, help="channels of the first stage (default 16; 64 on a GPU, the full net)")
-    parser.add_argument("--size", type=int, help="side of the frames in pixels (default 64; 128 on a GPU)")
-    args = parser.parse_args()
+    args = parse_args()
     small_size, full_size = (dict(batch=4, width=16, size=64, amp=False), dict(batch=32, width=64, size=128, amp=True))
     set_defaults(args, full_size if torch.device(args.device).type == "cuda" else small_size)
     torch.set_num_threads(args.threads)

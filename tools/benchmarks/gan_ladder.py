@@ -2,13 +2,48 @@
 
 from __future__ import annotations
 
+import argparse
+from dataclasses import dataclass, field
 from typing import Any
 
-import torch
-from gan_runs import Setting
-from mmengine.runner import Runner
+#: Discriminator steps to one of the generator, in the recipes and in mmagic's.
+DISCRIMINATOR_STEPS = 4
+#: Generator steps of the published schedule.
+SCHEDULE = 97_500
 
-from nda_mm.engine.bf16_optim_wrapper import BF16OptimWrapper
+
+@dataclass(frozen=True)
+class Setting:
+    """One way to run the recipe.
+
+    Attributes:
+        name: What it is called in the tables.
+        options: Settings of the config, by their places in it as ``--cfg-options`` names them; a dictionary replaces
+            the one that is there.
+        precision: A key of ``gan_runs.TF32``, or None for the recipe's own.
+        stock: Whether mmagic's own recipe is run, with its data set, pipeline, loader and mmengine's loop.
+    """
+
+    name: str
+    options: dict[str, Any] = field(default_factory=dict)
+    precision: str | None = "fp32"
+    stock: bool = False
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of every command that runs a setting."""
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    parser.add_argument(
+        "--width", type=int, default=64, help="channels of both networks' base (default: the paper's 64)"
+    )
+    parser.add_argument("--batch", type=int, default=64, help="real images a discriminator step (default 64)")
+    parser.add_argument("--threads", type=int, help="CPU threads (default: torch's choice)")
+    parser.add_argument("--data-root", default="data/cifar10", help="CIFAR-10, in any form that nda_mm.CIFAR10 reads")
+    parser.add_argument(
+        "--made", type=int, metavar="N", help="N random images instead, as where there is no CIFAR-10 (then 50,000)"
+    )
+    parser.add_argument("--workers", type=int, default=8, help="loader processes of the stock run (default: its own 8)")
+
 
 #: The recipe without anything that it does for speed; rungs switch them on, one after the other.
 PLAIN: dict[str, Any] = {
@@ -61,11 +96,3 @@ SETTINGS: dict[str, Setting] = {
     **{str(number): setting for number, setting in enumerate(LADDER) if number},
     "shipped": SHIPPED,
 }
-
-
-def precision_of(runner: Runner) -> str:
-    """What a run was done in: its optimizers' autocast, else what float32 was allowed to be."""
-    if any(isinstance(wrapper, BF16OptimWrapper) for wrapper in runner.optim_wrapper.values()):
-        return "bf16"
-    products, convolutions = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
-    return "tf32" if products else "torch's default" if convolutions else "fp32"

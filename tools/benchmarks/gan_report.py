@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gan_runs import SCHEDULE
+from gan_ladder import SCHEDULE
 
 #: At most this many plain iterations may one with negatives take; at least this many times as fast as the first rung
 #: must the shipped loop be; and less than this many hours may the published schedule take, by negatives.

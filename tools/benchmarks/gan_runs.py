@@ -11,13 +11,13 @@ import argparse
 import functools
 import itertools
 from argparse import Namespace
-from dataclasses import dataclass, field
 from operator import getitem
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from gan_ladder import DISCRIMINATOR_STEPS, SCHEDULE, Setting
 from mmengine.runner import Runner
 from mmengine.utils import get_installed_path
 
@@ -25,38 +25,17 @@ from nda_mm import compat
 from nda_mm.datasets.images.array_dataset import ArrayDataset
 from nda_mm.datasets.images.cifar import CIFAR10, DatasetNotReadableError
 from nda_mm.engine import launch
+from nda_mm.engine.bf16_optim_wrapper import BF16OptimWrapper
 from nda_mm.registry import DATASETS
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 STOCK = "biggan/biggan_2xb25-500kiters_cifar10-32x32.py"
-#: Discriminator steps to one of the generator, in the recipes and in mmagic's.
-DISCRIMINATOR_STEPS = 4
-#: Generator steps of the published schedule.
-SCHEDULE = 97_500
 JIGSAW = {"model.negative.type": "Jigsaw", "model.negative.grid": 2, "model.fake_weight": 0.25}
 #: What float32 arithmetic is done in, by matrix multiplications and by cuDNN's convolutions. torch's own default lets
 #: the convolutions use TF32; 'fp32' here means float32 throughout.
 TF32 = {"fp32": (False, False), "torch's default": (False, True), "tf32": (True, True), "bf16": (True, True)}
 
 _RUNS = itertools.count()
-
-
-@dataclass(frozen=True)
-class Setting:
-    """One way to run the recipe.
-
-    Attributes:
-        name: What it is called in the tables.
-        options: Settings of the config, by their places in it as ``--cfg-options`` names them; a dictionary replaces
-            the one that is there.
-        precision: A key of :data:`TF32`, or None for the recipe's own.
-        stock: Whether mmagic's own recipe is run, with its data set, pipeline, loader and mmengine's loop.
-    """
-
-    name: str
-    options: dict[str, Any] = field(default_factory=dict)
-    precision: str | None = "fp32"
-    stock: bool = False
 
 
 @DATASETS.register_module()
@@ -78,21 +57,6 @@ class MadeCIFAR10(ArrayDataset):
         """Draw them, always alike."""
         draw = np.random.default_rng(0)
         return draw.integers(0, 256, (self.length, 32, 32, 3), dtype=np.uint8), draw.integers(0, 10, self.length)
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of every command that runs a setting."""
-    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
-    parser.add_argument(
-        "--width", type=int, default=64, help="channels of both networks' base (default: the paper's 64)"
-    )
-    parser.add_argument("--batch", type=int, default=64, help="real images a discriminator step (default 64)")
-    parser.add_argument("--threads", type=int, help="CPU threads (default: torch's choice)")
-    parser.add_argument("--data-root", default="data/cifar10", help="CIFAR-10, in any form that nda_mm.CIFAR10 reads")
-    parser.add_argument(
-        "--made", type=int, metavar="N", help="N random images instead, as where there is no CIFAR-10 (then 50,000)"
-    )
-    parser.add_argument("--workers", type=int, default=8, help="loader processes of the stock run (default: its own 8)")
 
 
 def choose_device(args: argparse.Namespace) -> None:
@@ -206,3 +170,11 @@ def _stock_options(data: dict[str, Any], workers: int, negatives: bool) -> dict[
         ),
         **({"model.type": "nda_mm.NDABigGAN", **JIGSAW} if negatives else {}),
     }
+
+
+def precision_of(runner: Runner) -> str:
+    """What a run was done in: its optimizers' autocast, else what float32 was allowed to be."""
+    if any(isinstance(wrapper, BF16OptimWrapper) for wrapper in runner.optim_wrapper.values()):
+        return "bf16"
+    products, convolutions = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    return "tf32" if products else "torch's default" if convolutions else "fp32"

@@ -27,16 +27,39 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import gan_runs
-import torch
-from arithmetic import FlopHook, matmul_speed
-from gan_ladder import SETTINGS, precision_of
-from gan_report import Row, check_bars, compare, markdown, read, write
-from gan_runs import DISCRIMINATOR_STEPS, SCHEDULE, Setting
-from loop_clock import LoopClock, Timing
+from gan_ladder import DISCRIMINATOR_STEPS, SCHEDULE, SETTINGS, Setting, add_arguments
 
 #: The exit status when time was up, and the same command would go on.
 MORE_TO_DO = 3
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_arguments(parser)
+    names, listed = list(SETTINGS), ", ".join(f"{name}: {setting.name}" for name, setting in SETTINGS.items())
+    parser.add_argument("--rungs", nargs="+", choices=names, default=names, metavar="R", help=listed)
+    parser.add_argument("--negatives", choices=["both", "with", "without"], default="both")
+    parser.add_argument("--steps", type=int, default=100, help="iterations to time (default 100)")
+    parser.add_argument("--warmup", type=int, default=10, help="iterations before them (default 10)")
+    parser.add_argument(
+        "--schedule-steps", type=int, default=0, help="iterations to extrapolate from (default 0: don't)"
+    )
+    parser.add_argument("--minutes", type=float, help=f"begin no row that would end later; status {MORE_TO_DO}: go on")
+    parser.add_argument("--out", type=Path, help="folder for results.json, results.csv and results.md")
+    parser.add_argument("--check", action="store_true", help="exit with 1 if a bar is missed or a row failed")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    parse_args()  # answers --help, and refuses, before the imports that take seconds
+
+import gan_runs
+import torch
+from arithmetic import FlopHook, matmul_speed
+from gan_report import Row, check_bars, compare, markdown, read, write
+from gan_runs import precision_of
+from loop_clock import LoopClock, Timing
 
 
 class Benchmark:
@@ -155,24 +178,6 @@ def _clean(device: str) -> None:
         torch.compiler.reset()
     if device == "cuda":
         torch.cuda.empty_cache()
-
-
-def parse_args() -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    gan_runs.add_arguments(parser)
-    names, listed = list(SETTINGS), ", ".join(f"{name}: {setting.name}" for name, setting in SETTINGS.items())
-    parser.add_argument("--rungs", nargs="+", choices=names, default=names, metavar="R", help=listed)
-    parser.add_argument("--negatives", choices=["both", "with", "without"], default="both")
-    parser.add_argument("--steps", type=int, default=100, help="iterations to time (default 100)")
-    parser.add_argument("--warmup", type=int, default=10, help="iterations before them (default 10)")
-    parser.add_argument(
-        "--schedule-steps", type=int, default=0, help="iterations to extrapolate from (default 0: don't)"
-    )
-    parser.add_argument("--minutes", type=float, help=f"begin no row that would end later; status {MORE_TO_DO}: go on")
-    parser.add_argument("--out", type=Path, help="folder for results.json, results.csv and results.md")
-    parser.add_argument("--check", action="store_true", help="exit with 1 if a bar is missed or a row failed")
-    return parser.parse_args()
 
 
 def measure_all(benchmark: Benchmark, args: argparse.Namespace) -> bool:

@@ -25,15 +25,35 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+#: Lets the C library keep freed memory. It otherwise hands batches of this size back to the system now and then, and
+#: the next copy pays for that: a copy timed against itself came out anywhere between 0.2 and 1.
+KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": "1073741824", "MALLOC_TRIM_THRESHOLD_": "1073741824"}
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--shape", action="append", help="BxCxHxW or BxCxTxHxW; may be given several times")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--dtype", default="float32", choices=["float16", "bfloat16", "float32", "float64", "uint8"])
+    parser.add_argument("--channels-last", action="store_true")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads (default 1; the bars are for 1)")
+    parser.add_argument("--rounds", type=int, default=100)
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
+    parser.add_argument("--check", action="store_true", help="exit with 1 if a bar is missed")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    parse_args()  # answers --help, and refuses, before the imports that take seconds
+    if not KEEP_MEMORY.keys() <= os.environ.keys():  # read at the start of a process only
+        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **KEEP_MEMORY})
+
 import torch
 from gpu_time import device_name, device_seconds, seconds_between_events
 from torch import Tensor
 
 from nda_mm import functional as F
-
-#: Lets the C library keep freed memory. It otherwise hands batches of this size back to the system now and then, and
-#: the next copy pays for that: a copy timed against itself came out anywhere between 0.2 and 1.
-KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": "1073741824", "MALLOC_TRIM_THRESHOLD_": "1073741824"}
 
 #: The most a negative may take, in copies of the batch, on one CPU thread in float32.
 BARS = {
@@ -145,16 +165,7 @@ def row(shape: str, name: str, seconds: float, ratio: float, bar: float | None, 
 
 def main() -> int:
     """Parse, measure, print; the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--shape", action="append", help="BxCxHxW or BxCxTxHxW; may be given several times")
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--dtype", default="float32", choices=["float16", "bfloat16", "float32", "float64", "uint8"])
-    parser.add_argument("--channels-last", action="store_true")
-    parser.add_argument("--threads", type=int, default=1, help="CPU threads (default 1; the bars are for 1)")
-    parser.add_argument("--rounds", type=int, default=100)
-    parser.add_argument("--json", type=Path, help="write the figures to this file")
-    parser.add_argument("--check", action="store_true", help="exit with 1 if a bar is missed")
-    args = parser.parse_args()
+    args = parse_args()
     torch.set_num_threads(args.threads)
     shapes = args.shape or (GPU_SHAPES if torch.device(args.device).type == "cuda" else list(BARS))
     rows = []
@@ -180,6 +191,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    if not KEEP_MEMORY.keys() <= os.environ.keys():  # read at the start of a process only
-        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **KEEP_MEMORY})
     sys.exit(main())

@@ -9,11 +9,10 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from gpu_time import device_name, seconds_between_events
-from torch import Tensor, nn
+if TYPE_CHECKING:  # the options are read before torch is imported
+    from torch import Tensor, nn
 
 #: Steps in a row that are timed together on a GPU.
 GPU_STEPS = 5
@@ -23,10 +22,14 @@ class Step:
     """One training step of a model on one batch: ``loss()`` is called, and the model moves."""
 
     def __init__(self, model: nn.Module, loss: Callable[[], Tensor], device: str, amp: bool) -> None:
+        import torch
+
         self.loss, self.device, self.amp = loss, torch.device(device).type, amp
         self.optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.03, momentum=0.9)
 
     def __call__(self) -> None:
+        import torch
+
         with torch.autocast(self.device, torch.bfloat16, enabled=self.amp):
             loss = self.loss()
         self.optimizer.zero_grad()
@@ -36,6 +39,9 @@ class Step:
 
 def seconds(call: Callable[[], object], device: str) -> float:
     """Of one call; on one CPU thread the time it had the processor, which other processes do not lengthen."""
+    import torch
+    from gpu_time import seconds_between_events
+
     if torch.device(device).type == "cuda":
         return seconds_between_events(call, GPU_STEPS)
     now = time.perf_counter if torch.get_num_threads() > 1 else time.process_time
@@ -105,6 +111,9 @@ def report(rows: list[dict], args: argparse.Namespace) -> int:
         verdict = "" if row["met"] else "  MISSED"
         print(f"{row['step']:<26} {row['milliseconds']:>12} {row['ratio']:>7} {bar:>6}{verdict}")
     if args.json:
+        import torch
+        from gpu_time import device_name
+
         settings = {**vars(args), "json": None}
         args.json.write_text(
             json.dumps({"torch": torch.__version__, "on": device_name(args.device), **settings, "rows": rows}, indent=1)

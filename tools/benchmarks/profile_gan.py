@@ -20,11 +20,31 @@ import time
 from pathlib import Path
 from typing import Any
 
+from gan_ladder import DISCRIMINATOR_STEPS, SETTINGS, add_arguments
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_arguments(parser)
+    parser.add_argument(
+        "--rung", default="shipped", choices=list(SETTINGS), help="of gan_throughput.py (default: shipped)"
+    )
+    parser.add_argument("--plain", action="store_true", help="without negatives")
+    parser.add_argument("--steps", type=int, default=10, help="iterations to look at (default 10)")
+    parser.add_argument("--warmup", type=int, default=5, help="iterations before them (default 5)")
+    parser.add_argument("--top", type=int, default=25, help="operations to list (default 25)")
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
+    parser.add_argument("--trace", type=Path, help="write the profiler's trace to this file, for a viewer")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    parse_args()  # answers --help, and refuses, before the imports that take seconds
+
 import gan_runs
 import torch
-from gan_ladder import SETTINGS
 from gan_parts import PartsHook, Stopwatch, watch
-from gan_runs import DISCRIMINATOR_STEPS
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch.profiler import ProfilerActivity, profile
@@ -143,18 +163,7 @@ def text(report: dict[str, Any]) -> str:
 
 def main() -> int:
     """Measure, print, write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    gan_runs.add_arguments(parser)
-    parser.add_argument(
-        "--rung", default="shipped", choices=list(SETTINGS), help="of gan_throughput.py (default: shipped)"
-    )
-    parser.add_argument("--plain", action="store_true", help="without negatives")
-    parser.add_argument("--steps", type=int, default=10, help="iterations to look at (default 10)")
-    parser.add_argument("--warmup", type=int, default=5, help="iterations before them (default 5)")
-    parser.add_argument("--top", type=int, default=25, help="operations to list (default 25)")
-    parser.add_argument("--json", type=Path, help="write the figures to this file")
-    parser.add_argument("--trace", type=Path, help="write the profiler's trace to this file, for a viewer")
-    args = parser.parse_args()
+    args = parse_args()
     gan_runs.choose_device(args)
     data = gan_runs.choose_data(args)
     with tempfile.TemporaryDirectory() as folder:

@@ -17,6 +17,7 @@ import numpy as np
 from mmengine.logging import print_log
 
 from nda_mm.utils.files import check_file, files_below, printable, subfolders, write_atomically
+from nda_mm.utils.progress import Progress
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
 CACHE_FOLDER = ".nda_mm_cache"
@@ -149,8 +150,15 @@ def _decode_all(
                 failures.append((index, f"{type(error).__name__}: {error}"))
         return failures
 
-    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
-        failures = [failure for chunk in pool.map(decode_chunk, range(0, len(files), _CHUNK)) for failure in chunk]
+    failures: list[tuple[int, str]] = []
+    starts = range(0, len(files), _CHUNK)
+    with (
+        ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool,
+        Progress(f"decoding '{root}'", len(files), "images") as progress,
+    ):
+        for start, failed in zip(starts, pool.map(decode_chunk, starts), strict=True):
+            failures += failed
+            progress.update(min(start + _CHUNK, len(files)))
     bad = [(printable(files[index].relative_to(root).as_posix()), reason) for index, reason in failures]
     kept = np.setdiff1d(np.arange(len(files)), [index for index, _ in failures])
     return DecodedImages(images if not bad else images[kept], kept, bad)

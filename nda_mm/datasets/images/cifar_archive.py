@@ -16,6 +16,7 @@ import numpy as np
 from nda_mm.datasets.files.archives import open_tar
 from nda_mm.datasets.files.download import file_md5
 from nda_mm.utils.files import check_file
+from nda_mm.utils.progress import Progress
 
 _LARGEST = 200_000_000  # bytes of a file; CIFAR-100's training images, the most, have 155 million
 
@@ -58,19 +59,21 @@ def read_packed(path: Path, archive: Archive, split: str) -> tuple[np.ndarray, n
             f"but the official archive has {archive.md5}"
         )
     try:
-        with open_tar(path, _LARGEST) as tar:
-            members = {member.name: member for member in tar if member.isfile()}
-            contents = []
-            for name, md5 in archive.splits[split]:
-                member = members.get(f"{archive.folder}/{name}")
-                file = tar.extractfile(member) if member else None
-                if file is None:
-                    raise ArchiveError(
-                        f"'{path}' holds no '{archive.folder}/{name}': it is truncated or another archive"
-                    )
-                contents.append((f"{path}:{name}", file.read(), md5))
+        wanted = [f"{archive.folder}/{name}" for name, _ in archive.splits[split]]
+        found_files = {}
+        # In the order of the archive: to go back in it would mean to unpack it twice.
+        with open_tar(path, _LARGEST) as tar, Progress(f"reading '{path}'", len(wanted), "files") as progress:
+            for member in tar:
+                if member.name in wanted and member.isfile():
+                    found_files[member.name] = tar.extractfile(member).read()  # type: ignore[union-attr]
+                    progress.update(len(found_files))
     except (tarfile.TarError, EOFError, OSError) as error:
         raise ArchiveError(f"'{path}' is truncated or damaged: {error}") from error
+    contents = []
+    for name, md5 in archive.splits[split]:
+        if f"{archive.folder}/{name}" not in found_files:
+            raise ArchiveError(f"'{path}' holds no '{archive.folder}/{name}': it is truncated or another archive")
+        contents.append((f"{path}:{name}", found_files[f"{archive.folder}/{name}"], md5))
     return _join(contents, archive.label_key)
 
 

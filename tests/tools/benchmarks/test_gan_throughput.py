@@ -17,9 +17,9 @@ pytest.importorskip("mmagic")
 import gan_report
 import gan_runs
 import gan_throughput
-from gan_ladder import LADDER, PLAIN, RUNGS, SETTINGS, precision_of
+from gan_ladder import LADDER, PLAIN, RUNGS, SETTINGS, Setting
 from gan_report import Row
-from gan_runs import Setting
+from gan_runs import precision_of
 from loop_clock import Timing
 
 from nda_mm.engine.iter_loop import ExactIterLoop

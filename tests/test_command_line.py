@@ -1,16 +1,46 @@
-"""What is printed for a refusal, and which errors keep their traceback."""
+"""Settings as words, what is being loaded, what is printed for a refusal, and which errors keep their traceback."""
 
 from __future__ import annotations
 
+import argparse
 import re
+import sys
 
 import mmengine.registry
 import pytest
 
-from nda_mm.engine.plain_refusals import TRACEBACK, plain_refusals
+from nda_mm.command_line import TRACEBACK, add_cfg_options, plain_refusals, read_settings, say_loading
+from nda_mm.compat import find_host
 from nda_mm.negatives import build_negative
 from nda_mm.random_state import RandomState
 from nda_mm.registry import MODELS
+
+
+def test_settings_stay_words_until_they_are_read(capsys: pytest.CaptureFixture[str]) -> None:
+    parser = argparse.ArgumentParser()
+    add_cfg_options(parser)
+    args = parser.parse_args(["--cfg-options", "a.b=1", "c=[1,dict(d=x)]", "--cfg-options", "e=(True,none)", "f=g=h"])
+    assert args.cfg_options == ["a.b=1", "c=[1,dict(d=x)]", "e=(True,none)", "f=g=h"]
+    assert read_settings(["a.b=1", "c=[1,2]", "e=(True,None)", "f=g=h"]) == {
+        "a.b": 1, "c": [1, 2], "e": (True, None), "f": "g=h"
+    }  # fmt: skip
+    assert read_settings(None) == {} and read_settings({"a.b": 1}) == {"a.b": 1}
+    for word in ("train_cfg.max_iters", "=3"):
+        with pytest.raises(SystemExit):
+            parser.parse_args(["--cfg-options", word])
+        assert f"--cfg-options: settings are written KEY=VALUE, but got {word!r}" in capsys.readouterr().err
+
+
+def test_the_first_process_says_what_is_being_loaded(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    version = find_host("torch").version()
+    say_loading("torch", "absent")  # which these tests have loaded
+    monkeypatch.delitem(sys.modules, "torch")
+    say_loading("torch", "absent")
+    monkeypatch.setenv("RANK", "1")
+    say_loading("torch")
+    assert capsys.readouterr().err == f"loading torch {version} ...\n"
 
 
 def test_a_refusal_is_its_message_and_its_place(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,91 @@
+"""What the hosts say that nobody can act on, by name: silenced for the commands, and for these tests.
+
+Whatever is not listed here is shown, ours and the user's own warnings among it.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from functools import wraps
+from typing import Any
+
+__all__ = ["DUMPS", "RECORDS", "WARNINGS", "quiet_loggers", "silence_warnings"]
+
+#: Warnings by the beginning of their message, without a colon, and their class.
+WARNINGS: tuple[tuple[str, type[Warning]], ...] = (
+    ("`np.bool8` is a deprecated alias", DeprecationWarning),  # mmagic
+    ("`torch.utils._pytree._register_pytree_node` is deprecated", FutureWarning),  # mmagic's transformers, diffusers
+    ("Importing from timm.models", FutureWarning),  # mmagic, mmaction2
+    (".*pkg_resources", UserWarning),  # mmengine, mmcv
+    (".*pkg_resources", DeprecationWarning),
+    (".*torch.jit", DeprecationWarning),  # mmagic's clip, timm
+    ("Unnecessary conv bias before batch/instance norm", UserWarning),  # mmcv, of mmagic's and mmdet's networks
+    ("Detected call of `scheduler.step\\(\\)` before `optimizer.step\\(\\)`", UserWarning),  # mmengine, first step
+    ("<class '.*'> instance named of .* has been created, the method `get_instance`", UserWarning),  # mmengine
+    ("Since aten", UserWarning),  # mmcv's conv2d_gradfix, of mmagic's StyleGANs
+)
+
+#: Lines of mmengine's loggers by their beginning.
+RECORDS = (
+    '"FileClient" will be deprecated in future',
+    '"HardDiskBackend" is the alias of "LocalBackend"',
+    "`save_param_scheduler` is True but `self.param_schedulers` is None",
+    "The prefix is not set in metric class",
+)
+
+#: Lines that belong in the log file and not on the terminal.
+DUMPS = (
+    f"\n{'-' * 60}\nSystem environment:",
+    "Config:\n",
+    "Hooks will be executed in the following order:",
+    "Distributed training is not used, all SyncBatchNorm",
+    "Add to optimizer",
+)
+
+
+def silence_warnings() -> None:
+    """Ignore :data:`WARNINGS`, except where ``-W`` or ``PYTHONWARNINGS`` ask for them.
+
+    Example:
+        >>> silence_warnings()
+    """
+    for message, category in WARNINGS:
+        warnings.filterwarnings("ignore", message, category, append=True)
+
+
+def quiet_loggers(*, dumps: bool = False) -> None:
+    """Drop :data:`RECORDS` from mmengine's loggers, those to come too; a second call changes nothing.
+
+    Args:
+        dumps: Whether :data:`DUMPS` are written to log files only. Defaults to False.
+    """
+    from mmengine.logging import MMLogger
+
+    for logger in MMLogger._instance_dict.values():
+        _quiet(logger, dumps)
+    original = MMLogger.__init__
+    if hasattr(original, "__wrapped__"):
+        return
+
+    @wraps(original)
+    def init(self: Any, *args: Any, **kwargs: Any) -> None:
+        original(self, *args, **kwargs)
+        _quiet(self, dumps)
+
+    MMLogger.__init__ = init
+
+
+def _quiet(logger: logging.Logger, dumps: bool) -> None:
+    logger.addFilter(_is_no_notice)
+    for handler in logger.handlers:
+        if dumps and not isinstance(handler, logging.FileHandler):
+            handler.addFilter(_is_no_dump)
+
+
+def _is_no_notice(record: logging.LogRecord) -> bool:
+    return not record.getMessage().startswith(RECORDS)
+
+
+def _is_no_dump(record: logging.LogRecord) -> bool:
+    return not record.getMessage().startswith(DUMPS)

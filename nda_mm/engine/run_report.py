@@ -1,0 +1,193 @@
+"""What a person is told of a run: by a dry run, at its start, and at its end."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import mmengine
+import torch
+from mmengine.config import Config
+from mmengine.dist import get_dist_info
+from mmengine.hooks import Hook
+from mmengine.runner import EpochBasedTrainLoop, Runner
+
+from nda_mm.checkpoints import read_checkpoint
+from nda_mm.evaluation.train_classifier import to_be_trained
+from nda_mm.utils.progress import eta
+
+from .amp import default_amp_dtype
+
+__all__ = ["RunReportHook", "describe"]
+
+_PACKAGES = (
+    "nda_mm", "torch", "torchvision", "numpy", "mmengine", "mmcv", "mmagic", "mmpretrain", "mmdet", "mmaction2",
+)  # fmt: skip
+
+#: Iterations that don't count for the estimate, since the first of them choose kernels and fetch memory.
+_WARMUP = 3
+
+
+class RunReportHook(Hook):
+    """Says what is trained on what and how long that will take, and at the end where the results are.
+
+    ``tools/train.py`` has this hook in every run.
+
+    Args:
+        patience: Seconds of training after which the time of all of it is estimated. Defaults to 10.
+    """
+
+    priority = "LOWEST"  # when the last checkpoint is saved
+
+    def __init__(self, patience: float = 10.0) -> None:
+        self.patience = patience
+        self._first = 0
+        self._clock: float | None = None
+        self._estimated = False
+
+    def before_train(self, runner: Runner) -> None:
+        """Say what is trained, on what, and for how long."""
+        self._first, loop, cfg = runner.iter, runner.train_loop, runner.cfg
+        dataset = loop.dataloader.dataset
+        place = getattr(dataset, "data_root", None)
+        by_epoch = isinstance(loop, EpochBasedTrainLoop)
+        budget = f"{runner.max_iters:,} iterations"
+        if by_epoch:
+            budget = f"{runner.max_epochs:,} epochs of {len(loop.dataloader):,} iterations"
+        if self._first:
+            budget += f", from iteration {self._first:,} on"
+        evaluator = None if runner.val_loop is None else cfg.get("val_evaluator")
+        if evaluator is not None:
+            budget += f", validated every {loop.val_interval:,}"
+        rows = {
+            "recipe": f"{_near(cfg.filename)} ({cfg.model.get('type')})",
+            "data": f"{type(dataset).__name__}, {len(dataset):,} samples{f' of {place}' if place else ''}",
+            "device": f"{_devices()}; {_precision(cfg.get('optim_wrapper') or {})}",
+            "budget": budget,
+            "log": f"{_near(runner.logger.log_file)}, with the environment and the whole config",
+        }
+        for recipe in to_be_trained(evaluator):
+            rows["first"] = (
+                f"{recipe} is trained once, when the metrics first need it; --cfg-options val_cfg=None does without "
+                "validation"
+            )
+        _say(runner, rows)
+
+    def after_train_iter(self, runner: Runner, *args: Any, **kwargs: Any) -> None:
+        """Estimate the time of all iterations, once."""
+        done = runner.iter + 1 - self._first
+        if self._estimated or done < _WARMUP:
+            return
+        now = time.monotonic()
+        if self._clock is None:
+            self._clock = now
+        elif now - self._clock >= self.patience:
+            self._estimated = True
+            rate = (done - _WARMUP) / (now - self._clock)
+            all_of_it = eta(runner.max_iters - self._first, rate)
+            runner.logger.info(f"About {all_of_it} of training at {rate:.3g} iterations a second, without validation")
+
+    def after_train(self, runner: Runner) -> None:
+        """Say where everything is, and what to do next."""
+        work_dir, known = Path(runner.work_dir), runner.message_hub.runtime_info
+        samples = sorted(work_dir.glob("samples/*.png"), key=lambda path: path.stat().st_mtime)
+        numbers = Path(runner.log_dir) / "vis_data" / "scalars.json"
+        last, best = known.get("last_ckpt"), known.get("best_ckpt")
+        rows = {
+            "samples": f"{_near(samples[-1])} (earlier ones beside it)" if samples else None,
+            "negatives": _near(work_dir / "negatives.png") if (work_dir / "negatives.png").is_file() else None,
+            "numbers": _near(numbers) if numbers.is_file() else None,
+            "best": f"{_near(best)} ({known['best_score']:.4g})" if best and "best_score" in known else None,
+            "last": _near(last) if last else None,
+            "next": _next_command(runner, best or last),
+        }
+        _say(runner, {name: text for name, text in rows.items() if text})
+
+
+def _next_command(runner: Runner, checkpoint: str | None) -> str | None:
+    cfg = runner.cfg
+    if checkpoint is None or cfg.filename is None:
+        return None
+    config, checkpoint = _near(cfg.filename), _near(checkpoint)
+    if runner.iter < runner.max_iters:
+        return f"python tools/train.py {config} --work-dir {_near(runner.work_dir)} --resume"
+    if all(cfg.get(f"test_{part}") is not None for part in ("cfg", "dataloader", "evaluator")):
+        return f"python tools/test.py {config} {checkpoint}"
+    if "generator" in cfg.model:
+        return f"python tools/sample.py {config} {checkpoint}"
+    return f"python tools/convert_backbone.py {checkpoint} backbone.pth --to mmdet"
+
+
+def _say(runner: Runner, rows: dict[str, str]) -> None:
+    runner.logger.info("\n" + "\n".join(f"  {name:<9} {text}" for name, text in rows.items()))
+
+
+def _near(path: str | Path | None) -> str:
+    """A path as one would type it here."""
+    relative = os.path.relpath(path or ".")
+    return str(path) if relative.startswith("..") else relative
+
+
+def describe(cfg: Config) -> str:
+    """What a dry run prints: the resolved config, the environment, and what would happen.
+
+    Args:
+        cfg: From :func:`prepare_training`.
+
+    Returns:
+        Lines of text.
+    """
+    _, world_size = get_dist_info()
+    versions = [f"  {name:<12} {_version(name)}" for name in _PACKAGES]
+    if cfg.get("resume"):
+        meta = read_checkpoint(cfg.load_from)["meta"]
+        start = (
+            f"resumes from {cfg.load_from} (iteration {meta['iter']}, epoch {meta['epoch']}, seed {meta.get('seed')})"
+        )
+    elif cfg.get("load_from"):
+        start = f"starts anew with the weights of {cfg.load_from}"
+    else:
+        start = "starts anew"
+    seed = cfg.randomness.get("seed")
+    return "\n".join(
+        [
+            "Config",
+            cfg.pretty_text,
+            "Environment",
+            f"  {'python':<12} {platform.python_version()} ({sys.executable})",
+            *versions,
+            f"  {'devices':<12} {_devices()}",
+            f"  {'processes':<12} {world_size} (launcher {cfg.launcher})",
+            "Run",
+            f"  {'seed':<12} {'drawn at the start and kept in the checkpoint' if seed is None else seed}",
+            f"  {'precision':<12} {_precision(cfg.get('optim_wrapper') or {})}",
+            f"  {'work_dir':<12} {cfg.work_dir}",
+            f"  {'start':<12} {start}",
+        ]
+    )
+
+
+def _precision(optim_wrapper: dict[str, Any]) -> str:
+    found = str(optim_wrapper)
+    if "BF16OptimWrapper" in found:
+        return "bfloat16 autocast"
+    return "float16 autocast" if "AmpOptimWrapper" in found else f"float32 (--amp would use {default_amp_dtype()})"
+
+
+def _version(package: str) -> str:
+    if package == "mmengine":
+        return mmengine.__version__
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _devices() -> str:
+    names = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
+    return ", ".join(names) or f"CPU, {torch.get_num_threads()} threads"
