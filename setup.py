@@ -59,12 +59,6 @@ def read_version() -> str:
 LITE = ["mmcv-lite==2.1.0", "torchvision"]
 GAN = [
     "mmagic==1.2.0",
-    # mmagic 1.2.0 imports names that later versions of these have dropped.
-    "diffusers==0.24.0",
-    "transformers==4.35.2",
-    "huggingface_hub<0.26",
-    "tokenizers<0.16",
-    "albumentations==1.3.1",
     # The recipe that needs no data trains on scikit-learn's digits and is judged by a classifier of mmpretrain's.
     "mmpretrain>=1.2.0,<1.3",
     "scikit-learn>=1.3",
@@ -102,6 +96,7 @@ setup(
         "torch>=2.6",
         "mmengine>=0.10.4,<0.11",
         "numpy>=1.26",
+        "packaging",
         # mmengine imports pkg_resources, which later versions of setuptools no longer have.
         "setuptools<81",
     ],

@@ -7,10 +7,14 @@ import sys
 
 from .cpu_distributed import CPUDistributed
 from .external_configs import ExternalConfigs
+from .hugging_face import MMActionMultimodal, MMagicEditors, MMPretrainMultimodal
 from .mend import Mend
 from .mmaction_drn import MMActionDRN
 from .mmcv_lite import MMCVLite
 from .numpy_bool8 import NumpyBool8
+
+#: Hosts that others import: all of them mmengine and mmcv, mmaction2 also mmpretrain.
+BASES = ("mmengine", "mmcv", "mmpretrain")
 
 
 def all_mends() -> tuple[Mend, ...]:
@@ -30,15 +34,16 @@ def all_mends() -> tuple[Mend, ...]:
     from .separate_ddp import SeparateDDPNoSync
 
     ours = (SafeGlobals(), CheckedLoad(), SeparateDDPNoSync(), CPUDistributed(), CollateScope(), ConfigText())
-    return (*ours, ExternalConfigs(), MMCVLite(), NumpyBool8(), MMagicGridSample(), MMActionDRN())
+    optional_parts = (MMagicEditors(), MMPretrainMultimodal(), MMActionMultimodal())
+    return (*ours, ExternalConfigs(), MMCVLite(), NumpyBool8(), *optional_parts, MMagicGridSample(), MMActionDRN())
 
 
 def apply_mends(*hosts: str) -> list[str]:
     """Apply the mends that are needed, and no others; safe to call again and again.
 
     Args:
-        hosts: Import names of the hosts about to be used; mmengine's and mmcv's mends are always among
-            them. Default: all hosts.
+        hosts: Import names of the hosts about to be used; the mends of ``BASES`` are always among them.
+            Default: all hosts.
 
     Returns:
         Names of the mends that this call applied.
@@ -52,7 +57,7 @@ def apply_mends(*hosts: str) -> list[str]:
         return []
     applied = []
     for mend in all_mends():
-        if hosts and mend.host not in ("mmengine", "mmcv", *hosts):
+        if hosts and mend.host not in (*BASES, *hosts):
             continue
         if mend.needed():
             mend.apply()
