@@ -1,9 +1,7 @@
 """The benchmark command: what it times, what it prints, when it fails."""
 
 import json
-import subprocess
 import sys
-from pathlib import Path
 
 import negatives as benchmark
 import pytest
@@ -11,12 +9,12 @@ import torch
 
 from nda_mm import functional as F
 
-PROJECT = Path(__file__).resolve().parents[3]
 
-
-def run(*arguments):
-    command = [sys.executable, "tools/benchmarks/negatives.py", "--rounds", "2", *arguments]
-    return subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False, env=None)
+@pytest.fixture(autouse=True)
+def threads_as_before():
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
 
 
 def test_the_loop_it_compares_with_is_a_jigsaw():
@@ -27,9 +25,10 @@ def test_the_loop_it_compares_with_is_a_jigsaw():
 
 
 @pytest.mark.slow
-def test_every_negative_is_timed_and_written(tmp_path):
-    done = run("--shape", "4x3x8x8", "--shape", "2x3x4x8x8", "--check", "--json", str(tmp_path / "times.json"))
-    assert done.returncode == 0, done.stderr
+def test_every_negative_is_timed_and_written(monkeypatch, tmp_path):
+    words = ["negatives.py", "--rounds", "2", "--shape", "4x3x8x8", "--shape", "2x3x4x8x8", "--check", "--json"]
+    monkeypatch.setattr(sys, "argv", [*words, str(tmp_path / "times.json")])
+    assert benchmark.main() == 0
     rows = json.loads((tmp_path / "times.json").read_text())["rows"]
     timed = {(row["shape"], row["negative"]) for row in rows}
     images = set(F.__all__) - {"shuffle_frames"}
@@ -40,13 +39,9 @@ def test_every_negative_is_timed_and_written(tmp_path):
 
 @pytest.mark.parametrize(("bar", "status"), [(0.0, 1), (1e9, 0)])
 def test_a_missed_bar_fails_the_check(monkeypatch, capsys, bar, status):
-    threads = torch.get_num_threads()
     monkeypatch.setattr(benchmark, "BARS", {"4x3x8x8": {"jigsaw": bar}})
     monkeypatch.setattr(sys, "argv", ["negatives.py", "--shape", "4x3x8x8", "--rounds", "2", "--check"])
-    try:
-        assert benchmark.main() == status
-    finally:
-        torch.set_num_threads(threads)
+    assert benchmark.main() == status
     assert ("MISSED" in capsys.readouterr().out) == bool(status)
 
 

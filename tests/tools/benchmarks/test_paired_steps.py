@@ -85,6 +85,7 @@ def test_what_the_command_line_leaves_open_is_filled_in():
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("device", DEVICES)
 def test_contrast_step(tmp_path, monkeypatch, capsys, device):
     pytest.importorskip("mmpretrain")

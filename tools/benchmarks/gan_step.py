@@ -1,0 +1,164 @@
+"""Time one discriminator step of the CIFAR-10 BigGAN, by memory format and precision, with negatives and without.
+
+    python tools/benchmarks/gan_step.py --check                 # full width, batches of 64: minutes on two CPU cores
+    python tools/benchmarks/gan_step.py --width 8 --batch 16    # seconds
+    python tools/benchmarks/gan_step.py --device cuda --check
+    git clone https://github.com/ermongroup/NDA authors && \\
+        python tools/benchmarks/gan_step.py --authors authors --check   # beside the code of the paper's authors
+
+A step generates a batch, scores it with as many real images (and as many jigsaw negatives), and updates the
+discriminator. The steps take turns, so that a busy machine slows all alike. What they cost does not depend on what the
+images show: they are noise. By arithmetic a step with negatives is 1.40 of a step without.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--width", type=int, default=64, help="channels of both networks' base (default: the paper's)")
+    parser.add_argument("--batch", type=int, default=64, help="real images (default 64)")
+    parser.add_argument("--threads", type=int, help="CPU threads (default: torch's choice)")
+    parser.add_argument("--rounds", type=int, default=5, help="turns of each step after a first one (default 5)")
+    parser.add_argument("--authors", type=Path, help="folder of https://github.com/ermongroup/NDA")
+    parser.add_argument("--check", action="store_true", help="exit with 1 if a bar is missed")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    parse_args()  # answers --help, and refuses, before the imports that take seconds
+
+import torch
+from mmengine.config import Config
+from mmengine.logging import MMLogger
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import MODELS, DefaultScope
+from paired_steps import seconds
+from torch import Tensor
+
+from nda_mm import compat
+from nda_mm.engine.amp import enable_amp
+from nda_mm.engine.launch import find_config, to_channels_last
+from nda_mm.functional import jigsaw
+from nda_mm.losses import discriminator_loss
+
+Step = Callable[[], object]
+AUTHORS = ("the authors' code", True)
+#: Of each row: whether channels last, whether bfloat16, how many times as fast as the authors' step it must be, and the
+#: most that a step with negatives may take in steps without.
+SETTINGS: dict[str, tuple[bool, bool, float | None, float | None]] = {
+    "float32, channels first": (False, False, None, None),
+    "float32, channels last": (True, False, 1.6, 1.4),
+    "bfloat16, channels last": (True, True, 3.0, 1.4),
+}
+
+
+def real_images(args: argparse.Namespace) -> tuple[Tensor, Tensor]:
+    """Noise in their place, in [-1, 1), and labels."""
+    images = 2 * torch.rand(args.batch, 3, 32, 32, device=args.device) - 1
+    return images, torch.randint(10, (args.batch,), device=args.device)
+
+
+def our_step(args: argparse.Namespace, recipe: str, channels_last: bool, amp: bool) -> Step:
+    """A step of one of our recipes."""
+    from mmagic.structures import DataSample
+
+    cfg = Config.fromfile(find_config(recipe))
+    for network in ("generator", "discriminator"):
+        cfg.model[network].base_channels = args.width
+    if amp:
+        enable_amp(cfg.optim_wrapper, "bfloat16")
+    with DefaultScope.overwrite_default_scope("mmagic"):
+        model = MODELS.build(cfg.model).to(args.device).train()
+        model.init_weights()
+        optimizer = build_optim_wrapper(model, cfg.optim_wrapper)["discriminator"]
+    if channels_last:
+        to_channels_last(model)
+    real, label = real_images(args)
+    sample = DataSample(gt_img=real)
+    sample.set_gt_label(label)
+
+    def step() -> None:
+        with optimizer.optim_context(model.discriminator):
+            model.train_discriminator({}, sample, optimizer)
+
+    return step
+
+
+def authors_step(args: argparse.Namespace) -> Step:
+    """A step of the authors' networks, by the settings of their ``train_C10_cond.sh``.
+
+    Negatives and loss terms, which take no time beside the networks, are ours, so that nothing but their
+    ``BigGAN_new.py`` and what it imports is needed.
+    """
+    sys.path.insert(0, str(args.authors))
+    networks = import_module("BigGAN_new")
+    settings = dict(resolution=32, n_classes=10, SN_eps=1e-8, G_attn="0", D_attn="0", G_init="N02", D_init="N02")
+    generator = networks.Generator(G_ch=args.width, G_shared=False, **settings).to(args.device)
+    discriminator = networks.Discriminator(D_ch=args.width, **settings).to(args.device)
+    both = networks.G_D(generator, discriminator, conditional=True)
+    real, label = real_images(args)
+
+    def step() -> None:
+        noise = torch.randn(args.batch, generator.dim_z, device=args.device)
+        drawn = torch.randint(10, (args.batch,), device=args.device)
+        discriminator.optim.zero_grad()
+        on_fake, on_real, on_negative = both(noise, drawn, real, jigsaw(real, 2), label)
+        sum(discriminator_loss(on_real, on_fake, on_negative, fake_weight=0.25).values()).backward()
+        discriminator.optim.step()
+
+    return step
+
+
+def main() -> int:
+    """Measure and print; the exit status."""
+    args = parse_args()
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    torch.manual_seed(0)
+    compat.apply_mends("mmagic")
+    MMLogger.get_instance("gan_step", log_level="WARNING")  # else the weights' initialisation is told line by line
+    steps: dict[tuple[str, bool], Step] = {
+        (name, negatives): our_step(args, recipe, channels_last, amp)
+        for name, (channels_last, amp, *_) in SETTINGS.items()
+        for negatives, recipe in ((False, "biggan_cifar10.py"), (True, "nda_biggan_cifar10.py"))
+    }
+    if args.authors:
+        steps[AUTHORS] = authors_step(args)
+    for step in steps.values():  # the first step of each chooses kernels and fetches memory
+        step()
+    rounds = [{key: seconds(step, args.device) for key, step in steps.items()} for _ in range(args.rounds)]
+    return int(not report(rounds) and args.check)
+
+
+def report(rounds: list[dict[tuple[str, bool], float]]) -> bool:
+    """Print medians over the rounds, of times and of ratios within a round; whether all bars are met."""
+    met = True
+    print(f"{'step':<26} {'plain, s':>9} {'negatives, s':>13} {'negatives / plain':>18} {'authors / ours':>15}")
+    for name, (*_, least, most) in SETTINGS.items():
+        plain, own = (statistics.median(times[name, negatives] for times in rounds) for negatives in (False, True))
+        over_plain = statistics.median(times[name, True] / times[name, False] for times in rounds)
+        line = f"{name:<26} {plain:>9.3f} {own:>13.3f} {over_plain:>18.2f}"
+        missed = most is not None and over_plain > most
+        if AUTHORS in rounds[0]:
+            as_fast = statistics.median(times[AUTHORS] / times[name, True] for times in rounds)
+            line += f" {as_fast:>15.2f}"
+            missed |= least is not None and as_fast < least
+        print(f"{line}{'  MISSED' if missed else ''}")
+        met &= not missed
+    if AUTHORS in rounds[0]:
+        print(f"{AUTHORS[0]:<26} {'':>9} {statistics.median(times[AUTHORS] for times in rounds):>13.3f}")
+    return met
+
+
+if __name__ == "__main__":
+    sys.exit(main())
