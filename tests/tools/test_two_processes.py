@@ -13,7 +13,7 @@ import torch
 from nda_mm.compat import allow_safe_globals
 
 ROOT = Path(__file__).parents[2]
-GAN = ["train_cfg.max_iters=2", "train_cfg.val_interval=100"]
+GAN = ["train_cfg.max_iters=2", "val_cfg=None"]
 EPOCH = ["train_cfg.max_epochs=1", "train_dataloader.dataset.indices=256"]
 CLIPS = ["train_cfg.max_epochs=1", "train_dataloader.dataset.num_clips=32"]
 VALIDATED = ["train_cfg.val_interval=1", "val_dataloader.dataset.indices=32"]
