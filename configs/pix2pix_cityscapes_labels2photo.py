@@ -1,5 +1,5 @@
 # Pix2Pix from Cityscapes' labels to photographs (Isola et al., CVPR 2017): mmagic's networks, 200 epochs of 2,975
-# pairs, in one process, as mmagic's Pix2Pix does not average gradients.
+# pairs.
 # Tested as in that paper, by a segmenter trained on real photographs, which is yours to give: any network for the 19
 # classes that torch.jit.save wrote, at the resolution (height, width) it was trained for:
 #   tools/test.py configs/pix2pix_cityscapes_labels2photo.py CKPT \

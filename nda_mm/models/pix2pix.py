@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import torch
 import torch.nn.functional as F
 from mmagic.models.editors import Pix2Pix
-from mmengine.dist import get_world_size
+from mmengine.dist import all_reduce, get_world_size
 from mmengine.optim import OptimWrapperDict
 from torch import Tensor, nn
 
@@ -53,8 +53,6 @@ class NDAPix2Pix(NegativeDiscriminatorMixin, Pix2Pix):
 
     Raises:
         ValueError: See the mixin; and if ``augment`` is given.
-        RuntimeError: In training, in more than one process: the host calls its networks past their
-            ``DistributedDataParallel``, so that each process would train a model of its own.
 
     Example:
         In a config of mmagic::
@@ -73,6 +71,7 @@ class NDAPix2Pix(NegativeDiscriminatorMixin, Pix2Pix):
             )
         super().__init__(*args, **kwargs)
         self._fake_weight_now = 1.0
+        self._averages_gradients = False
 
     @property
     def generator(self) -> nn.Module:  # type: ignore[override]  # the mixin's hosts have it as an attribute
@@ -90,10 +89,11 @@ class NDAPix2Pix(NegativeDiscriminatorMixin, Pix2Pix):
         mmagic 1.2 records what it initialises on the networks themselves, and ``generation_init_weights`` then ends in
         an ``UnboundLocalError`` at the first module that is no layer: no Runner could train its Pix2Pix.
         """
-        for network in [*self.generators.values(), *(self.discriminators or {}).values()]:
-            network.init_weights()
-            if self.uniform_biases:
-                draw_uniform_biases(network)
+        for networks in (self.generators, self.discriminators or {}):
+            for network in self.get_module(networks).values():
+                network.init_weights()
+                if self.uniform_biases:
+                    draw_uniform_biases(network)
 
     def test_step(self, data: dict) -> list:
         """What :meth:`val_step` gives; mmagic's own takes single samples out of a stack that has no indices."""
@@ -128,13 +128,12 @@ class NDAPix2Pix(NegativeDiscriminatorMixin, Pix2Pix):
 
     def train_step(self, data: dict, optim_wrapper: OptimWrapperDict) -> dict[str, Tensor]:
         """One step of the discriminator, and of the generator when it is its turn."""
-        if get_world_size() > 1:
-            raise RuntimeError(
-                "mmagic's Pix2Pix calls its networks past DistributedDataParallel, so the gradients of "
-                f"{get_world_size()} processes would not be averaged and each would train a model of its own. Train "
-                "in one process."
-            )
         self.require_discriminator()
+        if get_world_size() > 1 and not self._averages_gradients:
+            # mmagic calls the networks past DistributedDataParallel, so each process would train a model of its own.
+            for parameter in self.parameters():
+                parameter.register_post_accumulate_grad_hook(lambda p: all_reduce(p.grad, "mean"))
+            self._averages_gradients = True
         updates = self.discriminator_steps * optim_wrapper["discriminators"]._accumulative_counts
         self._fake_weight_now = self.begin_step(updates)
         log_vars = super().train_step(data, optim_wrapper)
