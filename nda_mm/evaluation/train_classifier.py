@@ -200,7 +200,7 @@ def _end_when_stdin_closes() -> None:
     """End this process and its loaders' when the one that has started it is gone, however it ended."""
 
     def watch() -> None:
-        sys.stdin.read()
+        os.read(sys.stdin.fileno(), 1)  # not by sys.stdin, whose lock a forked loader would wait for
         _thread.interrupt_main()  # ends it as Ctrl-C does, which takes loaders and temporary files along
         time.sleep(10)
         for worker in multiprocessing.active_children():
