@@ -53,8 +53,8 @@ class RunReportHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Say what is trained, on what, and for how long."""
         self._first, loop, cfg = runner.iter, runner.train_loop, runner.cfg
-        dataset = loop.dataloader.dataset
-        place = getattr(dataset, "data_root", None)
+        data = cfg.train_dataloader["dataset"]
+        place = data.get("data_root")
         by_epoch = isinstance(loop, EpochBasedTrainLoop)
         budget = f"{runner.max_iters:,} iterations"
         if by_epoch:
@@ -66,7 +66,7 @@ class RunReportHook(Hook):
             budget += f", validated every {loop.val_interval:,}"
         rows = {
             "recipe": f"{_near(cfg.filename)} ({cfg.model.get('type')})",
-            "data": f"{type(dataset).__name__}, {len(dataset):,} samples{f' of {place}' if place else ''}",
+            "data": f"{data['type']}, {len(loop.dataloader.dataset):,} samples{f' of {place}' if place else ''}",
             "device": f"{_devices()}; {_precision(cfg.get('optim_wrapper') or {})}",
             "budget": budget,
             "log": f"{_near(runner.logger.log_file)}, with the environment and the whole config",
@@ -99,7 +99,7 @@ class RunReportHook(Hook):
         numbers = Path(runner.log_dir) / "vis_data" / "scalars.json"
         last, best = known.get("last_ckpt"), known.get("best_ckpt")
         rows = {
-            "samples": f"{_near(samples[-1])} (earlier ones beside it)" if samples else None,
+            "samples": f"{_near(samples[-1])}{' (earlier ones beside it)' * (len(samples) > 1)}" if samples else None,
             "negatives": _near(work_dir / "negatives.png") if (work_dir / "negatives.png").is_file() else None,
             "numbers": _near(numbers) if numbers.is_file() else None,
             "best": f"{_near(best)} ({known['best_score']:.4g})" if best and "best_score" in known else None,

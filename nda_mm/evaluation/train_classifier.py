@@ -167,7 +167,8 @@ def _train_in_a_process(recipe: Path, target: Path, cfg_options: Mapping[str, An
     root = str(Path(nda_mm.__file__).parents[1])  # also where the package is used from a checkout
     environment.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it CUDA refuses to be deterministic
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, [root, environment.get("PYTHONPATH")]))
-    command = [sys.executable, "-m", "nda_mm.evaluation.train_classifier", str(recipe), str(target)]
+    # Through compat.auto, which silences the hosts' notices before the imports above can give them.
+    command = [sys.executable, "-m", "nda_mm.compat.auto", __file__, str(recipe), str(target)]
     command += ["--cfg-options", json.dumps(dict(cfg_options or {})), "--until-stdin-closes"]
     pipe = subprocess.PIPE  # stderr, which has the progress, is this process's own
     with _exit_on_sigterm(), subprocess.Popen(command, env=environment, stdin=pipe, stdout=pipe, text=True) as process:
@@ -199,7 +200,7 @@ def _end_when_stdin_closes() -> None:
     """End this process and its loaders' when the one that has started it is gone, however it ended."""
 
     def watch() -> None:
-        sys.stdin.read()
+        os.read(sys.stdin.fileno(), 1)  # not by sys.stdin, whose lock a forked loader would wait for
         _thread.interrupt_main()  # ends it as Ctrl-C does, which takes loaders and temporary files along
         time.sleep(10)
         for worker in multiprocessing.active_children():

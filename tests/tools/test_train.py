@@ -78,7 +78,7 @@ def test_a_run_says_what_it_does_how_long_it_takes_and_where_the_results_are(
     said = capsys.readouterr().out
     for expected in (
         r"\n  recipe    tiny\.py \(",
-        r"\n  data      \w+, \d+ samples",
+        r"\n  data      \S+, \d+ samples",
         r"\n  device    .*; float32",
         r"\n  budget    6 iterations, validated every \d+\n",
         r"About \d+:\d\d:\d\d of training at \S+ iterations a second",

@@ -5,10 +5,17 @@ from __future__ import annotations
 import re
 import sys
 import time
+from pathlib import Path
 
+import numpy as np
 import pytest
 
+<<<<<<< HEAD:tests/utils/test_progress.py
 from nda_mm.utils.progress import Progress
+=======
+from nda_mm.datasets.files.decoding import decode_images
+from nda_mm.utils.progress import Progress
+>>>>>>> wt-first:tests/test_progress.py
 
 LINE = r"reading: 2 of 4 files, \S+ a second, \d:\d\d:\d\d left"
 
@@ -57,3 +64,14 @@ def test_what_is_quick_and_all_processes_but_the_first_say_nothing(
         clock[0] += 60
         progress.update(1)
     assert capsys.readouterr().err == ""
+
+
+def test_decoding_says_how_far_it_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Progress.__init__, "__defaults__", (0.0,))
+    files = [tmp_path / f"{number}.png" for number in range(3)]
+    for file in files:
+        file.touch()
+    decode_images(files, lambda _: np.zeros((2, 2, 3), np.uint8), (2, 2, 3), root=tmp_path, name="x", cache_dir=False)
+    assert f"decoding '{tmp_path}': 3 of 3 images" in capsys.readouterr().err
