@@ -127,7 +127,7 @@ def test_two_ranks(tmp_path: Path) -> None:
     for rank in straight:
         assert rank["gradients"].keys() == rank["gradients_of_both"].keys()
         for name, gradient in rank["gradients"].items():
-            torch.testing.assert_close(gradient, rank["gradients_of_both"][name], rtol=1e-4, atol=1e-6)
+            torch.testing.assert_close(gradient, rank["gradients_of_both"][name], rtol=1e-4, atol=1e-5)
     assert max(float(gradient.abs().max()) for gradient in straight[0]["gradients"].values()) > 1e-2
     # Resumed, each rank goes on with its own state.
     in_processes(tmp_path / "stopped", stop_at=2)
