@@ -2,6 +2,7 @@
 # self-supervised weights need it (their features are not scaled as supervised ones are). 8 GPUs of 2 images.
 # Weights, as tools/convert_backbone.py writes them: --cfg-options model.backbone.init_cfg.checkpoint=moco.pth
 _base_ = "mmdet::pascal_voc/faster-rcnn_r50_fpn_1x_voc0712.py"
+channels_last = True  # memory format: convolutions are faster, results differ by rounding alone
 norm_cfg = dict(type="SyncBN", requires_grad=True)
 
 model = dict(backbone=dict(frozen_stages=-1, norm_cfg=norm_cfg, norm_eval=False), neck=dict(norm_cfg=norm_cfg))

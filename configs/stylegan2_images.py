@@ -6,6 +6,7 @@
 # Few images: add model.augment.type=DiffAugment. N images take 196,608 x N bytes. For mixed precision set
 # model.generator.num_fp16_scales=4 model.discriminator.num_fp16_scales=4: --amp, which the host ignores, is refused.
 _base_ = ["_base_/gan_runtime.py", "mmagic::_base_/models/base_styleganv2.py"]
+channels_last = False  # its modulated convolutions are not those of torch.nn; not measured
 
 generator_steps = 800_000  # 25.6 million images
 discriminator_steps = 1

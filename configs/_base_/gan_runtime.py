@@ -1,5 +1,6 @@
 # How a GAN is run: loops that resume exactly, checkpoints that survive a full disk, logs, sheets.
 default_scope = "mmagic"
+channels_last = True  # memory format: convolutions are faster, results differ by rounding alone
 
 randomness = dict(seed=2021, diff_rank_seed=True)  # mmengine's default would give every rank the same noise
 

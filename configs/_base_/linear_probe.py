@@ -3,6 +3,7 @@
 # none, or one that does not fit, the run stops before it trains on random features:
 #   python tools/train.py configs/linear_X.py --cfg-options model.backbone.init_cfg.checkpoint=CHECKPOINT
 default_scope = "mmpretrain"
+channels_last = True  # memory format: convolutions are faster, results differ by rounding alone
 
 randomness = dict(seed=2021, diff_rank_seed=True)
 

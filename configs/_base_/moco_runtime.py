@@ -1,6 +1,7 @@
 # How MoCo is run: a loop that resumes exactly, checkpoints that survive a full disk, a kNN accuracy while it trains.
 # What recipes share of MoCo v2 (arXiv 2003.04297) stands here too: a two-layer projection head, cosine schedule.
 default_scope = "mmpretrain"
+channels_last = True  # memory format: convolutions are faster, results differ by rounding alone
 
 randomness = dict(seed=2021, diff_rank_seed=True)  # mmengine's default would let every rank draw the same views
 

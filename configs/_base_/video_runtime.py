@@ -1,5 +1,6 @@
 # How a recogniser of mmaction2's is run here: epochs that resume exactly, safe checkpoints, pretrained weights checked.
 default_scope = "mmaction"
+channels_last = True  # memory format: convolutions are faster, results differ by rounding alone
 
 randomness = dict(seed=2021, diff_rank_seed=True)
 env_cfg = dict(

@@ -166,6 +166,7 @@ def describe(cfg: Config) -> str:
             "Run",
             f"  {'seed':<12} {'drawn at the start and kept in the checkpoint' if seed is None else seed}",
             f"  {'precision':<12} {_precision(cfg.get('optim_wrapper') or {})}",
+            f"  {'memory':<12} {'channels last' if cfg.get('channels_last') else 'channels first'}",
             f"  {'work_dir':<12} {cfg.work_dir}",
             f"  {'start':<12} {start}",
         ]

@@ -135,8 +135,8 @@ class NegativeDiscriminatorMixin:
         uniform_biases (bool): Whether the biases of convolutions and linear layers start as PyTorch draws them, where
             mmagic's ``init_cfg`` would zero them. Networks with a ``Pretrained`` one keep what they load. Defaults to
             False.
-        channels_last (bool): Whether the networks keep images with the channels as the fastest dimension, which GPUs
-            with tensor cores convolve faster; results differ by rounding alone. Defaults to False.
+        channels_last (bool): Whether the networks keep images with the channels as the fastest dimension, as
+            ``channels_last=True`` at the top of a recipe does for any model. Defaults to False.
         compile_networks (bool | dict): Whether generator and discriminator run through ``torch.compile``; a dict is its
             arguments, such as ``dict(mode='reduce-overhead')``. The first steps take minutes then; weights keep their
             names, results differ by rounding alone. Defaults to False.

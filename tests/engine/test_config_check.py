@@ -51,7 +51,7 @@ def test_steps_and_intervals_are_whole_numbers_above_0(config: Make, key: str, v
 
 @pytest.mark.parametrize(
     "key",
-    ["train_cfg.data_on_device", "model.channels_last", "model.compile_networks", "train_dataloader.sampler.shuffle"],
+    ["train_cfg.data_on_device", "channels_last", "model.compile_networks", "train_dataloader.sampler.shuffle"],
 )
 def test_a_string_is_no_switch(config: Make, key: str) -> None:
     for value in (True, False):

@@ -237,8 +237,9 @@ def test_a_checkpoint_of_another_recipe_is_refused_unless_asked_for(tested: Any,
         assert "\n" not in str(error.value) and len(str(error.value)) < 700
     assert test.main([path, "other.pth", "--cfg-options", "load_strict=False"])["seen"] == 14.0
     train.main([path, "--cfg-options", "load_from=other.pth", "load_strict=False"])
-    with pytest.raises(TypeError, match="load_strict"):
-        test.main([path, "other.pth", "--cfg-options", "load_strict=no"])
+    for switch in ("load_strict", "channels_last"):
+        with pytest.raises(TypeError, match=switch):
+            test.main([path, "other.pth", "--cfg-options", f"{switch}=no"])
 
 
 @pytest.mark.slow

@@ -10,12 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-<<<<<<< HEAD:tests/utils/test_progress.py
-from nda_mm.utils.progress import Progress
-=======
 from nda_mm.datasets.files.decoding import decode_images
 from nda_mm.utils.progress import Progress
->>>>>>> wt-first:tests/test_progress.py
 
 LINE = r"reading: 2 of 4 files, \S+ a second, \d:\d\d:\d\d left"
 
