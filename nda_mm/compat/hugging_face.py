@@ -1,5 +1,4 @@
-"""Parts of the hosts, none of them needed here, that import names which later releases of transformers, diffusers and
-albumentations dropped."""
+"""Parts of the hosts that need certain releases of diffusers, transformers or albumentations; no model here does."""
 
 from __future__ import annotations
 
@@ -22,7 +21,7 @@ ALBUMENTATIONS = ("albumentations",)
 MULTIMODAL = ("transformers>=4.28,<4.56",)
 
 #: The modules of mmagic that need them, with the names under which they are built. No GAN uses one.
-DIFFUSION_PARTS = {
+DIFFUSION_PARTS: dict[str, tuple[str, ...]] = {
     "mmagic.models.archs.attention_injection": ("AttentionInjection",),
     "mmagic.models.editors.animatediff": ("AnimateDiff", "animatediff", "UNet3DConditionMotionModel"),
     "mmagic.models.editors.controlnet": ("ControlStableDiffusion", "ControlStableDiffusionImg2Img"),
@@ -36,7 +35,9 @@ DIFFUSION_PARTS = {
     "mmagic.models.editors.textual_inversion": ("TextualInversion",),
     "mmagic.models.editors.vico": ("ViCo",),
 }
-ALBUMENTATIONS_PARTS = {"mmagic.datasets.transforms.albu_function": ("AlbuCorruptFunction", "PairedAlbuTransForms")}
+ALBUMENTATIONS_PARTS: dict[str, tuple[str, ...]] = {
+    "mmagic.datasets.transforms.albu_function": ("AlbuCorruptFunction", "PairedAlbuTransForms"),
+}
 
 
 def unmet(requirements: Sequence[str]) -> list[str]:
