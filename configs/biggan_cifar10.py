@@ -25,6 +25,7 @@ model = dict(
     ),
     discriminator=dict(
         type="BigGANDiscriminator",
+        blocks_cfg=dict(type="nda_mm.PooledBigGANDiscResBlock"),  # mmagic's block, faster
         input_scale=32,
         num_classes=10,
         base_channels=64,

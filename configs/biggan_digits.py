@@ -29,6 +29,7 @@ model = dict(
     ),
     discriminator=dict(
         type="BigGANDiscriminator",
+        blocks_cfg=dict(type="nda_mm.PooledBigGANDiscResBlock"),  # mmagic's block, faster
         input_scale=16,
         num_classes=10,
         sn_eps=1e-8,

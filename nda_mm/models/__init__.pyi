@@ -20,6 +20,7 @@ from .moving_average import BatchedMovingAverage as BatchedMovingAverage
 from .pix2pix import NDAPix2Pix as NDAPix2Pix
 from .point_networks import PointDiscriminator as PointDiscriminator
 from .point_networks import PointGenerator as PointGenerator
+from .pooled_block import PooledBigGANDiscResBlock as PooledBigGANDiscResBlock
 from .res_layer_extra_norm import ResLayerExtraNorm as ResLayerExtraNorm
 from .resnet2d3d import ResNet2d3d as ResNet2d3d
 from .shifted_backbone import ShiftedBackbone as ShiftedBackbone
