@@ -40,7 +40,7 @@ from nda_mm.command_line import say_loading
 from nda_mm.compat import apply_mends
 from nda_mm.compat.external_configs import recipe_path
 from nda_mm.compat.notices import silence_warnings
-from nda_mm.utils.progress import Progress
+from nda_mm.progress import Progress
 
 __all__ = ["cached_checkpoint", "ensure_checkpoint", "find_recipe", "read_recipe", "to_be_trained", "train_recipe"]
 

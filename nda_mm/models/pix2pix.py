@@ -89,7 +89,7 @@ class NDAPix2Pix(NegativeDiscriminatorMixin, Pix2Pix):
         mmagic 1.2 records what it initialises on the networks themselves, and ``generation_init_weights`` then ends in
         an ``UnboundLocalError`` at the first module that is no layer: no Runner could train its Pix2Pix.
         """
-        for networks in (self.generators, self.discriminators or {}):
+        for networks in filter(None, (self.generators, self.discriminators)):
             for network in self.get_module(networks).values():
                 network.init_weights()
                 if self.uniform_biases:

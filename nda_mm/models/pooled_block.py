@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from mmagic.models.editors.biggan.biggan_modules import BigGANDiscResBlock
 from torch import Tensor, nn
@@ -55,5 +56,5 @@ class _PooledConv2d(nn.Conv2d):
 
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         corners = ((0, 1, 0, 1), (1, 0, 0, 1), (0, 1, 1, 0), (1, 0, 1, 0))
-        mean = sum(F.pad(weight, corner) for corner in corners) / 4
+        mean = torch.stack([F.pad(weight, corner) for corner in corners]).mean(dim=0)
         return F.conv2d(input, mean, bias, stride=2, padding=1)

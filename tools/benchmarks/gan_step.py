@@ -113,7 +113,8 @@ def authors_step(args: argparse.Namespace) -> Step:
         drawn = torch.randint(10, (args.batch,), device=args.device)
         discriminator.optim.zero_grad()
         on_fake, on_real, on_negative = both(noise, drawn, real, jigsaw(real, 2), label)
-        sum(discriminator_loss(on_real, on_fake, on_negative, fake_weight=0.25).values()).backward()
+        terms = discriminator_loss(on_real, on_fake, on_negative, fake_weight=0.25)
+        torch.stack(list(terms.values())).sum().backward()
         discriminator.optim.step()
 
     return step

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from nda_mm.datasets.files.decoding import decode_images
-from nda_mm.utils.progress import Progress
+from nda_mm.progress import Progress
 
 LINE = r"reading: 2 of 4 files, \S+ a second, \d:\d\d:\d\d left"
 
