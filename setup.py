@@ -73,6 +73,7 @@ DEV = [
     "hypothesis>=6",
     "import-linter>=2",
     "mypy>=1.11",
+    "psutil>=5",
     "pytest>=8",
     "pytest-xdist>=3",
     "ruff>=0.6",

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 
+from nda_mm.compat.hugging_face import MMActionMultimodal, MMagicEditors, MMPretrainMultimodal
 from nda_mm.compat.mmaction_drn import MMActionDRN
 from nda_mm.compat.mmcv_lite import MMCVLite
 from nda_mm.compat.notices import WARNINGS
@@ -28,7 +29,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
     Several pools of threads on the same cores are slower, and sums would depend on the machine.
     """
-    for mend in (MMCVLite(), NumpyBool8(), MMActionDRN()):
+    patches = (MMCVLite, NumpyBool8, MMagicEditors, MMPretrainMultimodal, MMActionMultimodal, MMActionDRN)
+    for mend in (patch() for patch in patches):
         if mend.needed():
             mend.apply()
     for message, category in WARNINGS:
