@@ -55,7 +55,7 @@ def silence_warnings() -> None:
 
 
 def quiet_loggers(*, dumps: bool = False) -> None:
-    """Drop :data:`RECORDS` from mmengine's loggers, those to come too; a second call changes nothing.
+    """Drop :data:`RECORDS` from mmengine's loggers, those to come too; of several calls the last counts for these.
 
     Args:
         dumps: Whether :data:`DUMPS` are written to log files only. Defaults to False.
@@ -64,9 +64,7 @@ def quiet_loggers(*, dumps: bool = False) -> None:
 
     for logger in MMLogger._instance_dict.values():
         _quiet(logger, dumps)
-    original = MMLogger.__init__
-    if hasattr(original, "__wrapped__"):
-        return
+    original = getattr(MMLogger.__init__, "__wrapped__", MMLogger.__init__)
 
     @wraps(original)
     def init(self: Any, *args: Any, **kwargs: Any) -> None:
