@@ -21,10 +21,8 @@ class PooledBigGANDiscResBlock(BigGANDiscResBlock):
     their names and shapes.
 
     Args:
-        *args, **kwargs: As the host's block takes them; ``sn_style`` must be 'torch' where spectral norm is on.
-
-    Raises:
-        ValueError: If ``sn_style`` is another.
+        *args, **kwargs: As the host's block takes them. With ``sn_style='ajbrock'``, whose layers are mmagic's own, it is
+            the host's block.
 
     Example:
         In a config of mmagic::
@@ -34,17 +32,13 @@ class PooledBigGANDiscResBlock(BigGANDiscResBlock):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if type(self.conv2.conv) is not nn.Conv2d:
-            raise ValueError(
-                "PooledBigGANDiscResBlock needs plain convolutions, but mmagic's own spectral norm makes them "
-                f"{type(self.conv2.conv).__name__}: set sn_style='torch'."
-            )
-        if self.with_downsample:
+        self.pools = self.with_downsample and type(self.conv2.conv) is nn.Conv2d
+        if self.pools:
             self.conv2.conv.__class__ = _PooledConv2d  # spectral norm has put its hooks on this very layer
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the block's output. Shape: (B, C, H, W) to (B, C', H / 2, W / 2) where it downsamples."""
-        if not self.with_downsample:
+        if not self.pools:
             return super().forward(x)
         out = x if self.is_head_block else self.activation(x)
         out = self.conv2(self.activation(self.conv1(out)))
