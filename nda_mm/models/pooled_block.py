@@ -21,8 +21,8 @@ class PooledBigGANDiscResBlock(BigGANDiscResBlock):
     their names and shapes.
 
     Args:
-        *args, **kwargs: As the host's block takes them. With ``sn_style='ajbrock'``, whose layers are mmagic's own, it is
-            the host's block.
+        *args, **kwargs: As the host's block takes them. With ``sn_style='ajbrock'``, whose layers are mmagic's own, it
+            is the host's block.
 
     Example:
         In a config of mmagic::
