@@ -271,8 +271,9 @@ class NegativeContrast:
             return logits
         if self.compiled:
             self._renew_queues()
-        row, step.loss_calls = self.method.rows[step.loss_calls], step.loss_calls + 1
-        if row is None:
+        rows, number = self.method.rows, step.loss_calls
+        step.loss_calls += 1
+        if number >= len(rows) or rows[number] is None:
             return logits
         extended, similarity = logits, None
         if step.negatives:
