@@ -24,7 +24,6 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import torch
@@ -41,6 +40,7 @@ from nda_mm.compat import apply_mends
 from nda_mm.compat.external_configs import recipe_path
 from nda_mm.compat.notices import silence_warnings
 from nda_mm.progress import Progress
+from nda_mm.utils.signals import on_sigterm
 
 __all__ = ["cached_checkpoint", "ensure_checkpoint", "find_recipe", "read_recipe", "to_be_trained", "train_recipe"]
 
@@ -171,7 +171,7 @@ def _train_in_a_process(recipe: Path, target: Path, cfg_options: Mapping[str, An
     command = [sys.executable, "-m", "nda_mm.compat.auto", __file__, str(recipe), str(target)]
     command += ["--cfg-options", json.dumps(dict(cfg_options or {})), "--until-stdin-closes"]
     pipe = subprocess.PIPE  # stderr, which has the progress, is this process's own
-    with _exit_on_sigterm(), subprocess.Popen(command, env=environment, stdin=pipe, stdout=pipe, text=True) as process:
+    with on_sigterm(_leave), subprocess.Popen(command, env=environment, stdin=pipe, stdout=pipe, text=True) as process:
         said = deque(process.stdout or (), maxlen=30)
     if process.returncode:
         return f"It ended with status {process.returncode}:\n{''.join(said)}"
@@ -179,21 +179,9 @@ def _train_in_a_process(recipe: Path, target: Path, cfg_options: Mapping[str, An
     return ""
 
 
-@contextmanager
-def _exit_on_sigterm() -> Iterator[None]:
-    """Leave by an exception on SIGTERM, as on Ctrl-C, so that no child is left behind."""
-    if threading.current_thread() is not threading.main_thread():  # which alone may listen
-        yield
-        return
-
-    def leave(number: int, frame: FrameType | None) -> None:
-        raise SystemExit(128 + number)
-
-    before = signal.signal(signal.SIGTERM, leave)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+def _leave() -> None:
+    """End by an exception, as on Ctrl-C, so that no child is left behind."""
+    raise SystemExit(128 + signal.SIGTERM)
 
 
 def _end_when_stdin_closes() -> None:

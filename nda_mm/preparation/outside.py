@@ -152,7 +152,6 @@ def prepare_cifar10_c(args: argparse.Namespace) -> None:
 def _copy(source: Path, target: Path) -> str:
     if target.is_file() and (source.samefile(target) or source.stat().st_size == target.stat().st_size):
         return f"is there as {target}"
-    target.parent.mkdir(parents=True, exist_ok=True)
     with source.open("rb") as content:
         write_atomically(target, lambda file: shutil.copyfileobj(content, file))
     return f"copied to {target}"

@@ -7,11 +7,12 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TypeVar
+
+from nda_mm.utils.signals import on_sigterm
 
 __all__ = ["run_logged", "run_side_by_side"]
 
@@ -41,25 +42,13 @@ def run_side_by_side(work: Callable[[T, threading.Event], bool], items: Sequence
     if jobs < 1:
         raise ValueError(f"jobs must be at least 1, but got {jobs}")
     stopping = threading.Event()
-    with ThreadPoolExecutor(jobs) as pool, _set_on_sigterm(stopping):
+    with ThreadPoolExecutor(jobs) as pool, on_sigterm(stopping.set):
         try:
             done = list(pool.map(lambda item: work(item, stopping), items))
         except BaseException:
             stopping.set()  # leaving by Ctrl-C must not leave processes behind, nor start more
             raise
     return [item for item, succeeded in zip(items, done) if not succeeded]
-
-
-@contextmanager
-def _set_on_sigterm(event: threading.Event) -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread():  # which alone may listen
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, lambda *_: event.set())
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def run_logged(

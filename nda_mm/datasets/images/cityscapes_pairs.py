@@ -144,6 +144,5 @@ def _make(photo: Callable[[], bytes], labels: Callable[[], bytes], target: Path)
             raise
         except Exception as error:  # whatever a decoder, or the archive's checksum, makes of a damaged file
             return f"the {list(_ENDINGS)[number]} cannot be read ({type(error).__name__}: {error})"
-    target.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(target, lambda file: pair.save(file, "png"))
     return ""
