@@ -14,7 +14,7 @@ from mmengine import Config
 from mmengine.registry import MODELS, DefaultScope
 from PIL import Image
 
-from nda_mm.datasets.images.imagenet_lists import prepare_imagenet
+from nda_mm.datasets.images.imagenet import prepare_imagenet
 from nda_mm.engine import launch
 
 pytest.importorskip("mmagic")

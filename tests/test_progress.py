@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nda_mm.datasets.files.decoding import decode_images
+from nda_mm.datasets.decoding import decode_images
 from nda_mm.progress import Progress
 
 LINE = r"reading: 2 of 4 files, \S+ a second, \d:\d\d:\d\d left"

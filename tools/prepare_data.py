@@ -68,7 +68,7 @@ def main(argv: list[str] | None = None) -> int:
     start_command()
     # Not before the options are read: it takes seconds.
     from nda_mm.datasets import DatasetNotReadableError
-    from nda_mm.datasets.files.download import DownloadError
+    from nda_mm.datasets.download import DownloadError
 
     try:
         run_verb(args)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from ..datasets.boxes.bccd import check_bccd, place_voc, refuse_unusable
-from ..datasets.embedded.digits_scenes import SceneSettings, make_digits_scenes
+from ..datasets.toy.digits_scenes import SceneSettings, make_digits_scenes
 from .sources import take
 
 __all__ = ["prepare_bccd", "prepare_digits_scenes"]

@@ -9,9 +9,9 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 
 from ..datasets import CIFAR10, CIFAR100, STL10, CelebA
-from ..datasets.files.decoding import is_image
+from ..datasets.decoding import is_image
 from ..datasets.images.celeba_unpacking import take_celeba
-from ..datasets.images.imagenet_lists import prepare_imagenet
+from ..datasets.images.imagenet import prepare_imagenet
 from ..datasets.images.stl10_unpacking import fetch_stl10, take_stl10
 from .sources import take
 from .verbs import SPLITS

@@ -11,10 +11,10 @@ from pathlib import Path, PurePosixPath
 from nda_mm.utils.files import write_atomically
 
 from ..datasets import DTD, SVHN, DatasetNotReadableError, Places365, TinyImageNet
-from ..datasets.files.archives import Place
-from ..datasets.files.decoding import is_image
+from ..datasets.archives import Place
+from ..datasets.decoding import is_image
 from ..datasets.images.cifar10_c import CORRUPTIONS, cifar10_c_faults
-from ..datasets.images.known_folder import KnownFolder
+from ..datasets.images.public_folders import KnownFolder
 from .sources import named, take
 
 __all__ = ["prepare_cifar10_c", "prepare_folder", "prepare_svhn"]

@@ -6,9 +6,9 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from ..datasets.files.decoding import image_files, is_image
-from ..datasets.images.cityscapes_pairs import build_cityscapes_pairs, is_cityscapes
+from ..datasets.decoding import image_files, is_image
 from ..datasets.images.pair_files import pair_faults
+from ..datasets.images.pairs import build_cityscapes_pairs, is_cityscapes
 from ..utils.files import printable
 from .sources import named, take
 

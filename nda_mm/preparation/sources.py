@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ..datasets.files.archives import Place, unpack
+from ..datasets.archives import Place, unpack
 from ..utils.files import link_folder
 
 __all__ = ["named", "take"]
@@ -17,7 +17,7 @@ def take(source: Path, out: Path, place: Place, holds: Sequence[str], limits: Ma
     Args:
         source: A zip or tar file, or a folder: the one that holds ``holds``, one of those, or the folder above.
         out: Where the recipes look.
-        place: Where each member of an archive belongs, see :func:`nda_mm.datasets.files.archives.unpack`.
+        place: Where each member of an archive belongs, see :func:`nda_mm.datasets.archives.unpack`.
         holds: Names of the folders or files by which the data are known.
         limits: The most bytes that files may have, as in the same.
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from ..datasets import MovingDigits
 from ..datasets.videos.hmdb51 import read_hmdb51_splits
-from ..datasets.videos.ucf101 import read_ucf101_splits
+from ..datasets.videos.lists import CheckSettings, filter_list, prepare_lists
+from ..datasets.videos.official_splits import read_ucf101_splits
 from ..datasets.videos.video_files import write_videos
-from ..datasets.videos.video_lists import CheckSettings, filter_list, prepare_lists
 
 __all__ = ["prepare_action_videos", "prepare_moving_digits", "prepare_video_list"]
 

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from nda_mm.datasets.embedded.toy_gaussians import ring_centres
+from nda_mm.datasets.toy.toy_gaussians import ring_centres
 from nda_mm.evaluation import mode_coverage
 
 CENTRES = torch.from_numpy(ring_centres(8, 1.0))

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from nda_mm.datasets.embedded.toy_gaussians import ring_centres
+from nda_mm.datasets.toy.toy_gaussians import ring_centres
 from nda_mm.negatives import TurnPoints, build_negative
 
 

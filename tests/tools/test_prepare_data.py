@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from nda_mm.datasets import CIFAR10
-from nda_mm.datasets.files.archives import unpack
+from nda_mm.datasets.archives import unpack
 from nda_mm.preparation.images import place_class_folders
 from tools import prepare_data as tool
 

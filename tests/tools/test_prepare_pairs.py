@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nda_mm.datasets.files.archives import LARGEST
+from nda_mm.datasets.archives import LARGEST
 from nda_mm.preparation import pairs
 from tools import prepare_data as tool
 

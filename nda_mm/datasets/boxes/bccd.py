@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from .box_checks import FILE_FAULTS, UNKNOWN_CLASS, FaultReport
+from .checks import FILE_FAULTS, UNKNOWN_CLASS, FaultReport
 from .voc_folder import read_voc
 
 CLASSES = ("RBC", "WBC", "Platelets")

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from .box_checks import NO_BOXES, UNKNOWN_CLASS, FaultReport, box_fault, image_size, to_numbers
+from .checks import NO_BOXES, UNKNOWN_CLASS, FaultReport, box_fault, image_size, to_numbers
 
 
 def read_coco(

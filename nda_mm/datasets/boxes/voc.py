@@ -12,7 +12,7 @@ from mmengine.logging import print_log
 from nda_mm.registry import DATASETS
 from nda_mm.utils.files import check_data_root
 
-from .box_checks import FILE_FAULTS, UNKNOWN_CLASS, FaultReport, check_policy
+from .checks import FILE_FAULTS, UNKNOWN_CLASS, FaultReport, check_policy
 from .voc_folder import VOCImage, read_voc
 
 

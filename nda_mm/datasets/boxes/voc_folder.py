@@ -12,7 +12,7 @@ from pathlib import Path
 
 from nda_mm.utils.files import check_file, read_text
 
-from .box_checks import NO_BOXES, UNKNOWN_CLASS, Box, FaultReport, box_fault, image_size, to_numbers
+from .checks import NO_BOXES, UNKNOWN_CLASS, Box, FaultReport, box_fault, image_size, to_numbers
 
 _EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".JPG", ".JPEG", ".PNG")
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from nda_mm.datasets.files.decoding import decode_images, open_image
+from nda_mm.datasets.decoding import decode_images, open_image
 from nda_mm.datasets.images.array_dataset import ArrayDataset
 from nda_mm.registry import DATASETS
 from nda_mm.utils.files import check_data_root

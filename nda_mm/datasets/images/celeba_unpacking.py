@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path, PurePosixPath
 
-from nda_mm.datasets.files.archives import unpack
+from nda_mm.datasets.archives import unpack
 from nda_mm.utils.files import link_folder, write_text_atomically
 
 from .celeba import FOLDER, PARTITION, read_partition

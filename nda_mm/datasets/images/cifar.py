@@ -12,8 +12,8 @@ import mmengine.dist as dist
 import numpy as np
 from mmengine.logging import print_log
 
-from nda_mm.datasets.files.decoding import class_folders, decode_images, open_image
-from nda_mm.datasets.files.download import DownloadError, download, file_md5
+from nda_mm.datasets.decoding import class_folders, decode_images, open_image
+from nda_mm.datasets.download import DownloadError, download, file_md5
 from nda_mm.registry import DATASETS
 from nda_mm.utils.files import check_data_root
 from nda_mm.utils.messages import shorten

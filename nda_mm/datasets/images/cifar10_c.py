@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from nda_mm.datasets.files.resizing import check_size, resize_squares, resizing_of_squares
+from nda_mm.datasets.resizing import check_size, resize_squares, resizing_of_squares
 from nda_mm.registry import DATASETS
 from nda_mm.utils.files import check_data_root
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from nda_mm.datasets.files.archives import open_tar
-from nda_mm.datasets.files.download import file_md5
+from nda_mm.datasets.archives import open_tar
+from nda_mm.datasets.download import file_md5
 from nda_mm.progress import Progress
 from nda_mm.utils.files import check_file
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from nda_mm.registry import DATASETS
 
-from .known_folder import KnownFolder
+from .public_folders import KnownFolder
 
 
 @DATASETS.register_module()
@@ -18,7 +18,7 @@ class DTD(KnownFolder):
     Args:
         data_root: The folder above ``images/CLASS/*.jpg``, or ``images`` itself.
         size: Side of the squares in pixels: short side scaled (bicubic, antialiased), centre kept. Default 32.
-        kwargs: As of :class:`~nda_mm.datasets.images.known_folder.KnownFolder`.
+        kwargs: As of :class:`~nda_mm.datasets.images.public_folders.KnownFolder`.
 
     Raises:
         DatasetNotReadableError: If there are no images or none that can be read.

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from mmengine.logging import print_log
 
-from nda_mm.datasets.files.decoding import class_folders, decode_images, image_files, is_image, open_image
+from nda_mm.datasets.decoding import class_folders, decode_images, image_files, is_image, open_image
 from nda_mm.registry import DATASETS
 from nda_mm.utils.files import check_data_root, printable
 

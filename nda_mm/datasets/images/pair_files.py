@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from nda_mm.datasets.files.decoding import open_image
+from nda_mm.datasets.decoding import open_image
 
 __all__ = ["pair_faults"]
 

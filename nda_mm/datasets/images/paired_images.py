@@ -10,7 +10,7 @@ from typing import Any
 from mmagic.datasets import PairedImageDataset
 from mmengine.logging import print_log
 
-from nda_mm.datasets.files.decoding import image_files
+from nda_mm.datasets.decoding import image_files
 from nda_mm.registry import DATASETS
 from nda_mm.utils.files import check_data_root, printable
 

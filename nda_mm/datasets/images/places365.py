@@ -6,7 +6,7 @@ from typing import Any
 
 from nda_mm.registry import DATASETS
 
-from .known_folder import KnownFolder
+from .public_folders import KnownFolder
 
 
 @DATASETS.register_module()
@@ -19,7 +19,7 @@ class Places365(KnownFolder):
         data_root: The folder above ``val_256/*.jpg``, or that folder itself.
         split: Name of the folder of images. Default ``'val_256'``; ``'test_256'`` is read in the same way.
         size: Side of the squares in pixels: short side scaled (bicubic, antialiased), centre kept. Default 32.
-        kwargs: As of :class:`~nda_mm.datasets.images.known_folder.KnownFolder`; all images are of class 0.
+        kwargs: As of :class:`~nda_mm.datasets.images.public_folders.KnownFolder`; all images are of class 0.
 
     Raises:
         DatasetNotReadableError: If there are no images or none that can be read.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path, PurePosixPath
 
-from nda_mm.datasets.files.archives import unpack
-from nda_mm.datasets.files.download import download, file_md5
+from nda_mm.datasets.archives import unpack
+from nda_mm.datasets.download import download, file_md5
 from nda_mm.utils.files import link_folder
 
 from .stl10 import FOLDER, PARTS, SIDE

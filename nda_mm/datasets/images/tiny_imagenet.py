@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from nda_mm.datasets.files.decoding import class_folders, image_files
+from nda_mm.datasets.decoding import class_folders, image_files
 from nda_mm.registry import DATASETS
 from nda_mm.utils.files import printable, read_text
 
-from .known_folder import KnownFolder
+from .public_folders import KnownFolder
 
 
 @DATASETS.register_module()
@@ -26,7 +26,7 @@ class TinyImageNet(KnownFolder):
             ``train/WNID/images/*.JPEG``. Validation images that were sorted into ``val/WNID`` are found too.
         split: ``'val'`` (default) or ``'train'``.
         size: Side in pixels: scaled (bicubic, antialiased). Default 32.
-        kwargs: As of :class:`~nda_mm.datasets.images.known_folder.KnownFolder`.
+        kwargs: As of :class:`~nda_mm.datasets.images.public_folders.KnownFolder`.
 
     Raises:
         DatasetNotReadableError: If a list is missing or does not fit, there are no images or none that can be read.

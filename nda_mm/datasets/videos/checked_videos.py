@@ -10,7 +10,7 @@ from typing import Any
 
 from nda_mm.utils.files import check_file, write_text_atomically
 
-from .video_probe import Probe, probe_videos
+from .probe import Probe, probe_videos
 
 #: Seconds between the times that the record is saved.
 _SAVE_EVERY = 30.0

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from nda_mm.datasets.embedded.moving_digits import MovingDigits
+from nda_mm.datasets.toy.moving_digits import MovingDigits
 
 
 def list_name(split: str) -> str:

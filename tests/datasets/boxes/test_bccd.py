@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import tiny_detection as tiny
 
+from nda_mm.datasets.archives import unpack
 from nda_mm.datasets.boxes.bccd import check_bccd, place_voc, refuse_unusable
-from nda_mm.datasets.files.archives import unpack
 
 
 def make_zip(path: Path, members: dict[str, bytes]) -> Path:

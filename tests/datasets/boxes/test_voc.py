@@ -45,9 +45,9 @@ def test_images_without_boxes_are_left_out_where_the_recipe_says_so(tmp_path: Pa
 
 
 def test_a_sound_set_is_read_as_mmdet_reads_it(needs_shared_data: Path, tmp_path: Path, warnings: list[str]) -> None:
+    from nda_mm.datasets.archives import unpack
     from nda_mm.datasets.boxes.bccd import CLASSES as BCCD_CLASSES
     from nda_mm.datasets.boxes.bccd import place_voc
-    from nda_mm.datasets.files.archives import unpack
 
     unpack(needs_shared_data / "bccd.zip", tmp_path, place_voc)
     for split in ("train", "test"):

@@ -220,7 +220,7 @@ def test_cache_goes_where_it_is_told_or_nowhere(tmp_path: Path, monkeypatch: pyt
     blocked = tmp_path / "blocked"
     blocked.write_text("")
     said: list[str] = []
-    monkeypatch.setattr("nda_mm.datasets.files.decoding.print_log", lambda message, **_: said.append(message))
+    monkeypatch.setattr("nda_mm.datasets.decoding.print_log", lambda message, **_: said.append(message))
     blocked_images = CIFAR10(str(tmp_path / "data"), allow_partial=True, cache_dir=str(blocked)).images
     np.testing.assert_array_equal(blocked_images, named.images)
     assert len(said) == 1

@@ -10,7 +10,7 @@ from tiny_videos import damage_frames, numbered_frames, write_noise, write_video
 
 import nda_mm.datasets.videos.checked_videos as module
 from nda_mm.datasets.videos.checked_videos import check_videos
-from nda_mm.datasets.videos.video_probe import Probe
+from nda_mm.datasets.videos.probe import Probe
 
 pytest.importorskip("decord")
 pytest.importorskip("cv2")

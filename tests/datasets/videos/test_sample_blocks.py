@@ -13,7 +13,7 @@ pytest.importorskip("mmcv")
 from tiny_videos import numbered_frames, read_numbers, write_video
 
 from nda_mm.datasets import MovingDigits
-from nda_mm.datasets.videos.sample_blocks import SampleBlocks
+from nda_mm.datasets.videos.transforms import SampleBlocks
 from nda_mm.datasets.videos.video_files import write_videos
 from nda_mm.random_state import seed_global_generators
 

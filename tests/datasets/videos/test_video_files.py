@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nda_mm.datasets.embedded.moving_digits import MovingDigits
+from nda_mm.datasets.toy.moving_digits import MovingDigits
 from nda_mm.datasets.videos.video_files import list_name, write_videos
 
 pytest.importorskip("cv2")

@@ -9,7 +9,7 @@ from mmaction.datasets.transforms import DecordDecode, DecordInit
 
 from nda_mm.registry import TRANSFORMS
 
-from .video_probe_process import reason_of
+from .probe_process import reason_of
 
 _REMEDY = (
     "Replace it or take it out of the list; tools/prepare_data.py (ucf101, hmdb51 or video_list) finds all such files "

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nda_mm.datasets.images import imagenet_lists
-from nda_mm.datasets.images.imagenet_lists import prepare_imagenet
+from nda_mm.datasets.images import imagenet
+from nda_mm.datasets.images.imagenet import prepare_imagenet
 
 RNG = np.random.default_rng(0)
 
@@ -67,8 +67,8 @@ def test_unreadable_images_are_left_out_and_named_once(tmp_path: Path) -> None:
 def test_a_second_run_opens_only_what_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_imagenet(tmp_path)
     opened: list[str] = []
-    look = imagenet_lists._fault
-    monkeypatch.setattr(imagenet_lists, "_fault", lambda path: opened.append(os.path.basename(path)) or look(path))
+    look = imagenet._fault
+    monkeypatch.setattr(imagenet, "_fault", lambda path: opened.append(os.path.basename(path)) or look(path))
     prepare_imagenet(tmp_path, tmp_path, allow_partial=True)
     assert len(opened) == 8
     opened.clear()
@@ -81,7 +81,7 @@ def test_a_second_run_opens_only_what_changed(tmp_path: Path, monkeypatch: pytes
 
 def test_an_interrupted_run_goes_on_and_leaves_no_half_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_imagenet(tmp_path)
-    look = imagenet_lists._fault
+    look = imagenet._fault
 
     def stop(path: Path) -> str:
         if "n02" in str(path):
@@ -89,12 +89,12 @@ def test_an_interrupted_run_goes_on_and_leaves_no_half_list(tmp_path: Path, monk
         return look(path)
 
     with monkeypatch.context() as patch:
-        patch.setattr(imagenet_lists, "_fault", stop)
+        patch.setattr(imagenet, "_fault", stop)
         with pytest.raises(KeyboardInterrupt):
             prepare_imagenet(tmp_path, tmp_path, allow_partial=True)
     assert not (tmp_path / "meta" / "train.txt").exists()
     opened: list[str] = []
-    monkeypatch.setattr(imagenet_lists, "_fault", lambda path: opened.append(str(path)) or look(path))
+    monkeypatch.setattr(imagenet, "_fault", lambda path: opened.append(str(path)) or look(path))
     prepare_imagenet(tmp_path, tmp_path, allow_partial=True)
     assert not any("train/n01" in path for path in opened)
     assert len((tmp_path / "meta" / "train.txt").read_text().splitlines()) == 4

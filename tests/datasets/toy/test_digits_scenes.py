@@ -13,8 +13,8 @@ from PIL import Image
 pytest.importorskip("sklearn")
 
 from nda_mm.datasets import Digits
-from nda_mm.datasets.embedded import digits_scenes
-from nda_mm.datasets.embedded.digits_scenes import SceneSettings, draw_scene, make_digits_scenes, overlap
+from nda_mm.datasets.toy import digits_scenes
+from nda_mm.datasets.toy.digits_scenes import SceneSettings, draw_scene, make_digits_scenes, overlap
 
 SMALL = SceneSettings(train=6, test=4)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from tiny_action_sets import UCF_CLASSES, make_ucf101
 
-from nda_mm.datasets.videos.ucf101 import read_ucf101_splits
+from nda_mm.datasets.videos.official_splits import read_ucf101_splits
 
 pytest.importorskip("cv2")
 

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from queue import SimpleQueue
 
-from . import video_probe_process
+from . import probe_process
 
 DEADLY = "decord dies of it; the file is damaged or cut off"
 
@@ -70,7 +70,7 @@ class Prober:
 
     def _start(self) -> subprocess.Popen[str]:
         process = subprocess.Popen(
-            [sys.executable, video_probe_process.__file__],
+            [sys.executable, probe_process.__file__],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -19,14 +19,14 @@ from .digits_scenes import SPLITS, SceneSettings, make_digits_scenes
 class DigitsScenes(CocoDataset):
     """Detect and read handwritten digits in small cluttered scenes; no download.
 
-    The scenes are those of :func:`~nda_mm.datasets.embedded.digits_scenes.make_digits_scenes`, in COCO's format. If
+    The scenes are those of :func:`~nda_mm.datasets.toy.digits_scenes.make_digits_scenes`, in COCO's format. If
     ``data_root`` lacks them they are written there, in a few seconds, also where several processes want them at once.
     Training scenes are made of training digits, test scenes of test digits.
 
     Args:
         data_root: Folder of the scenes; each choice of ``scenes`` needs its own. Default 'data/digits_scenes'.
         split: 'train' or 'test'.
-        scenes: Settings that differ from :class:`~nda_mm.datasets.embedded.digits_scenes.SceneSettings`' defaults.
+        scenes: Settings that differ from :class:`~nda_mm.datasets.toy.digits_scenes.SceneSettings`' defaults.
         kwargs: ``pipeline``, ``test_mode``, ``indices``, ... of mmdet's ``CocoDataset``.
 
     Raises:

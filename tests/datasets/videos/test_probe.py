@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from tiny_videos import cut_off, damage_frames, numbered_frames, write_noise, write_video
 
-import nda_mm.datasets.videos.video_probe as module
-from nda_mm.datasets.videos.video_probe import DEADLY, Probe, Prober, probe_videos
+import nda_mm.datasets.videos.probe as module
+from nda_mm.datasets.videos.probe import DEADLY, Probe, Prober, probe_videos
 
 pytest.importorskip("decord")
 pytest.importorskip("cv2")

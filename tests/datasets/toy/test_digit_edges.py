@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("sklearn", reason="the digits come with scikit-learn")
 
 from nda_mm.datasets import DigitEdges, Digits
-from nda_mm.datasets.embedded.digit_edges import outline
+from nda_mm.datasets.toy.digit_edges import outline
 
 
 def by_loop(image: np.ndarray) -> np.ndarray:

@@ -13,8 +13,8 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import pytest
 
-from nda_mm.datasets.files import archives
-from nda_mm.datasets.files.archives import LARGEST, unpack
+from nda_mm.datasets import archives
+from nda_mm.datasets.archives import LARGEST, unpack
 
 DRAW = np.random.default_rng(0)
 MEMBERS = {f"set/{split}/{number}.bin": DRAW.bytes(700 + number) for split in ("a", "b") for number in range(4)}

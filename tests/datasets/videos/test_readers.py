@@ -16,7 +16,7 @@ pytest.importorskip("cv2")
 
 from tiny_videos import cut_off, damage_frames, numbered_frames, read_numbers, write_noise, write_video
 
-from nda_mm.datasets.videos.checked_decord import CheckedDecordDecode, CheckedDecordInit
+from nda_mm.datasets.videos.readers import CheckedDecordDecode, CheckedDecordInit
 
 
 def read(path: Path | str, frames: list[int], **settings) -> list[np.ndarray]:

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from nda_mm.datasets import ToyGaussians
-from nda_mm.datasets.embedded.toy_gaussians import ring_centres
+from nda_mm.datasets.toy.toy_gaussians import ring_centres
 
 
 def points_of(data: ToyGaussians) -> tuple[np.ndarray, np.ndarray]:

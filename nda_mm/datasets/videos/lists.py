@@ -12,7 +12,7 @@ from typing import Any
 from nda_mm.utils.files import check_file, files_below, link_folder, write_text_atomically
 
 from .checked_videos import check_videos
-from .video_probe import Probe
+from .probe import Probe
 from .video_report import MISSING, SHORT, SPACE, TWICE, UNLISTED, UNLISTED_CLASS, UNREADABLE, VideoReport
 
 VIDEO_SUFFIXES = frozenset({".avi", ".mp4", ".mkv", ".webm", ".mov", ".mpg", ".mpeg", ".wmv", ".flv"})

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from nda_mm.datasets.files.decoding import open_image
+from nda_mm.datasets.decoding import open_image
 from nda_mm.utils.files import printable
 
 Box = tuple[float, float, float, float]

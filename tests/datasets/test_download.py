@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nda_mm.datasets.files.download import DownloadError, download, file_md5
+from nda_mm.datasets.download import DownloadError, download, file_md5
 
 CONTENT = np.random.default_rng(0).bytes(3_000_000)
 MD5 = hashlib.md5(CONTENT).hexdigest()

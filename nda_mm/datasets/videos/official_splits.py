@@ -7,7 +7,7 @@ from pathlib import Path
 
 from nda_mm.utils.files import read_text
 
-from .video_lists import OfficialSplits
+from .lists import OfficialSplits
 
 _NUM_CLASSES = 101
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nda_mm.datasets.files.decoding import fingerprint, is_image, open_image
+from nda_mm.datasets.decoding import fingerprint, is_image, open_image
 from nda_mm.utils.files import link_folder, printable, subfolders, write_text_atomically
 
 __all__ = ["ImageNetReport", "prepare_imagenet"]

@@ -11,8 +11,8 @@ from tiny_action_sets import make_hmdb51, make_ucf101
 from tiny_videos import cut_off, numbered_frames, write_noise, write_video
 
 from nda_mm.datasets.videos.hmdb51 import read_hmdb51_splits
-from nda_mm.datasets.videos.ucf101 import read_ucf101_splits
-from nda_mm.datasets.videos.video_lists import CheckSettings, filter_list, find_videos, link_videos, prepare_lists
+from nda_mm.datasets.videos.lists import CheckSettings, filter_list, find_videos, link_videos, prepare_lists
+from nda_mm.datasets.videos.official_splits import read_ucf101_splits
 
 pytest.importorskip("decord")
 pytest.importorskip("cv2")

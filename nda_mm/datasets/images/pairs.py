@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from nda_mm.datasets.files.archives import move_in_place, open_member, unfinished_folder
+from nda_mm.datasets.archives import move_in_place, open_member, unfinished_folder
 from nda_mm.utils.files import check_file, printable, write_atomically
 
 __all__ = ["SIDE", "BuiltPairs", "build_cityscapes_pairs", "is_cityscapes"]

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy import ndimage, stats
 
-from nda_mm.datasets.embedded.digits import Digits
-from nda_mm.datasets.embedded.moving_digits import BOUNCES, MOTIONS, MovingDigits, render
+from nda_mm.datasets.toy.digits import Digits
+from nda_mm.datasets.toy.moving_digits import BOUNCES, MOTIONS, MovingDigits, render
 
 CLASSES = tuple(MOTIONS)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from nda_mm.datasets import Digits, OutlyingDigits
-from nda_mm.datasets.embedded.letter_shapes import LETTERS, draw_letters
+from nda_mm.datasets.toy.letter_shapes import LETTERS, draw_letters
 
 pytest.importorskip("sklearn")
 

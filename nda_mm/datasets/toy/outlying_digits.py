@@ -21,7 +21,7 @@ class OutlyingDigits(Digits):
     * ``'rotated'``: by a quarter turn to the left or the right, drawn per image; no value is interpolated.
     * ``'inverted'``: 255 minus the value.
     * ``'blurred'``: by a Gaussian with a deviation of an eighth of the side, one pixel of the 8x8 original.
-    * ``'letters'``: letters drawn with strokes, see :func:`~nda_mm.datasets.embedded.letter_shapes.draw_letters`.
+    * ``'letters'``: letters drawn with strokes, see :func:`~nda_mm.datasets.toy.letter_shapes.draw_letters`.
 
     They differ in what gives them away: letters and turned digits only by their form, inverted and blurred ones by
     their pixels. Some turned digits remain digits: a lying 0 is a wide 0.

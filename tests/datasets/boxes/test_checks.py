@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from nda_mm.datasets.boxes.box_checks import (
+from nda_mm.datasets.boxes.checks import (
     BOX_FAULTS,
     FILE_FAULTS,
     UNKNOWN_CLASS,

@@ -28,13 +28,13 @@ from nda_mm.datasets import (
     TinyImageNet,
     VOCImages,
 )
-from nda_mm.datasets.boxes.box_checks import FaultReport
+from nda_mm.datasets.boxes.checks import FaultReport
 from nda_mm.datasets.boxes.coco_json import read_coco
 from nda_mm.datasets.boxes.voc_folder import read_voc
-from nda_mm.datasets.files.decoding import image_files
-from nda_mm.datasets.images.cityscapes_pairs import build_cityscapes_pairs
-from nda_mm.datasets.images.imagenet_lists import prepare_imagenet
+from nda_mm.datasets.decoding import image_files
+from nda_mm.datasets.images.imagenet import prepare_imagenet
 from nda_mm.datasets.images.pair_files import pair_faults
+from nda_mm.datasets.images.pairs import build_cityscapes_pairs
 from nda_mm.registry import DATASETS
 
 RNG = np.random.default_rng(0)

@@ -1,4 +1,4 @@
-"""A process that opens videos and may die of them; :mod:`nda_mm.datasets.videos.video_probe` starts it and asks it.
+"""A process that opens videos and may die of them; :mod:`nda_mm.datasets.videos.probe` starts it and asks it.
 
 Run as a script, it knows decord and the standard library alone, so that it starts in a fraction of a second. It reads
 one JSON list (path, whether to decode every frame) a line and answers with one JSON list (frames, fault) a line.

@@ -1,1 +1,0 @@
-"""How data come from archives and folders into arrays, whatever the data set."""
