@@ -37,7 +37,7 @@ $(VENV)/installed: setup.py constraints.txt
 	touch $@
 
 train: setup
-	@$(PY) tools/train.py configs/$(RECIPE).py --work-dir work_dirs/$(RECIPE) --resume
+	@$(PY) tools/train.py $(RECIPE) --work-dir work_dirs/$(RECIPE) --resume
 
 test: lint
 	@OMP_NUM_THREADS=1 $(PY) -m pytest -n $(JOBS) -m "not slow" --doctest-modules tests nda_mm

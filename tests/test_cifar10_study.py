@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from mmengine import Config
 
+from nda_mm.compat.external_configs import recipe_path
 from nda_mm.evaluation import FrechetDistance
 from nda_mm.negatives import build_negative
 from nda_mm.registry import METRICS
 from nda_mm.schedules import as_schedule
 from nda_mm.studies.budgets import budget
 
-CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 ARMS = ["", "_warmup", "_leak", "_stitch", "_cutout", "_mixup", "_cutmix"]
 
 
 def arm(name: str) -> Config:
-    return Config.fromfile(CONFIGS / f"nda_biggan_cifar10{name}.py")
+    return Config.fromfile(recipe_path(f"nda_biggan_cifar10{name}.py"))
 
 
 def test_all_arms_have_one_budget_and_negatives_of_their_own() -> None:
-    plain = Config.fromfile(CONFIGS / "biggan_cifar10.py")
+    plain = Config.fromfile(recipe_path("biggan_cifar10.py"))
     assert all(budget(arm(name)) == budget(plain) for name in ARMS)
     negatives = [repr(build_negative(arm(name).model.negative)) for name in ARMS if name != "_warmup"]
     assert len(set(negatives)) == len(ARMS) - 1

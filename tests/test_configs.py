@@ -11,15 +11,16 @@ from mmengine.registry import DATASETS, MODELS, DefaultScope, Registry
 from torch.nn import BatchNorm2d as BatchNorm
 
 from nda_mm import registry
+from nda_mm.compat.external_configs import recipe_path
 from nda_mm.negatives import build_negative
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
-RECIPES = sorted(CONFIGS.glob("*.py"))
+RECIPES = sorted(CONFIGS.glob("[a-z]*/*.py"))
 
 
 def plain_twin(path):
     """The recipe that one with negatives is a diff of."""
-    return CONFIGS / re.search(r'^_base_ = "(.+)"$', path.read_text(), re.MULTILINE)[1]
+    return path.parent / re.search(r'^_base_ = "(.+)"$', path.read_text(), re.MULTILINE)[1]
 
 
 PAIRS = [(plain_twin(path), path) for path in RECIPES if path.name.startswith("nda_")]
@@ -76,7 +77,7 @@ class TestThePapersRecipe:
     """BigGAN, CIFAR-10, jigsaw: the figures of the authors' published run."""
 
     def test_schedule_and_optimizers(self):
-        config = Config.fromfile(CONFIGS / "nda_biggan_cifar10.py")
+        config = Config.fromfile(recipe_path("nda_biggan_cifar10.py"))
         assert config.train_dataloader.batch_size == 64
         assert config.model.discriminator_steps == 4
         # 500 epochs: floor(50,000 / 64) batches, four to a step of the generator
@@ -94,17 +95,17 @@ class TestThePapersRecipe:
     @pytest.mark.parametrize(("width", "generator", "discriminator"), [(32, 1_218_307, 1_055_105)])
     def test_the_networks_have_as_many_weights_as_the_authors(self, width, generator, discriminator):
         options = {f"model.{name}.base_channels": width for name in ("generator", "discriminator")}
-        _, model = build(CONFIGS / "nda_biggan_cifar10.py", **options)
+        _, model = build(recipe_path("nda_biggan_cifar10.py"), **options)
         assert sum(p.numel() for p in model.generator.parameters()) == generator
         assert sum(p.numel() for p in model.discriminator.parameters()) == discriminator
 
     def test_the_unconditional_twin_has_one_class(self):
-        _, model = build(CONFIGS / "nda_biggan_cifar10_uncond.py")
+        _, model = build(recipe_path("nda_biggan_cifar10_uncond.py"))
         assert model.num_classes == 1
         assert model.label_fn(num_batches=8).tolist() == [0] * 8
 
     def test_images_reach_the_discriminator_in_minus_one_to_one(self):
-        _, model = build(CONFIGS / "nda_biggan_cifar10.py")
+        _, model = build(recipe_path("nda_biggan_cifar10.py"))
         low, high = torch.zeros(3, 1, 1), torch.full((3, 1, 1), 255.0)
         mean, std = model.data_preprocessor.mean, model.data_preprocessor.std
         assert ((low - mean) / std).unique().tolist() == [-1.0]
@@ -120,7 +121,7 @@ def test_a_folder_of_own_images_trains_by_one_override(tmp_path):
     for number in range(12):
         size = (40 + number, 33)
         Image.fromarray(draw.integers(0, 256, (*size, 3), dtype=np.uint8)).save(tmp_path / f"{number}.png")
-    config = Config.fromfile(CONFIGS / "nda_biggan_images.py")
+    config = Config.fromfile(recipe_path("nda_biggan_images.py"))
     config.merge_from_dict({"train_dataloader.dataset.data_root": str(tmp_path)})
     # what follows makes it small, no more
     config.merge_from_dict({f"model.{name}.base_channels": 2 for name in ("generator", "discriminator")})
@@ -155,7 +156,7 @@ class TestMoCo:
     """The settings of the MoCo authors' own demo on CIFAR-10, and what the recipes hold to among themselves."""
 
     def test_cifar10_is_the_authors_demo_with_the_head_of_version_2(self):
-        config, model = build(CONFIGS / "moco_cifar10.py")
+        config, model = build(recipe_path("moco_cifar10.py"))
         assert config.optim_wrapper.optimizer == dict(type="SGD", lr=0.06, momentum=0.9, weight_decay=5e-4)
         assert (config.train_dataloader.batch_size, config.train_cfg.max_epochs) == (512, 200)
         assert (model.queue.shape, model.head.temperature) == ((128, 4096), 0.1)
@@ -173,19 +174,19 @@ class TestMoCo:
 
     def test_the_width_is_an_override(self):
         narrow = {"backbone.base_channels": 16, "backbone.stem_channels": 16, "neck.in_channels": 128}
-        _, model = build(CONFIGS / "moco_cifar10.py", **{f"model.{key}": value for key, value in narrow.items()})
+        _, model = build(recipe_path("moco_cifar10.py"), **{f"model.{key}": value for key, value in narrow.items()})
         keys, vector = model.backbone(torch.zeros(2, 3, 32, 32)), model.neck.mlp[0].in_features
         assert (keys[-1].shape[1], vector) == (128, 128)
 
     def test_the_views_of_digits_are_normalised_by_the_training_split(self):
-        config, _ = build(CONFIGS / "moco_digits.py")
+        config, _ = build(recipe_path("moco_digits.py"))
         images = DATASETS.build({**config.train_dataloader.dataset, "pipeline": []}).images
         preprocessor = config.model.data_preprocessor
         assert preprocessor.mean == pytest.approx([images.mean()] * 3, abs=0.1)
         assert preprocessor.std == pytest.approx([images.std()] * 3, abs=0.1)
 
     def test_two_views_of_a_digit_differ_and_keep_its_range(self):
-        config, _ = build(CONFIGS / "moco_digits.py")
+        config, _ = build(recipe_path("moco_digits.py"))
         views = DATASETS.build(config.train_dataloader.dataset)[0]["inputs"]
         assert [(view.shape, view.dtype) for view in views] == [((3, 32, 32), torch.uint8)] * 2
         assert not torch.equal(*views)
@@ -193,7 +194,7 @@ class TestMoCo:
 
     @pytest.mark.parametrize("name", ["cifar10", "cifar100", "digits", "imagenet100"])
     def test_the_neighbours_are_of_the_training_split_and_nothing_is_augmented(self, name):
-        config = Config.fromfile(CONFIGS / f"moco_{name}.py")
+        config = Config.fromfile(recipe_path(f"moco_{name}.py"))
         hook = next(hook for hook in config.custom_hooks if hook.type == "nda_mm.KNNHook")
         splits = {key: hook[key].get("split", hook[key].get("data_prefix")) for key in ("bank", "test")}
         assert splits == {"bank": "train", "test": "val" if name == "imagenet100" else "test"}
@@ -202,7 +203,9 @@ class TestMoCo:
 
     @pytest.mark.parametrize("name", ["cifar10", "cifar100", "digits", "imagenet100"])
     def test_the_linear_probe_is_of_the_network_that_is_pretrained_and_sees_as_it_did(self, name):
-        (moco, pretrained), (probe, classifier) = (build(CONFIGS / f"{kind}_{name}.py") for kind in ("moco", "linear"))
+        (moco, pretrained), (probe, classifier) = (
+            build(recipe_path(f"{kind}_{name}.py")) for kind in ("moco", "linear")
+        )
         shapes = [
             {key: value.shape for key, value in model.backbone.state_dict().items()}
             for model in (pretrained, classifier)
@@ -219,7 +222,7 @@ class TestMoCo:
 
     def test_the_line_that_is_added_is_the_one_for_a_stock_recipe(self, tmp_path):
         stock = "mmpretrain::mocov2/mocov2_resnet50_8xb32-coslr-200e_in1k.py"
-        added = Config.fromfile(CONFIGS / "nda_moco_cifar10.py").custom_hooks[-1].to_dict()
+        added = Config.fromfile(recipe_path("nda_moco_cifar10.py")).custom_hooks[-1].to_dict()
         (tmp_path / "mine.py").write_text(f"_base_ = {stock!r}\ncustom_hooks = [{added!r}]\n")
         config, _ = build(tmp_path / "mine.py")
         assert config.custom_hooks == [dict(type="nda_mm.NDAContrastHook", negative=dict(type="Jigsaw", grid=2))]
@@ -232,7 +235,7 @@ class TestDPC:
 
     @pytest.mark.parametrize("name", ["ucf101", "hmdb51", "k400"])
     def test_pretraining_is_the_authors(self, name):
-        config, model = build(CONFIGS / f"dpc_{name}.py")
+        config, model = build(recipe_path(f"dpc_{name}.py"))
         assert sum(p.numel() for p in model.backbone.parameters()) == 14_057_536
         assert sum(p.numel() for p in model.aggregator.parameters()) == 3 * (512 * 256 + 256)
         assert (model.num_blocks, model.pred_steps, model.negative, model.temperature) == (8, 3, None, 1.0)
@@ -253,7 +256,7 @@ class TestDPC:
     @pytest.mark.parametrize("name", ["ucf101", "hmdb51", "digits"])
     def test_fine_tuning_and_probe_are_of_the_encoder_that_is_pretrained_and_see_as_it_did(self, name):
         (dpc, pretrained), (tune, tuned), (alone, single), (probe, frozen) = (
-            build(CONFIGS / f"{kind}_{name}.py") for kind in ("dpc", "dpc_finetune", "resnet2d3d", "dpc_linear")
+            build(recipe_path(f"{kind}_{name}.py")) for kind in ("dpc", "dpc_finetune", "resnet2d3d", "dpc_linear")
         )
         shapes = {
             key: value.shape for key, value in pretrained.state_dict().items() if not key.startswith("predictor.")
@@ -276,7 +279,7 @@ class TestDPC:
 
     @pytest.mark.parametrize("name", ["ucf101", "hmdb51"])
     def test_fine_tuning_is_the_authors(self, name):
-        config, model = build(CONFIGS / f"dpc_finetune_{name}.py")
+        config, model = build(recipe_path(f"dpc_finetune_{name}.py"))
         assert config.optim_wrapper.optimizer == dict(type="Adam", lr=1e-3, weight_decay=1e-3)
         assert config.optim_wrapper.paramwise_cfg.custom_keys == dict(backbone=dict(lr_mult=0.1))
         assert config.train_dataloader.batch_size == 128
@@ -286,7 +289,7 @@ class TestDPC:
 
     @pytest.mark.parametrize("name", ["ucf101", "hmdb51", "digits"])
     def test_a_probe_trains_its_head_alone(self, name):
-        config, model = build(CONFIGS / f"dpc_linear_{name}.py")
+        config, model = build(recipe_path(f"dpc_linear_{name}.py"))
         model.train()
         assert [key for key, p in model.named_parameters() if p.requires_grad] == [
             f"cls_head.{key}" for key in ("norm.weight", "norm.bias", "fc_cls.weight", "fc_cls.bias")
@@ -297,7 +300,7 @@ class TestDPC:
 
     @pytest.mark.slow
     def test_moving_digits_are_normalised_by_the_training_split(self):
-        config, model = build(CONFIGS / "dpc_digits.py")
+        config, model = build(recipe_path("dpc_digits.py"))
         clips = DATASETS.build({**config.train_dataloader.dataset, "pipeline": [], "num_clips": 160})
         frames = np.stack([clips[index]["array"] for index in range(160)])
         assert config.model.data_preprocessor.mean == pytest.approx([frames.mean()] * 3, abs=0.5)

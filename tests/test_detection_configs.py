@@ -16,9 +16,8 @@ from mmengine.registry import MODELS, DefaultScope
 pytest.importorskip("mmdet")
 pytest.importorskip("mmpretrain")
 
+from nda_mm.compat.external_configs import recipe_path
 from nda_mm.conversion import convert_backbone
-
-CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 
 
 def build(config: Config, scope: str | None = None) -> Any:
@@ -58,7 +57,7 @@ class TestTheMoCoProtocol:
         self, resnet50: tuple[dict[str, torch.Tensor], Path]
     ) -> None:
         weights, file = resnet50
-        config = Config.fromfile(CONFIGS / "detection_voc_c4.py")
+        config = Config.fromfile(recipe_path("detection_voc_c4.py"))
         for place in ("backbone", "roi_head.shared_head"):
             config.merge_from_dict({f"model.{place}.init_cfg.checkpoint": str(file)})
         model = build(config)
@@ -72,7 +71,7 @@ class TestTheMoCoProtocol:
         assert both == set(weights)  # between them they carry every layer
 
     def test_nothing_is_frozen_and_statistics_are_those_of_the_batch(self) -> None:
-        config = Config.fromfile(CONFIGS / "detection_voc_c4.py")
+        config = Config.fromfile(recipe_path("detection_voc_c4.py"))
         assert config.model.backbone.norm_cfg.type == config.model.roi_head.shared_head.norm_cfg.type == "SyncBN"
         model = revert_sync_batchnorm(build(config)).train()
         parts = (model.backbone, model.roi_head.shared_head)
@@ -84,7 +83,7 @@ class TestTheMoCoProtocol:
         assert strides == {(1, 1, 1, 1), (1, 1, 2, 2)}  # in the 3x3 convolution, as in torchvision
 
     def test_the_extra_layer_normalises_what_the_fifth_stage_gives(self) -> None:
-        config = Config.fromfile(CONFIGS / "detection_voc_c4.py")
+        config = Config.fromfile(recipe_path("detection_voc_c4.py"))
         head = revert_sync_batchnorm(build(config).roi_head.shared_head)
         head.train()
         x = torch.rand(3, 1024, 4, 4, generator=torch.Generator().manual_seed(0))
@@ -101,12 +100,12 @@ class TestTheMoCoProtocol:
         image = torch.randint(0, 256, (3, 32, 32), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
         expected = pretraining({"inputs": [image[None]], "data_samples": []}, True)["inputs"][0]
         for name in ("detection_voc_c4", "detection_voc_fpn", "detection_voc_retinanet", "detection_bccd"):
-            config = Config.fromfile(CONFIGS / f"{name}.py")
+            config = Config.fromfile(recipe_path(f"{name}.py"))
             detection = build(Config({"model": config.model.data_preprocessor}), "mmdet")
             torch.testing.assert_close(detection({"inputs": [image]}, False)["inputs"], expected)
 
     def test_the_schedule_and_the_data_are_the_authors(self) -> None:
-        config = Config.fromfile(CONFIGS / "detection_voc_c4.py")
+        config = Config.fromfile(recipe_path("detection_voc_c4.py"))
         assert config.train_cfg.max_iters == 24_000
         assert config.train_dataloader.batch_size * 8 == 16
         assert config.optim_wrapper.optimizer.lr == 0.02
@@ -127,7 +126,7 @@ def test_pyramids_carry_the_pretrained_weights_and_train_all_of_them(
     name: str, resnet50: tuple[dict[str, torch.Tensor], Path]
 ) -> None:
     weights, file = resnet50
-    config = Config.fromfile(CONFIGS / f"{name}.py")
+    config = Config.fromfile(recipe_path(f"{name}.py"))
     config.merge_from_dict({"model.backbone.init_cfg.checkpoint": str(file)})
     model = build(config)
     model.init_weights()
@@ -144,7 +143,7 @@ def test_pyramids_carry_the_pretrained_weights_and_train_all_of_them(
 def test_a_recipes_own_pretraining_fits_its_backbone_and_its_inputs(
     detection: str, pretraining: str, tmp_path: Path
 ) -> None:
-    before, after = (Config.fromfile(CONFIGS / f"{name}.py") for name in (pretraining, detection))
+    before, after = (Config.fromfile(recipe_path(f"{name}.py")) for name in (pretraining, detection))
     weights = moco_checkpoint(before.model.backbone, tmp_path / "moco.pth")
     convert_backbone(tmp_path / "moco.pth", tmp_path / "backbone.pth", "mmdet")
     after.merge_from_dict(

@@ -14,6 +14,7 @@ from mmengine import Config
 from mmengine.registry import MODELS, DefaultScope
 from PIL import Image
 
+from nda_mm.compat.external_configs import recipe_path
 from nda_mm.datasets.images.imagenet import prepare_imagenet
 from nda_mm.engine import launch
 
@@ -24,7 +25,7 @@ RNG = np.random.default_rng(0)
 
 
 def recipe(name: str) -> Config:
-    return Config(without_scopes(Config.fromfile(CONFIGS / f"{name}.py").to_dict()))
+    return Config(without_scopes(Config.fromfile(recipe_path(f"{name}.py")).to_dict()))
 
 
 def stock(name: str, folder: Path) -> Config:
@@ -137,7 +138,9 @@ def slope_along_weights(model: Any) -> dict[str, float]:
 
 def test_spectral_norm_of_every_biggan_has_its_gradient() -> None:
     """In mmagic's default style, ``sn_style='ajbrock'``, it has none."""
-    names = sorted(path.stem for pattern in ("*biggan*", "numerosity*") for path in CONFIGS.glob(f"{pattern}.py"))
+    names = sorted(
+        path.stem for pattern in ("*biggan*", "numerosity*") for path in CONFIGS.glob(f"[a-z]*/{pattern}.py")
+    )
     models = {name: recipe(name).get("model", {}) for name in names}
     models = {name: model for name, model in models.items() if model.get("type") == "nda_mm.NDABigGAN"}
     assert {"biggan_cifar10", "biggan_imagenet128", "nda_biggan_imagenet128", "biggan_digits"} <= set(models)
@@ -284,7 +287,7 @@ def test_stylegan2_refuses_the_mixed_precision_that_it_would_ignore(tmp_path: Pa
 
 def test_data_on_the_device_are_never_augmented_and_come_to_a_preprocessor_that_takes_them() -> None:
     names = sorted(
-        path.stem for pattern in ("*gan*", "*toy*", "*numerosity*") for path in CONFIGS.glob(f"{pattern}.py")
+        path.stem for pattern in ("*gan*", "*toy*", "*numerosity*") for path in CONFIGS.glob(f"[a-z]*/{pattern}.py")
     )
     recipes = {name: recipe(name) for name in names}
     kept = {name: config for name, config in recipes.items() if (config.get("train_cfg") or {}).get("data_on_device")}

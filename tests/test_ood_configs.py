@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 from mmengine import Config
 
+from nda_mm.compat.external_configs import recipe_path
 from nda_mm.datasets.images.cifar10_c import CORRUPTIONS, SEVERITIES
 from nda_mm.evaluation import OODMetric
 from nda_mm.registry import METRICS
 
-CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 RECIPES = ["biggan_digits", "nda_biggan_digits", "biggan_cifar10", "nda_biggan_cifar10"]
 
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_they_differ_from_the_gans_by_the_test_alone(name: str) -> None:
-    gan, ood = (Config.fromfile(CONFIGS / f"{prefix}{name}.py").to_dict() for prefix in ("", "ood_"))
+    gan, ood = (Config.fromfile(recipe_path(f"{prefix}{name}.py")).to_dict() for prefix in ("", "ood_"))
     added = {"outside", "packed", "corruptions", "cifar10_c"}
     assert {key: value for key, value in ood.items() if key not in added | {"test_evaluator"}} == {
         key: value for key, value in gan.items() if key != "test_evaluator"
@@ -31,14 +30,14 @@ def test_they_differ_from_the_gans_by_the_test_alone(name: str) -> None:
 
 @pytest.mark.parametrize("kind", ["digits", "cifar10"])
 def test_the_pair_is_scored_alike(kind: str) -> None:
-    plain, nda = (Config.fromfile(CONFIGS / f"ood_{name}biggan_{kind}.py").to_dict() for name in ("", "nda_"))
+    plain, nda = (Config.fromfile(recipe_path(f"ood_{name}biggan_{kind}.py")).to_dict() for name in ("", "nda_"))
     assert nda["model"].pop("negative") == dict(type="Jigsaw", grid=2)
     nda["model"].pop("fake_weight")
     assert plain == nda
 
 
 def sets(name: str) -> dict[str, Any]:
-    metric = Config.fromfile(CONFIGS / name).test_evaluator.metrics[0]
+    metric = Config.fromfile(recipe_path(name)).test_evaluator.metrics[0]
     return OODMetric(metric.outside).outside_cfg
 
 
@@ -53,7 +52,7 @@ def test_cifar10s_sets_are_those_of_the_paper_and_every_corruption() -> None:
 
 
 def test_digits_sets_have_the_size_of_the_data() -> None:
-    config = Config.fromfile(CONFIGS / "ood_biggan_digits.py")
+    config = Config.fromfile(recipe_path("ood_biggan_digits.py"))
     found = sets("ood_biggan_digits.py")
     assert list(found) == [each["kind"] for each in found.values()] == ["rotated", "inverted", "blurred", "letters"]
     assert {(each["size"], each["split"]) for each in found.values()} == {

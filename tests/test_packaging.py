@@ -32,7 +32,7 @@ SOURCES = (
 
 
 def recipes(project: Path) -> set[str]:
-    return {path.name for path in (project / "configs").glob("*.py")}
+    return {str(path.relative_to(project)) for path in (project / "configs").glob("[a-z]*/*.py")}
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,7 @@ def wheel(checkout: Path) -> Path:
 
 def test_wheel_ships_recipes_tools_types_and_licence(wheel: Path, checkout: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
-    assert {f"nda_mm/.mim/configs/{name}" for name in recipes(checkout)} <= names
+    assert {f"nda_mm/.mim/{name}" for name in recipes(checkout)} <= names
     tools = {path.name for path in (checkout / "tools").iterdir() if path.is_file()}
     assert {f"nda_mm/.mim/tools/{name}" for name in tools} <= names
     assert {"nda_mm/py.typed", "nda_mm/.mim/model-index.yml"} <= names
@@ -150,7 +150,7 @@ def test_an_editable_install_links_recipes_and_tools(checkout: Path, tmp_path: P
     linked = checkout / "nda_mm" / ".mim"
     assert {path.name for path in linked.iterdir()} == {"configs", "tools", "model-index.yml"}
     assert all(path.is_symlink() and path.exists() for path in linked.iterdir())
-    assert {path.name for path in (linked / "configs").glob("*.py")} == recipes(checkout)
+    assert recipes(linked) == recipes(checkout)
     result = inherit_in(tmp_path, checkout, "nda_biggan_cifar10.py")
     assert result.stdout.strip().endswith("7 mmagic"), result.stderr
 
@@ -161,7 +161,7 @@ def test_the_index_names_every_recipe(project_root: Path) -> None:
         model for file in index["Import"] for model in yaml.safe_load((project_root / file).read_text())["Models"]
     ]
     listed = {model["Config"] for model in models}
-    present = {f"configs/{name}" for name in recipes(project_root)}
+    present = recipes(project_root)
     assert listed == present, (
         f"write into configs/metafile.yml: {sorted(present - listed)}; take out {sorted(listed - present)}"
     )

@@ -15,12 +15,12 @@ from PIL import Image
 
 pytest.importorskip("mmagic", reason="the recipes are mmagic's")
 
+from nda_mm.compat.external_configs import recipe_path
 from nda_mm.engine import launch
 from nda_mm.evaluation.cityscapes_colours import PALETTE
 from tools import test as test_tool
 from tools import train as train_tool
 
-CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 SMALL = {
     "model.generator.base_channels": 2, "model.discriminator.base_channels": 2, "train_cfg.max_iters": 2,
     "train_cfg.val_interval": 2, "default_hooks.logger.interval": 1, "train_dataloader.num_workers": 0,
@@ -63,7 +63,7 @@ class TestSettings:
         ],
     )
     def test_the_budget_is_200_epochs_of_single_pairs(self, name: str, images: int, iterations: int) -> None:
-        config = Config.fromfile(CONFIGS / f"nda_pix2pix_{name}.py")
+        config = Config.fromfile(recipe_path(f"nda_pix2pix_{name}.py"))
         assert config.train_cfg.max_iters == iterations == 200 * images
         assert config.train_dataloader.batch_size == 1
         for networks in ("generators", "discriminators"):
@@ -73,7 +73,7 @@ class TestSettings:
 
     @pytest.mark.parametrize("name", ["facades", "cityscapes_labels2photo", "cityscapes_photo2labels"])
     def test_photograph_left_and_drawing_right(self, pairs: Path, name: str) -> None:
-        config = Config.fromfile(CONFIGS / f"pix2pix_{name}.py")
+        config = Config.fromfile(recipe_path(f"pix2pix_{name}.py"))
         drawing = "mask" if name == "facades" else "label"
         with DefaultScope.overwrite_default_scope("mmagic"):
             item = DATASETS.build(config.test_dataloader.dataset)[0]["inputs"]
@@ -84,7 +84,7 @@ class TestSettings:
 
     def test_flips_and_crops_move_both_alike(self, pairs: Path) -> None:
         """Where both halves are one picture, they still are after the training pipeline."""
-        config = Config.fromfile(CONFIGS / "pix2pix_cityscapes_labels2photo.py")
+        config = Config.fromfile(recipe_path("pix2pix_cityscapes_labels2photo.py"))
         folder = pairs / "data" / "pix2pix" / "cityscapes" / "train"
         half = np.random.default_rng(1).integers(0, 256, (256, 256, 3), dtype=np.uint8)
         for path in folder.iterdir():
@@ -111,7 +111,7 @@ class TestSettings:
     ],
 )  # fmt: skip
 def test_it_trains_evaluates_and_is_tested(pairs: Path, name: str, scores: set[str]) -> None:
-    recipe = str(CONFIGS / f"{name}.py")
+    recipe = str(recipe_path(f"{name}.py"))
     train_tool.main([recipe, "--work-dir", "run", "--seed", "0", *words(SMALL)])
     assert (pairs / "run" / "iter_2.pth").is_file() and (pairs / "run" / "translations" / "iter_2.png").is_file()
     options = dict(SMALL)
@@ -142,7 +142,7 @@ class AllRoad(torch.nn.Module):
 
 
 def test_without_a_segmenter_the_test_says_what_is_missing(pairs: Path) -> None:
-    config = Config.fromfile(CONFIGS / "pix2pix_cityscapes_labels2photo.py")
+    config = Config.fromfile(recipe_path("pix2pix_cityscapes_labels2photo.py"))
     config.work_dir, config.launcher = str(pairs / "run"), "none"
     config.merge_from_dict(SMALL)
     runner = launch.build_runner(config)
@@ -154,7 +154,7 @@ def test_without_a_segmenter_the_test_says_what_is_missing(pairs: Path) -> None:
 def trained_on_digits(tmp_path_factory: pytest.TempPathFactory) -> Runner:
     """60 iterations of the digits' recipe, without its classifier."""
     pytest.importorskip("sklearn")
-    config = Config.fromfile(CONFIGS / "nda_pix2pix_digits.py")
+    config = Config.fromfile(recipe_path("nda_pix2pix_digits.py"))
     config.work_dir, config.launcher = str(tmp_path_factory.mktemp("digits")), "none"
     metrics = [dict(type="nda_mm.TranslationScores", target="digit")]
     config.merge_from_dict({
@@ -192,7 +192,7 @@ def test_digits_resume_exactly(tmp_path: Path) -> None:
     """Dropout in training and in evaluation, batch statistics that evaluation moves: all go on where they were."""
 
     def run(folder: str, iterations: int, resume: bool = False) -> dict[str, Any]:
-        config = Config.fromfile(CONFIGS / "nda_pix2pix_digits.py")
+        config = Config.fromfile(recipe_path("nda_pix2pix_digits.py"))
         config.work_dir, config.launcher, config.resume = str(tmp_path / folder), "none", resume
         metrics = [dict(type="nda_mm.TranslationScores", target="digit")]
         config.merge_from_dict({

@@ -9,13 +9,13 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import DATASETS, DefaultScope
 
+from nda_mm.compat.external_configs import recipe_path
 from nda_mm.datasets import MovingDigits
 from nda_mm.datasets.videos.video_files import write_videos
 
 pytest.importorskip("mmaction.models")
 pytest.importorskip("decord")
 
-CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 #: What one item is: clips, channels and frames of 224 pixels.
 INPUTS = {
     "tsn_ucf101": (3, 3, 224, 224),
@@ -36,7 +36,7 @@ def ucf101(tmp_path_factory) -> Path:
 
 @pytest.mark.parametrize("recipe", INPUTS)
 def test_the_ucf101_recipes_read_video_files(ucf101, monkeypatch, recipe):
-    cfg = Config.fromfile(CONFIGS / f"{recipe}.py")
+    cfg = Config.fromfile(recipe_path(f"{recipe}.py"))
     monkeypatch.chdir(ucf101)
     assert cfg.model.cls_head.num_classes == 101
     # As MoCo was trained on ImageNet in mmpretrain: RGB, which decord gives, with these.
@@ -68,7 +68,7 @@ class TestDPC:
     @pytest.mark.parametrize("data", ["ucf101", "hmdb51"])
     def test_the_pretraining_reads_blocks_that_follow_each_other(self, data, request, monkeypatch):
         monkeypatch.chdir(request.getfixturevalue(data))
-        cfg = Config.fromfile(CONFIGS / f"nda_dpc_{data}.py")
+        cfg = Config.fromfile(recipe_path(f"nda_dpc_{data}.py"))
         with DefaultScope.overwrite_default_scope("mmaction"):
             item = DATASETS.build(cfg.train_dataloader.dataset)[1]
             assert (item["inputs"].shape, item["inputs"].dtype) == ((8, 3, 5, 128, 128), torch.uint8)
@@ -85,7 +85,7 @@ class TestDPC:
     @pytest.mark.parametrize("recipe", ["dpc_finetune", "dpc_linear", "resnet2d3d"])
     def test_the_classifiers_read_and_test_on_ten_clips(self, recipe, data, request, monkeypatch):
         monkeypatch.chdir(request.getfixturevalue(data))
-        cfg = Config.fromfile(CONFIGS / f"{recipe}_{data}.py")
+        cfg = Config.fromfile(recipe_path(f"{recipe}_{data}.py"))
         with DefaultScope.overwrite_default_scope("mmaction"):
             for split, clips in (("train", 1), ("val", 1), ("test", 10)):
                 item = DATASETS.build(cfg[f"{split}_dataloader"].dataset)[2]
@@ -110,7 +110,7 @@ def test_dpc_trains_on_video_files_and_hands_its_encoder_on(ucf101, tmp_path, mo
             | {"model.backbone.init_cfg": encoder, "model.cls_head.in_channels": 16},
         ),
     ):
-        cfg = Config.fromfile(CONFIGS / f"{recipe}.py")
+        cfg = Config.fromfile(recipe_path(f"{recipe}.py"))
         cfg.merge_from_dict(options)
         cfg.merge_from_dict({"train_cfg.max_epochs": 1, "train_cfg.val_interval": 1} if "fine" in recipe else {})
         cfg.merge_from_dict({"train_cfg.max_epochs": 1, "default_hooks.checkpoint.interval": 1})
@@ -138,7 +138,7 @@ def test_a_ucf101_recipe_trains_and_tests_from_a_converted_file(ucf101, tmp_path
     torch.save(resnet18().state_dict(), tmp_path / "source.pth")
     convert_backbone(tmp_path / "source.pth", tmp_path / "r18.pth", "torchvision")
     monkeypatch.chdir(ucf101)
-    cfg = Config.fromfile(CONFIGS / f"{recipe}.py")
+    cfg = Config.fromfile(recipe_path(f"{recipe}.py"))
     cfg.merge_from_dict(
         {
             "model.backbone.depth": 18,

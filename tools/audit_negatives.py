@@ -1,6 +1,6 @@
 """Measure how often a negative is no negative, on your own images; no GPU needed.
 
-    python tools/audit_negatives.py configs/nda_biggan_cifar10.py
+    python tools/audit_negatives.py nda_biggan_cifar10
     python tools/audit_negatives.py --images my_textures --size 64 --worst worst.png --json audit.json
 
 The theory of negative augmentation holds only if no negative could be a real image. Per transform the table says

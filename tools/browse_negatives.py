@@ -1,6 +1,6 @@
 """Show real images beside their negatives, as one labelled PNG; no GPU needed.
 
-    python tools/browse_negatives.py configs/nda_biggan_cifar10.py
+    python tools/browse_negatives.py nda_biggan_cifar10
     python tools/browse_negatives.py --images my_photos --size 64 --out negatives.png
     python tools/browse_negatives.py CONFIG --negative "dict(type='Jigsaw', grid=4)" --negative "dict(type='Cutout')"
 

@@ -1,8 +1,8 @@
 """Train recipes over the same seeds and budget and report means, spread and paired differences.
 
-    python tools/compare.py configs/biggan_digits.py configs/nda_biggan_digits.py --seeds 0 1 2 --out work_dirs/compare
+    python tools/compare.py biggan_digits nda_biggan_digits --seeds 0 1 2 --out work_dirs/compare
     python tools/compare.py A.py B.py --seeds 0 1 2 --out D --cfg-options train_cfg.max_iters=1000 --jobs 2
-    python tools/compare.py configs/{biggan_cifar10,nda_biggan_cifar10{,_warmup,_leak}}.py --seeds 0 1 --jobs 8 \\
+    python tools/compare.py {biggan_cifar10,nda_biggan_cifar10{,_warmup,_leak}} --seeds 0 1 --jobs 8 \\
         --test --out work_dirs/compare_cifar10
 
 The first recipe is the baseline. Finished runs are kept and cut off ones resumed, so the same command continues; with a
@@ -51,7 +51,7 @@ def main() -> int:
     failed, waiting = [], []
     try:
         comparison = Comparison(
-            [config if Path(config).is_file() else str(recipe_path(config)) for config in args.configs],
+            [str(recipe_path(config)) for config in args.configs],
             args.seeds,
             args.out,
             train_command=[sys.executable, str(TRAIN)],

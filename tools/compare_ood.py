@@ -1,7 +1,7 @@
 """Compare recipes at anomaly detection, over the seeds that each was trained and tested with.
 
-    python tools/compare_ood.py --runs work_dirs/compare_digits --recipe configs/ood_biggan_digits.py
-    python tools/compare_ood.py --runs work_dirs/compare_cifar10 --recipe configs/ood_biggan_cifar10.py --only cifar100
+    python tools/compare_ood.py --runs work_dirs/compare_digits --recipe ood_biggan_digits
+    python tools/compare_ood.py --runs work_dirs/compare_cifar10 --recipe ood_biggan_cifar10 --only cifar100
     python tools/compare_ood.py work_dirs/ood/biggan_digits work_dirs/ood/nda_biggan_digits
 
 With --runs, every finished run of a folder of tools/compare.py is tested by the recipe's evaluator, into its ood/; the
@@ -63,7 +63,7 @@ def folders_of(args: argparse.Namespace) -> list[Path]:
     only = [f"test_evaluator.metrics.0.only={args.only!r}"] if args.only else []
     return detect_with_runs(
         args.runs,
-        args.recipe if Path(args.recipe).is_file() else str(recipe_path(args.recipe)),
+        str(recipe_path(args.recipe)),
         args.recipes,
         test_command=[sys.executable, str(Path(__file__).with_name("test.py"))],
         cfg_options=[*only, *args.cfg_options],

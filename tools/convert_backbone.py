@@ -2,7 +2,7 @@
 
     python tools/convert_backbone.py work_dirs/moco_digits/epoch_30.pth digits.pth --to mmdet
     python tools/convert_backbone.py moco_v2_800ep_pretrain.pth.tar r50.pth --to torchvision
-    python tools/convert_backbone.py best.pth r50.pth --to mmaction2 --encoder key --check configs/tsn_ucf101.py
+    python tools/convert_backbone.py best.pth r50.pth --to mmaction2 --encoder key --check tsn_ucf101
 
 Then, in a config: init_cfg=dict(type='Pretrained', checkpoint='r50.pth'). A detector's shared head takes its stage
 from the same file by the same line. Two ways lead to mmaction2: init_cfg reads what --to mmaction2 writes, and

@@ -1,10 +1,10 @@
 """Turn networks of the paper authors' BigGAN code into a checkpoint of ours.
 
-    python tools/import_official.py configs/nda_biggan_cifar10.py OUT --ema G_ema_best0.pth
-    python tools/import_official.py configs/nda_biggan_cifar10_uncond.py OUT --generator G.pth --ema G_ema.pth \
+    python tools/import_official.py nda_biggan_cifar10 OUT --ema G_ema_best0.pth
+    python tools/import_official.py nda_biggan_cifar10_uncond OUT --generator G.pth --ema G_ema.pth \
         --discriminator D.pth
 
-Then: python tools/sample.py configs/nda_biggan_cifar10.py OUT
+Then: python tools/sample.py nda_biggan_cifar10 OUT
 
 The generator's images and the discriminator's logits, in eval mode, are those of the authors' code. Width, number of
 classes and length of the noise come from the files; where they are not the recipe's, the --cfg-options to give to

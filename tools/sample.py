@@ -1,6 +1,6 @@
 """Write images of a trained GAN: a sheet with a row for each class, and single files.
 
-    python tools/sample.py configs/nda_biggan_digits.py work_dirs/nda_biggan_digits/iter_4000.pth --out samples
+    python tools/sample.py nda_biggan_digits work_dirs/nda_biggan_digits/iter_4000.pth --out samples
 
 By default the moving average of the generator is sampled with its running statistics; ``--batch-statistics`` normalises
 by each batch instead, as the paper's authors evaluate.
@@ -41,10 +41,11 @@ def main() -> None:
     from mmengine.runner import CheckpointLoader
 
     from nda_mm.checkpoints import load_strictly
+    from nda_mm.compat.external_configs import recipe_path
     from nda_mm.generation import sample_classes, write_samples
 
     apply_mends()
-    config = Config.fromfile(args.config)
+    config = Config.fromfile(recipe_path(args.config))
     config.merge_from_dict(read_settings(args.cfg_options))
     scope = config.get("default_scope", "mmagic")
     say_loading(scope)

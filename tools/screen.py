@@ -1,7 +1,7 @@
 """Train a GAN recipe with each of several transforms, as negative and as positive augmentation, beside the plain one.
 
-    python tools/screen.py configs/nda_biggan_digits.py --transforms jigsaw stitch mixup cutout --seeds 0 1 2 --out DIR
-    python tools/screen.py configs/nda_biggan_digits.py --sides negative --fake-weights 0.1 0.25 0.5 0.75 --out DIR
+    python tools/screen.py nda_biggan_digits --transforms jigsaw stitch mixup cutout --seeds 0 1 2 --out DIR
+    python tools/screen.py nda_biggan_digits --sides negative --fake-weights 0.1 0.25 0.5 0.75 --out DIR
     python tools/screen.py CONFIG --transforms "dict(type='Jigsaw', grid=4)" --out DIR --seeds 0
 
 As negative: transformed real images are shown as fake. As positive: all real images are shown transformed, as real.
@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     try:
         screening = Screening(
-            args.config if Path(args.config).is_file() else str(recipe_path(args.config)),
+            str(recipe_path(args.config)),
             args.transforms,
             args.seeds,
             args.out,

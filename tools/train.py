@@ -1,10 +1,10 @@
 """Train a model from a config.
 
-    python tools/train.py configs/nda_biggan_digits.py
-    python tools/train.py configs/nda_biggan_cifar10.py --work-dir runs/first --seed 1 --amp
-    python tools/train.py configs/nda_biggan_digits.py --resume                  # from the newest good checkpoint
-    python tools/train.py configs/nda_biggan_digits.py --dry-run                 # what would be done
-    tools/dist_train.sh configs/nda_biggan_cifar10.py 8                          # several processes
+    python tools/train.py nda_biggan_digits
+    python tools/train.py nda_biggan_cifar10 --work-dir runs/first --seed 1 --amp
+    python tools/train.py nda_biggan_digits --resume                  # from the newest good checkpoint
+    python tools/train.py nda_biggan_digits --dry-run                 # what would be done
+    tools/dist_train.sh nda_biggan_cifar10 8                          # several processes
 
 --cfg-options val_cfg=None trains without validation, and so without the classifier that some metrics train first.
 

@@ -1,7 +1,7 @@
 """Pretrain recipes, give their backbones to downstream recipes, and report what each is worth there.
 
-    python tools/transfer.py --pretrain configs/moco_digits.py configs/nda_moco_digits.py \\
-        --downstream configs/linear_digits.py configs/detection_digits_scenes.py \\
+    python tools/transfer.py --pretrain moco_digits nda_moco_digits \\
+        --downstream linear_digits detection_digits_scenes \\
         --seeds 0 1 2 --scratch --out work_dirs/transfer_digits
 
 The first pretraining recipe is the plain one. --scratch adds an arm without pretraining: detectors are trained from
@@ -66,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def find(config: str) -> str:
     """A config's file: as given, or a recipe that the package ships."""
-    return config if Path(config).is_file() else str(recipe_path(config))
+    return str(recipe_path(config))
 
 
 if __name__ == "__main__":

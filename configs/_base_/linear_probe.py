@@ -1,7 +1,7 @@
 # A linear classifier on a frozen backbone, by mmpretrain's own ImageClassifier, with the large step and without the
 # weight decay that the MoCo authors take. The backbone comes from a checkpoint of MoCo, whose name must be given; with
 # none, or one that does not fit, the run stops before it trains on random features:
-#   python tools/train.py configs/linear_X.py --cfg-options model.backbone.init_cfg.checkpoint=CHECKPOINT
+#   python tools/train.py linear_X --cfg-options model.backbone.init_cfg.checkpoint=CHECKPOINT
 default_scope = "mmpretrain"
 channels_last = True  # memory format: convolutions are faster, results differ by rounding alone
 

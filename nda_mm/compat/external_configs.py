@@ -1,4 +1,4 @@
-"""Inheriting this package's recipes by ``_base_ = 'nda_mm::biggan_digits.py'``.
+"""Inheriting this package's recipes by ``_base_ = 'nda_mm::biggan/biggan_digits.py'``.
 
 mmengine resolves ``package::config`` for a fixed list of OpenMMLab packages, insists on a folder in the path, and looks
 for editable installs in the wrong place. The names with our prefix are therefore resolved here; all others go to
@@ -17,25 +17,35 @@ PREFIX = "nda_mm::"
 
 
 def recipe_path(name: str) -> Path:
-    """Where a recipe of this package lies.
+    """The file of a config: a path, or a recipe of this package by its name.
+
+    A path that does not exist is looked up among the recipes, so that ``configs/biggan_digits.py`` finds
+    ``configs/biggan/biggan_digits.py``.
 
     Args:
-        name: File name of the recipe, with or without its folder, for example ``"biggan_digits.py"``.
+        name: A path, or a recipe's name with or without ``nda_mm::``, its folder and ``.py``.
 
     Returns:
-        Its path: inside the installed package, or in the checkout beside it.
+        The path as given, or of the recipe inside the installed package or in the checkout.
 
     Raises:
-        FileNotFoundError: If there is no such recipe; the message lists those that exist.
+        FileNotFoundError: If there is none; the message lists the recipes.
     """
+    if not name.startswith(PREFIX) and Path(name).is_file():
+        return Path(name)
     package = Path(__file__).resolve().parents[1]
     folders = [folder for folder in (package / ".mim" / "configs", package.parent / "configs") if folder.is_dir()]
+    wanted = Path(name.removeprefix(PREFIX).removesuffix(".py") + ".py")
+    if "configs" in wanted.parts[:-1]:
+        wanted = Path(*wanted.parts[wanted.parts.index("configs") + 1 :])
     for folder in folders:
-        if (folder / name).is_file():
-            return folder / name
-    known = sorted({path.name for folder in folders for path in folder.glob("*.py")})
+        for path in (*folder.glob(f"[a-z]*/{wanted}"), folder / wanted):
+            if path.is_file():
+                return path
+    known = sorted({path.stem for folder in folders for path in folder.glob("[a-z]*/*.py")})
     raise FileNotFoundError(
-        f"nda_mm has no recipe {name!r}; it has {', '.join(known) or 'none: it was installed bare'}."
+        f"There is no config {name!r}, neither a file nor one of nda_mm's recipes: "
+        f"{', '.join(known) or 'it was installed without any'}."
     )
 
 
@@ -69,7 +79,7 @@ class ExternalConfigs(Mend):
 
         def get_cfg_path(cfg_path: str, filename: str) -> Any:
             if cfg_path.startswith(PREFIX):
-                return str(recipe_path(cfg_path.removeprefix(PREFIX))), None
+                return str(recipe_path(cfg_path)), None
             return hosts_own(cfg_path, filename)
 
         Config._get_cfg_path = staticmethod(get_cfg_path)

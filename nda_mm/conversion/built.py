@@ -16,6 +16,7 @@ from torch import nn
 
 from nda_mm.checkpoints import AtomicLocalBackend, read_checkpoint
 from nda_mm.compat import apply_mends
+from nda_mm.compat.external_configs import recipe_path
 from nda_mm.random_state import RandomState, seed_global_generators
 
 from .fit import require_carried, require_fit
@@ -62,7 +63,7 @@ def input_statistics_of(config: str) -> dict[str, Any]:
     """
     if config.startswith(_TORCHVISION) and not Path(config).exists():
         return {}
-    cfg = Config.fromfile(config)
+    cfg = Config.fromfile(recipe_path(config))
     said = cfg.get("model", {}).get("data_preprocessor") or cfg.get("data_preprocessor") or {}
     return {name: list(said[name]) for name in ("mean", "std") if said.get(name) is not None}
 
@@ -105,7 +106,7 @@ def _parts(config: str) -> tuple[str, dict[str, dict[str, Any]]]:
     if config.startswith(_TORCHVISION) and not Path(config).exists():
         return "mmengine", {config: dict(type=config)}
     apply_mends()
-    cfg = Config.fromfile(config)
+    cfg = Config.fromfile(recipe_path(config))
     backbone = cfg.get("model", {}).get("backbone")
     if backbone is None:
         raise ValueError(f"{config} has no model.backbone to check")

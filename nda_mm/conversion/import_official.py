@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from nda_mm import __version__
 from nda_mm.checkpoints import AtomicLocalBackend, compare_keys, read_checkpoint
 from nda_mm.compat import apply_mends
+from nda_mm.compat.external_configs import recipe_path
 from nda_mm.random_state import RandomState, seed_global_generators
 
 from .built import quietly
@@ -92,7 +93,7 @@ def import_official(
     on by ``load_from``, not by ``--resume``.
 
     Args:
-        config: Recipe of a 32x32 BigGAN, such as ``configs/nda_biggan_cifar10.py``.
+        config: Recipe of a 32x32 BigGAN, such as ``nda_biggan_cifar10``.
         out: The checkpoint to write, whole or not at all; none of the files.
         generator: Their ``G*.pth``. Defaults to None.
         ema: Their ``G_ema*.pth``. Defaults to None.
@@ -120,7 +121,7 @@ def import_official(
     _require_one_model(found, sources)
 
     apply_mends()
-    cfg = Config.fromfile(str(config))
+    cfg = Config.fromfile(recipe_path(str(config)))
     cfg.merge_from_dict(dict(options or {}))
     changes = _adapt(cfg, found, str(config))
     model = _build(cfg)
@@ -185,7 +186,7 @@ def _adapt(cfg: Config, found: Mapping[str, OfficialNetwork], config: str) -> di
         if str(settings.get("type", "")).split(".")[-1] != name:
             raise OfficialMismatchError(
                 f"{config} has no {name} as model.{part}, but {settings.get('type')!r}; take a recipe of a 32x32 "
-                "BigGAN such as configs/nda_biggan_cifar10.py."
+                "BigGAN such as nda_biggan_cifar10."
             )
     network = next(iter(found.values()))
     wanted: dict[str, Any] = {

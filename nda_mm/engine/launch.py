@@ -21,7 +21,7 @@ from nda_mm import compat
 from nda_mm.checkpoints import MismatchedCheckpointError, load_strictly, read_checkpoint
 from nda_mm.command_line import read_settings, say_loading
 from nda_mm.compat.adam_betas import float_betas
-from nda_mm.compat.external_configs import PREFIX, recipe_path
+from nda_mm.compat.external_configs import recipe_path
 from nda_mm.compat.notices import quiet_loggers
 
 from .amp import check_model, enable_amp
@@ -66,23 +66,8 @@ def load_config(args: argparse.Namespace) -> Config:
 
 
 def find_config(name: str) -> str:
-    """The file of a config: as given, or one of the recipes that the package ships.
-
-    Args:
-        name: A path, or a recipe's name with or without ``nda_mm::`` or ``configs/``.
-
-    Returns:
-        Its path.
-
-    Raises:
-        FileNotFoundError: If there is none.
-    """
-    if Path(name).is_file():
-        return name
-    try:
-        return str(recipe_path(name.removeprefix(PREFIX).removeprefix("configs/")))
-    except FileNotFoundError as error:
-        raise FileNotFoundError(f"There is no file {name}, and {error}") from None
+    """The file of a config, by :func:`~nda_mm.compat.external_configs.recipe_path`."""
+    return str(recipe_path(name))
 
 
 def start_processes(cfg: Config) -> None:

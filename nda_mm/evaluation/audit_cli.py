@@ -10,6 +10,7 @@ from mmengine.config import Config
 from torch import Tensor
 
 from ..command_line import read_settings
+from ..compat.external_configs import recipe_path
 from ..negatives import Negative, build_negative
 from .audit_inputs import config_images, config_negatives, default_negatives, folder_images, negative_label
 
@@ -20,7 +21,7 @@ def open_config(args: argparse.Namespace) -> Config | None:
         if args.images is None:
             raise ValueError("name a config, or a folder by --images")
         return None
-    config = Config.fromfile(args.config)
+    config = Config.fromfile(recipe_path(args.config))
     config.merge_from_dict(read_settings(args.cfg_options))
     return config
 

@@ -53,7 +53,7 @@ def find_recipe(name: str) -> Path:
     Raises:
         FileNotFoundError: if there is none; the message lists ours.
     """
-    return Path(name).resolve() if Path(name).is_file() else recipe_path(name)
+    return recipe_path(name).resolve()
 
 
 def read_recipe(path: Path, cfg_options: Mapping[str, Any] | None = None) -> Config:

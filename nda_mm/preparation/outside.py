@@ -19,7 +19,7 @@ from .sources import named, take
 
 __all__ = ["prepare_cifar10_c", "prepare_folder", "prepare_svhn"]
 
-RECIPE = "configs/ood_biggan_cifar10.py"
+RECIPE = "ood_biggan_cifar10"
 ONLY = "test_evaluator.metrics.0.only"
 SVHN_COUNTS = {"train": 73_257, "test": 26_032}
 CORRUPTED_COUNT = 50_000

@@ -78,7 +78,8 @@ def prepare_pairs(args: argparse.Namespace) -> None:
         else " --cfg-options"
         + "".join(f" {loader}_dataloader.dataset.data_root={out}" for loader in ("train", "val", "test"))
     )
-    print("next: " + "\n  or: ".join(f"python tools/train.py configs/{name}.py{elsewhere}" for name in pairs.recipes))
+    commands = (f"python tools/train.py {name}{elsewhere}" for name in pairs.recipes)
+    print("next: " + "\n  or: ".join(commands))
 
 
 def _place(parts: tuple[str, ...]) -> PurePosixPath | None:

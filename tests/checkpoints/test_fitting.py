@@ -14,14 +14,15 @@ from torch import nn
 
 from nda_mm.checkpoints import MismatchedCheckpointError, compare_keys, load_strictly
 from nda_mm.compat import apply_mends
+from nda_mm.compat.external_configs import recipe_path
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
-DIGITS = sorted(path.stem for path in CONFIGS.glob("*_digits*.py"))
+DIGITS = sorted(path.stem for path in CONFIGS.glob("[a-z]*/*_digits*.py"))
 
 
 def model_of(recipe: str) -> nn.Module:
     apply_mends()
-    cfg = Config.fromfile(CONFIGS / f"{recipe}.py")
+    cfg = Config.fromfile(recipe_path(f"{recipe}.py"))
     with DefaultScope.overwrite_default_scope(cfg.default_scope):
         return MODELS.build(cfg.model)
 

@@ -38,7 +38,7 @@ def test_what_is_inherited_is_the_recipe_and_may_be_changed(tmp_path: Path, proj
     assert not ExternalConfigs().needed()
     config = tmp_path / "mine.py"
     config.write_text(f"_base_ = ['nda_mm::{RECIPE}']\ntrain_cfg = dict(max_iters=7)\n")
-    mine, recipe = Config.fromfile(config), Config.fromfile(project_root / "configs" / RECIPE)
+    mine, recipe = Config.fromfile(config), Config.fromfile(recipe_path(RECIPE))
     assert mine.train_cfg.max_iters == 7
     recipe.train_cfg.max_iters = 7
     assert mine.to_dict() == recipe.to_dict()
@@ -53,5 +53,5 @@ def test_the_names_of_other_packages_still_go_to_mmengine(tmp_path: Path) -> Non
 
 
 def test_an_unknown_recipe_lists_the_known_ones() -> None:
-    with pytest.raises(FileNotFoundError, match=r"nda_mm has no recipe 'no_such.py'; it has .*biggan_cifar10.py"):
+    with pytest.raises(FileNotFoundError, match=r"no_such.py.*biggan_cifar10"):
         recipe_path("no_such.py")

@@ -19,10 +19,11 @@ from tiny_authors_step import CASES, FILE, sketch
 from torch import Tensor
 
 from nda_mm.compat import apply_mends
+from nda_mm.compat.external_configs import recipe_path
 from nda_mm.conversion import convert_official, official_names
 
 pytest.importorskip("mmagic", reason="the networks are mmagic's")
-RECIPE = Path(__file__).resolve().parents[2] / "configs" / "nda_biggan_cifar10.py"
+RECIPE = recipe_path("nda_biggan_cifar10.py")
 NETWORKS = {"G": "generator", "D": "discriminator"}
 LOSSES = {
     "D_loss_real": ("loss_disc_real", 1.0),

@@ -6,10 +6,9 @@ import pytest
 import tiny_backbones as tiny
 import torch
 
+from nda_mm.compat.external_configs import recipe_path
 from nda_mm.conversion import BackboneMismatchError, convert_backbone
 from nda_mm.conversion.built import check_config
-
-CONFIGS = tiny.PROJECT / "configs"
 
 
 @pytest.fixture(scope="module")
@@ -27,9 +26,9 @@ def resnet50(tmp_path_factory):
 
 @pytest.mark.parametrize("recipe", ["tsn_digits", "tsm_digits", "i3d_digits"])
 def test_the_digits_recipes_take_the_small_backbone(tmp_path, small, recipe, capsys):
-    report = convert_backbone(small, tmp_path / "out.pth", "mmpretrain", config=str(CONFIGS / f"{recipe}.py"))
+    report = convert_backbone(small, tmp_path / "out.pth", "mmpretrain", config=str(recipe_path(f"{recipe}.py")))
     assert list(report.checked.values()) == [100]
-    assert f"checked   the backbone of {CONFIGS / recipe}.py bears 100 of 100 tensors" in str(report)
+    assert f"checked   the backbone of {recipe_path(recipe)}.py bears 100 of 100 tensors" in str(report)
     printed = capsys.readouterr()
     assert not printed.out and "load model from" not in printed.err  # the report is what there is to read
 
@@ -39,7 +38,7 @@ def test_inputs_unlike_those_of_the_pretraining_are_warned_of(tmp_path, small):
     for mean, warned in (([78.8] * 3, False), ([123.675, 116.28, 103.53], True)):
         text = f"model = dict(data_preprocessor=dict(mean={mean}, std=[88.9, 88.9, 88.9]))"
         torch.save({**checkpoint, "meta": {"cfg": text}}, tmp_path / "a.pth")
-        config = str(CONFIGS / "tsn_digits.py")
+        config = str(recipe_path("tsn_digits.py"))
         report = convert_backbone(tmp_path / "a.pth", tmp_path / "out.pth", "mmpretrain", config=config)
         assert ("WARNING   the config has mean=[78.8, 78.8, 78.8]" in str(report)) == warned
         assert "WARNING   the config has std" not in str(report)
@@ -49,7 +48,7 @@ def test_inputs_unlike_those_of_the_pretraining_are_warned_of(tmp_path, small):
 @pytest.mark.slow
 @pytest.mark.parametrize("recipe", ["tsn_ucf101", "tsm_ucf101", "i3d_ucf101"])
 def test_the_ucf101_recipes_take_a_resnet50(tmp_path, resnet50, recipe):
-    report = convert_backbone(resnet50, tmp_path / "out.pth", "torchvision", config=str(CONFIGS / f"{recipe}.py"))
+    report = convert_backbone(resnet50, tmp_path / "out.pth", "torchvision", config=str(recipe_path(f"{recipe}.py")))
     assert list(report.checked.values()) == [265]
 
 
@@ -76,7 +75,7 @@ def test_names_that_the_model_does_not_read_are_found(tmp_path, resnet50):
     with pytest.raises(
         BackboneMismatchError, match="I3D|i3d_ucf101.py was told to load .* but does not bear its weights"
     ):
-        convert_backbone(resnet50, tmp_path / "out.pth", "mmaction2", config=str(CONFIGS / "i3d_ucf101.py"))
+        convert_backbone(resnet50, tmp_path / "out.pth", "mmaction2", config=str(recipe_path("i3d_ucf101.py")))
     assert not (tmp_path / "out.pth").exists()
 
 

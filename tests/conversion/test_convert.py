@@ -10,6 +10,7 @@ import tiny_backbones as tiny
 import torch
 
 from nda_mm.checkpoints import BrokenCheckpointError
+from nda_mm.compat.external_configs import recipe_path
 from nda_mm.conversion import BackboneMismatchError, convert, convert_backbone
 
 PAIRS_18 = [(a, b) for a in tiny.HOSTS for b in tiny.HOSTS]
@@ -93,7 +94,7 @@ def test_a_run_of_ours_goes_on_in_every_host(tmp_path):
 
     from nda_mm.engine import launch
 
-    cfg = Config.fromfile(tiny.PROJECT / "configs" / "moco_digits.py")
+    cfg = Config.fromfile(recipe_path("moco_digits.py"))
     cfg.merge_from_dict({"train_cfg.max_epochs": 1, "model.queue_len": 64, "train_dataloader.batch_size": 32})
     cfg.merge_from_dict({"train_dataloader.dataset.indices": 64, "custom_hooks": [], "log_level": "WARNING"})
     cfg.merge_from_dict({"default_hooks.checkpoint.interval": 1, "work_dir": str(tmp_path), "launcher": "none"})
@@ -106,7 +107,7 @@ def test_a_run_of_ours_goes_on_in_every_host(tmp_path):
             tmp_path / "digits.pth",
             "mmpretrain",
             encoder=encoder,
-            config=str(tiny.PROJECT / "configs" / config),
+            config=str(recipe_path(config)),
         )
         assert list(report.checked.values()) == [100]
         assert report.statistics.keys() >= {"mean", "std"}

@@ -16,10 +16,10 @@ from torch import Tensor, nn
 pytest.importorskip("mmagic", reason="the recipes are mmagic's")
 
 from nda_mm.checkpoints import BrokenCheckpointError
+from nda_mm.compat.external_configs import recipe_path
 from nda_mm.conversion import ImportReport, OfficialMismatchError, import_official
 
-CONFIGS = Path(__file__).resolve().parents[2] / "configs"
-RECIPE, UNCONDITIONAL = CONFIGS / "nda_biggan_cifar10.py", CONFIGS / "nda_biggan_cifar10_uncond.py"
+RECIPE, UNCONDITIONAL = recipe_path("nda_biggan_cifar10.py"), recipe_path("nda_biggan_cifar10_uncond.py")
 
 
 def save(folder: Path, **parts: nn.Module | dict[str, Any]) -> dict[str, Path]:
@@ -201,9 +201,9 @@ class TestRefusals:
 
     def test_a_recipe_of_another_network(self, tmp_path: Path, files: dict[str, Path]) -> None:
         with pytest.raises(OfficialMismatchError, match=r"generator\.pth does not fit the generator of .*digits.py: "):
-            import_official(CONFIGS / "nda_biggan_digits.py", tmp_path / "out.pth", **files)
+            import_official(recipe_path("nda_biggan_digits.py"), tmp_path / "out.pth", **files)
         with pytest.raises(OfficialMismatchError, match=r"moco_digits\.py has no BigGANGenerator as model\.generator"):
-            import_official(CONFIGS / "moco_digits.py", tmp_path / "out.pth", **files)
+            import_official(recipe_path("moco_digits.py"), tmp_path / "out.pth", **files)
         for options in ({"model.generator.with_spectral_norm": False}, {"model.generator.with_shared_embedding": True}):
             options["model.generator.split_noise"] = False
             with pytest.raises(OfficialMismatchError, match=r"does not fit the generator of"):

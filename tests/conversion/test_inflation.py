@@ -6,6 +6,7 @@ import pytest
 import tiny_backbones as tiny
 import torch
 
+from nda_mm.compat.external_configs import recipe_path
 from nda_mm.conversion import convert_backbone
 from nda_mm.conversion.fit import plain_state, require_carried
 
@@ -56,7 +57,7 @@ def test_the_small_backbone_of_the_digits_is_inflated_kernel_by_kernel(tmp_path)
 
     flat = tiny.randomise(tiny.build("mmpretrain", **SMALL))
     convert_backbone(tiny.save(flat, "mmpretrain", tmp_path / "a.pth"), tmp_path / "small.pth", "mmpretrain")
-    settings = Config.fromfile(tiny.PROJECT / "configs" / "i3d_digits.py").model.backbone.to_dict()
+    settings = Config.fromfile(recipe_path("i3d_digits.py")).model.backbone.to_dict()
     settings.update(pretrained=str(tmp_path / "small.pth"), temporal_strides=(1, 1, 1, 1))
     inflated = tiny.build("mmaction2", **settings)
     inflated.init_weights()

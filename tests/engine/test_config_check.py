@@ -17,7 +17,7 @@ from nda_mm.engine.config_check import check_config
 from nda_mm.engine.safe_checkpoint_hook import SafeCheckpointHook
 
 Make = Callable[..., dict[str, Any]]
-CONFIGS = sorted((Path(__file__).resolve().parents[2] / "configs").glob("*.py"))
+CONFIGS = sorted((Path(__file__).resolve().parents[2] / "configs").glob("[a-z]*/*.py"))
 KNN = dict(type="nda_mm.KNNHook", bank={}, test={})
 
 

@@ -13,10 +13,11 @@ from PIL import Image
 
 pytest.importorskip("mmagic")
 
+from nda_mm.compat.external_configs import recipe_path
 from nda_mm.engine import launch
 from nda_mm.engine.point_sheet_hook import PointSheetHook
 
-RECIPE = Path(__file__).resolve().parents[2] / "configs" / "nda_toy_gaussians.py"
+RECIPE = recipe_path("nda_toy_gaussians.py")
 
 
 def run(work_dir: Path, hooks: list[dict]) -> Any:

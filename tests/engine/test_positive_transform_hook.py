@@ -12,12 +12,13 @@ from mmengine import Config
 pytest.importorskip("mmagic")
 pytest.importorskip("sklearn")
 
+from nda_mm.compat.external_configs import recipe_path
 from nda_mm.engine import launch
 from nda_mm.engine.positive_transform_hook import PositiveTransformHook
 from nda_mm.negatives import Negative
 from nda_mm.registry import NEGATIVES
 
-RECIPE = Path(__file__).resolve().parents[2] / "configs" / "biggan_digits.py"
+RECIPE = recipe_path("biggan_digits.py")
 
 
 class Darkened(Negative):

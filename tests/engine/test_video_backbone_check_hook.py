@@ -13,11 +13,11 @@ pytest.importorskip("mmaction.models")
 
 from mmengine.registry import MODELS, DefaultScope
 
+from nda_mm.compat.external_configs import recipe_path
 from nda_mm.conversion import BackboneMismatchError, convert_backbone
 from nda_mm.engine import launch
 
 pytestmark = pytest.mark.slow
-CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 SMALL = dict(type="mmpretrain.ResNet_CIFAR", depth=18, stem_channels=16, base_channels=16)
 
 
@@ -34,7 +34,7 @@ def small(tmp_path_factory):
 
 def runner_of(recipe: str, work_dir: Path, **options: object):
     """The runner of a recipe cut to two iterations."""
-    cfg = Config.fromfile(CONFIGS / f"{recipe}.py")
+    cfg = Config.fromfile(recipe_path(f"{recipe}.py"))
     cfg.merge_from_dict(
         {
             "work_dir": str(work_dir),
@@ -130,7 +130,7 @@ def test_without_a_file_the_network_is_trained_from_scratch_and_resumes(tmp_path
 def pretrained(tmp_path_factory) -> Path:
     torch.manual_seed(4)
     with DefaultScope.overwrite_default_scope("mmaction"):
-        model = MODELS.build(Config.fromfile(CONFIGS / "dpc_digits.py").model)
+        model = MODELS.build(Config.fromfile(recipe_path("dpc_digits.py")).model)
     file = tmp_path_factory.mktemp("dpc") / "epoch_1.pth"
     torch.save({"meta": {}, "state_dict": model.state_dict()}, file)
     return file
@@ -162,7 +162,7 @@ class TestDPC:
         assert len(compared) == 60 + 6 and all(compared)
 
     def test_rates_are_those_of_the_authors(self, tmp_path, pretrained):
-        theirs = Config.fromfile(CONFIGS / "dpc_finetune_ucf101.py").optim_wrapper.to_dict()
+        theirs = Config.fromfile(recipe_path("dpc_finetune_ucf101.py")).optim_wrapper.to_dict()
         runner = self.runner(tmp_path, str(pretrained), optim_wrapper=dict(theirs, _delete_=True))
         runner.train()
         optimizer = runner.optim_wrapper.optimizer

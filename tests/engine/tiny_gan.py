@@ -18,10 +18,11 @@ from torch import nn
 sys.path.insert(0, str(Path(__file__).parent))
 import tiny_run
 
+from nda_mm.compat.external_configs import recipe_path
 from nda_mm.engine import launch
 from nda_mm.losses import discriminator_loss
 
-RECIPE = Path(__file__).resolve().parents[2] / "configs" / "nda_biggan_digits.py"
+RECIPE = recipe_path("nda_biggan_digits.py")
 
 
 def build(work_dir: Path | str, *, stop_at: int | None = None, resume: bool = False, **settings: Any) -> Runner:

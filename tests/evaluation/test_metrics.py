@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import logging
-from pathlib import Path
 
 import pytest
 import torch
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from nda_mm.compat import apply_mends
+from nda_mm.compat.external_configs import recipe_path
 from nda_mm.datasets import Digits
 from nda_mm.evaluation import ClassAgreement, FeatureStatistics, FrechetDistance, frechet_distance
 from nda_mm.evaluation.feature_networks import FeatureNetwork, Judgement, build_feature_network
@@ -366,7 +366,7 @@ def test_unknown_networks_are_refused():
 def test_our_recipes_are_found_by_name_or_path():
     from nda_mm.evaluation.train_classifier import find_recipe
 
-    ours = Path(__file__).parents[2] / "configs" / "classifier_digits.py"
+    ours = recipe_path("classifier_digits.py")
     assert find_recipe("classifier_digits.py").read_text() == ours.read_text()
     assert find_recipe(str(ours)) == ours
 

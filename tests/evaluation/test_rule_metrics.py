@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-from pathlib import Path
 
 import pytest
 import torch
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from nda_mm.compat import apply_mends
+from nda_mm.compat.external_configs import recipe_path
 from nda_mm.evaluation import OffModes, RuleBreaks
 from nda_mm.evaluation.feature_networks import FeatureNetwork, Judgement
 from nda_mm.evaluation.generator_metric import GeneratorMetric
@@ -25,14 +25,12 @@ apply_mends()
 pytest.importorskip("mmagic.models")
 pytest.importorskip("sklearn")
 
-CONFIGS = Path(__file__).resolve().parents[2] / "configs"
-
 
 def build(recipe: str, **data: object) -> tuple[nn.Module, DataLoader]:
     from mmagic.utils import register_all_modules
 
     register_all_modules(init_default_scope=False)
-    config = Config.fromfile(CONFIGS / recipe)
+    config = Config.fromfile(recipe_path(recipe))
     torch.manual_seed(0)
     with DefaultScope.overwrite_default_scope("mmagic"):
         model = MODELS.build(config.model)

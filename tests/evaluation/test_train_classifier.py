@@ -15,6 +15,7 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
 from nda_mm.compat import apply_mends
+from nda_mm.compat.external_configs import recipe_path
 from nda_mm.datasets import Digits
 from nda_mm.evaluation.feature_networks import build_feature_network
 from nda_mm.evaluation.train_classifier import cached_checkpoint, ensure_checkpoint, find_recipe, to_be_trained
@@ -122,7 +123,7 @@ def test_of_runs_side_by_side_one_trains_and_the_others_wait(tmp_path):
 def test_it_shows_its_progress_and_ends_with_its_parent(tmp_path, number):
     psutil = pytest.importorskip("psutil")
     recipe = tmp_path / "probe.py"
-    text = (CONFIGS / "classifier_digits.py").read_text().replace("max_epochs = 12", "max_epochs = 10_000")
+    text = recipe_path("classifier_digits.py").read_text().replace("max_epochs = 12", "max_epochs = 10_000")
     recipe.write_text(text.replace("num_workers=0", "num_workers=2", 1))
     code = f"from nda_mm.evaluation.train_classifier import ensure_checkpoint as e; e({str(recipe)!r}, 'cache')"
     environment = {**os.environ, "PYTHONPATH": str(CONFIGS.parent)}
@@ -154,7 +155,7 @@ def test_what_will_be_trained_is_known_before(tmp_path):
 @pytest.mark.slow
 def test_it_can_be_trained_ahead_by_a_command(tmp_path):
     recipe = tmp_path / "probe.py"
-    recipe.write_text((CONFIGS / "classifier_digits.py").read_text().replace("max_epochs = 12", "max_epochs = 1"))
+    recipe.write_text(recipe_path("classifier_digits.py").read_text().replace("max_epochs = 12", "max_epochs = 1"))
     command = [sys.executable, "-m", "nda_mm.evaluation.train_classifier", "probe.py"]
     environment = {**os.environ, "PYTHONPATH": str(CONFIGS.parent)}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
@@ -178,7 +179,7 @@ def test_cifar10s_network_and_schedule_are_the_well_known_ones():
     from mmengine.optim import OneCycleLR
     from mmpretrain.registry import MODELS
 
-    cfg = Config.fromfile(CONFIGS / "classifier_cifar10.py")
+    cfg = Config.fromfile(recipe_path("classifier_cifar10.py"))
     with DefaultScope.overwrite_default_scope("mmpretrain"):
         model = MODELS.build(cfg.model)
     assert sum(parameter.numel() for parameter in model.parameters()) == 11_173_962
@@ -228,7 +229,7 @@ def test_cifar10s_last_checkpoint_is_a_network_of_the_metrics_also_in_mixed_prec
         options |= {f"{loader}.dataset.data_root": str(tmp_path / "cifar10"), f"{loader}.dataset.allow_partial": True}
         options |= {f"{loader}.num_workers": 0, f"{loader}.persistent_workers": False}
     monkeypatch.chdir(tmp_path)
-    words = [str(CONFIGS / "classifier_cifar10.py"), "--amp", "--work-dir", "run", "--cfg-options"]
+    words = [str(recipe_path("classifier_cifar10.py")), "--amp", "--work-dir", "run", "--cfg-options"]
     words += [f"{key}={value}" for key, value in options.items()]
     runner = launch.build_runner(launch.prepare_training(parse_args(words)))
     runner.train()
@@ -250,7 +251,7 @@ def test_cifar10s_last_checkpoint_is_a_network_of_the_metrics_also_in_mixed_prec
 
 
 def test_a_changed_recipe_has_a_checkpoint_of_its_own(tmp_path):
-    cfg = Config.fromfile(CONFIGS / "classifier_digits.py")
+    cfg = Config.fromfile(recipe_path("classifier_digits.py"))
     cfg.max_epochs += 1
     cfg.dump(tmp_path / "classifier_digits.py")
     with pytest.raises(FileNotFoundError) as first:
@@ -294,7 +295,7 @@ def test_a_checkpoint_of_another_model_is_refused(tmp_path):
 def test_recipes_build_and_classify(recipe):
     from mmpretrain.registry import MODELS
 
-    cfg = Config.fromfile(CONFIGS / recipe)
+    cfg = Config.fromfile(recipe_path(recipe))
     with DefaultScope.overwrite_default_scope("mmpretrain"):
         model = MODELS.build(cfg.model).eval()
     images = torch.zeros(2, 3, cfg.size, cfg.size)

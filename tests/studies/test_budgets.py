@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from mmengine.config import Config
 
+from nda_mm.compat.external_configs import recipe_path
 from nda_mm.studies.budgets import course, generator_step, in_words, sample_count
-
-CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 
 
 @pytest.mark.parametrize(
@@ -23,7 +20,7 @@ CONFIGS = Path(__file__).resolve().parents[2] / "configs"
     ],
 )
 def test_budgets_of_the_recipes(recipe, steps, samples):
-    config = Config.fromfile(CONFIGS / f"{recipe}.py")
+    config = Config.fromfile(recipe_path(f"{recipe}.py"))
     iterations = config.train_cfg.get("max_iters", 0)
     assert generator_step(config, iterations) == steps
     assert config.get("generator_steps", steps) == steps  # what the recipe says of itself
@@ -39,14 +36,14 @@ def test_metrics_with_different_numbers_of_samples_have_no_one_number():
 
 
 def test_a_budget_in_words():
-    config = Config.fromfile(CONFIGS / "nda_biggan_cifar10.py")
+    config = Config.fromfile(recipe_path("nda_biggan_cifar10.py"))
     assert in_words(config, 40_002) == "40,002 steps (10,000 of the generator), measured with 10,000 samples"
-    assert in_words(Config.fromfile(CONFIGS / "classifier_cifar10.py"), 30) == "30 steps"
+    assert in_words(Config.fromfile(recipe_path("classifier_cifar10.py")), 30) == "30 steps"
 
 
 def test_the_course_is_neither_the_length_nor_the_evaluation():
     def config(**options):
-        config = Config.fromfile(CONFIGS / "nda_biggan_digits.py")
+        config = Config.fromfile(recipe_path("nda_biggan_digits.py"))
         config.merge_from_dict({key.replace("__", "."): value for key, value in options.items()})
         return config
 

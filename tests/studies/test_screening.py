@@ -15,6 +15,7 @@ import scipy.stats
 pytest.importorskip("mmagic")
 pytest.importorskip("sklearn")
 
+from nda_mm.compat.external_configs import recipe_path
 from nda_mm.evaluation.audit import NegativeAudit
 from nda_mm.evaluation.audit_inputs import config_images
 from nda_mm.negatives import Jigsaw
@@ -23,7 +24,6 @@ from nda_mm.studies.screening_report import Audited, Trained, markdown, plot, ra
 from nda_mm.studies.training_jobs import resolve
 
 PROJECT = Path(__file__).resolve().parents[2]
-CONFIGS = PROJECT / "configs"
 
 #: Stands for tools/train.py: reads the lines of an arm and logs, as mmengine does, a distance that follows from them.
 FAKE_TRAINER = """
@@ -49,13 +49,13 @@ def screening(folder: Path, recipe: str = "nda_biggan_digits", **settings: Any) 
         train_command=[sys.executable, "-c", FAKE_TRAINER],
         audit_images=128,
     )
-    return Screening(str(CONFIGS / f"{recipe}.py"), folder=folder, **{**defaults, **settings})
+    return Screening(str(recipe_path(f"{recipe}.py")), folder=folder, **{**defaults, **settings})
 
 
 class TestArms:
     @pytest.mark.parametrize("recipe", ["biggan_digits", "nda_biggan_digits"])
     def test_each_is_the_recipe_with_one_thing_changed(self, recipe: str, tmp_path: Path) -> None:
-        base = resolve(str(CONFIGS / f"{recipe}.py"), []).to_dict()
+        base = resolve(str(recipe_path(f"{recipe}.py")), []).to_dict()
         study = screening(tmp_path, recipe, transforms=["dict(type='Jigsaw', grid=4)", "stitch"])
         found = {arm.name: resolve(str(tmp_path / "recipes" / f"{arm.name}.py"), []).to_dict() for arm in study.arms}
         jigsaw = dict(type="Jigsaw", grid=4)

@@ -17,13 +17,13 @@ from nda_mm.studies.transfer_study import NO_PRETRAINING, TransferStudy
 
 PROJECT = Path(__file__).resolve().parents[2]
 SMALL_PRETRAINING = """
-_base_ = "{configs}/nda_dpc_digits.py"
+_base_ = "{configs}/dpc/nda_dpc_digits.py"
 model = dict(backbone=dict(base_channels=4), aggregator=dict(in_channels=16))
 train_dataloader = dict(batch_size=4, dataset=dict(num_clips=8))
 train_cfg = dict(max_epochs=1)
 """
 SMALL_DOWNSTREAM = """
-_base_ = "{configs}/{name}.py"
+_base_ = "{configs}/dpc/{name}.py"
 model = dict(
     backbone=dict(backbone=dict(base_channels=4), aggregator=dict(in_channels=16)), cls_head=dict(in_channels=16)
 )

@@ -17,6 +17,7 @@ pytest.importorskip("mmpretrain")
 pytest.importorskip("mmdet")
 
 from nda_mm.checkpoints import read_checkpoint
+from nda_mm.compat.external_configs import recipe_path
 from nda_mm.studies.pretrained_place import find_place
 from nda_mm.studies.training_jobs import resolve
 from nda_mm.studies.transfer_report import Outcome, report_outcomes
@@ -29,7 +30,7 @@ WIDTH = "model.backbone.base_channels=4", "model.backbone.stem_channels=4"
 
 
 def config(name: str) -> str:
-    return str(CONFIGS / f"{name}.py")
+    return str(recipe_path(f"{name}.py"))
 
 
 def study(folder: Path, **settings: Any) -> TransferStudy:
@@ -122,7 +123,7 @@ class TestWhereABackboneGoes:
         assert place.options(None) == ("optim_wrapper.paramwise_cfg.custom_keys.backbone.lr_mult=1.0",)
 
     def test_every_probe_and_detector_has_a_place(self) -> None:
-        for path in [*CONFIGS.glob("linear_*.py"), *CONFIGS.glob("detection_*.py"), *CONFIGS.glob("dpc_[fl]*.py")]:
+        for path in [*CONFIGS.glob("linear/*.py"), *CONFIGS.glob("detection/*.py"), *CONFIGS.glob("dpc/dpc_[fl]*.py")]:
             find_place(resolve(str(path), []), path.stem)
 
     @pytest.mark.parametrize(
@@ -284,7 +285,7 @@ class TestTheReport:
 
 TOY = {
     "tiny_moco": """
-_base_ = "{configs}/nda_moco_digits.py"
+_base_ = "{configs}/mocov2/nda_moco_digits.py"
 model = dict(queue_len=32, backbone=dict(base_channels=4, stem_channels=4), neck=dict(in_channels=32))
 train_dataloader = dict(batch_size=16, dataset=dict(every=16))
 custom_hooks = [*_base_.custom_hooks[:1], dict(_base_.knn, interval=1), *_base_.custom_hooks[2:]]
@@ -292,14 +293,14 @@ custom_hooks[1]["bank"]["every"] = custom_hooks[1]["test"]["every"] = 8
 train_cfg = dict(max_epochs=1)
 """,
     "tiny_probe": """
-_base_ = "{configs}/linear_digits.py"
+_base_ = "{configs}/linear/linear_digits.py"
 model = dict(backbone=dict(base_channels=4, stem_channels=4), head=dict(in_channels=32))
 train_dataloader = dict(dataset=dict(every=8))
 val_dataloader = dict(dataset=dict(every=8))
 train_cfg = dict(max_epochs=1, val_interval=1)
 """,
     "tiny_scenes": """
-_base_ = "{configs}/detection_digits_scenes.py"
+_base_ = "{configs}/detection/detection_digits_scenes.py"
 model = dict(
     backbone=dict(base_channels=4, stem_channels=4), neck=dict(in_channels=[16, 32]), test_cfg=dict(score_thr=1.0)
 )

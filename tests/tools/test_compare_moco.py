@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from nda_mm.compat.external_configs import recipe_path
+
 pytest.importorskip("mmpretrain")
 SMALL = (
     "train_cfg.max_epochs=2",
@@ -26,7 +28,7 @@ SMALL = (
 
 @pytest.mark.slow
 def test_the_pair_is_compared_by_its_nearest_neighbours(tmp_path: Path, project_root: Path) -> None:
-    recipes = [str(project_root / "configs" / f"{name}.py") for name in ("moco_digits", "nda_moco_digits")]
+    recipes = [str(recipe_path(f"{name}.py")) for name in ("moco_digits", "nda_moco_digits")]
     command = [sys.executable, str(project_root / "tools" / "compare.py"), *recipes, "--seeds", "3"]
     command += ["--out", str(tmp_path), "--metrics", "knn/top1", "--cfg-options", *SMALL]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}

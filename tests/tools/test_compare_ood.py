@@ -14,6 +14,7 @@ from mmengine import Config
 from mmengine.registry import MODELS, DefaultScope
 
 from nda_mm.compat import apply_mends
+from nda_mm.compat.external_configs import recipe_path
 
 apply_mends()
 pytest.importorskip("mmagic.models")
@@ -24,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def finished_run(recipe: str, folder: Path) -> None:
     """An untrained model of a recipe, wider than it says, laid out as a run of tools/compare.py leaves it."""
-    config = Config.fromfile(ROOT / "configs" / f"{recipe}.py")
+    config = Config.fromfile(recipe_path(f"{recipe}.py"))
     config.merge_from_dict({"model.discriminator.arch_cfg.out_channels": [16, 32, 80]})
     with DefaultScope.overwrite_default_scope("mmagic"):
         torch.manual_seed(0)

@@ -24,12 +24,13 @@ pytest.importorskip("mmpretrain")
 pytest.importorskip("sklearn")
 
 from nda_mm.compat import allow_safe_globals
+from nda_mm.compat.external_configs import recipe_path
 from nda_mm.engine import launch
 
 allow_safe_globals()  # the tests look into checkpoints themselves
 
 ROOT = Path(__file__).resolve().parents[2]
-RECIPE = ROOT / "configs" / "detection_digits_scenes.py"
+RECIPE = recipe_path("detection_digits_scenes.py")
 
 
 def load(path: Path) -> ModuleType:
@@ -75,7 +76,7 @@ def weights(path: Path) -> dict[str, torch.Tensor]:
 def test_from_pretrained_weights_to_average_precision_and_on_after_an_interruption(tmp_path: Path) -> None:
     DefaultScope.get_instance("test_detection_e2e", scope_name="mmpretrain")
     torch.manual_seed(3)
-    backbone = MODELS.build(Config.fromfile(ROOT / "configs" / "moco_digits.py").model.backbone).state_dict()
+    backbone = MODELS.build(Config.fromfile(recipe_path("moco_digits.py")).model.backbone).state_dict()
     moco = {"meta": {}, "state_dict": OrderedDict((f"backbone.{name}", value) for name, value in backbone.items())}
     torch.save(moco, tmp_path / "moco.pth")
     assert convert.main([str(tmp_path / "moco.pth"), str(tmp_path / "backbone.pth"), "--to", "mmdet"]) == 0
@@ -144,7 +145,7 @@ def test_detections_are_drawn_where_the_boxes_are(tmp_path: Path) -> None:
 
 def test_show_dir_is_refused_for_what_has_no_boxes(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="--show-dir draws boxes with mmdet's DetVisualizationHook"):
-        test.main([str(ROOT / "configs" / "classifier_digits.py"), "none.pth", "--show-dir", str(tmp_path / "drawn")])
+        test.main([str(recipe_path("classifier_digits.py")), "none.pth", "--show-dir", str(tmp_path / "drawn")])
     assert not (tmp_path / "drawn").exists()
 
 
@@ -201,7 +202,7 @@ def test_the_moco_protocol_trains_and_refuses_a_head_that_its_checkpoint_does_no
     torch.save({"meta": {}, "state_dict": without}, tmp_path / "short.pth")
 
     def run(name: str, head: str) -> Any:
-        config = Config.fromfile(ROOT / "configs" / "detection_voc_c4.py")
+        config = Config.fromfile(recipe_path("detection_voc_c4.py"))
         for dataset in config.train_dataloader.dataset.datasets:
             dataset.data_root = str(tmp_path)
             next(step for step in dataset.pipeline if step.type == "RandomChoiceResize").scales = [(90, 64), (90, 72)]

@@ -12,13 +12,15 @@ import numpy as np
 import pytest
 import torch
 
+from nda_mm.compat.external_configs import recipe_path
+
 pytest.importorskip("mmagic")
 from PIL import Image
 
 from tools import import_official as tool
 
 ROOT = Path(__file__).resolve().parents[2]
-RECIPE = ROOT / "configs" / "nda_biggan_cifar10.py"
+RECIPE = recipe_path("nda_biggan_cifar10.py")
 tiny_official = SimpleNamespace(**runpy.run_path(str(ROOT / "tests" / "conversion" / "tiny_official.py")))
 
 

@@ -15,6 +15,7 @@ from mmengine import Config
 from mmengine.registry import MODELS, DefaultScope
 
 from nda_mm.compat import apply_mends
+from nda_mm.compat.external_configs import recipe_path
 from nda_mm.evaluation.ood import MEASURES
 
 apply_mends()
@@ -43,7 +44,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def checkpoint(recipe: str, path: Path, **options: object) -> str:
     """An untrained model of a recipe, saved."""
-    config = Config.fromfile(ROOT / "configs" / recipe)
+    config = Config.fromfile(recipe_path(recipe))
     config.merge_from_dict(options)
     with DefaultScope.overwrite_default_scope("mmagic"):
         torch.manual_seed(0)
@@ -58,7 +59,7 @@ def test_digits_are_scored_by_one_command(tmp_path: Path, capsys: pytest.Capture
     pytest.importorskip("sklearn")
     recipe = "ood_nda_biggan_digits.py"
     weights = checkpoint(recipe, tmp_path / "weights.pth")
-    found = test_tool.main([str(ROOT / "configs" / recipe), weights, "--work-dir", "run"])
+    found = test_tool.main([str(recipe_path(recipe)), weights, "--work-dir", "run"])
     names = ["rotated", "inverted", "blurred", "letters", "mean"]
     assert set(found) == {f"ood/{name}/{measure}" for name in names for measure in MEASURES}
     assert all(0 <= value <= 1 for value in found.values())
@@ -84,7 +85,7 @@ def test_cifar10_against_cifar100_of_ones_own(needs_shared_data: Path, tmp_path:
         options |= {f"{place}.data_root": str(tmp_path / name), f"{place}.allow_partial": True}
     words = [f"{key}={value}" for key, value in options.items()] + ["test_evaluator.metrics.0.only=['cifar100']"]
     weights = checkpoint("ood_nda_biggan_cifar10.py", tmp_path / "weights.pth", **widths)
-    command = [str(ROOT / "configs" / "ood_nda_biggan_cifar10.py"), weights, "--work-dir", "run"]
+    command = [str(recipe_path("ood_nda_biggan_cifar10.py")), weights, "--work-dir", "run"]
     found = test_tool.main([*command, "--cfg-options", *words])
     assert set(found) == {f"ood/{name}/{measure}" for name in ("cifar100", "mean") for measure in MEASURES}
     assert found["ood/mean/auroc"] == found["ood/cifar100/auroc"] != 0.5

@@ -63,7 +63,7 @@ def test_incomplete_data_are_reported_with_the_ways_out(tmp_path: Path, capsys: 
     assert tool.main(["cifar10", str(source), "--out", str(tmp_path / "out")]) == 1
     error = capsys.readouterr().err
     assert "each class has 5000 images, but found are airplane 2" in error
-    assert "configs/nda_biggan_digits.py" in error
+    assert "tools/train.py nda_biggan_digits" in error
 
 
 def test_class_named_like_a_split(tmp_path: Path) -> None:

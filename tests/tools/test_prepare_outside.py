@@ -17,12 +17,13 @@ from mmengine.logging import MMLogger
 from mmengine.registry import DATASETS
 from PIL import Image
 
+from nda_mm.compat.external_configs import recipe_path
 from nda_mm.datasets.images.cifar10_c import CORRUPTIONS
 from nda_mm.preparation import outside
 from tools import prepare_data as tool
 
 DRAW = np.random.default_rng(0)
-RECIPE = Path(__file__).resolve().parents[2] / "configs" / "ood_biggan_cifar10.py"
+RECIPE = recipe_path("ood_biggan_cifar10.py")
 
 
 def jpeg() -> bytes:
@@ -95,7 +96,7 @@ def recipes_set(name: str, printed: str) -> object:
     """The outside set as the recipe builds it, under the options of the printed command."""
     (line,) = [line for line in printed.splitlines() if line.startswith("next: ")]
     words = shlex.split(line.removeprefix("next: "))
-    assert words[:5] == ["python", "tools/test.py", "configs/ood_biggan_cifar10.py", "CKPT", "--cfg-options"]
+    assert words[:5] == ["python", "tools/test.py", "ood_biggan_cifar10", "CKPT", "--cfg-options"]
     options = dict(word.split("=", 1) for word in words[5:])
     config = Config.fromfile(RECIPE)
     config.merge_from_dict({key: DictAction._parse_iterable(value) for key, value in options.items()})

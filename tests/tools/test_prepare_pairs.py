@@ -64,10 +64,8 @@ def test_pairs_are_unpacked_looked_at_and_counted(
         assert f"{out / split}: {count} pairs\n" in printed
         assert len(list((out / split).iterdir())) == count
     (recipe, *others) = pairs.SETS[name].recipes
-    assert (
-        f"next: python tools/train.py configs/{recipe}.py --cfg-options train_dataloader.dataset.data_root=" in printed
-    )
-    assert all(f"  or: python tools/train.py configs/{other}.py" in printed for other in others)
+    assert f"next: python tools/train.py {recipe} --cfg-options train_dataloader.dataset.data_root=" in printed
+    assert all(f"  or: python tools/train.py {other}" in printed for other in others)
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*.jpg")}
     assert tool.main(arguments) == tool.main([name, "--out", str(out)]) == 0
     assert {path: path.stat().st_mtime_ns for path in before} == before
@@ -78,7 +76,7 @@ def test_in_its_place_no_option_is_needed(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert tool.main(["facades", str(make_pairs(tmp_path / "facades.tar.gz", "facades"))]) == 0
-    assert capsys.readouterr().out.endswith("next: python tools/train.py configs/pix2pix_facades.py\n")
+    assert capsys.readouterr().out.endswith("next: python tools/train.py pix2pix_facades\n")
     assert sorted(path.name for path in (tmp_path / "data" / "pix2pix").iterdir()) == ["facades"]
 
 

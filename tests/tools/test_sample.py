@@ -11,10 +11,12 @@ from mmengine import Config
 from mmengine.registry import MODELS, DefaultScope
 from PIL import Image
 
+from nda_mm.compat.external_configs import recipe_path
+
 pytest.importorskip("mmagic")
 
 ROOT = Path(__file__).resolve().parents[2]
-RECIPE = ROOT / "configs" / "nda_biggan_digits.py"
+RECIPE = recipe_path("nda_biggan_digits.py")
 
 
 @pytest.fixture(scope="module")

@@ -177,13 +177,14 @@ def test_amp_refuses_what_it_cannot_convert(config_file: Any) -> None:
 
 
 def test_configs_are_found_by_name() -> None:
-    digits = ROOT / "configs" / "nda_biggan_digits.py"
-    for name in ("nda_biggan_digits.py", "nda_mm::nda_biggan_digits.py", "configs/nda_biggan_digits.py"):
-        assert Path(launch.find_config(name)).resolve() == digits
-    with pytest.raises(
-        FileNotFoundError, match=r"There is no file nothing\.py, and nda_mm has no recipe 'nothing\.py'"
-    ):
+    digits = ROOT / "configs" / "biggan" / "nda_biggan_digits.py"
+    for name in ("nda_biggan_digits", "nda_biggan_digits.py", "biggan/nda_biggan_digits.py"):
+        for prefix in ("", "nda_mm::", "configs/", f"{ROOT}/configs/"):
+            assert Path(launch.find_config(prefix + name)).resolve() == digits
+    with pytest.raises(FileNotFoundError, match=r"nothing\.py"):
         launch.find_config("nothing.py")
+    with pytest.raises(FileNotFoundError, match="mine/nda_biggan_digits"):
+        launch.find_config("mine/nda_biggan_digits.py")
 
 
 @pytest.fixture

@@ -46,7 +46,7 @@ BARS = {"cpu": 1.35, "cuda": 1.3}
 
 
 def build_moco(width: int) -> nn.Module:
-    """MoCo v2 on CIFAR's sizes, as configs/moco_cifar10.py has it."""
+    """MoCo v2 on CIFAR's sizes, as configs/mocov2/moco_cifar10.py has it."""
     backbone = dict(type="ResNet_CIFAR", depth=18, base_channels=width, stem_channels=width, out_indices=(3,))
     settings = dict(
         type="MoCo",

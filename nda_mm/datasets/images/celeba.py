@@ -114,7 +114,7 @@ class CelebA(ImageFolder):
             "Get img_align_celeba.zip ('Align&Cropped Images') and, from the folder Eval, list_eval_partition.txt at "
             "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html (its drives allow no plain download), and run\n"
             f"  python tools/prepare_data.py celeba img_align_celeba.zip {PARTITION}\n"
-            "or train where no data are needed: tools/train.py configs/nda_biggan_digits.py"
+            "or train where no data are needed: tools/train.py nda_biggan_digits"
         )
 
 

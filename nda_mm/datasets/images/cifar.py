@@ -217,7 +217,7 @@ class CIFAR10(ArrayDataset):
             f"  1. put the official archive at '{packed}', or unpack it to '{unpacked}'\n"
             f"  2. put class folders of PNG at '{folders}/{classes[0]}/*.png' ... '{folders}/{classes[-1]}/*.png'\n"
             f"  3. set download=True to fetch {self.archive.url}\n"
-            "or train where no data are needed: tools/train.py configs/nda_biggan_digits.py"
+            "or train where no data are needed: tools/train.py nda_biggan_digits"
         )
 
 

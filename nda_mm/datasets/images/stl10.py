@@ -134,7 +134,7 @@ class STL10(ArrayDataset):
             "  1. python tools/prepare_data.py stl10 stl10_binary.tar.gz, or --download (2.6 GB), which checks and "
             "unpacks it\n"
             f"  2. put images at '{self.data_root}/train/airplane/*.png', ..., '{self.data_root}/unlabeled/*.png'\n"
-            "or train where no data are needed: tools/train.py configs/nda_biggan_digits.py"
+            "or train where no data are needed: tools/train.py nda_biggan_digits"
         )
 
 

@@ -23,6 +23,7 @@ from mmengine.dataset import ClassBalancedDataset, ConcatDataset
 from mmengine.registry import DefaultScope
 from PIL import Image
 
+from nda_mm.compat.external_configs import recipe_path
 from nda_mm.datasets import CIFAR10, CIFAR100, DatasetNotReadableError, ImageFolder
 from nda_mm.datasets.images import cifar_archive
 from nda_mm.datasets.images.cifar_archive import Archive, ArchiveError, load_batch
@@ -311,7 +312,7 @@ def test_mmpretrain_packs_the_same_item(tmp_path: Path) -> None:
 
 
 def check_ways_out(message: str) -> None:
-    for way in ("official archive at", "class folders of PNG at", "download=True", "configs/nda_biggan_digits.py"):
+    for way in ("official archive at", "class folders of PNG at", "download=True", "tools/train.py nda_biggan_digits"):
         assert way in message
 
 
@@ -556,15 +557,12 @@ def test_failed_download_ends_both_processes(tmp_path: Path) -> None:
     assert "no archive and no class folders" in ranks[1][2]
 
 
-CONFIGS = Path(__file__).parents[3] / "configs"
-
-
 @pytest.mark.parametrize("recipe", ["biggan_cifar10_uncond.py", "_base_/datasets/cifar10.py"])
 def test_a_folder_of_ones_own_images_takes_the_place_of_cifar(tmp_path: Path, recipe: str) -> None:
     pytest.importorskip("mmagic")
     for index in range(3):
         Image.new("RGB", (50 + index, 40), (index, 0, 0)).save(tmp_path / f"{index}.jpg")
-    config = Config.fromfile(CONFIGS / recipe)
+    config = Config.fromfile(recipe_path(recipe))
     root = str(tmp_path)
     config.merge_from_dict(
         {"train_dataloader.dataset.type": "nda_mm.ImageFolder", "train_dataloader.dataset.data_root": root}

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from nda_mm.compat.external_configs import recipe_path
 from nda_mm.datasets.images import imagenet
 from nda_mm.datasets.images.imagenet import prepare_imagenet
 
@@ -39,7 +40,7 @@ def test_mmagics_reader_reads_them(tmp_path: Path) -> None:
     from mmengine.registry import DATASETS, DefaultScope
 
     prepare_imagenet(make_imagenet(tmp_path), tmp_path, allow_partial=True)
-    config = Config.fromfile(Path(__file__).resolve().parents[3] / "configs" / "biggan_imagenet128.py")
+    config = Config.fromfile(recipe_path("biggan_imagenet128.py"))
     DefaultScope.get_instance("test_imagenet", scope_name="mmagic")
     for loader in (config.train_dataloader, config.test_dataloader):
         data = DATASETS.build({**loader.dataset, "data_root": str(tmp_path)})

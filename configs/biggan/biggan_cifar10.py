@@ -1,0 +1,67 @@
+# BigGAN on CIFAR-10, class-conditional: the recipe of the NDA paper's authors (arXiv 2102.05113) without negatives.
+_base_ = ["../_base_/gan_runtime.py", "../_base_/datasets/cifar10.py"]
+
+generator_steps = 97_500  # 500 epochs of 50,000 images, 4 x 64 of them a step
+discriminator_steps = 4  # to each step of the generator, with fresh real images each
+
+model = dict(
+    type="nda_mm.NDABigGAN",
+    num_classes=10,
+    # As the authors: N(0, 0.02) for weights and embeddings, torch's uniform biases; mmagic's N02 alone would zero them.
+    uniform_biases=True,
+    data_preprocessor=dict(type="nda_mm.BatchDataPreprocessor", output_channel_order="RGB"),
+    generator=dict(
+        type="BigGANGenerator",
+        output_scale=32,
+        noise_size=128,
+        num_classes=10,
+        base_channels=64,
+        with_shared_embedding=False,
+        split_noise=False,
+        sn_eps=1e-8,
+        sn_style="torch",
+        auto_sync_bn=False,
+        init_cfg=dict(type="N02"),
+    ),
+    discriminator=dict(
+        type="BigGANDiscriminator",
+        blocks_cfg=dict(type="nda_mm.PooledBigGANDiscResBlock"),  # mmagic's block, faster
+        input_scale=32,
+        num_classes=10,
+        base_channels=64,
+        sn_eps=1e-8,
+        sn_style="torch",
+        init_cfg=dict(type="N02"),
+    ),
+    generator_steps=1,
+    discriminator_steps=discriminator_steps,
+    ema_config=dict(type="nda_mm.BatchedMovingAverage", momentum=1e-4, interval=1, start_iter=1000),
+)
+
+optim_wrapper = dict(
+    generator=dict(optimizer=dict(type="Adam", lr=2e-4, betas=(0.0, 0.999))),
+    discriminator=dict(optimizer=dict(type="Adam", lr=2e-4, betas=(0.0, 0.999))),
+)
+# The images are read once and live on the model's device: through a loader, one by one, they would take longer than the
+# step of a GPU.
+train_cfg = dict(max_iters=generator_steps * discriminator_steps, val_interval=20_000, data_on_device=True)
+
+# Sampled as the paper's authors do: the moving average of the generator, normalised by batches of 64. The network is a
+# classifier that its own recipe trains when it is first asked for; give network.checkpoint if you have one, or train
+# without validation by --cfg-options val_cfg=None. With the Inception weights at hand, network=dict(type="inception",
+# path=...) in a recipe of your own makes the distance FID.
+network = dict(type="mmpretrain", config="classifier_cifar10.py", train_if_missing=True)
+distance = dict(
+    type="nda_mm.FrechetDistance",
+    network=network,
+    fake_nums=10_000,
+    precision_recall_nums=10_000,
+    batch_statistics=True,
+    score_splits=10,
+)
+val_evaluator = dict(metrics=[distance])
+# tools/test.py measures against the test split, and against the images that the GAN was trained on.
+train_distance = dict(real_set=_base_.train_dataloader.dataset, prefix="classifier_cifar10_train", score_splits=0)
+test_evaluator = dict(metrics=[distance, dict(distance, **train_distance)])
+# The best by the first metric, whatever network it is over.
+default_hooks = dict(checkpoint=dict(save_best="auto", rule="less"))

@@ -1,0 +1,33 @@
+# BigGAN 128 on ImageNet, class-conditional: mmagic's own recipe (biggan_ajbrock-sn_8xb32-1500kiters_imagenet1k-128x128:
+# 8 GPUs with 32 images each, 8 batches to a step) with loops that resume exactly and torch's spectral norm: mmagic's
+# sn_style="ajbrock" has no gradient through sigma. A checkpoint trained with that needs --cfg-options
+# model.generator.sn_style=ajbrock model.discriminator.sn_style=ajbrock. tools/prepare_data.py imagenet writes the list
+# that it reads. No setting of the paper's is known for it.
+_base_ = [
+    "../_base_/gan_runtime.py",
+    "../_base_/datasets/imagenet128.py",
+    "mmagic::_base_/models/biggan/base_biggan_128x128.py",
+]
+
+generator_steps = 187_500  # of 2,048 images each: 300 epochs
+discriminator_steps = 1
+accumulated_batches = 8
+
+model = dict(
+    type="nda_mm.NDABigGAN",
+    generator=dict(sn_style="torch"),
+    discriminator=dict(sn_style="torch"),
+    discriminator_steps=discriminator_steps,
+    ema_config=dict(type="ExponentialMovingAverage", momentum=1e-4, interval=1, update_buffers=True, start_iter=20_000),
+)
+adam = dict(type="Adam", betas=(0.0, 0.999), eps=1e-6)
+optim_wrapper = dict(
+    generator=dict(accumulative_counts=accumulated_batches, optimizer=dict(lr=1e-4, **adam)),
+    discriminator=dict(accumulative_counts=accumulated_batches, optimizer=dict(lr=4e-4, **adam)),
+)
+train_cfg = dict(max_iters=generator_steps * discriminator_steps * accumulated_batches, val_interval=10_000_000)
+
+# Nothing is measured in training; for tools/test.py see biggan_celeba64.py.
+val_dataloader = val_cfg = val_evaluator = None
+network = dict(type="inception", path="data/inception-2015-12-05.pt")
+test_evaluator = dict(metrics=[dict(type="nda_mm.FrechetDistance", network=network, fake_nums=50_000, score_splits=10)])

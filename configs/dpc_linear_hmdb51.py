@@ -1,5 +1,0 @@
-# HMDB51 by a linear classifier on what DPC has learned:
-#   python tools/train.py configs/dpc_linear_hmdb51.py --cfg-options model.backbone.init_cfg.checkpoint=CHECKPOINT
-_base_ = ["_base_/dpc_linear_probe.py", "_base_/datasets/hmdb51_clips.py"]
-
-model = dict(cls_head=dict(num_classes=51))

@@ -1,0 +1,34 @@
+# Linear probe of the narrow ResNet-18 that moco_digits.py or nda_moco_digits.py has trained: a minute or two on two CPU
+# cores, judged on the held-out digits.
+#   python tools/train.py linear_digits --cfg-options model.backbone.init_cfg.checkpoint=CHECKPOINT
+_base_ = ["../_base_/linear_probe.py"]
+
+dataset = dict(type="nda_mm.Digits", size=32, image_key="img", pipeline=[dict(type="PackInputs")])
+
+model = dict(
+    data_preprocessor=dict(  # the mean and spread of the pretraining
+        type="ClsDataPreprocessor", num_classes=10, mean=[78.8] * 3, std=[88.9] * 3, to_rgb=False
+    ),
+    backbone=dict(type="ResNet_CIFAR", depth=18, stem_channels=16, base_channels=16, zero_init_residual=False),
+    head=dict(num_classes=10, in_channels=128),
+)
+
+train_dataloader = dict(
+    batch_size=64,
+    num_workers=0,
+    sampler=dict(type="DefaultSampler", shuffle=True),
+    dataset=dict(split="train", **dataset),
+)
+val_dataloader = dict(
+    batch_size=256,
+    num_workers=0,
+    sampler=dict(type="DefaultSampler", shuffle=False),
+    dataset=dict(split="test", **dataset),
+)
+test_dataloader = val_dataloader
+val_evaluator = dict(topk=(1,))
+test_evaluator = val_evaluator
+
+optim_wrapper = dict(optimizer=dict(lr=1.0))
+train_cfg = dict(max_epochs=20, val_interval=5)
+default_hooks = dict(logger=dict(interval=20))
