@@ -147,7 +147,7 @@ def test_one_line_brings_negatives_to_a_stock_recipe_of_mmagic(tmp_path):
         "model = dict(type='nda_mm.NDABigGAN', negative=dict(type='Jigsaw', grid=2), fake_weight=0.25)\n"
     )
     _, model = build(path)
-    assert type(model).__module__ == "nda_mm.models.gan"
+    assert type(model).__module__ == "nda_mm.models.gans.conditional"
     assert type(model.negative).__name__ == "Jigsaw"
     assert model.fake_weight(0) == 0.25
 

@@ -26,7 +26,7 @@ def import_guarded(module: str) -> bool:
     raised.
 
     Args:
-        module: Full name of the bridge, for example ``"nda_mm.models.gan"``.
+        module: Full name of the bridge, for example ``"nda_mm.models.gans.conditional"``.
 
     Returns:
         Whether the module was imported and its components are registered.

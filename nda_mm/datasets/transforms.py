@@ -19,7 +19,7 @@ class MakeNegative(BaseTransform):
 
     Negatives are cheaper on the batch and on its device, where partners are at hand; this serves those who want them in
     the pipeline. A pipeline sees one sample at a time: a negative that joins two needs the other one under
-    ``partner_key`` (as a wrapper such as mmcv's or mmdet's mixing data sets put it there), or use ``ForeignStitch``,
+    ``partner_key`` (as a wrapper such as mmcv's or mmdet's mixing data sets put it there), or use ``ExternalStitch``,
     which brings its own images. Draws come from torch's default generator, which mmengine seeds in every worker.
 
     Required keys:
@@ -61,7 +61,7 @@ class MakeNegative(BaseTransform):
         if self.negative.needs_partner and partner_key is None:
             raise ValueError(
                 f"{self.negative} joins two samples, but a pipeline sees one; name the results' key of the other by "
-                "partner_key, use ForeignStitch, which brings its own images, or make this negative on the batch"
+                "partner_key, use ExternalStitch, which brings its own images, or make this negative on the batch"
             )
         if any(isinstance(module, Curriculum) for module in self.negative.modules()):
             raise ValueError(

@@ -12,7 +12,7 @@ from mmengine.runner import Runner
 from torch import nn
 
 from nda_mm.losses import check_negative_weight
-from nda_mm.models.negative_contrast import NegativeContrast, check_settings, contrast_method
+from nda_mm.models.contrast import NegativeContrast, check_settings, contrast_method
 from nda_mm.negatives import Negative, build_negative
 from nda_mm.registry import HOOKS
 from nda_mm.schedules import as_schedule
@@ -26,7 +26,7 @@ class NDAContrastHook(Hook):
     """Adds negatives to MoCo: each image's own, as further keys in its own row of logits.
 
     The one line that an unchanged recipe of mmpretrain's needs. The model's code, its checkpoint keys and the queue
-    stay as they are; see :class:`nda_mm.models.negative_contrast.NegativeContrast` for what happens in a step. At
+    stay as they are; see :class:`nda_mm.models.contrast.NegativeContrast` for what happens in a step. At
     weight 0 nothing is attached, and the run is the host's own bit for bit.
 
     Served: MoCo (v1 and v2); DenseCL, in the rows of whole images; MoCoV3, in both halves of its symmetric loss. Others

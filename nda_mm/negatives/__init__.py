@@ -5,18 +5,16 @@
 
 from .base import Negative, build_negative
 from .basic import CutMix, Cutout, Jigsaw, Mixup, Rotate, Shift, ShuffleFrames, Stitch
-from .curriculum import Curriculum
-from .foreign import ForeignImage, ForeignStitch
-from .identity_leak import IdentityLeak
-from .random_negative import RandomNegative
+from .combined import Curriculum, IdentityLeak, RandomNegative
+from .external import ExternalImage, ExternalStitch
 from .turn_points import TurnPoints
 
 __all__ = [
     "Curriculum",
     "CutMix",
     "Cutout",
-    "ForeignImage",
-    "ForeignStitch",
+    "ExternalImage",
+    "ExternalStitch",
     "IdentityLeak",
     "Jigsaw",
     "Mixup",

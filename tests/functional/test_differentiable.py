@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from tiny_devices import DrawsOfTheCPU, nothing_waits
 
 from nda_mm.functional import differentiable
 from nda_mm.functional.differentiable import POLICIES, check_policy, diff_augment
@@ -90,3 +91,16 @@ def test_what_is_wrong_is_refused():
         diff_augment(images(), ["color", "color"])
     with pytest.raises(TypeError, match="floating-point images"):
         diff_augment((images() * 255).to(torch.uint8))
+
+
+def test_images_and_gradients_are_those_of_the_cpu_without_a_wait(device):
+    results = []
+    for where in ("cpu", device):
+        x = images().float().to(where).requires_grad_()
+        with DrawsOfTheCPU():
+            changed = diff_augment(x)
+        changed.square().sum().backward()
+        results.append((changed.detach().cpu(), x.grad.cpu()))
+    torch.testing.assert_close(*results, rtol=1e-4, atol=1e-5)
+    with nothing_waits(device):
+        diff_augment(x.detach())

@@ -132,16 +132,9 @@ def test_halves_match_the_loop(shape, foreign):
     assert torch.equal(apply_halves(x, case, None if foreign else partners, other), expected)
 
 
-HALVES = [
-    (dtype, clip, channels_last, step)
-    for dtype in (torch.uint8, torch.float16, torch.float32, torch.float64)
-    for clip in (False, True)
-    for channels_last in (False, True)
-    for step in (-2, -1, 0, 1)
-]
-
-
-@pytest.mark.parametrize(("dtype", "clip", "channels_last", "step"), HALVES)
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
+@pytest.mark.parametrize(("clip", "channels_last"), [(False, False), (False, True), (True, True)])
+@pytest.mark.parametrize("step", [-2, -1, 0, 1])
 def test_gathered_halves_match_the_loop(monkeypatch, dtype, clip, channels_last, step):
     """From 128 bytes a half row upwards: 32 columns of float32. Odd widths and narrower ones are blended."""
     channels = 3

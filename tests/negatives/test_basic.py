@@ -11,7 +11,7 @@ from nda_mm.negatives import (
     Curriculum,
     CutMix,
     Cutout,
-    ForeignStitch,
+    ExternalStitch,
     Jigsaw,
     Mixup,
     RandomNegative,
@@ -115,7 +115,7 @@ def test_settings_are_refused_when_it_is_built(settings, error, message):
     (ShuffleFrames(3), (8, 8, 4), "do not divide clips of 4"),
     (RandomNegative([Jigsaw(), Jigsaw(3)]), (32, 32), "does not divide"),
     (Curriculum([(0, Jigsaw(4)), (9, Jigsaw(3))]), (32, 32), "does not divide"),
-    (ForeignStitch(torch.zeros(1, 1, 2, 2, dtype=torch.uint8)), (1, 4), "2 x 2"),
+    (ExternalStitch(torch.zeros(1, 1, 2, 2, dtype=torch.uint8)), (1, 4), "2 x 2"),
 ])  # fmt: skip
 def test_sizes_are_refused_before_training(negative, size, message):
     negative.check_size(36, 36, 6)

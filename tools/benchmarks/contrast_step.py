@@ -38,7 +38,7 @@ from paired_steps import Step, compare_steps, report, set_defaults
 from torch import nn
 
 from nda_mm import compat
-from nda_mm.models.negative_contrast import NegativeContrast
+from nda_mm.models.contrast import NegativeContrast
 from nda_mm.negatives import build_negative
 
 #: The most a step with one negative for each query may take, in plain steps.

@@ -40,7 +40,7 @@ from torch import Tensor
 
 from nda_mm import compat
 from nda_mm.losses import dense_contrast
-from nda_mm.models.dpc import DPC
+from nda_mm.models.video.dpc import DPC
 from nda_mm.negatives import Negative, build_negative
 
 #: The most a step with one negative for each clip may take, in plain steps.

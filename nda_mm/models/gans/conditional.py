@@ -1,0 +1,174 @@
+"""mmagic's class-conditional GANs with negatives: BigGAN, SAGAN and SNGAN. Versions: mmagic 1.2."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from inspect import signature
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from mmagic.models.editors import SAGAN, BigGAN
+from mmagic.models.editors.biggan import BigGANDiscriminator
+from mmagic.models.editors.biggan.biggan_modules import BigGANDiscResBlock
+from torch import Tensor, nn
+
+from nda_mm.models.gans.mixin import Labelled, NDAMixin
+from nda_mm.registry import MODELS
+
+__all__ = ["NDASAGAN", "NDASNGAN", "ClassConditionalMixin", "NDABigGAN", "PooledBigGANDiscResBlock"]
+
+
+class ClassConditionalMixin(NDAMixin):
+    """The bridge for a GAN with classes; a negative bears the label of its source.
+
+    With ``num_classes=1`` the model is unconditional: whatever labels the data carry, or if they carry none, every
+    image is of class 0 (this is how the paper's authors train without classes). ``num_classes=0`` or None is for
+    networks that have no classes at all.
+    """
+
+    num_classes: int | None
+
+    def data_sample_to_label(self, data_sample: Any) -> Tensor | None:
+        """Labels of a batch, one number an image; all zero for a model of one class.
+
+        mmagic's own pipeline stacks them as (B, 1), and its discriminators then broadcast every label against the
+        features of all images of the batch: scores of real images come out as (B, B, C) from BigGAN's and (B, B * C)
+        from SAGAN's and SNGAN's, instead of (B, 1). A whole run of a stock recipe therefore differs from one here
+        without negatives, which is bit for bit the run that mmagic would make of flat labels.
+        """
+        label = super().data_sample_to_label(data_sample)  # type: ignore[misc]
+        if label is None:
+            return None
+        return torch.zeros_like(label).flatten() if self.num_classes == 1 else label.flatten()
+
+    def uses_base_step(self, fake_weight: float) -> bool:
+        """Never: the host's refuses images without labels, with a bare assertion, and ours is the same bit for bit."""
+        return False
+
+    def real_batch(self, inputs: Any, data_samples: Any) -> Labelled:
+        """The real images of a step and their labels.
+
+        Raises:
+            ValueError: If a model of several classes gets images without labels.
+        """
+        images = data_samples.gt_img
+        if not self.num_classes:
+            return images, None
+        label = self.data_sample_to_label(data_samples)
+        if label is None and self.num_classes == 1:
+            label = torch.zeros(len(images), dtype=torch.long, device=images.device)
+        if label is None:
+            raise ValueError(
+                f"A GAN of {self.num_classes} classes needs the class of every real image, but the data carry no "
+                "'gt_label'. Use a data set with labels (class subfolders), or set num_classes=1 in the "
+                "model, its generator and its discriminator for an unconditional GAN."
+            )
+        return images, label
+
+    def generated_batch(self, count: int) -> Labelled:
+        """Generated images of random classes."""
+        noise = self.noise_fn(num_batches=count)  # type: ignore[attr-defined]
+        label = self.label_fn(num_batches=count) if self.num_classes else None  # type: ignore[attr-defined]
+        with torch.no_grad():
+            return self.generator(noise=noise, label=label, return_noise=False), label
+
+
+@MODELS.register_module("NDASNGAN")
+@MODELS.register_module()
+class NDASAGAN(ClassConditionalMixin, SAGAN):
+    """SAGAN (Zhang et al., 2019, https://arxiv.org/abs/1805.08318) with negatives, and SNGAN and the projection GAN.
+
+    mmagic has one class for SAGAN and SNGAN (Miyato et al., 2018, https://arxiv.org/abs/1802.05957), told apart by
+    their networks; so has this package: ``nda_mm.NDASAGAN`` and ``nda_mm.NDASNGAN``. With classes or without
+    (``num_classes=0``, which mmagic's own step refuses). Without negatives and in ``'separate'`` mode a run is mmagic's
+    own bit for bit, but for the labels of real images: mmagic mixes them within a batch, see
+    :meth:`~nda_mm.models.gans.conditional.ClassConditionalMixin.data_sample_to_label`.
+    """
+
+
+NDASNGAN = NDASAGAN  # as mmagic names it, too
+
+
+@MODELS.register_module()
+class NDABigGAN(ClassConditionalMixin, BigGAN):
+    """BigGAN (Brock et al., 2019, https://arxiv.org/abs/1809.11096) with negatives: the paper's network.
+
+    The alternation of the two networks, the accumulation of gradients and the moving average of the generator are
+    mmagic's own. Of any size: 32 pixels as the paper trains CIFAR-10, 128 and 256 as mmagic trains ImageNet.
+
+    Args:
+        *args, **kwargs: As :class:`mmagic.models.BigGAN` takes them.
+        negative, fake_weight, adversarial_loss, discriminator_forward: See
+            :class:`~nda_mm.models.gans.mixin.NDAMixin`.
+
+    Raises:
+        ValueError: See the mixin; and in training, if a conditional model gets images without labels.
+
+    Example:
+        In a config of mmagic::
+
+            model = dict(type='nda_mm.NDABigGAN', negative=dict(type='Jigsaw', grid=2), fake_weight=0.25)
+    """
+
+    def __init__(self, generator: Any, discriminator: Any = None, *args: Any, **kwargs: Any) -> None:
+        super().__init__(generator, complete_layout(discriminator), *args, **kwargs)
+
+
+def complete_layout(discriminator: Any) -> Any:
+    """The config of a BigGAN discriminator of 256 or 512 pixels, with a layout that can be built.
+
+    mmagic 1.2's own layouts of these sizes say of all blocks but the last whether they attend, and fail with an
+    ``IndexError``.
+    """
+    if not isinstance(discriminator, Mapping) or discriminator.get("input_scale") not in (256, 512):
+        return discriminator
+    if str(discriminator.get("type")).split(".")[-1] != "BigGANDiscriminator" or discriminator.get("arch_cfg"):
+        return discriminator
+    defaults = signature(BigGANDiscriminator).parameters
+    given = {name: discriminator.get(name, defaults[name].default) for name in ("in_channels", "base_channels")}
+    layout = BigGANDiscriminator._get_default_arch_cfg(None, discriminator["input_scale"], **given)
+    missing = len(layout["out_channels"]) - len(layout["attention"])
+    return {**discriminator, "arch_cfg": {**layout, "attention": [*layout["attention"], *[False] * missing]}}
+
+
+@MODELS.register_module()
+class PooledBigGANDiscResBlock(BigGANDiscResBlock):
+    """mmagic's ``BigGANDiscResBlock``, which computes the same with less than half of the work where it downsamples.
+
+    A 3x3 convolution followed by the mean over 2x2 pixels is one 4x4 convolution of stride 2, and a 1x1 convolution of
+    the mean is the mean of the 1x1 convolution. Results differ from the host's block by rounding alone, weights keep
+    their names and shapes.
+
+    Args:
+        *args, **kwargs: As the host's block takes them. With ``sn_style='ajbrock'``, whose layers are mmagic's own, it
+            is the host's block.
+
+    Example:
+        In a config of mmagic::
+
+            discriminator = dict(blocks_cfg=dict(type='nda_mm.PooledBigGANDiscResBlock'), sn_style='torch')
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.pools = self.with_downsample and type(self.conv2.conv) is nn.Conv2d
+        if self.pools:
+            self.conv2.conv.__class__ = _PooledConv2d  # spectral norm has put its hooks on this very layer
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the block's output. Shape: (B, C, H, W) to (B, C', H / 2, W / 2) where it downsamples."""
+        if not self.pools:
+            return super().forward(x)
+        out = x if self.is_head_block else self.activation(x)
+        out = self.conv2(self.activation(self.conv1(out)))
+        return out + self.shortcut(self.downsample(x))
+
+
+class _PooledConv2d(nn.Conv2d):
+    """A 3x3 convolution with padding 1, and the mean over 2x2 pixels of what it gives."""
+
+    def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        corners = ((0, 1, 0, 1), (1, 0, 0, 1), (0, 1, 1, 0), (1, 0, 1, 0))
+        mean = torch.stack([F.pad(weight, corner) for corner in corners]).mean(dim=0)
+        return F.conv2d(input, mean, bias, stride=2, padding=1)

@@ -1,0 +1,309 @@
+"""The discriminator step with negatives, as a mixin in front of mmagic's GAN classes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from typing import Any, ClassVar
+
+import torch
+from mmengine import MessageHub
+from mmengine.optim import OptimWrapper
+from torch import Tensor, nn
+
+from nda_mm.generation import own_spectral_norm
+from nda_mm.losses import check_fake_weight, check_kind, discriminator_loss, generator_loss
+from nda_mm.models.gans.augment import augment_discriminator, build_augment
+from nda_mm.models.gans.networks import (
+    compile_network,
+    draw_uniform_biases,
+    mixes_samples,
+    share_normalised_weights,
+    warn_of_sigma_without_gradient,
+)
+from nda_mm.negatives import Negative, build_negative
+from nda_mm.schedules import as_schedule
+
+FORWARD_MODES = ("auto", "joint", "separate")
+
+#: Images and their class labels; ``None`` where there are no classes.
+Labelled = tuple[Tensor, "Tensor | None"]
+
+
+class NDAMixin:
+    r"""Adds negatives to the discriminator step of an mmagic GAN.
+
+    Source: Sinha et al., "Negative Data Augmentation", ICLR 2021, arXiv 2102.05113. The discriminator learns to tell
+    real images from the mixture :math:`\lambda\,G + (1-\lambda)\,\bar P` of generated images and negatives. With the
+    hinge loss
+
+    .. math:: L_D = E\,[1 - D(x)]_+ + \lambda\,E\,[1 + D(G(z))]_+ + (1-\lambda)\,E\,[1 + D(T(x))]_+
+
+    and the generator's loss stays :math:`-E\,D(G(z))`, unscaled.
+
+    Put it before the base class: ``class NDADCGAN(NDAMixin, DCGAN)``. A family overrides :meth:`real_batch`,
+    :meth:`generated_batch`, :meth:`score` and :meth:`penalties` where it differs. Arguments, all keyword-only:
+
+    Args:
+        negative (dict | Negative | None): What makes the negative of a real image, for example
+            ``dict(type='Jigsaw', grid=2)``. Each real image of the batch gives one negative, with the label of its
+            source. ``None`` trains the plain GAN. Defaults to None.
+        fake_weight (float | list | dict): :math:`\lambda`, the weight of the generated images, in (0, 1]; negatives
+            get the rest. A schedule over **generator steps** is given as ``[(0, 1.0), (2000, 0.25)]`` (see
+            :func:`nda_mm.schedules.as_schedule`). While it is 1, negatives are neither made nor scored. Defaults to
+            0.25.
+        augment (dict | nn.Module | None): Augmentation of every image that the discriminator is trained on:
+            ``dict(type='DiffAugment')`` or ``dict(type='ADA', aug_pipeline=...)``. Negatives are made from the real
+            images first; real, generated and negative images are then augmented alike. Do not combine an augmentation
+            with a negative of its own kind, such as cutout with ``Cutout``: the negatives would be valid. Defaults to
+            None.
+        adversarial_loss (str): A kind of :func:`nda_mm.losses.discriminator_loss`. Defaults to None, the loss of the
+            base class; no other is accepted where the base class's penalties depend on its loss.
+        discriminator_forward (str): ``'joint'`` scores real, generated and negative images in one forward pass, so
+            spectral normalisation iterates once a step. ``'separate'`` scores them one after the other, as mmagic does;
+            without negatives that step equals mmagic's bit for bit. ``'auto'`` is joint, and separate where the
+            discriminator mixes the samples of a batch. Defaults to ``'auto'``.
+        uniform_biases (bool): Whether the biases of convolutions and linear layers start from PyTorch's default instead
+            of zero. Networks with a ``Pretrained`` ``init_cfg`` are left alone. Defaults to False.
+        compile_networks (bool | dict): Whether both networks run through ``torch.compile``; a dict holds its arguments,
+            such as ``dict(mode='reduce-overhead')``. The first steps then take minutes. Defaults to False.
+
+    Raises:
+        ValueError: If ``fake_weight`` leaves (0, 1], a name is unknown, the negative does not fit the discriminator's
+            resolution, ``'joint'`` is asked of a discriminator that mixes samples, or ``adversarial_loss`` is not
+            accepted.
+    """
+
+    #: The loss of the base class, a kind of :func:`nda_mm.losses.discriminator_loss`; and whether others are accepted.
+    own_loss: ClassVar[str] = "hinge"
+    takes_other_losses: ClassVar[bool] = True
+
+    discriminator: Any  # None in a model that only generates
+    generator: Any
+    generator_ema: Any
+    negative: Negative | None
+    augment: nn.Module | None
+    discriminator_steps: int
+
+    def __init__(
+        self,
+        *args: Any,
+        negative: dict | Negative | None = None,
+        fake_weight: float | Sequence | dict = 0.25,
+        adversarial_loss: str | None = None,
+        discriminator_forward: str = "auto",
+        augment: dict | nn.Module | None = None,
+        uniform_biases: bool = False,
+        compile_networks: bool | dict = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        try:
+            self.fake_weight = as_schedule(fake_weight)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"fake_weight: {error}") from None
+        for value in self.fake_weight.values:
+            check_fake_weight(value)
+        self.negative = None if negative is None else build_negative(negative)
+        if self.negative is not None:
+            for height, width in self.image_sizes():
+                self.negative.check_size(height, width)
+        self.adversarial_loss = self.own_loss if adversarial_loss is None else check_kind(adversarial_loss)
+        if self.adversarial_loss != self.own_loss and not self.takes_other_losses:
+            raise ValueError(
+                f"adversarial_loss={adversarial_loss!r}: the penalties of {type(self).__name__} belong to its own "
+                f"loss, {self.own_loss!r}; leave the argument out."
+            )
+        self.discriminator_forward = self._choose_forward(discriminator_forward)
+        self.augment = build_augment(augment)  # type: ignore[misc]
+        if self.augment is not None and self.discriminator is not None:
+            augment_discriminator(self.discriminator, self.augment)
+        self.uniform_biases = uniform_biases
+        for network in (self.generator, self.discriminator):
+            if network is not None:
+                warn_of_sigma_without_gradient(network)
+                if compile_networks:
+                    compile_network(network, **({} if compile_networks is True else compile_networks))
+
+    def init_weights(self) -> None:
+        """Draw the networks' weights; one seed gives the same weights on every device."""
+        share_normalised_weights(self)  # type: ignore[arg-type]
+        super().init_weights()  # type: ignore[misc]
+        for network in (self.generator, self.discriminator):
+            if self.uniform_biases and network is not None:
+                draw_uniform_biases(network)
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """The forward pass of the base class, with the EMA divided by the sigma of its own weights."""
+        averaged = getattr(self, "with_ema_gen", False)
+        with own_spectral_norm(self.generator_ema.module) if averaged else nullcontext():
+            return super().forward(*args, **kwargs)  # type: ignore[misc]
+
+    def train_step(self, data: Any, optim_wrapper: Any) -> dict[str, Tensor]:
+        """The training step of the base class.
+
+        Raises:
+            ValueError: If the model has no discriminator.
+        """
+        self.require_discriminator()
+        return super().train_step(data, optim_wrapper)  # type: ignore[misc]
+
+    def train_discriminator(self, inputs: Any, data_samples: Any, optimizer_wrapper: OptimWrapper) -> dict[str, Tensor]:
+        """One step of the discriminator on real, generated and negative images.
+
+        Args:
+            inputs (dict): From the data preprocessor.
+            data_samples (DataSample): Likewise, with the real images (B, C, H, W) and, for some models, their labels.
+            optimizer_wrapper (OptimWrapper): The discriminator's.
+
+        Returns:
+            dict[str, Tensor]: What is logged: ``loss_disc_real``, ``loss_disc_fake`` and, with negatives,
+            ``loss_disc_negative``, weighted; any penalties; their sum ``loss``; the mean logit of each kind of image
+            and ``fake_weight``.
+
+        Raises:
+            ValueError: If the real images differ in size from the generated ones.
+        """
+        real = self.real_batch(inputs, data_samples)
+        self.check_size(real[0])
+        fake_weight = self.begin_step(self.discriminator_steps * optimizer_wrapper._accumulative_counts)
+        if self.uses_base_step(fake_weight):
+            log_vars = super().train_discriminator(inputs, data_samples, optimizer_wrapper)  # type: ignore[misc]
+        else:
+            # Generated before real, as in mmagic: spectral normalisation iterates in every pass, so the order counts.
+            images: dict[str, Labelled] = {"fake": self.generated_batch(len(real[0])), "real": real}
+            if fake_weight < 1.0:
+                images["negative"] = (self.make_negatives(real[0]), real[1])
+            logits = self.scores(images)
+            terms = self.adversarial_terms(logits, fake_weight)
+            terms |= self.penalties(images, logits, fake_weight)
+            if hasattr(self.augment, "observe"):
+                terms |= self.augment.observe(logits["real"], _iteration())
+            loss, log_vars = self.parse_losses(terms)  # type: ignore[attr-defined]
+            optimizer_wrapper.update_params(loss)
+        if self.negative is not None:
+            log_vars["fake_weight"] = torch.tensor(fake_weight)
+        return log_vars
+
+    def gen_loss(self, disc_pred_fake: Tensor, *args: Any) -> tuple[Tensor, dict]:
+        """The generator's loss, which negatives do not change."""
+        if self.adversarial_loss == self.own_loss:
+            return super().gen_loss(disc_pred_fake, *args)  # type: ignore[misc]
+        loss = generator_loss(disc_pred_fake, kind=self.adversarial_loss)
+        return self.parse_losses({"loss_gen": loss})  # type: ignore[attr-defined]
+
+    # The parts of a step, in their order.
+
+    def real_batch(self, inputs: Any, data_samples: Any) -> Labelled:
+        """The real images of a step and their labels."""
+        return data_samples.gt_img, None
+
+    def begin_step(self, updates_per_generator_step: int) -> float:
+        """Advance the schedules to the present generator step and return ``fake_weight``; 1 without negatives.
+
+        Args:
+            updates_per_generator_step (int): Runner iterations per generator step: the discriminator's steps times
+                their gradient accumulation.
+        """
+        if self.negative is None:
+            return 1.0
+        generator_step = _iteration() // updates_per_generator_step
+        self.negative.set_iteration(generator_step)
+        return self.fake_weight(generator_step)
+
+    def uses_base_step(self, fake_weight: float) -> bool:
+        """Whether nothing is added to the step of the base class, so that it is taken as it is."""
+        return (
+            fake_weight == 1.0
+            and self.discriminator_forward == "separate"
+            and self.adversarial_loss == self.own_loss
+            and not hasattr(self.augment, "observe")
+        )
+
+    def generated_batch(self, count: int) -> Labelled:
+        """Generated images for the discriminator, without gradient, and their labels."""
+        noise = self.noise_fn(num_batches=count)  # type: ignore[attr-defined]
+        with torch.no_grad():
+            return self.generator(noise, return_noise=False), None
+
+    @torch.no_grad()
+    def make_negatives(self, real: Tensor) -> Tensor:
+        """One negative of each real image. Shape: (B, C, H, W), as ``real``."""
+        negatives: Tensor = self.negative(real)  # type: ignore[misc]
+        return negatives
+
+    def scores(self, images: dict[str, Labelled]) -> dict[str, Tensor]:
+        """Logits of each kind of image, by one discriminator pass or by one for each kind."""
+        if self.discriminator_forward == "separate":
+            return {name: self.score(*batch) for name, batch in images.items()}
+        batches, labels = zip(*images.values(), strict=True)
+        logits = self.score(torch.cat(batches), None if labels[0] is None else torch.cat(labels))
+        return dict(zip(images, logits.split([len(batch) for batch in batches]), strict=True))
+
+    def score(self, images: Tensor, label: Tensor | None = None) -> Tensor:
+        """Logits of images, by one discriminator pass."""
+        return self.discriminator(images) if label is None else self.discriminator(images, label=label)
+
+    def adversarial_terms(self, logits: dict[str, Tensor], fake_weight: float) -> dict[str, Tensor]:
+        """The weighted loss terms of the logits, and the mean logit of each kind of image for the log.
+
+        Args:
+            logits (dict): Of ``real``, ``fake`` and, where there are any, ``negative`` images.
+            fake_weight (float): Weight of the generated images, in (0, 1]; 1 without negatives.
+        """
+        terms = discriminator_loss(**logits, kind=self.adversarial_loss, fake_weight=fake_weight)
+        return terms | {f"logit_{name}": value.detach().float().mean() for name, value in logits.items()}
+
+    def penalties(
+        self, images: dict[str, Labelled], logits: dict[str, Tensor], fake_weight: float
+    ) -> dict[str, Tensor]:
+        """Further terms of the discriminator's loss; none unless the family has them.
+
+        Args:
+            images (dict): ``fake``, ``real`` and, where there are any, ``negative``.
+            logits (dict): Their scores.
+            fake_weight (float): Weight of the generated images in this step.
+        """
+        return {}
+
+    # What is checked before a step.
+
+    def require_discriminator(self) -> None:
+        """Refuse to train a model that only generates."""
+        if self.discriminator is None:
+            raise ValueError(f"{type(self).__name__} has discriminator=None, so it generates but can't be trained.")
+
+    def image_sizes(self) -> list[tuple[int, int]]:
+        """Heights and widths of the images that the discriminator will see, if the networks tell."""
+        generator = getattr(self.generator, "module", self.generator)  # wrapped in distributed training
+        sides = [getattr(generator, name, None) for name in ("out_size", "output_scale", "out_scale")]
+        sides.append(getattr(self.discriminator, "input_scale", None))
+        return [(int(side), int(side)) for side in sides if side][:1]
+
+    def check_size(self, real: Tensor) -> None:
+        """Refuse real images that differ in size from the generated ones."""
+        sizes = self.image_sizes()
+        if sizes and tuple(real.shape[-2:]) not in sizes:
+            made = " or ".join(f"{height}x{width}" for height, width in sizes)
+            raise ValueError(
+                f"The images are {real.shape[-2]}x{real.shape[-1]}, but the generator makes {made}: resize them in the "
+                "data's pipeline (or by the data set's size), or set the size of generator and discriminator "
+                "(output_scale and input_scale, for example)."
+            )
+
+    def _choose_forward(self, mode: str) -> str:
+        if mode not in FORWARD_MODES:
+            raise ValueError(f"discriminator_forward must be one of {FORWARD_MODES}, but got {mode!r}.")
+        mixing = [] if self.discriminator is None else mixes_samples(self.discriminator)
+        if mode == "joint" and mixing:
+            raise ValueError(
+                "discriminator_forward='joint' would let negatives change the scores of real images, because the "
+                f"discriminator mixes the samples of a batch in {mixing[:3]}. Use 'separate' or 'auto'."
+            )
+        if mode == "auto":
+            return "separate" if mixing else "joint"
+        return mode
+
+
+def _iteration() -> int:
+    return int(MessageHub.get_current_instance().get_info("iter", 0) or 0)

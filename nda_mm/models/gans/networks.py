@@ -1,0 +1,146 @@
+"""What the step needs of a GAN's networks: initial weights, whether samples are mixed, and ``torch.compile``."""
+
+from __future__ import annotations
+
+import logging
+from functools import cache
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from mmengine.logging import print_log
+from torch import Tensor, library, nn
+from torch.nn.utils.spectral_norm import SpectralNorm
+
+__all__ = [
+    "SavedSpectralNorm",
+    "compile_network",
+    "draw_uniform_biases",
+    "mixes_samples",
+    "share_normalised_weights",
+    "warn_of_sigma_without_gradient",
+]
+
+
+def mixes_samples(discriminator: nn.Module) -> list[str]:
+    """Names of the layers through which one sample of a batch changes the score of another.
+
+    Batch normalisation and the minibatch standard deviation of progressive GANs do; a discriminator that has them must
+    see real, generated and negative images apart, or the score of a real image would depend on how many negatives stand
+    beside it.
+    """
+    batch_norm = (nn.modules.batchnorm._BatchNorm, nn.SyncBatchNorm)
+    return [
+        name
+        for name, module in discriminator.named_modules()
+        if isinstance(module, batch_norm) or "stddev" in type(module).__name__.lower()
+    ]
+
+
+def share_normalised_weights(module: nn.Module) -> None:
+    """Let what is written to ``weight`` of a spectrally normalised layer reach its parameter, ``weight_orig``.
+
+    :func:`torch.nn.utils.spectral_norm` leaves ``weight`` as a plain tensor that shares the parameter's memory, until
+    the module is moved: then it stays behind. mmengine moves a model to its device before it draws the weights, so on a
+    GPU the initialisation that a recipe names is written into what is thrown away, and mmagic's spectrally normalised
+    networks start from PyTorch's default without a word.
+    """
+    for layer in module.modules():
+        for hook in layer._forward_pre_hooks.values():
+            if isinstance(hook, SpectralNorm):
+                setattr(layer, hook.name, getattr(layer, f"{hook.name}_orig").data)
+
+
+def draw_uniform_biases(module: nn.Module) -> None:
+    """Draw the biases of convolutions and linear layers as PyTorch does: U(-b, b) with b = 1 / sqrt(fan-in).
+
+    A network that loads its weights (``init_cfg=dict(type='Pretrained', ...)``) is left alone.
+    """
+    if "Pretrained" in str(getattr(module, "init_cfg", None)):
+        return
+    for layer in module.modules():
+        if isinstance(layer, (nn.modules.conv._ConvNd, nn.Linear)) and layer.bias is not None:
+            bound = layer.weight[0].numel() ** -0.5
+            nn.init.uniform_(layer.bias, -bound, bound)
+
+
+def warn_of_sigma_without_gradient(network: nn.Module) -> None:
+    """Say once that mmagic's default spectral normalisation has no gradient through sigma."""
+    if any(hasattr(layer, "sn_weight") for layer in network.modules()):
+        _warn_once()
+
+
+@cache
+def _warn_once() -> None:
+    print_log(
+        "sn_style='ajbrock', mmagic's default, gives no gradient through sigma, unlike BigGAN's own code; set "
+        "sn_style='torch' in generator and discriminator.",
+        "current",
+        logging.WARNING,
+    )
+
+
+@library.custom_op("nda_mm::power_iteration", mutates_args=())
+def _iterate(matrix: Tensor, u: Tensor, v: Tensor, iterations: int, eps: float) -> tuple[Tensor, Tensor]:
+    """Vectors nearer to the first singular ones of ``matrix``: an operation that a compiler does not look into."""
+    with torch.autocast(matrix.device.type, enabled=False):
+        for _ in range(iterations):
+            v = F.normalize(torch.mv(matrix.t(), u), dim=0, eps=eps)
+            u = F.normalize(torch.mv(matrix, v), dim=0, eps=eps)
+    return u, v
+
+
+@_iterate.register_fake
+def _iterate_shapes(matrix: Tensor, u: Tensor, v: Tensor, iterations: int, eps: float) -> tuple[Tensor, Tensor]:
+    return torch.empty_like(u), torch.empty_like(v)
+
+
+class SavedSpectralNorm(SpectralNorm):
+    """PyTorch's spectral normalisation by a hook, whose vectors a compiled backward pass takes from the forward one.
+
+    PyTorch iterates ``u`` and ``v`` in place. Compiled (seen with 2.11), the backward pass repeats that iteration
+    instead of keeping its result, but begins from the ``u`` that the forward pass has changed already: output and loss
+    are right, and the weight's gradient belongs to other vectors, off by a third at the beginning of a training. Here
+    the iteration is one operation of its own, which is not repeated. Names, values and memory of the vectors stay.
+    """
+
+    def compute_weight(self, module: nn.Module, do_power_iteration: bool) -> Tensor:
+        """The weight divided by its largest singular value, as far as the iterations have found it."""
+        weight, u, v = (getattr(module, f"{self.name}_{end}") for end in ("orig", "u", "v"))
+        matrix = self.reshape_weight_to_matrix(weight)
+        if do_power_iteration:
+            with torch.no_grad():
+                nearer_u, nearer_v = _iterate(matrix, u, v, self.n_power_iterations, self.eps)
+                u.copy_(nearer_u)
+                v.copy_(nearer_v)
+            u, v = nearer_u, nearer_v
+        return weight / torch.dot(u, torch.mv(matrix, v))
+
+
+def compile_network(network: nn.Module, **options: Any) -> None:
+    """Let a network run through ``torch.compile``, in place, so that its weights keep their names.
+
+    Args:
+        network: Its spectral normalisation, if it has any, is PyTorch's of ``torch.nn.utils.spectral_norm``.
+        options: As ``torch.compile`` takes them.
+
+    Raises:
+        ValueError: If it has the spectral normalisation of mmagic's own, which changes its vectors in place.
+
+    Example:
+        >>> network = nn.Sequential(nn.utils.spectral_norm(nn.Linear(3, 2)))
+        >>> compile_network(network, backend="eager")
+        >>> network(torch.ones(1, 3)).shape
+        torch.Size([1, 2])
+    """
+    for name, module in network.named_modules():
+        if hasattr(module, "sn_weight"):
+            raise ValueError(
+                f"{name} of {type(network).__name__} is normalised in the manner of sn_style='ajbrock', whose "
+                "gradients come out wrong when compiled; set sn_style='torch', or leave compile_networks out."
+            )
+        for key, hook in module._forward_pre_hooks.items():
+            if type(hook) is SpectralNorm:
+                changed = SavedSpectralNorm(hook.name, hook.n_power_iterations, hook.dim, hook.eps)
+                module._forward_pre_hooks[key] = changed
+    network.compile(**options)

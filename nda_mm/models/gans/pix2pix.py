@@ -1,0 +1,170 @@
+"""mmagic's Pix2Pix with negatives: real inputs beside outputs that no longer belong to them."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from mmagic.models.editors import Pix2Pix
+from mmengine.dist import all_reduce, get_world_size
+from mmengine.optim import OptimWrapperDict
+from torch import Tensor, nn
+
+from nda_mm.losses import generator_loss
+from nda_mm.models.gans.mixin import NDAMixin
+from nda_mm.models.gans.networks import draw_uniform_biases
+from nda_mm.registry import MODELS
+
+
+@MODELS.register_module()
+class NDAPix2Pix(NDAMixin, Pix2Pix):
+    r"""mmagic's Pix2Pix, its discriminator shown negatives of the target beside the same input.
+
+    Source: Isola et al., "Image-to-Image Translation with Conditional Adversarial Networks", CVPR 2017,
+    https://arxiv.org/abs/1611.07004; Sinha et al., "Negative Data Augmentation", ICLR 2021, arXiv 2102.05113.
+
+    The discriminator judges pairs. A negative is made of the target alone, and the pair of the untouched input
+    :math:`x` with it, :math:`(x, T(y))`, is no longer valid, whatever still looks right in its patches: it is a further
+    kind of fake.
+
+    .. math::
+        L_D = \tfrac12 \big( \ell(D(x, y), 1) + \lambda\,\ell(D(x, G(x)), 0) + (1-\lambda)\,\ell(D(x, T(y)), 0) \big)
+
+    The half is mmagic's, and :math:`\ell` the cross-entropy of each patch's logit, averaged over patches. The
+    generator's loss, adversarial and pixel by pixel, stays as it is. Overrides ``Pix2Pix.train_step``,
+    ``_get_disc_loss`` and ``_get_gen_loss`` of mmagic 1.2, each of which ends in the host's own where there is nothing
+    to add, and ``init_weights`` and ``test_step``, which fail there.
+
+    Note:
+        A PatchGAN sees 70x70 pixels at its usual depth. A negative that leaves every patch valid on its own can only be
+        told from the target by the input beside it, or by the seams between tiles.
+
+        Where the discriminator has batch normalisation, as mmagic's has, the pairs are scored one kind after the other:
+        generated, real, negative.
+
+    Args:
+        *args, **kwargs: As :class:`mmagic.models.Pix2Pix` takes them.
+        negative, fake_weight, adversarial_loss, discriminator_forward: See
+            :class:`~nda_mm.models.gans.mixin.NDAMixin`; ``adversarial_loss`` is ``'logistic'`` unless
+            given. A schedule counts iterations of the runner over those to one step of the generator,
+            ``disc_init_steps`` included. A negative that needs a partner (stitch, mixup) needs batches of at least two.
+        augment (None): Not taken: the mixin's augmentations are for single images, and would turn the colours of input
+            and target as if they were one.
+
+    Raises:
+        ValueError: See the mixin; and if ``augment`` is given.
+
+    Example:
+        In a config of mmagic::
+
+            model = dict(type='nda_mm.NDAPix2Pix', negative=dict(type='Jigsaw', grid=2), fake_weight=0.25)
+    """
+
+    own_loss: ClassVar[str] = "logistic"
+    discriminators: nn.ModuleDict | None
+
+    def __init__(self, *args: Any, augment: None = None, **kwargs: Any) -> None:
+        if augment is not None:
+            raise ValueError(
+                "NDAPix2Pix takes no augment: it is made for single images, and its discriminator sees an input and a "
+                "target side by side. Augment both alike in the data's pipeline."
+            )
+        super().__init__(*args, **kwargs)
+        self._fake_weight_now = 1.0
+        self._averages_gradients = False
+
+    @property
+    def generator(self) -> nn.Module:  # type: ignore[override]  # the mixin's hosts have it as an attribute
+        """The generator of the default domain, which is the one that is trained."""
+        return self._get_target_generator(self._default_domain)
+
+    @property
+    def discriminator(self) -> Any:  # None in a model that is not to be trained
+        """The discriminator of the default domain."""
+        return None if self.discriminators is None else self._get_target_discriminator(self._default_domain)
+
+    def init_weights(self) -> None:
+        """Let each network draw its own weights.
+
+        mmagic 1.2 records what it initialises on the networks themselves, and ``generation_init_weights`` then ends in
+        an ``UnboundLocalError`` at the first module that is no layer: no Runner could train its Pix2Pix.
+        """
+        for networks in filter(None, (self.generators, self.discriminators)):
+            for network in self.get_module(networks).values():
+                network.init_weights()
+                if self.uniform_biases:
+                    draw_uniform_biases(network)
+
+    def test_step(self, data: dict) -> list:
+        """What :meth:`val_step` gives; mmagic's own takes single samples out of a stack that has no indices."""
+        return self.val_step(data)
+
+    @property
+    def source_domain(self) -> str:
+        """The domain of the inputs."""
+        return self.get_other_domains(self._default_domain)[0]
+
+    def image_sizes(self) -> list[tuple[int, int]]:
+        """Nothing is known before the first batch: the networks are convolutional."""
+        return []
+
+    def target_images(self, processed: dict[str, Any]) -> Tensor:
+        """The real targets, of which negatives are made, in a batch as the preprocessor gives it."""
+        return processed["inputs"][f"img_{self._default_domain}"]
+
+    def translation(self, image: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        """The generator's output for a batch of inputs.
+
+        Raises:
+            ValueError: If a U-Net can't halve the sides of the images as often as it must.
+        """
+        least = 2 ** self._gen_cfg.get("num_down", 0)
+        if any(side % least for side in image.shape[-2:]):
+            raise ValueError(
+                f"The images are {image.shape[-2]}x{image.shape[-1]}, but the generator takes sides that are multiples "
+                f"of {least} alone: resize them in the data's pipeline, or set generator.num_down."
+            )
+        return super().translation(image, *args, **kwargs)
+
+    def train_step(self, data: dict, optim_wrapper: OptimWrapperDict) -> dict[str, Tensor]:
+        """One step of the discriminator, and of the generator when it is its turn."""
+        self.require_discriminator()
+        if get_world_size() > 1 and not self._averages_gradients:
+            # mmagic calls the networks past DistributedDataParallel, so each process would train a model of its own.
+            for parameter in self.parameters():
+                parameter.register_post_accumulate_grad_hook(lambda p: all_reduce(p.grad, "mean"))
+            self._averages_gradients = True
+        updates = self.discriminator_steps * optim_wrapper["discriminators"]._accumulative_counts
+        self._fake_weight_now = self.begin_step(updates)
+        log_vars = super().train_step(data, optim_wrapper)
+        if self.negative is not None:
+            log_vars["fake_weight"] = torch.tensor(self._fake_weight_now)
+        return log_vars
+
+    def _get_disc_loss(self, outputs: dict[str, Tensor]) -> tuple[Tensor, dict]:
+        """The discriminator's loss on generated, real and negative pairs."""
+        if self.uses_base_step(self._fake_weight_now):
+            return super()._get_disc_loss(outputs)
+        target, source = self._default_domain, outputs[f"real_{self.source_domain}"]
+        targets = {"fake": outputs[f"fake_{target}"].detach(), "real": outputs[f"real_{target}"]}
+        if self._fake_weight_now < 1.0:
+            targets["negative"] = self.make_negatives(targets["real"])
+        pairs = {name: (torch.cat([source, images], dim=1), None) for name, images in targets.items()}
+        terms = self.adversarial_terms(self.scores(pairs), self._fake_weight_now)
+        named = {name.replace("loss_disc", "loss_gan_d"): term for name, term in terms.items()}
+        loss, log_vars = self.parse_losses(named)
+        return 0.5 * loss, log_vars
+
+    def _get_gen_loss(self, outputs: dict[str, Tensor]) -> tuple[Tensor, dict]:
+        """The generator's losses, which negatives leave as they are."""
+        if self.adversarial_loss == self.own_loss:
+            return super()._get_gen_loss(outputs)
+        fake, real = (outputs[f"{kind}_{self._default_domain}"] for kind in ("fake", "real"))
+        logits = self.discriminator(torch.cat([outputs[f"real_{self.source_domain}"], fake], dim=1))
+        return self.parse_losses(
+            {
+                "loss_gan_g": generator_loss(logits, kind=self.adversarial_loss),
+                "loss_pixel": self.pixel_loss_weight * F.l1_loss(real, fake),
+            }
+        )

@@ -1,0 +1,223 @@
+"""Action recognition from pretrained weights: DPC's encoder and classifier, and temporal shift in any backbone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from mmaction.models.backbones.resnet_tsm import TemporalShift
+from mmaction.models.heads import BaseHead
+from mmengine.model import BaseModule
+from torch import nn
+
+from nda_mm.models.video.dpc import BlockEncoding
+from nda_mm.registry import MODELS
+
+__all__ = ["DPCEncoder", "DPCHead", "ShiftedBackbone"]
+
+
+@MODELS.register_module()
+class DPCEncoder(BlockEncoding, BaseModule):
+    """Backbone and aggregator of Dense Predictive Coding, for mmaction2's ``Recognizer3D``.
+
+    A clip is cut into ``num_blocks`` blocks of as many frames each. The backbone sees one block at a time; the mean
+    over the time left in its features is the block's feature map. The aggregator reads the blocks in turn, after a
+    ReLU, and its last state is the context, which is handed on.
+
+    The parts are called ``backbone`` and ``aggregator`` as in ``nda_mm.DPC``, so that a checkpoint of the pretraining
+    fits without conversion: ``init_cfg=dict(type='Pretrained', checkpoint=...)``. Its predictor is left out.
+
+    The authors' classifier takes the ReLU before the mean over time, their pretraining after it. Here it is after the
+    mean in both, so that the aggregator is given what it was trained on.
+
+    Source: T. Han, W. Xie, A. Zisserman, Video Representation Learning by Dense Predictive Coding, 2019, sections 3.1
+    and 4.3, https://arxiv.org/abs/1909.04656.
+
+    Args:
+        backbone: Config of a network (B, C, L, H, W) -> (B, D, L', h, w) that keeps places apart, such as
+            ``nda_mm.ResNet2d3d``.
+        aggregator: Config of a recurrent unit such as ``nda_mm.ConvGRU``. Its ``in_channels`` are D.
+        num_blocks: Blocks of a clip. Defaults to 8.
+        frozen: Whether weights and normalisations are held: nothing is trained, running statistics neither, there is no
+            dropout and no gradient, so that a clip has the same features throughout. Defaults to False.
+        init_cfg: As in mmengine. Defaults to None.
+
+    Shape:
+        - Input: (B, C, num_blocks * L, H, W)
+        - Output: (B, aggregator.hidden_channels, 1, h, w)
+
+    Raises:
+        ValueError: If a number is out of its range, or the channels of backbone and aggregator differ.
+
+    Example:
+        >>> small = dict(type="nda_mm.ResNet2d3d", base_channels=4)
+        >>> encoder = DPCEncoder(small, dict(type="nda_mm.ConvGRU", in_channels=16), num_blocks=4)
+        >>> encoder(torch.zeros(2, 3, 20, 64, 64)).shape
+        torch.Size([2, 16, 1, 2, 2])
+    """
+
+    def __init__(
+        self,
+        backbone: dict[str, Any],
+        aggregator: dict[str, Any],
+        num_blocks: int = 8,
+        frozen: bool = False,
+        init_cfg: dict[str, Any] | list[dict[str, Any]] | None = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        if not isinstance(num_blocks, int) or num_blocks < 1:
+            raise ValueError(f"num_blocks must be an integer of at least 1, but got {num_blocks!r}")
+        self.num_blocks, self.frozen = num_blocks, frozen
+        self.build_parts(backbone, aggregator)
+        if frozen:
+            self.requires_grad_(False)
+            self.train()
+
+    def forward(self, clip: torch.Tensor) -> torch.Tensor:
+        """The context of clips, with a time of one, as mmaction2's heads take it.
+
+        Raises:
+            ValueError: If the frames are no whole number of blocks.
+        """
+        if clip.ndim != 5 or clip.shape[2] % self.num_blocks or clip.shape[2] == 0:
+            raise ValueError(
+                f"a clip (B, C, T, H, W) is cut into num_blocks={self.num_blocks} blocks of as many frames each, but "
+                f"got {tuple(clip.shape)}; set clip_len of SampleFrames to a multiple of num_blocks"
+            )
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
+            blocks = clip.unflatten(2, (self.num_blocks, -1)).transpose(1, 2)
+            return self.aggregate(self.encode(blocks)).unsqueeze(2)
+
+    def train(self, mode: bool = True) -> DPCEncoder:
+        """Switch between training and evaluation; a frozen encoder stays in evaluation."""
+        super().train(mode and not self.frozen)
+        return self
+
+
+@MODELS.register_module()
+class DPCHead(BaseHead):
+    """Average over places, batch normalisation, dropout, a linear layer: DPC's classifier of actions.
+
+    The normalisation brings contexts, which lie within (-1, 1) and are mostly small, to unit spread. The linear layer
+    starts orthogonal with a bias of zero, as the authors' does.
+
+    Source: T. Han, W. Xie, A. Zisserman, Video Representation Learning by Dense Predictive Coding, 2019, section 4.3,
+    https://arxiv.org/abs/1909.04656; layers, dropout and initialisation from https://github.com/TengdaHan/DPC.
+
+    Args:
+        num_classes: Number of classes.
+        in_channels: Channels of the features. Defaults to 256.
+        dropout_ratio: Share of the features that is dropped in training, in [0, 1). Defaults to 0.5.
+        kwargs: Further arguments of mmaction2's BaseHead, such as ``loss_cls``, ``average_clips``, ``topk``.
+
+    Shape:
+        - Input: (B, C, T, H, W) with all of T, H and W averaged; T is 1 after :class:`DPCEncoder`
+        - Output: (B, num_classes), scores before the softmax
+
+    Raises:
+        ValueError: If the dropout is out of its range.
+
+    Example:
+        >>> DPCHead(num_classes=101)(torch.randn(2, 256, 1, 4, 4)).shape
+        torch.Size([2, 101])
+    """
+
+    def __init__(self, num_classes: int, in_channels: int = 256, dropout_ratio: float = 0.5, **kwargs: Any) -> None:
+        if not 0 <= dropout_ratio < 1:
+            raise ValueError(f"dropout_ratio must be in [0, 1), but got {dropout_ratio!r}")
+        super().__init__(num_classes, in_channels, **kwargs)
+        self.norm = nn.BatchNorm1d(in_channels)
+        self.dropout = nn.Dropout(dropout_ratio)
+        self.fc_cls = nn.Linear(in_channels, num_classes)
+
+    def init_weights(self) -> None:
+        """Draw the linear layer; the normalisation starts as the identity."""
+        super().init_weights()
+        nn.init.orthogonal_(self.fc_cls.weight)
+        nn.init.zeros_(self.fc_cls.bias)
+
+    def forward(self, x: torch.Tensor, **_: Any) -> torch.Tensor:
+        """Scores of the classes.
+
+        Raises:
+            ValueError: If the features have another number of channels.
+        """
+        if x.ndim != 5 or x.shape[1] != self.in_channels:
+            raise ValueError(
+                f"DPCHead with in_channels={self.in_channels} takes features (B, {self.in_channels}, T, H, W), but got "
+                f"{tuple(x.shape)}"
+            )
+        scores: torch.Tensor = self.fc_cls(self.dropout(self.norm(x.mean(dim=(2, 3, 4)))))
+        return scores
+
+
+@MODELS.register_module()
+class ShiftedBackbone(BaseModule):
+    """A residual 2-D backbone whose blocks see a part of the frames before and after.
+
+    Source: J. Lin, C. Gan, S. Han, TSM: Temporal Shift Module for Efficient Video Understanding, ICCV 2019, section 3,
+    the residual shift; https://arxiv.org/abs/1811.08383.
+
+    mmaction2 1.2's own ``ResNetTSM`` is a ResNet of width 64 with a 7x7 stem, made for frames of 224 pixels, and it
+    renames the convolutions that it shifts. This shifts the input of the first convolution of every residual block of
+    whatever backbone it is given (a module hook does it), so that small backbones can be used, and a pretrained file
+    fits as it fits the backbone: ``net=dict(..., init_cfg=dict(type='Pretrained', checkpoint=...))``.
+
+    Args:
+        net: Config of the backbone, with residual blocks that have a ``conv1``, in stages ``layer1`` and so on: the
+            ResNets of mmpretrain, mmdet and mmaction2.
+        num_segments: Frames of a clip. Defaults to 8.
+        shift_div: One part in so many of the channels comes from the next frame, and as many from the one before.
+            Defaults to 8.
+        init_cfg: As in mmengine; to load weights, use that of ``net``. Defaults to None.
+
+    Shape:
+        - Input: (B * num_segments, C, H, W), the frames of a clip in a row.
+        - Output: (B * num_segments, C', H', W')
+
+    Raises:
+        ValueError: If there is nothing to shift, or a number is out of its range.
+
+    Example:
+        >>> net = dict(type="mmpretrain.ResNet_CIFAR", depth=18, stem_channels=16, base_channels=16)
+        >>> ShiftedBackbone(net, num_segments=4)(torch.zeros(8, 3, 32, 32)).shape
+        torch.Size([8, 128, 4, 4])
+    """
+
+    def __init__(
+        self,
+        net: dict[str, Any],
+        num_segments: int = 8,
+        shift_div: int = 8,
+        init_cfg: dict[str, Any] | list[dict[str, Any]] | None = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        for name, value in (("num_segments", num_segments), ("shift_div", shift_div)):
+            if not isinstance(value, int) or value < 2:
+                raise ValueError(f"{name} must be an integer of at least 2, but got {value!r}")
+        self.num_segments, self.shift_div = num_segments, shift_div
+        self.net = MODELS.build(net)
+        stages = [stage for name, stage in self.net.named_children() if name.startswith("layer")]
+        blocks = [block for stage in stages for block in stage.children() if hasattr(block, "conv1")]
+        if not blocks:
+            raise ValueError(
+                f"{type(self.net).__name__} has no residual blocks with a conv1 in stages called layer1, layer2, ...; "
+                "there is nothing to shift"
+            )
+        for block in blocks:
+            block.conv1.register_forward_pre_hook(self._shift)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, ...]:
+        """Features of the frames, the batch of frames as long as before."""
+        if len(x) % self.num_segments:
+            raise ValueError(
+                f"{len(x)} frames are no whole number of clips of num_segments={self.num_segments}; set it to the "
+                "num_clips of SampleFrames"
+            )
+        features = self.net(x)
+        # mmpretrain's backbones give a tuple, which Recognizer2D opens for those that it knows for mmpretrain's.
+        return features[0] if isinstance(features, tuple) and len(features) == 1 else features
+
+    def _shift(self, _: nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+        x = inputs[0].contiguous()  # mmaction2 views it
+        return (TemporalShift.shift(x, self.num_segments, self.shift_div), *inputs[1:])

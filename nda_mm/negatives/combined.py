@@ -1,0 +1,217 @@
+"""Negatives made of other negatives: one of several for each sample, stages over training, and a leak for studies."""
+
+from __future__ import annotations
+
+import bisect
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..functional.checks import check_batch, check_positive
+from ..functional.layout import laid_out_as, select_samples
+from ..registry import NEGATIVES
+from .base import Negative, build_negative
+
+
+@NEGATIVES.register_module()
+class RandomNegative(Negative):
+    """For every sample one of several negatives, chosen at random.
+
+    All negatives are made of the whole batch and each sample then takes one of them, so a negative that needs partners
+    finds them in the whole batch, and nothing is looked at on the host. The price is time and memory for all of them.
+
+    Source:
+        Sinha et al., "Negative Data Augmentation", ICLR 2021, https://arxiv.org/abs/2102.05113 allows a mixture of
+        negative distributions.
+
+    Args:
+        negatives: two or more negatives or their configs.
+        weights: how often each is to be chosen, in relation to the others, positive; equally often if None.
+
+    Raises:
+        ValueError: if there is no negative, or the weights do not fit them.
+
+    Example:
+        >>> RandomNegative([dict(type="Jigsaw"), dict(type="Cutout")], weights=[3, 1])
+        RandomNegative(
+          weights=[0.75, 0.25]
+          (negatives): ModuleList(
+            (0): Jigsaw(grid=(2, 2))
+            (1): Cutout(size=(0.3125, 0.625))
+          )
+        )
+    """
+
+    def __init__(
+        self, negatives: Sequence[Negative | Mapping[str, Any]], weights: Sequence[float] | None = None
+    ) -> None:
+        super().__init__()
+        if not isinstance(negatives, Sequence) or not negatives:
+            raise ValueError(f"RandomNegative chooses from a list of negatives, but got {negatives!r}")
+        weights = [1.0] * len(negatives) if weights is None else list(weights)
+        if len(weights) != len(negatives):
+            raise ValueError(f"{len(negatives)} negatives need as many weights, but got {len(weights)}: {weights}")
+        weights = [check_positive(weight, "each weight") for weight in weights]
+        self.weights = [weight / sum(weights) for weight in weights]
+        self.negatives = nn.ModuleList(build_negative(negative) for negative in negatives)
+        self.needs_partner = any(part.needs_partner for part in self.parts())
+        self.reorders_frames = any(part.reorders_frames for part in self.parts())
+
+    def parts(self) -> Iterable[Negative]:
+        return self.negatives  # type: ignore[return-value]
+
+    def make(self, x: Tensor, other: Tensor | None, generator: torch.Generator | None) -> Tensor:
+        check_batch(x, generator)
+        uniform = torch.rand(x.shape[0], device=x.device, generator=generator)
+        choice = torch.zeros_like(uniform, dtype=torch.int64)
+        # Comparisons with plain numbers need no tensor of weights to follow the batch from device to device.
+        for bound in list(itertools.accumulate(self.weights))[:-1]:
+            choice += uniform >= bound
+        return select_samples([part(x, other=other, generator=generator) for part in self.parts()], choice)
+
+    def extra_repr(self) -> str:
+        return f"weights={[round(weight, 4) for weight in self.weights]}"
+
+
+@NEGATIVES.register_module()
+class Curriculum(Negative):
+    """One negative after the other, switched at given iterations.
+
+    The iteration is a buffer, saved with the model and restored with it; the training tells it by
+    :meth:`set_iteration`. The choice is made from the same number on the host, so no step waits for the device.
+
+    Source:
+        By their code, the authors of Sinha et al., "Negative Data Augmentation", ICLR 2021,
+        https://arxiv.org/abs/2102.05113, tried a change from 4 x 4 to 2 x 2 jigsaw tiles.
+
+    Args:
+        milestones: pairs (iteration, negative or its config) with rising iterations, the first of them 0; each negative
+            serves from its iteration on.
+
+    Raises:
+        TypeError: if ``milestones`` is no list of pairs.
+        ValueError: if the iterations do not rise from 0.
+
+    Example:
+        >>> curriculum = Curriculum([(0, dict(type="Jigsaw", grid=4)), (20000, dict(type="Jigsaw", grid=2))])
+        >>> curriculum.set_iteration(20000)
+        >>> curriculum.current
+        Jigsaw(grid=(2, 2))
+    """
+
+    iteration: Tensor
+
+    def __init__(self, milestones: Sequence[tuple[int, Negative | Mapping[str, Any]]]) -> None:
+        super().__init__()
+        if not isinstance(milestones, Sequence) or any(
+            not isinstance(pair, Sequence) or len(pair) != 2 or isinstance(pair, str) for pair in milestones
+        ):
+            raise TypeError(f"milestones must be a list of pairs (iteration, negative), but got {milestones!r}")
+        self.starts = [_as_iteration(start) for start, _ in milestones]
+        if not self.starts or self.starts[0] != 0 or any(a >= b for a, b in zip(self.starts, self.starts[1:])):
+            raise ValueError(f"the iterations of the milestones must rise from 0 on, but got {self.starts}")
+        self.stages = nn.ModuleList(build_negative(negative) for _, negative in milestones)
+        self.needs_partner = any(part.needs_partner for part in self.parts())
+        self.reorders_frames = any(part.reorders_frames for part in self.parts())
+        self.register_buffer("iteration", torch.zeros((), dtype=torch.int64))
+        self._iteration = 0
+
+    @property
+    def current(self) -> Negative:
+        """The negative that serves now."""
+        return self.stages[bisect.bisect_right(self.starts, self._iteration) - 1]  # type: ignore[return-value]
+
+    def parts(self) -> Iterable[Negative]:
+        return self.stages  # type: ignore[return-value]
+
+    def make(self, x: Tensor, other: Tensor | None, generator: torch.Generator | None) -> Tensor:
+        return self.current(x, other=other, generator=generator)
+
+    def set_iteration(self, iteration: int) -> None:
+        """Tell how far training is, here and in all stages.
+
+        Args:
+            iteration: the number of training steps done, from 0.
+
+        Raises:
+            TypeError: if it is no int.
+            ValueError: if it is negative.
+        """
+        self._iteration = _as_iteration(iteration)
+        self.iteration.fill_(self._iteration)
+        super().set_iteration(iteration)
+
+    def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *args: Any, **kwargs: Any) -> None:
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+        if f"{prefix}iteration" in state_dict:
+            self._iteration = int(state_dict[f"{prefix}iteration"])
+
+    def extra_repr(self) -> str:
+        return f"starts={self.starts}, iteration={self._iteration}"
+
+
+def _as_iteration(value: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"an iteration must be an int, but got {value!r}")
+    if value < 0:
+        raise ValueError(f"an iteration must not be negative, but got {value}")
+    return value
+
+
+@NEGATIVES.register_module()
+class IdentityLeak(Negative):
+    """A negative that fails now and then: a share of its samples are the untouched source images. **For studies only.**
+
+    It is the reproduction of a fault. A discriminator that is told of a real image that it is not real learns against
+    its own data, and the condition that the method rests on, negatives apart from the data, does not hold. The code
+    that the paper's authors published does so by mistake: its jigsaw of 2 x 2 tiles leaves out one of the 24 layouts,
+    but the transposed one instead of the identity, so that one negative in 23 (4.35 %, 2.8 of a batch of 64) is a real
+    image. Around this package's jigsaw, with the same share, the fault is put back but for the transposed layout, which
+    is among the other negatives here and never occurs there.
+
+    Which samples leak is drawn for each by itself, after the negatives: of one generator's state, those that do not
+    leak are what the negative gives without.
+
+    Source: observed in the code released with Sinha et al., "Negative Data Augmentation", ICLR 2021,
+    https://arxiv.org/abs/2102.05113.
+
+    Args:
+        negative: the negative that leaks, or its config.
+        share: chance of a sample to leak, above 0 and below 1. Default 1/23.
+
+    Raises:
+        ValueError: if the share is out of its range.
+
+    Example:
+        >>> IdentityLeak(dict(type="Jigsaw"), share=0.044)
+        IdentityLeak(
+          share=0.044
+          (negative): Jigsaw(grid=(2, 2))
+        )
+    """
+
+    def __init__(self, negative: Negative | Mapping[str, Any], share: float = 1 / 23) -> None:
+        super().__init__()
+        if not 0 < share < 1:
+            raise ValueError(
+                f"share must be above 0 (use the negative itself) and below 1 (no negatives), but got {share}"
+            )
+        self.share = float(share)
+        self.negative = build_negative(negative)
+        self.needs_partner = self.negative.needs_partner
+        self.reorders_frames = self.negative.reorders_frames
+
+    def parts(self) -> Iterable[Negative]:
+        return (self.negative,)
+
+    def make(self, x: Tensor, other: Tensor | None, generator: torch.Generator | None) -> Tensor:
+        check_batch(x, generator)
+        negatives = self.negative(x, other=other, generator=generator)
+        leaks = torch.rand(x.shape[0], device=x.device, generator=generator) < self.share
+        return select_samples([negatives, laid_out_as(x, negatives)], leaks.long())
+
+    def extra_repr(self) -> str:
+        return f"share={self.share:.4g}"

@@ -1,0 +1,260 @@
+"""Negatives that take images of another data set, whole or one half, and how these images are loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as nnf
+from torch import Tensor
+
+from .. import functional as F
+from ..compat.checked_load import checked_load
+from ..functional.checks import check_batch, check_interval
+from ..functional.layout import laid_out_as
+from ..functional.tiles import check_halves
+from ..registry import DATASETS, NEGATIVES
+from .base import Negative
+
+_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
+
+
+@NEGATIVES.register_module(name=["ExternalImage", "ForeignImage"])  # the second was its name until 0.1
+class ExternalImage(Negative):
+    """Whole images of another data set, which holds what the data is not.
+
+    For rules that no transform is certain to break but a second set can: images of one or three objects where the data
+    has two. Make sure that the other set shares no image with the data.
+
+    Every sample draws its external image independently. The external images are held in memory in their own dtype
+    (50,000 of 32 x 32 in uint8 take 154 MB) and move with the module. They are not saved in checkpoints.
+
+    Source:
+        Sinha et al., "Negative Data Augmentation", ICLR 2021, https://arxiv.org/abs/2102.05113, in the experiment on
+        numerosity.
+
+    Args:
+        images: a tensor ``(N, C, H, W)``, a ``.pt`` or ``.npy`` file, a folder or the config of a data set, see
+            :func:`nda_mm.negatives.external.load_images`.
+        images_range: the values that stand for black and white in the external images; (0, 255) for uint8, to be given
+            for floating images.
+        value_range: the values that stand for black and white in the training batches, if they are floating. Default
+            (-1, 1). For uint8 batches it is (0, 255).
+        size: ``(height, width)`` to resize the external images to once. Images of another size than the batch are
+            resized at every call.
+        max_images: at most so many external images are kept; all if None.
+
+    Raises:
+        TypeError, ValueError, FileNotFoundError: if the images or a setting will not do; the message says why.
+
+    Example:
+        >>> external = torch.full((5, 1, 8, 8), 255, dtype=torch.uint8)
+        >>> ExternalImage(external)(torch.full((2, 3, 8, 8), -1.0)).unique().tolist()
+        [1.0]
+    """
+
+    external: Tensor
+
+    def __init__(
+        self,
+        images: Tensor | str | Path | Mapping[str, Any],
+        *,
+        images_range: tuple[float, float] | None = None,
+        value_range: tuple[float, float] = (-1.0, 1.0),
+        size: tuple[int, int] | None = None,
+        max_images: int | None = None,
+    ) -> None:
+        super().__init__()
+        external = load_images(images, size=size, limit=max_images)
+        if images_range is None:
+            if external.dtype != torch.uint8:
+                raise ValueError(
+                    "floating external images may lie in [0, 1], [-1, 1] or elsewhere; say which by images_range=(0, 1)"
+                )
+            images_range = (0.0, 255.0)
+        self.images_range = _check_range(images_range, "images_range")
+        self.value_range = _check_range(value_range, "value_range")
+        self.register_buffer("external", external, persistent=False)
+
+    def make(self, x: Tensor, other: Tensor | None, generator: torch.Generator | None) -> Tensor:
+        check_batch(x, generator)
+        return laid_out_as(self.draw(x, generator), x)
+
+    def draw(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """One external image for every sample of ``x``, in its shape, dtype and value range.
+
+        Raises:
+            ValueError: if the external images are on another device or have channels that cannot be matched.
+        """
+        if self.external.device != x.device:
+            raise ValueError(
+                f"the external images are on {self.external.device} and the batch on {x.device}; move the negative "
+                f"with .to({str(x.device)!r})"
+            )
+        channels = self.external.shape[1]
+        if channels != x.shape[1] and channels != 1:
+            raise ValueError(
+                f"the batch has {x.shape[1]} channels and the external images {channels}; convert one of them"
+            )
+        number = torch.randint(len(self.external), (x.shape[0],), device=x.device, generator=generator)
+        images = resize(self.external.index_select(0, number), (x.shape[-2], x.shape[-1]))
+        low, high = (0.0, 255.0) if x.dtype == torch.uint8 else self.value_range
+        images = _change_range(images, self.images_range, (low, high), x.dtype)
+        return (images if x.ndim == 4 else images.unsqueeze(2)).expand_as(x)
+
+    def extra_repr(self) -> str:
+        count, channels, height, width = self.external.shape
+        return f"images={count} x {channels} x {height} x {width}, value_range={self.value_range}"
+
+
+@NEGATIVES.register_module(name=["ExternalStitch", "ForeignStitch"])
+class ExternalStitch(ExternalImage):
+    """Half of each image joined with the other half of an image of another data set.
+
+    Every sample draws its external image, the cut and the half for itself, so a batch of one will do.
+
+    Source:
+        Half an image of another data set is present in the code of the authors of Sinha et al., "Negative Data
+        Augmentation", ICLR 2021, https://arxiv.org/abs/2102.05113, though not among the published runs.
+
+    Args:
+        images, images_range, value_range, size, max_images: see :class:`ExternalImage`.
+
+    Example:
+        >>> external = torch.full((5, 3, 16, 16), 255, dtype=torch.uint8)
+        >>> negative = ExternalStitch(external)(torch.full((1, 3, 8, 8), -1.0))
+        >>> negative.mean().item(), negative.unique().tolist()
+        (0.0, [-1.0, 1.0])
+    """
+
+    def make(self, x: Tensor, other: Tensor | None, generator: torch.Generator | None) -> Tensor:
+        check_batch(x, generator)
+        return F.stitch(x, other=self.draw(x, generator), generator=generator)
+
+    def check_size(self, height: int, width: int, frames: int | None = None) -> None:
+        check_halves(height, width)
+
+
+def _check_range(bounds: tuple[float, float], name: str) -> tuple[float, float]:
+    low, high = check_interval(bounds, name, -1e6, 1e6)
+    if low == high:
+        raise ValueError(f"{name} must be two different values, but got {bounds!r}")
+    return low, high
+
+
+def _change_range(
+    images: Tensor, before: tuple[float, float], after: tuple[float, float], dtype: torch.dtype
+) -> Tensor:
+    if dtype == images.dtype and before == after:
+        return images
+    working = torch.float64 if dtype == torch.float64 else torch.float32
+    share = (images.to(working) - before[0]) / (before[1] - before[0])
+    changed = share * (after[1] - after[0]) + after[0]
+    changed = changed.clamp_(*after)  # what left the stated range, and what rounding added
+    return (changed.round_() if dtype == torch.uint8 else changed).to(dtype)
+
+
+def load_images(
+    source: Tensor | str | Path | Mapping[str, Any], *, size: tuple[int, int] | None = None, limit: int | None = None
+) -> Tensor:
+    """Images as one tensor ``(N, C, H, W)``.
+
+    Args:
+        source: a tensor ``(N, C, H, W)``; a ``.pt`` file that holds one (loaded without running code); a ``.npy`` file
+            of ``(N, H, W, C)`` or ``(N, C, H, W)``, told apart by where the 1 or 3 channels are; a folder of images,
+            read in order of their names with its subfolders; or the config of a data set whose samples hold a uint8
+            ``(H, W, C)`` array under ``gt`` or ``img``.
+        size: ``(height, width)`` to resize the images to; needed where they differ in size.
+        limit: at most so many images are kept; all if None.
+
+    Returns:
+        ``(N, C, H, W)``, uint8 or floating.
+
+    Raises:
+        FileNotFoundError: if the file or folder does not exist or holds no image.
+        TypeError: if ``source`` is none of these or its dtype is no image's.
+        ValueError: if the images are no ``(N, C, H, W)`` with 1 or 3 channels, or differ in size and ``size`` is None.
+    """
+    if limit is not None and (not isinstance(limit, int) or limit < 1):
+        raise ValueError(f"the limit must be a positive int or None, but got {limit!r}")
+    if isinstance(source, Mapping):
+        images = _stack(_dataset_images(source, limit), size)
+    elif isinstance(source, (str, Path)):
+        images = _load_path(Path(source), size, limit)
+    else:
+        images = source
+    if not isinstance(images, Tensor) or not (images.is_floating_point() or images.dtype == torch.uint8):
+        came = images.dtype if isinstance(images, Tensor) else type(images).__name__
+        raise TypeError(f"external images must be a uint8 or floating tensor (N, C, H, W), but got {came}")
+    if images.ndim != 4 or images.shape[1] not in (1, 3) or images.numel() == 0:
+        raise ValueError(f"external images must be (N, C, H, W) with 1 or 3 channels, but got {tuple(images.shape)}")
+    images = images if limit is None else images[:limit]
+    return images if size is None else resize(images, size)
+
+
+def resize(images: Tensor, size: tuple[int, int]) -> Tensor:
+    """``images`` of another size, interpolated with smoothing, in their own dtype and range."""
+    if tuple(images.shape[-2:]) == tuple(size):
+        return images
+    resized = nnf.interpolate(images.float(), tuple(size), mode="bilinear", antialias=True)
+    if images.dtype == torch.uint8:
+        return resized.round_().clamp_(0, 255).to(torch.uint8)
+    return resized.to(images.dtype)
+
+
+def _load_path(path: Path, size: tuple[int, int] | None, limit: int | None) -> Tensor:
+    if path.is_dir():
+        files = sorted(file for file in path.rglob("*") if file.suffix.lower() in _SUFFIXES)
+        if not files:
+            raise FileNotFoundError(f"the folder {path} holds no image ({', '.join(_SUFFIXES)})")
+        return _stack((_read_image(file) for file in files[:limit]), size)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"the external images {path} do not exist; give a .pt or .npy file or a folder of images"
+        )
+    if path.suffix == ".npy":
+        array = torch.from_numpy(np.load(path, allow_pickle=False))
+        if array.ndim == 4 and array.shape[-1] in (1, 3) and array.shape[1] not in (1, 3):
+            return array.permute(0, 3, 1, 2).contiguous()
+        return array
+    if path.suffix in (".pt", ".pth"):
+        return checked_load(path, "cpu")
+    raise TypeError(f"external images come from a .pt or .npy file or a folder of images, but got {path}")
+
+
+def _read_image(file: Path) -> Tensor:
+    try:
+        from PIL import Image
+    except ImportError as error:
+        raise ImportError("reading a folder of images needs Pillow; pip install 'nda_mm[gan]'") from error
+    if not file.is_file():  # a FIFO would wait forever
+        raise OSError(f"the external image {file} is no regular file, or a link to nowhere")
+    with Image.open(file) as image:
+        return torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1)
+
+
+def _dataset_images(config: Mapping[str, Any], limit: int | None) -> Iterator[Tensor]:
+    dataset = DATASETS.build(dict(config))
+    for number in range(len(dataset) if limit is None else min(limit, len(dataset))):
+        sample = dataset[number]
+        key = next((key for key in ("gt", "img") if key in sample), None)
+        if key is None or not isinstance(sample[key], np.ndarray) or sample[key].dtype != np.uint8:
+            raise TypeError(
+                "the samples of a data set of external images must hold a uint8 (H, W, C) array under 'gt' or 'img', "
+                f"but {config.get('type')!r} gives the keys {sorted(sample)}; leave packing out of its pipeline"
+            )
+        array = sample[key] if sample[key].ndim == 3 else sample[key][..., None]
+        if array.shape[-1] == 3 and sample.get(f"{key}_channel_order", "RGB").upper() == "BGR":
+            array = array[..., ::-1]
+        yield torch.from_numpy(np.ascontiguousarray(array)).permute(2, 0, 1)
+
+
+def _stack(images: Iterator[Tensor], size: tuple[int, int] | None) -> Tensor:
+    stack = [image if size is None else resize(image[None], size)[0] for image in images]
+    shapes = sorted({tuple(image.shape) for image in stack})
+    if len(shapes) > 1:
+        raise ValueError(f"the external images differ in shape (for example {shapes[0]} and {shapes[-1]}); give a size")
+    return torch.stack(stack)

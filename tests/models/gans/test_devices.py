@@ -1,0 +1,147 @@
+"""BigGAN's networks on a CPU and on a GPU, in channels-last memory and compiled: the same numbers, the same slopes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from mmengine.registry import DefaultScope
+from torch import Tensor, nn
+from torch.autograd import grad
+
+pytest.importorskip("mmagic")
+from tiny_gans import MirroredNegative
+
+from nda_mm.models import NDABigGAN
+from nda_mm.models.gans.networks import compile_network
+
+Change = Callable[[Any], None]
+CLASSES, NOISE, BATCH = 10, 16, 6
+
+
+def make() -> NDABigGAN:
+    """The networks of the CIFAR-10 recipe, two channels wide, with logits away from 0."""
+    shared = dict(num_classes=CLASSES, base_channels=2, sn_eps=1e-8, sn_style="torch", init_cfg=dict(type="N02"))
+    split = dict(output_scale=32, noise_size=NOISE, with_shared_embedding=False, split_noise=False, auto_sync_bn=False)
+    torch.manual_seed(0)
+    with DefaultScope.overwrite_default_scope("mmagic"):
+        model = NDABigGAN(
+            num_classes=CLASSES,
+            data_preprocessor=dict(type="DataPreprocessor"),
+            generator=dict(type="BigGANGenerator", **split, **shared),
+            discriminator=dict(type="BigGANDiscriminator", input_scale=32, **shared),
+            negative=MirroredNegative(),
+        )
+        model.init_weights()
+    for parameter in model.discriminator.parameters():
+        parameter.data.mul_(20)
+    return model
+
+
+def draws(dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Noise, labels, real and generated images, the same on every device."""
+    generator = torch.Generator().manual_seed(5)
+    noise = torch.randn(BATCH, NOISE, generator=generator, dtype=torch.float64).to(dtype)
+    label = torch.randint(CLASSES, (BATCH,), generator=generator)
+    real, fake = (torch.rand(2, BATCH, 3, 32, 32, generator=generator, dtype=torch.float64) * 2 - 1).to(dtype)
+    return noise, label, real, fake
+
+
+def slopes(loss: Tensor, network: nn.Module) -> dict[str, Tensor]:
+    names, parameters = zip(*network.named_parameters(), strict=True)
+    return dict(zip(names, grad(loss, parameters), strict=True))
+
+
+def two_steps(
+    device: str, change: Change | None = None, memory_format: torch.memory_format = torch.contiguous_format
+) -> dict[str, Tensor]:
+    """What both networks give in two steps each: between them, spectral normalisation has gone on iterating."""
+    model = make().double().to(device).train()
+    if change is not None:
+        change(model)
+    noise, label, real, fake = (value.to(device) for value in draws())
+    real, fake = (images.contiguous(memory_format=memory_format) for images in (real, fake))
+    found: dict[str, Tensor] = {}
+    for step in range(2):
+        images = model.generator(noise, label=label)
+        found[f"images {step}"] = images.detach()
+        upwards = slopes(images.square().mean(), model.generator)
+        kinds = {"fake": (fake, label), "real": (real, label), "negative": (model.make_negatives(real), label)}
+        terms = model.adversarial_terms(model.scores(kinds), fake_weight=0.25)
+        found |= {f"{name} {step}": value.detach() for name, value in terms.items()}
+        loss = sum(value for name, value in terms.items() if name.startswith("loss"))
+        found |= {f"slope of {name} {step}": value for name, value in upwards.items()}
+        found |= {f"slope of {name} {step}": value for name, value in slopes(loss, model.discriminator).items()}
+    return {name: value.cpu() for name, value in found.items()}
+
+
+@pytest.fixture(scope="module")
+def expected() -> dict[str, Tensor]:
+    """On the CPU, contiguous and eager."""
+    return two_steps("cpu")
+
+
+def assert_close(found: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
+    assert found.keys() == expected.keys()
+    assert sum(name.startswith("slope") for name in found) > 40
+    for name, value in expected.items():
+        atol = 1e-9 * max(float(value.abs().max()), 1e-3)
+        assert torch.allclose(found[name], value, rtol=1e-7, atol=atol), name
+
+
+def test_a_device_gives_the_numbers_of_the_cpu(device: str, expected: dict[str, Tensor]) -> None:
+    assert_close(two_steps(device), expected)
+
+
+def test_channels_last_gives_the_same(device: str, expected: dict[str, Tensor]) -> None:
+    def change(model: Any) -> None:
+        model.to(memory_format=torch.channels_last)
+
+    assert_close(two_steps(device, change, torch.channels_last), expected)
+
+
+#: On a CPU without the compiler's last part, which takes minutes there: graphs, decompositions, slopes.
+BACKENDS = {"cpu": "aot_eager", "cuda": "inductor"}
+
+
+def compiled(device: str) -> Change:
+    def change(model: Any) -> None:
+        torch._dynamo.reset()
+        torch._dynamo.utils.counters.clear()
+        for network in (model.generator, model.discriminator):
+            compile_network(network, backend=BACKENDS[device])
+
+    return change
+
+
+def compiled_whole() -> bool:
+    """Whether both networks were compiled, each into one graph and once."""
+    counters = torch._dynamo.utils.counters
+    return counters["stats"]["unique_graphs"] == 2 and not counters["graph_break"]
+
+
+@pytest.mark.slow
+def test_compiled_they_give_the_same(device: str, expected: dict[str, Tensor]) -> None:
+    assert_close(two_steps(device, compiled(device)), expected)
+    assert compiled_whole()
+
+
+@pytest.mark.slow
+def test_compiled_in_bfloat16_and_channels_last_they_stay_near(device: str) -> None:
+    """As a GPU trains fast; beside the same networks eager in float32 on the CPU."""
+    noise, label, real, _ = draws(torch.float32)
+    plain = make()
+    with torch.no_grad():
+        expected = plain.generator(noise, label=label), plain.discriminator(real, label=label)
+    model = make().to(device, memory_format=torch.channels_last)
+    compiled(device)(model)
+    noise, label = noise.to(device), label.to(device)
+    real = real.to(device, memory_format=torch.channels_last)
+    with torch.autocast(device, torch.bfloat16):
+        found = model.generator(noise, label=label), model.discriminator(real, label=label)
+    sum(value.float().square().mean() for value in found).backward()
+    for value, exact in zip(found, expected, strict=True):
+        assert (value.detach().float().cpu() - exact).square().mean().sqrt() < 0.03 * exact.square().mean().sqrt()
+    assert all(weight.grad.isfinite().all() for weight in model.parameters() if weight.grad is not None)

@@ -1,0 +1,361 @@
+"""Negatives in mmpretrain's own contrastive models: a step against the same step written out."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+pytest.importorskip("mmpretrain")
+from mmengine.registry import DefaultScope
+from mmpretrain.registry import MODELS as HOST_MODELS
+
+from nda_mm.losses import info_nce
+from nda_mm.models.contrast import NegativeContrast, contrast_method
+from nda_mm.negatives import Negative, build_negative
+
+BATCH, SIZE, CHANNELS = 6, 16, 5
+BACKBONE = dict(
+    type="ResNet_CIFAR",
+    depth=18,
+    stem_channels=4,
+    base_channels=4,
+    num_stages=2,
+    strides=(1, 2),
+    dilations=(1, 1),
+    out_indices=(1,),
+)
+CROSS_ENTROPY = dict(type="CrossEntropyLoss")
+
+
+def build(kind: str) -> torch.nn.Module:
+    neck = dict(type="MoCoV2Neck", in_channels=8, hid_channels=8, out_channels=CHANNELS)
+    head = dict(type="ContrastiveHead", loss=CROSS_ENTROPY, temperature=0.2)
+    settings = dict(type=kind, backbone=BACKBONE, neck=neck, head=head)
+    if kind in ("MoCo", "DenseCL"):
+        settings.update(queue_len=24, feat_dim=CHANNELS, momentum=0.1)
+    if kind == "DenseCL":
+        neck.update(type="DenseCLNeck", num_grid=None)
+    if kind == "MoCoV3":
+        neck = dict(
+            type="NonLinearNeck", in_channels=8, hid_channels=8, out_channels=CHANNELS, norm_cfg=dict(type="BN1d")
+        )
+        predictor = {**neck, "in_channels": CHANNELS, "with_avg_pool": False}
+        settings.update(
+            neck=neck, head=dict(type="MoCoV3Head", predictor=predictor, loss=CROSS_ENTROPY, temperature=0.2)
+        )
+    with DefaultScope.overwrite_default_scope("mmpretrain"):
+        torch.manual_seed(0)
+        model = HOST_MODELS.build(settings)
+    if kind == "MoCoV3":  # its momentum follows the training's progress, which a Runner would know
+        model.momentum_encoder.avg_func = _mean.__get__(model.momentum_encoder)
+    for parameter in model.parameters():
+        torch.manual_seed(1)
+        parameter.data += 0.05 * torch.randn(parameter.shape)
+    return model.train()
+
+
+def _mean(self, averaged: torch.Tensor, source: torch.Tensor, steps: int) -> None:
+    averaged.lerp_(source, 0.1)
+
+
+def views(seed: int = 0) -> list[torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    return [torch.randn(BATCH, 3, SIZE, SIZE, generator=generator) for _ in range(2)]
+
+
+def step(model: torch.nn.Module, seed: int = 0) -> dict[str, torch.Tensor]:
+    torch.manual_seed(99)  # the host's own shuffle draws from the global generator
+    device = next(model.parameters()).device
+    return model(inputs=[view.to(device) for view in views(seed)], data_samples=None, mode="loss")
+
+
+class Flip(Negative):
+    """Upside down and brighter, without a draw: what the tests can repeat."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[torch.Tensor] = []
+
+    def make(self, x, other, generator):
+        self.seen.append(x)
+        return x.flip(-2) + len(self.seen)
+
+
+def expected_moco_loss(model, *, source: int, num_negatives: int, weight: float) -> torch.Tensor:
+    """One step of MoCo with negatives of its own, written out with :func:`info_nce`."""
+    twin = copy.deepcopy(model)
+    inputs = views()
+    query = F.normalize(twin.neck(twin.backbone(inputs[0]))[0], dim=1)
+    with torch.no_grad():
+        twin.encoder_k.update_parameters(torch.nn.Sequential(twin.backbone, twin.neck))
+        key = F.normalize(twin.encoder_k(inputs[1])[0], dim=1)
+        made = [inputs[source].flip(-2) + number for number in range(1, num_negatives + 1)]
+        encoded = F.normalize(twin.encoder_k(torch.cat(made))[0], dim=1).split(BATCH)
+    return info_nce(query, key, twin.queue, torch.stack(encoded, 1), temperature=0.2, negative_weight=weight)
+
+
+@pytest.mark.parametrize("view", ["query", "key"])
+@pytest.mark.parametrize(("num_negatives", "weight"), [(1, 1.0), (3, 0.25)])
+def test_a_step_of_moco_is_info_nce_over_queue_and_negatives(view, num_negatives, weight):
+    model = build("MoCo")
+    expected = expected_moco_loss(model, source=view == "key", num_negatives=num_negatives, weight=weight)
+    contrast = NegativeContrast(model, Flip(), num_negatives=num_negatives, view=view)
+    contrast.attach()
+    contrast.set_step(0, weight)
+    torch.testing.assert_close(step(model)["loss"], expected)
+
+
+def test_gradients_are_those_of_the_written_out_step():
+    model = build("MoCo")
+    twin = copy.deepcopy(model)
+    inputs = views()
+    query = F.normalize(twin.neck(twin.backbone(inputs[0]))[0], dim=1)
+    with torch.no_grad():
+        twin.encoder_k.update_parameters(torch.nn.Sequential(twin.backbone, twin.neck))
+        key, negative = (F.normalize(twin.encoder_k(x)[0], dim=1) for x in (inputs[1], inputs[0].flip(-2) + 1))
+    info_nce(query, key, twin.queue, negative[:, None], temperature=0.2).backward()
+    NegativeContrast(model, Flip()).attach()
+    step(model)["loss"].backward()
+    for (name, ours), theirs in zip(model.named_parameters(), twin.parameters()):
+        if name.startswith("encoder_k"):
+            assert ours.grad is None
+        else:
+            torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-4, atol=1e-7)
+
+
+def test_negatives_change_nothing_but_the_rows():
+    """Weights, running statistics and queue after a step are those of a step without; so are the global draws."""
+    plain, ours = build("MoCo"), build("MoCo")
+    NegativeContrast(ours, build_negative(dict(type="Stitch")), num_negatives=2).attach()
+    for number in range(3):
+        step(plain, number)
+        without = torch.rand(3)
+        step(ours, number)
+        assert torch.equal(torch.rand(3), without)
+        assert plain.state_dict().keys() == ours.state_dict().keys()
+        different = [
+            name for name, value in plain.state_dict().items() if not torch.equal(value, ours.state_dict()[name])
+        ]
+        assert different == []
+
+
+def test_detached_the_model_is_the_hosts_own():
+    plain, ours = build("MoCo"), build("MoCo")
+    contrast = NegativeContrast(ours, Flip())
+    contrast.attach()
+    step(ours)
+    contrast.detach()
+    step(plain)
+    assert type(ours.head.loss_module) is type(plain.head.loss_module)
+    found, expected = step(ours), step(plain)
+    assert found.keys() == expected.keys() == {"loss"}
+    assert torch.equal(found["loss"], expected["loss"])
+
+
+def test_weight_zero_makes_nothing_and_logs_the_rest():
+    plain, ours = build("MoCo"), build("MoCo")
+    negative = Flip()
+    contrast = NegativeContrast(ours, negative)
+    contrast.attach()
+    contrast.set_step(0, 0.0)
+    found = step(ours)
+    assert torch.equal(found["loss"], step(plain)["loss"])
+    assert negative.seen == []
+    assert set(found) == {"loss", "positive_accuracy", "positive_similarity", "queue_similarity"}
+
+
+@pytest.mark.parametrize("kind", ["MoCo", "DenseCL", "MoCoV3"])
+def test_without_negatives_a_model_is_the_hosts_own(kind):
+    """What mmpretrain's own tests of its models ask for, and every tensor the stock class's, bit for bit."""
+    plain, ours = build(kind), build(kind)
+    contrast = NegativeContrast(ours, Flip())
+    contrast.attach()
+    for number in range(1, 4):
+        before = copy.deepcopy(ours.state_dict())
+        contrast.set_step(number, 0.0)
+        found, expected = step(ours, number), step(plain, number)
+        for name, value in expected.items():
+            assert torch.isfinite(value) and value > 0
+            assert torch.equal(found[name], value), name
+        assert [name for name in found if "loss" in name] == list(expected)
+        for each in (found, expected):
+            sum(value for name, value in each.items() if "loss" in name).backward()
+        for (name, one), other in zip(ours.named_parameters(), plain.parameters(), strict=True):
+            assert one.grad is None if other.grad is None else torch.equal(one.grad, other.grad), name
+        for model in (ours, plain):
+            torch.optim.SGD(model.parameters(), lr=0.1).step()
+        after, host = ours.state_dict(), plain.state_dict()
+        assert after.keys() == host.keys()
+        assert [name for name, value in host.items() if not torch.equal(after[name], value)] == []
+        encoder = contrast.method.key_encoder
+        moved = [name for name in after if name.startswith(f"{encoder}.module.") and name.endswith("weight")]
+        assert moved and (number == 1 or any(not torch.equal(after[name], before[name]) for name in moved))
+        if contrast.method.queued:
+            assert int(ours.queue_ptr) == BATCH * number % ours.queue_len
+            assert not torch.equal(after["queue"], before["queue"])
+    inputs = views()[0]
+    for one, other in zip(ours(inputs, mode="tensor"), plain(inputs, mode="tensor"), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_densecl_gets_negatives_in_the_rows_of_whole_images():
+    plain, ours = build("DenseCL"), build("DenseCL")
+    twin = copy.deepcopy(ours)
+    NegativeContrast(ours, Flip()).attach()
+    found, expected = step(ours), step(plain)
+    assert torch.equal(found["loss_dense"], expected["loss_dense"])
+    inputs = views()
+    query = F.normalize(twin.neck(twin.backbone(inputs[0]))[0], dim=1)
+    with torch.no_grad():
+        twin.encoder_k.update_parameters(torch.nn.Sequential(twin.backbone, twin.neck))
+        key, negative = (F.normalize(twin.encoder_k(x)[0], dim=1) for x in (inputs[1], inputs[0].flip(-2) + 1))
+    single = info_nce(query, key, twin.queue, negative[:, None], temperature=0.2)
+    torch.testing.assert_close(found["loss_single"], single * (1 - ours.loss_lambda))
+    assert torch.equal(ours.queue, plain.queue) and torch.equal(ours.queue2, plain.queue2)
+
+
+def test_moco_v3_gets_negatives_in_both_halves():
+    model = build("MoCoV3")
+    twin = copy.deepcopy(model)
+    NegativeContrast(model, Flip()).attach()
+    found = step(model)
+    inputs = views()
+    base = [twin.neck(twin.backbone(view))[0] for view in inputs]
+    made = [view.flip(-2) + number for number, view in enumerate(inputs, start=1)]
+    expected = torch.zeros(())
+    with torch.no_grad():
+        twin.momentum_encoder.update_parameters(torch.nn.Sequential(twin.backbone, twin.neck))
+        keys, negatives = ([F.normalize(twin.momentum_encoder(x)[0], dim=1) for x in xs] for xs in (inputs, made))
+    for query_view, key_view in ((0, 1), (1, 0)):
+        query = F.normalize(twin.head.predictor([base[query_view]])[0], dim=1)
+        logits = (
+            torch.cat([query @ keys[key_view].T, (query * negatives[query_view]).sum(1, keepdim=True)], dim=1) / 0.2
+        )
+        expected = expected + F.cross_entropy(logits, torch.arange(BATCH))
+    torch.testing.assert_close(found["loss"], expected)
+    assert {"batch_similarity", "negative_similarity"} <= set(found)
+    assert model.state_dict().keys() == twin.state_dict().keys()
+
+
+def test_what_is_logged():
+    model = build("MoCo")
+    twin = copy.deepcopy(model)
+    NegativeContrast(model, Flip(), num_negatives=2).attach()
+    found = step(model)
+    inputs = views()
+    with torch.no_grad():
+        query = F.normalize(twin.neck(twin.backbone(inputs[0]))[0], dim=1)
+        twin.encoder_k.update_parameters(torch.nn.Sequential(twin.backbone, twin.neck))
+        key = F.normalize(twin.encoder_k(inputs[1])[0], dim=1)
+        made = torch.cat([inputs[0].flip(-2) + 1, inputs[0].flip(-2) + 2])
+        negatives = F.normalize(twin.encoder_k(made)[0], dim=1).split(BATCH)
+    rows = torch.cat([(query * k).sum(1, keepdim=True) for k in (key, *negatives)] + [query @ twin.queue], dim=1)
+    assert found["positive_similarity"].item() == pytest.approx(rows[:, 0].mean().item(), abs=1e-5)
+    assert found["negative_similarity"].item() == pytest.approx(rows[:, 1:3].mean().item(), abs=1e-5)
+    assert found["queue_similarity"].item() == pytest.approx(rows[:, 3:].mean().item(), abs=1e-5)
+    assert found["positive_accuracy"].item() == pytest.approx((rows.argmax(1) == 0).float().mean().item())
+    assert not any(value.requires_grad for name, value in found.items() if name != "loss")
+
+
+def test_draws_are_made_from_seed_and_iteration():
+    losses = []
+    for seed, iteration in ((0, 0), (0, 0), (0, 1), (1, 0)):
+        model = build("MoCo")
+        contrast = NegativeContrast(model, build_negative(dict(type="Jigsaw", grid=4)), seed=seed)
+        contrast.attach()
+        contrast.set_step(iteration)
+        torch.rand(seed + iteration)  # what the global generator has drawn does not matter
+        losses.append(step(model)["loss"].item())
+    assert losses[0] == losses[1]
+    assert len(set(losses)) == 3
+
+
+def test_bfloat16_autocast():
+    model = build("MoCo")
+    NegativeContrast(model, Flip()).attach()
+    expected = step(copy.deepcopy(model))
+    with torch.autocast("cpu", torch.bfloat16):
+        found = step(model)
+    for name, value in expected.items():
+        assert found[name].item() == pytest.approx(value.item(), abs=0.2), name
+    found["loss"].backward()
+    assert all(p.grad.isfinite().all() for name, p in model.named_parameters() if not name.startswith("encoder_k"))
+
+
+@pytest.mark.slow
+def test_compiled_it_computes_the_same(device):
+    eager, compiled = build("MoCo").to(device), build("MoCo").to(device)
+    for model in (eager, compiled):
+        NegativeContrast(model, build_negative(dict(type="Jigsaw"))).attach()
+    run = torch.compile(step)  # as mmengine compiles: the function around the model's call
+    for number in range(2):
+        expected, found = step(eager, number), run(compiled, number)
+        assert expected.keys() == found.keys()
+        for name in expected:
+            torch.testing.assert_close(found[name], expected[name], rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_in_half_precision_with_a_scaler(device, dtype):
+    model = build("MoCo").to(device)
+    NegativeContrast(model, build_negative(dict(type="Jigsaw"))).attach()
+    optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.01)
+    scaler = torch.amp.GradScaler(device, enabled=dtype == torch.float16)
+    for number in range(20):
+        with torch.autocast(device, dtype):
+            found = model(inputs=[view.to(device) for view in views(number)], data_samples=None, mode="loss")
+        optimizer.zero_grad()
+        scaler.scale(found["loss"]).backward()
+        scaler.step(optimizer)
+        scaler.update()
+        assert all(value.isfinite() for value in found.values())
+    assert 1 <= scaler.get_scale() <= 2**16
+    assert all(parameter.isfinite().all() for parameter in model.parameters())
+
+
+class TestRefused:
+    @pytest.mark.parametrize("kind", ["SimCLR", "SimSiam"])
+    def test_methods_without_keys_of_images(self, kind):
+        neck = dict(type="NonLinearNeck", in_channels=8, hid_channels=8, out_channels=CHANNELS)
+        head = dict(type="ContrastiveHead", loss=CROSS_ENTROPY)
+        if kind == "SimSiam":
+            predictor = {**neck, "in_channels": CHANNELS, "with_avg_pool": False}
+            head = dict(type="LatentPredictHead", loss=dict(type="CosineSimilarityLoss"), predictor=predictor)
+        with DefaultScope.overwrite_default_scope("mmpretrain"):
+            model = HOST_MODELS.build(dict(type=kind, backbone=BACKBONE, neck=neck, head=head))
+        with pytest.raises(TypeError, match=f"MoCo, DenseCL, MoCoV3 .* got {kind}"):
+            contrast_method(model)
+
+    def test_a_loss_module_with_weights(self):
+        model = build("MoCo")
+        model.head.loss_module.scale = torch.nn.Parameter(torch.ones(()))
+        with pytest.raises(TypeError, match="without weights"):
+            NegativeContrast(model, Flip())
+
+    def test_a_second_one(self):
+        model = build("MoCo")
+        NegativeContrast(model, Flip()).attach()
+        with pytest.raises(ValueError, match="RandomNegative"):
+            NegativeContrast(model, Flip())
+
+    @pytest.mark.parametrize("settings", [dict(num_negatives=0), dict(num_negatives=True), dict(view="both")])
+    def test_settings(self, settings):
+        with pytest.raises(ValueError, match=next(iter(settings))):
+            NegativeContrast(build("MoCo"), Flip(), **settings)
+
+    @pytest.mark.parametrize(("inputs", "got"), [(3, "3 views"), (1, "1 views"), (None, "one Tensor")])
+    def test_other_than_two_views(self, inputs, got):
+        model = build("MoCo")
+        NegativeContrast(model, Flip()).attach()
+        batch = views()[0] if inputs is None else (views() + views())[:inputs]
+        with pytest.raises(ValueError, match=got):
+            model(inputs=batch, data_samples=None, mode="loss")
+
+    def test_a_size_that_the_negative_can_not_serve(self):
+        model = build("MoCo")
+        NegativeContrast(model, build_negative(dict(type="Jigsaw", grid=3))).attach()
+        with pytest.raises(ValueError, match="16"):
+            step(model)

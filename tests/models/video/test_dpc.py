@@ -1,0 +1,266 @@
+"""DPC with negatives against its steps written out, on a small network in float64."""
+
+from __future__ import annotations
+
+import copy
+import math
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from mmengine.registry import MODELS
+from torch import Tensor, nn
+
+from nda_mm.models.video.dpc import DPC
+from nda_mm.negatives import Negative
+
+B, N, C, L, H, W, P, D = 3, 4, 2, 3, 8, 12, 2, 5
+
+
+@MODELS.register_module(force=True)
+class TinyBlockNetwork(nn.Module):
+    """One convolution with normalisation: 8x12 pixels become 2x3 places."""
+
+    def __init__(self, width: int = D) -> None:
+        super().__init__()
+        self.conv = nn.Conv3d(C, width, (2, 4, 4), stride=(1, 4, 4))
+        self.norm = nn.BatchNorm3d(width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(self.conv(x))
+
+
+@MODELS.register_module(force=True)
+class TinyFlatNetwork(TinyBlockNetwork):
+    """Pools a block's places away."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x).mean((3, 4), keepdim=True)
+
+
+class Halve(Negative):
+    """Without chance: what a test can write out itself."""
+
+    def make(self, x: Tensor, other: Tensor | None, generator: torch.Generator | None) -> Tensor:
+        return x.flip(-1) / 2
+
+
+def build(**settings: Any) -> DPC:
+    torch.manual_seed(0)
+    defaults: dict[str, Any] = dict(
+        backbone=dict(type="TinyBlockNetwork"),
+        aggregator=dict(type="nda_mm.ConvGRU", in_channels=D, dropout=0.0),
+        num_blocks=N,
+        pred_steps=P,
+    )
+    return DPC(**{**defaults, **settings}).double()
+
+
+def blocks(seed: int = 1) -> Tensor:
+    return torch.randn(B, N, C, L, H, W, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def written_out(model: DPC, x: Tensor, changed: Tensor | None = None, weight: float = 1.0) -> Tensor:
+    """The loss from the network's parts, by loops over blocks, steps and rows."""
+    network, gru, predictor = model.backbone, model.aggregator, model.predictor
+
+    def normalised(raw: Tensor) -> Tensor:  # batch statistics over everything in the same pass
+        mean = raw.mean((0, 2, 3, 4), keepdim=True)
+        variance = ((raw - mean) ** 2).mean((0, 2, 3, 4), keepdim=True)
+        scale, offset = (part.view(1, -1, 1, 1, 1) for part in (network.norm.weight, network.norm.bias))
+        return (raw - mean) / (variance + network.norm.eps).sqrt() * scale + offset
+
+    def encode(group: Tensor) -> Tensor:
+        flat = torch.cat([group[b, n][None] for b in range(len(group)) for n in range(group.shape[1])])
+        return normalised(network.conv(flat)).mean(2).view(len(group), group.shape[1], D, 2, 3)
+
+    features = encode(x)
+    state = torch.zeros(len(x), D, 2, 3, dtype=x.dtype)
+    for n in range(N - P):
+        state = gru(F.relu(features[:, n : n + 1]), state)[1]
+    predictions = []
+    for _ in range(P):
+        predictions.append(predictor(state))
+        state = gru(F.relu(predictions[-1])[:, None], state)[1]
+    made = None if changed is None else encode(changed)
+    total, rows = torch.zeros((), dtype=x.dtype), 0
+    for b in range(len(x)):
+        for p in range(P):
+            for y in range(2):
+                for z in range(3):
+                    row = predictions[p][b, :, y, z]
+                    real = torch.einsum("c,dnchw->dnhw", row, features[:, N - P :])
+                    terms = [real.flatten()]
+                    if made is not None:
+                        terms.append(torch.einsum("c,chw->hw", row, made[b, p]).flatten() + math.log(weight))
+                    total = total + torch.cat(terms).logsumexp(0) - real[b, p, y, z]
+                    rows += 1
+    return total / rows
+
+
+def gradients(model: nn.Module, loss: Tensor) -> dict[str, Tensor]:
+    names, parameters = zip(*model.named_parameters())
+    return dict(zip(names, torch.autograd.grad(loss, parameters)))
+
+
+@pytest.mark.parametrize("samples_at_once", [None, 1])
+def test_without_negatives_it_is_dpc(samples_at_once):
+    model, x = build(samples_at_once=samples_at_once), blocks()
+    terms, expected = model(x, mode="loss"), written_out(model, x)
+    torch.testing.assert_close(terms["loss"], expected, rtol=1e-12, atol=0)
+    torch.testing.assert_close(gradients(model, terms["loss"]), gradients(model, expected), rtol=1e-8, atol=1e-13)
+    assert "negative_share" not in terms
+
+
+@pytest.mark.parametrize("weight", [1.0, 0.4])
+def test_with_negatives_it_is_the_step_written_out(weight):
+    """Gradients as well: they flow through the negatives, whose batch statistics are their own."""
+    model, x = build(negative=Halve(), weight=weight), blocks()
+    terms = model(x, mode="loss")
+    expected = written_out(model, x, x[:, N - P :].flip(-1) / 2, weight)
+    torch.testing.assert_close(terms["loss"], expected, rtol=1e-12, atol=0)
+    torch.testing.assert_close(gradients(model, terms["loss"]), gradients(model, expected), rtol=1e-8, atol=1e-13)
+    shares = [terms[f"{kind}_share"] for kind in ("positive", "spatial", "temporal", "easy", "negative")]
+    assert sum(shares).item() == pytest.approx(1, abs=1e-12)
+    assert terms["negative_share"] > 0
+    assert terms["unchanged_share"] == 0
+
+
+def test_several_negatives_are_encoded_together_and_each_row_sees_all_of_its_own():
+    one, three = (build(negative=Halve(), num_negatives=m) for m in (1, 3))
+    x = blocks()
+    loss, tripled = one(x, mode="loss")["loss"], three(x, mode="loss")["loss"]
+    expected = build(negative=Halve(), weight=3.0)(x, mode="loss")["loss"]
+    torch.testing.assert_close(tripled, expected, rtol=1e-12, atol=0)  # three alike weigh as much as one at weight 3
+    assert tripled > loss
+
+
+def test_weight_zero_is_dpc_bit_for_bit_and_draws_nothing():
+    plain, zero, x = build(), build(negative=dict(type="Jigsaw"), weight=0), blocks()
+    state = torch.random.get_rng_state()
+    first, second = plain(x, mode="loss"), zero(x, mode="loss")
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    for a, b in zip(gradients(plain, first["loss"]).values(), gradients(zero, second["loss"]).values()):
+        assert torch.equal(a, b)
+
+
+def test_real_blocks_are_normalised_and_counted_as_without_negatives():
+    plain, ours, x = build(), build(negative=dict(type="Jigsaw")), blocks()
+    plain(x, mode="loss"), ours(x, mode="loss")
+    for name, buffer in plain.backbone.named_buffers():
+        assert torch.equal(buffer, dict(ours.backbone.named_buffers())[name]), name
+
+
+def test_checkpoints_have_the_same_keys_with_negatives_and_without():
+    assert list(build().state_dict()) == list(build(negative=dict(type="Jigsaw")).state_dict())
+
+
+def test_blocks_that_a_shuffle_leaves_as_they_were_are_left_out():
+    """The first clip does not move: all its frames are one."""
+    x = blocks()
+    x[0] = x[0, :1, :, :1]
+    model = build(negative=dict(type="ShuffleFrames"))
+    terms = model(x, mode="loss")
+    assert terms["unchanged_share"].item() == pytest.approx(1 / 3)
+    still = x[:1].expand_as(x)
+    terms, plain = model(still, mode="loss"), build()(still, mode="loss")
+    assert terms["unchanged_share"] == 1
+    torch.testing.assert_close(terms["loss"], plain["loss"])
+
+
+def test_prediction_feeds_on_itself():
+    """The second step reads what the first predicted, not what was there."""
+    model, x = build(), blocks()
+    features = model.encode(x)
+    predicted = model.predict_features(features[:, : N - P])
+    state = model.aggregate(features[:, : N - P])
+    torch.testing.assert_close(predicted[:, 0], model.predictor(state))
+    state = model.aggregator(F.relu(predicted[:, :1]), state)[1]
+    torch.testing.assert_close(predicted[:, 1], model.predictor(state))
+
+
+def test_the_context_is_what_tensor_mode_gives():
+    model, x = build().eval(), blocks()
+    torch.testing.assert_close(model(x), model.aggregate(model.encode(x)))
+    assert model(x).shape == (B, D, 2, 3)
+
+
+def test_predict_mode_says_why_there_is_none():
+    with pytest.raises(NotImplementedError, match="'loss' and 'tensor', but got 'predict'.*val_dataloader"):
+        build()(blocks(), mode="predict")
+
+
+def test_the_schedule_of_the_weight_and_a_curriculum_follow_the_iteration():
+    from mmengine import MessageHub
+
+    curriculum = dict(type="Curriculum", milestones=[(0, Halve()), (7, dict(type="Jigsaw"))])
+    model, x = build(negative=curriculum, weight=[(0, 0.0), (5, 1.0)]), blocks()
+    hub = MessageHub.get_current_instance()
+    before = hub.get_info("iter") if "iter" in hub.runtime_info else 0
+    try:
+        hub.update_info("iter", 0)
+        assert "negative_share" not in model(x, mode="loss")
+        hub.update_info("iter", 7)
+        assert model(x, mode="loss")["negative_share"] > 0
+        assert type(model.negative.current).__name__ == "Jigsaw"
+    finally:
+        hub.update_info("iter", before)
+
+
+def test_autocast_to_bfloat16_is_near_and_finite():
+    model, x = build(negative=Halve()).float(), blocks().float()
+    exact = copy.deepcopy(model)(x, mode="loss")["loss"]
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        loss = model(x, mode="loss")["loss"]
+    assert loss.dtype == torch.float32
+    assert loss.item() == pytest.approx(exact.item(), rel=2e-2)
+    assert all(torch.isfinite(gradient).all() for gradient in gradients(model, loss).values())
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (dict(pred_steps=4), "pred_steps=4 must be below num_blocks=4"),
+        (dict(pred_steps=0), "pred_steps must be a whole number above 0, but got 0"),
+        (dict(num_negatives=0), "num_negatives must be a whole number above 0, but got 0"),
+        (dict(samples_at_once=0), "samples_at_once must be a whole number above 0, but got 0"),
+        (dict(weight=-1.0), "negative_weight must be finite and at least 0"),
+        (dict(negative_places="some"), "negative_places must be one of all, own"),
+    ],
+)
+def test_settings_out_of_range_are_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        build(**settings)
+
+
+def test_an_unknown_negative_is_refused_by_name():
+    with pytest.raises(KeyError, match="Jigsow"):
+        build(negative=dict(type="Jigsow"))
+
+
+def test_blocks_that_do_not_fit_are_refused():
+    with pytest.raises(ValueError, match=r"blocks \(B, 4, C, L, H, W\), but got \(3, 3, 2, 3, 8, 12\).*num_blocks=4"):
+        build()(blocks()[:, :3], mode="loss")
+    with pytest.raises(ValueError, match="SampleBlocks"):
+        build()(blocks().flatten(0, 1), mode="loss")
+
+
+def test_a_backbone_that_pools_places_away_is_refused():
+    with pytest.raises(ValueError, match="TinyFlatNetwork leaves a single place"):
+        build(backbone=dict(type="TinyFlatNetwork"))(blocks(), mode="loss")
+
+
+def test_a_backbone_of_other_channels_is_refused():
+    with pytest.raises(ValueError, match="gives 7 channels and ConvGRU takes 5"):
+        build(backbone=dict(type="TinyBlockNetwork", width=7))(blocks(), mode="loss")
+
+
+def test_negatives_that_can_not_be_made_are_refused_before_the_first_step():
+    with pytest.raises(ValueError, match="ShuffleFrames can't change blocks of 3 frames"):
+        build(negative=dict(type="ShuffleFrames", chunks=2))(blocks(), mode="loss")
+    with pytest.raises(ValueError, match="Stitch joins each clip with another"):
+        build(negative=dict(type="Stitch"))(blocks()[:1], mode="loss")
+    build(negative=dict(type="Stitch"), weight=0)(blocks()[:1], mode="loss")  # never made
