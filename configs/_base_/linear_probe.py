@@ -13,16 +13,6 @@ env_cfg = dict(
     dist_cfg=dict(backend="nccl"),
 )
 
-model = dict(
-    type="ImageClassifier",
-    backbone=dict(
-        frozen_stages=4,  # the running statistics too: frozen stages stay in eval mode
-        init_cfg=dict(type="Pretrained", checkpoint="", prefix="backbone."),
-    ),
-    neck=dict(type="GlobalAveragePooling"),
-    head=dict(type="LinearClsHead", loss=dict(type="CrossEntropyLoss")),
-)
-
 optim_wrapper = dict(type="OptimWrapper", optimizer=dict(type="SGD", lr=30.0, momentum=0.9, weight_decay=0.0))
 param_scheduler = dict(type="CosineAnnealingLR", by_epoch=True, convert_to_iter_based=True)
 train_cfg = dict(type="nda_mm.ExactEpochLoop", max_epochs=100, val_interval=10)

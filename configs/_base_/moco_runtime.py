@@ -1,5 +1,4 @@
-# How MoCo is run: a loop that resumes exactly, checkpoints that survive a full disk, a kNN accuracy while it trains.
-# What recipes share of MoCo v2 (arXiv 2003.04297) stands here too: a two-layer projection head, cosine schedule.
+# How MoCo is run: a loop that resumes exactly, checkpoints that survive a full disk, a cosine schedule.
 default_scope = "mmpretrain"
 channels_last = True  # memory format: convolutions are faster, results differ by rounding alone
 
@@ -11,14 +10,8 @@ env_cfg = dict(
     dist_cfg=dict(backend="nccl"),
 )
 
-model = dict(
-    type="MoCo",
-    feat_dim=128,
-    neck=dict(type="MoCoV2Neck", hid_channels=512, out_channels=128, with_avg_pool=True),
-    head=dict(type="ContrastiveHead", loss=dict(type="CrossEntropyLoss")),
-)
-
-optim_wrapper = dict(type="OptimWrapper", optimizer=dict(type="SGD", momentum=0.9))
+train_cfg = dict(type="nda_mm.ExactEpochLoop")
+param_scheduler = dict(type="CosineAnnealingLR", by_epoch=True, convert_to_iter_based=True)  # to the last step
 
 default_hooks = dict(
     runtime_info=dict(type="RuntimeInfoHook"),
@@ -28,6 +21,7 @@ default_hooks = dict(
     param_scheduler=dict(type="ParamSchedulerHook"),
     checkpoint=dict(type="nda_mm.SafeCheckpointHook", interval=10, max_keep_ckpts=2),
 )
+custom_hooks = [dict(type="nda_mm.FiniteLossHook")]
 
 visualizer = dict(type="UniversalVisualizer", vis_backends=[dict(type="LocalVisBackend")])
 log_level = "INFO"

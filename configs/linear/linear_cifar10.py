@@ -5,6 +5,7 @@ _base_ = ["../_base_/linear_probe.py"]
 dataset = dict(type="nda_mm.CIFAR10", data_root="data/cifar10", image_key="img")
 
 model = dict(
+    type="ImageClassifier",
     data_preprocessor=dict(  # the mean and spread of the pretraining
         type="ClsDataPreprocessor",
         num_classes=10,
@@ -12,8 +13,15 @@ model = dict(
         std=[51.5865, 50.847, 51.255],
         to_rgb=False,  # the data set gives RGB
     ),
-    backbone=dict(type="ResNet_CIFAR", depth=18, zero_init_residual=False),
-    head=dict(num_classes=10, in_channels=512),
+    backbone=dict(
+        type="ResNet_CIFAR",
+        depth=18,
+        zero_init_residual=False,
+        frozen_stages=4,  # the running statistics too: frozen stages stay in eval mode
+        init_cfg=dict(type="Pretrained", checkpoint="", prefix="backbone."),
+    ),
+    neck=dict(type="GlobalAveragePooling"),
+    head=dict(type="LinearClsHead", num_classes=10, in_channels=512, loss=dict(type="CrossEntropyLoss")),
 )
 
 train_dataloader = dict(

@@ -6,11 +6,21 @@ _base_ = ["../_base_/linear_probe.py"]
 dataset = dict(type="nda_mm.Digits", size=32, image_key="img", pipeline=[dict(type="PackInputs")])
 
 model = dict(
+    type="ImageClassifier",
     data_preprocessor=dict(  # the mean and spread of the pretraining
         type="ClsDataPreprocessor", num_classes=10, mean=[78.8] * 3, std=[88.9] * 3, to_rgb=False
     ),
-    backbone=dict(type="ResNet_CIFAR", depth=18, stem_channels=16, base_channels=16, zero_init_residual=False),
-    head=dict(num_classes=10, in_channels=128),
+    backbone=dict(
+        type="ResNet_CIFAR",
+        depth=18,
+        stem_channels=16,
+        base_channels=16,
+        zero_init_residual=False,
+        frozen_stages=4,  # the running statistics too: frozen stages stay in eval mode
+        init_cfg=dict(type="Pretrained", checkpoint="", prefix="backbone."),
+    ),
+    neck=dict(type="GlobalAveragePooling"),
+    head=dict(type="LinearClsHead", num_classes=10, in_channels=128, loss=dict(type="CrossEntropyLoss")),
 )
 
 train_dataloader = dict(

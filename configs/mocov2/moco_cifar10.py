@@ -6,14 +6,19 @@
 _base_ = ["../_base_/moco_runtime.py", "../_base_/datasets/moco_cifar10.py"]
 
 model = dict(
+    type="MoCo",
     data_preprocessor=_base_.data_preprocessor,
+    feat_dim=128,
     queue_len=4096,  # a multiple of the batch of all ranks together
     momentum=0.01,  # of the step towards the query encoder; MoCo writes 0.99
     backbone=dict(type="ResNet_CIFAR", depth=18, zero_init_residual=False),
-    neck=dict(in_channels=512),
-    head=dict(temperature=0.1),
+    neck=dict(type="MoCoV2Neck", in_channels=512, hid_channels=512, out_channels=128, with_avg_pool=True),
+    head=dict(type="ContrastiveHead", temperature=0.1, loss=dict(type="CrossEntropyLoss")),
 )
 
-optim_wrapper = dict(optimizer=dict(lr=0.06, weight_decay=5e-4))  # for a batch of 512; 0.03 for 256
-param_scheduler = dict(type="CosineAnnealingLR", by_epoch=True, convert_to_iter_based=True)  # to the end
-train_cfg = dict(type="nda_mm.ExactEpochLoop", max_epochs=200)
+optim_wrapper = dict(
+    type="OptimWrapper",
+    optimizer=dict(type="SGD", lr=0.06, momentum=0.9, weight_decay=5e-4),  # for a batch of 512; 0.03 for 256
+)
+train_cfg = dict(max_epochs=200)
+custom_hooks = [*_base_.custom_hooks, _base_.knn]

@@ -3,7 +3,9 @@
 _base_ = ["../_base_/moco_runtime.py", "../_base_/datasets/moco_digits.py"]
 
 model = dict(
+    type="MoCo",
     data_preprocessor=_base_.data_preprocessor,
+    feat_dim=64,
     # An epoch is 21 steps: with a longer queue or a slower key encoder the keys were those of an untrained network, and
     # the loss rose to chance.
     queue_len=256,  # a multiple of the batch of all ranks together
@@ -11,7 +13,6 @@ model = dict(
     backbone=dict(type="ResNet_CIFAR", depth=18, stem_channels=16, base_channels=16, zero_init_residual=False),
     # With batch normalisation, as SimCLR's: in a new network all digits are nearly alike, and without it the loss rose.
     neck=dict(
-        _delete_=True,
         type="NonLinearNeck",
         in_channels=128,
         hid_channels=128,
@@ -19,11 +20,10 @@ model = dict(
         num_layers=2,
         with_avg_pool=True,
     ),
-    head=dict(temperature=0.2),
-    feat_dim=64,
+    head=dict(type="ContrastiveHead", temperature=0.2, loss=dict(type="CrossEntropyLoss")),
 )
 
-optim_wrapper = dict(_delete_=True, type="OptimWrapper", optimizer=dict(type="AdamW", lr=2e-3, weight_decay=1e-3))
-param_scheduler = dict(type="CosineAnnealingLR", by_epoch=True, convert_to_iter_based=True)  # to the end
-train_cfg = dict(type="nda_mm.ExactEpochLoop", max_epochs=30)
+optim_wrapper = dict(type="OptimWrapper", optimizer=dict(type="AdamW", lr=2e-3, weight_decay=1e-3))
+train_cfg = dict(max_epochs=30)
+custom_hooks = [*_base_.custom_hooks, _base_.knn]
 default_hooks = dict(logger=dict(interval=10))

@@ -50,4 +50,3 @@ train_dataloader = dict(
         ),
     ),
 )
-custom_hooks = [dict(type="nda_mm.FiniteLossHook")]

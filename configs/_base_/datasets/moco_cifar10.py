@@ -43,7 +43,7 @@ train_dataloader = dict(
     ),
 )
 
-# The labels serve this measurement alone.
+# A recipe adds this to its hooks: the kNN accuracy on frozen features, which is all that the labels are used for.
 knn = dict(
     type="nda_mm.KNNHook",
     bank=dict(
@@ -55,4 +55,3 @@ knn = dict(
     k=200,
     temperature=0.1,
 )
-custom_hooks = [dict(type="nda_mm.FiniteLossHook"), knn]

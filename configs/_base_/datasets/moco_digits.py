@@ -29,11 +29,10 @@ train_dataloader = dict(
     ),
 )
 
-# The labels serve this measurement alone.
+# A recipe adds this to its hooks: the kNN accuracy on frozen features, which is all that the labels are used for.
 knn = dict(
     type="nda_mm.KNNHook",
     bank=dict(type=dataset_type, split="train", size=image_size, image_key="img", pipeline=[dict(type="PackInputs")]),
     test=dict(type=dataset_type, split="test", size=image_size, image_key="img", pipeline=[dict(type="PackInputs")]),
     k=20,
 )
-custom_hooks = [dict(type="nda_mm.FiniteLossHook"), knn]
