@@ -206,7 +206,7 @@ def write_samples(folder: str | Path, images: Tensor, label: Tensor, *, columns:
     """
     from PIL import Image
 
-    from nda_mm.image_grid import save_image_grid
+    from nda_mm.utils.image_grid import save_image_grid
 
     folder = Path(folder)
     seen: dict[int, int] = {}

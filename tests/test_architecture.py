@@ -19,9 +19,7 @@ FRAMEWORKS = HOSTS | {"mmengine"}
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if ".mim" not in path.parts)
 
 #: The mathematics: torch alone.
-PURE = [path for path in FILES if path.stem in ("losses", "schedules") and path.parent == PACKAGE] + sorted(
-    (PACKAGE / "functional").glob("*.py")
-)
+PURE = [*(PACKAGE / "functional").glob("*.py"), *(PACKAGE / "losses").glob("*.py"), PACKAGE / "utils" / "schedules.py"]
 #: Registered, but at home under every host.
 HOSTLESS = [PACKAGE / "negatives.py", PACKAGE / "registry.py", *sorted((PACKAGE / "negatives").glob("*.py"))]
 

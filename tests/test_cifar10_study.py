@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 from mmengine import Config
 
-from nda_mm.compat.external_configs import recipe_path
 from nda_mm.evaluation import FrechetDistance
 from nda_mm.negatives import build_negative
 from nda_mm.registry import METRICS
-from nda_mm.schedules import as_schedule
 from nda_mm.studies.budgets import budget
+from nda_mm.utils.files import recipe_path
+from nda_mm.utils.schedules import as_schedule
 
 ARMS = ["", "_warmup", "_leak", "_stitch", "_cutout", "_mixup", "_cutmix"]
 

@@ -11,8 +11,8 @@ from mmengine.registry import DATASETS, MODELS, DefaultScope, Registry
 from torch.nn import BatchNorm2d as BatchNorm
 
 from nda_mm import registry
-from nda_mm.compat.external_configs import recipe_path
 from nda_mm.negatives import build_negative
+from nda_mm.utils.files import recipe_path
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 RECIPES = sorted(CONFIGS.glob("[a-z]*/*.py"))

@@ -16,8 +16,8 @@ from mmengine.registry import MODELS, DefaultScope
 pytest.importorskip("mmdet")
 pytest.importorskip("mmpretrain")
 
-from nda_mm.compat.external_configs import recipe_path
 from nda_mm.conversion import convert_backbone
+from nda_mm.utils.files import recipe_path
 
 
 def build(config: Config, scope: str | None = None) -> Any:

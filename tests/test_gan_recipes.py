@@ -14,9 +14,9 @@ from mmengine import Config
 from mmengine.registry import MODELS, DefaultScope
 from PIL import Image
 
-from nda_mm.compat.external_configs import recipe_path
 from nda_mm.datasets.images.imagenet import prepare_imagenet
 from nda_mm.engine import launch
+from nda_mm.utils.files import recipe_path
 
 pytest.importorskip("mmagic")
 

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from mmengine import Config
 
-from nda_mm.compat.external_configs import recipe_path
 from nda_mm.datasets.images.cifar10_c import CORRUPTIONS, SEVERITIES
 from nda_mm.evaluation import OODMetric
 from nda_mm.registry import METRICS
+from nda_mm.utils.files import recipe_path
 
 RECIPES = ["biggan_digits", "nda_biggan_digits", "biggan_cifar10", "nda_biggan_cifar10"]
 

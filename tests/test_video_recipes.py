@@ -9,9 +9,9 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import DATASETS, DefaultScope
 
-from nda_mm.compat.external_configs import recipe_path
 from nda_mm.datasets import MovingDigits
 from nda_mm.datasets.videos.video_files import write_videos
+from nda_mm.utils.files import recipe_path
 
 pytest.importorskip("mmaction.models")
 pytest.importorskip("decord")

@@ -23,7 +23,7 @@ import json
 import sys
 from pathlib import Path
 
-from nda_mm.command_line import add_input_options, start_command
+from nda_mm.utils.command_line import add_input_options, start_command
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -54,7 +54,7 @@ def main(argv: list[str] | None = None) -> int:
     from nda_mm.evaluation.audit_cli import negatives_of, open_config, parse_settings, read_images
     from nda_mm.evaluation.audit_inputs import network_features
     from nda_mm.evaluation.audit_report import VERDICTS, format_reports
-    from nda_mm.image_grid import save_image_grid
+    from nda_mm.utils.image_grid import save_image_grid
 
     try:
         config = open_config(args)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from nda_mm.command_line import add_input_options, start_command
+from nda_mm.utils.command_line import add_input_options, start_command
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -31,7 +31,7 @@ def main(argv: list[str] | None = None) -> int:
     import torch
 
     from nda_mm.evaluation.audit_cli import negatives_of, open_config, read_images
-    from nda_mm.image_grid import save_image_grid, to_uint8
+    from nda_mm.utils.image_grid import save_image_grid, to_uint8
 
     try:
         config = open_config(args)

@@ -19,9 +19,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from nda_mm.command_line import start_command
-from nda_mm.compat.external_configs import recipe_path
 from nda_mm.studies.comparison import Comparison, NothingToCompareError
+from nda_mm.utils.command_line import start_command
+from nda_mm.utils.files import recipe_path
 
 TRAIN, TEST = (Path(__file__).with_name(name) for name in ("train.py", "test.py"))
 

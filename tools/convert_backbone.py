@@ -23,7 +23,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from nda_mm.command_line import start_command
+from nda_mm.utils.command_line import start_command
 
 HOSTS = ("mmdet", "mmaction2", "mmpretrain", "torchvision")
 

@@ -21,7 +21,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from nda_mm.command_line import add_cfg_options, read_settings, start_command
+from nda_mm.utils.command_line import add_cfg_options, read_settings, start_command
 
 
 def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:

@@ -53,8 +53,8 @@ from __future__ import annotations
 import argparse
 import sys
 
-from nda_mm.command_line import start_command
 from nda_mm.preparation.verbs import add_verbs, run_verb
+from nda_mm.utils.command_line import start_command
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

@@ -11,8 +11,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from nda_mm.command_line import add_cfg_options, plain_refusals, read_settings, say_loading, start_command
 from nda_mm.compat import apply_mends
+from nda_mm.utils.command_line import add_cfg_options, one_line_errors, read_settings, say_loading, start_command
 
 
 def parse_args() -> argparse.Namespace:
@@ -41,8 +41,8 @@ def main() -> None:
     from mmengine.runner import CheckpointLoader
 
     from nda_mm.checkpoints import load_strictly
-    from nda_mm.compat.external_configs import recipe_path
     from nda_mm.generation import sample_classes, write_samples
+    from nda_mm.utils.files import recipe_path
 
     apply_mends()
     config = Config.fromfile(recipe_path(args.config))
@@ -71,5 +71,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    with plain_refusals():
+    with one_line_errors():
         main()

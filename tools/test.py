@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from nda_mm.command_line import add_common_options, plain_refusals, start_command
+from nda_mm.utils.command_line import add_common_options, one_line_errors, start_command
 
 
 def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -52,5 +52,5 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    with plain_refusals():
+    with one_line_errors():
         main()

@@ -16,9 +16,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from nda_mm.command_line import start_command
-from nda_mm.compat.external_configs import recipe_path
 from nda_mm.studies.transfer_study import TransferStudy
+from nda_mm.utils.command_line import start_command
+from nda_mm.utils.files import recipe_path
 
 TRAIN = Path(__file__).with_name("train.py")
 

@@ -7,7 +7,8 @@ once the host is repaired. ``python -m nda_mm.compat`` reports which hosts load,
 
 from __future__ import annotations
 
-from .cpu_distributed import start_process_group
+from nda_mm.utils.processes import start_process_group
+
 from .guard import import_guarded
 from .hosts import HOSTS, Host, find_host
 from .mend import Mend

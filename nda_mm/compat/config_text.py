@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
+
+from nda_mm.utils.files import write_text_atomically
 
 from .mend import Mend
 
@@ -51,13 +52,7 @@ class ConfigText(Mend):
         def dump_whole(self: Config, file: str | Path | None = None) -> Any:
             if file is None or not str(file).endswith(".py"):
                 return dump(self, file)
-            target = Path(file)
-            part = target.with_name(f".{target.name}.{os.getpid()}.unfinished")
-            try:
-                part.write_text(self.pretty_text, encoding="utf-8")
-                os.replace(part, target)
-            finally:
-                part.unlink(missing_ok=True)
+            write_text_atomically(Path(file), self.pretty_text)
             return None
 
         Config.pretty_text = property(text, doc=Config.pretty_text.__doc__)

@@ -8,45 +8,11 @@ told; start it by ``python -m nda_mm.compat.auto tools/train.py CONFIG``.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
+from nda_mm.utils.files import PREFIX, recipe_path
+
 from .mend import Mend
-
-PREFIX = "nda_mm::"
-
-
-def recipe_path(name: str) -> Path:
-    """The file of a config: a path, or a recipe of this package by its name.
-
-    A path that does not exist is looked up among the recipes, so that ``configs/biggan_digits.py`` finds
-    ``configs/biggan/biggan_digits.py``.
-
-    Args:
-        name: A path, or a recipe's name with or without ``nda_mm::``, its folder and ``.py``.
-
-    Returns:
-        The path as given, or of the recipe inside the installed package or in the checkout.
-
-    Raises:
-        FileNotFoundError: If there is none; the message lists the recipes.
-    """
-    if not name.startswith(PREFIX) and Path(name).is_file():
-        return Path(name)
-    package = Path(__file__).resolve().parents[1]
-    folders = [folder for folder in (package / ".mim" / "configs", package.parent / "configs") if folder.is_dir()]
-    wanted = Path(name.removeprefix(PREFIX).removesuffix(".py") + ".py")
-    if "configs" in wanted.parts[:-1]:
-        wanted = Path(*wanted.parts[wanted.parts.index("configs") + 1 :])
-    for folder in folders:
-        for path in (*folder.glob(f"[a-z]*/{wanted}"), folder / wanted):
-            if path.is_file():
-                return path
-    known = sorted({path.stem for folder in folders for path in folder.glob("[a-z]*/*.py")})
-    raise FileNotFoundError(
-        f"There is no config {name!r}, neither a file nor one of nda_mm's recipes: "
-        f"{', '.join(known) or 'it was installed without any'}."
-    )
 
 
 class ExternalConfigs(Mend):

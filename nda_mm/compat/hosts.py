@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import importlib.metadata
+import sys
 from dataclasses import dataclass
+
+from nda_mm.utils.processes import launched_rank
 
 
 @dataclass(frozen=True)
@@ -164,3 +167,18 @@ def remedy_for(host: Host, error: BaseException) -> str:
     # Absent, of a refused version, or built against another torch: the messages of all three name it.
     blames_mmcv = isinstance(error, (ImportError, AssertionError)) and "mmcv" in str(error).lower()
     return find_host("mmcv").remedy if blames_mmcv else host.remedy
+
+
+def say_loading(*packages: str) -> None:
+    """Say on stderr what is about to be imported, which takes seconds; in the first of several processes only.
+
+    Args:
+        packages: Import names of hosts. Those that are loaded already or absent are left out.
+
+    Example:
+        >>> say_loading("no_such_host")
+    """
+    hosts = [host for host in HOSTS if host.package in packages and host.package not in sys.modules and host.version()]
+    if hosts and not launched_rank():
+        named = ", ".join(f"{host.distribution} {host.version()}" for host in hosts)
+        print(f"loading {named} ...", file=sys.stderr, flush=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from nda_mm.utils.messages import describe_error
 
-from .hosts import CORE, HOSTS, Host, find_host, remedy_for
+from .hosts import CORE, HOSTS, Host, find_host, remedy_for, say_loading
 from .mends import all_mends, apply_mends
 
 
@@ -130,8 +130,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         wanted = [find_host(name).package for name in options.hosts]
     except ValueError as error:
         parser.error(str(error))
-    from nda_mm.command_line import say_loading
-
     say_loading(*(wanted or [host.package for host in HOSTS]))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the hosts' own deprecation notices would bury the table

@@ -16,8 +16,8 @@ from torch import nn
 
 from nda_mm.checkpoints import AtomicLocalBackend, read_checkpoint
 from nda_mm.compat import apply_mends
-from nda_mm.compat.external_configs import recipe_path
-from nda_mm.random_state import RandomState, seed_global_generators
+from nda_mm.utils.files import recipe_path
+from nda_mm.utils.random_state import isolated_rng
 
 from .fit import require_carried, require_fit
 
@@ -77,14 +77,10 @@ def write_untrained(config: Config, seed: int, file: Path) -> None:
         file: Gets the weights as ``state_dict``, whole or not at all.
     """
     apply_mends()
-    before = RandomState.capture()
-    with DefaultScope.overwrite_default_scope(config.get("default_scope", "mmengine")), quietly():
-        try:
-            seed_global_generators(seed)
-            model = MODELS.build(config.model)
-            model.init_weights()
-        finally:
-            before.restore()
+    scope = config.get("default_scope", "mmengine")
+    with DefaultScope.overwrite_default_scope(scope), quietly(), isolated_rng(seed):
+        model = MODELS.build(config.model)
+        model.init_weights()
     buffer = io.BytesIO()
     torch.save(dict(meta=dict(seed=seed), state_dict=model.state_dict()), buffer)
     AtomicLocalBackend().put(buffer.getvalue(), file)

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from nda_mm import __version__
 from nda_mm.checkpoints import AtomicLocalBackend, compare_keys, read_checkpoint
 from nda_mm.compat import apply_mends
-from nda_mm.compat.external_configs import recipe_path
-from nda_mm.random_state import RandomState, seed_global_generators
+from nda_mm.utils.files import recipe_path
+from nda_mm.utils.random_state import isolated_rng
 
 from .built import quietly
 from .official_biggan import OfficialMismatchError, OfficialNetwork, convert_official, describe_official
@@ -210,14 +210,10 @@ def _at(cfg: Config, key: str) -> Any:
 
 def _build(cfg: Config) -> nn.Module:
     """The recipe's model with its own random weights; the caller's random numbers go on as if none had been drawn."""
-    before = RandomState.capture()
-    with DefaultScope.overwrite_default_scope(cfg.get("default_scope", "mmagic")), quietly():
-        try:
-            seed_global_generators(int(cfg.get("randomness", {}).get("seed") or 0))
-            model = MODELS.build(cfg.model)
-            model.init_weights()
-        finally:
-            before.restore()
+    seed = int(cfg.get("randomness", {}).get("seed") or 0)
+    with DefaultScope.overwrite_default_scope(cfg.get("default_scope", "mmagic")), quietly(), isolated_rng(seed):
+        model = MODELS.build(cfg.model)
+        model.init_weights()
     return model
 
 

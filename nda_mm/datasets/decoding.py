@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from mmengine.logging import print_log
 
-from nda_mm.progress import Progress
 from nda_mm.utils.files import check_file, files_below, printable, subfolders, write_atomically
+from nda_mm.utils.messages import Progress
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
 CACHE_FOLDER = ".nda_mm_cache"

@@ -15,7 +15,7 @@ from nda_mm.losses import check_negative_weight
 from nda_mm.models.contrast import NegativeContrast, check_settings, contrast_method
 from nda_mm.negatives import Negative, build_negative
 from nda_mm.registry import HOOKS
-from nda_mm.schedules import as_schedule
+from nda_mm.utils.schedules import as_schedule
 
 #: Under which a checkpoint keeps the seed of the negatives.
 CHECKPOINT_KEY = "nda_mm_contrast"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -16,8 +17,7 @@ import torch
 from mmengine.dataset import DefaultSampler, InfiniteSampler, default_collate, pseudo_collate
 from torch.utils.data import DataLoader, Dataset, IterableDataset, get_worker_info
 
-from nda_mm.random_state import RandomState, SetAside, random_numbers_from, seed_global_generators
-from nda_mm.seeds import mix
+from nda_mm.utils.random_state import RandomState, isolated_rng, mix, seed_global_generators
 
 # What a seed is for is mixed into it, so that no two uses share a stream.
 _SAMPLE, _COLLATE, _SAMPLER, _WORKER = range(4)
@@ -62,12 +62,8 @@ class SeededDataset(Dataset):
 
     def __getitems__(self, places: Sequence[Place]) -> list[Any]:
         """Read one batch. A worker process is ours alone; in the main process the training's random state is kept."""
-        kept = SetAside() if get_worker_info() is None else None
-        try:
+        with isolated_rng() if get_worker_info() is None else nullcontext():
             samples = _SeededBatch(self._read(places))
-        finally:
-            if kept is not None:
-                kept.restore()
         samples.seed = mix(places[0].seed, _COLLATE)
         return samples
 
@@ -90,7 +86,7 @@ class _SeededCollate:
     def __call__(self, samples: _SeededBatch) -> Any:
         if getattr(self.collate, "func", self.collate) in (pseudo_collate, default_collate):  # these draw nothing
             return self.collate(list(samples))
-        with random_numbers_from(samples.seed):
+        with isolated_rng(samples.seed):
             return self.collate(list(samples))
 
 

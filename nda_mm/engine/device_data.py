@@ -14,7 +14,7 @@ from mmengine.structures import BaseDataElement
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from nda_mm.seeds import mix
+from nda_mm.utils.random_state import mix
 
 from .data_stream import Place, PlacedBatchSampler
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,8 +12,7 @@ from mmengine.dist import get_dist_info
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
-from nda_mm.random_state import RandomState, SetAside, seed_global_generators
-from nda_mm.seeds import mix
+from nda_mm.utils.random_state import RandomState, isolated_rng, mix, seed_global_generators
 
 from .data_stream import PlacedBatchSampler, build_exact_dataloader
 from .training_state import load_rank_state
@@ -44,7 +43,7 @@ class ExactLoop:
         self._pass = 0
         self._batch = 0
         self._validated = False
-        self._set_aside: SetAside | None = None
+        self._outer_state: Callable[[], RandomState] | None = None  # while hooks and validation draw
         self._loaded_state: dict[str, Any] | None = None
         return build_exact_dataloader(runner, dataloader, self._seed, self._rank)
 
@@ -66,8 +65,8 @@ class ExactLoop:
         }
 
     def random_state(self) -> RandomState:
-        """The training's random state, also where it is set aside while a hook runs."""
-        return self._set_aside.state() if self._set_aside is not None else RandomState.capture()
+        """The training's random state, also while a hook runs."""
+        return self._outer_state() if self._outer_state is not None else RandomState.capture()
 
     def load_exact_state(self, state: dict[str, Any]) -> None:
         """Take what a checkpoint remembers; put to use by :meth:`run`, and only if the run was resumed from it."""
@@ -76,17 +75,15 @@ class ExactLoop:
     @contextmanager
     def _aside(self, stage: str) -> Iterator[None]:
         """Inside, random numbers are the stage's own; afterwards the training's go on where they were."""
-        if self._set_aside is not None:
+        if self._outer_state is not None:
             yield
             return
-        self._set_aside = SetAside()
         stage_number = zlib.crc32(stage.encode())
-        seed_global_generators(mix(self._seed, _ASIDE, self._drawing_rank, self._iter, stage_number))
-        try:
-            yield
-        finally:
-            kept, self._set_aside = self._set_aside, None
-            kept.restore()
+        with isolated_rng(mix(self._seed, _ASIDE, self._drawing_rank, self._iter, stage_number)) as self._outer_state:
+            try:
+                yield
+            finally:
+                self._outer_state = None
 
     def _call_hook(self, stage: str, **kwargs: Any) -> None:
         with self._aside(stage):

@@ -16,9 +16,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from nda_mm.evaluation.knn import knn_scores, topk_hits
-from nda_mm.random_state import random_numbers_from
 from nda_mm.registry import HOOKS
-from nda_mm.seeds import mix
+from nda_mm.utils.random_state import isolated_rng, mix
 
 _SEED_USE = 32  # of the seeds' uses in exact_loop.py and data_stream.py, none is this
 
@@ -112,7 +111,7 @@ class KNNHook(Hook):
             )
         if self.by_epoch and isinstance(runner.train_loop, IterBasedTrainLoop):
             raise ValueError("KNNHook counts epochs, but this run counts iterations; set by_epoch=False and interval.")
-        with random_numbers_from(self._seed(runner)):
+        with isolated_rng(self._seed(runner)):
             self._loaders = {name: self._loader(given) for name, given in self.sets.items()}
         sizes = {name: len(loader.dataset) for name, loader in self._loaders.items()}  # type: ignore[arg-type]
         if self.k > sizes["bank"]:
@@ -164,7 +163,7 @@ class KNNHook(Hook):
             Metric name -> per cent, the same on every rank.
         """
         model = _unwrapped(runner)
-        with random_numbers_from(self._seed(runner)), _in_eval_mode(model):
+        with isolated_rng(self._seed(runner)), _in_eval_mode(model):
             bank, labels = (_from_all_ranks(part, self._loaders["bank"]) for part in self._encode(model, "bank"))
             queries, truth = self._encode(model, "test")
         classes = all_gather(torch.stack([labels.max(), truth.max()]))

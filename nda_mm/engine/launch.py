@@ -19,10 +19,10 @@ from torch import nn
 
 from nda_mm import compat
 from nda_mm.checkpoints import MismatchedCheckpointError, load_strictly, read_checkpoint
-from nda_mm.command_line import read_settings, say_loading
 from nda_mm.compat.adam_betas import float_betas
-from nda_mm.compat.external_configs import recipe_path
 from nda_mm.compat.notices import quiet_loggers
+from nda_mm.utils.command_line import read_settings, say_loading
+from nda_mm.utils.files import recipe_path
 
 from .amp import check_model, enable_amp
 from .config_check import check_config
@@ -35,7 +35,7 @@ def load_config(args: argparse.Namespace) -> Config:
     """Read the config and merge the common options into it.
 
     Args:
-        args: From a parser that :func:`~nda_mm.command_line.add_common_options` has filled.
+        args: From a parser that :func:`~nda_mm.utils.command_line.add_common_options` has filled.
 
     Returns:
         The config, with ``work_dir`` and ``launcher`` set.

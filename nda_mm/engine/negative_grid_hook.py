@@ -16,8 +16,8 @@ from mmengine.runner import Runner
 from mmengine.structures import BaseDataElement
 
 from nda_mm.generation import as_rgb
-from nda_mm.image_grid import image_grid
 from nda_mm.registry import HOOKS
+from nda_mm.utils.image_grid import image_grid
 
 from .full_disk import save_sheet
 

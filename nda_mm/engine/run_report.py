@@ -19,7 +19,7 @@ from mmengine.runner import EpochBasedTrainLoop, Runner
 
 from nda_mm.checkpoints import read_checkpoint
 from nda_mm.evaluation.train_classifier import to_be_trained
-from nda_mm.progress import eta
+from nda_mm.utils.messages import eta
 
 from .amp import default_amp_dtype
 

@@ -9,8 +9,8 @@ import numpy as np
 from mmengine.runner import Runner
 
 from nda_mm.generation import sample_classes
-from nda_mm.image_grid import image_grid
 from nda_mm.registry import HOOKS
+from nda_mm.utils.image_grid import image_grid
 
 from .full_disk import save_sheet
 from .sheet_hook import SheetHook

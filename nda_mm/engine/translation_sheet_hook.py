@@ -13,8 +13,8 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import Tensor
 
-from nda_mm.image_grid import image_grid
 from nda_mm.registry import HOOKS
+from nda_mm.utils.image_grid import image_grid
 
 from .full_disk import save_sheet
 

@@ -9,8 +9,9 @@ import sys
 from mmengine.config import Config
 from torch import Tensor
 
-from ..command_line import read_settings
-from ..compat.external_configs import recipe_path
+from nda_mm.utils.command_line import read_settings
+from nda_mm.utils.files import recipe_path
+
 from ..negatives import Negative, build_negative
 from .audit_inputs import config_images, config_negatives, default_negatives, folder_images, negative_label
 

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Subset
 
 from nda_mm.evaluation.feature_networks import FeatureNetwork, build_feature_network
 from nda_mm.generation import SAMPLE_MODELS, as_rgb, generator_of, own_spectral_norm, sample_images
-from nda_mm.progress import Progress
+from nda_mm.utils.messages import Progress
 
 
 class GeneratorMetric(BaseMetric):

@@ -35,12 +35,12 @@ from mmengine.runner import Runner
 
 import nda_mm
 from nda_mm.checkpoints import read_checkpoint
-from nda_mm.command_line import say_loading
 from nda_mm.compat import apply_mends
-from nda_mm.compat.external_configs import recipe_path
 from nda_mm.compat.notices import silence_warnings
-from nda_mm.progress import Progress
-from nda_mm.utils.signals import on_sigterm
+from nda_mm.utils.command_line import say_loading
+from nda_mm.utils.files import recipe_path
+from nda_mm.utils.messages import Progress
+from nda_mm.utils.processes import on_sigterm
 
 __all__ = ["cached_checkpoint", "ensure_checkpoint", "find_recipe", "read_recipe", "to_be_trained", "train_recipe"]
 

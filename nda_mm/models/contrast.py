@@ -15,7 +15,7 @@ from torch.func import functional_call
 
 from nda_mm.losses import negative_logits
 from nda_mm.negatives import Negative
-from nda_mm.seeds import mix
+from nda_mm.utils.random_state import mix
 
 VIEWS = ("query", "key")
 # Mixed into the seed, so that negatives and permutations draw different numbers; the training loops use others.

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, TypeVar
 
-from nda_mm.utils.signals import on_sigterm
+from nda_mm.utils.processes import on_sigterm
 
 __all__ = ["run_logged", "run_side_by_side"]
 

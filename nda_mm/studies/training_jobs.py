@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nda_mm.command_line import read_settings
 from nda_mm.studies.processes import run_logged, run_side_by_side
+from nda_mm.utils.command_line import read_settings
 from nda_mm.utils.files import write_text_atomically
 
 __all__ = ["Training", "digest", "is_finished", "output_of", "refuse_other_settings", "resolve", "train_all"]

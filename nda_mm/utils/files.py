@@ -4,22 +4,31 @@ from __future__ import annotations
 
 import os
 import stat
-import tempfile
+import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
 __all__ = [
+    "PREFIX",
+    "UNFINISHED",
     "check_data_root",
     "check_file",
     "files_below",
     "link_folder",
     "printable",
     "read_text",
+    "recipe_path",
     "subfolders",
     "write_atomically",
     "write_text_atomically",
 ]
+
+#: How the names of files end that :func:`write_atomically` has not finished.
+UNFINISHED = ".unfinished"
+#: Before the name of a recipe of this package.
+PREFIX = "nda_mm::"
 
 
 def check_data_root(data_root: Any) -> str:
@@ -105,11 +114,7 @@ def read_text(path: str | Path) -> str:
 
 
 def write_text_atomically(path: Path, text: str) -> None:
-    """Write a text file that is either the old one or the new one, whenever it is looked at.
-
-    Args:
-        path: The file; missing folders are made.
-        text: What it is to hold.
+    """Write a text file in UTF-8, whole or not at all; see :func:`write_atomically`.
 
     Example:
         >>> with tempfile.TemporaryDirectory() as folder:
@@ -121,11 +126,16 @@ def write_text_atomically(path: Path, text: str) -> None:
 
 
 def write_atomically(path: Path, write: Callable[[BinaryIO], Any]) -> None:
-    """Let a function write a file that is either the old one or the new one, whenever it is looked at.
+    """Write a file that a crash, a full disk or a power cut leaves either old or new, never half of each.
+
+    It is written next to its target under a hidden name ending in ``.unfinished``, flushed to the disk, and renamed.
 
     Args:
         path: The file; missing folders are made.
         write: Gets the open file.
+
+    Raises:
+        OSError: If it can't be written; the old file is untouched, and nothing is left behind.
 
     Example:
         >>> with tempfile.TemporaryDirectory() as folder:
@@ -133,18 +143,26 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], Any]) -> None:
         ...     Path(folder, "a.bin").read_bytes()
         b'b'
     """
+    path = Path(path).absolute()
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, unfinished = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    # A name that no other process has, also on another machine; open() gives it the user's usual permissions.
+    unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}{UNFINISHED}")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with open(unfinished, "xb") as file:
             write(file)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(unfinished, 0o644)  # mkstemp's 0600 would hide a shared file from one's colleagues
         os.replace(unfinished, path)
-    except BaseException:
-        Path(unfinished).unlink(missing_ok=True)
+    except BaseException:  # Ctrl-C too
+        with suppress(OSError):
+            unfinished.unlink()
         raise
+    with suppress(OSError):  # not every file system can flush a folder; the file itself is on the disk by now
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
 
 def link_folder(folder: Path, link: Path) -> None:
@@ -173,3 +191,36 @@ def link_folder(folder: Path, link: Path) -> None:
         return
     link.parent.mkdir(parents=True, exist_ok=True)
     link.symlink_to(folder.resolve(), target_is_directory=True)
+
+
+def recipe_path(name: str) -> Path:
+    """The file of a config: a path, or a recipe of this package by its name.
+
+    A path that does not exist is looked up among the recipes, so that ``configs/biggan_digits.py`` finds
+    ``configs/biggan/biggan_digits.py``.
+
+    Args:
+        name: A path, or a recipe's name with or without ``nda_mm::``, its folder and ``.py``.
+
+    Returns:
+        The path as given, or of the recipe inside the installed package or in the checkout.
+
+    Raises:
+        FileNotFoundError: If there is none; the message lists the recipes.
+    """
+    if not name.startswith(PREFIX) and Path(name).is_file():
+        return Path(name)
+    package = Path(__file__).resolve().parents[1]
+    folders = [folder for folder in (package / ".mim" / "configs", package.parent / "configs") if folder.is_dir()]
+    wanted = Path(name.removeprefix(PREFIX).removesuffix(".py") + ".py")
+    if "configs" in wanted.parts[:-1]:
+        wanted = Path(*wanted.parts[wanted.parts.index("configs") + 1 :])
+    for folder in folders:
+        for path in (*folder.glob(f"[a-z]*/{wanted}"), folder / wanted):
+            if path.is_file():
+                return path
+    known = sorted({path.stem for folder in folders for path in folder.glob("[a-z]*/*.py")})
+    raise FileNotFoundError(
+        f"There is no config {name!r}, neither a file nor one of nda_mm's recipes: "
+        f"{', '.join(known) or 'it was installed without any'}."
+    )

@@ -1,10 +1,16 @@
-"""The words of messages."""
+"""What is printed for a person: shortened lists, errors as one line, progress."""
 
 from __future__ import annotations
 
+import datetime
+import sys
+import time
 from collections.abc import Iterable
+from types import TracebackType
 
-__all__ = ["describe_error", "shorten"]
+from .processes import launched_rank
+
+__all__ = ["Progress", "describe_error", "eta", "shorten"]
 
 
 def shorten(names: Iterable[object], limit: int = 4, separator: str = ", ") -> str:
@@ -30,3 +36,62 @@ def describe_error(error: BaseException) -> str:
     """
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+
+
+class Progress:
+    """Print to stderr what is done, how fast, and how long the rest will take.
+
+    On a terminal the line is rewritten, elsewhere one comes every few seconds. Work that ends within ``seconds`` prints
+    nothing, and of several processes only the first one prints.
+
+    Args:
+        what: What is being done.
+        total: Number of items, at least 1.
+        unit: What they are, in the plural.
+        seconds: Between two lines. Defaults to None: 0.5 on a terminal, else 3.
+
+    Example:
+        >>> with Progress("decoding", total=2, unit="images") as progress:
+        ...     progress.update(1)
+        ...     progress.update(2)
+    """
+
+    def __init__(self, what: str, total: int, unit: str, seconds: float | None = None) -> None:
+        self.what, self.total, self.unit = what, total, unit
+        self._in_place = sys.stderr.isatty()
+        self._seconds = seconds if seconds is not None else 0.5 if self._in_place else 3.0
+        self._silent = launched_rank() != 0
+        self._started = self._printed = time.monotonic()
+
+    def update(self, done: int) -> None:
+        """Report that so many items are done."""
+        now = time.monotonic()
+        if self._silent or now - self._printed < self._seconds:
+            return
+        self._printed = now
+        rate = done / max(now - self._started, 1e-6)
+        left = f", {eta(self.total - done, rate)} left" if rate and done < self.total else ""
+        line = f"{self.what}: {done:,} of {self.total:,} {self.unit}, {rate:.3g} a second{left}"
+        print(f"\r{line}\033[K" if self._in_place else line, end="" if self._in_place else "\n", file=sys.stderr)
+        sys.stderr.flush()
+
+    def close(self) -> None:
+        """End the line."""
+        if self._in_place and self._printed > self._started:
+            print(file=sys.stderr, flush=True)
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        self.close()
+
+
+def eta(items: int, rate: float) -> str:
+    """Return the time that items take at a rate per second, as ``H:MM:SS``.
+
+    Example:
+        >>> eta(90, 1.5)
+        '0:01:00'
+    """
+    return str(datetime.timedelta(seconds=round(items / rate)))

@@ -117,7 +117,5 @@ def test_missing_variables_are_named(launcher: str, monkeypatch: pytest.MonkeyPa
     for name in list(os.environ):
         if name.startswith(("SLURM_", "OMPI_")) or name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"):
             monkeypatch.delenv(name)
-    with pytest.raises(
-        RuntimeError, match=rf"--launcher {launcher} needs .*(RANK|PROCID).* are not set.*--launcher none"
-    ):
+    with pytest.raises(RuntimeError, match=rf"--launcher {launcher} needs .*(RANK|PROCID)"):
         start_process_group(launcher)

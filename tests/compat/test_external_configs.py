@@ -10,7 +10,8 @@ import pytest
 from mmengine.config import Config
 
 from nda_mm.compat import apply_mends
-from nda_mm.compat.external_configs import ExternalConfigs, recipe_path
+from nda_mm.compat.external_configs import ExternalConfigs
+from nda_mm.utils.files import recipe_path
 
 RECIPE = "biggan_cifar10.py"
 

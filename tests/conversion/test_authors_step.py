@@ -19,8 +19,8 @@ from tiny_authors_step import CASES, FILE, sketch
 from torch import Tensor
 
 from nda_mm.compat import apply_mends
-from nda_mm.compat.external_configs import recipe_path
 from nda_mm.conversion import convert_official, official_names
+from nda_mm.utils.files import recipe_path
 
 pytest.importorskip("mmagic", reason="the networks are mmagic's")
 RECIPE = recipe_path("nda_biggan_cifar10.py")

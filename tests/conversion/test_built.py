@@ -6,9 +6,9 @@ import pytest
 import tiny_backbones as tiny
 import torch
 
-from nda_mm.compat.external_configs import recipe_path
 from nda_mm.conversion import BackboneMismatchError, convert_backbone
 from nda_mm.conversion.built import check_config
+from nda_mm.utils.files import recipe_path
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,8 @@ import tiny_backbones as tiny
 import torch
 
 from nda_mm.checkpoints import BrokenCheckpointError
-from nda_mm.compat.external_configs import recipe_path
 from nda_mm.conversion import BackboneMismatchError, convert, convert_backbone
+from nda_mm.utils.files import recipe_path
 
 PAIRS_18 = [(a, b) for a in tiny.HOSTS for b in tiny.HOSTS]
 #: Every host at both ends once more with bottlenecks.

@@ -13,10 +13,10 @@ from torch import nn
 
 pytest.importorskip("mmaction.models")
 
-from nda_mm.compat.external_configs import recipe_path
 from nda_mm.conversion import BackboneMismatchError, convert_backbone, describe
 from nda_mm.conversion.architecture import require_whole
 from nda_mm.conversion.names import to_plain
+from nda_mm.utils.files import recipe_path
 
 SMALL = dict(type="nda_mm.ResNet2d3d", depth=18, base_channels=4, conv1_kernel=(1, 3, 3), with_pool1=False)
 RECIPE = recipe_path("resnet2d3d_digits.py")

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 pytest.importorskip("mmagic", reason="the recipes are mmagic's")
 
 from nda_mm.checkpoints import BrokenCheckpointError
-from nda_mm.compat.external_configs import recipe_path
 from nda_mm.conversion import ImportReport, OfficialMismatchError, import_official
+from nda_mm.utils.files import recipe_path
 
 RECIPE, UNCONDITIONAL = recipe_path("nda_biggan_cifar10.py"), recipe_path("nda_biggan_cifar10_uncond.py")
 

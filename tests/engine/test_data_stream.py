@@ -14,7 +14,7 @@ from mmengine.dataset import DefaultSampler, InfiniteSampler
 from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, Sampler, TensorDataset
 
 from nda_mm.engine.data_stream import BatchStream, Place, PlacedBatchSampler, SeededDataset, build_exact_dataloader
-from nda_mm.random_state import RandomState
+from nda_mm.utils.random_state import RandomState
 
 RUNNER = SimpleNamespace(seed=0, _randomness_cfg={})
 

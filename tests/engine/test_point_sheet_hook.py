@@ -13,9 +13,9 @@ from PIL import Image
 
 pytest.importorskip("mmagic")
 
-from nda_mm.compat.external_configs import recipe_path
 from nda_mm.engine import launch
 from nda_mm.engine.point_sheet_hook import PointSheetHook
+from nda_mm.utils.files import recipe_path
 
 RECIPE = recipe_path("nda_toy_gaussians.py")
 

@@ -12,11 +12,11 @@ from mmengine import Config
 pytest.importorskip("mmagic")
 pytest.importorskip("sklearn")
 
-from nda_mm.compat.external_configs import recipe_path
 from nda_mm.engine import launch
 from nda_mm.engine.positive_transform_hook import PositiveTransformHook
 from nda_mm.negatives import Negative
 from nda_mm.registry import NEGATIVES
+from nda_mm.utils.files import recipe_path
 
 RECIPE = recipe_path("biggan_digits.py")
 

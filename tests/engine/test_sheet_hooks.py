@@ -15,10 +15,10 @@ from PIL import Image
 
 pytest.importorskip("mmagic")
 
-from nda_mm.compat.external_configs import recipe_path
 from nda_mm.engine import launch
 from nda_mm.engine.negative_grid_hook import NegativeGridHook
 from nda_mm.engine.sample_sheet_hook import SampleSheetHook
+from nda_mm.utils.files import recipe_path
 
 RECIPE = recipe_path("nda_biggan_digits.py")
 WITHOUT = [dict(type="nda_mm.FiniteLossHook")]

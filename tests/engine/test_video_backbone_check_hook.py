@@ -13,9 +13,9 @@ pytest.importorskip("mmaction.models")
 
 from mmengine.registry import MODELS, DefaultScope
 
-from nda_mm.compat.external_configs import recipe_path
 from nda_mm.conversion import BackboneMismatchError, convert_backbone
 from nda_mm.engine import launch
+from nda_mm.utils.files import recipe_path
 
 pytestmark = pytest.mark.slow
 SMALL = dict(type="mmpretrain.ResNet_CIFAR", depth=18, stem_channels=16, base_channels=16)

@@ -18,9 +18,9 @@ from torch import nn
 sys.path.insert(0, str(Path(__file__).parent))
 import tiny_run
 
-from nda_mm.compat.external_configs import recipe_path
 from nda_mm.engine import launch
 from nda_mm.losses import discriminator_loss
+from nda_mm.utils.files import recipe_path
 
 RECIPE = recipe_path("nda_biggan_digits.py")
 

@@ -10,7 +10,6 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from PIL import Image
 
-from nda_mm.command_line import add_input_options
 from nda_mm.datasets import Digits
 from nda_mm.evaluation.audit_cli import negatives_of, open_config, parse_settings, read_images
 from nda_mm.evaluation.audit_inputs import (
@@ -22,6 +21,7 @@ from nda_mm.evaluation.audit_inputs import (
     network_features,
 )
 from nda_mm.evaluation.feature_networks import FeatureNetwork, Judgement
+from nda_mm.utils.command_line import add_input_options
 
 
 def digits_config(**model: object) -> Config:

@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from nda_mm.compat import apply_mends
-from nda_mm.compat.external_configs import recipe_path
 from nda_mm.datasets import Digits
 from nda_mm.evaluation import ClassAgreement, FeatureStatistics, FrechetDistance, frechet_distance
 from nda_mm.evaluation.feature_networks import FeatureNetwork, Judgement, build_feature_network
@@ -22,6 +21,7 @@ from nda_mm.evaluation.kernel import classifier_score, kernel_distance
 from nda_mm.evaluation.precision_recall import precision_recall
 from nda_mm.generation import sample_images
 from nda_mm.registry import METRICS
+from nda_mm.utils.files import recipe_path
 
 apply_mends()
 pytest.importorskip("mmagic.models")

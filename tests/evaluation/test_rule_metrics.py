@@ -14,12 +14,12 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from nda_mm.compat import apply_mends
-from nda_mm.compat.external_configs import recipe_path
 from nda_mm.evaluation import OffModes, RuleBreaks
 from nda_mm.evaluation.feature_networks import FeatureNetwork, Judgement
 from nda_mm.evaluation.generator_metric import GeneratorMetric
 from nda_mm.generation import sample_images
 from nda_mm.registry import METRICS
+from nda_mm.utils.files import recipe_path
 
 apply_mends()
 pytest.importorskip("mmagic.models")

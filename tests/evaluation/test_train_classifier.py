@@ -15,10 +15,10 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
 from nda_mm.compat import apply_mends
-from nda_mm.compat.external_configs import recipe_path
 from nda_mm.datasets import Digits
 from nda_mm.evaluation.feature_networks import build_feature_network
 from nda_mm.evaluation.train_classifier import cached_checkpoint, ensure_checkpoint, find_recipe, to_be_trained
+from nda_mm.utils.files import recipe_path
 
 apply_mends()
 pytest.importorskip("mmpretrain.models")

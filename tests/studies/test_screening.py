@@ -15,13 +15,13 @@ import scipy.stats
 pytest.importorskip("mmagic")
 pytest.importorskip("sklearn")
 
-from nda_mm.compat.external_configs import recipe_path
 from nda_mm.evaluation.audit import NegativeAudit
 from nda_mm.evaluation.audit_inputs import config_images
 from nda_mm.negatives import Jigsaw
 from nda_mm.studies.screening import PLAIN, Screening, read_transform
 from nda_mm.studies.screening_report import Audited, Trained, markdown, plot, rank_correlation, write_csv
 from nda_mm.studies.training_jobs import resolve
+from nda_mm.utils.files import recipe_path
 
 PROJECT = Path(__file__).resolve().parents[2]
 

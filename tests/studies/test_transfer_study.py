@@ -17,11 +17,11 @@ pytest.importorskip("mmpretrain")
 pytest.importorskip("mmdet")
 
 from nda_mm.checkpoints import read_checkpoint
-from nda_mm.compat.external_configs import recipe_path
 from nda_mm.studies.pretrained_place import find_place
 from nda_mm.studies.training_jobs import resolve
 from nda_mm.studies.transfer_report import Outcome, report_outcomes
 from nda_mm.studies.transfer_study import NO_PRETRAINING, TransferStudy
+from nda_mm.utils.files import recipe_path
 
 PROJECT = Path(__file__).resolve().parents[2]
 CONFIGS = PROJECT / "configs"

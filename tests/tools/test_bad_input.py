@@ -14,7 +14,7 @@ import pytest
 from mmengine.logging import MMLogger
 from PIL import Image
 
-from nda_mm.compat.external_configs import recipe_path
+from nda_mm.utils.files import recipe_path
 from tools import train
 
 pytest.importorskip("mmagic")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from nda_mm.compat.external_configs import recipe_path
+from nda_mm.utils.files import recipe_path
 
 pytest.importorskip("mmpretrain")
 SMALL = (

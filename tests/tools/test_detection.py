@@ -24,8 +24,8 @@ pytest.importorskip("mmpretrain")
 pytest.importorskip("sklearn")
 
 from nda_mm.compat import allow_safe_globals
-from nda_mm.compat.external_configs import recipe_path
 from nda_mm.engine import launch
+from nda_mm.utils.files import recipe_path
 
 allow_safe_globals()  # the tests look into checkpoints themselves
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from nda_mm.compat.external_configs import recipe_path
+from nda_mm.utils.files import recipe_path
 
 pytest.importorskip("mmagic")
 from PIL import Image

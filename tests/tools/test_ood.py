@@ -15,8 +15,8 @@ from mmengine import Config
 from mmengine.registry import MODELS, DefaultScope
 
 from nda_mm.compat import apply_mends
-from nda_mm.compat.external_configs import recipe_path
 from nda_mm.evaluation.ood import MEASURES
+from nda_mm.utils.files import recipe_path
 
 apply_mends()
 pytest.importorskip("mmagic.models")

@@ -17,9 +17,9 @@ from mmengine.logging import MMLogger
 from mmengine.registry import DATASETS
 from PIL import Image
 
-from nda_mm.compat.external_configs import recipe_path
 from nda_mm.datasets.images.cifar10_c import CORRUPTIONS
 from nda_mm.preparation import outside
+from nda_mm.utils.files import recipe_path
 from tools import prepare_data as tool
 
 DRAW = np.random.default_rng(0)

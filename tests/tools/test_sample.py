@@ -11,7 +11,7 @@ from mmengine import Config
 from mmengine.registry import MODELS, DefaultScope
 from PIL import Image
 
-from nda_mm.compat.external_configs import recipe_path
+from nda_mm.utils.files import recipe_path
 
 pytest.importorskip("mmagic")
 

@@ -15,8 +15,8 @@ import numpy as np
 
 from nda_mm.datasets.archives import open_tar
 from nda_mm.datasets.download import file_md5
-from nda_mm.progress import Progress
 from nda_mm.utils.files import check_file
+from nda_mm.utils.messages import Progress
 
 _LARGEST = 200_000_000  # bytes of a file; CIFAR-100's training images, the most, have 155 million
 

@@ -22,7 +22,7 @@ from nda_mm.models.gans.networks import (
     warn_of_sigma_without_gradient,
 )
 from nda_mm.negatives import Negative, build_negative
-from nda_mm.schedules import as_schedule
+from nda_mm.utils.schedules import as_schedule
 
 FORWARD_MODES = ("auto", "joint", "separate")
 
@@ -50,8 +50,8 @@ class NDAMixin:
             source. ``None`` trains the plain GAN. Defaults to None.
         fake_weight (float | list | dict): :math:`\lambda`, the weight of the generated images, in (0, 1]; negatives
             get the rest. A schedule over **generator steps** is given as ``[(0, 1.0), (2000, 0.25)]`` (see
-            :func:`nda_mm.schedules.as_schedule`). While it is 1, negatives are neither made nor scored. Defaults to
-            0.25.
+            :func:`nda_mm.utils.schedules.as_schedule`). While it is 1, negatives are neither made nor scored. Defaults
+            to 0.25.
         augment (dict | nn.Module | None): Augmentation of every image that the discriminator is trained on:
             ``dict(type='DiffAugment')`` or ``dict(type='ADA', aug_pipeline=...)``. Negatives are made from the real
             images first; real, generated and negative images are then augmented alike. Do not combine an augmentation

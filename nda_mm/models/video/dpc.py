@@ -15,7 +15,7 @@ from nda_mm.losses import check_negative_places, check_negative_weight, dense_co
 from nda_mm.negatives import Negative, build_negative
 from nda_mm.negatives.blocks import change_blocks, check_blocks
 from nda_mm.registry import MODELS
-from nda_mm.schedules import as_schedule
+from nda_mm.utils.schedules import as_schedule
 
 __all__ = ["DPC", "BlockEncoding"]
 

@@ -23,11 +23,11 @@ from mmengine.dataset import ClassBalancedDataset, ConcatDataset
 from mmengine.registry import DefaultScope
 from PIL import Image
 
-from nda_mm.compat.external_configs import recipe_path
 from nda_mm.datasets import CIFAR10, CIFAR100, DatasetNotReadableError, ImageFolder
 from nda_mm.datasets.images import cifar_archive
 from nda_mm.datasets.images.cifar_archive import Archive, ArchiveError, load_batch
 from nda_mm.registry import DATASETS
+from nda_mm.utils.files import recipe_path
 
 REAL = Path(__file__).parents[4] / "shared" / "data"
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nda_mm.compat.external_configs import recipe_path
 from nda_mm.datasets.images import imagenet
 from nda_mm.datasets.images.imagenet import prepare_imagenet
+from nda_mm.utils.files import recipe_path
 
 RNG = np.random.default_rng(0)
 

@@ -15,7 +15,7 @@ pytest.importorskip("torchvision")
 from torchvision.transforms import functional
 
 from nda_mm.datasets.videos.frame_color_jitter import OPERATIONS, ColorChange, FrameColorJitter, change_color
-from nda_mm.random_state import seed_global_generators
+from nda_mm.utils.random_state import seed_global_generators
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from scipy import stats
 pytest.importorskip("mmcv")
 
 from nda_mm.datasets.videos.random_frame_grey import RandomFrameGrey
-from nda_mm.random_state import seed_global_generators
+from nda_mm.utils.random_state import seed_global_generators
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from tiny_videos import numbered_frames, read_numbers, write_video
 from nda_mm.datasets import MovingDigits
 from nda_mm.datasets.videos.transforms import SampleBlocks
 from nda_mm.datasets.videos.video_files import write_videos
-from nda_mm.random_state import seed_global_generators
+from nda_mm.utils.random_state import seed_global_generators
 
 READ_VIDEO = [dict(type="DecordInit"), dict(type="DecordDecode")]
 PACK = [dict(type="FormatShape", input_format="NCTHW"), dict(type="PackActionInputs")]

@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from nda_mm.image_grid import BACKGROUND, INK, image_grid, save_image_grid, to_uint8
+from nda_mm.utils.image_grid import BACKGROUND, INK, image_grid, save_image_grid, to_uint8
 
 
 def random_images(count: int, channels: int = 3, height: int = 5, width: int = 4) -> torch.Tensor:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nda_mm.schedules import INTERPOLATIONS, Schedule, as_schedule
+from nda_mm.utils.schedules import INTERPOLATIONS, Schedule, as_schedule
 
 MILESTONES = [(10, 1.0), (20, 0.5), (40, 0.25)]
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from nda_mm.random_state import RandomState, SetAside, random_numbers_from, seed_global_generators
+from nda_mm.utils.random_state import RandomState, isolated_rng, mix, seed_global_generators
 
 
 def draw(normals: int = 1) -> tuple[float, ...]:
@@ -32,9 +32,9 @@ def test_numbers_from_a_seed_repeat_and_leave_no_trace() -> None:
     before.restore()
     inside = []
     for _ in range(2):
-        with random_numbers_from(11):
+        with isolated_rng(11):
             inside.append(draw(3))
-            with random_numbers_from(12):  # within one another, too
+            with isolated_rng(12):  # within one another, too
                 draw()
             inside[-1] += draw(2)
     assert inside[0] == inside[1]
@@ -47,7 +47,7 @@ def test_the_state_is_restored_after_an_error() -> None:
     before.restore()
 
     def fail() -> None:
-        with random_numbers_from(1):
+        with isolated_rng(1):
             draw()
             raise KeyError
 
@@ -56,12 +56,10 @@ def test_the_state_is_restored_after_an_error() -> None:
     assert draw(2) == expected
 
 
-def test_what_is_set_aside_can_be_saved_meanwhile() -> None:
-    kept = SetAside()
-    seed_global_generators(1)
-    draw()
-    saved = RandomState.unpack(kept.state().pack())
-    kept.restore()
+def test_the_state_outside_can_be_saved_meanwhile() -> None:
+    with isolated_rng(1) as outer_state:
+        draw()
+        saved = RandomState.unpack(outer_state().pack())
     expected = draw(2)
     seed_global_generators(2)
     saved.restore()
@@ -77,3 +75,11 @@ def test_seeding_matches_the_libraries_own() -> None:
         float(torch.rand((), generator=torch.Generator().manual_seed(2**40 + 5))),
     )
     assert ours == theirs
+
+
+def test_mix_spreads_neighbours_over_all_bits() -> None:
+    values = [mix(seed, place) for seed in range(64) for place in range(64)]
+    assert len(set(values)) == len(values)
+    bits = np.array([[value >> bit & 1 for bit in range(64)] for value in values])
+    # Each bit is a fair coin over 4096 values: five standard deviations are 0.039.
+    assert np.abs(bits.mean(0) - 0.5).max() < 0.04

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import argparse
-import linecache
 import os
 import sys
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
-from nda_mm.compat.cpu_distributed import LAUNCHERS, launched_rank
-from nda_mm.compat.hosts import HOSTS
+from nda_mm.compat.hosts import say_loading
 from nda_mm.compat.notices import silence_warnings
+from nda_mm.utils.processes import LAUNCHERS
 
 __all__ = [
     "TRACEBACK",
     "add_cfg_options",
     "add_common_options",
     "add_input_options",
-    "plain_refusals",
+    "one_line_errors",
     "read_settings",
     "say_loading",
     "start_command",
@@ -29,7 +28,9 @@ __all__ = [
 
 #: Environment variable that brings the whole traceback back, if it is set to anything.
 TRACEBACK = "NDA_MM_TRACEBACK"
+#: Errors that are printed as one line, and the modules that raise them.
 _KINDS = (ValueError, TypeError, KeyError, OSError, RuntimeError, ModuleNotFoundError)
+_OURS = ("nda_mm.", "mmengine.registry.")
 
 
 def add_cfg_options(parser: argparse.ArgumentParser) -> None:
@@ -118,63 +119,31 @@ def start_command() -> None:
     say_loading("torch", "mmengine")
 
 
-def say_loading(*packages: str) -> None:
-    """Say on stderr what is about to be imported, which takes seconds; in the first of several processes only.
-
-    Args:
-        packages: Import names of hosts. Those that are loaded already or absent are left out.
-
-    Example:
-        >>> say_loading("no_such_host")
-    """
-    hosts = [host for host in HOSTS if host.package in packages and host.package not in sys.modules and host.version()]
-    if hosts and not launched_rank():
-        named = ", ".join(f"{host.distribution} {host.version()}" for host in hosts)
-        print(f"loading {named} ...", file=sys.stderr, flush=True)
-
-
 @contextmanager
-def plain_refusals() -> Iterator[None]:
-    """End the command with a refusal's message on stderr, and status 1, instead of with a traceback.
+def one_line_errors() -> Iterator[None]:
+    """End the command with an error's message on stderr and status 1, instead of with a traceback.
 
-    A refusal is an error that a ``raise`` statement of this package has made, or one of mmengine's registries that do
-    not know a type: its message says what came, what is allowed and what to do, and the frames between it and the
-    command say nothing more. Any other error, of a host or a mistake of ours, keeps its traceback. So do all if the
-    environment sets ``NDA_MM_TRACEBACK``.
+    This holds for errors of the usual kinds that were raised in a module of this package, whose messages say what came
+    and what is allowed, or in mmengine's registries, which name an unknown type. Errors of the hosts keep their
+    traceback. So do all if the environment sets ``NDA_MM_TRACEBACK``.
 
     Raises:
-        SystemExit: With status 1, in the place of a refusal.
+        SystemExit: With status 1, in place of the error.
 
     Example:
-        >>> with plain_refusals():
-        ...     int("no refusal of ours")
+        >>> with one_line_errors():
+        ...     int("no error of ours")
         Traceback (most recent call last):
         ...
-        ValueError: invalid literal for int() with base 10: 'no refusal of ours'
+        ValueError: invalid literal for int() with base 10: 'no error of ours'
     """
     try:
         yield
     except _KINDS as error:
-        place = _statement(error.__traceback__)
-        if place is None or os.environ.get(TRACEBACK):
+        *_, (frame, line) = traceback.walk_tb(error.__traceback__)
+        if not frame.f_globals["__name__"].startswith(_OURS) or os.environ.get(TRACEBACK):
             raise
+        place = f"{'/'.join(Path(frame.f_code.co_filename).parts[-3:])}:{line}"
         message = error.args[0] if isinstance(error, KeyError) and error.args else error  # its str() is a repr()
         print(f"\nerror: {message}\n({place}; {TRACEBACK}=1 prints the whole traceback)", file=sys.stderr, flush=True)
         raise SystemExit(1) from None
-
-
-def _statement(traceback: TracebackType | None) -> str | None:
-    """File and line of the ``raise`` statement that made a refusal; None if the error is another."""
-    while traceback is not None and traceback.tb_next is not None:
-        traceback = traceback.tb_next
-    if traceback is None:
-        return None
-    file, line = Path(traceback.tb_frame.f_code.co_filename).resolve(), traceback.tb_lineno
-    # Whose statements are refusals: this package's, and those of mmengine's registries for unknown types.
-    places = [(Path(__file__).resolve().parent, 0)]
-    if "mmengine.registry" in sys.modules:
-        places.append((Path(str(sys.modules["mmengine.registry"].__file__)).resolve().parent, 1))
-    place, depth = next((each for each in places if file.is_relative_to(each[0])), (None, 0))
-    if place is None or not linecache.getline(str(file), line).lstrip().startswith("raise "):
-        return None
-    return f"{file.relative_to(place.parents[depth]).as_posix()}:{line}"

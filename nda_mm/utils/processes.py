@@ -1,0 +1,113 @@
+"""Processes: what a launcher says of them, how they meet on a CPU, and what they do on SIGTERM."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import signal
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+__all__ = ["LAUNCHERS", "launched_rank", "on_sigterm", "start_process_group"]
+
+LAUNCHERS = ("none", "pytorch", "slurm", "mpi")
+
+#: Each launcher's environment variables: rank, number of processes, rank within its machine.
+_VARIABLES = {
+    "pytorch": ("RANK", "WORLD_SIZE", "LOCAL_RANK"),
+    "slurm": ("SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID"),
+    "mpi": ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK"),
+}
+
+
+def launched_rank() -> int:
+    """Return the rank that a launcher gave this process, known before the processes have met; 0 without a launcher.
+
+    Example:
+        >>> launched_rank()
+        0
+    """
+    return next((int(os.environ[names[0]]) for names in _VARIABLES.values() if names[0] in os.environ), 0)
+
+
+def start_process_group(launcher: str, *, timeout: float = 1800.0) -> bool:
+    """Start a gloo process group if there is no GPU, before mmengine's Runner would start one of NCCL.
+
+    mmengine's launchers call ``torch.cuda.set_device``, which fails on a CPU. The Runner leaves an existing process
+    group alone, so this needs no patch.
+
+    Args:
+        launcher: One of ``none``, ``pytorch``, ``slurm``, ``mpi``; as given to the Runner.
+        timeout: Seconds after which a process that waits for the others gives up. Defaults to 1800, torch's own.
+
+    Returns:
+        Whether a group was started: False with ``none``, with a GPU, or if there is a group already.
+
+    Raises:
+        ValueError: If the launcher is unknown.
+        RuntimeError: If the launcher's environment variables are missing, or torch has no gloo.
+
+    Example:
+        >>> start_process_group("none")
+        False
+    """
+    if launcher not in LAUNCHERS:
+        raise ValueError(f"launcher must be one of {', '.join(LAUNCHERS)}, but got {launcher!r}.")
+    import torch
+    from torch import distributed
+
+    if launcher == "none" or torch.cuda.is_available() or distributed.is_initialized():
+        return False
+    if not distributed.is_available() or not distributed.is_gloo_available():
+        raise RuntimeError("This torch was built without gloo, so several processes on a CPU are not possible.")
+    _export_environment(launcher)
+    distributed.init_process_group("gloo", timeout=datetime.timedelta(seconds=timeout))
+    return True
+
+
+def _export_environment(launcher: str) -> None:
+    """Copy a launcher's variables to the names that torch's ``env://`` start reads."""
+    names = _VARIABLES[launcher]
+    missing = [name for name in names if name not in os.environ]
+    if missing:
+        raise RuntimeError(
+            f"--launcher {launcher} needs the environment variables {', '.join(names)}, but got none for "
+            f"{', '.join(missing)}. Start through tools/dist_train.sh or tools/slurm_train.sh, or use --launcher none."
+        )
+    for target, source in zip(("RANK", "WORLD_SIZE", "LOCAL_RANK"), names, strict=True):
+        os.environ[target] = os.environ[source]
+    os.environ.setdefault("MASTER_PORT", os.environ.get("PORT", "29500"))
+    if "MASTER_ADDR" not in os.environ:
+        os.environ["MASTER_ADDR"] = _first_slurm_node() if launcher == "slurm" else "127.0.0.1"
+
+
+def _first_slurm_node() -> str:
+    """The first machine of this Slurm job, where rank 0 runs."""
+    command = ["scontrol", "show", "hostnames", os.environ["SLURM_NODELIST"]]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[0]
+
+
+@contextmanager
+def on_sigterm(action: Callable[[], object]) -> Iterator[None]:
+    """Call a function on SIGTERM while in this context. In a thread, which cannot listen, nothing changes.
+
+    Args:
+        action: May raise, to leave the context.
+
+    Example:
+        >>> asked = []
+        >>> with on_sigterm(lambda: asked.append(True)):
+        ...     signal.raise_signal(signal.SIGTERM)
+        >>> asked
+        [True]
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda *_: action())
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
