@@ -1,15 +1,19 @@
-"""Backbone and aggregator of DPC as mmaction2's backbone, against plain loops over blocks."""
+"""DPC's encoder and classifier, and temporal shift, against plain loops, formulas and mmaction2's own network."""
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
+from mmengine.registry import MODELS as ROOT_MODELS
 from mmengine.registry import DefaultScope
 from torch import nn
 
 pytest.importorskip("mmaction.models")
 
-from nda_mm.models.video.recognition import DPCEncoder
+from nda_mm.conversion.names import to_plain
+from nda_mm.models.video.recognition import DPCEncoder, DPCHead, ShiftedBackbone
 from nda_mm.registry import MODELS
 
 BACKBONE = dict(
@@ -173,3 +177,128 @@ def test_what_does_not_fit_is_refused(scope) -> None:
     other = encoder(backbone=dict(type="nda_mm.SumsOfATest"), aggregator=AGGREGATOR)  # it does not say its channels
     with pytest.raises(ValueError, match="Sums gives 3 channels and ConvGRU takes 16; set aggregator.in_channels to 3"):
         other(clips(2, 24))
+
+
+def head_features() -> torch.Tensor:
+    return torch.randn(5, 6, 2, 3, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+
+
+def test_scores_are_a_linear_map_of_normalised_averages() -> None:
+    head = DPCHead(num_classes=3, in_channels=6, dropout_ratio=0.0).double()
+    head.init_weights()
+    head.norm.weight.data = torch.arange(1.0, 7.0).double()
+    head.norm.bias.data = torch.arange(6.0).double() / 10
+    head.fc_cls.bias.data = torch.tensor([1.0, -2.0, 3.0]).double()
+    x = head_features()
+    mean = x.reshape(5, 6, -1).sum(2) / 24
+    scale, shift = head.norm.weight, head.norm.bias
+
+    def scores(centre: torch.Tensor, variance: torch.Tensor) -> torch.Tensor:
+        normal = (mean - centre) / torch.sqrt(variance + 1e-5) * scale + shift
+        return normal @ head.fc_cls.weight.T + head.fc_cls.bias
+
+    torch.testing.assert_close(head(x), scores(mean.mean(0), mean.var(0, unbiased=False)))
+    head.eval()  # with what one step has left of the start (0 and 1) and of the batch, nine to one
+    torch.testing.assert_close(head(x), scores(0.1 * mean.mean(0), 0.9 + 0.1 * mean.var(0)))
+
+
+def test_dropout_falls_on_the_normalised_head_features() -> None:
+    head = DPCHead(num_classes=400, in_channels=400, dropout_ratio=0.5)
+    head.fc_cls.weight.data = torch.eye(400)
+    head.fc_cls.bias.data.zero_()
+    x = torch.randn(50, 400, 1, 2, 2)
+    torch.manual_seed(0)
+    scores = head(x)
+    kept = scores != 0
+    assert float(kept.float().mean()) == pytest.approx(0.5, abs=0.018)  # five standard errors
+    head.dropout.p = 0.0
+    torch.testing.assert_close(scores[kept], 2 * head(x)[kept])
+
+
+def test_the_linear_layer_starts_orthogonal() -> None:
+    head = DPCHead(num_classes=10)
+    head.init_weights()
+    weight = head.fc_cls.weight
+    torch.testing.assert_close(weight @ weight.T, torch.eye(10), rtol=1e-5, atol=1e-5)
+    assert not head.fc_cls.bias.any()
+    assert (head.norm.weight == 1).all() and not head.norm.bias.any()
+
+
+def test_what_it_cannot_take_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"dropout_ratio must be in \[0, 1\), but got 1"):
+        DPCHead(3, dropout_ratio=1)
+    with pytest.raises(ValueError, match=r"takes features \(B, 256, T, H, W\), but got \(2, 16, 1, 4, 4\)"):
+        DPCHead(3)(torch.zeros(2, 16, 1, 4, 4))
+    with pytest.raises(ValueError, match=r"takes features \(B, 256, T, H, W\), but got \(2, 256\)"):
+        DPCHead(3)(torch.zeros(2, 256))
+
+
+CIFAR = dict(type="mmpretrain.ResNet_CIFAR", depth=18, stem_channels=16, base_channels=16)
+
+
+def randomise(module: torch.nn.Module) -> torch.nn.Module:
+    torch.manual_seed(0)
+    for part in module.modules():
+        if isinstance(part, torch.nn.modules.batchnorm._BatchNorm):
+            torch.nn.init.uniform_(part.weight, 0.5, 1.5)
+            torch.nn.init.normal_(part.bias, 0, 0.2)
+            part.running_mean.normal_(0, 0.2)
+            part.running_var.uniform_(0.5, 1.5)
+    module.eval()
+    return module
+
+
+@pytest.mark.parametrize(("depth", "shift_div"), [(18, 8), (50, 8), (18, 3)])
+def test_features_are_those_of_mmaction2s_tsm(depth, shift_div):
+    with DefaultScope.overwrite_default_scope("mmaction"):
+        theirs = randomise(
+            ROOT_MODELS.build(
+                dict(type="ResNetTSM", depth=depth, num_segments=4, shift_div=shift_div, pretrained2d=False)
+            )
+        )
+        ours = ShiftedBackbone(dict(type="mmaction.ResNet", depth=depth), num_segments=4, shift_div=shift_div)
+    weights = {to_plain(name): value for name, value in theirs.state_dict().items()}
+    own = ours.net.state_dict()
+    ours.net.load_state_dict({name: weights[to_plain(name)] for name in own})
+    ours.eval()
+    frames = torch.randn(8, 3, 48, 48)
+    with torch.no_grad():
+        expected = theirs(frames)
+        torch.testing.assert_close(ours(frames), expected, rtol=1e-6, atol=1e-6)
+        unshifted = ours.net(frames.flip(0)).flip(0)
+    assert (unshifted - expected).abs().max() > 0.01
+
+
+def test_the_names_of_weights_are_those_of_the_backbone():
+    net = ROOT_MODELS.build(CIFAR)
+    shifted = ShiftedBackbone(CIFAR, num_segments=4)
+    assert list(shifted.state_dict()) == [f"net.{name}" for name in net.state_dict()]
+
+
+def test_a_still_clip_is_unchanged_in_the_channels_that_stay_and_clips_do_not_mix():
+    shifted = randomise(ShiftedBackbone(CIFAR, num_segments=4))
+    clips = torch.randn(2, 4, 3, 32, 32)
+    with torch.no_grad():
+        together = shifted(clips.flatten(0, 1)).unflatten(0, (2, 4))
+        alone = torch.stack([shifted(clip) for clip in clips])
+        backwards = shifted(clips[0].flip(0)).flip(0)
+    torch.testing.assert_close(together, alone, rtol=1e-5, atol=1e-5)
+    assert (backwards - alone[0]).abs().max() > 0.01  # it sees the order
+
+
+def test_a_copy_shifts_by_itself():
+    shifted = randomise(ShiftedBackbone(CIFAR, num_segments=4))
+    twin = copy.deepcopy(shifted)
+    shifted.num_segments = 2
+    frames = torch.randn(4, 3, 32, 32)
+    with torch.no_grad():
+        assert (twin(frames) - shifted(frames)).abs().max() > 1e-3
+
+
+def test_what_cannot_be_shifted_is_refused():
+    with pytest.raises(ValueError, match="VGG has no residual blocks with a conv1 in stages called layer1"):
+        ShiftedBackbone(dict(type="mmpretrain.VGG", depth=11))
+    with pytest.raises(ValueError, match="num_segments must be an integer of at least 2, but got 1"):
+        ShiftedBackbone(CIFAR, num_segments=1)
+    with pytest.raises(ValueError, match="6 frames are no whole number of clips of num_segments=4"):
+        ShiftedBackbone(CIFAR, num_segments=4)(torch.zeros(6, 3, 32, 32))
