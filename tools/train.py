@@ -64,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     cfg = launch.prepare_training(args)
     if args.dry_run:
-        print(run_report.describe(cfg))
+        print(run_report.dry_run_report(cfg))
         return
     runner, stopping = launch.build_runner(cfg), StopOnSignalHook()
     runner.register_hook(stopping)

@@ -31,7 +31,7 @@ default_hooks = dict(
 custom_hooks = [
     dict(type="nda_mm.FiniteLossHook"),
     dict(type="nda_mm.NegativeGridHook"),
-    dict(type="nda_mm.SampleSheetHook", interval=5_000),
+    dict(type="nda_mm.SampleGridHook", interval=5_000),
 ]
 
 visualizer = dict(type="Visualizer", vis_backends=[dict(type="VisBackend"), dict(type="TensorboardVisBackend")])

@@ -72,5 +72,5 @@ default_hooks = dict(logger=dict(interval=50), checkpoint=dict(interval=500, sav
 custom_hooks = [
     dict(type="nda_mm.FiniteLossHook"),
     dict(type="nda_mm.NegativeGridHook", scale=4),
-    dict(type="nda_mm.SampleSheetHook", interval=500, scale=4),
+    dict(type="nda_mm.SampleGridHook", interval=500, scale=4),
 ]

@@ -36,5 +36,5 @@ test_evaluator = dict(
 custom_hooks = [
     dict(type="nda_mm.FiniteLossHook"),
     dict(type="nda_mm.NegativeGridHook"),
-    dict(type="nda_mm.TranslationSheetHook", source="label", target="photo"),
+    dict(type="nda_mm.TranslationGridHook", source="label", target="photo"),
 ]

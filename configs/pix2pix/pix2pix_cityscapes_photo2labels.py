@@ -19,5 +19,5 @@ test_evaluator = val_evaluator
 custom_hooks = [
     dict(type="nda_mm.FiniteLossHook"),
     dict(type="nda_mm.NegativeGridHook"),
-    dict(type="nda_mm.TranslationSheetHook", source="photo", target="label"),
+    dict(type="nda_mm.TranslationGridHook", source="photo", target="label"),
 ]

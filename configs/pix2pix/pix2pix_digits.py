@@ -40,5 +40,5 @@ default_hooks = dict(logger=dict(interval=50), checkpoint=dict(interval=500))
 custom_hooks = [
     dict(type="nda_mm.FiniteLossHook"),
     dict(type="nda_mm.NegativeGridHook"),
-    dict(type="nda_mm.TranslationSheetHook", source="edge", target="digit", num_images=12, scale=2),
+    dict(type="nda_mm.TranslationGridHook", source="edge", target="digit", num_images=12, scale=2),
 ]

@@ -19,5 +19,5 @@ default_hooks = dict(
 custom_hooks = [
     dict(type="nda_mm.FiniteLossHook"),
     dict(type="nda_mm.NegativeGridHook"),
-    dict(type="nda_mm.TranslationSheetHook", source="mask", target="photo"),
+    dict(type="nda_mm.TranslationGridHook", source="mask", target="photo"),
 ]

@@ -36,4 +36,4 @@ val_evaluator = dict(metrics=[dict(type="nda_mm.OffModes", fake_nums=10_000)])
 test_evaluator = val_evaluator
 
 default_hooks = dict(logger=dict(interval=50), checkpoint=dict(interval=500))
-custom_hooks = [dict(type="nda_mm.FiniteLossHook"), dict(type="nda_mm.PointSheetHook", interval=500)]
+custom_hooks = [dict(type="nda_mm.FiniteLossHook"), dict(type="nda_mm.PointGridHook", interval=500)]

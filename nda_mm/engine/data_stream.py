@@ -1,8 +1,8 @@
-"""A data loader whose every sample is a function of its place in the stream, and that can start anywhere in it.
+"""A data loader that can start anywhere in its stream of samples and gives the same samples from there on.
 
 mmengine's loaders seed each *worker*, so a sample's augmentation depends on the number of workers and on what the
-worker did before; a resumed run cannot reproduce it without reading everything again. Here each sample is seeded by
-``(seed, rank, pass, batch, slot)`` instead: the place is enough to make it again, whichever process does it.
+worker did before; a resumed run cannot reproduce it without reading everything again. Here each sample has its own
+seed, made from ``(seed, rank, pass, batch, slot)``, and any process can make it again.
 """
 
 from __future__ import annotations
@@ -19,27 +19,27 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, get_worker_in
 
 from nda_mm.utils.random_state import RandomState, isolated_rng, mix, seed_global_generators
 
-# What a seed is for is mixed into it, so that no two uses share a stream.
+# Each use of a seed mixes in its own number; loops.py has the larger ones.
 _SAMPLE, _COLLATE, _SAMPLER, _WORKER = range(4)
-#: These draw from a generator of their own and need no protection from (or of) the global ones.
+#: These draw from a private generator; other samplers may draw from the global ones.
 _SELF_SEEDED = (DefaultSampler, InfiniteSampler)
 
 
-class Place(NamedTuple):
+class SeededIndex(NamedTuple):
     """Which sample to read, and the seed of its random augmentation."""
 
-    index: int  # type: ignore[assignment]  # hides tuple.index, which nobody asks a place for
+    index: int  # type: ignore[assignment]  # hides tuple.index
     seed: int
 
 
 class _SeededBatch(list):
-    """The samples of one batch, with the seed for whatever the collate function draws."""
+    """The samples of one batch, with a seed for the collate function."""
 
     seed: int
 
 
 class SeededDataset(Dataset):
-    """A data set read by :class:`Place`; in everything else (``metainfo``, ``get_data_info``, ...) the one it wraps.
+    """Wrap a data set so that it can be read by :class:`SeededIndex`; other attributes are those of the data set.
 
     Args:
         dataset: Any map-style data set.
@@ -52,33 +52,33 @@ class SeededDataset(Dataset):
         return len(self._inner)
 
     def __getattr__(self, name: str) -> Any:
-        # Only called for what is not found here. Names of our own and dunders are asked for while unpickling.
+        # Unpickling asks for dunders and for _inner before they exist.
         if name.startswith("__") or name == "_inner":
             raise AttributeError(name)
         return getattr(self._inner, name)
 
-    def __getitem__(self, place: Any) -> Any:
-        return self.__getitems__([place])[0] if isinstance(place, Place) else self._inner[place]
+    def __getitem__(self, index: Any) -> Any:
+        return self.__getitems__([index])[0] if isinstance(index, SeededIndex) else self._inner[index]
 
-    def __getitems__(self, places: Sequence[Place]) -> list[Any]:
-        """Read one batch. A worker process is ours alone; in the main process the training's random state is kept."""
+    def __getitems__(self, indices: Sequence[SeededIndex]) -> list[Any]:
+        """Read one batch. In the main process the training's RNG state is kept; a worker has none."""
         with isolated_rng() if get_worker_info() is None else nullcontext():
-            samples = _SeededBatch(self._read(places))
-        samples.seed = mix(places[0].seed, _COLLATE)
+            samples = _SeededBatch(self._read(indices))
+        samples.seed = mix(indices[0].seed, _COLLATE)
         return samples
 
-    def _read(self, places: Sequence[Place]) -> Iterator[Any]:
+    def _read(self, indices: Sequence[SeededIndex]) -> Iterator[Any]:
         if hasattr(self._inner, "__getitems__"):
-            seed_global_generators(places[0].seed)
-            yield from self._inner.__getitems__([place.index for place in places])
+            seed_global_generators(indices[0].seed)
+            yield from self._inner.__getitems__([index for index, _ in indices])
             return
-        for place in places:
-            seed_global_generators(place.seed)
-            yield self._inner[place.index]
+        for index, seed in indices:
+            seed_global_generators(seed)
+            yield self._inner[index]
 
 
 class _SeededCollate:
-    """Runs a collate function under the batch's own seed (some mix samples at random)."""
+    """Run a collate function under the batch's seed, since some mix samples at random."""
 
     def __init__(self, collate: Callable[[list[Any]], Any]) -> None:
         self.collate = collate
@@ -90,8 +90,8 @@ class _SeededCollate:
             return self.collate(list(samples))
 
 
-class PlacedBatchSampler:
-    """A batch sampler whose batches know their places, and that can skip batches without reading any data.
+class SeededBatchSampler:
+    """Wrap a batch sampler so that it gives seeded indices and can skip batches without reading data.
 
     Args:
         batch_sampler: The batch sampler to follow.
@@ -110,14 +110,14 @@ class PlacedBatchSampler:
         return len(self.batch_sampler)
 
     def __getattr__(self, name: str) -> Any:
-        # ``sampler``, ``batch_size``, ``drop_last``: hooks of mmengine look for them here.
+        # mmengine's hooks look here for sampler, batch_size and drop_last.
         if name.startswith("__") or name == "batch_sampler":
             raise AttributeError(name)
         return getattr(self.batch_sampler, name)
 
     @property
     def sampler_seed(self) -> int | None:
-        """The seed that the sampler shuffles by, or None where it has none of its own."""
+        """The seed that the sampler shuffles by, or None if it has none."""
         seed = getattr(self._seed_owner, "seed", None)
         return seed if isinstance(seed, int) else None
 
@@ -131,19 +131,19 @@ class PlacedBatchSampler:
         return getattr(self.batch_sampler, "sampler", self.batch_sampler)
 
     def start(self, pass_number: int, skip: int = 0) -> None:
-        """Let the next iteration be pass ``pass_number`` over the data, without its first ``skip`` batches."""
+        """Begin the next iteration in pass ``pass_number`` over the data, after its first ``skip`` batches."""
         self._pass, self._skip = pass_number, skip
         for sampler in (self._seed_owner, self.batch_sampler):
             if hasattr(sampler, "set_epoch"):
                 sampler.set_epoch(pass_number)
                 break
 
-    def __iter__(self) -> Iterator[list[Place]]:
+    def __iter__(self) -> Iterator[list[SeededIndex]]:
         number, self._skip = self._skip, 0
         pass_number = self._pass
         for batch in self._batches(pass_number, number):
             seed = mix(self.seed, _SAMPLE, self.rank, pass_number, number)
-            yield [Place(int(index), mix(seed, slot)) for slot, index in enumerate(batch)]
+            yield [SeededIndex(int(index), mix(seed, slot)) for slot, index in enumerate(batch)]
             number += 1
 
     def _batches(self, pass_number: int, skip: int) -> Iterator[list[int]]:
@@ -152,8 +152,8 @@ class PlacedBatchSampler:
             deque(islice(batches, skip), maxlen=0)
             yield from batches
             return
-        # A sampler that draws from the global generators gets a private state of them, swapped in for each draw: with
-        # workers, the loader draws ahead, in the midst of training.
+        # A sampler that draws from the global generators gets a private state of them for each draw, because a loader
+        # with workers draws ahead, in the middle of training.
         kept = RandomState.capture()
         seed_global_generators(mix(self.seed, _SAMPLER, pass_number))
         batches = iter(self.batch_sampler)
@@ -170,7 +170,7 @@ class PlacedBatchSampler:
 
 
 def build_exact_dataloader(runner: Any, dataloader: DataLoader | dict[str, Any], seed: int, rank: int) -> DataLoader:
-    """Build a loader as mmengine's Runner does, with samples seeded by place.
+    """Build a loader as mmengine's Runner does, with a seed for each sample.
 
     Args:
         runner: The Runner, for its way of building a loader from a config.
@@ -179,10 +179,10 @@ def build_exact_dataloader(runner: Any, dataloader: DataLoader | dict[str, Any],
         rank: This process's rank.
 
     Returns:
-        A new loader; building and iterating it draws nothing from the global generators.
+        A new loader. Building and iterating it draws nothing from the global generators.
 
     Raises:
-        TypeError: If the loader has no batch sampler or reads an iterable-style data set, which have no places.
+        TypeError: If the loader has no batch sampler or reads an iterable-style data set.
     """
     loader = dataloader
     if isinstance(dataloader, dict):
@@ -191,15 +191,14 @@ def build_exact_dataloader(runner: Any, dataloader: DataLoader | dict[str, Any],
     assert isinstance(loader, DataLoader)
     if isinstance(loader.dataset, IterableDataset) or loader.batch_sampler is None:
         raise TypeError(
-            f"The exact training loops need a map-style data set and batches made by the loader, but got "
-            f"{type(loader.dataset).__name__} with batch_size={loader.batch_size}: its samples have no place "
-            "to continue from. Give the data set __getitem__ and __len__, and the loader a batch_size; or use "
-            "mmengine's own loops, whose resumed runs are not exact."
+            "The resumable loops need a map-style data set and a batch size, but got "
+            f"{type(loader.dataset).__name__} with batch_size={loader.batch_size}. Use mmengine's own loops for an "
+            "iterable-style data set; their resumed runs are not exact."
         )
     workers = loader.num_workers
     return DataLoader(
         SeededDataset(loader.dataset),
-        batch_sampler=PlacedBatchSampler(loader.batch_sampler, seed, rank),  # type: ignore[arg-type]
+        batch_sampler=SeededBatchSampler(loader.batch_sampler, seed, rank),  # type: ignore[arg-type]
         num_workers=workers,
         collate_fn=_SeededCollate(loader.collate_fn),  # type: ignore[arg-type]
         pin_memory=loader.pin_memory,
@@ -213,12 +212,12 @@ def build_exact_dataloader(runner: Any, dataloader: DataLoader | dict[str, Any],
 
 
 class BatchStream:
-    """An endless stream of batches: pass after pass over a loader, from any place on.
+    """An endless stream of batches: pass after pass over a loader, from any position on.
 
     Args:
         dataloader: From :func:`build_exact_dataloader`.
         pass_number: The pass to start in.
-        batch: How many of its batches were consumed already.
+        batch: How many of its batches to skip.
     """
 
     def __init__(self, dataloader: DataLoader, pass_number: int = 0, batch: int = 0) -> None:

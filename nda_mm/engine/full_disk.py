@@ -1,4 +1,4 @@
-"""What a full disk must not cost: a run that only wanted to draw or to log."""
+"""A full disk must not end a run that only wanted to draw or to log."""
 
 from __future__ import annotations
 
@@ -16,14 +16,12 @@ from mmengine.visualization.vis_backend import BaseVisBackend
 
 from nda_mm.checkpoints import AtomicLocalBackend
 
-__all__ = ["guard_backends", "save_sheet"]
-
 _WRITERS = ("add_config", "add_graph", "add_image", "add_scalar", "add_scalars", "close")
 _ENOUGH = 2**20  # bytes free, before TensorBoard begins another file
 
 
-def save_sheet(write: Callable[[BinaryIO], Any], path: Path) -> None:
-    """Write a picture whole, or not at all and with a warning if it can't be written.
+def save_picture(write: Callable[[BinaryIO], Any], path: Path) -> None:
+    """Write a picture atomically, or log a warning if it can't be written.
 
     Args:
         write: Gets a file to write to.
@@ -38,9 +36,9 @@ def save_sheet(write: Callable[[BinaryIO], Any], path: Path) -> None:
 
 
 def guard_backends(visualizer: Visualizer) -> None:
-    """Let the backends of a visualizer pass over what they can't write, with one warning until they can again.
+    """Make the backends of a visualizer skip what they can't write, with one warning until they can again.
 
-    TensorBoard's writer is dead after a failure, and its last record may be incomplete: it gets a new file.
+    TensorBoard's writer does not work after a failure, and its last record may be incomplete: it gets a new file.
 
     Args:
         visualizer: Its backends are changed in place.
@@ -64,7 +62,7 @@ def _guard(backend: BaseVisBackend) -> None:
                 method(*args, **kwargs)
             except OSError as error:
                 if not failing:
-                    _warn(f"What {type(backend).__name__} logs", error)
+                    _warn(f"The output of {type(backend).__name__}", error)
                 failing = True
                 backend._env_initialized = backend._env_initialized and not writer
             else:

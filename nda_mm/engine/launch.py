@@ -1,4 +1,4 @@
-"""What the commands share: options, config, processes, precision, resume, and the report of a dry run."""
+"""From a command's options to a Runner: config, processes, seed, precision, resume."""
 
 from __future__ import annotations
 
@@ -24,10 +24,8 @@ from nda_mm.compat.notices import quiet_loggers
 from nda_mm.utils.command_line import read_settings, say_loading
 from nda_mm.utils.files import recipe_path
 
-from .amp import check_model, enable_amp
-from .config_check import check_config
-from .drawing import draw_into
-from .model_names import check_model_name
+from .config_check import check_config, check_model_name
+from .precision import check_amp_model, enable_amp
 from .resume import choose_checkpoint
 
 
@@ -42,7 +40,7 @@ def load_config(args: argparse.Namespace) -> Config:
 
     Raises:
         FileNotFoundError: If there is no such config.
-        ValueError: If its model should be one of ours and is none.
+        ValueError: If its model should be one of ours and does not exist.
     """
     compat.apply_mends()
     quiet_loggers(dumps=True)
@@ -56,7 +54,7 @@ def load_config(args: argparse.Namespace) -> Config:
         cfg.work_dir = str(Path("work_dirs") / Path(args.config.split("::")[-1]).stem)
     cfg.launcher = args.launcher
     for stage in ("val", "test"):
-        if f"{stage}_cfg" in cfg and cfg[f"{stage}_cfg"] is None:  # says it all; mmengine wants to hear it three times
+        if f"{stage}_cfg" in cfg and cfg[f"{stage}_cfg"] is None:  # mmengine wants all three to be None
             cfg[f"{stage}_dataloader"] = cfg[f"{stage}_evaluator"] = None
     if "channels_last" in (cfg.get("model") or {}):  # its name until 0.1
         cfg.channels_last = cfg.model.pop("channels_last")
@@ -66,12 +64,12 @@ def load_config(args: argparse.Namespace) -> Config:
 
 
 def find_config(name: str) -> str:
-    """The file of a config, by :func:`~nda_mm.compat.external_configs.recipe_path`."""
+    """Return the file of a config, by :func:`~nda_mm.compat.external_configs.recipe_path`."""
     return str(recipe_path(name))
 
 
 def start_processes(cfg: Config) -> None:
-    """Join the other processes, over NCCL with GPUs and over gloo without; does nothing for a single one."""
+    """Start the process group, over NCCL with GPUs and over gloo without; do nothing for a single process."""
     if cfg.launcher == "none":
         return
     settings = dict(cfg.get("env_cfg", {}).get("dist_cfg", {}))
@@ -82,11 +80,11 @@ def start_processes(cfg: Config) -> None:
 
 
 def end_processes() -> None:
-    """Take leave of the other processes, if there are any.
+    """Destroy the process group, if there is one.
 
-    gloo's threads let go of a finished call's tensors when they next get Python's lock. If the interpreter is already
-    shutting down, they never get it and the process is aborted: the launcher calls a finished run a failed one. To wait
-    for the other processes, and then a moment more, leaves them the lock.
+    gloo's threads release a finished call's tensors when they next get Python's lock. If the interpreter is already
+    shutting down, they never get it, the process is aborted, and the launcher reports a finished run as failed. A
+    barrier and a short sleep give them the time.
     """
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         torch.distributed.barrier()
@@ -95,11 +93,15 @@ def end_processes() -> None:
 
 
 def set_seed(cfg: Config, seed: int | None) -> None:
-    """Set the seed, and let every rank draw its own numbers unless the config says otherwise.
+    """Set the seed, and seed every rank differently unless the config says otherwise.
 
     Args:
         cfg: The config.
-        seed: In [0, 2**31), or None to keep the config's; without any, mmengine draws one and the checkpoint keeps it.
+        seed: In [0, 2**31), or None to keep the config's; if that is None too, mmengine draws one and the checkpoint
+            keeps it.
+
+    Raises:
+        ValueError: If the seed is out of range.
     """
     if seed is not None and not 0 <= seed < 2**31:
         raise ValueError(f"--seed must be in [0, 2**31), but got {seed}.")
@@ -110,11 +112,14 @@ def set_seed(cfg: Config, seed: int | None) -> None:
 
 
 def set_resume(cfg: Config, resume: str | None) -> None:
-    """Choose the checkpoint to resume from. The master chooses for all.
+    """Choose the checkpoint to resume from; the master chooses for all ranks.
 
     Args:
-        cfg: The config; ``resume`` and ``load_from`` are set.
+        cfg: The config; its ``resume`` and ``load_from`` are set.
         resume: A path, 'auto' for the newest good one in ``work_dir``, or None to start anew.
+
+    Raises:
+        FileNotFoundError, ValueError: If the path can't be resumed from.
     """
     if resume is None and cfg.get("resume"):
         resume = cfg.get("load_from") or "auto"
@@ -137,7 +142,7 @@ def set_resume(cfg: Config, resume: str | None) -> None:
 
 
 def prepare_training(args: argparse.Namespace) -> Config:
-    """From the options of ``tools/train.py`` to a config ready for the Runner.
+    """Turn the options of ``tools/train.py`` into a config ready for the Runner.
 
     Args:
         args: The options.
@@ -146,13 +151,13 @@ def prepare_training(args: argparse.Namespace) -> Config:
         The config.
 
     Raises:
-        ValueError: If a setting can't be right; see :func:`~nda_mm.engine.config_check.check_config`.
+        ValueError: If a setting is wrong; see :func:`~nda_mm.engine.config_check.check_config`.
     """
     cfg = load_config(args)
     check_config(cfg)
     set_seed(cfg, args.seed)
     if args.amp or args.amp_dtype:
-        check_model(cfg.get("model") or {})
+        check_amp_model(cfg.get("model") or {})
         enable_amp(cfg.optim_wrapper, args.amp_dtype)
     start_processes(cfg)
     set_resume(cfg, args.resume)
@@ -160,7 +165,7 @@ def prepare_training(args: argparse.Namespace) -> Config:
 
 
 def prepare_test(args: argparse.Namespace) -> Config:
-    """From the options of ``tools/test.py`` to a config ready for the Runner.
+    """Turn the options of ``tools/test.py`` into a config ready for the Runner.
 
     Args:
         args: The options.
@@ -169,13 +174,11 @@ def prepare_test(args: argparse.Namespace) -> Config:
         The config.
 
     Raises:
-        ValueError: If the config says nothing of testing, or the checkpoint can't be used.
+        ValueError: If the config has no test settings, or the checkpoint can't be used.
     """
     cfg = load_config(args)
     if any(cfg.get(key) is None for key in ("test_dataloader", "test_cfg", "test_evaluator")):
-        raise ValueError(
-            f"{args.config} can't be tested: it must set test_dataloader, test_cfg and test_evaluator, all three."
-        )
+        raise ValueError(f"{args.config} can't be tested: it must set test_dataloader, test_cfg and test_evaluator.")
     if args.show_dir is not None:
         draw_into(cfg, args.show_dir)
     if "://" not in args.checkpoint:
@@ -187,36 +190,63 @@ def prepare_test(args: argparse.Namespace) -> Config:
     return cfg
 
 
-def build_runner(cfg: Config) -> Runner:
-    """The config's Runner: mmengine's, or the one it names as ``runner_type``.
+def draw_into(cfg: Config, folder: str | Path) -> None:
+    """Let mmdet's ``DetVisualizationHook`` draw each test image beside its detections into a folder.
+
+    Left are the true boxes, right those found with a score above the hook's ``score_thr``. Pictures have the names of
+    the images; files of these names are overwritten.
 
     Args:
-        cfg: The config. Whatever checkpoint it loads must fit the model, unless it says ``load_strict=False``. With
+        cfg: A detector's config; its hook is set.
+        folder: Where the pictures go.
+
+    Raises:
+        ValueError: If the config has no such hook.
+        NotADirectoryError: If the folder is a file.
+
+    Example:
+        >>> cfg = Config(dict(default_hooks=dict(visualization=dict(type="DetVisualizationHook"))))
+        >>> draw_into(cfg, "/tmp/drawn")
+        >>> cfg.default_hooks.visualization.draw
+        True
+    """
+    if Path(folder).exists() and not Path(folder).is_dir():
+        raise NotADirectoryError(f"--show-dir {folder} is a file; name a folder.")
+    hooks = [*(cfg.get("default_hooks") or {}).values(), *(cfg.get("custom_hooks") or ())]
+    drawing = [hook for hook in hooks if hook and str(hook.get("type")).split(".")[-1] == "DetVisualizationHook"]
+    if not drawing:
+        raise ValueError(
+            "--show-dir draws boxes with mmdet's DetVisualizationHook, which this config lacks. To a detector's config "
+            "add default_hooks=dict(visualization=dict(type='DetVisualizationHook'))."
+        )
+    for hook in drawing:
+        # The hook joins this to the work dir anew for every batch, which only an absolute path survives.
+        hook.update(draw=True, test_out_dir=str(Path(folder).resolve()))
+
+
+def build_runner(cfg: Config) -> Runner:
+    """Build the config's Runner: mmengine's, or its ``runner_type``.
+
+    Args:
+        cfg: The config. A checkpoint that it loads must fit the model, unless ``load_strict=False``. With
             ``channels_last=True`` it trains in that memory format, see :func:`to_channels_last`.
 
     Returns:
         The Runner.
-
-    Raises:
-        TypeError: If ``load_strict`` or ``channels_last`` is neither True nor False.
     """
-    switches = dict(load_strict=cfg.get("load_strict", True), channels_last=cfg.get("channels_last", False))
-    for name, value in switches.items():
-        if not isinstance(value, bool):
-            raise TypeError(f"{name} must be True or False, but got {value!r}.")
     runner = Runner.from_cfg(cfg) if "runner_type" not in cfg else RUNNERS.build(cfg)
-    if switches["load_strict"]:
+    if cfg.get("load_strict", True):
         runner.register_hook(_StrictLoad())
-    if switches["channels_last"]:
+    if cfg.get("channels_last", False):
         runner.register_hook(_ChannelsLast())
     return runner
 
 
 def to_channels_last(module: nn.Module) -> None:
-    """Store the weights of all convolutions with the channels last, in place; what they put out follows.
+    """Store the weights of all convolutions with the channels last, in place; their outputs follow.
 
-    CPUs and GPUs with tensor cores convolve faster then. Results differ by rounding alone, and checkpoints fit a model
-    in either format.
+    This makes convolutions faster on CPUs and on GPUs with tensor cores. Results differ by rounding alone, and
+    checkpoints fit a model in either format.
 
     Args:
         module: Its 2-D convolutions become ``torch.channels_last``, its 3-D ones ``torch.channels_last_3d``.
@@ -235,16 +265,16 @@ def to_channels_last(module: nn.Module) -> None:
 
 
 class _ChannelsLast(Hook):
-    """Not before the weights are drawn: random numbers are filled in as memory runs."""
+    """Changes the memory format after the weights are drawn, since they are drawn in the order of memory."""
 
     def before_train(self, runner: Runner) -> None:
         to_channels_last(runner.model)
 
 
 class _StrictLoad(Hook):
-    """Refuses a checkpoint that does not fit the model, which mmengine would load as far as it fits."""
+    """Refuses a checkpoint that does not fit the model; mmengine would load the part that fits."""
 
-    priority = "LOW"  # after hooks that adapt a checkpoint, before the one that takes the state of training from it
+    priority = "LOW"  # after hooks that adapt a checkpoint, before SafeCheckpointHook takes the training state
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
@@ -262,7 +292,7 @@ class _StrictLoad(Hook):
 
 
 class _Metrics(Hook):
-    """Keeps what a test has measured; mmagic's test loop returns nothing."""
+    """Keeps the metrics of a test, since mmagic's test loop returns nothing."""
 
     def __init__(self) -> None:
         self.values: dict[str, float] = {}
@@ -272,7 +302,7 @@ class _Metrics(Hook):
 
 
 def run_test(runner: Runner) -> dict[str, float]:
-    """Test, whichever host's loop the config names.
+    """Test and return the metrics, under any host's test loop.
 
     Args:
         runner: From :func:`build_runner`.
@@ -284,18 +314,3 @@ def run_test(runner: Runner) -> dict[str, float]:
     runner.register_hook(kept)
     runner.test()
     return kept.values
-
-
-__all__ = [
-    "build_runner",
-    "end_processes",
-    "find_config",
-    "load_config",
-    "prepare_test",
-    "prepare_training",
-    "run_test",
-    "set_resume",
-    "set_seed",
-    "start_processes",
-    "to_channels_last",
-]

@@ -1,22 +1,37 @@
-"""Finding the checkpoint to go on from, and trusting none unread."""
+"""Resuming: the checkpoint to continue from, and what it must hold for the run to continue exactly.
+
+mmengine's checkpoint holds weights, optimizers, schedulers and logs. It lacks accumulated gradients, the optimizer
+wrappers' counters, RNG states, and whatever else differs between ranks.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import torch
+from mmengine.dist import all_gather_object, get_world_size
 from mmengine.logging import print_log
+from mmengine.model import is_model_wrapper
+from mmengine.optim import OptimWrapper, OptimWrapperDict
+from mmengine.runner import Runner
 
 from nda_mm.checkpoints import BrokenCheckpointError, read_checkpoint
 
+#: The checkpoint's key for the state that :func:`gather_training_state` returns.
+TRAINING_STATE = "nda_mm_training"
+
 
 def find_resumable(work_dir: str | Path) -> str | None:
-    """The newest checkpoint of a run that is whole; broken ones are named in a warning and passed over.
+    """Return the newest complete checkpoint of a run, with a warning for each broken one that is newer.
 
-    The newest is the one that ``last_checkpoint`` names, or one of a later step written after it (a run may be killed
-    between the two). Best and published checkpoints hold no optimizer and are left out.
+    The newest is the one in ``last_checkpoint``, or one of a later step written after it, since a run may be killed
+    between the two. Best and published checkpoints hold no optimizer and are left out.
 
     Args:
         work_dir: Where the run wrote its checkpoints.
@@ -28,25 +43,25 @@ def find_resumable(work_dir: str | Path) -> str | None:
         try:
             read_checkpoint(path)
         except BrokenCheckpointError as error:
-            _warn(f"Passed over a checkpoint: {error}")
+            _warn(f"Skipped a checkpoint: {error}")
         else:
             return str(path)
     return None
 
 
 def choose_checkpoint(work_dir: str | Path, resume: str) -> str | None:
-    """What ``--resume [CKPT]`` means.
+    """Return the checkpoint that ``--resume [CKPT]`` means.
 
     Args:
         work_dir: The run's folder.
         resume: A path, or 'auto' for the newest good checkpoint of ``work_dir``.
 
     Returns:
-        The checkpoint to resume from; None if there is none yet and 'auto' was asked for.
+        The checkpoint to resume from; None if 'auto' finds none.
 
     Raises:
-        FileNotFoundError, BrokenCheckpointError: If the path that was given can't be resumed from; the newest good
-            checkpoint beside it is named.
+        FileNotFoundError, BrokenCheckpointError: If the given path can't be resumed from; the message names the newest
+            good checkpoint in the same folder.
     """
     if resume == "auto":
         return find_resumable(work_dir)
@@ -61,39 +76,37 @@ def choose_checkpoint(work_dir: str | Path, resume: str) -> str | None:
 
 
 def _candidates(work_dir: Path) -> list[Path]:
-    """Checkpoints of a run, the likeliest first."""
-    record = work_dir / "last_checkpoint"
-    named, written = _named_by(record), 0
-    folder = work_dir
-    if named is not None:
+    """Checkpoints of a run, the most likely first."""
+    record, folder, written = work_dir / "last_checkpoint", work_dir, 0
+    recorded = _recorded(record)
+    if recorded is not None:
         written = record.stat().st_mtime_ns
         if any(work_dir.glob("*.pth")):
-            named = work_dir / named.name  # the run's folder may have been moved or copied
+            recorded = work_dir / recorded.name  # the run's folder may have been moved or copied
         else:
-            folder = named.parent  # the hook's out_dir
-    listed = {*folder.glob("*.pth"), *([named] if named is not None else [])}
+            folder = recorded.parent  # the hook's out_dir
+    listed = {*folder.glob("*.pth"), *([recorded] if recorded is not None else [])}
     found = {Path(os.path.realpath(path)) for path in listed if not path.name.startswith("best_") and path.is_file()}
-    last = Path(os.path.realpath(named)) if named is not None else None
+    last = Path(os.path.realpath(recorded)) if recorded is not None else None
     if last is not None and last not in found:
-        _warn(f"{record} names {named}, which is no file.")
+        _warn(f"{record} names {recorded}, which does not exist.")
     newest_first = sorted(found, key=lambda path: (_step(path), path.stat().st_mtime_ns), reverse=True)
-    # A later step that is older than the record belongs to a course that was given up for an earlier checkpoint.
+    # A later step that is older than the record belongs to a run that was resumed from an earlier checkpoint.
     front = [path for path in newest_first if path == last or path.stat().st_mtime_ns > written]
     return front + [path for path in newest_first if path not in front]
 
 
-def _named_by(record: Path) -> Path | None:
-    """The checkpoint that ``last_checkpoint`` names; None without it, or, with a warning, if it is damaged."""
+def _recorded(record: Path) -> Path | None:
+    """The checkpoint in ``last_checkpoint``; None without one, with a warning if the file is damaged."""
     try:
         name = record.read_text(encoding="utf-8").strip()
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError) as error:
-        name, reason = "", str(error)
-    else:
-        reason = "it names no file"
+        _warn(f"Skipped {record}: {error}.")
+        return None
     if not name or "\0" in name:
-        _warn(f"Passed over {record}: {reason}.")
+        _warn(f"Skipped {record}: it names no file.")
         return None
     return Path(name)
 
@@ -105,3 +118,81 @@ def _warn(message: str) -> None:
 def _step(path: Path) -> int:
     number = re.search(r"(\d+)$", path.stem)
     return int(number.group(1)) if number else -1
+
+
+def gather_training_state(runner: Runner) -> dict[str, Any] | None:
+    """Collect what every rank needs to resume exactly; a collective call, to be made by all ranks.
+
+    Args:
+        runner: The Runner.
+
+    Returns:
+        The state, the same on every rank; None if the training loop is not resumable.
+    """
+    loop = runner.train_loop
+    if not hasattr(loop, "exact_state"):
+        return None
+    own = {"random": loop.random_state().pack(), "buffers": _differing_buffers(runner), **rank_state(runner)}
+    return {**loop.exact_state(), "world_size": get_world_size(), "ranks": all_gather_object(own)}
+
+
+def rank_state(runner: Runner) -> dict[str, Any]:
+    """Return this rank's counters and accumulated gradients.
+
+    Args:
+        runner: The Runner in training.
+
+    Returns:
+        A dict on the CPU that ``torch.load(weights_only=True)`` accepts.
+    """
+    return {
+        "inner_counts": {name: wrapper.inner_count for name, wrapper in _wrappers(runner)},
+        "gradients": {
+            name: parameter.grad.detach().cpu().clone()
+            for name, parameter in _model(runner).named_parameters()
+            if parameter.grad is not None
+        },
+    }
+
+
+def load_rank_state(runner: Runner, state: dict[str, Any]) -> None:
+    """Restore one rank's part of :func:`gather_training_state`.
+
+    Args:
+        runner: The Runner, with weights and optimizers already resumed.
+        state: This rank's part.
+    """
+    for name, wrapper in _wrappers(runner):
+        if name in state["inner_counts"]:
+            wrapper._inner_count = state["inner_counts"][name]
+    gradients = state["gradients"]
+    for name, parameter in _model(runner).named_parameters():
+        parameter.grad = gradients[name].to(parameter).clone() if name in gradients else None
+    for name, buffer in _model(runner).named_buffers():
+        if name in state["buffers"]:
+            buffer.detach().copy_(state["buffers"][name])
+
+
+def _differing_buffers(runner: Runner) -> dict[str, torch.Tensor]:
+    """This rank's buffers that differ from the master's in the checkpoint, mostly running statistics."""
+    if get_world_size() == 1:
+        return {}
+    buffers = {name: buffer.detach().cpu() for name, buffer in _model(runner).named_buffers()}
+    digests = {name: _digest(buffer) for name, buffer in buffers.items()}
+    of_master = all_gather_object(digests)[0]
+    return {name: buffer for name, buffer in buffers.items() if digests[name] != of_master.get(name)}
+
+
+def _digest(tensor: torch.Tensor) -> str:
+    return hashlib.blake2b(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()).hexdigest()
+
+
+def _model(runner: Runner) -> torch.nn.Module:
+    return runner.model.module if is_model_wrapper(runner.model) else runner.model
+
+
+def _wrappers(runner: Runner) -> Iterator[tuple[str, OptimWrapper]]:
+    if isinstance(runner.optim_wrapper, OptimWrapperDict):
+        yield from runner.optim_wrapper.items()
+    else:
+        yield "", runner.optim_wrapper

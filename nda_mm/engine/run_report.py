@@ -1,4 +1,4 @@
-"""What a person is told of a run: by a dry run, at its start, and at its end."""
+"""The report of a dry run, and of a run at its start and end."""
 
 from __future__ import annotations
 
@@ -21,28 +21,26 @@ from nda_mm.checkpoints import read_checkpoint
 from nda_mm.evaluation.train_classifier import to_be_trained
 from nda_mm.utils.messages import eta
 
-from .amp import default_amp_dtype
-
-__all__ = ["RunReportHook", "describe"]
+from .precision import default_amp_dtype
 
 _PACKAGES = (
     "nda_mm", "torch", "torchvision", "numpy", "mmengine", "mmcv", "mmagic", "mmpretrain", "mmdet", "mmaction2",
 )  # fmt: skip
 
-#: Iterations that don't count for the estimate, since the first of them choose kernels and fetch memory.
+#: Iterations left out of the estimate; the first ones are slow.
 _WARMUP = 3
 
 
 class RunReportHook(Hook):
-    """Says what is trained on what and how long that will take, and at the end where the results are.
+    """Logs what is trained on which data, an estimate of the time, and at the end where the results are.
 
-    ``tools/train.py`` has this hook in every run.
+    ``tools/train.py`` adds this hook to every run.
 
     Args:
-        patience: Seconds of training after which the time of all of it is estimated. Defaults to 10.
+        patience: Seconds of training before the estimate. Defaults to 10.
     """
 
-    priority = "LOWEST"  # when the last checkpoint is saved
+    priority = "LOWEST"  # after the last checkpoint is saved
 
     def __init__(self, patience: float = 10.0) -> None:
         self.patience = patience
@@ -51,7 +49,7 @@ class RunReportHook(Hook):
         self._estimated = False
 
     def before_train(self, runner: Runner) -> None:
-        """Say what is trained, on what, and for how long."""
+        """Log recipe, data, device and budget."""
         self._first, loop, cfg = runner.iter, runner.train_loop, runner.cfg
         data = cfg.train_dataloader["dataset"]
         place = data.get("data_root")
@@ -65,21 +63,20 @@ class RunReportHook(Hook):
         if evaluator is not None:
             budget += f", validated every {loop.val_interval:,}"
         rows = {
-            "recipe": f"{_near(cfg.filename)} ({cfg.model.get('type')})",
+            "recipe": f"{_short(cfg.filename)} ({cfg.model.get('type')})",
             "data": f"{data['type']}, {len(loop.dataloader.dataset):,} samples{f' of {place}' if place else ''}",
             "device": f"{_devices()}; {_precision(cfg.get('optim_wrapper') or {})}",
             "budget": budget,
-            "log": f"{_near(runner.logger.log_file)}, with the environment and the whole config",
+            "log": f"{_short(runner.logger.log_file)}, with the environment and the whole config",
         }
         for recipe in to_be_trained(evaluator):
             rows["first"] = (
-                f"{recipe} is trained once, when the metrics first need it; --cfg-options val_cfg=None does without "
-                "validation"
+                f"{recipe} is trained once, when the metrics first need it; --cfg-options val_cfg=None skips validation"
             )
-        _say(runner, rows)
+        _log(runner, rows)
 
     def after_train_iter(self, runner: Runner, *args: Any, **kwargs: Any) -> None:
-        """Estimate the time of all iterations, once."""
+        """Log the estimated time of all iterations, once."""
         done = runner.iter + 1 - self._first
         if self._estimated or done < _WARMUP:
             return
@@ -93,29 +90,29 @@ class RunReportHook(Hook):
             runner.logger.info(f"About {all_of_it} of training at {rate:.3g} iterations a second, without validation")
 
     def after_train(self, runner: Runner) -> None:
-        """Say where everything is, and what to do next."""
+        """Log where the results are, and the next command."""
         work_dir, known = Path(runner.work_dir), runner.message_hub.runtime_info
         samples = sorted(work_dir.glob("samples/*.png"), key=lambda path: path.stat().st_mtime)
         numbers = Path(runner.log_dir) / "vis_data" / "scalars.json"
         last, best = known.get("last_ckpt"), known.get("best_ckpt")
         rows = {
-            "samples": f"{_near(samples[-1])}{' (earlier ones beside it)' * (len(samples) > 1)}" if samples else None,
-            "negatives": _near(work_dir / "negatives.png") if (work_dir / "negatives.png").is_file() else None,
-            "numbers": _near(numbers) if numbers.is_file() else None,
-            "best": f"{_near(best)} ({known['best_score']:.4g})" if best and "best_score" in known else None,
-            "last": _near(last) if last else None,
+            "samples": f"{_short(samples[-1])}{' (earlier ones beside it)' * (len(samples) > 1)}" if samples else None,
+            "negatives": _short(work_dir / "negatives.png") if (work_dir / "negatives.png").is_file() else None,
+            "numbers": _short(numbers) if numbers.is_file() else None,
+            "best": f"{_short(best)} ({known['best_score']:.4g})" if best and "best_score" in known else None,
+            "last": _short(last) if last else None,
             "next": _next_command(runner, best or last),
         }
-        _say(runner, {name: text for name, text in rows.items() if text})
+        _log(runner, {name: text for name, text in rows.items() if text})
 
 
 def _next_command(runner: Runner, checkpoint: str | None) -> str | None:
     cfg = runner.cfg
     if checkpoint is None or cfg.filename is None:
         return None
-    config, checkpoint = _near(cfg.filename), _near(checkpoint)
+    config, checkpoint = _short(cfg.filename), _short(checkpoint)
     if runner.iter < runner.max_iters:
-        return f"python tools/train.py {config} --work-dir {_near(runner.work_dir)} --resume"
+        return f"python tools/train.py {config} --work-dir {_short(runner.work_dir)} --resume"
     if all(cfg.get(f"test_{part}") is not None for part in ("cfg", "dataloader", "evaluator")):
         return f"python tools/test.py {config} {checkpoint}"
     if "generator" in cfg.model:
@@ -123,24 +120,21 @@ def _next_command(runner: Runner, checkpoint: str | None) -> str | None:
     return f"python tools/convert_backbone.py {checkpoint} backbone.pth --to mmdet"
 
 
-def _say(runner: Runner, rows: dict[str, str]) -> None:
+def _log(runner: Runner, rows: dict[str, str]) -> None:
     runner.logger.info("\n" + "\n".join(f"  {name:<9} {text}" for name, text in rows.items()))
 
 
-def _near(path: str | Path | None) -> str:
-    """A path as one would type it here."""
+def _short(path: str | Path | None) -> str:
+    """A path as one would type it in the current folder."""
     relative = os.path.relpath(path or ".")
     return str(path) if relative.startswith("..") else relative
 
 
-def describe(cfg: Config) -> str:
-    """What a dry run prints: the resolved config, the environment, and what would happen.
+def dry_run_report(cfg: Config) -> str:
+    """Return the resolved config, the environment, and how the run would start.
 
     Args:
-        cfg: From :func:`prepare_training`.
-
-    Returns:
-        Lines of text.
+        cfg: From :func:`~nda_mm.engine.launch.prepare_training`.
     """
     _, world_size = get_dist_info()
     versions = [f"  {name:<12} {_version(name)}" for name in _PACKAGES]

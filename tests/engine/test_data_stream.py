@@ -1,4 +1,4 @@
-"""Samples by place: the same whoever reads them, and from wherever one starts."""
+"""Seeded samples: the same whoever reads them, and from wherever one starts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,13 @@ import torch
 from mmengine.dataset import DefaultSampler, InfiniteSampler
 from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, Sampler, TensorDataset
 
-from nda_mm.engine.data_stream import BatchStream, Place, PlacedBatchSampler, SeededDataset, build_exact_dataloader
+from nda_mm.engine.data_stream import (
+    BatchStream,
+    SeededBatchSampler,
+    SeededDataset,
+    SeededIndex,
+    build_exact_dataloader,
+)
 from nda_mm.utils.random_state import RandomState
 
 RUNNER = SimpleNamespace(seed=0, _randomness_cfg={})
@@ -90,7 +96,7 @@ def test_workers_change_nothing_and_nothing_is_drawn_from_the_training(name: str
     assert before.numpy[2] == after.numpy[2]
 
 
-def test_every_place_rank_and_seed_has_numbers_of_its_own() -> None:
+def test_every_position_rank_and_seed_draws_different_numbers() -> None:
     drawn = []
     for seed, rank in ((1, 0), (2, 0), (1, 1)):
         stream = BatchStream(exact(DefaultSampler(Noisy(), shuffle=False), seed, rank))
@@ -123,7 +129,7 @@ def test_data_sets_that_read_whole_batches_do() -> None:
 
 def test_hooks_find_what_they_look_for() -> None:
     sampler = DefaultSampler(Noisy(), shuffle=True, seed=5)
-    placed = PlacedBatchSampler(BatchSampler(sampler, 3, True), seed=1, rank=0)
+    placed = SeededBatchSampler(BatchSampler(sampler, 3, True), seed=1, rank=0)
     assert placed.sampler is sampler
     assert placed.batch_size == 3
     assert len(placed) == 3
@@ -135,12 +141,12 @@ def test_hooks_find_what_they_look_for() -> None:
 
 @pytest.mark.parametrize("options", [{"batch_size": None}, {"batch_size": None, "sampler": [1, 2]}])
 def test_loaders_without_batches_are_refused(options: dict[str, Any]) -> None:
-    with pytest.raises(TypeError, match="need a map-style data set and batches made by the loader, but got Noisy"):
+    with pytest.raises(TypeError, match="Noisy"):
         build_exact_dataloader(RUNNER, DataLoader(Noisy(), **options), 1, 0)
 
 
 def test_the_wrapped_data_set_can_be_sent_to_a_process() -> None:
     wrapped = SeededDataset(TensorDataset(torch.arange(3.0)))
     again = pickle.loads(pickle.dumps(wrapped))
-    assert again[Place(2, 5)][0] == 2.0
+    assert again[SeededIndex(2, 5)][0] == 2.0
     assert len(again) == 3

@@ -7,14 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 pytest.importorskip("mmaction")
 pytest.importorskip("sklearn")
 import tiny_dpc
 import tiny_half
-from test_distributed import train_two
-from tiny_run import assert_equal
+from tiny_run import assert_equal, hook, train, train_in_processes, weights
 
 ADAM = dict(type="Adam", lr=1e-3, weight_decay=1e-5)
 AMP = dict(type="nda_mm.BF16OptimWrapper", optimizer=ADAM)
@@ -22,11 +20,11 @@ ACCUMULATE = dict(optimizer=ADAM, accumulative_counts=2)
 
 
 def run(tmp_path: Path, name: str, resume: bool = False, **settings: Any) -> Any:
-    return tiny_dpc.train(tiny_dpc.make_config(tmp_path / name, **settings), resume)
+    return train(tiny_dpc.make_config(tmp_path / name, **settings), resume)
 
 
 def losses(runner: Any) -> list[dict[str, float]]:
-    return tiny_dpc.hook(runner, "LossesHook").seen
+    return hook(runner, "LossesHook").seen
 
 
 @pytest.mark.slow
@@ -44,7 +42,7 @@ def test_negatives_enter_the_loss_and_the_log(tmp_path):
 def test_weight_zero_is_the_run_without_negatives(tmp_path):
     plain = run(tmp_path, "plain")
     zero = run(tmp_path, "zero", negative=dict(type="Stitch"), model=dict(weight=0))
-    assert_equal(tiny_dpc.weights(zero), tiny_dpc.weights(plain))
+    assert_equal(weights(zero), weights(plain))
     assert losses(zero) == losses(plain)
 
 
@@ -61,7 +59,7 @@ def test_a_resumed_run_is_exact_from_the_middle_of_an_epoch(tmp_path, settings):
     straight = run(tmp_path, "straight", **settings)
     run(tmp_path, "stopped", stop_at=3, **settings)
     resumed = run(tmp_path, "stopped", resume=True, **settings)
-    assert_equal(tiny_dpc.weights(resumed), tiny_dpc.weights(straight))
+    assert_equal(weights(resumed), weights(straight))
     assert losses(resumed) == losses(straight)[3:]
 
 
@@ -79,13 +77,9 @@ def test_the_positive_is_found_more_often_after_training(tmp_path):
 @pytest.mark.slow
 def test_two_ranks_agree_on_weights_draw_apart_and_resume_exactly(tmp_path):
     settings: dict[str, Any] = dict(script="tiny_dpc.py", negative=dict(type="Jigsaw", grid=2))
-    train_two(tmp_path / "straight", **settings)
-    train_two(tmp_path / "stopped", stop_at=1, **settings)
-    train_two(tmp_path / "stopped", resume=True, **settings)
-    straight, resumed = (
-        [torch.load(tmp_path / name / f"weights_{rank}.pt", weights_only=True) for rank in range(2)]
-        for name in ("straight", "stopped")
-    )
+    straight, _ = train_in_processes(tmp_path / "straight", **settings)
+    train_in_processes(tmp_path / "stopped", stop_at=1, **settings)
+    resumed, _ = train_in_processes(tmp_path / "stopped", resume=True, **settings)
     for rank in range(2):
         assert_equal(resumed[rank]["weights"], straight[rank]["weights"])
     learnt = [{n: v for n, v in found["weights"].items() if "running" not in n} for found in straight]

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import socket
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-from tiny_run import assert_equal
+from tiny_run import assert_equal, train_in_processes
 
 pytest.importorskip("mmagic", reason="the recipe needs mmagic")
 pytest.importorskip("sklearn", reason="the recipe's digits come with scikit-learn")
@@ -66,41 +61,6 @@ def test_memory_formats_differ_by_rounding_and_go_on_from_each_other(tmp_path: P
         assert resumed.iter == 2
 
 
-def in_processes(
-    folder: Path, stop_at: int = 0, resume: bool = False, processes: int = 2, device: str = "cpu"
-) -> list[dict[str, Any]]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
-    root = str(Path(__file__).parents[2])
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")]),
-        "PYTHONWARNINGS": "ignore",
-        "OMP_NUM_THREADS": "1",
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": port,
-        "WORLD_SIZE": str(processes),
-        **({"CUDA_VISIBLE_DEVICES": ""} if device == "cpu" else {}),
-    }
-    script = str(Path(__file__).with_name("tiny_gan.py"))
-    started = [
-        subprocess.Popen(
-            [sys.executable, script, str(folder), str(stop_at), str(int(resume))],
-            env={**environment, "RANK": str(rank), "LOCAL_RANK": str(rank)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for rank in range(processes)
-    ]
-    said = [process.communicate()[0] for process in started]
-    assert [process.returncode for process in started] == [0] * processes, "\n".join(text[-4000:] for text in said)
-    return [
-        torch.load(folder / f"outcome_{rank}.pt", map_location="cpu", weights_only=True) for rank in range(processes)
-    ]
-
-
 @pytest.mark.slow
 @pytest.mark.usefixtures("deterministic")
 def test_one_process_of_a_launcher_trains_as_one_without(tmp_path: Path, device: str) -> None:
@@ -108,13 +68,13 @@ def test_one_process_of_a_launcher_trains_as_one_without(tmp_path: Path, device:
     plain = tiny_gan.train(tmp_path / "plain")
     weights = {name: value.cpu() for name, value in tiny_gan.weights(plain.model).items()}
     assert next(plain.model.parameters()).device.type == device
-    (alone,) = in_processes(tmp_path / "alone", processes=1, device=device)
+    (alone,), _ = train_in_processes(tmp_path / "alone", "tiny_gan.py", processes=1, device=device)
     assert_equal(alone["weights"], weights)
 
 
 @pytest.mark.slow
 def test_two_ranks(tmp_path: Path) -> None:
-    straight = in_processes(tmp_path / "straight")
+    straight, _ = train_in_processes(tmp_path / "straight", "tiny_gan.py")
     # Ranks draw their own noise, and of the same images make different negatives.
     assert not torch.equal(straight[0]["noise"], straight[1]["noise"])
     assert not torch.equal(straight[0]["negatives"], straight[1]["negatives"])
@@ -130,8 +90,9 @@ def test_two_ranks(tmp_path: Path) -> None:
             torch.testing.assert_close(gradient, rank["gradients_of_both"][name], rtol=1e-4, atol=1e-5)
     assert max(float(gradient.abs().max()) for gradient in straight[0]["gradients"].values()) > 1e-2
     # Resumed, each rank goes on with its own state.
-    in_processes(tmp_path / "stopped", stop_at=2)
-    for ours, theirs in zip(in_processes(tmp_path / "stopped", resume=True), straight):
+    train_in_processes(tmp_path / "stopped", "tiny_gan.py", stop_at=2)
+    resumed, _ = train_in_processes(tmp_path / "stopped", "tiny_gan.py", resume=True)
+    for ours, theirs in zip(resumed, straight):
         assert_equal(ours["weights"], theirs["weights"])
         assert torch.equal(ours["noise"], theirs["noise"])
         assert torch.equal(ours["negatives"], theirs["negatives"])

@@ -1,12 +1,8 @@
-"""``kill -9``: processes of their own, killed, and resumed to the same weights."""
+"""``kill -9``: processes that are killed, and resumed to the same weights."""
 
 from __future__ import annotations
 
-import json
-import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +13,10 @@ from tiny_run import assert_equal
 
 
 def process(work_dir: Path, **settings: Any) -> int:
-    """Train in a process of its own; its exit status."""
-    options = json.dumps({"work_dir": str(work_dir), **settings})
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
-    root = str(Path(__file__).parents[2])
-    environment["PYTHONPATH"] = os.pathsep.join([root, environment.get("PYTHONPATH", "")])
-    script = Path(__file__).with_name("tiny_run.py")
-    return subprocess.run([sys.executable, str(script), options], env=environment).returncode
+    """Train in a process; its exit status."""
+    started = tiny_run.start("tiny_run.py", {"work_dir": str(work_dir), **settings})
+    started.communicate()
+    return started.returncode
 
 
 @pytest.mark.slow
@@ -33,7 +26,7 @@ def process(work_dir: Path, **settings: Any) -> int:
         dict(workers=2, accumulate=2, validate=True, save_every=3, stop_at=7, kill="while saving", steps=9),
         dict(workers=0, accumulate=2, validate=True, epochs=True, steps=3, save_every=1, stop_at=7, kill=True),
     ],
-    ids=["iterations, in the midst of a save", "epochs, in the midst of one"],
+    ids=["iterations, during a save", "epochs, in the middle of one"],
 )
 def test_killed_process_continues_to_the_same_weights(tmp_path: Path, settings: dict[str, Any]) -> None:
     settings = dict(settings)
@@ -48,5 +41,5 @@ def test_killed_process_continues_to_the_same_weights(tmp_path: Path, settings: 
     assert process(tmp_path / "killed", **settings, resume=True) == 0
 
     assert not list((tmp_path / "killed").glob(".*.unfinished"))
-    resumed = torch.load(tmp_path / "killed" / "weights_0.pt", weights_only=True)
+    resumed = torch.load(tmp_path / "killed" / "outcome_0.pt", weights_only=True)
     assert_equal(resumed["weights"], tiny_run.weights(straight))

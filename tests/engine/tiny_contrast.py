@@ -5,25 +5,18 @@
 
 from __future__ import annotations
 
-import itertools
 import json
-import logging
 import sys
 from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
-from tiny_run import Interrupted, StopHook  # noqa: F401  (registers it)
+from tiny_run import hook, save_outcome, train, weights
 from torch import nn
 
-from nda_mm import compat
-from nda_mm.engine import launch
-
-_RUNS = itertools.count()
 BACKBONE = dict(
     type="ResNet_CIFAR",
     depth=18,
@@ -34,17 +27,6 @@ BACKBONE = dict(
     dilations=(1, 1),
     out_indices=(1,),
 )
-
-
-@HOOKS.register_module(force=True)
-class LossesHook(Hook):
-    """Keeps what each iteration reported."""
-
-    def __init__(self) -> None:
-        self.seen: list[dict[str, float]] = []
-
-    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        self.seen.append({name: float(value.detach()) for name, value in outputs.items()})
 
 
 @HOOKS.register_module(force=True)
@@ -155,45 +137,9 @@ def surroundings(work_dir: Path | str, stop_at: int | None, launcher: str) -> di
         ),
         randomness=dict(seed=3, diff_rank_seed=True),
         log_level="WARNING",
-        experiment_name=Path(work_dir).name,
         env_cfg=dict(mp_cfg=dict(mp_start_method="fork")),
         launcher=launcher,
     )
-
-
-def build(cfg: dict[str, Any], resume: bool = False) -> Runner:
-    """A Runner for a config, resuming the newest good checkpoint if asked to."""
-    compat.apply_mends("mmengine")
-    config = Config({**cfg, "experiment_name": f"{cfg['experiment_name']}_{next(_RUNS)}"})
-    launch.start_processes(config)
-    launch.set_resume(config, "auto" if resume else None)
-    runner = Runner.from_cfg(config)
-    runner.logger.setLevel(logging.WARNING)
-    return runner
-
-
-def train(cfg: dict[str, Any], resume: bool = False) -> Runner:
-    """Train to the end, or to where StopHook stops it."""
-    runner = build(cfg, resume)
-    try:
-        runner.train()
-    except Interrupted:
-        runner.train_loop.dataloader._iterator = None
-    return runner
-
-
-def hook(runner: Runner, kind: str) -> Any:
-    """The Runner's hook of a kind."""
-    return next(found for found in runner.hooks if type(found).__name__ == kind)
-
-
-def weights(runner: Runner) -> dict[str, torch.Tensor]:
-    """Weights, buffers and the optimizer's momenta."""
-    model = getattr(runner.model, "module", runner.model)
-    flat = {name: value.clone() for name, value in model.state_dict().items()}
-    for number, state in runner.optim_wrapper.optimizer.state_dict()["state"].items():
-        flat.update({f"{number}.{k}": torch.as_tensor(v).clone() for k, v in state.items() if v is not None})
-    return flat
 
 
 if __name__ == "__main__":
@@ -202,9 +148,8 @@ if __name__ == "__main__":
     options = json.loads(sys.argv[1])
     resume_from = options.pop("resume", False)
     finished = train(make_config(**options), resume_from)
-    outcome: dict[str, Any] = {"weights": weights(finished), "losses": hook(finished, "LossesHook").seen}
+    alone: tuple[float, ...] = ()
     if options.get("alone"):
         found = hook(finished, "AloneHook")
-        outcome["alone"] = (found.difference, found.from_others)
-    torch.save(outcome, Path(finished.work_dir) / f"weights_{finished.rank}.pt")
-    launch.end_processes()
+        alone = (found.difference, found.from_others)
+    save_outcome(finished, weights=weights(finished), losses=hook(finished, "LossesHook").seen, alone=alone)

@@ -11,11 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tiny_contrast import LossesHook, build, hook, surroundings, train, weights  # noqa: F401  (LossesHook is registered)
-
-from nda_mm.engine import launch
-
-__all__ = ["build", "hook", "make_config", "train", "weights"]
+from tiny_contrast import surroundings
+from tiny_run import hook, save_outcome, train, weights
 
 
 def make_config(
@@ -83,6 +80,4 @@ if __name__ == "__main__":
     options = json.loads(sys.argv[1])
     resume_from = options.pop("resume", False)
     finished = train(make_config(**options), resume_from)
-    outcome = {"weights": weights(finished), "losses": hook(finished, "LossesHook").seen}
-    torch.save(outcome, Path(finished.work_dir) / f"weights_{finished.rank}.pt")
-    launch.end_processes()
+    save_outcome(finished, weights=weights(finished), losses=hook(finished, "LossesHook").seen)

@@ -1,10 +1,11 @@
-"""The digits recipe at a size of seconds, also from processes of its own: ``python tiny_gan.py WORK_DIR STOP RESUME``.
+"""The digits recipe at a size of seconds, also in processes: ``python tiny_gan.py JSON``.
 
 Not a test module; see test_gan.py.
 """
 
 from __future__ import annotations
 
+import json
 import sys
 from argparse import Namespace
 from contextlib import suppress
@@ -20,9 +21,8 @@ import tiny_run
 
 from nda_mm.engine import launch
 from nda_mm.losses import discriminator_loss
-from nda_mm.utils.files import recipe_path
 
-RECIPE = recipe_path("nda_biggan_digits.py")
+RECIPE = "nda_biggan_digits.py"
 
 
 def build(work_dir: Path | str, *, stop_at: int | None = None, resume: bool = False, **settings: Any) -> Runner:
@@ -55,7 +55,7 @@ def build(work_dir: Path | str, *, stop_at: int | None = None, resume: bool = Fa
     }
     cfg = launch.prepare_training(
         Namespace(
-            config=str(RECIPE),
+            config=RECIPE,
             work_dir=str(work_dir),
             cfg_options=options,
             launcher=launcher,
@@ -112,23 +112,15 @@ def critic_gradients(model: nn.Module, part: slice) -> dict[str, torch.Tensor]:
 if __name__ == "__main__":
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
-    folder, stop, again = Path(sys.argv[1]), int(sys.argv[2]), bool(int(sys.argv[3]))
-    run = train(folder, stop_at=stop or None, resume=again, launcher="pytorch")
+    run = train(**json.loads(sys.argv[1]))
     model = run.model.module
     fixed = torch.linspace(0, 1, 8 * 3 * 16 * 16).reshape(8, 3, 16, 16).to(next(model.parameters()).device)
-    outcome = {
-        "weights": weights(model),
-        "noise": model.noise_fn(num_batches=4),
-        "negatives": model.negative(fixed),
-    }
-    if not stop:
+    outcome = {"weights": weights(model), "noise": model.noise_fn(num_batches=4), "negatives": model.negative(fixed)}
+    if run.iter == 4:
         critic = model.discriminator.module
         before = {name: value.clone() for name, value in critic.state_dict().items()}
-        share = slice(0, 4) if run.rank == 0 else slice(4, 8)
-        outcome["gradients"] = critic_gradients(model, share)
+        outcome["gradients"] = critic_gradients(model, slice(0, 4) if run.rank == 0 else slice(4, 8))
         critic.load_state_dict(before)
-        outcome["weights_before"] = before
         model.discriminator = critic  # out of DDP: what one process does with both halves
         outcome["gradients_of_both"] = critic_gradients(model, slice(0, 8))
-    torch.save(outcome, folder / f"outcome_{run.rank}.pt")
-    launch.end_processes()
+    tiny_run.save_outcome(run, **outcome)

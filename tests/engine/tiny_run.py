@@ -11,6 +11,8 @@ import logging
 import os
 import random
 import signal
+import socket
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -186,20 +188,14 @@ class NoisyHook(Hook):
 
 
 @HOOKS.register_module(force=True)
-class RankNoteHook(Hook):
-    """Keeps a state that differs between ranks."""
+class LossesHook(Hook):
+    """Keeps what each iteration reported."""
 
     def __init__(self) -> None:
-        self.note = torch.zeros(2)
+        self.seen: list[dict[str, float]] = []
 
-    def after_train_iter(self, runner: Runner, *args: Any, **kwargs: Any) -> None:
-        self.note = self.note + runner.rank + 1
-
-    def rank_state_dict(self) -> dict[str, Any]:
-        return {"note": self.note}
-
-    def load_rank_state_dict(self, state: dict[str, Any]) -> None:
-        self.note = state["note"]
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        self.seen.append({name: float(value.detach()) for name, value in outputs.items()})
 
 
 def make_config(
@@ -268,28 +264,29 @@ def make_config(
         default_scope="mmengine",
         log_level="WARNING",
         visualizer=dict(type="Visualizer", vis_backends=[]),
-        experiment_name=Path(work_dir).name,
         env_cfg=dict(mp_cfg=dict(mp_start_method="fork")),
         launcher=launcher,
         model_wrapper_cfg=wrapper,
     )
 
 
-def build(cfg: dict[str, Any], resume: bool | str = False) -> Runner:
-    """A Runner for a config, resuming the newest good checkpoint (True) or a given one (its path)."""
+def build(cfg: dict[str, Any], resume: bool = False) -> Runner:
+    """A Runner for a config, resuming the newest good checkpoint if asked to."""
     from mmengine.config import Config
 
     compat.apply_mends("mmengine")
     # mmengine shares loggers and message hubs between runs of one name that start within one second.
-    config = Config({**cfg, "experiment_name": f"{cfg['experiment_name']}_{next(_RUNS)}"})
+    config = Config({**cfg, "experiment_name": f"{Path(cfg['work_dir']).name}_{next(_RUNS)}"})
     launch.start_processes(config)
-    launch.set_resume(config, None if resume is False else ("auto" if resume is True else resume))
+    launch.set_resume(config, "auto" if resume else None)
     runner = Runner.from_cfg(config)
-    runner.logger.setLevel(logging.WARNING)
+    for handler in runner.logger.handlers:
+        if type(handler) is logging.StreamHandler:
+            handler.setLevel(logging.WARNING)
     return runner
 
 
-def train(cfg: dict[str, Any], resume: bool | str = False) -> Runner:
+def train(cfg: dict[str, Any], resume: bool = False) -> Runner:
     """Train to the end, or to where a hook stops it."""
     READS.clear()
     runner = build(cfg, resume)
@@ -302,19 +299,18 @@ def train(cfg: dict[str, Any], resume: bool | str = False) -> Runner:
     return runner
 
 
+def hook(runner: Runner, kind: str) -> Any:
+    """The Runner's hook of a kind."""
+    return next(found for found in runner.hooks if type(found).__name__ == kind)
+
+
 def weights(runner: Runner) -> dict[str, torch.Tensor]:
     """Everything that training has made: weights, buffers, and the optimizers' states."""
-    model = getattr(runner.model, "module", runner.model)
+    model, wrappers = getattr(runner.model, "module", runner.model), runner.optim_wrapper
     flat = {name.replace("module.", ""): value.clone() for name, value in model.state_dict().items()}
-    for name, wrapper in runner.optim_wrapper.items():
+    for name, wrapper in wrappers.items() if isinstance(wrappers, OptimWrapperDict) else [("optimizer", wrappers)]:
         for number, state in wrapper.optimizer.state_dict()["state"].items():
-            flat.update(
-                {
-                    f"{name}.{number}.{key}": torch.as_tensor(value).clone()
-                    for key, value in state.items()
-                    if value is not None
-                }
-            )
+            flat |= {f"{name}.{number}.{k}": torch.as_tensor(v).clone() for k, v in state.items() if v is not None}
     return flat
 
 
@@ -325,21 +321,56 @@ def assert_equal(ours: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor])
     assert not different, different
 
 
+def start(script: str, options: dict[str, Any], **environment: str) -> subprocess.Popen[str]:
+    """Start one of the ``tiny_*.py`` in a process, with options for its ``make_config`` or ``build``."""
+    folder = Path(__file__).parent
+    common = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(folder.parents[1]), os.environ.get("PYTHONPATH", "")]),
+        "PYTHONWARNINGS": "ignore",
+        "OMP_NUM_THREADS": "1",
+    }
+    return subprocess.Popen(
+        [sys.executable, str(folder / script), json.dumps(options)],
+        env={**common, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def train_in_processes(
+    work_dir: Path, script: str = "tiny_run.py", *, processes: int = 2, device: str = "cpu", **settings: Any
+) -> tuple[list[dict[str, Any]], str]:
+    """Train in processes that must succeed; what each saved, and what they printed."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    options = {"work_dir": str(work_dir), "launcher": "pytorch", **settings}
+    environment = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(processes)}
+    if device == "cpu":
+        environment["CUDA_VISIBLE_DEVICES"] = ""
+    started = [start(script, options, **environment, RANK=str(r), LOCAL_RANK=str(r)) for r in range(processes)]
+    outputs = [process.communicate()[0] for process in started]
+    assert [process.returncode for process in started] == [0] * processes, "\n".join(text[-4000:] for text in outputs)
+    outcomes = [
+        torch.load(work_dir / f"outcome_{rank}.pt", map_location="cpu", weights_only=True) for rank in range(processes)
+    ]
+    return outcomes, "\n".join(outputs)
+
+
+def save_outcome(runner: Runner, **outcome: Any) -> None:
+    """Save what a process of :func:`train_in_processes` has to tell, and end it."""
+    torch.save(outcome, Path(runner.work_dir) / f"outcome_{runner.rank}.pt")
+    launch.end_processes()
+
+
 if __name__ == "__main__":
     torch.set_num_threads(1)
     options = json.loads(sys.argv[1])
     resume_from = options.pop("resume", False)
     finished = train(make_config(**options), resume_from)
     model = getattr(finished.model, "module", finished.model)
-    outcome = {
-        "weights": weights(finished),
-        "noises": model.noises,
-        "note": next((hook.note for hook in finished.hooks if isinstance(hook, RankNoteHook)), None),
-        "metrics": {
-            name: scalar.current().item()
-            for name, scalar in ((n, finished.message_hub.log_scalars.get(f"val/{n}")) for n in ("seen", "score"))
-            if scalar is not None
-        },
-    }
-    torch.save(outcome, Path(finished.work_dir) / f"weights_{finished.rank}.pt")
-    launch.end_processes()
+    scalars = finished.message_hub.log_scalars
+    seen = scalars["val/seen"].current().item() if "val/seen" in scalars else None
+    save_outcome(finished, weights=weights(finished), noises=model.noises, seen=seen)

@@ -5,24 +5,19 @@ Not a test module; see conftest.py.
 
 from __future__ import annotations
 
-import itertools
 import json
-import logging
 import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from mmengine.config import Config
 from mmengine.runner import Runner
+from tiny_run import build, save_outcome, train, weights  # noqa: F401  (build is for the tests)
 
-from nda_mm import compat
 from nda_mm.datasets import ArrayDataset
-from nda_mm.engine import launch
 from nda_mm.registry import DATASETS, TRANSFORMS
 
-_RUNS = itertools.count()
 PACK = [dict(type="mmpretrain.PackInputs")]
 VIEWS = [
     dict(
@@ -122,32 +117,9 @@ def make_config(
     )
 
 
-def build(cfg: dict[str, Any], resume: bool | str = False) -> Runner:
-    """A Runner for a config, resuming the newest good checkpoint (True) or a given one (its path)."""
-    compat.apply_mends("mmpretrain")
-    # mmengine shares loggers and message hubs between runs of one name that start within one second.
-    config = Config({**cfg, "experiment_name": f"{Path(cfg['work_dir']).name}_{next(_RUNS)}"})
-    launch.start_processes(config)
-    launch.set_resume(config, None if resume is False else ("auto" if resume is True else resume))
-    runner = Runner.from_cfg(config)
-    for handler in runner.logger.handlers:
-        if type(handler) is logging.StreamHandler:
-            handler.setLevel(logging.WARNING)
-    return runner
-
-
-def train(cfg: dict[str, Any], resume: bool | str = False) -> Runner:
-    runner = build(cfg, resume)
-    runner.train()
-    return runner
-
-
 def trained(runner: Runner) -> dict[str, torch.Tensor]:
-    """Everything that training has made: weights, buffers, momenta, and what the generators would draw next."""
-    model = getattr(runner.model, "module", runner.model)
-    flat = {name: value.clone() for name, value in model.state_dict().items()}
-    for number, state in runner.optim_wrapper.optimizer.state_dict()["state"].items():
-        flat[f"momentum.{number}"] = state["momentum_buffer"].clone()
+    """Everything that training has made, and what the generators would draw next."""
+    flat = weights(runner)
     flat["draw"] = torch.rand(3)
     flat["numpy draw"] = torch.from_numpy(np.random.rand(3))  # noqa: NPY002
     return flat
@@ -158,5 +130,4 @@ if __name__ == "__main__":
     options = json.loads(sys.argv[1])
     finished = train(make_config(**options))
     record = {name: value.data[0].tolist() for name, value in finished.message_hub.log_scalars.items() if "knn" in name}
-    Path(finished.work_dir, f"knn_{finished.rank}.json").write_text(json.dumps(record))
-    launch.end_processes()
+    save_outcome(finished, knn=record)

@@ -46,8 +46,8 @@ from paired_steps import seconds
 from torch import Tensor
 
 from nda_mm import compat
-from nda_mm.engine.amp import enable_amp
 from nda_mm.engine.launch import find_config, to_channels_last
+from nda_mm.engine.precision import enable_amp
 from nda_mm.functional import jigsaw
 from nda_mm.losses import discriminator_loss
 

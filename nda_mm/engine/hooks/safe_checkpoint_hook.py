@@ -1,4 +1,4 @@
-"""Checkpoints that hold all a run needs to go on exactly, and that no accident can cost."""
+"""Checkpoints that let a run resume exactly, and that survive a kill and a full disk."""
 
 from __future__ import annotations
 
@@ -14,30 +14,26 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import IterBasedTrainLoop, Runner
 
 from nda_mm.checkpoints import AtomicLocalBackend
+from nda_mm.engine.full_disk import guard_backends
+from nda_mm.engine.loops import ResumableLoop
+from nda_mm.engine.resume import TRAINING_STATE, gather_training_state
 from nda_mm.registry import HOOKS
-
-from .config_check import check_filename_template
-from .exact_loop import ExactLoop
-from .full_disk import guard_backends
-from .training_state import TRAINING_STATE, gather_training_state
 
 
 @HOOKS.register_module()
 class SafeCheckpointHook(CheckpointHook):
-    """mmengine's checkpoint hook, made exact and safe. Used in its place: ``default_hooks=dict(checkpoint=dict(...))``.
+    """mmengine's checkpoint hook, made exact and safe; use it as ``default_hooks=dict(checkpoint=dict(type=...))``.
 
-    Differs from mmengine 0.10's ``CheckpointHook`` thus:
+    Differs from mmengine 0.10's ``CheckpointHook``:
 
-    - A checkpoint also holds what :class:`~nda_mm.engine.iter_loop.ExactIterLoop` and
-      :class:`~nda_mm.engine.epoch_loop.ExactEpochLoop` need to continue exactly: the random states, counters and
-      waiting gradients of *every* rank, and the place in the data.
+    - A checkpoint also holds what :class:`~nda_mm.engine.ExactIterLoop` and :class:`~nda_mm.engine.ExactEpochLoop` need
+      to resume exactly: RNG states, counters and accumulated gradients of *every* rank, and the position in the data.
     - Files are written atomically, ``last_checkpoint`` too.
-    - Old checkpoints and the previous best are removed when the new one is safely on the disk, not before. So the disk
-      must hold one more than ``max_keep_ckpts``.
-    - Weights trained in several processes bear the names that one process gives them; see
-      :func:`_name_as_in_one_process`.
-    - A full disk costs nothing: the error is logged, training goes on, and the next interval tries again. Only the last
-      save of a run raises. The visualizer's backends, such as TensorBoard's, pass over what they can't write.
+    - Old checkpoints and the previous best are removed after the new one is on the disk, not before. So the disk must
+      hold one more than ``max_keep_ckpts``.
+    - Weights trained in several processes have the names that one process gives them.
+    - On a full disk the error is logged, training goes on, and the next interval tries again. Only the last save of a
+      run raises. The visualizer's backends, such as TensorBoard's, skip what they can't write.
 
     Args:
         interval: Epochs or iterations between checkpoints; -1 for none. Defaults to -1.
@@ -61,56 +57,58 @@ class SafeCheckpointHook(CheckpointHook):
         self, interval: int = -1, by_epoch: bool = True, *, backend_args: dict[str, Any] | None = None, **kwargs: Any
     ) -> None:
         if kwargs.get("file_client_args") is not None:
-            raise ValueError("file_client_args can't promise atomic files; use backend_args, or leave it out.")
+            raise ValueError("file_client_args has no atomic files; use backend_args.")
         if backend_args is None and "://" not in str(kwargs.get("out_dir")):
             backend_args = {"backend": AtomicLocalBackend.NAME}
         super().__init__(interval, by_epoch, backend_args=backend_args, **kwargs)
-        check_filename_template(self.filename_tmpl)
+        if self.filename_tmpl.format(1) == self.filename_tmpl.format(2):  # each checkpoint would replace the last
+            raise ValueError(
+                "filename_tmpl must hold {} where the epoch or iteration goes, as in 'iter_{}.pth', but got "
+                f"{self.filename_tmpl!r}."
+            )
         self.last_ckpt: str | None
         self.best_ckpt_path: str | None
         self._gathered: dict[str, Any] | None = None
 
     def before_train(self, runner: Runner) -> None:
-        """Find the folder, and sweep out what a killed run left half written."""
+        """Guard the visualizer's backends, and remove files that a killed run left unfinished."""
         if self.by_epoch and isinstance(runner.train_loop, IterBasedTrainLoop):
             raise ValueError(
                 "SafeCheckpointHook counts epochs, but this run counts iterations and would save at its end only; set "
                 "by_epoch=False and interval."
             )
-        if (Path(runner.work_dir) / "last_checkpoint").is_dir():
-            raise IsADirectoryError(f"last_checkpoint in {runner.work_dir} must be a file, but is a folder; remove it.")
         super().before_train(runner)
         guard_backends(runner.visualizer)
         if is_main_process() and isinstance(self.file_backend, AtomicLocalBackend):
             for path in AtomicLocalBackend.remove_unfinished(self.out_dir):
                 runner.logger.info(f"Removed {path}, which an interrupted run left unfinished.")
-        if not isinstance(runner.train_loop, ExactLoop):
+        if not isinstance(runner.train_loop, ResumableLoop):
             runner.logger.warning(
-                f"{type(runner.train_loop).__name__} does not restore random states and the place in the data, so a "
-                "resumed run will differ from one that was never stopped. Use "
-                "train_cfg=dict(type='nda_mm.ExactIterLoop', ...) or 'nda_mm.ExactEpochLoop'."
+                f"{type(runner.train_loop).__name__} does not restore RNG states and the position in the data, so a "
+                "resumed run will differ from an uninterrupted one. Use train_cfg=dict(type='nda_mm.ExactIterLoop', "
+                "...) or 'nda_mm.ExactEpochLoop'."
             )
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Put what :meth:`_write` has gathered into the checkpoint; the master alone is asked."""
+        """Add the training state that :meth:`_write` has gathered; called on the master alone."""
         _name_as_in_one_process(runner, checkpoint)
         if self._gathered is not None:
             checkpoint[TRAINING_STATE] = self._gathered
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Hand the remembered state to the training loop, which uses it if the run is resumed."""
+        """Give the training state to the loop, which uses it if the run is resumed."""
         loop = runner._train_loop
-        if isinstance(loop, ExactLoop) and TRAINING_STATE in checkpoint:
+        if isinstance(loop, ResumableLoop) and TRAINING_STATE in checkpoint:
             loop.load_exact_state(checkpoint[TRAINING_STATE])
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict[str, Any]) -> None:
-        """Save, then remove what is out of date. Overrides mmengine 0.10, which removes first."""
+        """Save, then remove what is outdated. Overrides mmengine 0.10, which removes first."""
         hub, name = runner.message_hub, self.filename_tmpl.format(step)
         before = self.last_ckpt, list(self.keep_ckpt_ids) if self.max_keep_ckpts > 0 else []
         outdated: list[int] = []
         if self.max_keep_ckpts > 0:
             kept = [*before[1], step] if before[1][-1:] != [step] else before[1]
-            # The new checkpoint names those to be removed too: a run resumed after a kill in between removes them.
+            # The new checkpoint lists the outdated ones too, so that a run resumed after a kill can remove them.
             hub.update_info("keep_ckpt_ids", kept)
             outdated, kept = kept[: -self.max_keep_ckpts], kept[-self.max_keep_ckpts :]
         self.last_ckpt = self.file_backend.join_path(self.out_dir, name)
@@ -151,7 +149,7 @@ class SafeCheckpointHook(CheckpointHook):
             )
         improved = [self._save_if_best(runner, name, metrics[name], step) for name in self.key_indicators]
         if any(improved) and self.last_ckpt is not None:
-            # The last checkpoint must know of the new best, or a resumed run would not remove it in its turn.
+            # Without the new best in the last checkpoint, a resumed run would never remove it.
             self._save_checkpoint_with_step(runner, step, meta)
 
     def _save_if_best(self, runner: Runner, indicator: str, score: float | None, step: int) -> bool:
@@ -203,7 +201,7 @@ class SafeCheckpointHook(CheckpointHook):
         outdated: Iterable[str] = (),
         **options: Any,
     ) -> bool:
-        """Gather from all ranks, let the master write, and only then remove; a collective call.
+        """Gather from all ranks, write on the master, and only then remove; a collective call.
 
         Returns:
             Whether the checkpoint is on the disk, the same on every rank.
@@ -244,11 +242,11 @@ class SafeCheckpointHook(CheckpointHook):
 
 
 def _name_as_in_one_process(runner: Runner, checkpoint: dict[str, Any]) -> None:
-    """Take DDP's ``module.`` out of the names of weights.
+    """Remove DDP's ``module.`` from the names of weights.
 
     mmengine 0.10 saves a model whose parts are wrapped one by one (``MMSeparateDistributedDataParallel``, as GANs are)
-    under ``generator.module.x``, and loads it under ``generator.x``: nothing would fit, and without an error, for
-    loading is not strict. It takes the same prefix off a model that is wrapped as a whole.
+    under ``generator.module.x``, but loads it as ``generator.x``: no weight would be loaded, without an error. For a
+    model that is wrapped as a whole, mmengine removes the prefix itself.
     """
     model = runner.model.module if is_model_wrapper(runner.model) else runner.model
     wrapped = [name for name, module in model.named_modules() if name and is_model_wrapper(module)]

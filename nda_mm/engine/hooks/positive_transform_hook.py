@@ -1,4 +1,4 @@
-"""The transforms of negatives as positive augmentation: what they make of real images is shown as real."""
+"""The transforms of negatives as positive augmentation, the control experiment of NDA."""
 
 from __future__ import annotations
 
@@ -18,18 +18,17 @@ from nda_mm.registry import HOOKS
 
 @HOOKS.register_module()
 class PositiveTransformHook(Hook):
-    r"""Transforms every real image of a training batch before a GAN of mmagic's sees it, and lets it pass for real.
+    r"""Transforms every real image of a training batch before a GAN of mmagic sees it.
 
-    The control experiment of negative augmentation: the same transform :math:`T` on the other side. The discriminator
-    takes :math:`T(x)` for data, the generator is left alone, and so it learns the distribution of :math:`T(x)`, which
-    is the wrong one if :math:`T` makes negatives.
+    The discriminator takes :math:`T(x)` for data, so the generator learns the distribution of :math:`T(x)`, which is
+    the wrong one if :math:`T` makes negatives.
 
     Source: Sinha et al., "Negative Data Augmentation", ICLR 2021, https://arxiv.org/abs/2102.05113, who compare the
     same transforms as negative and as positive augmentation.
 
-    It works on the batch, as the data preprocessor hands it to the training step, so that transforms which join two
-    images find a partner; real images that metrics look at stay as they are. A model with negatives of its own would
-    make them of the transformed images, and is refused.
+    It works on the output of the data preprocessor, so that transforms of two images find a partner in the batch.
+    Metrics see the real images unchanged. A model with negatives is refused: it would make them from transformed
+    images.
 
     Args:
         transform (dict | Negative): Such as ``dict(type='Jigsaw', grid=2)``; as ``negative`` of the GANs takes it.
@@ -48,21 +47,20 @@ class PositiveTransformHook(Hook):
         self._handle: RemovableHandle | None = None
 
     def before_train(self, runner: Runner) -> None:
-        """Stand between the data preprocessor and the model."""
+        """Register a forward hook on the data preprocessor."""
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         if getattr(model, "negative", None) is not None:
             raise ValueError(
-                "PositiveTransformHook shows transformed images as real, and the model would make its negatives of "
-                "them; set model.negative=None, or leave the hook out"
+                "PositiveTransformHook does not work with a model that makes negatives; set model.negative=None."
             )
         self._handle = model.data_preprocessor.register_forward_hook(self._transform_batch)
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
-        """Move a curriculum, if there is one, to the present iteration of the runner."""
+        """Set the iteration of a curriculum."""
         self.transform.set_iteration(runner.iter)
 
     def after_train(self, runner: Runner) -> None:
-        """Leave the data preprocessor as it was."""
+        """Remove the forward hook."""
         if self._handle is not None:
             self._handle.remove()
             self._handle = None
@@ -74,7 +72,7 @@ class PositiveTransformHook(Hook):
         sample: Any = output.get("data_samples") if isinstance(output, dict) else None
         if not isinstance(getattr(sample, "gt_img", None), torch.Tensor):
             raise ValueError(
-                "PositiveTransformHook transforms the real images of mmagic's GANs, data_samples.gt_img, but the data "
-                f"preprocessor {type(preprocessor).__name__} gives none"
+                "PositiveTransformHook needs a GAN of mmagic with images in data_samples.gt_img, but "
+                f"{type(preprocessor).__name__} gives none."
             )
         sample.gt_img = self.transform.to(sample.gt_img.device)(sample.gt_img)

@@ -13,12 +13,9 @@ pytest.importorskip("mmagic")
 pytest.importorskip("sklearn")
 
 from nda_mm.engine import launch
-from nda_mm.engine.positive_transform_hook import PositiveTransformHook
+from nda_mm.engine.hooks.positive_transform_hook import PositiveTransformHook
 from nda_mm.negatives import Negative
 from nda_mm.registry import NEGATIVES
-from nda_mm.utils.files import recipe_path
-
-RECIPE = recipe_path("biggan_digits.py")
 
 
 class Darkened(Negative):
@@ -36,7 +33,7 @@ class Darkened(Negative):
 
 
 def build(work_dir: Path, **options: Any) -> Any:
-    config = Config.fromfile(RECIPE)
+    config = Config.fromfile(launch.find_config("biggan_digits.py"))
     config.work_dir = str(work_dir)
     config.merge_from_dict(
         {
@@ -114,7 +111,7 @@ def test_a_transform_that_joins_two_finds_its_partners_in_the_batch(tmp_path: Pa
 def test_a_model_with_negatives_is_refused(tmp_path: Path) -> None:
     hook = dict(type="nda_mm.PositiveTransformHook", transform=dict(type="Jigsaw"))
     runner = build(tmp_path, **{"custom_hooks": [hook], "model.negative": dict(type="Jigsaw")})
-    with pytest.raises(ValueError, match=r"would make its negatives of them; set model.negative=None"):
+    with pytest.raises(ValueError, match="model.negative=None"):
         runner.train()
 
 
@@ -122,6 +119,6 @@ def test_a_model_that_has_no_single_images_is_refused() -> None:
     hook = PositiveTransformHook(dict(type="Jigsaw"))
     module = torch.nn.Identity()
     module.register_forward_hook(hook._transform_batch)
-    with pytest.raises(ValueError, match=r"mmagic's GANs, data_samples.gt_img, but the data preprocessor Identity"):
+    with pytest.raises(ValueError, match="data_samples.gt_img"):
         module(dict(inputs=torch.zeros(1)))
     assert NEGATIVES.get("Jigsaw") is type(hook.transform)

@@ -1,4 +1,4 @@
-"""How well a backbone in self-supervised training separates classes, told by its nearest neighbours."""
+"""kNN accuracy of a backbone during self-supervised training."""
 
 from __future__ import annotations
 
@@ -19,33 +19,31 @@ from nda_mm.evaluation.knn import knn_scores, topk_hits
 from nda_mm.registry import HOOKS
 from nda_mm.utils.random_state import isolated_rng, mix
 
-_SEED_USE = 32  # of the seeds' uses in exact_loop.py and data_stream.py, none is this
+_SEED_USE = 32  # no other than those of loops.py and data_stream.py
 
 
 @HOOKS.register_module()
 class KNNHook(Hook):
     """Weighted k-nearest-neighbour accuracy of the frozen backbone, while it trains.
 
-    The features are the model's ``extract_feat`` in eval mode, its last output averaged over the image's area. Labels
-    serve this measurement alone. With several ranks each encodes its share of both sets, and classifies its share of
-    the test set; the result is that of one rank.
+    The features are the model's ``extract_feat`` in eval mode, its last output averaged over the image's area. Each
+    rank encodes its share of both sets and classifies its share of the test set; the result is that of one rank.
 
-    Training is left as it was, bit for bit, under mmengine's loops too: no gradient, running statistics untouched, each
-    module back in the mode it had, random numbers set aside.
+    Training is not changed, bit for bit, under mmengine's loops too: no gradient, running statistics, module modes and
+    RNG state as before.
 
     Source: Wu et al., "Unsupervised Feature Learning via Non-Parametric Instance Discrimination", CVPR 2018, section
     3.4, https://arxiv.org/abs/1805.01978; see :func:`nda_mm.evaluation.knn.knn_scores`.
 
     ``knn/top1`` (and ``knn/top5`` with more than 5 classes), in per cent, go into the log, the message hub and the
-    visualizer, at the number of epochs (or iterations) trained. A checkpoint hook with ``save_best='knn/top1'`` sees
-    them when the next epoch (or iteration) begins, or training ends.
+    visualizer. A checkpoint hook with ``save_best='knn/top1'`` gets them when the next epoch (or iteration) begins, or
+    training ends.
 
     Args:
         bank: The labelled images that vote: a data set (or its config) whose pipeline ends in ``PackInputs``, or a
-            loader's config, with ``dataset``, and ``batch_size`` or ``num_workers`` if they shall differ from those
-            here.
+            loader's config with ``dataset`` and, if they differ from those here, ``batch_size`` and ``num_workers``.
         test: The images to classify, in the same form.
-        k: Neighbours that vote; at most the images of the bank. Defaults to 200.
+        k: Neighbours that vote; at most the size of the bank. Defaults to 200.
         temperature: Of the votes' weights, > 0. Defaults to 0.07.
         interval: Epochs or iterations between evaluations; the last one is always evaluated. Defaults to 1.
         by_epoch: Whether ``interval`` counts epochs. Defaults to True.
@@ -55,9 +53,8 @@ class KNNHook(Hook):
         prefix: Of the metrics' names. Defaults to 'knn'.
 
     Raises:
-        ValueError: If a number is out of its range; at the start of training, if ``k`` exceeds the bank, a set holds no
-            labels or fewer images than there are ranks, the run counts otherwise than ``by_epoch`` says, or the model's
-            features are neither maps nor vectors.
+        ValueError: If a number is out of its range; at the start of training, if ``k`` exceeds the bank, images have no
+            labels, ``by_epoch`` does not fit the loop, or the model's features are neither maps nor vectors.
         TypeError: At the start of training, if the model has no ``extract_feat``.
 
     Example:
@@ -100,10 +97,10 @@ class KNNHook(Hook):
         self.batch_size, self.num_workers = batch_size, num_workers
         self.prefix = prefix
         self._loaders: dict[str, DataLoader] = {}
-        self._not_handed_over: dict[str, float] | None = None
+        self._new_metrics: dict[str, float] | None = None
 
     def before_train(self, runner: Runner) -> None:
-        """Read the sets, check the settings against them, and evaluate the start of a new run."""
+        """Load the sets, check the settings against them, and evaluate the untrained network."""
         model = _unwrapped(runner)
         if not callable(getattr(model, "extract_feat", None)):
             raise TypeError(
@@ -113,33 +110,28 @@ class KNNHook(Hook):
             raise ValueError("KNNHook counts epochs, but this run counts iterations; set by_epoch=False and interval.")
         with isolated_rng(self._seed(runner)):
             self._loaders = {name: self._loader(given) for name, given in self.sets.items()}
-        sizes = {name: len(loader.dataset) for name, loader in self._loaders.items()}  # type: ignore[arg-type]
-        if self.k > sizes["bank"]:
-            raise ValueError(
-                f"KNNHook(k={self.k}) needs a bank of at least {self.k} images, but it holds {sizes['bank']}; lower k."
-            )
-        for name, size in sizes.items():
-            if size < get_world_size():
-                raise ValueError(f"KNNHook's {name} holds {size} images for {get_world_size()} ranks, each needs one.")
+        size = len(self._loaders["bank"].dataset)  # type: ignore[arg-type]
+        if self.k > size:
+            raise ValueError(f"k must be at most the bank's {size} images, but got {self.k}.")
         if self.evaluate_first and runner.iter == 0:
             self.evaluate(runner, step=0)
 
     def after_train_epoch(self, runner: Runner) -> None:
-        """Evaluate, where epochs count."""
+        """Evaluate at the interval, if it counts epochs."""
         last = runner.epoch + 1 == runner.max_epochs
         if self.by_epoch and (last or self.every_n_epochs(runner, self.interval)):
-            self._not_handed_over = self.evaluate(runner, step=runner.epoch + 1)
+            self._new_metrics = self.evaluate(runner, step=runner.epoch + 1)
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict[str, Any] | None = None
     ) -> None:
-        """Evaluate, where iterations count."""
+        """Evaluate at the interval, if it counts iterations."""
         last = runner.iter + 1 == runner.max_iters
         if not self.by_epoch and (last or self.every_n_train_iters(runner, self.interval)):
-            self._not_handed_over = self.evaluate(runner, step=runner.iter + 1)
+            self._new_metrics = self.evaluate(runner, step=runner.iter + 1)
 
     def before_train_epoch(self, runner: Runner) -> None:
-        """Hand the last evaluation over, now that the runner's counters are past it."""
+        """Give new metrics to the checkpoint hook, now that the runner's counters are past the evaluation."""
         self._hand_over(runner)
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
@@ -147,17 +139,17 @@ class KNNHook(Hook):
         self._hand_over(runner)
 
     def after_train(self, runner: Runner) -> None:
-        """As :meth:`before_train_epoch`, and let go of the sets."""
+        """As :meth:`before_train_epoch`, and release the sets."""
         self._hand_over(runner)
         self._loaders = {}
 
     @torch.no_grad()
     def evaluate(self, runner: Runner, step: int) -> dict[str, float]:
-        """Encode both sets, classify the one by the other, and log the result; a collective call.
+        """Encode both sets, classify the test images, and log the result; a collective call.
 
         Args:
             runner: The Runner.
-            step: Epochs or iterations that were trained.
+            step: Epochs or iterations trained.
 
         Returns:
             Metric name -> per cent, the same on every rank.
@@ -180,9 +172,8 @@ class KNNHook(Hook):
         """Features and labels of this rank's share."""
         features, labels = [], []
         for batch in self._loaders[name]:
-            missing = [number for number, sample in enumerate(batch["data_samples"]) if "gt_label" not in sample]
-            if missing:
-                raise ValueError(f"KNNHook's {name} must give each image a label (gt_label), but some have none.")
+            if any("gt_label" not in sample for sample in batch["data_samples"]):
+                raise ValueError(f"KNNHook's {name} must give each image a label (gt_label).")
             data = model.data_preprocessor(batch, False)  # type: ignore[operator]
             found = _pooled(model.extract_feat(data["inputs"]))  # type: ignore[operator]
             features.append(found)
@@ -215,11 +206,12 @@ class KNNHook(Hook):
         runner.logger.info(f"kNN ({'epoch' if self.by_epoch else 'iteration'} {step})  {shown}")
 
     def _hand_over(self, runner: Runner) -> None:
-        metrics, self._not_handed_over = self._not_handed_over, None
+        metrics, self._new_metrics = self._new_metrics, None
         if metrics is None:
             return
         for hook in runner.hooks:
-            if isinstance(hook, CheckpointHook) and hook.save_best and set(hook.key_indicators) <= set(metrics):
+            watched = getattr(hook, "key_indicators", None) if isinstance(hook, CheckpointHook) else None
+            if watched and all(name.startswith(f"{self.prefix}/") for name in watched):
                 hook.after_val_epoch(runner, metrics)
 
 
@@ -229,7 +221,7 @@ def _unwrapped(runner: Runner) -> nn.Module:
 
 @contextmanager
 def _in_eval_mode(model: nn.Module) -> Iterator[None]:
-    """Inside, the model is in eval mode; afterwards each of its modules is in the mode it had."""
+    """Put the model into eval mode inside, and each module back into its own mode after."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:

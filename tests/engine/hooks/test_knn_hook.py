@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import math
-import os
-import socket
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,9 +11,10 @@ import torch
 pytest.importorskip("mmpretrain")
 
 import tiny_selfsup
+from tiny_run import train_in_processes
 from tiny_selfsup import images, knn, make_config
 
-from nda_mm.engine.knn_hook import KNNHook
+from nda_mm.engine.hooks.knn_hook import KNNHook
 from nda_mm.studies.run_results import read_curves
 
 
@@ -130,6 +125,12 @@ def test_a_resumed_run_evaluates_no_start_and_continues_the_curve(tmp_path):
     assert len(resumed.message_hub.get_scalar("knn/top1").data[0]) == 4
 
 
+def test_an_unknown_best_of_its_metrics_is_refused(tmp_path):
+    best = dict(interval=1, save_best="knn/top2", rule="greater")
+    with pytest.raises(KeyError, match="knn/top2"):
+        tiny_selfsup.train(make_config(tmp_path, steps=2, custom_hooks=(knn(),), checkpoint=best))
+
+
 def test_the_best_checkpoint_is_kept_by_it(tmp_path):
     runner = tiny_selfsup.build(
         make_config(
@@ -163,35 +164,9 @@ def test_the_best_checkpoint_is_kept_by_it(tmp_path):
 @pytest.mark.slow
 def test_two_ranks_give_the_result_of_one(tmp_path):
     """Ranks of unequal shares: 21 and 14 images by two, and batches that divide neither."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    root = Path(__file__).parents[2]
     hook = knn(test=images(length=13, seed=2), batch_size=4)
-    options = dict(work_dir=str(tmp_path), steps=1, custom_hooks=[hook], launcher="pytorch")
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")]),
-        "PYTHONWARNINGS": "ignore",
-        "OMP_NUM_THREADS": "1",
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(port),
-        "WORLD_SIZE": "2",
-        "CUDA_VISIBLE_DEVICES": "",
-    }
-    started = [
-        subprocess.Popen(
-            [sys.executable, str(Path(__file__).with_name("tiny_selfsup.py")), json.dumps(options)],
-            env={**environment, "RANK": str(rank), "LOCAL_RANK": str(rank)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for rank in range(2)
-    ]
-    outputs = [process.communicate()[0] for process in started]
-    assert [process.returncode for process in started] == [0, 0], "\n".join(outputs)
-    ranks = [json.loads((tmp_path / f"knn_{rank}.json").read_text()) for rank in range(2)]
+    outcomes, _ = train_in_processes(tmp_path, "tiny_selfsup.py", steps=1, custom_hooks=[hook])
+    ranks = [outcome["knn"] for outcome in outcomes]
     assert ranks[0] == ranks[1]
     # The start is the same network on one rank as on two: its seed is that of rank 0.
     one = tiny_selfsup.train(make_config(tmp_path / "one", steps=1, custom_hooks=(hook,)))
@@ -203,24 +178,17 @@ def test_two_ranks_give_the_result_of_one(tmp_path):
     assert curve[1][1] == pytest.approx(ranks[0]["knn/top1"][1])
 
 
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        (dict(k=0), "k must be a whole number of at least 1, but got 0"),
-        (dict(interval=1.5), "interval must be a whole number of at least 1, but got 1.5"),
-        (dict(temperature=0), "temperature must be above 0, but got 0"),
-    ],
-)
-def test_settings_out_of_range_are_refused_at_once(settings, message):
-    with pytest.raises(ValueError, match=message):
-        KNNHook({}, {}, **settings)
+@pytest.mark.parametrize(("name", "value"), [("k", 0), ("interval", 1.5), ("temperature", 0)])
+def test_settings_out_of_range_are_refused_at_once(name, value):
+    with pytest.raises(ValueError, match=name):
+        KNNHook({}, {}, **{name: value})
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        (dict(k=22), r"KNNHook\(k=22\) needs a bank of at least 22 images, but it holds 21; lower k"),
-        (dict(test=images(pipeline=[dict(type="nda_mm.Unlabelled"), *tiny_selfsup.PACK])), "test must give .* a label"),
+        (dict(k=22), "k must be at most the bank's 21 images"),
+        (dict(test=images(pipeline=[dict(type="nda_mm.Unlabelled"), *tiny_selfsup.PACK])), "gt_label"),
     ],
 )
 def test_what_does_not_fit_is_refused_before_the_first_step(tmp_path, settings, message):
@@ -232,19 +200,19 @@ def test_what_does_not_fit_is_refused_before_the_first_step(tmp_path, settings, 
 
 def test_epochs_in_a_run_of_iterations_are_refused(tmp_path):
     runner = tiny_selfsup.build(make_config(tmp_path, loop="IterBasedTrainLoop", steps=2, custom_hooks=(knn(),)))
-    with pytest.raises(ValueError, match="counts epochs, but this run counts iterations; set by_epoch=False"):
+    with pytest.raises(ValueError, match="by_epoch=False"):
         runner.train()
 
 
 def test_a_model_without_features_is_refused(tmp_path):
     runner = tiny_selfsup.build(make_config(tmp_path, steps=1, custom_hooks=(knn(),)))
     runner.model.extract_feat = None
-    with pytest.raises(TypeError, match="needs a model with extract_feat, as mmpretrain's have, but MoCo has none"):
+    with pytest.raises(TypeError, match="extract_feat"):
         runner.train()
 
 
 def test_tokens_are_refused_with_the_way_out(tmp_path):
     runner = tiny_selfsup.build(make_config(tmp_path, steps=1, custom_hooks=(knn(),)))
     runner.model.extract_feat = lambda inputs: (torch.zeros(len(inputs), 5, 3),)
-    with pytest.raises(ValueError, match=r"but extract_feat gave \(\d+, 5, 3\); let the backbone give its class token"):
+    with pytest.raises(ValueError, match="cls_token"):
         runner.train()

@@ -14,7 +14,7 @@ from mmengine.hooks import CheckpointHook, Hook
 from mmengine.registry import HOOKS
 from tiny_run import assert_equal
 
-from nda_mm.engine.deferred_info_hook import DeferredInfoHook, _on_host
+from nda_mm.engine.hooks.deferred_info_hook import DeferredInfoHook, _on_host
 
 Make = Callable[..., dict[str, Any]]
 
@@ -131,5 +131,5 @@ def test_numbers_are_those_of_item() -> None:
 
 @pytest.mark.parametrize("settings", [dict(interval=0), dict(history=0)])
 def test_numbers_below_one_are_refused(settings: dict[str, int]) -> None:
-    with pytest.raises(ValueError, match="interval and history must be at least 1, but got"):
+    with pytest.raises(ValueError, match="interval and history"):
         DeferredInfoHook(**settings)

@@ -45,10 +45,6 @@ def asked_at(iteration: int) -> tuple[dict[str, Any], ...]:
     return dict(type="SignalHook", at=iteration), dict(type="nda_mm.StopOnSignalHook")
 
 
-def stop_hook(runner: Runner) -> Any:
-    return next(hook for hook in runner.hooks if type(hook).__name__ == "StopOnSignalHook")
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("settings", [{}, dict(validate=True, accumulate=2)], ids=["plain", "all"])
 @pytest.mark.parametrize("at", [6, 7])  # at 6 a validation is due
@@ -57,20 +53,24 @@ def test_the_stopped_run_goes_on_to_the_same_weights(config: Make, settings: dic
     usual = signal.getsignal(signal.SIGTERM)
     given = config("stopped", **settings, save_every=4, custom_hooks=asked_at(at))
     stopped = tiny_run.train(given)
-    assert (stopped.iter, stop_hook(stopped).stopped) == (at, True)
+    assert (stopped.iter, tiny_run.hook(stopped, "StopOnSignalHook").stopped) == (at, True)
     assert signal.getsignal(signal.SIGTERM) is usual
     assert sorted(path.name for path in Path(stopped.work_dir).glob("*.pth")) == ["iter_4.pth", f"iter_{at}.pth"]
     counts = [dict(type="CountHook")]
     resumed = tiny_run.train({**given, "custom_hooks": counts}, resume=True)
     assert resumed.iter == 10
-    validated = next(hook for hook in resumed.hooks if isinstance(hook, CountHook)).at
+    validated = tiny_run.hook(resumed, "CountHook").at
     assert validated == ([each for each in (6, 9, 10) if each >= at] if settings else [])
     assert_equal(tiny_run.weights(resumed), tiny_run.weights(straight))
 
 
 def test_a_run_that_is_asked_in_its_last_iteration_has_finished(config: Make) -> None:
     runner = tiny_run.train(config("run", custom_hooks=asked_at(10)))
-    assert (runner.iter, stop_hook(runner).asked, stop_hook(runner).stopped) == (10, True, False)
+    assert (
+        runner.iter,
+        tiny_run.hook(runner, "StopOnSignalHook").asked,
+        tiny_run.hook(runner, "StopOnSignalHook").stopped,
+    ) == (10, True, False)
 
 
 def test_where_no_iteration_can_be_saved_the_signal_keeps_its_effect(config: Make) -> None:
@@ -84,4 +84,4 @@ def test_where_no_iteration_can_be_saved_the_signal_keeps_its_effect(config: Mak
         )
     finally:
         signal.signal(signal.SIGTERM, usual)
-    assert (runner.iter, stop_hook(runner).asked) == (1, False)
+    assert (runner.iter, tiny_run.hook(runner, "StopOnSignalHook").asked) == (1, False)

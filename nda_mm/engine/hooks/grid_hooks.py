@@ -1,0 +1,313 @@
+"""Hooks that write pictures of a GAN's training: samples, translations, points, and the negatives."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.dist import master_only
+from mmengine.hooks import Hook
+from mmengine.logging import print_log
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+from mmengine.structures import BaseDataElement
+from torch import Tensor
+
+from nda_mm.engine.full_disk import save_picture
+from nda_mm.generation import SAMPLE_MODELS, as_rgb, generator_of, sample_classes
+from nda_mm.registry import HOOKS
+from nda_mm.utils.image_grid import image_grid
+
+
+class GridHook(Hook):
+    """Base of the hooks that write image grids into the work directory and show them to the visualizer.
+
+    Random numbers come from generators of the hook's own, so training draws what it would have drawn without it.
+    """
+
+    priority = "NORMAL"  # before the checkpoint hook, so that each checkpoint has its grid
+
+    @staticmethod
+    def check_minimum(minimum: int = 1, **numbers: float) -> None:
+        """Raise ``ValueError`` if a number is below the minimum."""
+        for name, number in numbers.items():
+            if number < minimum:
+                raise ValueError(f"{name} must be at least {minimum}, but got {number}.")
+
+    @staticmethod
+    def write(runner: Runner, grid: Any, path: str, step: int) -> Path:
+        """Save a picture in the work directory and show it to the visualizer under the path's first part."""
+        target = Path(runner.work_dir) / path
+        save_picture(lambda file: grid.save(file, "PNG"), target)
+        runner.visualizer.add_image(Path(path).parts[0].removesuffix(".png"), np.asarray(grid), step=step)
+        return target
+
+
+@HOOKS.register_module(name=["SampleGridHook", "SampleSheetHook"])
+class SampleGridHook(GridHook):
+    """Writes a grid of generated images every few iterations: a row for each class, always from the same noise.
+
+    Args:
+        interval (int): Iterations between two grids; the last iteration always gets one.
+        samples_per_class (int): Images in a row of a conditional model; an unconditional one gets that many rows of
+            that many. Defaults to 8.
+        sample_model (str): ``'ema'`` or ``'orig'``; a model without an EMA falls back on ``'orig'``. Defaults to
+            ``'ema'``.
+        use_batch_statistics (bool): See :func:`nda_mm.generation.sample_images`. Defaults to False.
+        max_classes (int): Rows at most. Defaults to 20.
+        scale (int): Pixels of the grid to a pixel of an image. Defaults to 2.
+        seed (int): Of the noise. Defaults to 0.
+
+    Example:
+        In a config::
+
+            custom_hooks = [dict(type='nda_mm.SampleGridHook', interval=2000)]
+
+        writes ``samples/iter_2000.png`` and so on into the work directory.
+    """
+
+    def __init__(
+        self,
+        interval: int,
+        samples_per_class: int = 8,
+        sample_model: str = "ema",
+        use_batch_statistics: bool = False,
+        max_classes: int = 20,
+        scale: int = 2,
+        seed: int = 0,
+    ) -> None:
+        self.check_minimum(interval=interval, samples_per_class=samples_per_class, max_classes=max_classes)
+        if sample_model not in SAMPLE_MODELS:
+            raise ValueError(f"sample_model must be one of {SAMPLE_MODELS}, but got {sample_model!r}.")
+        self.interval = interval
+        self.samples_per_class = samples_per_class
+        self.sample_model = sample_model
+        self.use_batch_statistics = use_batch_statistics
+        self.max_classes = max_classes
+        self.scale = scale
+        self.seed = seed
+
+    @master_only
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        """Write a grid at each interval and after the last iteration."""
+        if self.every_n_train_iters(runner, self.interval) or self.is_last_train_iter(runner):
+            model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+            sample_model = self.sample_model if model.with_ema_gen else "orig"
+            self.draw(runner, model, sample_model, f"samples/iter_{runner.iter + 1}.png")
+
+    def draw(self, runner: Runner, model: Any, sample_model: str, path: str) -> None:
+        """Generate the images and write their grid."""
+        known = getattr(model, "num_classes", None) or 1
+        images, label = sample_classes(
+            model,
+            self.samples_per_class,
+            range(min(known, self.max_classes)) if known > 1 else None,
+            seed=self.seed,
+            sample_model=sample_model,
+            use_batch_statistics=self.use_batch_statistics,
+        )
+        names = (runner.visualizer.dataset_meta or {}).get("classes", ())
+        shown = label[:: self.samples_per_class].tolist()
+        row_labels = [str(names[row]) for row in shown] if 1 < known <= len(names) else None
+        grid = image_grid(images, columns=self.samples_per_class, row_labels=row_labels, scale=self.scale)
+        self.write(runner, grid, path, runner.iter + 1)
+
+
+@HOOKS.register_module(name=["PointGridHook", "PointSheetHook"])
+class PointGridHook(SampleGridHook):
+    """Plots points of a GAN of the plane every few iterations: real ones, negatives if any, and generated ones.
+
+    Args:
+        interval (int): Iterations between two plots; the last iteration always gets one.
+        num_points (int): Of each kind, at least 2. Defaults to 1000.
+        sample_model (str): ``'ema'`` or ``'orig'``; a model without an EMA falls back on ``'orig'``. Defaults to
+            ``'ema'``.
+        limit (float): Both axes go from -limit to limit. Defaults to 1.5.
+        seed (int): Of noise and negatives. Defaults to 0.
+
+    Example:
+        In a config::
+
+            custom_hooks = [dict(type='nda_mm.PointGridHook', interval=500)]
+
+        writes ``samples/iter_500.png`` and so on into the work directory.
+    """
+
+    def __init__(
+        self, interval: int, num_points: int = 1000, sample_model: str = "ema", limit: float = 1.5, seed: int = 0
+    ) -> None:
+        super().__init__(interval, sample_model=sample_model, seed=seed)
+        self.check_minimum(2, num_points=num_points)
+        if not limit > 0:
+            raise ValueError(f"limit must be above 0, but got {limit}.")
+        self.num_points = num_points
+        self.limit = limit
+
+    def draw(self, runner: Runner, model: Any, sample_model: str, path: str) -> None:
+        """Plot the points."""
+        try:
+            from matplotlib.figure import Figure
+        except ImportError as error:
+            raise ModuleNotFoundError(f"the plot needs matplotlib ({error}): pip install 'nda_mm[gan]'") from error
+        figure = Figure(figsize=(3.2, 3.4), layout="constrained")
+        axes = figure.add_subplot()
+        colors = dict(real="0.75", negative="C1", generated="C0")
+        for name, points in self.points(model, sample_model, runner.train_dataloader.dataset).items():
+            axes.plot(points[:, 0], points[:, 1], ".", color=colors[name], label=name, markersize=2)
+        axes.set(
+            xlim=(-self.limit, self.limit),
+            ylim=(-self.limit, self.limit),
+            aspect="equal",
+            title=f"after {runner.iter + 1} steps",
+        )
+        axes.legend(loc="center", markerscale=4, frameon=False)
+        save_picture(lambda file: figure.savefig(file, dpi=100), Path(runner.work_dir) / path)
+
+    @torch.no_grad()
+    def points(self, model: Any, sample_model: str, dataset: Any) -> dict[str, Tensor]:
+        """Return the points of each kind that a plot shows. Shape of each: (num_points, 2)."""
+        count = min(self.num_points, len(dataset))
+        real = torch.stack([torch.from_numpy(dataset.get_data_info(index)["gt"]) for index in range(count)])
+        real = real.permute(0, 3, 1, 2).to(model.device)  # (N, 1, 1, 2), as the networks see them
+        found = {"real": real}
+        if getattr(model, "negative", None) is not None:
+            found["negative"] = model.negative(real, generator=torch.Generator(real.device).manual_seed(self.seed))
+        generator: Any = generator_of(model, sample_model)
+        noise = torch.randn(self.num_points, model.noise_size, generator=torch.Generator().manual_seed(self.seed))
+        inner = generator.module if hasattr(generator, "module") else generator
+        found["generated"] = inner(noise.to(model.device), return_noise=False)
+        return {name: points.flatten(1).cpu() for name, points in found.items()}
+
+
+@HOOKS.register_module(name=["TranslationGridHook", "TranslationSheetHook"])
+class TranslationGridHook(GridHook):
+    """Writes a grid at every evaluation of a translator: a row of input, output and target for each image.
+
+    The images are the first that the evaluation makes, so nothing is generated for the grid.
+
+    Args:
+        source (str): Domain of the inputs.
+        target (str): Domain of the outputs.
+        num_images (int): Rows. Defaults to 8.
+        scale (int): Pixels of the grid to a pixel of an image. Defaults to 1.
+
+    Example:
+        In a config::
+
+            custom_hooks = [dict(type='nda_mm.TranslationGridHook', source='edge', target='digit')]
+
+        writes ``translations/iter_2000.png`` and so on into the work directory, after a test ``translations/test.png``.
+    """
+
+    def __init__(self, source: str, target: str, num_images: int = 8, scale: int = 1) -> None:
+        self.check_minimum(num_images=num_images, scale=scale)
+        self.source, self.target = source, target
+        self.num_images = num_images
+        self.scale = scale
+        self._rows: list[Tensor] = []
+
+    def before_val_epoch(self, runner: Runner) -> None:
+        """Start a new grid."""
+        self._rows = []
+
+    def after_val_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Sequence[Any] | None = None
+    ) -> None:
+        """Keep images until there are enough."""
+        wanted = (f"img_{self.source}", f"fake_{self.target}", f"img_{self.target}")
+        for sample in list(outputs or ())[: self.num_images - len(self._rows)]:
+            # mmagic gives them as BGR in [0, 255]
+            images = [sample.get(name).detach().cpu().float().flip(0) for name in wanted]
+            self._rows.append(torch.stack(images).round().clamp(0, 255).to(torch.uint8))
+
+    before_test_epoch = before_val_epoch
+    after_test_iter = after_val_iter
+
+    def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
+        """Write the grid of an evaluation during training."""
+        self._draw(runner, f"translations/iter_{runner.iter}.png")
+
+    def after_test_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
+        """Write the grid of a test."""
+        self._draw(runner, "translations/test.png")
+
+    @master_only
+    def _draw(self, runner: Runner, path: str) -> None:
+        if self._rows:
+            labels = [self.source, "output", self.target]
+            grid = image_grid(torch.cat(self._rows), columns=3, column_labels=labels, scale=self.scale)
+            self.write(runner, grid, path, runner.iter)
+
+
+@HOOKS.register_module()
+class NegativeGridHook(GridHook):
+    """Writes real training images above the negatives made from them, once, from the first batch of the run.
+
+    It shows the batch that the discriminator is about to see, after all augmentation. It does nothing for a model
+    without negatives.
+
+    Args:
+        num_images (int): Real images on the grid, at least 2. Defaults to 16.
+        seed (int): Of the negatives' draws. Defaults to 0.
+        scale (int): Pixels of the grid to a pixel of an image. Defaults to 2.
+
+    Example:
+        In a config::
+
+            custom_hooks = [dict(type='nda_mm.NegativeGridHook', num_images=16)]
+
+        writes ``negatives.png`` into the work directory.
+    """
+
+    def __init__(self, num_images: int = 16, seed: int = 0, scale: int = 2) -> None:
+        self.check_minimum(2, num_images=num_images)  # most negatives need a partner
+        self.num_images = num_images
+        self.seed = seed
+        self.scale = scale
+        self._done = False
+
+    @master_only
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
+        """Write the grid at the first iteration that this process runs."""
+        if self._done:
+            return
+        self._done = True
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        negative = getattr(model, "negative", None)
+        if negative is None:
+            return
+        # The preprocessor normalises the samples in place, and the training step still needs them as they are.
+        head = {key: deepcopy(_first(value, self.num_images)) for key, value in data_batch.items()}
+        processed = model.data_preprocessor(head, True)
+        # A translator makes its negatives of the targets, which are among the inputs.
+        targets = getattr(model, "target_images", None)
+        real = processed["data_samples"].gt_img if targets is None else targets(processed)
+        if len(real) < 2:
+            print_log("A batch of one image has no partner to make negatives of: no grid is written.", "current")
+            return
+        with torch.no_grad():
+            made = negative(real, generator=torch.Generator(real.device).manual_seed(self.seed))
+        columns = min(8, len(real))
+        count = len(real) // columns * columns  # whole rows, or the last real images and negatives would share one
+        real, made = real[:count], made[:count]
+        rows = [half for part in zip(real.split(columns), made.split(columns), strict=True) for half in part]
+        images = as_rgb(model.data_preprocessor, torch.cat(rows)).cpu()
+        names = ["real", "negative"] * (len(rows) // 2)
+        grid = image_grid(images, columns=columns, row_labels=names, scale=self.scale)
+        path = self.write(runner, grid, "negatives.png", runner.iter)
+        print_log(f"Real images and their negatives: {path}", "current")
+
+
+def _first(batch: Any, count: int) -> Any:
+    """The first samples of a collated batch: a list or tensor of them, a stacked data element, or a dict of these."""
+    if isinstance(batch, dict):
+        return {key: _first(value, count) for key, value in batch.items()}
+    if isinstance(batch, BaseDataElement):
+        head = type(batch)(metainfo={key: value[:count] for key, value in batch.metainfo_items()})
+        head.set_data({key: _first(value, count) for key, value in batch.items()})
+        return head
+    return batch[:count]

@@ -1,0 +1,177 @@
+"""Negative keys for a stock MoCo, by one line in ``custom_hooks``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mmengine.dist import get_world_size
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+from torch import nn
+
+from nda_mm.losses import check_negative_weight
+from nda_mm.models.contrast import NegativeContrast, contrast_method
+from nda_mm.negatives import Negative, build_negative
+from nda_mm.registry import HOOKS
+from nda_mm.utils.schedules import as_schedule
+
+#: The checkpoint's key for the seed of the negatives.
+CHECKPOINT_KEY = "nda_mm_contrast"
+
+
+@HOOKS.register_module()
+class NDAContrastHook(Hook):
+    """Adds negatives of each image to MoCo, as further keys in the image's row of logits.
+
+    An unchanged recipe of mmpretrain needs only this line. The model's code, its checkpoint keys and the queue stay as
+    they are; see :class:`nda_mm.models.contrast.NegativeContrast` for what happens in a step. At weight 0
+    nothing is attached, and the run is the host's own bit for bit.
+
+    Supports MoCo (v1 and v2); DenseCL, in the rows of whole images; MoCoV3, in both halves of its symmetric loss. Other
+    models are refused before the first step.
+
+    Logged with the loss: ``positive_accuracy`` (the share of rows whose positive key has the highest logit, negatives
+    included), and the mean cosine similarity of queries to their positives (``positive_similarity``), to the queue
+    (``queue_similarity``; ``batch_similarity`` for MoCoV3) and to their negatives (``negative_similarity``).
+
+    Note:
+        Negatives are drawn from a generator that is seeded for every step from the seed, the iteration and the rank.
+        The checkpoint keeps the seed, so a resumed run makes the same negatives. The training's own RNG state is not
+        touched.
+
+    Source: Sinha et al., "Negative Data Augmentation", ICLR 2021, https://arxiv.org/abs/2102.05113; He et al.,
+    "Momentum Contrast", CVPR 2020, https://arxiv.org/abs/1911.05722.
+
+    Args:
+        negative: What makes the negatives: a config such as ``dict(type='Jigsaw', grid=2)``.
+        num_negatives: Negatives of each query, at least 1. Defaults to 1.
+        weight: Weight of one negative against one key of the queue, ``w`` in the loss: finite and at least 0, or a
+            schedule over iterations such as ``[(0, 0.0), (1000, 1.0)]``. Defaults to 1.
+        view: The view of the image that the negatives of its row are made from, 'query' or 'key'. Defaults to 'query'.
+        seed: Of the negatives' draws. Defaults to None: the run's.
+
+    Raises:
+        TypeError, ValueError, KeyError: At construction if ``negative`` or ``weight`` is wrong; before the first step
+            if another setting is, the model can't take negatives or its batches do not divide its queue; at the first
+            step if images do not come in two views.
+
+    Example:
+        In a config that inherits ``mmpretrain::mocov2/mocov2_resnet50_8xb32-coslr-200e_in1k.py``::
+
+            custom_hooks = [dict(type='nda_mm.NDAContrastHook', negative=dict(type='Jigsaw', grid=2))]
+    """
+
+    priority = "NORMAL"
+
+    def __init__(
+        self,
+        negative: Negative | Mapping[str, Any],
+        num_negatives: int = 1,
+        weight: float | Sequence[Sequence[float]] | Mapping[str, Any] = 1.0,
+        view: str = "query",
+        seed: int | None = None,
+    ) -> None:
+        self.negative = build_negative(negative)
+        self.num_negatives = num_negatives
+        self.weight = as_schedule(weight)
+        for value in self.weight.values:
+            check_negative_weight(value)
+        self.view = view
+        self.seed = seed
+        self.contrast: NegativeContrast | None = None
+        self._loaded_seed: int | None = None
+
+    # In the order in which a run calls them.
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """Read the seed of the run that wrote the checkpoint; used if the run is resumed from it.
+
+        Args:
+            runner: The Runner.
+            checkpoint: As loaded.
+        """
+        self._loaded_seed = checkpoint.get(CHECKPOINT_KEY, {}).get("seed")
+
+    def before_train(self, runner: Runner) -> None:
+        """Check the model and its batches, and attach the negatives.
+
+        Args:
+            runner: The Runner, with the model loaded.
+        """
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        if contrast_method(model).queued:
+            _check_batches(runner, model)
+        if self.weight.highest == 0.0:
+            return
+        self.contrast = NegativeContrast(
+            model,
+            self.negative.to(next(model.parameters()).device),
+            num_negatives=self.num_negatives,
+            view=self.view,
+            seed=self._choose_seed(runner),
+            compiled=bool(runner.cfg.get("compile", False)),
+        )
+        self.contrast.attach()
+
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
+        """Set the iteration, which seeds the draws, and the weight of the coming step.
+
+        Args:
+            runner: The Runner.
+            batch_idx: Not used.
+            data_batch: Not used.
+        """
+        if self.contrast is not None:
+            self.contrast.set_step(runner.iter, self.weight(runner.iter))
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """Save the seed.
+
+        Args:
+            runner: The Runner.
+            checkpoint: To be saved.
+        """
+        if self.contrast is not None:
+            checkpoint[CHECKPOINT_KEY] = {"seed": self.contrast.seed}
+
+    def after_train(self, runner: Runner) -> None:
+        """Detach the negatives from the model.
+
+        Args:
+            runner: The Runner.
+        """
+        if self.contrast is not None:
+            self.contrast.detach()
+
+    def _choose_seed(self, runner: Runner) -> int:
+        """The seed of a resumed run, else the hook's, else the run's."""
+        if runner.iter > 0 and self._loaded_seed is not None:
+            return self._loaded_seed
+        if self.seed is not None:
+            return self.seed
+        # With diff_rank_seed mmengine adds the rank, but ShuffleBN needs a seed that all ranks share.
+        rank = runner.rank if runner._randomness_cfg.get("diff_rank_seed", False) else 0
+        return runner.seed - rank
+
+
+def _check_batches(runner: Runner, model: nn.Module) -> None:
+    """Refuse batches that do not divide the queue; mmpretrain fails on them with a bare assertion."""
+    loader = runner.train_dataloader
+    batch_size, ranks = getattr(loader.batch_sampler, "batch_size", None), get_world_size()
+    if batch_size is None:
+        return
+    total = batch_size * ranks
+    if model.queue_len % total:
+        raise ValueError(
+            f"The queue takes whole batches, but its {model.queue_len} keys are no multiple of the {total} that a step "
+            f"brings ({batch_size} from each of {ranks} process(es)). Set model.queue_len to a multiple of {total}, or "
+            f"train_dataloader.batch_size to a divisor of {model.queue_len // ranks}."
+        )
+    images = len(loader.batch_sampler.sampler)
+    if images % batch_size and not loader.batch_sampler.drop_last:
+        raise ValueError(
+            f"The queue takes whole batches, but the last of an epoch would hold {images % batch_size} of {batch_size} "
+            "images. Set train_dataloader.drop_last=True."
+        )

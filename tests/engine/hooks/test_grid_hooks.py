@@ -1,0 +1,250 @@
+"""The pictures of a run: negatives at its start, samples as it goes on. In real runs of shipped recipes."""
+
+import json
+import resource
+from contextlib import suppress
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from mmengine import Config
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+from mmengine.structures import BaseDataElement
+from PIL import Image
+
+pytest.importorskip("mmagic")
+
+from nda_mm.engine import NegativeGridHook, PointGridHook, SampleGridHook, TranslationGridHook, launch
+
+WITHOUT = [dict(type="nda_mm.FiniteLossHook")]
+
+
+def run(work_dir, iterations=4, **options):
+    config = Config.fromfile(launch.find_config("nda_biggan_digits.py"))
+    config.work_dir = str(work_dir)
+    config.merge_from_dict(
+        {
+            "train_cfg": dict(type="nda_mm.ExactIterLoop", max_iters=iterations, val_interval=1000),
+            "val_cfg": None,
+            "val_dataloader": None,
+            "val_evaluator": None,
+            "train_dataloader.batch_size": 8,
+            "default_hooks.logger.interval": 1,
+            "launcher": "none",
+            **options,
+        }
+    )
+    torch.manual_seed(0)
+    runner = launch.build_runner(config)
+    runner.train()
+    return runner
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    hooks = [
+        *WITHOUT,
+        dict(type="nda_mm.NegativeGridHook", num_images=4, scale=1),
+        dict(type="nda_mm.SampleGridHook", interval=3, scale=1),
+    ]
+    return run(tmp_path_factory.mktemp("run"), custom_hooks=hooks)
+
+
+def weights(runner):
+    return {key: value.clone() for key, value in runner.model.state_dict().items()}
+
+
+def different(ours, theirs):
+    return [key for key, value in ours.items() if not torch.equal(value, theirs[key])]
+
+
+def test_grids_are_written_at_the_interval_and_the_end(finished):
+    folder = Path(finished.work_dir)
+    assert sorted(path.name for path in (folder / "samples").iterdir()) == ["iter_3.png", "iter_4.png"]
+    assert (folder / "negatives.png").is_file()
+
+
+def test_the_negatives_shown_are_the_tiles_of_the_images_above_them(finished):
+    grid = np.asarray(Image.open(Path(finished.work_dir) / "negatives.png")).astype(int)
+    # four columns of 16 pixels from the right edge; the width of the row names depends on the font
+    lefts = [grid.shape[1] - 18 * (4 - column) for column in range(4)]
+    for left in lefts:
+        real, negative = (grid[top : top + 16, left : left + 16] for top in (2, 20))
+        assert real.std() > 20
+        assert not np.array_equal(real, negative)
+        real_tiles, negative_tiles = (
+            sorted(image[r : r + 8, c : c + 8].tobytes() for r in (0, 8) for c in (0, 8)) for image in (real, negative)
+        )
+        assert real_tiles == negative_tiles
+
+
+def test_every_term_of_the_loss_is_logged(finished):
+    (log,) = Path(finished.work_dir).glob("*/vis_data/scalars.json")
+    first = json.loads(log.read_text().splitlines()[0])
+    terms = ("loss_disc_real", "loss_disc_fake", "loss_disc_negative")
+    assert all(np.isfinite(first[name]) for name in (*terms, "loss_gen", "logit_real", "logit_fake", "logit_negative"))
+    assert first["loss"] == pytest.approx(sum(first[term] for term in terms), abs=1e-5)
+
+
+def test_a_run_without_pictures_ends_in_the_same_weights(finished, tmp_path):
+    assert different(weights(run(tmp_path, custom_hooks=WITHOUT)), weights(finished)) == []
+
+
+def test_another_process_shows_the_same_noise_and_the_old_name_is_an_alias(finished, tmp_path):
+    first = (Path(finished.work_dir) / "samples" / "iter_4.png").read_bytes()
+    again = run(tmp_path, custom_hooks=[*WITHOUT, dict(type="nda_mm.SampleSheetHook", interval=100, scale=1)])
+    assert (Path(again.work_dir) / "samples" / "iter_4.png").read_bytes() == first
+
+
+def test_a_batch_that_fills_no_whole_row_is_cut_to_whole_rows(tmp_path):
+    hooks = [*WITHOUT, dict(type="nda_mm.NegativeGridHook", num_images=16, scale=1)]
+    run(tmp_path, iterations=1, **{"train_dataloader.batch_size": 11, "custom_hooks": hooks})
+    height = Image.open(tmp_path / "negatives.png").size[1]
+    assert height == 2 + 2 * (16 + 2)  # eight real images and, below them, their negatives
+
+
+@HOOKS.register_module(force=True)
+class NoRoomHook(Hook):
+    """No file may grow from the start of one iteration to the end of another."""
+
+    priority = "VERY_LOW"
+
+    def __init__(self, first, last):
+        self.first, self.last = first, last
+        self.limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def flush(self, runner):
+        runner.visualizer.get_backend("TensorboardVisBackend")._tensorboard.flush()
+
+    def before_train_iter(self, runner, *args, **kwargs):
+        if runner.iter == self.first:
+            self.flush(runner)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (0, self.limits[1]))
+
+    def after_train_iter(self, runner, *args, **kwargs):
+        if runner.iter == self.last:
+            with suppress(OSError):
+                self.flush(runner)
+            resource.setrlimit(resource.RLIMIT_FSIZE, self.limits)
+
+
+@pytest.mark.slow
+def test_a_full_disk_costs_pictures_and_log_lines_alone(finished, tmp_path):
+    """No file grows from the second iteration to the fourth."""
+    hooks = [
+        *WITHOUT,
+        dict(type="NoRoomHook", first=1, last=3),
+        dict(type="nda_mm.NegativeGridHook", num_images=4, scale=1),
+        dict(type="nda_mm.SampleGridHook", interval=1, scale=1),
+    ]
+    event_accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    full = run(tmp_path, iterations=6, custom_hooks=hooks)
+    assert sorted(path.name for path in (tmp_path / "samples").iterdir()) == ["iter_1.png", "iter_5.png", "iter_6.png"]
+    (folder,) = tmp_path.glob("*/vis_data")
+    lines = [json.loads(line)["step"] for line in (folder / "scalars.json").read_text().splitlines()]
+    assert lines == [1, 5, 6]
+    events = event_accumulator.EventAccumulator(str(folder)).Reload()
+    assert [event.step for event in events.Scalars("loss")] == [1, 5, 6]
+    without = run(tmp_path / "plain", iterations=6, custom_hooks=WITHOUT)
+    assert different(weights(without), weights(full)) == []
+
+
+def run_points(work_dir, hooks):
+    config = Config.fromfile(launch.find_config("nda_toy_gaussians.py"))
+    config.work_dir = str(work_dir)
+    config.merge_from_dict(
+        {
+            "train_cfg": dict(max_iters=5, val_interval=5),
+            "train_dataloader.batch_size": 8,
+            "train_dataloader.dataset.num_points": 64,
+            "val_dataloader.dataset.num_points": 64,
+            "val_evaluator.metrics.0.fake_nums": 50,
+            "launcher": "none",
+            "randomness.seed": 0,
+            "custom_hooks": hooks,
+        }
+    )
+    runner = launch.build_runner(config)
+    runner.train()
+    return runner
+
+
+def test_points_of_data_negative_and_ema_are_plotted_and_training_is_not_changed(tmp_path):
+    hook = dict(type="nda_mm.PointGridHook", interval=3, num_points=40)
+    runner = run_points(tmp_path / "plotted", [hook])
+    folder = tmp_path / "plotted" / "samples"
+    assert sorted(path.name for path in folder.iterdir()) == ["iter_3.png", "iter_5.png"]
+    pixels = np.asarray(Image.open(folder / "iter_5.png").convert("RGB")).astype(int)
+    blue, orange = np.array([31, 119, 180]), np.array([255, 127, 14])
+    assert all((np.abs(pixels - color).sum(axis=2) < 30).any() for color in (blue, orange))
+
+    model, dataset = runner.model, runner.train_dataloader.dataset
+    points = PointGridHook(interval=1, num_points=40, seed=2).points(model, "ema", dataset)
+    assert list(points) == ["real", "negative", "generated"]
+    real = np.stack([dataset.get_data_info(index)["gt"].reshape(2) for index in range(40)])
+    assert np.array_equal(points["real"].numpy(), real)
+    torch.testing.assert_close(points["negative"].norm(dim=1), points["real"].norm(dim=1))
+    noise = torch.randn(40, 4, generator=torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        assert torch.equal(points["generated"], model.generator_ema.module(noise).reshape(40, 2))
+
+    assert different(weights(run_points(tmp_path / "plain", [])), weights(runner)) == []
+
+
+def translated(value):
+    """Images of one colour each: input red, output green, target blue, in BGR."""
+    images = {"img_a": (0, 0, value), "fake_b": (0, value, 0), "img_b": (value, 0, 0)}
+    return BaseDataElement(**{k: torch.tensor(v).float().reshape(3, 1, 1).expand(3, 4, 6) for k, v in images.items()})
+
+
+@pytest.fixture
+def evaluation(tmp_path):
+    shown = []
+    visualizer = SimpleNamespace(add_image=lambda name, image, step: shown.append(f"{name} {step} {image.shape[2]}"))
+    return SimpleNamespace(work_dir=str(tmp_path), iter=7, visualizer=visualizer, shown=shown)
+
+
+def test_the_first_translations_of_an_evaluation_are_shown_in_rgb(evaluation, tmp_path):
+    hook = TranslationGridHook("a", "b", num_images=3)
+    for _ in range(2):  # an evaluation forgets the one before
+        hook.before_val_epoch(evaluation)
+        for batch in ([translated(10), translated(20)], [translated(30), translated(40)], [translated(50)]):
+            hook.after_val_iter(evaluation, 0, None, batch)
+        hook.after_val_epoch(evaluation)
+    grid = np.asarray(Image.open(tmp_path / "translations" / "iter_7.png")).astype(int)
+    found = [tuple(color) for color in np.unique(grid[-18:].reshape(-1, 3), axis=0).tolist()]
+    expected = [color for value in (10, 20, 30) for color in ((value, 0, 0), (0, value, 0), (0, 0, value))]
+    assert set(expected) <= set(found) and not {(40, 0, 0), (50, 0, 0)} & set(found)
+    red, green, blue = ((grid == color).all(-1).nonzero()[1].min() for color in expected[:3])
+    assert red < green < blue
+    assert evaluation.shown == ["translations 7 3"] * 2
+
+
+def test_a_test_has_its_own_grid_and_without_images_there_is_none(evaluation, tmp_path):
+    hook = TranslationGridHook("a", "b")
+    hook.before_test_epoch(evaluation)
+    hook.after_test_epoch(evaluation)
+    assert not (tmp_path / "translations").exists()
+    hook.after_test_iter(evaluation, 0, None, [translated(1)])
+    hook.after_test_epoch(evaluation)
+    assert [path.name for path in (tmp_path / "translations").iterdir()] == ["test.png"]
+
+
+@pytest.mark.parametrize(
+    ("hook", "settings", "name"),
+    [
+        (NegativeGridHook, dict(num_images=1), "num_images"),
+        (SampleGridHook, dict(interval=0), "interval"),
+        (SampleGridHook, dict(interval=1, max_classes=0), "max_classes"),
+        (SampleGridHook, dict(interval=1, sample_model="best"), "sample_model"),
+        (PointGridHook, dict(interval=1, limit=0), "limit"),
+        (PointGridHook, dict(interval=1, num_points=1), "num_points"),
+        (TranslationGridHook, dict(source="a", target="b", num_images=0), "num_images"),
+    ],
+)
+def test_bad_settings_are_refused(hook, settings, name):
+    with pytest.raises(ValueError, match=name):
+        hook(**settings)

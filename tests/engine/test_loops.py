@@ -1,0 +1,188 @@
+"""The resumable loops: an interrupted run ends in the weights of one that was not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import tiny_run
+import torch
+from tiny_run import assert_equal
+
+Make = Callable[..., dict[str, Any]]
+
+
+def ids(settings: dict[str, Any]) -> str:
+    return "-".join(f"{key}={value}" for key, value in settings.items())
+
+
+def straight_run(config: Make, first: Any, settings: dict[str, Any]) -> Any:
+    """The run that was never stopped. Without a seed, a run draws one; this one is given that of the first."""
+    straight = tiny_run.build(config("straight", **{**settings, "seed": first.seed, "stop_at": None}))
+    straight.train_loop.dataloader.batch_sampler.sampler_seed = first.train_dataloader.batch_sampler.sampler_seed
+    tiny_run.READS.clear()
+    straight.train()
+    return straight
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        dict(workers=0, seed=3, stop_at=5),
+        dict(workers=2, seed=None, stop_at=7, accumulate=2),
+        pytest.param(dict(workers=2, seed=3, stop_at=5, validate=True), marks=pytest.mark.slow),
+        pytest.param(dict(workers=0, seed=None, stop_at=6, validate=True, accumulate=2), marks=pytest.mark.slow),
+        pytest.param(
+            dict(workers=0, seed=3, stop_at=5, accumulate=3, infinite=False, validate=True), marks=pytest.mark.slow
+        ),
+    ],
+    ids=ids,
+)
+def test_a_resumed_run_ends_in_the_same_weights(config: Make, settings: dict[str, Any]) -> None:
+    stopped = config("stopped", **settings)
+    straight = straight_run(config, tiny_run.train(stopped), settings)
+    resumed = tiny_run.train({**stopped, "custom_hooks": []}, resume=True)
+    assert resumed.iter == straight.iter == 10
+    assert_equal(tiny_run.weights(resumed), tiny_run.weights(straight))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "settings",
+    [
+        dict(workers=0, seed=3, stop_at=6, validate=True),  # in the middle of the second epoch of 4 batches
+        dict(workers=2, seed=3, stop_at=6, accumulate=2),
+        dict(workers=2, seed=None, stop_at=7, accumulate=2, validate=True),
+        dict(workers=0, seed=None, stop_at=8),  # after an epoch's last batch, before the epoch is over
+    ],
+    ids=ids,
+)
+def test_a_run_by_epochs_resumes_in_the_middle_of_one(config: Make, settings: dict[str, Any]) -> None:
+    settings = dict(settings, epochs=True, steps=3)
+    stopped = config("stopped", **settings)
+    first = tiny_run.train(stopped)
+    done = list(tiny_run.READS)
+    straight = straight_run(config, first, settings)
+    all_reads = list(tiny_run.READS)
+    resumed = tiny_run.train({**stopped, "custom_hooks": []}, resume=True)
+    assert (resumed.epoch, resumed.iter) == (straight.epoch, straight.iter) == (3, 12)
+    assert_equal(tiny_run.weights(resumed), tiny_run.weights(straight))
+    if settings["workers"] == 0:  # workers read in processes of their own
+        assert done + tiny_run.READS == all_reads
+
+
+def test_the_comparison_notices_mmengines_own_loop(config: Make) -> None:
+    stock = dict(train_cfg=dict(by_epoch=False, max_iters=10))
+    straight = tiny_run.train({**config("straight"), **stock})
+    stopped = {**config("stopped", stop_at=5), **stock}
+    tiny_run.train(stopped)
+    resumed = tiny_run.train({**stopped, "custom_hooks": []}, resume=True)
+    assert resumed.iter == straight.iter
+    with pytest.raises(AssertionError):
+        assert_equal(tiny_run.weights(resumed), tiny_run.weights(straight))
+
+
+@pytest.mark.parametrize("settings", [{}, dict(epochs=True, steps=2)], ids=["iterations", "epochs"])
+def test_validation_hooks_and_workers_leave_training_alone(config: Make, settings: dict[str, Any]) -> None:
+    plain = tiny_run.weights(tiny_run.train(config("plain", **settings)))
+    watched = config("watched", **settings, validate=True, workers=2, custom_hooks=(dict(type="NoisyHook"),))
+    assert_equal(tiny_run.weights(tiny_run.train(watched)), plain)
+
+
+def test_hooks_draw_different_numbers_in_each_iteration_and_the_same_ones_when_resumed(config: Make) -> None:
+    noisy = (dict(type="NoisyHook"),)
+    straight = tiny_run.train(config("straight", custom_hooks=noisy))
+    stopped = config("stopped", custom_hooks=noisy, stop_at=5)
+    tiny_run.train(stopped)
+    resumed = tiny_run.train({**stopped, "custom_hooks": list(noisy)}, resume=True)
+    drawn = [tiny_run.hook(run, "NoisyHook").drawn for run in (straight, resumed)]
+    assert len(set(drawn[0])) == 10
+    assert drawn[1] == drawn[0][5:]
+
+
+def test_seeds_matter(config: Make) -> None:
+    one, other = (tiny_run.weights(tiny_run.train(config(str(seed), seed=seed, steps=2))) for seed in (3, 4))
+    assert not torch.equal(one["generator.layers.0.weight"], other["generator.layers.0.weight"])
+
+
+@pytest.mark.parametrize("infinite", [True, False])
+def test_resuming_reads_no_earlier_batch(config: Make, infinite: bool) -> None:
+    tiny_run.train(config("straight", infinite=infinite))
+    all_reads = list(tiny_run.READS)
+    stopped = config("stopped", infinite=infinite, stop_at=6)
+    tiny_run.train(stopped)
+    done = list(tiny_run.READS)
+    tiny_run.train({**stopped, "custom_hooks": []}, resume=True)
+    # 14 samples in batches of 4 end in a batch of 2, unless the sampler has no end.
+    assert len(all_reads) == (40 if infinite else 36)
+    assert done + tiny_run.READS == all_reads
+
+
+@pytest.mark.parametrize(
+    ("settings", "stop_at", "validations"),
+    [
+        (dict(validate=True, checkpoint=dict(save_best="score", rule="greater")), 6, 4),  # 3, 6, 9 and the last, 10
+        pytest.param(
+            dict(epochs=True, steps=3, validate=True, checkpoint=dict(by_epoch=True), save_every=1),
+            9,
+            3,
+            marks=pytest.mark.slow,
+        ),
+    ],
+    ids=["iterations", "epochs"],
+)
+def test_a_validation_that_the_interruption_prevented_is_made_up_for(
+    config: Make, settings: dict[str, Any], stop_at: int, validations: int
+) -> None:
+    """The run is stopped after the checkpoint is written, and before its iteration or epoch is validated."""
+    straight = tiny_run.train(config("straight", **settings))
+    stopped = config("stopped", stop_at=stop_at, **settings)
+    tiny_run.train(stopped)
+    resumed = tiny_run.train({**stopped, "custom_hooks": []}, resume=True)
+    scores = [run.message_hub.get_scalar("val/score").data[0].tolist() for run in (straight, resumed)]
+    assert scores[0] == scores[1]
+    assert len(scores[0]) == validations
+    assert_equal(tiny_run.weights(resumed), tiny_run.weights(straight))
+
+
+def test_a_checkpoint_of_mmengines_hook_continues_with_a_warning(config: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    stopped = config("stopped", stop_at=5)
+    stopped["default_hooks"]["checkpoint"] = dict(type="CheckpointHook", interval=5, by_epoch=False)
+    tiny_run.train(stopped)
+    runner = tiny_run.build({**stopped, "custom_hooks": []}, resume=True)
+    messages: list[str] = []
+    monkeypatch.setattr(runner.logger, "warning", messages.append)
+    tiny_run.READS.clear()
+    runner.train()
+    assert any("not written by SafeCheckpointHook" in message for message in messages)
+    assert runner.iter == 10
+    assert len(tiny_run.READS) == 20
+
+
+class Stream(torch.utils.data.IterableDataset):
+    def __iter__(self) -> Any:
+        yield from range(8)
+
+
+def test_data_without_positions_are_refused(config: Make) -> None:
+    runner = tiny_run.build(config())
+    runner._train_dataloader = torch.utils.data.DataLoader(Stream(), batch_size=2)  # type: ignore[assignment]
+    with pytest.raises(TypeError, match="Stream"):
+        runner.train()
+    cfg = config("endless", epochs=True)
+    cfg["train_dataloader"]["sampler"]["type"] = "InfiniteSampler"
+    with pytest.raises(ValueError, match="InfiniteSampler"):
+        tiny_run.train(cfg)
+    cfg = config("short", length=3, infinite=False)
+    cfg["train_dataloader"]["drop_last"] = True
+    with pytest.raises(ValueError, match="no batch"):
+        tiny_run.train(cfg)
+
+
+@pytest.mark.parametrize(("epochs", "name", "value"), [(False, "max_iters", 0), (True, "max_epochs", 1.5)])
+def test_lengths_are_whole_numbers_above_0(config: Make, epochs: bool, name: str, value: float) -> None:
+    cfg = config(epochs=epochs)
+    cfg["train_cfg"][name] = value
+    with pytest.raises(ValueError, match=name):
+        tiny_run.train(cfg)
