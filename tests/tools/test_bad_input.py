@@ -145,8 +145,6 @@ def test_a_weight_out_of_range(refuse: Refuse, weight: str) -> None:
         "train_cfg.val_interval=-1",
         "train_cfg.data_on_device=no",
         "default_hooks.checkpoint.interval=0",
-        "default_hooks.checkpoint.by_epoch=True",
-        "default_hooks.checkpoint.filename_tmpl=model.pth",
     ],
 )
 def test_a_mistyped_setting(refuse: Refuse, setting: str) -> None:

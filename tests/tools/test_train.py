@@ -205,7 +205,7 @@ def test_test_prints_the_metrics(
 ) -> None:
     path = config_file(steps=2, validate=True)
     train.main([path, "--seed", "1"])
-    with pytest.raises(ValueError, match="can't be tested: it must set test_dataloader, test_cfg and test_evaluator"):
+    with pytest.raises(ValueError, match="test_dataloader, test_cfg and test_evaluator"):
         test.main([path, "work_dirs/tiny/iter_2.pth"])
     metrics = test.main([tested(), "work_dirs/tiny/iter_2.pth", "--seed", "1"])
     assert metrics["seen"] == 14.0
@@ -238,9 +238,6 @@ def test_a_checkpoint_of_another_recipe_is_refused_unless_asked_for(tested: Any,
         assert "\n" not in str(error.value) and len(str(error.value)) < 700
     assert test.main([path, "other.pth", "--cfg-options", "load_strict=False"])["seen"] == 14.0
     train.main([path, "--cfg-options", "load_from=other.pth", "load_strict=False"])
-    for switch in ("load_strict", "channels_last"):
-        with pytest.raises(TypeError, match=switch):
-            test.main([path, "other.pth", "--cfg-options", f"{switch}=no"])
 
 
 @pytest.mark.slow
