@@ -172,7 +172,7 @@ def test_ranks_draw_their_own_numbers_unless_the_config_says_otherwise(config_fi
 
 
 def test_amp_refuses_what_it_cannot_convert(config_file: Any) -> None:
-    with pytest.raises(ValueError, match="AMP can't convert"):
+    with pytest.raises(ValueError, match="AMP"):
         train.main([config_file(), "--amp"])  # this run's optimizers are built by a constructor of its own
 
 
