@@ -6,7 +6,6 @@ import logging
 import shutil
 from collections.abc import Callable
 from functools import wraps
-from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -14,7 +13,7 @@ from mmengine.logging import print_log
 from mmengine.visualization import Visualizer
 from mmengine.visualization.vis_backend import BaseVisBackend
 
-from nda_mm.checkpoints import AtomicLocalBackend
+from nda_mm.utils.files import write_atomically
 
 _WRITERS = ("add_config", "add_graph", "add_image", "add_scalar", "add_scalars", "close")
 _ENOUGH = 2**20  # bytes free, before TensorBoard begins another file
@@ -27,10 +26,8 @@ def save_picture(write: Callable[[BinaryIO], Any], path: Path) -> None:
         write: Gets a file to write to.
         path: The picture; missing folders are made.
     """
-    buffer = BytesIO()
-    write(buffer)
     try:
-        AtomicLocalBackend().put(buffer.getvalue(), path)
+        write_atomically(path, write)
     except OSError as error:
         _warn(str(path), error)
 
