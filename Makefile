@@ -6,6 +6,7 @@
 #   make test             lint, and the tests that take seconds
 #   make test-slow        the tests that train
 #   make lint             ruff, mypy, import-linter, the architecture test
+#   make docs             the documentation site, in docs/_build/html
 #   make clean            caches and build folders; `make distclean` removes the environment too
 
 SHELL := bash
@@ -17,12 +18,12 @@ VENV ?= .venv
 JOBS ?= 2
 RECIPE ?= nda_biggan_digits
 # A compiled mmcv that is there already is kept, and mmcv-lite left out.
-EXTRAS ?= all,dev$(if $(wildcard $(VENV)/lib/python*/site-packages/mmcv/_ext.*),,$(COMMA)lite)
+EXTRAS ?= all,dev,docs$(if $(wildcard $(VENV)/lib/python*/site-packages/mmcv/_ext.*),,$(COMMA)lite)
 
 COMMA := ,
 PY := $(VENV)/bin/python
 
-.PHONY: help setup train test test-slow lint clean distclean
+.PHONY: help setup train test test-slow lint docs clean distclean
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -52,8 +53,12 @@ lint: setup
 	@$(VENV)/bin/lint-imports
 	@$(PY) -m pytest -q tests/test_architecture.py
 
+# Warnings are errors. Nothing is downloaded.
+docs: setup
+	@$(PY) -m sphinx -W --keep-going -q -b html docs docs/_build/html
+
 clean:
-	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf docs/_build docs/auto_gallery docs/api docs/zoo.md build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find nda_mm tools tests configs -name __pycache__ -prune -exec rm -rf {} +
 
 distclean: clean

@@ -78,6 +78,15 @@ DEV = [
     "pytest-xdist>=3",
     "ruff>=0.6",
 ]
+DOCS = [
+    "furo",
+    "matplotlib",
+    "myst-parser",
+    "sphinx>=8",
+    "sphinx-copybutton",
+    "sphinx-gallery",
+    "sphinx-mathjax-offline",
+]
 
 setup(
     name="nda_mm",
@@ -109,6 +118,7 @@ setup(
         "video": VIDEO,
         "all": sorted({*GAN, *SSL, *DET, *VIDEO}),
         "dev": DEV,
+        "docs": DOCS,
     },
     classifiers=[
         "Development Status :: 4 - Beta",

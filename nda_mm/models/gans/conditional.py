@@ -98,7 +98,7 @@ class NDABigGAN(ClassConditionalMixin, BigGAN):
     mmagic's own. Of any size: 32 pixels as the paper trains CIFAR-10, 128 and 256 as mmagic trains ImageNet.
 
     Args:
-        *args, **kwargs: As :class:`mmagic.models.BigGAN` takes them.
+        args, kwargs: Those of :class:`mmagic.models.BigGAN`.
         negative, fake_weight, adversarial_loss, discriminator_forward: See
             :class:`~nda_mm.models.gans.mixin.NDAMixin`.
 
@@ -141,7 +141,7 @@ class PooledBigGANDiscResBlock(BigGANDiscResBlock):
     their names and shapes.
 
     Args:
-        *args, **kwargs: As the host's block takes them. With ``sn_style='ajbrock'``, whose layers are mmagic's own, it
+        args, kwargs: Those of the host's block. With ``sn_style='ajbrock'``, whose layers are mmagic's own, it
             is the host's block.
 
     Example:

@@ -44,7 +44,7 @@ class NDAPix2Pix(NDAMixin, Pix2Pix):
         generated, real, negative.
 
     Args:
-        *args, **kwargs: As :class:`mmagic.models.Pix2Pix` takes them.
+        args, kwargs: Those of :class:`mmagic.models.Pix2Pix`.
         negative, fake_weight, adversarial_loss, discriminator_forward: See
             :class:`~nda_mm.models.gans.mixin.NDAMixin`; ``adversarial_loss`` is ``'logistic'`` unless
             given. A schedule counts iterations of the runner over those to one step of the generator,

@@ -1,0 +1,131 @@
+"""Settings of the documentation site: ``make docs`` writes it to docs/_build/html, without network."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+DOCS = Path(__file__).resolve().parent
+PROJECT = DOCS.parent
+sys.path[:0] = [str(PROJECT), str(DOCS)]
+
+from nda_mm import __version__
+
+project = "nda_mm"
+author = "the nda_mm authors"
+version = release = __version__
+copyright = f"2026, {author}"
+
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.mathjax",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.viewcode",
+    "sphinx_copybutton",
+    "sphinx_gallery.gen_gallery",
+    "sphinx-mathjax-offline",  # formulas without network
+]
+source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
+exclude_patterns = ["_build", "gallery"]
+myst_enable_extensions = ["dollarmath", "colon_fence", "deflist"]
+myst_heading_anchors = 3
+
+html_theme = "furo"
+html_title = "nda_mm"
+html_static_path = ["_static"]
+html_theme_options = {"source_repository": "", "navigation_with_keys": True}
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "none"  # the docstrings say types and ranges
+autodoc_default_options = {"members": True, "show-inheritance": False}
+autosummary_generate = True
+napoleon_google_docstring = True
+napoleon_numpy_docstring = False
+napoleon_custom_sections = [("Shape", "notes_style"), ("Source", "notes_style"), ("Logged", "notes_style")]
+
+sphinx_gallery_conf = {
+    "examples_dirs": ["gallery"],
+    "gallery_dirs": ["auto_gallery"],
+    "filename_pattern": "/plot_",
+    "abort_on_example_error": True,
+    "download_all_examples": False,
+    "remove_config_comments": True,
+    "show_memory": False,
+    "min_reported_time": 1,
+    "within_subsection_order": "FileNameSortKey",
+}
+
+#: Packages of the API reference, in the order of a reader.
+PACKAGES = {
+    "functional": "Functions",
+    "losses": "Losses",
+    "negatives": "Negatives",
+    "models": "Models",
+    "engine": "Hooks and loops",
+    "evaluation": "Metrics and the audit",
+    "datasets": "Data sets and transforms",
+    "conversion": "Conversion of checkpoints",
+}
+
+
+def write_api_pages() -> None:
+    """One page for each package, with every public name from its docstring."""
+    for name, title in PACKAGES.items():
+        package = import_module(f"nda_mm.{name}")
+        lines = [f"# {title}", "", f"`nda_mm.{name}`", ""]
+        objects = {public: getattr(package, public) for public in package.__all__}
+        for public, value in sorted(objects.items(), key=lambda item: (inspect.isclass(item[1]), item[0])):
+            if not callable(value) or not inspect.getdoc(value):
+                continue
+            kind = "autoclass" if inspect.isclass(value) else "autofunction"
+            options = [":no-members:"] if inspect.isclass(value) else []
+            lines += [f"## {public}", "", "```{eval-rst}", f".. {kind}:: nda_mm.{name}.{public}"]
+            lines += [*(f"   {option}" for option in options), "```", ""]
+        _write(DOCS / "api" / f"{name}.md", "\n".join(lines))
+
+
+def write_model_zoo() -> None:
+    """One page of all recipes, from the metafiles beside them."""
+    lines = [
+        "# Model zoo",
+        "",
+        "Every recipe with its data and, where it was run, what it gave. A recipe without a result",
+        "",
+    ]
+    lines[-1:] = ["was not run. Commands, seeds and spread are in each folder's README.", ""]
+    for metafile in sorted((PROJECT / "configs").glob("*/metafile.yml")):
+        content = yaml.safe_load(metafile.read_text(encoding="utf-8"))
+        collection = content["Collections"][0]
+        lines += [f"## {collection['Name']}", "", "| recipe | data | result |", "|---|---|---|"]
+        for model in content["Models"]:
+            results = [
+                f"{metric}: {value}"
+                for result in model.get("Results", [])
+                for metric, value in result["Metrics"].items()
+            ]
+            data = model.get("Metadata", {}).get("Training Data", "")
+            lines.append(f"| `{model['Name']}` | {data} | {'; '.join(results) or 'not run'} |")
+        lines.append("")
+    _write(DOCS / "zoo.md", "\n".join(lines))
+
+
+def _write(path: Path, text: str) -> None:
+    """Leave an unchanged page alone, so that Sphinx does not read it again."""
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+
+
+def setup(app: Any) -> None:
+    """Write the generated pages before Sphinx looks for its sources."""
+    os.environ.setdefault("MPLBACKEND", "agg")
+    write_api_pages()
+    write_model_zoo()
