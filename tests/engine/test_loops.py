@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import tiny_run
 import torch
-from tiny_run import assert_equal
+from tiny_run import assert_equal, train_in_processes
 
 Make = Callable[..., dict[str, Any]]
 
@@ -186,3 +188,69 @@ def test_lengths_are_whole_numbers_above_0(config: Make, epochs: bool, name: str
     cfg["train_cfg"][name] = value
     with pytest.raises(ValueError, match=name):
         tiny_run.train(cfg)
+
+
+def process(work_dir: Path, **settings: Any) -> int:
+    """Train in a process; its exit status."""
+    started = tiny_run.start("tiny_run.py", {"work_dir": str(work_dir), **settings})
+    started.communicate()
+    return started.returncode
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "settings",
+    [
+        dict(workers=2, accumulate=2, validate=True, save_every=3, stop_at=7, kill="while saving", steps=9),
+        dict(workers=0, accumulate=2, validate=True, epochs=True, steps=3, save_every=1, stop_at=7, kill=True),
+    ],
+    ids=["iterations, during a save", "epochs, in the middle of one"],
+)
+def test_killed_process_continues_to_the_same_weights(tmp_path: Path, settings: dict[str, Any]) -> None:
+    settings = dict(settings)
+    kill = {key: settings.pop(key) for key in ("stop_at", "kill")}
+    if kill["kill"] == "while saving":
+        kill["stop_at"] = 6
+    straight = tiny_run.train(tiny_run.make_config(tmp_path / "straight", **settings))
+
+    assert process(tmp_path / "killed", **settings, **kill) == -signal.SIGKILL
+    leftovers = list((tmp_path / "killed").glob(".*.unfinished"))
+    assert len(leftovers) == (kill["kill"] == "while saving")
+    assert process(tmp_path / "killed", **settings, resume=True) == 0
+
+    assert not list((tmp_path / "killed").glob(".*.unfinished"))
+    resumed = torch.load(tmp_path / "killed" / "outcome_0.pt", weights_only=True)
+    assert_equal(resumed["weights"], tiny_run.weights(straight))
+
+
+# The generator is called without DDP's wrapper around the whole; DDP wraps each part.
+WRAPPER = dict(type="MMSeparateDistributedDataParallel", broadcast_buffers=False)
+
+
+@pytest.mark.slow
+def test_two_ranks_differ_where_they_should_and_resume_exactly(tmp_path: Path) -> None:
+    settings: dict[str, Any] = dict(steps=6, validate=True, accumulate=2, wrapper=WRAPPER)
+    straight, _ = train_in_processes(tmp_path / "straight", **settings)
+
+    # Each rank draws its own noise and sees its own data: its running statistics differ. The weights agree.
+    for ours, theirs in zip(straight[0]["noises"], straight[1]["noises"]):
+        assert not torch.equal(ours, theirs)
+    learned = [name for name in straight[0]["weights"] if "running" not in name]
+    for name in learned:
+        assert torch.equal(straight[0]["weights"][name], straight[1]["weights"][name]), name
+    mean = "critic.layers.1.running_mean"
+    assert not torch.equal(straight[0]["weights"][mean], straight[1]["weights"][mean])
+    # The metric has gathered 14 samples, half of them from each.
+    assert [rank["seen"] for rank in straight] == [14.0, 14.0]
+
+    # Stopped after 3 of 6, with accumulated gradients on each rank.
+    train_in_processes(tmp_path / "stopped", **settings, stop_at=3)
+    resumed, _ = train_in_processes(tmp_path / "stopped", **settings, resume=True)
+    for ours, theirs in zip(resumed, straight):
+        assert_equal(ours["weights"], theirs["weights"])
+        assert_equal(dict(enumerate(ours["noises"])), dict(enumerate(theirs["noises"][3:])))  # type: ignore[arg-type]
+
+    # The same checkpoint in one process: continued, with a warning that it is not exact.
+    alone = dict(settings, wrapper=None, steps=8, launcher="none", resume=True)
+    _, said = train_in_processes(tmp_path / "stopped", processes=1, **alone)
+    assert "2 process(es) with batch size 4; this run has 1 with 4" in said
