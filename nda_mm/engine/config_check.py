@@ -23,7 +23,7 @@ def check_config(cfg: Config) -> None:
         cfg: A config for training.
 
     Raises:
-        ValueError: If there are any; the message names each by its place in the config.
+        ValueError: If there are any; the message names each by its key.
 
     Example:
         >>> check_config(Config(dict(train_cfg=dict(max_iters=100, val_interval=0))))
@@ -36,12 +36,12 @@ def check_config(cfg: Config) -> None:
         raise ValueError("\n".join(wrong))
 
 
-def _wrong_values(node: Any, place: str = "") -> Iterator[str]:
+def _wrong_values(node: Any, parent: str = "") -> Iterator[str]:
     if not isinstance(node, (dict, list, tuple)):
         return
     saves = isinstance(node, dict) and _class_name(node.get("type")) in _CHECKPOINT_HOOKS
     for key, value in node.items() if isinstance(node, dict) else enumerate(node):
-        here = f"{place}.{key}" if place else str(key)
+        here = f"{parent}.{key}" if parent else str(key)
         if (key in _COUNTS or (saves and key == "interval")) and not _is_count(value):
             yield f"{here} must be a whole number above 0, but got {value!r}."
         elif isinstance(key, str) and isinstance(value, str) and value.lower() in _SWITCH_WORDS:

@@ -191,7 +191,7 @@ def prepare_test(args: argparse.Namespace) -> Config:
 
 
 def draw_into(cfg: Config, folder: str | Path) -> None:
-    """Let mmdet's ``DetVisualizationHook`` draw each test image beside its detections into a folder.
+    """Let mmdet's ``DetVisualizationHook`` draw each test image and its detections into a folder.
 
     Left are the true boxes, right those found with a score above the hook's ``score_thr``. Pictures have the names of
     the images; files of these names are overwritten.

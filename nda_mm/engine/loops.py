@@ -31,7 +31,7 @@ class ResumableLoop:
     """Mixin for a training loop of mmengine.
 
     - Each sample depends on its position in the data alone (see :mod:`nda_mm.engine.data_stream`).
-    - Only ``train_step`` draws from the training's RNG state. Hooks and validation draw from streams of their own,
+    - Only ``train_step`` draws from the training's RNG state. Hooks and validation draw from other streams,
       seeded by the run's seed, the iteration and the stage.
     - :class:`~nda_mm.engine.SafeCheckpointHook` saves the position and the RNG state; :meth:`run` restores them.
     """

@@ -18,7 +18,7 @@ from nda_mm.registry import OPTIM_WRAPPERS
 AMP_DTYPES = ("bfloat16", "float16")
 #: Wrappers that differ in their precision alone, so that one may replace another.
 _EXCHANGEABLE = ("OptimWrapper", "AmpOptimWrapper", "BF16OptimWrapper")
-#: Models whose step never enters the wrappers' autocast context: their networks have a precision of their own.
+#: Models whose step never enters the wrappers' autocast context: the precision is a setting of their networks.
 _WITHOUT_AUTOCAST = ("NDAStyleGAN2", "NDAStyleGAN3", "StyleGAN2", "StyleGAN3")
 _CONVOLUTIONS = (F.conv1d, F.conv2d, F.conv3d)
 

@@ -52,7 +52,7 @@ class RunReportHook(Hook):
         """Log recipe, data, device and budget."""
         self._first, loop, cfg = runner.iter, runner.train_loop, runner.cfg
         data = cfg.train_dataloader["dataset"]
-        place = data.get("data_root")
+        folder = data.get("data_root")
         by_epoch = isinstance(loop, EpochBasedTrainLoop)
         budget = f"{runner.max_iters:,} iterations"
         if by_epoch:
@@ -64,7 +64,7 @@ class RunReportHook(Hook):
             budget += f", validated every {loop.val_interval:,}"
         rows = {
             "recipe": f"{_short(cfg.filename)} ({cfg.model.get('type')})",
-            "data": f"{data['type']}, {len(loop.dataloader.dataset):,} samples{f' of {place}' if place else ''}",
+            "data": f"{data['type']}, {len(loop.dataloader.dataset):,} samples{f' of {folder}' if folder else ''}",
             "device": f"{_devices()}; {_precision(cfg.get('optim_wrapper') or {})}",
             "budget": budget,
             "log": f"{_short(runner.logger.log_file)}, with the environment and the whole config",
@@ -96,7 +96,7 @@ class RunReportHook(Hook):
         numbers = Path(runner.log_dir) / "vis_data" / "scalars.json"
         last, best = known.get("last_ckpt"), known.get("best_ckpt")
         rows = {
-            "samples": f"{_short(samples[-1])}{' (earlier ones beside it)' * (len(samples) > 1)}" if samples else None,
+            "samples": f"{_short(samples[-1])}{' and earlier ones' * (len(samples) > 1)}" if samples else None,
             "negatives": _short(work_dir / "negatives.png") if (work_dir / "negatives.png").is_file() else None,
             "numbers": _short(numbers) if numbers.is_file() else None,
             "best": f"{_short(best)} ({known['best_score']:.4g})" if best and "best_score" in known else None,

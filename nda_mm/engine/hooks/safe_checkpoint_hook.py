@@ -42,8 +42,8 @@ class SafeCheckpointHook(CheckpointHook):
         kwargs: As mmengine's ``CheckpointHook``: ``max_keep_ckpts``, ``save_best``, ``rule``, ``out_dir``, ...
 
     Raises:
-        ValueError: If ``file_client_args`` is given, which mmengine has deprecated, or ``filename_tmpl`` has no place
-            for the number; at the start of training, if ``by_epoch`` is True and the run counts iterations.
+        ValueError: If ``file_client_args`` is given, which mmengine has deprecated, or ``filename_tmpl`` is the
+            same for all checkpoints; at the start of training, if ``by_epoch`` is True and the run counts iterations.
         KeyError: At the first validation, if there is no metric ``save_best``; a checkpoint is saved first.
         RuntimeError: In training, if the run's last checkpoint can't be written.
 
