@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import re
 import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.runner.checkpoint import _load_checkpoint_to_model
 from torch import Tensor, nn
 
-from nda_mm.compat.checked_load import BrokenCheckpointError, checked_load
+from nda_mm.compat.safe_load import BrokenCheckpointError, checked_load
 from nda_mm.utils.files import UNFINISHED, write_atomically
 from nda_mm.utils.messages import shorten
 
@@ -24,6 +26,7 @@ __all__ = [
     "compare_keys",
     "load_strictly",
     "read_checkpoint",
+    "write_checkpoint",
 ]
 
 #: What mmengine's Runner needs to resume; a best or published checkpoint has weights alone.
@@ -111,6 +114,13 @@ def read_checkpoint(path: str | Path, needed: Iterable[str] = RESUMABLE_KEYS) ->
     if missing:
         raise BrokenCheckpointError(f"{path} holds no {', '.join(missing)}.")
     return checkpoint
+
+
+def write_checkpoint(checkpoint: Mapping[str, Any], path: str | Path) -> None:
+    """Save a checkpoint, all or nothing; see :meth:`AtomicLocalBackend.put`."""
+    buffer = io.BytesIO()
+    torch.save(dict(checkpoint), buffer)
+    AtomicLocalBackend().put(buffer.getvalue(), path)
 
 
 def compare_keys(wanted: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> str:

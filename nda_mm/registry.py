@@ -28,7 +28,9 @@ DATA_SAMPLERS = Registry(
     "data sampler", parent=MMENGINE_DATA_SAMPLERS, scope=SCOPE, locations=["nda_mm.engine.registered"]
 )
 TRANSFORMS = Registry("transform", parent=MMENGINE_TRANSFORMS, scope=SCOPE, locations=["nda_mm.datasets.registered"])
-HOOKS = Registry("hook", parent=MMENGINE_HOOKS, scope=SCOPE, locations=["nda_mm.engine.registered"])
+HOOKS = Registry(
+    "hook", parent=MMENGINE_HOOKS, scope=SCOPE, locations=["nda_mm.engine.registered", "nda_mm.conversion"]
+)
 LOOPS = Registry("loop", parent=MMENGINE_LOOPS, scope=SCOPE, locations=["nda_mm.engine.registered"])
 OPTIM_WRAPPERS = Registry(
     "optimizer wrapper", parent=MMENGINE_OPTIM_WRAPPERS, scope=SCOPE, locations=["nda_mm.engine.registered"]

@@ -13,10 +13,10 @@ import pytest
 import torch
 
 from nda_mm.compat.hugging_face import MMActionMultimodal, MMagicEditors, MMPretrainMultimodal
-from nda_mm.compat.mmaction_drn import MMActionDRN
-from nda_mm.compat.mmcv_lite import MMCVLite
+from nda_mm.compat.mmaction import MMActionDRN
+from nda_mm.compat.mmagic import NumpyBool8
+from nda_mm.compat.mmcv import MMCVLite
 from nda_mm.compat.notices import WARNINGS
-from nda_mm.compat.numpy_bool8 import NumpyBool8
 
 PROJECT = Path(__file__).resolve().parents[1]
 
@@ -25,14 +25,14 @@ collect_ignore_glob = ["tiny_*.py"]
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Mend the hosts, which test files import before our package can, and give each worker one thread.
+    """Patch the frameworks, which test files import before our package can, and give each worker one thread.
 
     Several pools of threads on the same cores are slower, and sums would depend on the machine.
     """
     patches = (MMCVLite, NumpyBool8, MMagicEditors, MMPretrainMultimodal, MMActionMultimodal, MMActionDRN)
-    for mend in (patch() for patch in patches):
-        if mend.needed():
-            mend.apply()
+    for patch in (kind() for kind in patches):
+        if patch.needed():
+            patch.apply()
     for message, category in WARNINGS:
         config.addinivalue_line("filterwarnings", f"ignore:{message}:{category.__name__}")
     # Read once, at CUDA's first matrix product; without it deterministic algorithms refuse them.

@@ -17,7 +17,7 @@ from mmengine.registry import MODELS, DefaultScope
 from torch import nn
 
 from nda_mm.checkpoints import AtomicLocalBackend, MismatchedCheckpointError, compare_keys, load_strictly
-from nda_mm.compat import apply_mends
+from nda_mm.compat import apply_patches
 from nda_mm.utils.files import recipe_path
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
@@ -59,7 +59,7 @@ def test_leftovers_are_swept_and_only_they(tmp_path: Path) -> None:
 
 
 def model_of(recipe: str) -> nn.Module:
-    apply_mends()
+    apply_patches()
     cfg = Config.fromfile(recipe_path(f"{recipe}.py"))
     with DefaultScope.overwrite_default_scope(cfg.default_scope):
         return MODELS.build(cfg.model)

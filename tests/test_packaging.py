@@ -109,7 +109,7 @@ def inherit_in(folder: Path, site: Path, recipe: str) -> subprocess.CompletedPro
     """In a folder of its own, and with an installed copy of the package, inherit a recipe."""
     (folder / "mine.py").write_text(f"_base_ = 'nda_mm::{recipe}'\ntrain_cfg = dict(max_iters=7)\n")
     code = (
-        "import nda_mm; from nda_mm.compat import apply_mends; apply_mends()\n"
+        "import nda_mm; from nda_mm.compat import apply_patches; apply_patches()\n"
         "from mmengine.config import Config; config = Config.fromfile('mine.py')\n"
         "print(nda_mm.__file__); print(config.train_cfg.max_iters, config.default_scope)"
     )

@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from nda_mm.compat import apply_mends
+from nda_mm.compat import apply_patches
 from nda_mm.utils.command_line import add_cfg_options, one_line_errors, read_settings, say_loading, start_command
 
 
@@ -44,7 +44,7 @@ def main() -> None:
     from nda_mm.generation import sample_classes, write_samples
     from nda_mm.utils.files import recipe_path
 
-    apply_mends()
+    apply_patches()
     config = Config.fromfile(recipe_path(args.config))
     config.merge_from_dict(read_settings(args.cfg_options))
     scope = config.get("default_scope", "mmagic")

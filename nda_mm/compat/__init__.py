@@ -1,40 +1,42 @@
-"""The one room for the faults of the hosts: which versions serve, and what is mended in them.
+"""Every patch of a framework, each by name with its version bounds, and which versions of which frameworks are served.
 
-Each mend is a class of its own with a reason and version bounds. It probes the fault itself, so it falls away by itself
-once the host is repaired. ``python -m nda_mm.compat`` reports which hosts load, and why the others don't; importing
-:mod:`nda_mm.compat.auto` applies all of them.
+A patch probes its fault, so it falls away once the framework is repaired. ``python -m nda_mm.compat`` reports which
+frameworks load, and why the others don't; importing :mod:`nda_mm.compat.auto` applies all patches.
 """
 
 from __future__ import annotations
 
 from nda_mm.utils.processes import start_process_group
 
-from .guard import import_guarded
-from .hosts import HOSTS, Host, find_host
-from .mend import Mend
-from .mends import all_mends, apply_mends
+from .frameworks import FRAMEWORKS, Framework, find_framework, say_loading
+from .lazy import import_guarded
+from .patch import Patch
+from .patches import all_patches, apply_patches
 
 __all__ = [
-    "HOSTS",
-    "Host",
-    "Mend",
-    "all_mends",
+    "FRAMEWORKS",
+    "Framework",
+    "Patch",
+    "all_patches",
     "allow_safe_globals",
     "apply_mends",
-    "find_host",
+    "apply_patches",
+    "find_framework",
     "import_guarded",
+    "say_loading",
     "start_process_group",
 ]
 
+#: The former name of :func:`apply_patches`, kept for one version.
+apply_mends = apply_patches
+
 
 def allow_safe_globals() -> None:
-    """Let ``torch.load(..., weights_only=True)`` read mmengine's checkpoints; idempotent.
-
-    Imported late, since it needs torch and mmengine; see :mod:`nda_mm.compat.safe_globals`.
+    """Let ``torch.load(..., weights_only=True)`` read mmengine's checkpoints; see :mod:`nda_mm.compat.safe_load`.
 
     Example:
         >>> allow_safe_globals()
     """
-    from . import safe_globals
+    from . import safe_load  # imports torch
 
-    safe_globals.allow_safe_globals()
+    safe_load.allow_safe_globals()

@@ -1,8 +1,8 @@
-"""Applies every workaround when it is imported, for runs without any component of this package.
+"""Apply every patch when imported, for runs without any component of this package.
 
-The notices of the hosts that nobody can act on are silenced, too (:mod:`nda_mm.compat.notices`).
+The notices of the frameworks that nobody can act on are silenced, too (:mod:`nda_mm.compat.notices`).
 
-A host's own ``tools/train.py``, training a baseline or loading a converted backbone, needs one line in its config::
+A framework's own ``tools/train.py``, for a baseline or a converted backbone, needs one line in its config::
 
     custom_imports = dict(imports=['nda_mm.compat.auto'])
 
@@ -12,14 +12,14 @@ That line is read after the config and after what the tool itself imports. A too
     python -m nda_mm.compat.auto tools/train.py CONFIG
     torchrun --nproc_per_node=8 -m nda_mm.compat.auto tools/train.py CONFIG --launcher pytorch
 
-In code of your own, ``import nda_mm.compat.auto`` before the first host.
+In code of your own, ``import nda_mm.compat.auto`` before the first framework.
 """
 
 import runpy
 import sys
 from pathlib import Path
 
-from nda_mm.compat import apply_mends
+from nda_mm.compat import apply_patches
 from nda_mm.compat.notices import quiet_loggers, silence_warnings
 
 if __name__ == "__main__":
@@ -30,7 +30,7 @@ if __name__ == "__main__":
         sys.exit()
 
 silence_warnings()
-apply_mends()
+apply_patches()
 quiet_loggers()
 
 if __name__ == "__main__":

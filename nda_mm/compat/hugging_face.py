@@ -1,4 +1,7 @@
-"""Parts of the hosts that need certain releases of diffusers, transformers or albumentations; no model here does."""
+"""Patches of mmagic, mmpretrain and mmaction2: their parts that need certain releases of diffusers or transformers.
+
+No model of ours needs one of them.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from typing import Any, ClassVar
 
 from packaging.requirements import Requirement
 
-from .mend import Mend, host_file
+from .patch import Patch, installed_file
 
 #: The releases that have every name that mmagic 1.2.0 imports from them.
 DIFFUSION = ("diffusers>=0.23,<0.29", "transformers>=4.27.4,<5", "huggingface_hub<0.26")
@@ -121,7 +124,7 @@ class _NoDiffusers(SourceFileLoader):
 
 
 class _NoMultimodal(SourceFileLoader):
-    """Turns a host's own switch for its multimodal models off, with placeholders that name the releases they need."""
+    """Turns a framework's switch for its multimodal models off, with placeholders that name the releases they need."""
 
     def exec_module(self, module: ModuleType) -> None:
         def register_placeholders(names: Iterable[str], registry: Any) -> None:
@@ -134,10 +137,10 @@ class _NoMultimodal(SourceFileLoader):
 
 
 class _Finder(MetaPathFinder):
-    """Finds a host's modules as usual and gives some of them another loader."""
+    """Finds a framework's modules as usual and gives some of them another loader."""
 
-    def __init__(self, host: str, loaders: dict[str, type[SourceFileLoader]]) -> None:
-        self.host = host
+    def __init__(self, framework: str, loaders: dict[str, type[SourceFileLoader]]) -> None:
+        self.framework = framework
         self.loaders = loaders
 
     def find_spec(
@@ -150,32 +153,34 @@ class _Finder(MetaPathFinder):
         return spec
 
 
-class _OptionalParts(Mend):
-    """Replace the parts of a host whose requirements are not met; with the right releases everything stays.
+class _OptionalParts(Patch):
+    """Replace the parts of a framework whose requirements are not met; with the right releases everything stays.
 
     Versions are compared and nothing is tried: importing transformers and diffusers takes longer than all the rest.
     """
 
     def needed(self) -> bool:
-        if host_file(self.host, "__init__.py") is None:
+        if installed_file(self.framework, "__init__.py") is None:
             return False
-        return bool(self.loaders()) and not any(isinstance(f, _Finder) and f.host == self.host for f in sys.meta_path)
+        return bool(self.loaders()) and not any(
+            isinstance(f, _Finder) and f.framework == self.framework for f in sys.meta_path
+        )
 
     def apply(self) -> None:
-        sys.meta_path.insert(0, _Finder(self.host, self.loaders()))
+        sys.meta_path.insert(0, _Finder(self.framework, self.loaders()))
 
     def loaders(self) -> dict[str, type[SourceFileLoader]]:
         """The modules to replace in this environment, and how each is loaded."""
-        if host_file("transformers", "__init__.py") is None or not unmet(MULTIMODAL):
-            return {}  # without transformers the host leaves its multimodal models out by itself
-        return {f"{self.host}.utils.dependency": _NoMultimodal}
+        if installed_file("transformers", "__init__.py") is None or not unmet(MULTIMODAL):
+            return {}  # without transformers the framework leaves its multimodal models out by itself
+        return {f"{self.framework}.utils.dependency": _NoMultimodal}
 
 
 class MMagicEditors(_OptionalParts):
     """Let mmagic's GANs load beside any release of diffusers, transformers and albumentations, or without them."""
 
     name = "mmagic-editors"
-    host = "mmagic"
+    framework = "mmagic"
     reason = "ModuleNotFoundError: No module named 'diffusers.pipelines.paint_by_example', at `import mmagic.models`"
     versions = "mmagic 1.2.0 with diffusers >= 0.29, transformers >= 5 or huggingface_hub >= 0.26, or without them"
 
@@ -193,7 +198,7 @@ class MMPretrainMultimodal(_OptionalParts):
     """Let mmpretrain load beside any release of transformers."""
 
     name = "mmpretrain-multimodal"
-    host = "mmpretrain"
+    framework = "mmpretrain"
     reason = "TypeError: NoneType takes no arguments, at `import mmpretrain.models`"
     versions = "mmpretrain 1.2.0 with transformers >= 4.56"
 
@@ -202,6 +207,6 @@ class MMActionMultimodal(_OptionalParts):
     """Let mmaction2 load beside any release of transformers."""
 
     name = "mmaction-multimodal"
-    host = "mmaction"
+    framework = "mmaction"
     reason = "ImportError: cannot import name 'apply_chunking_to_forward', at `import mmaction.models`"
     versions = "mmaction2 1.2.0 with transformers >= 4.56"

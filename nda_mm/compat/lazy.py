@@ -1,25 +1,31 @@
-"""Packages whose names are imported at first use (PEP 562), so that importing one of them loads no host."""
+"""Importing what needs a framework: at first use, and so that a missing one costs its own components only.
+
+A registry imports all its ``locations`` at its first use, and one exception among them would make every component of
+that registry unreachable. Modules that need a framework are therefore imported through :func:`import_guarded`, which
+survives a framework's failure, with one warning, and raises a mistake of our own.
+"""
 
 from __future__ import annotations
 
+import importlib
+import logging
 import re
 import sys
 from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from nda_mm.utils.messages import describe_error
 
-from .guard import blamed_host, import_guarded
-from .hosts import remedy_for
-from .mends import apply_mends
+from .frameworks import CORE, FRAMEWORKS, Framework, remedy_for
+from .patches import apply_patches
 
 _EXPORT = re.compile(r"^from \.([\w.]+) import (\w+) as (\w+)$", re.MULTILINE)
+_warned: set[str] = set()  # frameworks whose failure this process has reported
 
 
 def lazy_package(package: str) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
-    """Import a package's names when they are asked for, and apply the workarounds for the hosts now.
+    """Import a package's names when they are asked for (PEP 562), and patch the frameworks now.
 
     The names and their modules are those of the package's ``__init__.pyi``, which type checkers and editors read too.
 
@@ -32,7 +38,7 @@ def lazy_package(package: str) -> tuple[Callable[[str], Any], Callable[[], list[
     Returns:
         Its ``__getattr__``, ``__dir__`` and ``__all__``.
     """
-    apply_mends()
+    apply_patches()
     exports = _exports(package)
 
     def get(name: str) -> Any:
@@ -40,15 +46,15 @@ def lazy_package(package: str) -> tuple[Callable[[str], Any], Callable[[], list[
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         module, original = exports[name]
         try:
-            value = getattr(import_module(f"{package}.{module}"), original)
+            value = getattr(importlib.import_module(f"{package}.{module}"), original)
         except Exception as error:
-            host = blamed_host(error)
-            if host is None:
+            framework = blamed_framework(error)
+            if framework is None:
                 raise
             raise ImportError(
-                f"{package}.{name} needs {host.distribution}, which does not load here: {describe_error(error)}. "
-                f"Remedy: {remedy_for(host, error)}.",
-                name=host.package,
+                f"{package}.{name} needs {framework.distribution}, which does not load here: {describe_error(error)}. "
+                f"Remedy: {remedy_for(framework, error)}.",
+                name=framework.package,
             ) from error
         setattr(sys.modules[package], name, value)
         return value
@@ -57,9 +63,72 @@ def lazy_package(package: str) -> tuple[Callable[[str], Any], Callable[[], list[
 
 
 def import_all(package: str) -> None:
-    """Import every module of a lazy package, and so register its components; one whose host fails is passed over."""
+    """Import every module of a lazy package, and so register its components; see :func:`import_guarded`."""
     for module in dict.fromkeys(module for module, _ in _exports(package).values()):
         import_guarded(f"{package}.{module}")
+
+
+def import_guarded(module: str) -> bool:
+    """Import a module of ours, or warn once if the framework that it needs does not load.
+
+    A failure is the framework's if the framework is absent, if it was raised while one of the framework's modules was
+    being executed, or if a name is missing from a framework of an untried version. Anything else is raised.
+
+    Args:
+        module: Full name of the module, for example ``"nda_mm.models.gans.conditional"``.
+
+    Returns:
+        Whether the module was imported and its components are registered.
+
+    Example:
+        >>> import_guarded("nda_mm.compat.frameworks")
+        True
+    """
+    try:
+        importlib.import_module(module)
+    except Exception as error:  # frameworks fail in many ways: AssertionError on versions, AttributeError, OSError ...
+        framework = blamed_framework(error)
+        if framework is None:
+            raise
+        _warn_once(module, framework, error)
+        return False
+    return True
+
+
+def blamed_framework(error: Exception) -> Framework | None:
+    """The framework that failed while a module of ours was imported, or None if the mistake is ours."""
+    traceback = error.__traceback__
+    while traceback is not None:  # the outermost module of a framework that was being executed
+        frame = traceback.tb_frame
+        framework = _optional_framework(str(frame.f_globals.get("__name__")))
+        if framework is not None and frame.f_code.co_name == "<module>":
+            return framework
+        traceback = traceback.tb_next
+    framework = _optional_framework(error.name or "") if isinstance(error, ImportError) else None
+    if framework is None or sys.modules.get(framework.package) is None:
+        return framework  # not a framework's, or there is no such framework at all
+    version = framework.version()  # we asked for a module or a name that the framework doesn't have
+    return framework if version is None or not framework.serves(version) else None
+
+
+def _optional_framework(module: str) -> Framework | None:
+    """The framework that a module belongs to, without torch and mmengine, which everything needs."""
+    package = module.split(".")[0]
+    return next((each for each in FRAMEWORKS if each.package == package and package not in CORE), None)
+
+
+def _warn_once(module: str, framework: Framework, error: Exception) -> None:
+    from mmengine.logging import print_log
+
+    level = logging.DEBUG if framework.package in _warned else logging.WARNING
+    _warned.add(framework.package)
+    print_log(
+        f"{module} and whatever else of nda_mm needs {framework.distribution} is switched off: "
+        f"{describe_error(error)}. The rest of nda_mm works. Remedy: {remedy_for(framework, error)}; "
+        "`python -m nda_mm.compat` shows the state of every framework.",
+        logger="current",
+        level=level,
+    )
 
 
 def _exports(package: str) -> dict[str, tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""What the hosts say that nobody can act on, by name: silenced for the commands, and for these tests.
+"""Notices of the frameworks that nobody can act on, by name: silenced for the commands, and for our tests.
 
 Whatever is not listed here is shown, ours and the user's own warnings among it.
 """

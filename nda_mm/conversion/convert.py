@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import tempfile
 from collections import Counter, OrderedDict
 from collections.abc import Iterable
@@ -11,14 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from mmengine.config import Config
 
 from nda_mm import __version__
-from nda_mm.checkpoints import AtomicLocalBackend, read_checkpoint
+from nda_mm.checkpoints import read_checkpoint, write_checkpoint
+from nda_mm.utils.files import recipe_path
 
-from .architecture import BackboneMismatchError, ResNetArchitecture, describe, require_whole
-from .built import check_config, input_statistics_of
+from .checks import check_config
 from .formats import FoundBackbone, find_backbone, input_statistics
-from .names import host_names
+from .resnet import BackboneMismatchError, ResNetArchitecture, describe, host_names, require_whole
 
 HOSTS = ("mmdet", "mmaction2", "mmpretrain", "torchvision")
 REMINDER = (
@@ -34,7 +34,7 @@ class ConversionReport:
     Args:
         source: The checkpoint.
         out: The file written.
-        host: Whose names the file bears.
+        host: The framework whose names the file has.
         found: The backbone as it was found.
         architecture: Which ResNet; None for another network.
         missing: Names that the host's network has and the checkpoint lacks, its batch counters.
@@ -61,7 +61,7 @@ class ConversionReport:
             ("taken", f"{len(self.found.weights)} tensors: {_groups(self.found.weights, 1)}"),
             ("dropped", f"{len(self.found.dropped)} tensors: {_groups(self.found.dropped, 2)}"),
             ("missing", f"{len(self.missing)} batch counters, which are not needed" if self.missing else "none"),
-            *(("checked", f"{target} bears {count} of {count} tensors") for target, count in self.checked.items()),
+            *(("checked", f"{target} holds {count} of {count} tensors") for target, count in self.checked.items()),
             ("written", f"{self.out}, with the names of {self.host}"),
             ("inputs", ", ".join(f"{k}={v}" for k, v in self.statistics.items()) or "the checkpoint doesn't say"),
             *(("WARNING", f"the config has {k}={v}") for k, v in self.other_statistics.items()),
@@ -141,15 +141,14 @@ def convert_backbone(
             (names[name], value.detach().clone().contiguous()) for name, value in found.weights.items()
         ),
     }
-    content = _as_bytes(converted)
     checked: dict[str, int] = {}
     if config is not None:
         with tempfile.TemporaryDirectory() as folder:
             candidate = Path(folder) / out.name
-            candidate.write_bytes(content)
+            torch.save(converted, candidate)
             checked = check_config(config, candidate, found.weights, str(source))
-    AtomicLocalBackend().put(content, out)
-    said, wanted = input_statistics(checkpoint), input_statistics_of(config) if config else {}
+    write_checkpoint(converted, out)
+    said, wanted = input_statistics(checkpoint), _wanted_statistics(config) if config else {}
     other = {name: value for name, value in wanted.items() if name in said and list(said[name]) != value}
     return ConversionReport(source, out, host, found, architecture, _counters_missing(found), checked, said, other)
 
@@ -192,10 +191,13 @@ def _require_served(
         )
 
 
-def _as_bytes(converted: dict[str, Any]) -> bytes:
-    buffer = io.BytesIO()
-    torch.save(converted, buffer)
-    return buffer.getvalue()
+def _wanted_statistics(config: str) -> dict[str, Any]:
+    """Mean and std that a config gives the inputs of its model; torchvision's networks say nothing."""
+    if config.startswith("torchvision.") and not Path(config).exists():
+        return {}
+    cfg = Config.fromfile(recipe_path(config))
+    said = cfg.get("model", {}).get("data_preprocessor") or cfg.get("data_preprocessor") or {}
+    return {name: list(said[name]) for name in ("mean", "std") if said.get(name) is not None}
 
 
 def _counters_missing(found: FoundBackbone) -> list[str]:

@@ -11,8 +11,7 @@ import torch
 
 from nda_mm.utils.messages import shorten
 
-from .architecture import is_resnet_name
-from .names import plain_names, to_plain
+from .resnet import is_resnet_name, plain_names, to_plain
 
 #: Put before every name by wrappers: DDP, torch.compile.
 _WRAPPERS = ("module.", "_orig_mod.")
@@ -127,7 +126,7 @@ def find_backbone(checkpoint: Any, encoder: str = "query", where: str = "the che
     weights = weights_of(checkpoint, where)
     for layout in FORMATS:
         for prefix in layout.query:
-            if not _bears(weights, prefix, layout.resnet_only):
+            if not _holds(weights, prefix, layout.resnet_only):
                 continue
             wanted = next((p for p in layout.prefixes(encoder) if any(n.startswith(p) for n in weights)), None)
             if wanted is None:
@@ -183,7 +182,7 @@ def _names_the_inputs(node: ast.AST) -> TypeGuard[ast.keyword | ast.Assign]:
     return isinstance(node, ast.Assign) and getattr(node.targets[0], "id", None) == "data_preprocessor"
 
 
-def _bears(weights: Mapping[str, torch.Tensor], prefix: str, resnet_only: bool) -> bool:
+def _holds(weights: Mapping[str, torch.Tensor], prefix: str, resnet_only: bool) -> bool:
     names = [name[len(prefix) :] for name in weights if name.startswith(prefix)]
     return bool(names) and (not resnet_only or any(is_resnet_name(to_plain(name)) for name in names))
 

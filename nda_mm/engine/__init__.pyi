@@ -12,5 +12,3 @@ from .hooks.stop_on_signal_hook import StopOnSignalHook as StopOnSignalHook
 from .loops import ExactEpochLoop as ExactEpochLoop
 from .loops import ExactIterLoop as ExactIterLoop
 from .precision import BF16OptimWrapper as BF16OptimWrapper
-from .pretrained_check_hook import PretrainedCheckHook as PretrainedCheckHook
-from .video_backbone_check_hook import VideoBackboneCheckHook as VideoBackboneCheckHook

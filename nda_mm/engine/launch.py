@@ -19,7 +19,7 @@ from torch import nn
 
 from nda_mm import compat
 from nda_mm.checkpoints import MismatchedCheckpointError, load_strictly, read_checkpoint
-from nda_mm.compat.adam_betas import float_betas
+from nda_mm.compat.mmagic import float_betas
 from nda_mm.compat.notices import quiet_loggers
 from nda_mm.utils.command_line import read_settings, say_loading
 from nda_mm.utils.files import recipe_path
@@ -42,7 +42,7 @@ def load_config(args: argparse.Namespace) -> Config:
         FileNotFoundError: If there is no such config.
         ValueError: If its model should be one of ours and does not exist.
     """
-    compat.apply_mends()
+    compat.apply_patches()
     quiet_loggers(dumps=True)
     os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
     cfg = Config.fromfile(find_config(args.config))
@@ -64,7 +64,7 @@ def load_config(args: argparse.Namespace) -> Config:
 
 
 def find_config(name: str) -> str:
-    """Return the file of a config, by :func:`~nda_mm.compat.external_configs.recipe_path`."""
+    """Return the file of a config, by :func:`~nda_mm.utils.files.recipe_path`."""
     return str(recipe_path(name))
 
 

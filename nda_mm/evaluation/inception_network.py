@@ -8,7 +8,7 @@ import torch
 from mmagic.evaluation.metrics import FrechetInceptionDistance, InceptionScore
 from torch import Tensor
 
-from nda_mm.compat.checked_load import require_intact
+from nda_mm.compat.safe_load import require_intact
 from nda_mm.evaluation.feature_networks import FeatureNetwork, Judgement
 
 

@@ -13,7 +13,7 @@ from mmengine.registry import MODELS, DefaultScope
 from torch import Tensor, nn
 
 from nda_mm.checkpoints import read_checkpoint
-from nda_mm.compat.checked_load import require_intact
+from nda_mm.compat.safe_load import require_intact
 
 from .cityscapes_colours import PALETTE
 from .segmentation_scores import classes_of_colours

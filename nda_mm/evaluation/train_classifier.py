@@ -35,7 +35,7 @@ from mmengine.runner import Runner
 
 import nda_mm
 from nda_mm.checkpoints import read_checkpoint
-from nda_mm.compat import apply_mends
+from nda_mm.compat import apply_patches
 from nda_mm.compat.notices import silence_warnings
 from nda_mm.utils.command_line import say_loading
 from nda_mm.utils.files import recipe_path
@@ -216,7 +216,7 @@ class _ProgressHook(Hook):
 
 def train_recipe(recipe: Path, target: Path, cfg_options: Mapping[str, Any] | None = None) -> float:
     """Train a recipe and write its weights to ``target``, in one piece or not at all; returns the held-out accuracy."""
-    apply_mends()
+    apply_patches()
     say_loading("mmpretrain")
     cfg = read_recipe(recipe, cfg_options)
     target.parent.mkdir(parents=True, exist_ok=True)

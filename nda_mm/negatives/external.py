@@ -11,8 +11,9 @@ import torch
 import torch.nn.functional as nnf
 from torch import Tensor
 
+from nda_mm.compat.safe_load import checked_load
+
 from .. import functional as F
-from ..compat.checked_load import checked_load
 from ..functional.checks import check_batch, check_interval
 from ..functional.layout import laid_out_as
 from ..functional.tiles import check_halves

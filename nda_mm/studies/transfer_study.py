@@ -180,7 +180,7 @@ class TransferStudy:
 
     def _untrained(self, seed: int) -> Path:
         """Checkpoint of the first pretraining recipe's model as it is before the first step."""
-        from nda_mm.conversion.built import write_untrained
+        from nda_mm.conversion.checks import write_untrained
 
         file = self._backbones / f"{NO_PRETRAINING}_seed_{seed}.pth"
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from nda_mm.compat.hosts import say_loading
+from nda_mm.compat.frameworks import say_loading
 from nda_mm.compat.notices import silence_warnings
 from nda_mm.utils.processes import LAUNCHERS
 

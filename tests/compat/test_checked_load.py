@@ -14,8 +14,8 @@ from mmengine.runner.checkpoint import load_checkpoint, load_from_local
 from torch import nn
 
 from nda_mm.checkpoints import BrokenCheckpointError, read_checkpoint
-from nda_mm.compat import apply_mends
-from nda_mm.compat.checked_load import CheckedLoad, require_intact
+from nda_mm.compat import apply_patches
+from nda_mm.compat.safe_load import CheckedLoad, require_intact
 
 
 @pytest.fixture(autouse=True)
@@ -23,7 +23,7 @@ def loader() -> Iterator[None]:
     """The patch, whatever was applied before; and that again afterwards."""
     before = CheckpointLoader._schemes[""]
     CheckpointLoader._schemes[""] = load_from_local
-    apply_mends()
+    apply_patches()
     yield
     CheckpointLoader._schemes[""] = before
 
@@ -65,7 +65,7 @@ def test_the_fault_is_there_and_the_patch_removes_it(tmp_path: Path) -> None:
     CheckpointLoader._schemes[""] = load_from_local
     assert not same(CheckpointLoader.load_checkpoint(str(tmp_path / "a.pth"))["state_dict"], weights)
     assert CheckedLoad().needed()
-    assert "checked-load" in apply_mends()
+    assert "checked-load" in apply_patches()
     assert not CheckedLoad().needed()
     with pytest.raises(BrokenCheckpointError, match=r"a\.pth"):
         CheckpointLoader.load_checkpoint(str(tmp_path / "a.pth"))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from nda_mm.compat.hugging_face import DIFFUSION, MMActionMultimodal, MMagicEditors, MMPretrainMultimodal, unmet
-from nda_mm.compat.mend import host_file
+from nda_mm.compat.patch import installed_file
 
 GOOD = {"diffusers": "0.24.0", "transformers": "4.35.2", "huggingface_hub": "0.25.2", "albumentations": "1.3.1"}
 
@@ -53,7 +53,7 @@ def test_parts_are_replaced_where_a_release_lacks_their_names(
     site: Path, other: dict[str, str], replaced: tuple[bool, bool, bool]
 ) -> None:
     install(site, **{**GOOD, **other})
-    found = tuple(bool(mend.loaders()) for mend in (MMagicEditors(), MMPretrainMultimodal(), MMActionMultimodal()))
+    found = tuple(bool(patch.loaders()) for patch in (MMagicEditors(), MMPretrainMultimodal(), MMActionMultimodal()))
     assert found == replaced
 
 
@@ -68,12 +68,12 @@ def test_parts_are_replaced_where_a_release_lacks_their_names(
 )
 def test_the_installed_host_loads(tmp_path: Path, host: str, component: str, placeholder: str, missing: str) -> None:
     """The real host: what is used here is there, and a placeholder names what it needs."""
-    if host_file(host, "__init__.py") is None:
+    if installed_file(host, "__init__.py") is None:
         pytest.skip(f"needs {host}")
     install(tmp_path, **dict.fromkeys(GOOD, "99"))
     code = (
         f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
-        f"from nda_mm.compat import apply_mends; apply_mends({host!r})\n"
+        f"from nda_mm.compat import apply_patches; apply_patches({host!r})\n"
         f"import {host}.models, {host}.datasets\n"
         f"from {host}.registry import MODELS; print({component!r} in MODELS.module_dict)\n"
         f"MODELS.build(dict(type={placeholder!r}))"

@@ -6,8 +6,7 @@ import pytest
 import tiny_backbones as tiny
 import torch
 
-from nda_mm.conversion.architecture import BackboneMismatchError, describe, require_whole
-from nda_mm.conversion.names import to_plain
+from nda_mm.conversion.resnet import BackboneMismatchError, describe, require_whole, to_plain
 
 
 def weights_of(module):

@@ -18,7 +18,7 @@ from mmengine.registry import MODELS, DefaultScope
 from tiny_authors_step import CASES, FILE, sketch
 from torch import Tensor
 
-from nda_mm.compat import apply_mends
+from nda_mm.compat import apply_patches
 from nda_mm.conversion import convert_official, official_names
 from nda_mm.utils.files import recipe_path
 
@@ -44,7 +44,7 @@ def our_step(before: dict[str, dict[str, Tensor]], inputs: dict[str, Tensor], fo
         inputs: What their step was given, in float64.
         forward: ``discriminator_forward``.
     """
-    apply_mends()
+    apply_patches()
     cfg = Config.fromfile(RECIPE)
     cfg.model.update(discriminator_steps=1, discriminator_forward=forward, ema_config=None)
     for network in NETWORKS.values():

@@ -7,7 +7,7 @@ import tiny_backbones as tiny
 import torch
 
 from nda_mm.conversion import BackboneMismatchError, convert_backbone
-from nda_mm.conversion.built import check_config
+from nda_mm.conversion.checks import check_config
 from nda_mm.utils.files import recipe_path
 
 

@@ -14,8 +14,7 @@ from torch import nn
 pytest.importorskip("mmaction.models")
 
 from nda_mm.conversion import BackboneMismatchError, convert_backbone, describe
-from nda_mm.conversion.architecture import require_whole
-from nda_mm.conversion.names import to_plain
+from nda_mm.conversion.resnet import require_whole, to_plain
 from nda_mm.utils.files import recipe_path
 
 SMALL = dict(type="nda_mm.ResNet2d3d", depth=18, base_channels=4, conv1_kernel=(1, 3, 3), with_pool1=False)

@@ -9,8 +9,8 @@ import tiny_backbones as tiny
 import torch
 from torch import nn
 
-from nda_mm.conversion.architecture import BackboneMismatchError
-from nda_mm.conversion.fit import plain_state, require_carried, require_fit
+from nda_mm.conversion.checks import plain_state, require_carried, require_fit
+from nda_mm.conversion.resnet import BackboneMismatchError
 
 
 @pytest.fixture(scope="module")

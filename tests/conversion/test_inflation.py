@@ -7,7 +7,7 @@ import tiny_backbones as tiny
 import torch
 
 from nda_mm.conversion import convert_backbone
-from nda_mm.conversion.fit import plain_state, require_carried
+from nda_mm.conversion.checks import plain_state, require_carried
 from nda_mm.utils.files import recipe_path
 
 SMALL = dict(type="ResNet_CIFAR", depth=18, base_channels=16, stem_channels=16)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import tiny_backbones as tiny
 
-from nda_mm.conversion.names import from_plain, host_names, plain_names, to_plain
+from nda_mm.conversion.resnet import from_plain, host_names, plain_names, to_plain
 
 
 @pytest.mark.parametrize("depth", [18, 50])

@@ -10,7 +10,7 @@ import torchvision
 from mmengine.registry import MODELS, DefaultScope
 from torch import nn
 
-from nda_mm.compat import apply_mends
+from nda_mm.compat import apply_patches
 
 PROJECT = Path(__file__).resolve().parents[2]
 SCOPES = {"mmpretrain": "mmpretrain", "mmdet": "mmdet", "mmaction2": "mmaction", "torchvision": "mmengine"}
@@ -32,7 +32,7 @@ class Trunk(nn.Module):
 
 def build(host: str, depth: int, **settings: Any) -> nn.Module:
     """A host's ResNet, the classifier left out; torchvision's own module for torchvision."""
-    apply_mends()
+    apply_patches()
     if host == "torchvision":
         return getattr(torchvision.models, f"resnet{depth}")(weights=None)
     with DefaultScope.overwrite_default_scope(SCOPES[host]):

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from mmengine.config import Config
 
-from nda_mm.compat import apply_mends
+from nda_mm.compat import apply_patches
 from nda_mm.engine.config_check import check_config, check_model_name, gan_names
 
 Make = Callable[..., dict[str, Any]]
@@ -49,7 +49,7 @@ def test_every_wrong_setting_is_named(config: Make) -> None:
 
 @pytest.mark.parametrize("path", CONFIGS, ids=[path.stem for path in CONFIGS])
 def test_no_recipe_is_refused(path: Path) -> None:
-    apply_mends()
+    apply_patches()
     try:
         cfg = Config.fromfile(path)
     except ModuleNotFoundError as error:  # it is inherited from an absent host

@@ -274,7 +274,7 @@ def build(cfg: dict[str, Any], resume: bool = False) -> Runner:
     """A Runner for a config, resuming the newest good checkpoint if asked to."""
     from mmengine.config import Config
 
-    compat.apply_mends("mmengine")
+    compat.apply_patches("mmengine")
     # mmengine shares loggers and message hubs between runs of one name that start within one second.
     config = Config({**cfg, "experiment_name": f"{Path(cfg['work_dir']).name}_{next(_RUNS)}"})
     launch.start_processes(config)

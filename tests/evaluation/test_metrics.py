@@ -13,7 +13,7 @@ from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from nda_mm.compat import apply_mends
+from nda_mm.compat import apply_patches
 from nda_mm.datasets import Digits
 from nda_mm.evaluation import ClassAgreement, FeatureStatistics, FrechetDistance, frechet_distance
 from nda_mm.evaluation.feature_networks import FeatureNetwork, Judgement, build_feature_network
@@ -23,7 +23,7 @@ from nda_mm.generation import sample_images
 from nda_mm.registry import METRICS
 from nda_mm.utils.files import recipe_path
 
-apply_mends()
+apply_patches()
 pytest.importorskip("mmagic.models")
 pytest.importorskip("sklearn")
 

@@ -16,12 +16,12 @@ from mmengine.registry import DefaultScope
 from torch import nn
 from torch.utils.data import DataLoader
 
-from nda_mm.compat import apply_mends
+from nda_mm.compat import apply_patches
 from nda_mm.datasets import Digits, OutlyingDigits
 from nda_mm.evaluation.ood import MEASURES, bootstrap_intervals, detection_measures
 from nda_mm.evaluation.ood_metric import OODMetric
 
-apply_mends()
+apply_patches()
 pytest.importorskip("mmagic.models")
 pytest.importorskip("sklearn")
 

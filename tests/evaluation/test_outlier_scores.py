@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import nn
 
-from nda_mm.compat import apply_mends
+from nda_mm.compat import apply_patches
 from nda_mm.evaluation.outlier_scores import class_logits, count_classes, layers_that_mix, outlier_scores, scoring
 
-apply_mends()
+apply_patches()
 biggan_module = pytest.importorskip("mmagic.models.editors.biggan")
 dcgan_module = pytest.importorskip("mmagic.models.editors.dcgan")
 sagan_module = pytest.importorskip("mmagic.models.editors.sagan")

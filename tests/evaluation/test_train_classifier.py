@@ -14,13 +14,13 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
-from nda_mm.compat import apply_mends
+from nda_mm.compat import apply_patches
 from nda_mm.datasets import Digits
 from nda_mm.evaluation.feature_networks import build_feature_network
 from nda_mm.evaluation.train_classifier import cached_checkpoint, ensure_checkpoint, find_recipe, to_be_trained
 from nda_mm.utils.files import recipe_path
 
-apply_mends()
+apply_patches()
 pytest.importorskip("mmpretrain.models")
 pytest.importorskip("sklearn")
 

@@ -217,7 +217,7 @@ class TestTheRunsOfAStudy:
 def test_the_untrained_network_is_the_one_that_pretraining_starts_from(tmp_path: Path) -> None:
     from mmengine.runner import Runner
 
-    from nda_mm.conversion.built import write_untrained
+    from nda_mm.conversion.checks import write_untrained
 
     recipe = resolve(config("moco_digits"), WIDTH)
     recipe.model.neck.in_channels = 32

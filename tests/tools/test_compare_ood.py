@@ -13,10 +13,10 @@ import torch
 from mmengine import Config
 from mmengine.registry import MODELS, DefaultScope
 
-from nda_mm.compat import apply_mends
+from nda_mm.compat import apply_patches
 from nda_mm.utils.files import recipe_path
 
-apply_mends()
+apply_patches()
 pytest.importorskip("mmagic.models")
 pytest.importorskip("sklearn")
 

@@ -14,11 +14,11 @@ import torch
 from mmengine import Config
 from mmengine.registry import MODELS, DefaultScope
 
-from nda_mm.compat import apply_mends
+from nda_mm.compat import apply_patches
 from nda_mm.evaluation.ood import MEASURES
 from nda_mm.utils.files import recipe_path
 
-apply_mends()
+apply_patches()
 pytest.importorskip("mmagic.models")
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -127,9 +127,9 @@ def test_without_negatives_whole_runs_are_mmagics_own_once_it_gets_its_labels_fl
     host = train_stock(SNGAN)
     assert any(not torch.equal(ours[name], value) for name, value in host.items())
     monkeypatch.setattr(SAGAN, "data_sample_to_label", lambda self, data_sample: data_sample.gt_label.label.flatten())
-    mended = train_stock(SNGAN)
-    assert ours.keys() == mended.keys()
-    assert [name for name, value in mended.items() if not torch.equal(ours[name], value)] == []
+    patched = train_stock(SNGAN)
+    assert ours.keys() == patched.keys()
+    assert [name for name, value in patched.items() if not torch.equal(ours[name], value)] == []
 
 
 class TestWhatCannotWorkIsRefusedBeforeTraining:

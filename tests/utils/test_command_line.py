@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from nda_mm.compat import find_host
+from nda_mm.compat import find_framework
 from nda_mm.negatives import build_negative
 from nda_mm.registry import MODELS
 from nda_mm.utils.command_line import TRACEBACK, add_cfg_options, one_line_errors, read_settings, say_loading
@@ -34,7 +34,7 @@ def test_settings_stay_words_until_they_are_read(capsys: pytest.CaptureFixture[s
 def test_the_first_process_says_what_is_being_loaded(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    version = find_host("torch").version()
+    version = find_framework("torch").version()
     say_loading("torch", "absent")  # which these tests have loaded
     monkeypatch.delitem(sys.modules, "torch")
     say_loading("torch", "absent")

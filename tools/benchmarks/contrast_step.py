@@ -57,7 +57,7 @@ def build_moco(width: int) -> nn.Module:
         neck=dict(type="MoCoV2Neck", in_channels=8 * width, hid_channels=8 * width, out_channels=128),
         head=dict(type="ContrastiveHead", loss=dict(type="CrossEntropyLoss"), temperature=0.1),
     )
-    compat.apply_mends("mmpretrain")
+    compat.apply_patches("mmpretrain")
     with DefaultScope.overwrite_default_scope("mmpretrain"):
         return MODELS.build(settings).train()
 

@@ -146,7 +146,7 @@ def main() -> int:
     set_defaults(args, full_size if torch.device(args.device).type == "cuda" else small_size)
     torch.set_num_threads(args.threads)
     torch.backends.cudnn.benchmark = True  # as in the recipes
-    compat.apply_mends("mmaction")
+    compat.apply_patches("mmaction")
     return report([*measure_steps(args), measure_score(args)], args)
 
 

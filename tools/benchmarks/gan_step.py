@@ -126,7 +126,7 @@ def main() -> int:
     if args.threads:
         torch.set_num_threads(args.threads)
     torch.manual_seed(0)
-    compat.apply_mends("mmagic")
+    compat.apply_patches("mmagic")
     MMLogger.get_instance("gan_step", log_level="WARNING")  # else the weights' initialisation is told line by line
     steps: dict[tuple[str, bool], Step] = {
         (name, negatives): our_step(args, recipe, channels_last, amp)

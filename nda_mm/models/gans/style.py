@@ -51,7 +51,7 @@ class NDAStyleGAN2(StyleMixin, StyleGAN2):
     Its discriminator has a layer of minibatch standard deviation, so real, generated and negative images are scored
     apart; the path-length term of the generator is the host's. With mmagic's ``ADAStyleGAN2Discriminator`` all three
     kinds of image pass through the same augmentation, and ADA reads the real ones' logits as before. On torch above
-    1.10 that discriminator trains with R1 by a mend alone (:mod:`nda_mm.compat.mmagic_grid_sample`).
+    1.10 that discriminator trains with R1 by a patch alone (:class:`nda_mm.compat.mmagic.MMagicGridSample`).
 
     Example:
         ``model = dict(type='nda_mm.NDAStyleGAN2', negative=dict(type='Jigsaw', grid=2), fake_weight=0.25)``

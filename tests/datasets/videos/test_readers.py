@@ -87,7 +87,7 @@ def test_a_cut_off_video_kills_the_hosts_reader_and_not_ours(tmp_path):
     # Long, since decord decodes ahead of what it is asked for, and might come to the place of the cut.
     path = cut_off(write_video(tmp_path / "e.avi", numbered_frames(80, size=96).repeat(8, axis=0)))
     code = (
-        "import sys; from nda_mm.compat import apply_mends; apply_mends('mmaction')\n"
+        "import sys; from nda_mm.compat import apply_patches; apply_patches('mmaction')\n"
         "from mmaction.datasets.transforms import DecordInit\n"
         "DecordInit()({'filename': sys.argv[1]})"
     )

@@ -126,7 +126,7 @@ def imagenet(tmp_path: Path) -> Path:
 @pytest.mark.slow
 def test_the_stock_recipe_with_one_line(tmp_path, imagenet):
     """mmpretrain's own file; only what makes it small, and the hook's line, differ."""
-    compat.apply_mends("mmengine")
+    compat.apply_patches("mmengine")
     recipe = tmp_path / "recipe.py"
     recipe.write_text(
         f"_base_ = '{STOCK}'\n"

@@ -262,8 +262,8 @@ import torch
 from torch import distributed
 from mmengine import MessageHub
 from mmengine.registry import DefaultScope
-from nda_mm.compat import apply_mends
-apply_mends("mmagic")
+from nda_mm.compat import apply_patches
+apply_patches("mmagic")
 import test_pix2pix as tests
 rank, out = int(sys.argv[1]), sys.argv[2]
 distributed.init_process_group("gloo", init_method=f"file://{{out}}/group", rank=rank, world_size=2)

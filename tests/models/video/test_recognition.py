@@ -12,7 +12,7 @@ from torch import nn
 
 pytest.importorskip("mmaction.models")
 
-from nda_mm.conversion.names import to_plain
+from nda_mm.conversion.resnet import to_plain
 from nda_mm.models.video.recognition import DPCEncoder, DPCHead, ShiftedBackbone
 from nda_mm.registry import MODELS
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from nda_mm.compat.mend import host_file
+from nda_mm.compat.patch import installed_file
 
 
 def run_fresh(code: str, *, path: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -34,43 +34,42 @@ def make_mmaction(folder: Path, *, complete: bool) -> None:
         path.write_text(source)
 
 
-MEND = "from nda_mm.compat.mmaction_drn import MMActionDRN\nmend = MMActionDRN()\n"
+PATCH = "from nda_mm.compat.mmaction import MMActionDRN\nmend = MMActionDRN()\n"
 
 
 @pytest.mark.slow
-def test_the_fault_and_the_mend(tmp_path: Path) -> None:
+def test_the_fault_and_the_patch(tmp_path: Path) -> None:
     make_mmaction(tmp_path, complete=False)
     fault = run_fresh("import mmaction.models", path=tmp_path)
     assert "ModuleNotFoundError: No module named 'mmaction.models.localizers.drn'" in fault.stderr
     code = (
-        "assert mend.needed(); mend.apply(); assert not mend.needed()\n"
+        "assert patch.needed(); patch.apply(); assert not patch.needed()\n"
         "import mmaction.models; from mmaction.registry import MODELS; MODELS.build(dict(type='DRN'))"
     )
-    mended = run_fresh(MEND + code, path=tmp_path)
-    assert "ImportError: DRN (dense regression network, temporal grounding) cannot be built" in mended.stderr
-    assert "Install mmaction2 from its source repository" in mended.stderr
+    patched = run_fresh(PATCH + code, path=tmp_path)
+    assert "ImportError: DRN (dense regression network, temporal grounding) cannot be built" in patched.stderr
+    assert "Install mmaction2 from its source repository" in patched.stderr
 
 
 def test_a_complete_mmaction_is_left_alone(tmp_path: Path) -> None:
-    """Also where the mend was applied all the same: the real module goes before the stand-in."""
     make_mmaction(tmp_path, complete=True)
-    code = "assert not mend.needed(); mend.apply()\nfrom mmaction.models import DRN; print(DRN.real)"
-    assert run_fresh(MEND + code, path=tmp_path).stdout.strip() == "True"
+    code = "assert not patch.needed()\nfrom mmaction.models import DRN; print(DRN.real)"
+    assert run_fresh(PATCH + code, path=tmp_path).stdout.strip() == "True"
 
 
 def test_without_mmaction_nothing_is_needed() -> None:
-    result = run_fresh("import sys; sys.modules['mmaction'] = None\n" + MEND + "print(mend.needed())")
+    result = run_fresh("import sys; sys.modules['mmaction'] = None\n" + PATCH + "print(patch.needed())")
     assert result.stdout.strip() == "False"
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(host_file("mmaction", "__init__.py") is None, reason="needs mmaction2")
+@pytest.mark.skipif(installed_file("mmaction", "__init__.py") is None, reason="needs mmaction2")
 def test_the_installed_mmaction_imports() -> None:
-    """The real host: its 3-D backbones are there afterwards, and without the mend the bad wheel fails."""
-    if host_file("mmaction", "models/localizers/drn") is None:
+    """The real host: its 3-D backbones are there afterwards, and without the patch the bad wheel fails."""
+    if installed_file("mmaction", "models/localizers/drn") is None:
         assert "No module named 'mmaction.models.localizers.drn'" in run_fresh("import mmaction.models").stderr
     code = (
-        "from nda_mm.compat import apply_mends; apply_mends('mmaction')\n"
+        "from nda_mm.compat import apply_patches; apply_patches('mmaction')\n"
         "import mmaction.models; from mmaction.registry import MODELS; print('ResNet3dSlowOnly' in MODELS.module_dict)"
     )
     result = run_fresh(code)

@@ -9,7 +9,7 @@ import torch
 pytest.importorskip("mmagic", reason="the networks are mmagic's")
 from mmagic.models.editors.biggan import BigGANDiscriminator, BigGANGenerator
 
-from nda_mm.conversion.official_biggan import (
+from nda_mm.conversion.official import (
     OfficialMismatchError,
     OfficialNetwork,
     convert_official,

@@ -20,8 +20,8 @@ from mmengine.runner import CheckpointLoader, Runner
 from mmengine.runner.checkpoint import load_from_local
 from torch import Tensor, nn
 
-from nda_mm.compat import allow_safe_globals, apply_mends
-from nda_mm.compat.safe_globals import SafeGlobals, narrow_getattr
+from nda_mm.compat import allow_safe_globals, apply_patches
+from nda_mm.compat.safe_load import SafeGlobals, narrow_getattr
 
 
 @pytest.fixture(autouse=True)
@@ -50,11 +50,11 @@ def log_buffer() -> HistoryBuffer:
     return buffer
 
 
-def test_the_fault_is_there_and_the_mend_removes_it() -> None:
+def test_the_fault_is_there_and_the_patch_removes_it() -> None:
     with pytest.raises(pickle.UnpicklingError, match=r"HistoryBuffer|builtins\.getattr"):
         torch.load(saved(log_buffer()), weights_only=True)
     assert SafeGlobals().needed()
-    assert "safe-globals" in apply_mends()
+    assert "safe-globals" in apply_patches()
     assert not SafeGlobals().needed()
     loaded = torch.load(saved(log_buffer()), weights_only=True)
     assert (loaded.mean(), loaded.max(), loaded.min(), loaded.current()) == (3.0, 6.0, 1.0, 6.0)
@@ -196,9 +196,9 @@ def test_resume_of_a_real_run(tmp_path: Path) -> None:
     """The fault as a user meets it: ``--resume`` of mmengine's own runner."""
     run(tmp_path, epochs=1, resume=False, name="first")
     with pytest.raises(pickle.UnpicklingError):
-        run(tmp_path, epochs=2, resume=True, name="unmended")
-    apply_mends()
-    resumed = run(tmp_path, epochs=2, resume=True, name="mended")
+        run(tmp_path, epochs=2, resume=True, name="unpatched")
+    apply_patches()
+    resumed = run(tmp_path, epochs=2, resume=True, name="patched")
     assert resumed.iter == 4
     assert resumed.message_hub.get_scalar("train/loss").data[0].size == 4
 

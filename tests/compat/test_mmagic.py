@@ -1,4 +1,4 @@
-"""Sampling that can be differentiated twice, and its way into mmagic's ADA."""
+"""Patches of mmagic: sampling that can be differentiated twice, ``numpy.bool8``, and Adam's betas."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from mmengine.config import Config
 
-from nda_mm.compat.mend import host_file
-from nda_mm.compat.mmagic_grid_sample import MODULE, grid_sample
+from nda_mm.compat.mmagic import GRID_SAMPLE as MODULE
+from nda_mm.compat.mmagic import NumpyBool8, float_betas, grid_sample
+from nda_mm.compat.patch import installed_file
 
-MEND = "from nda_mm.compat.mmagic_grid_sample import MMagicGridSample\nmend = MMagicGridSample()\n"
+PATCH = "from nda_mm.compat.mmagic import MMagicGridSample\nmend = MMagicGridSample()\n"
 #: The gradient of a gradient through the host's module, as R1 takes it.
 TWICE = """
 import torch
@@ -90,31 +93,98 @@ def make_mmagic(folder: Path, body: str) -> None:
 
 
 LATE = f"import importlib; module = importlib.import_module({MODULE!r})\n"
-APPLY = "print(mend.needed()); mend.apply(); mend.apply(); print(mend.needed())\n"
+APPLY = "print(patch.needed()); patch.apply(); patch.apply(); print(patch.needed())\n"
 
 
 @pytest.mark.slow
-def test_the_fault_and_the_mend(tmp_path: Path) -> None:
+def test_the_fault_and_the_patch(tmp_path: Path) -> None:
     make_mmagic(tmp_path, "torch.nn.functional.grid_sample(input, grid, align_corners=False)")
     assert run_fresh(LATE + TWICE, path=tmp_path)[0].startswith("fault: derivative for aten::grid_sampler_2d_backward")
-    before = run_fresh(MEND + APPLY + LATE + TWICE, path=tmp_path)
-    after = run_fresh(LATE + MEND + APPLY + TWICE, path=tmp_path)
+    before = run_fresh(PATCH + APPLY + LATE + TWICE, path=tmp_path)
+    after = run_fresh(LATE + PATCH + APPLY + TWICE, path=tmp_path)
     assert before == after == ["True", "False", "twice"]
 
 
 @pytest.mark.slow
 def test_a_host_without_the_fault_is_left_alone(tmp_path: Path) -> None:
     make_mmagic(tmp_path, "input[:, :, :1, :1] * 1")
-    assert run_fresh(MEND + "print(mend.needed())", path=tmp_path) == ["False"]
+    assert run_fresh(PATCH + "print(patch.needed())", path=tmp_path) == ["False"]
     hidden = "import sys; sys.modules['mmagic'] = None\n"
-    assert run_fresh(hidden + MEND + "print(mend.needed())") == ["False"]
+    assert run_fresh(hidden + PATCH + "print(patch.needed())") == ["False"]
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(host_file("mmagic", "__init__.py") is None, reason="needs mmagic")
+@pytest.mark.skipif(installed_file("mmagic", "__init__.py") is None, reason="needs mmagic")
 def test_the_installed_mmagic_augments_with_it() -> None:
     code = (
-        "from nda_mm.compat import apply_mends; print('mmagic-grid-sample' in apply_mends('mmagic'))\n"
+        "from nda_mm.compat import apply_patches; print('mmagic-grid-sample' in apply_patches('mmagic'))\n"
         "from mmagic.models.editors.stylegan2.ada import augment; module = augment.grid_sample_gradfix\n"
     )
     assert run_fresh(code + TWICE)[-2:] == ["True", "twice"]
+
+
+#: numpy 2 as far as this fault goes: numpy 1 serves its retired names by the module's __getattr__.
+LIKE_NUMPY_2 = (
+    "import numpy\n"
+    "def no_retired_names(name):\n"
+    "    raise AttributeError(f'module {numpy.__name__!r} has no attribute {name!r}')\n"
+    "if int(numpy.__version__.split('.')[0]) < 2:\n"
+    "    served = numpy.__getattr__\n"
+    "    numpy.__getattr__ = lambda name: no_retired_names(name) if name == 'bool8' else served(name)\n"
+)
+needs_faulty_mmagic = pytest.mark.skipif(
+    "np.bool8" not in (path.read_text() if (path := installed_file("mmagic", "utils/trans_utils.py")) else ""),
+    reason="needs an mmagic that names np.bool8",
+)
+
+
+@needs_faulty_mmagic
+def test_needed_exactly_where_numpy_lacks_the_name() -> None:
+    code = (
+        "from nda_mm.compat.mmagic import NumpyBool8; patch = NumpyBool8()\n"
+        "print(patch.needed()); patch.apply(); print(patch.needed(), numpy.bool8 is numpy.bool_)"
+    )
+    assert run_fresh(LIKE_NUMPY_2 + code) == ["True", "False True"]
+    if int(np.__version__.split(".")[0]) < 2:
+        assert not NumpyBool8().needed()
+
+
+def test_not_needed_without_mmagic() -> None:
+    code = (
+        "import sys; sys.modules['mmagic'] = None\n"
+        "from nda_mm.compat.mmagic import NumpyBool8; print(NumpyBool8().needed())"
+    )
+    assert run_fresh(LIKE_NUMPY_2 + code) == ["False"]
+
+
+@pytest.mark.slow
+@needs_faulty_mmagic
+def test_the_installed_mmagic_imports() -> None:
+    """The real framework: it fails without the patch, and its GANs are there with it."""
+    fault = "try:\n    import mmagic.models\nexcept AttributeError as error:\n    print(error)\n"
+    assert "has no attribute 'bool8'" in run_fresh(LIKE_NUMPY_2 + fault)[-1]
+    code = (
+        "from nda_mm.compat import apply_patches; print(apply_patches('mmagic'))\n"
+        "import mmagic.models; from mmagic.registry import MODELS; print('BigGAN' in MODELS.module_dict)"
+    )
+    said = run_fresh(LIKE_NUMPY_2 + code)
+    assert "numpy-bool8" in "".join(said) and said[-1] == "True"
+
+
+def test_mmagics_own_stylegan2_can_build_its_optimizers(tmp_path: Path) -> None:
+    pytest.importorskip("mmagic")
+    path = tmp_path / "stock.py"
+    path.write_text("_base_ = 'mmagic::styleganv2/stylegan2_c2_8xb4-800kiters_ffhq-256x256.py'\n")
+    wrappers = Config.fromfile(path).optim_wrapper
+    assert float_betas(wrappers) == 2
+    for part, ratio in (("generator", 4 / 5), ("discriminator", 16 / 17)):
+        betas = wrappers[part].optimizer.betas
+        assert tuple(betas) == (0.0, 0.99**ratio)
+        torch.optim.Adam([torch.zeros(1, requires_grad=True)], betas=tuple(betas))
+
+
+def test_floats_and_whatever_is_no_config_stay() -> None:
+    config = dict(optimizer=dict(type="Adam", betas=(0.5, 0.9)), clip_grad=None)
+    assert float_betas(config) == 0
+    assert config["optimizer"] == dict(type="Adam", betas=(0.5, 0.9))
+    assert float_betas(None) == 0

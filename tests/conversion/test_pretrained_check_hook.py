@@ -160,6 +160,6 @@ def test_an_unknown_part_and_a_string_for_a_list_are_refused(moco, tmp_path):
 
 
 def probe_hook(**settings: Any) -> Any:
-    from nda_mm.engine.pretrained_check_hook import PretrainedCheckHook
+    from nda_mm.conversion import PretrainedCheckHook
 
     return PretrainedCheckHook(**settings)

@@ -1,14 +1,50 @@
-"""What a state dict says of its network: which ResNet, whether whole."""
+"""ResNets by their weights: what each framework calls a layer, which ResNet it is, whether it is whole.
+
+The plain names, into which everything is translated first, are torchvision's, which mmpretrain's and mmdet's ResNets
+share: ``conv1.weight``, ``bn1.bias``, ``layer1.0.downsample.0.weight``. Others differ thus:
+
+=====================  ==================================  ================================
+model                  its name                            the plain name
+=====================  ==================================  ================================
+mmaction2 ResNet       ``layer1.0.conv2.conv.weight``      ``layer1.0.conv2.weight``
+mmaction2 ResNet       ``layer1.0.conv2.bn.weight``        ``layer1.0.bn2.weight``
+mmaction2 ResNet       ``layer2.0.downsample.conv.weight`` ``layer2.0.downsample.0.weight``
+mmaction2 ResNetTSM    ``layer1.0.conv1.conv.net.weight``  ``layer1.0.conv1.weight``
+mmdet, deep stem       ``stem.3.weight``, ``stem.4.bias``  ``stem.1.conv.weight``, ``stem.1.bn.bias``
+mmdet ResNetV1d        ``layer1.0.downsample.1.weight``    ``layer1.0.downsample.0.weight``
+=====================  ==================================  ================================
+
+The last: where shortcuts pool before they convolve, mmdet puts a pooling layer into the first stage too, of stride 1.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-import torch
+from torch import Tensor
 
 from nda_mm.utils.messages import shorten
+
+#: What a deep stem of mmdet's has in a row for each of its three layers: convolution, normalisation, activation.
+_STEM_PARTS = ("conv", "bn", None)
+_FIRST_SHORTCUT = "layer1.0.downsample."
+
+_TO_PLAIN: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = (
+    (re.compile(r"(^|\.)(?:net|block)\."), r"\1"),  # what mmaction2, and nda_mm.ShiftedBackbone, shift in time
+    (re.compile(r"(^|\.)conv(\d)\.conv\."), r"\1conv\2."),
+    (re.compile(r"(^|\.)conv(\d)\.bn\."), r"\1bn\2."),
+    (re.compile(r"\.downsample\.conv\."), ".downsample.0."),
+    (re.compile(r"\.downsample\.bn\."), ".downsample.1."),
+    (re.compile(r"^stem\.(\d)\.(?=[a-z_]+$)"), lambda match: _stem_layer(int(match[1]))),
+)
+_TO_MMACTION: tuple[tuple[re.Pattern[str], str], ...] = (
+    (re.compile(r"(^|\.)conv(\d)\."), r"\1conv\2.conv."),
+    (re.compile(r"(^|\.)bn(\d)\."), r"\1conv\2.bn."),
+    (re.compile(r"\.downsample\.0\."), ".downsample.conv."),
+    (re.compile(r"\.downsample\.1\."), ".downsample.bn."),
+)
 
 #: Blocks of each stage, by kind of block.
 _DEPTHS = {
@@ -21,7 +57,7 @@ _PART = re.compile(r"(conv1|bn1|stem\.\d\.(conv|bn))\.\w+")
 
 
 class BackboneMismatchError(ValueError):
-    """Weights that are not whole, or are not those of the network that is to bear them."""
+    """Weights that are incomplete, or those of another network than the one that is to load them."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +98,100 @@ class ResNetArchitecture:
         return f"{name} ({stem}, width {self.width}{pooled}{stages})"
 
 
+def to_plain(name: str) -> str:
+    """The plain name of a backbone's tensor.
+
+    Args:
+        name: As any of the hosts calls it, without a prefix such as ``backbone.``.
+
+    Returns:
+        As torchvision calls it; what no ResNet has is left as it is.
+
+    Example:
+        >>> to_plain("layer1.0.conv1.bn.running_mean"), to_plain("layer2.0.downsample.conv.weight")
+        ('layer1.0.bn1.running_mean', 'layer2.0.downsample.0.weight')
+    """
+    for pattern, plain in _TO_PLAIN:
+        name = pattern.sub(plain, name)
+    return name
+
+
+def from_plain(name: str, host: str) -> str:
+    """What a host's ResNet calls a tensor.
+
+    Args:
+        name: The plain name.
+        host: 'mmdet', 'mmaction2', 'mmpretrain' or 'torchvision'.
+
+    Returns:
+        The host's name.
+
+    Example:
+        >>> from_plain("layer2.0.bn3.weight", "mmaction2"), from_plain("layer2.0.bn3.weight", "mmdet")
+        ('layer2.0.conv3.bn.weight', 'layer2.0.bn3.weight')
+    """
+    if host == "mmaction2":
+        for pattern, theirs in _TO_MMACTION:
+            name = pattern.sub(theirs, name)
+    elif host == "mmdet":
+        stem = re.match(r"stem\.(\d)\.(conv|bn)\.", name)
+        if stem:
+            name = f"stem.{3 * int(stem[1]) + _STEM_PARTS.index(stem[2])}.{name[stem.end() :]}"
+    return name
+
+
+def plain_names(names: Iterable[str]) -> dict[str, str]:
+    """The plain names of all tensors of a backbone.
+
+    Args:
+        names: As one host calls them.
+
+    Returns:
+        The plain name of each.
+
+    Example:
+        >>> plain_names(["layer1.0.downsample.1.weight", "layer1.0.downsample.2.weight"])
+        {'layer1.0.downsample.1.weight': 'layer1.0.downsample.0.weight', 'layer1.0.downsample.2.weight': 'layer1.0...'}
+    """
+    plain = {name: to_plain(name) for name in names}
+    if f"{_FIRST_SHORTCUT}2.weight" in plain.values():
+        plain = {name: _renumber(to, -1) for name, to in plain.items()}
+    return plain
+
+
+def host_names(plain: Iterable[str], host: str) -> dict[str, str]:
+    """What a host calls all tensors of a ResNet.
+
+    Args:
+        plain: The plain names.
+        host: 'mmdet', 'mmaction2', 'mmpretrain' or 'torchvision'.
+
+    Returns:
+        The host's name of each.
+
+    Example:
+        >>> host_names(["conv1.weight", "bn1.bias"], "mmaction2")
+        {'conv1.weight': 'conv1.conv.weight', 'bn1.bias': 'conv1.bn.bias'}
+    """
+    theirs = {name: from_plain(name, host) for name in plain}
+    if host == "mmdet" and any(name.endswith(".downsample.2.weight") for name in theirs):
+        theirs = {name: _renumber(to, 1) for name, to in theirs.items()}
+    return theirs
+
+
+def _renumber(name: str, by: int) -> str:
+    """Move a part of the first stage's shortcut by a place."""
+    if not name.startswith(_FIRST_SHORTCUT):
+        return name
+    index, kind = name.removeprefix(_FIRST_SHORTCUT).split(".", 1)
+    return f"{_FIRST_SHORTCUT}{int(index) + by}.{kind}"
+
+
+def _stem_layer(index: int) -> str:
+    layer, part = divmod(index, 3)
+    return f"stem.{layer}.{_STEM_PARTS[part] or 'activation'}."
+
+
 def is_resnet_name(name: str) -> bool:
     """Whether a plain name is one of a ResNet's, its classifier's excluded.
 
@@ -72,7 +202,7 @@ def is_resnet_name(name: str) -> bool:
     return _BLOCK.fullmatch(name) is not None or _PART.fullmatch(name) is not None
 
 
-def describe(weights: Mapping[str, torch.Tensor]) -> ResNetArchitecture | None:
+def describe(weights: Mapping[str, Tensor]) -> ResNetArchitecture | None:
     """Read the architecture off plain-named weights.
 
     Args:
@@ -111,7 +241,7 @@ def describe(weights: Mapping[str, torch.Tensor]) -> ResNetArchitecture | None:
     )
 
 
-def require_whole(weights: Mapping[str, torch.Tensor], architecture: ResNetArchitecture, where: str) -> None:
+def require_whole(weights: Mapping[str, Tensor], architecture: ResNetArchitecture, where: str) -> None:
     """Refuse a ResNet of which layers are missing or don't join.
 
     Args:
@@ -148,7 +278,7 @@ def require_whole(weights: Mapping[str, torch.Tensor], architecture: ResNetArchi
             )
 
 
-def _pairs(architecture: ResNetArchitecture, weights: Mapping[str, torch.Tensor]) -> list[tuple[str, str]]:
+def _pairs(architecture: ResNetArchitecture, weights: Mapping[str, Tensor]) -> list[tuple[str, str]]:
     """Every convolution with the normalisation that follows it."""
     pairs = [("conv1", "bn1")] if architecture.stem else [(f"stem.{i}.conv", f"stem.{i}.bn") for i in range(3)]
     convolutions = 3 if architecture.block == "bottleneck" else 2
@@ -163,7 +293,7 @@ def _pairs(architecture: ResNetArchitecture, weights: Mapping[str, torch.Tensor]
     return pairs
 
 
-def _names(weights: Mapping[str, torch.Tensor], architecture: ResNetArchitecture) -> list[str]:
+def _names(weights: Mapping[str, Tensor], architecture: ResNetArchitecture) -> list[str]:
     """Names that must be there; the counters ``num_batches_tracked`` are absent from old files and not needed."""
     names = []
     for conv, norm in _pairs(architecture, weights):
@@ -171,13 +301,13 @@ def _names(weights: Mapping[str, torch.Tensor], architecture: ResNetArchitecture
     return names
 
 
-def _kinds(weights: Mapping[str, torch.Tensor], architecture: ResNetArchitecture) -> tuple[str, ...]:
+def _kinds(weights: Mapping[str, Tensor], architecture: ResNetArchitecture) -> tuple[str, ...]:
     """What each normalisation must have. DPC's may keep no running statistics, and then none of them does."""
     keeps = any(name.endswith(_NORM[2:]) for name in weights)
     return _NORM if keeps or not architecture.late_time else _NORM[:2]
 
 
-def _sees_time_late(weights: Mapping[str, torch.Tensor]) -> bool:
+def _sees_time_late(weights: Mapping[str, Tensor]) -> bool:
     frames = {  # of the kernels that are more than a point
         (name.split(".")[0], tensor.shape[2])
         for name, tensor in weights.items()

@@ -1,0 +1,180 @@
+"""Patches of mmagic: a name that numpy 2 lacks, ADA's second derivative, and settings that newer torch refuses.
+
+Its parts that need diffusers and transformers are in :mod:`nda_mm.compat.hugging_face`.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import warnings
+from types import ModuleType
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .patch import Patch, installed_file
+
+GRID_SAMPLE = "mmagic.models.editors.stylegan2.ada.grid_sample_gradfix"
+
+
+class NumpyBool8(Patch):
+    """Give numpy 2 the old name of ``numpy.bool_`` back, which mmagic looks up while it is imported."""
+
+    name = "numpy-bool8"
+    framework = "mmagic"
+    reason = "AttributeError: module 'numpy' has no attribute 'bool8', at `import mmagic.models`"
+    versions = "mmagic <= 1.2.0 with numpy >= 2"
+
+    def needed(self) -> bool:
+        import numpy as np
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # numpy 1 still serves the name, with a deprecation warning
+            if hasattr(np, "bool8"):
+                return False
+        source = installed_file("mmagic", "utils/trans_utils.py")
+        return source is not None and "np.bool8" in source.read_text(encoding="utf-8")
+
+    def apply(self) -> None:
+        import numpy as np
+
+        np.bool8 = np.bool_  # type: ignore[attr-defined]
+
+
+class MMagicGridSample(Patch):
+    """Let StyleGANs with ADA be trained with R1.
+
+    mmagic's own correction knows torch by version, up to 1.10, and falls back to torch's operation, which has no second
+    derivative, on whatever is newer.
+    """
+
+    name = "mmagic-grid-sample"
+    framework = "mmagic"
+    reason = "RuntimeError: derivative for aten::grid_sampler_2d_backward is not implemented, in training with ADA"
+    versions = "mmagic <= 1.2.0 on torch >= 1.11"
+
+    def needed(self) -> bool:
+        module = sys.modules.get(GRID_SAMPLE) or self._load_alone()
+        return module is not None and module.grid_sample is not grid_sample and not self._differentiates_twice(module)
+
+    def apply(self) -> None:
+        module = sys.modules.setdefault(GRID_SAMPLE, ModuleType(GRID_SAMPLE))  # used instead of mmagic's own file
+        module.grid_sample = grid_sample  # type: ignore[attr-defined]
+
+    @staticmethod
+    def _load_alone() -> ModuleType | None:
+        """The module by its file, without the packages around it, which take seconds; it imports torch alone."""
+        path = installed_file("mmagic", f"{GRID_SAMPLE.removeprefix('mmagic.').replace('.', '/')}.py")
+        spec = importlib.util.spec_from_file_location("_nda_mm_probe", path) if path is not None else None
+        if spec is None or spec.loader is None:
+            return None
+        module = importlib.util.module_from_spec(spec)
+        try:
+            spec.loader.exec_module(module)
+        except Exception:  # another mmagic; what is wrong with it shows when it is imported
+            return None
+        return module
+
+    @staticmethod
+    def _differentiates_twice(module: ModuleType) -> bool:
+        images = torch.ones(1, 1, 2, 2, requires_grad=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            sampled = module.grid_sample(images, torch.zeros(1, 1, 1, 2))
+        try:
+            (slope,) = torch.autograd.grad(sampled.square().sum(), images, create_graph=True)
+            torch.autograd.grad(slope.sum(), images)
+        except RuntimeError:
+            return False
+        return True
+
+
+def grid_sample(images: Tensor, grid: Tensor) -> Tensor:
+    """Sample images at the points of a grid, bilinear with zeros around, differentiable any number of times.
+
+    Sampling is linear in the images: its gradient is the transposed map, and the gradient of that is sampling again.
+    ``torch.nn.functional.grid_sample`` gives the same values and first gradients, but no second ones, which a penalty
+    on gradients (R1) needs.
+
+    Source: Karras et al., "Training Generative Adversarial Networks with Limited Data", NeurIPS 2020,
+    https://arxiv.org/abs/2006.06676, whose code corrects the same operation for the versions of torch of its time.
+
+    Args:
+        images: Shape: (B, C, H, W).
+        grid: Points, -1 to 1 from edge to edge (``align_corners=False``). Shape: (B, H', W', 2). It gets no gradient.
+
+    Returns:
+        Shape: (B, C, H', W').
+
+    Raises:
+        ValueError: If the grid wants a gradient.
+
+    Example:
+        >>> places = torch.zeros(1, 1, 1, 2)  # the middle
+        >>> grid_sample(torch.tensor([[[[1.0, 2.0], [3.0, 6.0]]]]), places).item()
+        3.0
+    """
+    if grid.requires_grad:
+        raise ValueError("the grid wants a gradient, which only torch.nn.functional.grid_sample can give")
+    sampled: Tensor = _Sample.apply(images, grid)
+    return sampled
+
+
+class _Sample(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, images: Tensor, grid: Tensor) -> Tensor:
+        ctx.save_for_backward(grid)
+        ctx.shape = images.shape
+        return F.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (grid,) = ctx.saved_tensors
+        return _Transposed.apply(gradients[0], grid, ctx.shape), None
+
+
+class _Transposed(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, grid: Tensor, shape: torch.Size) -> Tensor:
+        ctx.save_for_backward(grid)
+        values = values.to(grid.dtype)
+        images = values.new_zeros(shape)  # their values play a part in the gradient of the grid alone
+        bilinear = zeros = 0
+        found, _ = torch.ops.aten.grid_sampler_2d_backward(values, images, grid, bilinear, zeros, False, (True, False))
+        return found
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        (grid,) = ctx.saved_tensors
+        return _Sample.apply(gradients[0], grid), None, None
+
+
+def float_betas(node: Any) -> int:
+    """Make the ``betas`` of every optimizer in a config floats, in place.
+
+    mmagic's recipes of StyleGAN2 say ``betas=(0, 0.99**ratio)``. Newer versions of torch, 2.11 among them, answer that
+    with ``ValueError: betas must be either both floats or both Tensors``, before the first step. The numbers stay what
+    they are.
+
+    Args:
+        node: A config's ``optim_wrapper``, or any part of it; None is passed over.
+
+    Returns:
+        How many optimizers were changed.
+
+    Example:
+        >>> config = dict(generator=dict(optimizer=dict(type="Adam", betas=(0, 0.99))))
+        >>> float_betas(config), config["generator"]["optimizer"]["betas"]
+        (1, (0.0, 0.99))
+    """
+    if not isinstance(node, dict):
+        return 0
+    changed = sum(float_betas(child) for child in list(node.values()))
+    betas = node.get("betas")
+    if isinstance(betas, (list, tuple)) and any(isinstance(beta, int) for beta in betas):
+        node["betas"] = tuple(float(beta) for beta in betas)
+        changed += 1
+    return changed

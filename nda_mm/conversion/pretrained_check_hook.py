@@ -1,0 +1,210 @@
+"""Stop a run whose model only seems to be pretrained."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+from mmengine.runner.checkpoint import CheckpointLoader
+from torch import Tensor, nn
+
+from nda_mm.checkpoints import compare_keys, read_checkpoint
+from nda_mm.registry import HOOKS
+from nda_mm.utils.messages import shorten
+
+from .checks import require_carried, require_fit
+from .formats import find_backbone, weights_of
+from .resnet import is_resnet_name, to_plain
+
+
+@HOOKS.register_module()
+class PretrainedCheckHook(Hook):
+    """Stop before training unless every weight of a part of the model comes from its pretrained checkpoint.
+
+    mmengine's ``init_cfg=dict(type='Pretrained', checkpoint=...)`` loads what fits and leaves the rest random, with a
+    line in the log. This hook reads the checkpoint before that, compares names and shapes, and afterwards compares the
+    values, bit for bit. A resumed run, which has weights of its own, is not checked.
+
+    Counters of batch normalisation (``num_batches_tracked``), which old checkpoints lack, may be absent.
+
+    Args:
+        module (str): The part, as a path of attributes. Defaults to 'backbone'.
+        required (bool): Whether a checkpoint must be given. If not, a part without one is trained from scratch.
+            Defaults to False.
+        ignore (Sequence[str]): Prefixes of names in the checkpoint that the part need not have; for example ``['fc.']``
+            for torchvision's classifiers. Defaults to none.
+        new (Sequence[str]): Prefixes of names in the part that the checkpoint need not have, for layers that were added
+            to what was pretrained. Defaults to none.
+
+    Raises:
+        ValueError: Before training, if no checkpoint is given, or names, shapes or values do not fit.
+        FileNotFoundError: If there is no such file.
+        BrokenCheckpointError: If it is truncated or would run code.
+
+    Example:
+        In a config::
+
+            model = dict(backbone=dict(init_cfg=dict(type='Pretrained', checkpoint='', prefix='backbone.')))
+            custom_hooks = [dict(type='nda_mm.PretrainedCheckHook', required=True)]
+
+        and ``--cfg-options model.backbone.init_cfg.checkpoint=work_dirs/moco_digits/epoch_20.pth`` on the command line.
+    """
+
+    priority = "VERY_HIGH"
+
+    def __init__(
+        self, module: str = "backbone", required: bool = False, ignore: Sequence[str] = (), new: Sequence[str] = ()
+    ) -> None:
+        for setting, value in (("ignore", ignore), ("new", new)):
+            if isinstance(value, str):
+                raise TypeError(f"{setting} must be a list of prefixes, but got {value!r}; write [{value!r}]")
+        self.module, self.required = module, required
+        self.ignore, self.new = tuple(ignore), tuple(new)
+        self._expected: dict[str, tuple[str, dict[str, Tensor]]] = {}
+
+    def before_run(self, runner: Runner) -> None:
+        """Read what is named and compare names and shapes, before mmengine loads anything."""
+        self._expected = {}
+        if self._has_other_weights(runner):
+            return
+        for name, part, file, prefix in self._named_files(self._part(runner)):
+            self._expected[name] = file, self._read(file, prefix, part)
+        if self.required and not self._expected:
+            raise ValueError(
+                f"This recipe trains on a pretrained {self.module}, but none is given; name its checkpoint: "
+                f"--cfg-options model.{self.module}.init_cfg.checkpoint=CHECKPOINT"
+            )
+
+    def before_train(self, runner: Runner) -> None:
+        """Compare values, after mmengine has loaded them."""
+        expected, self._expected = self._expected, {}
+        parts = dict(self._part(runner).named_modules(prefix=self.module))
+        for name, (file, weights) in expected.items():
+            self._compare_values(name, parts[name], file, weights)
+            runner.logger.info(f"{name} holds all {len(weights)} tensors of {file}.")
+
+    def _has_other_weights(self, runner: Runner) -> bool:
+        return bool(runner._resume)
+
+    def _named_files(self, part: nn.Module) -> Iterator[tuple[str, nn.Module, str, str | None]]:
+        """Which file each part was told to load: name, part, file and the prefix of its names there."""
+        settings = _pretrained(part)
+        if settings.get("checkpoint"):
+            yield self.module, part, str(settings["checkpoint"]), settings.get("prefix")
+
+    def _part(self, runner: Runner) -> nn.Module:
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        try:
+            return model.get_submodule(self.module)
+        except AttributeError as error:
+            names = ", ".join(name for name, _ in model.named_children())
+            raise ValueError(f"{type(model).__name__} has no part {self.module!r}; its parts are {names}.") from error
+
+    def _read(self, file: str, prefix: str | None, part: nn.Module) -> dict[str, Tensor]:
+        """The file's weights by the part's names; refused if they don't fit."""
+        found = _weights(file)
+        given = {name: value for name, value in _behind(prefix, found).items() if not name.startswith(self.ignore)}
+        state = {name: value for name, value in part.state_dict().items() if not name.startswith(self.new)}
+        faults = compare_keys(state, given)
+        if not faults:
+            return given
+        raise ValueError(
+            f"{file} does not fit {self.module} ({type(part).__name__}"
+            f"{f', prefix {prefix!r}' if prefix else ''}) of {len(state)} weights: {faults}. {_advice(found, state)}"
+        )
+
+    def _compare_values(self, name: str, part: nn.Module, file: str, weights: Mapping[str, Tensor]) -> None:
+        state = part.state_dict()
+        wrong = [key for key, value in weights.items() if not torch.equal(state[key].cpu(), value.to(state[key].dtype))]
+        if wrong:
+            raise ValueError(
+                f"{name} does not hold what its checkpoint {file} says: {shorten(wrong)}. Something initialised it "
+                "again after the checkpoint was loaded; look at init_cfg of the model and at load_from."
+            )
+
+
+@HOOKS.register_module()
+class VideoBackboneCheckHook(PretrainedCheckHook):
+    """The same check for recognisers, by architecture and value instead of by name.
+
+    mmaction2 has a second way to load, ``pretrained=...``, by which a 2-D file also fills networks whose layers have
+    other names (ResNet, ResNetTSM) or other shapes (ResNet3d, inflated). This hook serves both ways: before anything is
+    loaded it compares the architectures, and afterwards the values, those of inflated kernels summed over time. The
+    whole of ``nda_mm.DPCEncoder``, aggregator included, is compared with the checkpoint of a pretraining by
+    ``nda_mm.DPC``, whose predictor is left out. A run that starts from ``load_from`` is not checked.
+
+    Raises:
+        BackboneMismatchError: Before training, if the file is another network's, or did not arrive.
+        ValueError: If ``pretrained`` names a file with mmaction2's names, which that way does not read.
+    """
+
+    def before_run(self, runner: Runner) -> None:
+        """Read what is named and compare architectures, or warn that nothing is named."""
+        super().before_run(runner)
+        if not self._expected and not self._has_other_weights(runner):
+            runner.logger.warning(f"No pretrained file is named for the {self.module}, which is trained from scratch.")
+
+    def _has_other_weights(self, runner: Runner) -> bool:
+        return bool(runner._resume or runner._load_from)
+
+    def _named_files(self, part: nn.Module) -> Iterator[tuple[str, nn.Module, str, str | None]]:
+        for name, module in part.named_modules(prefix=self.module):
+            settings = _pretrained(module)
+            if isinstance(pretrained := getattr(module, "pretrained", None), str):
+                yield name, module, pretrained, None
+            elif settings.get("checkpoint"):
+                yield name, module, settings["checkpoint"], settings.get("prefix")
+
+    def _read(self, file: str, prefix: str | None, part: nn.Module) -> dict[str, Tensor]:
+        weights = _behind(prefix, _weights(file))
+        if not prefix and getattr(part, "pretrained", None) and getattr(part, "pretrained2d", True):
+            foreign = next((name for name in weights if to_plain(name) != name), None)
+            if foreign is not None:
+                raise ValueError(
+                    f"pretrained={file!r} has mmaction2's own names ({foreign}), which are for init_cfg; `pretrained` "
+                    "reads torchvision's. Convert with tools/convert_backbone.py --to torchvision."
+                )
+        # nda_mm.DPCEncoder has the pretraining's own names, and more in it than one ResNet.
+        if not any(name in weights and not is_resnet_name(to_plain(name)) for name in part.state_dict()):
+            weights = find_backbone(weights, where=file).weights
+        require_fit(part, weights, source=file, target=self.module)
+        return weights
+
+    def _compare_values(self, name: str, part: nn.Module, file: str, weights: Mapping[str, Tensor]) -> None:
+        require_carried(part, weights, source=file, target=name)
+
+
+def _pretrained(part: nn.Module) -> Mapping[str, Any]:
+    """The setting of a part's ``init_cfg`` that loads a checkpoint; empty if there is none."""
+    settings = getattr(part, "init_cfg", None)
+    listed = settings if isinstance(settings, (list, tuple)) else [settings]
+    chosen = [each for each in listed if isinstance(each, Mapping) and each.get("type") == "Pretrained"]
+    return chosen[-1] if chosen else {}
+
+
+def _weights(file: str) -> dict[str, Tensor]:
+    if "://" in file:  # mmengine downloads and caches it
+        return weights_of(CheckpointLoader.load_checkpoint(file, map_location="cpu"), file)
+    return weights_of(read_checkpoint(file, needed=()), file)
+
+
+def _behind(prefix: str | None, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The weights whose names begin with a prefix, without it."""
+    start = f"{prefix.rstrip('.')}." if prefix else ""
+    return {name.removeprefix(start): value for name, value in weights.items() if name.startswith(start)}
+
+
+def _advice(found: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> str:
+    """What to do about names that do not fit: the prefix behind which all of them are, if there is one."""
+    first = next(iter(state))
+    for name in found:
+        if name.endswith(f".{first}") and all(f"{name[: -len(first)]}{other}" in found for other in state):
+            return f"All its names stand there behind {name[: -len(first)]!r}; set init_cfg.prefix to that."
+    return (
+        "Take the depth, width and type of the backbone that was pretrained, or convert the names of the file with "
+        "tools/convert_backbone.py."
+    )
