@@ -56,19 +56,21 @@ def read_version() -> str:
     return match[1]
 
 
+#: What tools/compare.py, screen.py and transfer.py make their tables with.
+STUDIES = ["pandas>=2", "scipy>=1.10"]
 LITE = ["mmcv-lite==2.1.0", "torchvision"]
 GAN = [
     "mmagic==1.2.0",
     # The recipe that needs no data trains on scikit-learn's digits and is judged by a classifier of mmpretrain's.
     "mmpretrain>=1.2.0,<1.3",
     "scikit-learn>=1.3",
-    "scipy>=1.10",
     "tensorboard",
+    *STUDIES,
 ]
-SSL = ["mmpretrain>=1.2.0,<1.3", "scikit-learn>=1.3", "tensorboard"]
-DET = ["mmdet>=3.3.0,<3.4", "mmpretrain>=1.2.0,<1.3", "scikit-learn>=1.3", "tensorboard"]
+SSL = ["mmpretrain>=1.2.0,<1.3", "scikit-learn>=1.3", "tensorboard", *STUDIES]
+DET = ["mmdet>=3.3.0,<3.4", "mmpretrain>=1.2.0,<1.3", "scikit-learn>=1.3", "tensorboard", *STUDIES]
 # The small recipes take their 2-D backbone from mmpretrain.
-VIDEO = ["mmaction2>=1.2.0,<1.3", "mmpretrain>=1.2.0,<1.3", "scikit-learn>=1.3", "tensorboard"]
+VIDEO = ["mmaction2>=1.2.0,<1.3", "mmpretrain>=1.2.0,<1.3", "scikit-learn>=1.3", "tensorboard", *STUDIES]
 DEV = [
     "hypothesis>=6",
     "import-linter>=2",

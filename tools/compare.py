@@ -9,7 +9,7 @@ The first recipe is the baseline. Finished runs are kept and cut off ones resume
 larger train_cfg.max_iters it trains on what had finished. Recipes and seeds may be added. Writes results.md (tables),
 results.csv (every evaluation of every run in the folder, with its budget) and results.png (metrics over iterations).
 On SIGTERM the running trainings save a checkpoint and stop within a minute, so `timeout 8m python tools/compare.py ...`
-limits the time, and the same command goes on. With --test the last checkpoint of every finished run is measured as
+limits the time; the same command continues. With --test the last checkpoint of every finished run is measured as
 tools/test.py does. Status: 0 if all is done, 1 if a run failed, 3 if some are to be continued.
 """
 
@@ -19,9 +19,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from nda_mm.studies.comparison import Comparison, NothingToCompareError
-from nda_mm.utils.command_line import start_command
-from nda_mm.utils.files import recipe_path
+from nda_mm.command_line import start_command
+from nda_mm.compat.external_configs import recipe_path
 
 TRAIN, TEST = (Path(__file__).with_name(name) for name in ("train.py", "test.py"))
 
@@ -48,6 +47,8 @@ def main() -> int:
     """Train, report, and say by the exit status whether all is done."""
     args = parse_args()
     start_command()
+    from nda_mm.studies.comparison import Comparison, NothingToCompareError  # not before the options are read
+
     failed, waiting = [], []
     try:
         comparison = Comparison(
@@ -66,7 +67,7 @@ def main() -> int:
         waiting = [run for run in waiting if run not in failed]
         if waiting:
             print(f"{len(waiting)} of {len(comparison.runs)} runs are to be continued by the same command", flush=True)
-        print(comparison.report(args.metrics, unfinished=True, folder=args.results))
+        print(comparison.report(args.metrics, args.results))
     except (FileNotFoundError, ValueError) as error:
         print(f"compare: {error}", file=sys.stderr)
         return 3 if isinstance(error, NothingToCompareError) and waiting and not failed else 1

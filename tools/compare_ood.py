@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if bool(args.runs) != bool(args.recipe) or not (args.runs or args.recipes):
         parser.error("give folders of tests, or --runs and --recipe")
     start_command()
-    from nda_mm.studies.detection_report import compare_detection  # not before the options are read: it takes seconds
+    from nda_mm.studies.detection import compare_detection  # not before the options are read: it takes seconds
 
     try:
         folders = folders_of(args) if args.runs else [Path(each) for each in args.recipes]
@@ -58,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def folders_of(args: argparse.Namespace) -> list[Path]:
     """Test the runs of a comparison and return the folders of the tests."""
-    from nda_mm.studies.detection_report import detect_with_runs
+    from nda_mm.studies.detection import detect_with_runs
 
     only = [f"test_evaluator.metrics.0.only={args.only!r}"] if args.only else []
     return detect_with_runs(

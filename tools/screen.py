@@ -28,7 +28,7 @@ TRAIN = Path(__file__).with_name("train.py")
 def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("config", metavar="CONFIG", help="recipe of a GAN of this package's")
+    parser.add_argument("config", metavar="CONFIG", help="recipe of a GAN of this package")
     parser.add_argument(
         "--transforms", nargs="+", metavar="T", help="names or settings of negatives (default: the recipe's own)"
     )

@@ -16,9 +16,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from nda_mm.studies.transfer_study import TransferStudy
-from nda_mm.utils.command_line import start_command
-from nda_mm.utils.files import recipe_path
+from nda_mm.command_line import start_command
+from nda_mm.compat.external_configs import recipe_path
 
 TRAIN = Path(__file__).with_name("train.py")
 
@@ -44,10 +43,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Train, report, and return 1 if a run failed."""
     args = parse_args(arguments)
     start_command()
+    from nda_mm.studies.transfer import TransferStudy  # not before the options are read: it takes seconds
+
     try:
         study = TransferStudy(
-            [find(config) for config in args.pretrain],
-            [find(config) for config in args.downstream],
+            [str(recipe_path(config)) for config in args.pretrain],
+            [str(recipe_path(config)) for config in args.downstream],
             args.seeds,
             args.out,
             train_command=[sys.executable, str(TRAIN)],
@@ -62,11 +63,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     print(f"Written to {args.out}/results.md, results.csv")
     return 1 if failures else 0
-
-
-def find(config: str) -> str:
-    """A config's file: as given, or a recipe that the package ships."""
-    return str(recipe_path(config))
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""Recipes against each other: the same seeds, the same budget, one table. What tools/compare.py and transfer.py run."""
+"""Recipes compared over the same seeds and the same budget: what the commands compare, screen and transfer run."""

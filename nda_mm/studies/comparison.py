@@ -1,4 +1,4 @@
-"""Recipes against each other over the same seeds and the same budget.
+"""Recipes compared over the same seeds and the same budget.
 
 One run says little about a GAN: the spread over seeds is often larger than the effect. Recipes are therefore trained
 with the same seeds, and compared seed by seed with the first of them, the baseline.
@@ -9,31 +9,38 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from nda_mm.studies.budgets import budget, course, in_words
-from nda_mm.studies.measurements import Measurement, last_checkpoint, measure_all, measured
-from nda_mm.studies.run_results import (
-    Curves,
-    PairedDifference,
-    Summary,
-    markdown,
-    paired_differences,
-    plot,
-    read_curves,
-    summarise,
+import pandas as pd
+
+from nda_mm.studies.configs import (
+    budget,
+    course,
+    describe_budget,
+    digest,
+    generator_step,
+    resolve,
+    sample_count,
+    unique_names,
 )
-from nda_mm.studies.run_table import add_rows, every_run, rows_of
-from nda_mm.studies.training_jobs import Training, digest, is_finished, resolve, train_all
+from nda_mm.studies.jobs import (
+    Measurement,
+    Training,
+    is_finished,
+    last_checkpoint,
+    measured,
+    refuse_other_runs,
+    run_all,
+)
+from nda_mm.studies.table import add_rows, every_run, final_values, paired_tables, plot, read_evaluations
 
 __all__ = ["Comparison", "NothingToCompareError", "Run"]
 
 
 class NothingToCompareError(ValueError):
-    """No seed has got far enough under all recipes."""
+    """No seed has been evaluated under all recipes."""
 
 
 @dataclass(frozen=True)
@@ -49,12 +56,17 @@ class Run:
         """The recipe's name."""
         return Path(self.recipe).stem
 
+    @property
+    def label(self) -> str:
+        """Name and seed."""
+        return f"{self.name}, seed {self.seed}"
+
 
 class Comparison:
-    """Trains recipes over seeds, each run in a process of its own, and reports what came out.
+    """Trains recipes over seeds, each run in its own process, and reports the results.
 
-    Runs that have finished are kept; one that was cut off is resumed, and so is one that has finished at a smaller
-    budget. A run whose recipe has changed otherwise is refused.
+    Finished runs are kept; one that was cut off is resumed, and so is one that finished with a smaller budget. A run
+    whose recipe has changed otherwise is refused.
 
     Args:
         recipes: Config files, the baseline first; their names must differ.
@@ -66,7 +78,7 @@ class Comparison:
         other_budgets: Allow recipes of different length or batch size.
 
     Raises:
-        ValueError: if names or seeds repeat, or the budgets differ.
+        ValueError: If names or seeds repeat, or the budgets differ.
     """
 
     def __init__(
@@ -80,21 +92,19 @@ class Comparison:
         train_options: Sequence[str] = (),
         other_budgets: bool = False,
     ) -> None:
-        names = [Path(recipe).stem for recipe in recipes]
-        if len(set(names)) != len(names) or not names:
-            raise ValueError(f"recipes must have different file names, as their results bear them, but got {names}")
+        self.names = unique_names(recipes)
         if len(set(seeds)) != len(seeds) or not seeds:
             raise ValueError(f"seeds must be given and differ, but got {list(seeds)}")
         self.recipes, self.seeds, self.folder = list(recipes), list(seeds), folder
-        self.train_command, self.cfg_options = list(train_command), list(cfg_options)
-        self.train_options, self.other_budgets = list(train_options), other_budgets
+        self.train_command, self.cfg_options = [*train_command, *train_options], tuple(cfg_options)
+        self.train_options, self.other_budgets = "".join(train_options), other_budgets
         self.configs = {recipe: resolve(recipe, cfg_options) for recipe in recipes}
-        budgets = {recipe: budget(config) for recipe, config in self.configs.items()}
-        if len({json.dumps(each, sort_keys=True) for each in budgets.values()}) > 1 and not other_budgets:
-            lines = "; ".join(f"{Path(recipe).stem}: {each}" for recipe, each in budgets.items())
+        budgets = {Path(recipe).stem: budget(config) for recipe, config in self.configs.items()}
+        if len({json.dumps(each) for each in budgets.values()}) > 1 and not other_budgets:
+            lines = "; ".join(f"{name}: {each}" for name, each in budgets.items())
             raise ValueError(
-                f"the recipes have different budgets, so that their results would not compare: {lines}. Make them "
-                "equal (--cfg-options), or allow it (--allow-different-budgets)."
+                f"the recipes have different budgets, so their results do not compare: {lines}. Make them equal "
+                "(--cfg-options), or allow it (--allow-different-budgets)."
             )
 
     @property
@@ -106,38 +116,30 @@ class Comparison:
             for recipe in self.recipes
         ]
 
+    @property
+    def unfinished(self) -> list[Run]:
+        """The runs that have not reached their length."""
+        return [run for run in self.runs if not is_finished(run.folder, self._length(run))]
+
+    @property
+    def unmeasured(self) -> list[Run]:
+        """The runs that have not finished, or whose last checkpoint has not been measured."""
+        unfinished = self.unfinished
+        return [run for run in self.runs if run in unfinished or measured(run.folder / "test") is None]
+
     def train(self, jobs: int = 1) -> list[Run]:
         """Train what is not finished, ``jobs`` runs at a time.
-
-        Args:
-            jobs: At least 1.
 
         Returns:
             The runs that failed; the others were still trained.
 
         Raises:
-            ValueError: if the folder holds runs of these names with other settings.
+            ValueError: If the folder holds runs of these names with other settings, or ``jobs`` is below 1.
         """
-        trainings = {run.folder: self._training(run) for run in self.runs}
-        command = [*self.train_command, *self.train_options]
-        failed = train_all(list(trainings.values()), command, jobs, share_of_the_cores(jobs))
-        return [run for run in self.runs if trainings[run.folder] in failed]
-
-    def _training(self, run: Run) -> Training:
-        config, words = self.configs[run.recipe], "".join(self.train_options)
-        settings = dict(recipe=digest(config) + words, course=course(config) + words)
-        return Training(
-            run.recipe, run.seed, run.folder, run.name, settings, tuple(self.cfg_options), self._length(run)
-        )
-
-    def _length(self, run: Run) -> int | None:
-        length = budget(self.configs[run.recipe])
-        return length["max_iters"] or length["max_epochs"]
-
-    @property
-    def unfinished(self) -> list[Run]:
-        """The runs that have not reached their length."""
-        return [run for run in self.runs if not is_finished(run.folder, self._length(run))]
+        trainings = {run: self._training(run) for run in self.runs}
+        refuse_other_runs(list(trainings.values()))
+        failed = run_all(list(trainings.values()), self.train_command, jobs, share_of_the_cores(jobs))
+        return [run for run, training in trainings.items() if training in failed]
 
     def measure(self, test_command: Sequence[str], jobs: int = 1) -> list[Run]:
         """Measure the last checkpoint of every finished run by its recipe's ``test_evaluator``.
@@ -150,60 +152,47 @@ class Comparison:
             The runs of which it failed.
         """
         unfinished = self.unfinished
-        measurements = {
-            run: Measurement(
-                run.recipe,
-                last_checkpoint(run.folder),
-                run.folder / "test",
-                f"{run.name}, seed {run.seed}",
-                tuple(self.cfg_options),
-            )
-            for run in self.runs
-            if run not in unfinished
-        }
-        failed = measure_all(list(measurements.values()), test_command, jobs)
+        measurements = {run: self._measurement(run) for run in self.runs if run not in unfinished}
+        failed = run_all(list(measurements.values()), test_command, jobs)
         return [run for run, measurement in measurements.items() if measurement in failed]
 
-    @property
-    def unmeasured(self) -> list[Run]:
-        """The runs that have not finished, or whose end has not been measured."""
-        unfinished = self.unfinished
-        return [run for run in self.runs if run in unfinished or measured(run.folder / "test") is None]
+    def table(self) -> pd.DataFrame:
+        """Every evaluation of every run so far, and what :meth:`measure` has found beyond them."""
+        tables = []
+        for run in self.runs:
+            found, config = read_evaluations(run.folder), self.configs[run.recipe]
+            step, values = measured(run.folder / "test") or (0, {})
+            further = [(name, step, value) for name, value in values.items() if name not in set(found["metric"])]
+            found = pd.concat([pd.DataFrame(further, columns=found.columns), found]) if further else found
+            generator_steps = [generator_step(config, step) for step in found["step"]]
+            samples = sample_count(config)
+            found = found.assign(recipe=run.name, seed=run.seed, generator_step=generator_steps, samples=samples)
+            tables.append(found.astype({"generator_step": "Int64", "samples": "Int64"}))
+        columns = ["recipe", "seed", "metric", "step", "value", "generator_step", "samples"]
+        return pd.concat(tables, ignore_index=True)[columns]
 
-    def curves(self) -> dict[Run, Curves]:
-        """Evaluation results of every finished run, and what :meth:`measure` has found beyond them."""
-        unfinished = self.unfinished
-        return {run: _evaluations(run) for run in self.runs if run not in unfinished}
+    def compared(self, metrics: Sequence[str] | None = None) -> pd.DataFrame:
+        """The part of :meth:`table` that compares: of the seeds that have finished under all recipes.
 
-    def report(
-        self, metrics: Sequence[str] | None = None, *, unfinished: bool = False, folder: Path | None = None
-    ) -> str:
-        """Write ``results.csv``, ``results.md`` and ``results.png`` and return the tables.
-
-        ``results.csv`` keeps what it holds of other recipes and seeds: it is the table of all that was ever trained.
+        While there is no such seed, those that have been evaluated under all. Each metric goes to the last step that
+        all runs share, unless different budgets are allowed.
 
         Args:
-            metrics: Those to report. Default None: all that every run has.
-            unfinished: While no seed has finished for all recipes, whether to compare the seeds that have been
-                evaluated for all, at the last step they share. Default False.
-            folder: Where to write. Default None: the folder of the runs.
+            metrics: Those to compare. Defaults to all that every run has.
 
         Raises:
-            NothingToCompareError: if no seed is finished (evaluated) for all recipes.
-            ValueError: if they share no metric.
+            NothingToCompareError: If no seed has been evaluated for all recipes.
+            ValueError: If the runs share no metric, or do not all have those asked for.
         """
-        folder = folder or self.folder
-        folder.mkdir(parents=True, exist_ok=True)
-        every = {run: _evaluations(run) for run in self.runs}
-        used = self._whole_seeds(self.curves())
-        is_over = bool(used)
-        if unfinished and not is_over:
-            used = self._whole_seeds({run: curves for run, curves in every.items() if curves})
-        if not used:
+        table = self.table()
+        seeds = self._finished_seeds or self._whole({(row.recipe, row.seed) for row in table.itertuples()})
+        if not seeds:
             raise NothingToCompareError(
                 f"no seed has finished runs of all recipes in {self.folder}; there is nothing to compare"
             )
-        shared = [name for name in next(iter(used.values())) if all(name in curve for curve in used.values())]
+        table, count = table[table["seed"].isin(seeds)], len(seeds) * len(self.recipes)
+        of_runs = table.drop_duplicates(["metric", "recipe", "seed"])["metric"].value_counts()
+        shared = [metric for metric in table["metric"].unique() if of_runs[metric] == count]
         chosen = shared if metrics is None else list(metrics)
         missing = [name for name in chosen if name not in shared]
         if missing or not chosen:
@@ -211,81 +200,84 @@ class Comparison:
                 f"the runs do not all log {missing or 'any metric'}; they share {shared or 'none'}. Does the recipe "
                 "have val_cfg, val_dataloader and val_evaluator, and val_interval at most its length?"
             )
-        used = {run: {name: curves[name] for name in chosen} for run, curves in used.items()}
-        if not self.other_budgets:
-            used = up_to_the_same_step(used)
-        summaries, differences = self._statistics(used, chosen)
-        seeds = list(dict.fromkeys(run.seed for run in used))
-        configs = {Path(recipe).stem: config for recipe, config in self.configs.items()}
-        parts = [self._where(used, configs, is_over), markdown(summaries, differences, seeds)]
-        rows = [row for row in rows_of(every, configs) if metrics is None or row.metric in metrics]
-        parts.append(every_run(add_rows(folder / "results.csv", rows)))
+        table = pd.concat([table[table["metric"] == metric] for metric in chosen])
+        if self.other_budgets:
+            return table
+        common = table[table.groupby(["metric", "step"])["value"].transform("size") == count]
+        last = table["metric"].map(common.groupby("metric")["step"].max()).fillna(math.inf)
+        return table[table["step"] <= last]
+
+    def report(self, metrics: Sequence[str] | None = None, folder: Path | None = None) -> str:
+        """Write ``results.csv``, ``results.md`` and ``results.png`` and return the tables.
+
+        ``results.csv`` keeps what it holds of other recipes and seeds: it is the table of all that was ever trained.
+
+        Args:
+            metrics: See :meth:`compared`.
+            folder: Where to write. Defaults to the folder of the runs.
+
+        Raises:
+            ValueError: As :meth:`compared`.
+        """
+        folder = folder or self.folder
+        folder.mkdir(parents=True, exist_ok=True)
+        used, table = self.compared(metrics), self.table()
+        if metrics is not None:
+            table = table[table["metric"].isin(metrics)]
+        seeds = [seed for seed in self.seeds if seed in set(used["seed"])]
+        parts = [
+            self._describe_budgets(used),
+            paired_tables(final_values(used), self.names, seeds),
+            every_run(add_rows(folder / "results.csv", table)),
+        ]
         text = "\n".join(parts)
         (folder / "results.md").write_text(text)
-        courses = [name for name in chosen if any(len(curves[name]) > 1 for curves in used.values())]
-        plot(folder / "results.png", used, courses or chosen)
+        of_several_steps = used.groupby("metric")["step"].transform("nunique") > 1
+        plot(folder / "results.png", used[of_several_steps] if of_several_steps.any() else used)
         return text
 
-    def _where(self, used: Mapping[Run, Curves], configs: Mapping[str, Any], is_over: bool) -> str:
-        """The budget of what is compared, in words."""
-        lines = [] if is_over else ["The runs have not finished; compared is the last step that they share."]
-        ends = {run.name: max(curve[-1][0] for curve in curves.values()) for run, curves in used.items()}
-        for step in sorted(set(ends.values())):
-            names = [name for name, end in ends.items() if end == step]
-            whose = "" if len(set(ends.values())) == 1 else f" of {', '.join(names)}"
-            lines.append(f"Budget{whose}: {in_words(configs[names[0]], step)}.")
+    def _length(self, run: Run) -> int | None:
+        length = budget(self.configs[run.recipe])
+        return length["max_iters"] or length["max_epochs"]
+
+    def _training(self, run: Run) -> Training:
+        config = self.configs[run.recipe]
+        settings = dict(recipe=digest(config) + self.train_options, course=course(config) + self.train_options)
+        return Training(run.recipe, run.folder, run.label, settings, self.cfg_options, run.seed, self._length(run))
+
+    def _measurement(self, run: Run) -> Measurement:
+        settings, checkpoint = dict(config=digest(self.configs[run.recipe])), last_checkpoint(run.folder)
+        return Measurement(run.recipe, run.folder / "test", run.label, settings, self.cfg_options, checkpoint)
+
+    def _whole(self, runs: set[tuple[str, int]]) -> list[int]:
+        """The seeds that all recipes have."""
+        return [seed for seed in self.seeds if all((name, seed) in runs for name in self.names)]
+
+    @property
+    def _finished_seeds(self) -> list[int]:
+        unfinished = self.unfinished
+        return self._whole({(run.name, run.seed) for run in self.runs if run not in unfinished})
+
+    def _describe_budgets(self, used: pd.DataFrame) -> str:
+        """The budgets of the runs that are compared."""
+        lines = []
+        if not self._finished_seeds:
+            lines.append("The runs have not finished; compared is the last step that they share.")
+        ends = used.groupby("recipe", sort=False)["step"].max()
+        for step in sorted(set(ends)):
+            names = list(ends.index[ends == step])
+            whose = "" if ends.nunique() == 1 else f" of {', '.join(names)}"
+            config = self.configs[self.recipes[self.names.index(names[0])]]
+            lines.append(f"Budget{whose}: {describe_budget(config, step)}.")
         return "\n".join(lines) + "\n"
-
-    def _whole_seeds(self, curves: Mapping[Run, Curves]) -> dict[Run, Curves]:
-        """Of some runs, those of the seeds that all recipes have."""
-        there = {(run.recipe, run.seed) for run in curves}
-        whole = [seed for seed in self.seeds if all((recipe, seed) in there for recipe in self.recipes)]
-        return {run: curve for run, curve in curves.items() if run.seed in whole}
-
-    def _statistics(
-        self, used: Mapping[Run, Curves], metrics: Iterable[str]
-    ) -> tuple[list[Summary], list[PairedDifference]]:
-        final = {(run.name, run.seed): curves for run, curves in used.items()}
-        seeds = list(dict.fromkeys(run.seed for run in used))
-        names = [Path(recipe).stem for recipe in self.recipes]
-        summaries, differences = [], []
-        for metric in metrics:
-            rows = [summarise(name, metric, [final[name, seed][metric][-1][1] for seed in seeds]) for name in names]
-            summaries += rows
-            differences += [paired_differences(row, rows[0]) for row in rows[1:]]
-        return summaries, differences
 
 
 def share_of_the_cores(jobs: int) -> dict[str, str]:
-    """How many threads each of some runs side by side may have, as environment variables; those that are set stay.
+    """Threads for each of several runs at a time, as environment variables; those that are set stay.
 
-    Each would start as many as there are cores otherwise, and they would wait for one another.
+    Otherwise each would start as many as there are cores.
     """
     if jobs <= 1 or "OMP_NUM_THREADS" in os.environ:
         return {}
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return {"OMP_NUM_THREADS": str(max(1, cores // jobs))}
-
-
-def _evaluations(run: Run) -> Curves:
-    curves = read_curves(run.folder)
-    step, values = measured(run.folder / "test") or (0, {})
-    return {**{name: [(step, value)] for name, value in values.items()}, **curves}
-
-
-def up_to_the_same_step(curves: Mapping[Run, Curves]) -> dict[Run, Curves]:
-    """Each metric's curves up to the last step that all runs have; as they are, if they share none.
-
-    Example:
-        >>> runs = Run("a.py", 0, Path("a")), Run("b.py", 0, Path("b"))
-        >>> curves = [dict(x=[(1, 0.5), (2, 0.4), (3, 0.3)]), dict(x=[(1, 0.6), (2, 0.5)])]
-        >>> list(up_to_the_same_step(dict(zip(runs, curves))).values())
-        [{'x': [(1, 0.5), (2, 0.4)]}, {'x': [(1, 0.6), (2, 0.5)]}]
-    """
-    cut: dict[Run, Curves] = {run: {} for run in curves}
-    for metric in next(iter(curves.values())):
-        steps = set.intersection(*({step for step, _ in each[metric]} for each in curves.values()))
-        end = max(steps) if steps else math.inf
-        for run, each in curves.items():
-            cut[run][metric] = [(step, value) for step, value in each[metric] if step <= end]
-    return cut

@@ -1,8 +1,8 @@
 """Which transforms help? Each as a negative, and as positive augmentation, on one GAN recipe over the same seeds.
 
-Every arm is the recipe with one thing changed, written as a recipe of a few lines of its own, so that the arms are
-trained, resumed and compared as any recipes are (:class:`~nda_mm.studies.comparison.Comparison`), and an arm that does
-well can be trained on by itself.
+Every arm is the recipe with one thing changed, written as a recipe of a few lines, so that the arms are trained,
+resumed and compared as any recipes are (:class:`~nda_mm.studies.comparison.Comparison`), and an arm that does well can
+be trained further by itself.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from nda_mm.evaluation.audit import NegativeAudit
 from nda_mm.evaluation.audit_cli import parse_settings
 from nda_mm.evaluation.audit_inputs import config_images, negative_label
@@ -23,11 +25,11 @@ from nda_mm.losses import check_fake_weight
 from nda_mm.negatives import build_negative
 from nda_mm.registry import NEGATIVES
 from nda_mm.studies.comparison import Comparison, Run
-from nda_mm.studies.screening_report import Audited, Trained, markdown, plot, write_csv
-from nda_mm.studies.training_jobs import digest, resolve
+from nda_mm.studies.configs import digest, resolve
+from nda_mm.studies.table import final_values, markdown_table, paired_interval, values_by_seed
 from nda_mm.utils.files import write_text_atomically
 
-__all__ = ["PLAIN", "Arm", "Screening", "read_transform"]
+__all__ = ["PLAIN", "Arm", "Screening", "rank_correlation", "read_transform"]
 
 PLAIN = "plain"
 SIDES = ("negative", "positive")
@@ -51,8 +53,13 @@ class Arm:
     settings: Mapping[str, Any] | None = None
     fake_weight: float | None = None
 
+    @property
+    def label(self) -> str:
+        """The transform, with its weight where that was set."""
+        return self.transform + ("" if self.fake_weight is None else f", fake_weight {self.fake_weight:g}")
+
     def changes(self, config: Any) -> str:
-        """The lines that make the arm of the recipe with this config."""
+        """The lines that turn the recipe with this config into the arm."""
         old = config.model.get("negative")
         lines = ["model = dict(negative=None)"]
         if self.side == "negative":
@@ -67,10 +74,10 @@ class Arm:
 
 
 class Screening:
-    """Trains a recipe plain, and with every transform on every side, and says beside each what the audit said.
+    """Trains a recipe plain, and with every transform on every side, and reports them beside the audit's verdicts.
 
     Args:
-        recipe: Config file of a GAN of this package's; a negative it has is taken out for the plain arm.
+        recipe: Config file of a GAN of this package; a negative it has is taken out for the plain arm.
         transforms: As :func:`read_transform` takes them. None: the recipe's own negative.
         seeds: The same for every arm.
         folder: Gets ``recipes/ARM.py``, ``ARM/seed_N`` for every run, ``audit.json`` and the report.
@@ -81,7 +88,7 @@ class Screening:
         audit_images: Real training images that the audit looks at, at most. Defaults to 4000.
 
     Raises:
-        ValueError: If the recipe is no GAN of this package's, a transform comes twice, there is none, or a transform
+        ValueError: If the recipe is no GAN of this package, a transform comes twice, there is none, or a transform
             does not fit the images.
     """
 
@@ -98,19 +105,16 @@ class Screening:
         cfg_options: Sequence[str] = (),
         audit_images: int = 4000,
     ) -> None:
-        unknown = [side for side in sides if side not in SIDES]
-        if unknown or not sides:
-            raise ValueError(f"sides must be of {', '.join(SIDES)}, but got {list(sides)}")
         self.recipe, self.folder, self.audit_images = recipe, folder, audit_images
         self.config = resolve(recipe, cfg_options)
         model = self.config.get("model") or {}
         if not str(model.get("type")).startswith("nda_mm.NDA") or "discriminator" not in model:
             raise ValueError(
-                f"{recipe} trains {model.get('type')!r}; the screening needs a GAN of this package's, such as "
+                f"{recipe} trains {model.get('type')!r}; the screening needs a GAN of this package, such as "
                 "nda_mm.NDABigGAN, which takes a negative"
             )
         if transforms is None and model.get("negative") is None:
-            raise ValueError(f"{recipe} has no negative of its own; name the transforms to screen (--transforms)")
+            raise ValueError(f"{recipe} has no negative; name the transforms to screen (--transforms)")
         given = [read_transform(text) for text in transforms or ()]
         settings = [model["negative"].to_dict()] if transforms is None else given
         self.transforms = {negative_label(each): each for each in settings}
@@ -120,11 +124,9 @@ class Screening:
             check_fake_weight(weight)
             if weight == 1.0:
                 raise ValueError("at a fake_weight of 1 there are no negatives: that is the plain arm")
-        self.fake_weights = list(dict.fromkeys(fake_weights))
-        self.sides = [side for side in SIDES if side in sides]
         for each in self.transforms.values():
             build_negative(each)
-        self.arms = self._arms()
+        self.arms = self._arms(sides, list(dict.fromkeys(fake_weights)) or [None])
         self.comparison = Comparison(
             [str(self._write(arm)) for arm in self.arms],
             seeds,
@@ -133,23 +135,61 @@ class Screening:
             cfg_options=cfg_options,
         )
 
-    def _arms(self) -> list[Arm]:
+    def train(self, jobs: int = 1) -> list[Run]:
+        """Train what is not finished; the runs that failed. See :meth:`Comparison.train`."""
+        return self.comparison.train(jobs)
+
+    def audit(self) -> dict[str, tuple[str, float]]:
+        """Verdict and separability (AUROC) of every transform on the recipe's training images; kept in ``audit.json``.
+
+        Data that are no images, such as points, cannot be audited; the verdict is then 'not audited'.
+        """
+        path = self.folder / "audit.json"
+        key = f"{digest(self.config)} {self.audit_images}"
+        kept = json.loads(path.read_text()) if path.is_file() else {}
+        found = kept.get("transforms", {}) if kept.get("key") == key else {}
+        missing = [label for label in self.transforms if label not in found]
+        if missing:
+            try:
+                audit = NegativeAudit(config_images(self.config, count=self.audit_images))
+            except ValueError as error:
+                print(f"no audit: {error}", file=sys.stderr)
+                return dict.fromkeys(self.transforms, ("not audited", math.nan))
+            for label in missing:
+                report = audit.measure(label, build_negative(self.transforms[label]))
+                found[label] = dict(verdict=report.verdict, separability=report.separability.value)
+            write_text_atomically(path, json.dumps(dict(key=key, transforms=found), indent=2) + "\n")
+        return {label: (found[label]["verdict"], found[label]["separability"]) for label in self.transforms}
+
+    def report(self, metrics: Sequence[str] | None = None) -> str:
+        """Write ``screening.md``, ``screening.csv`` and ``screening.png`` beside the comparison's own report.
+
+        Args:
+            metrics: Those to report, the most important first. Defaults to all that every run has.
+
+        Returns:
+            The table.
+
+        Raises:
+            ValueError: As :meth:`Comparison.report`.
+        """
+        self.comparison.report(metrics)
+        final, audited = final_values(self.comparison.compared(metrics)), self.audit()
+        text = markdown(final, self.arms, audited, Path(self.recipe).stem)
+        (self.folder / "screening.md").write_text(text)
+        table(final, self.arms, audited).to_csv(self.folder / "screening.csv", index=False, lineterminator="\n")
+        plot(self.folder / "screening.png", final, self.arms, audited)
+        return text
+
+    def _arms(self, sides: Sequence[str], weights: Sequence[float | None]) -> list[Arm]:
         arms = [Arm(PLAIN)]
-        weights: list[float | None] = [*self.fake_weights] or [None]
         for label, settings in self.transforms.items():
             short = _file_name(label)
-            if "negative" in self.sides:
-                arms += [
-                    Arm(
-                        f"negative_{short}" + ("" if weight is None else f"_{weight:g}"),
-                        label,
-                        "negative",
-                        settings,
-                        weight,
-                    )
-                    for weight in weights
-                ]
-            if "positive" in self.sides:
+            if "negative" in sides:
+                for weight in weights:
+                    name = f"negative_{short}" + ("" if weight is None else f"_{weight:g}")
+                    arms.append(Arm(name, label, "negative", settings, weight))
+            if "positive" in sides:
                 arms.append(Arm(f"positive_{short}", label, "positive", settings))
         return arms
 
@@ -164,69 +204,6 @@ class Screening:
         if not path.is_file() or path.read_text() != text:
             path.write_text(text)
         return path
-
-    def train(self, jobs: int = 1) -> list[Run]:
-        """Train what is not finished; the runs that failed. See :meth:`Comparison.train`."""
-        return self.comparison.train(jobs)
-
-    def audit(self) -> dict[str, Audited]:
-        """What the audit says of every transform on the recipe's training images; kept in ``audit.json``.
-
-        Data that are no images, such as points, cannot be audited; the verdict is then 'not audited'.
-        """
-        path = self.folder / "audit.json"
-        key = f"{digest(self.config)} {self.audit_images}"
-        kept = json.loads(path.read_text()) if path.is_file() else {}
-        found = kept.get("transforms", {}) if kept.get("key") == key else {}
-        missing = [label for label in self.transforms if label not in found]
-        if missing:
-            try:
-                audit = NegativeAudit(config_images(self.config, count=self.audit_images))
-            except ValueError as error:
-                print(f"no audit: {error}", file=sys.stderr)
-                return {label: Audited("not audited", math.nan) for label in self.transforms}
-            for label in missing:
-                report = audit.measure(label, build_negative(self.transforms[label]))
-                found[label] = dict(verdict=report.verdict, separability=report.separability.value)
-            write_text_atomically(path, json.dumps(dict(key=key, transforms=found), indent=2) + "\n")
-        return {label: Audited(**found[label]) for label in self.transforms}
-
-    def report(self, metrics: Sequence[str] | None = None) -> str:
-        """Write ``screening.md``, ``screening.csv`` and ``screening.png`` beside the comparison's own report.
-
-        Args:
-            metrics: Those to report, the most important first. Default None: all that every finished run has.
-
-        Returns:
-            The table.
-
-        Raises:
-            ValueError: If no seed is finished for all arms, or they share no metric.
-        """
-        self.comparison.report(metrics)
-        curves = self.comparison.curves()
-        finished = {(run.name, run.seed) for run in curves}
-        seeds = [seed for seed in self.comparison.seeds if all((arm.name, seed) in finished for arm in self.arms)]
-        final = {(run.name, run.seed): curve for run, curve in curves.items()}
-        shared = [name for name in next(iter(curves.values())) if all(name in curve for curve in curves.values())]
-        rows = [
-            Trained(
-                arm.transform,
-                arm.side,
-                arm.fake_weight,
-                metric,
-                tuple(final[arm.name, seed][metric][-1][1] for seed in seeds),
-                tuple(final[PLAIN, seed][metric][-1][1] for seed in seeds),
-            )
-            for metric in (metrics or shared)
-            for arm in self.arms
-        ]
-        audited = self.audit()
-        text = markdown(rows, audited, seeds, Path(self.recipe).stem)
-        (self.folder / "screening.md").write_text(text)
-        write_csv(self.folder / "screening.csv", rows, audited, seeds)
-        plot(self.folder / "screening.png", rows, audited)
-        return text
 
 
 def read_transform(text: str) -> dict[str, Any]:
@@ -245,6 +222,115 @@ def read_transform(text: str) -> dict[str, Any]:
     if name.lower() not in known:
         raise ValueError(f"no negative is registered as {name!r}; there are: {', '.join(sorted(known.values()))}")
     return {**settings, "type": known[name.lower()]}
+
+
+def rank_correlation(first: Sequence[float], second: Sequence[float]) -> float:
+    """Spearman's rank correlation, ties at their mean rank; nan where it is not defined, and below three pairs.
+
+    Example:
+        >>> round(rank_correlation([1, 2, 3, 4], [1, 10, 5, 20]), 6)
+        0.8
+    """
+    from scipy.stats import spearmanr
+
+    known = all(math.isfinite(value) for value in (*first, *second))
+    if len(first) < 3 or len(set(first)) == 1 or len(set(second)) == 1 or not known:
+        return math.nan
+    return float(spearmanr(first, second).statistic)
+
+
+def markdown(final: pd.DataFrame, arms: Sequence[Arm], audited: Mapping[str, tuple[str, float]], recipe: str) -> str:
+    """The report: for every metric a row for each transform, the audit's verdict first.
+
+    Args:
+        final: Final values of all arms; the plain arm is the first.
+        arms: All of them.
+        audited: Verdict and AUROC of every transform.
+        recipe: Name of the recipe.
+    """
+    seeds, found = final["seed"].unique(), values_by_seed(final)
+    parts = [
+        f"# Transforms on {recipe}",
+        f"Final values over seeds {', '.join(map(str, seeds))} (n = {len(seeds)}), and in brackets what they differ by "
+        "from the plain arm, seed by seed, with the 95 % t interval of the mean where there are several seeds. As "
+        "negative: the transformed images are shown as fake. As positive: all real images are shown transformed, as "
+        "real. Audit: the verdict of tools/audit_negatives.py on the training images, and the AUROC at which negatives "
+        "are told from real ones.",
+    ]
+    for metric in final["metric"].unique():
+        plain = found[metric, PLAIN]
+        cells: dict[tuple[str, str], dict[str, str]] = {}
+        for arm in arms[1:]:
+            text = _value_and_difference(found[metric, arm.name], plain)
+            cells.setdefault((arm.label, arm.transform), {})[arm.side] = text
+        rows = [
+            [label, _verdict(*audited[transform]), *(each.get(side, "not run") for side in SIDES)]
+            for (label, transform), each in cells.items()
+        ]
+        parts += [f"## {metric}", f"Plain: {_value(plain)}."]
+        parts.append(markdown_table(["transform", "audit", "as negative", "as positive"], rows))
+        negatives = [arm for arm in arms if arm.side == "negative"]
+        differences = [(found[metric, arm.name] - plain).mean() for arm in negatives]
+        correlation = rank_correlation([audited[arm.transform][1] for arm in negatives], differences)
+        if not math.isnan(correlation):
+            parts.append(
+                f"Rank correlation (Spearman) of the audit's AUROC with the mean difference as negative: "
+                f"{correlation:+.2f} over {len(negatives)} arms; where lower values are better, an audit that predicts "
+                "gives -1."
+            )
+    return "\n\n".join(parts) + "\n"
+
+
+def table(final: pd.DataFrame, arms: Sequence[Arm], audited: Mapping[str, tuple[str, float]]) -> pd.DataFrame:
+    """Every final value of every arm, beside that of the plain arm and the audit's verdict."""
+    columns = ["recipe", "transform", "side", "fake_weight", "verdict", "auroc"]
+    rows = [
+        (arm.name, arm.transform, arm.side, arm.fake_weight, *audited.get(arm.transform, ("", None))) for arm in arms
+    ]
+    plain = final[final["recipe"] == PLAIN].set_index(["metric", "seed"])["value"].rename("plain")
+    values = final.join(plain, on=["metric", "seed"]).merge(pd.DataFrame(rows, columns=columns), on="recipe")
+    return values[["transform", "side", "fake_weight", "metric", "seed", "value", "plain", "verdict", "auroc"]]
+
+
+def plot(path: Path, final: pd.DataFrame, arms: Sequence[Arm], audited: Mapping[str, tuple[str, float]]) -> None:
+    """Each metric of each arm: a small dot for each seed, a large one for their mean, a line where the plain arm is."""
+    from matplotlib.figure import Figure
+
+    found, metrics = values_by_seed(final), final["metric"].unique()
+    labels = {arm.label: f"{arm.label}\n{audited[arm.transform][0]}" for arm in arms[1:]}
+    heights = {label: -number for number, label in enumerate(labels)}
+    figure = Figure(figsize=(7.0, len(metrics) * (1.2 + 0.45 * len(labels))), layout="constrained")
+    for index, metric in enumerate(metrics):
+        axes = figure.add_subplot(len(metrics), 1, index + 1)
+        axes.axvline(found[metric, PLAIN].mean(), color="0.6", label="plain")
+        for side, colour, shift in (("negative", "C0", 0.12), ("positive", "C3", -0.12)):
+            legend: str | None = f"as {side}"
+            for arm in (arm for arm in arms if arm.side == side):
+                values, height = found[metric, arm.name], heights[arm.label] + shift
+                axes.plot(values, [height] * len(values), ".", color=colour, markersize=4, alpha=0.5)
+                axes.plot(values.mean(), height, "o", color=colour, markersize=6, label=legend)
+                legend = None
+        axes.set_yticks(list(heights.values()), list(labels.values()), fontsize=8)
+        axes.set(xlabel=metric, ylim=(0.5 - len(labels), 0.5))
+        axes.legend(fontsize=8)
+    figure.savefig(path, dpi=110)
+
+
+def _verdict(verdict: str, separability: float) -> str:
+    return verdict if math.isnan(separability) else f"{verdict}, {separability:.3f}"
+
+
+def _value(values: pd.Series) -> str:
+    """Mean, and spread where there are several seeds."""
+    return f"{values.mean():.4g}" + (f" (sd {values.std():.2g})" if len(values) > 1 else "")
+
+
+def _value_and_difference(values: pd.Series, plain: pd.Series) -> str:
+    """A cell of the table."""
+    differences = values - plain
+    low, high = paired_interval(differences)
+    interval = "" if math.isnan(low) else f", {low:+.3g} to {high:+.3g}"
+    return f"{_value(values)} [{differences.mean():+.3g}{interval}]"
 
 
 def _file_name(label: str) -> str:

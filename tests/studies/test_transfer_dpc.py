@@ -13,7 +13,7 @@ pytest.importorskip("mmaction.models")
 pytest.importorskip("sklearn")
 
 from nda_mm.checkpoints import read_checkpoint
-from nda_mm.studies.transfer_study import NO_PRETRAINING, TransferStudy
+from nda_mm.studies.transfer import NO_PRETRAINING, TransferStudy
 
 PROJECT = Path(__file__).resolve().parents[2]
 SMALL_PRETRAINING = """

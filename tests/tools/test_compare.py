@@ -1,298 +1,42 @@
-"""tools/compare.py on real runs of a toy size: mmengine's Runner, a linear model, seconds."""
+"""tools/compare.py on the pair of MoCo recipes of digits, as small as they get; the rest is in tests/studies."""
 
 from __future__ import annotations
 
 import csv
-import json
 import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
-from nda_mm.studies.comparison import Comparison, Run
-
-PROJECT = Path(__file__).resolve().parents[2]
-
-#: As tools/train.py, without its imports: mmengine's Runner on a config, a work dir and a seed.
-TRAIN = [
-    sys.executable,
-    "-c",
-    "import sys; from mmengine.config import Config; from mmengine.runner import Runner; "
-    "cfg = Config.fromfile(sys.argv[1]); cfg.work_dir = sys.argv[3]; cfg.randomness = dict(seed=int(sys.argv[5])); "
-    "Runner.from_cfg(cfg).train()",
-]
-
-TOY = """
-import os
-import time
-
-import torch
-from mmengine.evaluator import BaseMetric
-from mmengine.model import BaseModel
-from mmengine.registry import DATASETS, METRICS, MODELS
-
-
-@MODELS.register_module()
-class ToyLine(BaseModel):
-    def __init__(self):
-        super().__init__()
-        self.slope = torch.nn.Parameter(torch.randn(()))
-        self.calls = 0
-
-    def forward(self, x, y, mode="tensor"):
-        self.calls += 1
-        if self.calls > 4:  # after the first evaluation
-            time.sleep(float(os.environ.get("TOY_SECONDS", 0)))
-        error = self.slope * torch.stack(x) - torch.stack(y)
-        return dict(loss=error.square().mean()) if mode == "loss" else [dict(slope=self.slope.item())]
-
-
-@DATASETS.register_module()
-class ToyPoints(torch.utils.data.Dataset):
-    metainfo = {}
-
-    def __len__(self):
-        return 8
-
-    def __getitem__(self, index):
-        return dict(x=torch.tensor(index / 8), y=torch.tensor(2 * index / 8))
-
-
-@METRICS.register_module()
-class ToySlope(BaseMetric):
-    default_prefix = "toy"
-
-    def process(self, data_batch, data_samples):
-        self.results += [data_samples[0]["slope"]]
-
-    def compute_metrics(self, results):
-        return dict(slope=results[0])
-"""
-
-CONFIG = """
-custom_imports = dict(imports=["toy_line"])
-model = dict(type="ToyLine")
-loader = dict(batch_size=4, num_workers=0, dataset=dict(type="ToyPoints"))
-train_dataloader = dict(**loader, sampler=dict(type="InfiniteSampler", shuffle=True))
-val_dataloader = dict(**loader, sampler=dict(type="DefaultSampler", shuffle=False))
-val_evaluator = dict(type="ToySlope")
-val_cfg = dict()
-optim_wrapper = dict(optimizer=dict(type="SGD", lr={lr}))
-train_cfg = dict(type="nda_mm.ExactIterLoop", max_iters={iterations}, val_interval=2)
-default_hooks = dict(
-    logger=dict(type="LoggerHook", interval=2, log_metric_by_epoch=False),
-    checkpoint=dict(type="nda_mm.SafeCheckpointHook", interval=100, by_epoch=False),
+pytest.importorskip("mmpretrain")
+SMALL = (
+    "train_cfg.max_epochs=2",
+    "train_dataloader.batch_size=16",
+    "train_dataloader.dataset.indices=32",
+    "model.queue_len=32",
+    "model.backbone.base_channels=4",
+    "model.backbone.stem_channels=4",
+    "model.neck.in_channels=32",
+    "custom_hooks.1.bank.indices=60",
+    "custom_hooks.1.test.indices=40",
 )
-log_processor = dict(by_epoch=False)
-"""
-
-
-@pytest.fixture
-def recipes(tmp_path, monkeypatch) -> list[str]:
-    (tmp_path / "toy_line.py").write_text(TOY)
-    for name, lr in (("slow", 0.1), ("fast", 0.5)):
-        (tmp_path / f"{name}.py").write_text(CONFIG.format(lr=lr, iterations=4))
-    paths = [str(tmp_path), str(PROJECT), os.environ.get("PYTHONPATH", "")]
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, paths)))
-    return [str(tmp_path / "slow.py"), str(tmp_path / "fast.py")]
-
-
-def compare(*words: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, str(PROJECT / "tools" / "compare.py"), *words]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 @pytest.mark.slow
-def test_trains_once_and_reports(recipes, tmp_path):
-    words = [*recipes, "--seeds", "0", "1", "--out", str(tmp_path / "out")]
-    first = compare(*words)
-    assert first.returncode == 0, first.stderr
-    finished = sorted((tmp_path / "out").glob("*/seed_*/finished.json"))
-    assert [path.parent.relative_to(tmp_path / "out").as_posix() for path in finished] == [
-        "fast/seed_0", "fast/seed_1", "slow/seed_0", "slow/seed_1",
-    ]  # fmt: skip
-    table = (tmp_path / "out" / "results.md").read_text()
-    assert table in first.stdout
-    assert "Final values over seeds 0, 1 (n = 2)." in table
-    assert "Paired differences from slow" in table
-    rows = (tmp_path / "out" / "results.csv").read_text().splitlines()
-    assert rows[0] == "recipe,seed,metric,step,value,generator_step,samples"
-    assert [row.split(",")[:4] for row in rows[1:5]] == [
-        [name, "0", "toy/slope", step] for name in ("slow", "fast") for step in ("2", "4")
-    ]
-    # The slope to be learnt is 2 and both start alike: the larger rate is nearer, for each seed.
-    final = {tuple(row.split(",")[:2]): float(row.split(",")[4]) for row in rows[1:] if row.split(",")[3] == "4"}
-    assert all(abs(final["fast", seed] - 2) < abs(final["slow", seed] - 2) for seed in "01")
-    assert (tmp_path / "out" / "results.png").stat().st_size > 1000
-
-    again = compare(*words)
-    assert again.returncode == 0
-    assert "training" not in again.stdout
-    assert (tmp_path / "out" / "results.md").read_text() == table
-
-    (tmp_path / "fast.py").write_text(CONFIG.format(lr=0.4, iterations=4))
-    changed = compare(*words)
-    assert changed.returncode == 1
-    assert "holds a run of fast with other settings; remove it, or choose another --out" in changed.stderr
-
-
-@pytest.mark.slow
-def test_runs_that_are_cut_off_go_on_to_the_same_values(recipes, tmp_path, monkeypatch):
-    words = [*recipes, "--seeds", "0", "--jobs", "2", "--cfg-options", "train_cfg.max_iters=60"]
-    whole = compare(*words, "--out", str(tmp_path / "whole"))
-    assert whole.returncode == 0, whole.stderr
-
-    monkeypatch.setenv("TOY_SECONDS", "2")  # slow enough to be met at work
-    command = [sys.executable, str(PROJECT / "tools" / "compare.py"), *words, "--out", str(tmp_path / "cut")]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:
-        while len(list((tmp_path / "cut").glob("*/seed_0/*/vis_data/scalars.json"))) < 2:  # both have been evaluated
-            assert running.poll() is None
-            time.sleep(0.1)
-        running.send_signal(signal.SIGTERM)
-        said, _ = running.communicate()
-    assert running.returncode == 3
-    assert said.count("stopped; the next call goes on") == 2
-    assert "The runs have not finished; compared is the last step that they share." in said
-    assert "2 of 2 runs are to be continued by the same command" in said
-    assert len(list((tmp_path / "cut").glob("*/seed_0/iter_*.pth"))) == 2  # though the interval is beyond the end
-
-    monkeypatch.delenv("TOY_SECONDS")
-    rest = compare(*words, "--out", str(tmp_path / "cut"))
-    assert rest.returncode == 0, rest.stderr
-    logs = [path.read_text() for path in (tmp_path / "cut").glob("*/seed_0/output.txt")]
-    assert all("resumed epoch: 0, iter: " in log for log in logs)
-    cut, expected = ((tmp_path / name / "results.csv").read_text() for name in ("cut", "whole"))
-    assert cut == expected
-
-
-@pytest.mark.slow
-def test_a_failed_run_is_said_and_the_whole_pairs_are_reported(recipes, tmp_path):
-    broken = Comparison(recipes, [1], tmp_path / "out", train_command=[sys.executable, "-c", "raise SystemExit(3)"])
-    assert [run.name for run in broken.train()] == ["slow", "fast"]
-    with pytest.raises(ValueError, match="no seed has finished runs of all recipes"):
-        broken.report()
-    whole = Comparison(recipes, [0], tmp_path / "out", train_command=TRAIN)
-    assert whole.train(jobs=2) == []
-    comparison = Comparison(recipes, [0, 1], tmp_path / "out", train_command=TRAIN)
-    assert "over seeds 0 (n = 1)" in comparison.report()
-    assert [run.seed for run in comparison.unfinished] == [1, 1]
-    with pytest.raises(ValueError, match=r"do not all log \['toy/absent'\]; they share \['toy/slope'\]"):
-        comparison.report(["toy/absent"])
-
-
-def test_different_budgets_are_refused_unless_allowed(recipes, tmp_path):
-    (tmp_path / "fast.py").write_text(CONFIG.format(lr=0.1, iterations=5))
-    with pytest.raises(ValueError, match=r"different budgets.*slow: \{'max_iters': 4.*fast: \{'max_iters': 5"):
-        Comparison(recipes, [0], tmp_path, train_command=[])
-    Comparison(recipes, [0], tmp_path, train_command=[], other_budgets=True)
-    Comparison(recipes, [0], tmp_path, train_command=[], cfg_options=["train_cfg.max_iters=3"])
-
-
-def test_runs_of_another_precision_are_refused(recipes, tmp_path):
-    done = [sys.executable, "-c", ""]
-    assert Comparison(recipes, [0], tmp_path, train_command=done, train_options=["--amp"]).train() == []
-    with pytest.raises(ValueError, match="holds a run of slow with other settings; remove it"):
-        Comparison(recipes, [0], tmp_path, train_command=done).train()
-
-
-def test_unequal_runs_are_compared_where_they_are_equal(tmp_path, recipes):
-    """Two recipes of two seeds: seed 0 unequally far, seed 1 of one recipe alone."""
-    comparison = Comparison(recipes, [0, 1], tmp_path / "out", train_command=[])
-    for name, seed, values in (("slow", 0, [9, 7, 5]), ("fast", 0, [8, 4]), ("slow", 1, [1])):
-        log = tmp_path / "out" / name / f"seed_{seed}" / "20260101_000000" / "vis_data" / "scalars.json"
-        log.parent.mkdir(parents=True)
-        log.write_text("".join(json.dumps({"toy/slope": v, "step": 2 * n + 2}) + "\n" for n, v in enumerate(values)))
-    with pytest.raises(ValueError, match="no seed has finished runs of all recipes"):
-        comparison.report()
-    text = comparison.report(unfinished=True, folder=tmp_path / "elsewhere")
-    assert (tmp_path / "elsewhere" / "results.md").read_text() == text
-    assert not (tmp_path / "out" / "results.csv").exists()
-    assert text.startswith("The runs have not finished; compared is the last step that they share.\nBudget: 4 steps.\n")
-    assert "| toy/slope | slow | 7 | nan | 7 |" in text
-    assert "| toy/slope | fast | -3 | +nan to +nan | -3 |" in text
-    assert "| slow | 0 | 6 | 5 |" in text
-    assert "| slow | 1 | 2 | 1 |" in text
-
-
-def test_runs_side_by_side_share_the_cores(recipes, tmp_path, monkeypatch):
-    says = [sys.executable, "-c", "import os; print('threads', os.environ.get('OMP_NUM_THREADS'))"]
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(16)), raising=False)
-    for jobs, given, expected in ((1, None, "None"), (3, None, "5"), (40, None, "1"), (3, "2", "2")):
-        if given:
-            monkeypatch.setenv("OMP_NUM_THREADS", given)
-        out = tmp_path / f"{jobs}_{given}"
-        assert Comparison(recipes, [0], out, train_command=says).train(jobs) == []
-        assert (out / "slow" / "seed_0" / "output.txt").read_text() == f"threads {expected}\n"
-
-
-#: In place of tools/train.py: logs what is missing up to the last word's number, every 2 steps.
-FAKE = [
-    sys.executable,
-    "-c",
-    "import json, pathlib, sys\n"
-    "folder, end = pathlib.Path(sys.argv[3]), int(sys.argv[-1].split('=')[1])\n"
-    "logs = list(folder.glob('*/vis_data/scalars.json'))\n"
-    "done = sum(len(log.read_text().splitlines()) for log in logs) * 2\n"
-    "log = folder / f'start_{len(logs)}' / 'vis_data' / 'scalars.json'\n"
-    "log.parent.mkdir(parents=True)\n"
-    "lines = [json.dumps({'toy/slope': 1 / step, 'step': step}) for step in range(done + 2, end + 1, 2)]\n"
-    "log.write_text(''.join(line + chr(10) for line in lines))\n",
-]
-
-
-def test_a_larger_budget_goes_on_and_the_table_keeps_the_others(recipes, tmp_path):
-    def train(names: list[str], seeds: list[int], iterations: int) -> str:
-        comparison = Comparison(
-            [str(tmp_path / f"{name}.py") for name in names],
-            seeds,
-            tmp_path / "out",
-            train_command=FAKE,
-            cfg_options=[f"train_cfg.max_iters={iterations}"],
-        )
-        assert comparison.train() == []
-        return comparison.report()
-
-    assert "Budget: 4 steps." in train(["slow", "fast"], [0, 1], 4)
-    (tmp_path / "faster.py").write_text(CONFIG.format(lr=0.6, iterations=4))
-    text = train(["slow", "faster"], [0], 6)
-    assert "Budget: 6 steps." in text
-    assert "| fast | 1 | 4 | 0.25 |" in text
-    assert "| slow | 0 | 6 | 0.1667 |" in text
-    with (tmp_path / "out" / "results.csv").open() as file:
-        rows = [(row["recipe"], row["seed"], row["step"]) for row in csv.DictReader(file)]
-    assert rows == [(*run, step) for run in (("fast", "0"), ("slow", "1"), ("fast", "1")) for step in "24"] + [
-        (name, "0", step) for name in ("slow", "faster") for step in "246"
-    ]
-    # It went on rather than began anew: one log for each of the two budgets.
-    assert len(list((tmp_path / "out" / "slow" / "seed_0").glob("start_*"))) == 2
-    # Who has gone further is compared with others where they are equal.
-    assert "Budget: 4 steps." in train(["slow", "fast"], [0, 1], 4)
-
-
-def test_bad_use_is_refused(recipes, tmp_path):
-    with pytest.raises(ValueError, match=r"recipes must have different file names.*\['slow', 'slow'\]"):
-        Comparison([recipes[0], recipes[0]], [0], tmp_path, train_command=[])
-    with pytest.raises(ValueError, match=r"seeds must be given and differ, but got \[1, 1\]"):
-        Comparison(recipes, [1, 1], tmp_path, train_command=[])
-    with pytest.raises(ValueError, match="jobs must be at least 1, but got 0"):
-        Comparison(recipes, [1], tmp_path, train_command=[]).train(jobs=0)
-
-
-def test_runs_come_seed_by_seed(recipes, tmp_path):
-    comparison = Comparison(recipes, [3, 1], tmp_path, train_command=[])
-    assert [(run.name, run.seed) for run in comparison.runs] == [("slow", 3), ("fast", 3), ("slow", 1), ("fast", 1)]
-    assert comparison.runs[0] == Run(recipes[0], 3, tmp_path / "slow" / "seed_3")
-
-
-def test_a_half_written_marker_is_no_finish(recipes, tmp_path):
-    """The marker is renamed into place, so only whole ones exist."""
-    comparison = Comparison(recipes, [0], tmp_path, train_command=[sys.executable, "-c", ""])
-    assert comparison.train() == []
-    for run in comparison.runs:
-        assert json.loads((run.folder / "finished.json").read_text())["seed"] == 0
-        assert not list(run.folder.glob("*.part"))
+def test_the_pair_is_compared_by_its_nearest_neighbours(tmp_path: Path, project_root: Path) -> None:
+    command = [sys.executable, str(project_root / "tools" / "compare.py"), "moco_digits.py", "nda_moco_digits.py"]
+    command += ["--seeds", "3", "--out", str(tmp_path), "--metrics", "knn/top1", "--cfg-options", *SMALL]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert "Paired differences from moco_digits" in done.stdout
+    with (tmp_path / "results.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert {row["metric"] for row in rows} == {"knn/top1"}
+    value = {(row["recipe"], int(row["step"])): float(row["value"]) for row in rows}
+    assert sorted(value) == [(name, step) for name in ("moco_digits", "nda_moco_digits") for step in (0, 1, 2)]
+    assert all(0 <= each <= 100 and each * 40 / 100 == pytest.approx(round(each * 40 / 100)) for each in value.values())
+    # One seed, one network to start from.
+    assert value["moco_digits", 0] == value["nda_moco_digits", 0]

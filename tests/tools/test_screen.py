@@ -13,6 +13,7 @@ pytest.importorskip("mmagic")
 pytest.importorskip("sklearn")
 
 from nda_mm.studies.run_results import read_curves
+
 from nda_mm.studies.screening import PLAIN
 from tools import screen
 

@@ -15,7 +15,12 @@ from tiny_run import train_in_processes
 from tiny_selfsup import images, knn, make_config
 
 from nda_mm.engine.hooks.knn_hook import KNNHook
-from nda_mm.studies.run_results import read_curves
+from nda_mm.studies.table import read_evaluations
+
+
+def read_curves(folder: Path) -> dict[str, list[tuple[int, float]]]:
+    """Metric -> (step, value), by step."""
+    return {name: list(zip(rows["step"], rows["value"])) for name, rows in read_evaluations(folder).groupby("metric")}
 
 
 def by_hand(runner, k: int = 5, temperature: float = 0.07) -> float:

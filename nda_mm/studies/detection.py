@@ -1,4 +1,4 @@
-"""Recipes against each other at anomaly detection, over the seeds that each was trained with."""
+"""Recipes compared at anomaly detection, over the seeds that each was trained with."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mmengine.config import Config
+import pandas as pd
 
-from nda_mm.studies.measurements import Measurement, last_checkpoint, measure_all
-from nda_mm.studies.run_results import markdown, paired_differences, summarise
+from nda_mm.studies.configs import digest, resolve
+from nda_mm.studies.jobs import Measurement, last_checkpoint, run_all
+from nda_mm.studies.table import paired_tables
+
+__all__ = ["compare_detection", "detect_with_runs"]
 
 #: What must be equal for values to compare.
 _SAME = ("inside", "inside_split", "inside_count", "class_reduction", "classes")
@@ -28,12 +31,12 @@ def detect_with_runs(
 ) -> list[Path]:
     """Test the last checkpoint of every finished run of a comparison by the evaluator of a recipe for detection.
 
-    The models are those of the runs' own configs, so that any width, and a recipe of the comparison's own, will do.
+    The models are those of the runs' own configs, so any width and any recipe of the comparison will do.
 
     Args:
         folder: The comparison's, with ``RECIPE/seed_N``. Gets ``ood/RECIPE/seed_N``.
         recipe: The recipe whose ``test_evaluator`` is used.
-        names: Of the comparison's recipes, the baseline first. Default: all, in alphabetical order.
+        names: Of the comparison's recipes, the baseline first. Defaults to all, in alphabetical order.
         test_command: Words that start a test, for example ``[python, 'tools/test.py']``.
         cfg_options: ``K=V`` words for every test.
         jobs: At a time, at least 1.
@@ -44,7 +47,7 @@ def detect_with_runs(
     Raises:
         ValueError: If a recipe has no finished run, or a test failed.
     """
-    evaluator = Config.fromfile(recipe).get("test_evaluator")
+    evaluator = resolve(recipe).get("test_evaluator")
     if not evaluator:
         raise ValueError(f"{recipe} has no test_evaluator to test the runs by")
     names = list(names) or sorted({path.parents[1].name for path in folder.glob("*/seed_*/finished.json")})
@@ -54,16 +57,23 @@ def detect_with_runs(
         if not runs:
             raise ValueError(f"there is no finished run {folder / name}/seed_N; train it by tools/compare.py first")
         for run in runs:
-            config = Config.fromfile(run / f"{name}.py")  # as it was run, with all its overrides
+            config = resolve(str(run / f"{name}.py"))  # as it was run, with all its overrides
             config.test_evaluator = evaluator
             out = folder / "ood" / name / run.name
             out.mkdir(parents=True, exist_ok=True)
             config.dump(out / "recipe.py")
-            label = f"{name}, {run.name}"
+            settings = dict(config=digest(resolve(str(out / "recipe.py"), cfg_options)))
             measurements.append(
-                Measurement(str(out / "recipe.py"), last_checkpoint(run), out / "test", label, tuple(cfg_options))
+                Measurement(
+                    str(out / "recipe.py"),
+                    out / "test",
+                    f"{name}, {run.name}",
+                    settings,
+                    tuple(cfg_options),
+                    last_checkpoint(run),
+                )
             )
-    failed = measure_all(measurements, test_command, jobs)
+    failed = run_all(measurements, test_command, jobs)
     if failed:
         raise ValueError(f"the tests of {'; '.join(each.label for each in failed)} failed, see their output.txt")
     return [folder / "ood" / name for name in names]
@@ -79,7 +89,7 @@ def compare_detection(recipes: Sequence[Path], measures: Sequence[str] = ("auroc
         recipes: A folder for each recipe, the baseline first, with ``seed_N`` folders that hold a ``results.json``
             somewhere below. The folder's name is the recipe's.
         measures: Those to report, of each set and family and of their mean.
-        shared: Compare the seeds that all recipes were tested with, rather than demand the same of all. Default False.
+        shared: Compare the seeds that all recipes were tested with, rather than require the same. Defaults to False.
 
     Returns:
         Markdown.
@@ -91,38 +101,34 @@ def compare_detection(recipes: Sequence[Path], measures: Sequence[str] = ("auroc
     if len(set(names)) != len(names) or not names:
         raise ValueError(f"the folders must be named after different recipes, but are {names}")
     found = {recipe.name: _read(recipe) for recipe in recipes}
-    seeds = sorted(found[names[0]])
-    if shared:
-        seeds = sorted(set.intersection(*(set(results) for results in found.values())))
-        found = {name: {seed: results[seed] for seed in seeds} for name, results in found.items()}
-        if not seeds:
-            raise ValueError(f"{', '.join(names)} have no seed in common that was tested")
+    seeds = sorted(set.intersection(*(set(results) for results in found.values())))
+    if shared and not seeds:
+        raise ValueError(f"{', '.join(names)} have no seed in common that was tested")
     for name, results in found.items():
-        if sorted(results) != seeds:
+        if not shared and sorted(results) != sorted(found[names[0]]):
             raise ValueError(
-                f"{names[0]} was tested with the seeds {seeds} and {name} with {sorted(results)}; test the missing ones"
+                f"{names[0]} was tested with the seeds {sorted(found[names[0]])} and {name} with {sorted(results)}; "
+                "test the missing ones"
             )
     reference = _conditions(found[names[0]][seeds[0]])
-    for name, results in found.items():
-        for seed, content in results.items():
+    rows = []
+    for name in names:
+        for seed in seeds:
+            content = found[name][seed]
             if _conditions(content) != reference:
                 raise ValueError(
                     f"{name}, seed {seed}, was not tested as {names[0]}, seed {seeds[0]}: "
                     f"{_conditions(content)} against {reference}"
                 )
-    summaries, differences = [], []
-    for measure in measures:
-        for part in _values(found[names[0]][seeds[0]]):
-            rows = [
-                summarise(name, f"{part} {measure}", [_values(found[name][seed])[part][measure] for seed in seeds])
-                for name in names
-            ]
-            summaries += rows
-            differences += [paired_differences(row, rows[0]) for row in rows[1:]]
-    return markdown(summaries, differences, seeds)
+            for part, values in _values(content).items():
+                rows += [(measure, f"{part} {measure}", name, seed, values[measure]) for measure in measures]
+    final = pd.DataFrame(rows, columns=["measure", "metric", "recipe", "seed", "value"])
+    by_measure = pd.concat([final[final["measure"] == measure] for measure in measures])
+    return paired_tables(by_measure, names, seeds)
 
 
 def _read(recipe: Path) -> dict[int, dict[str, Any]]:
+    """The newest results of each seed."""
     seeds: dict[int, dict[str, Any]] = {}
     for folder in sorted(recipe.glob("seed_*")):
         number = re.fullmatch(r"seed_(\d+)", folder.name)
@@ -142,5 +148,5 @@ def _conditions(content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _values(content: Mapping[str, Any]) -> dict[str, dict[str, float]]:
-    """Sets and means; members of families stand in their files."""
+    """Sets and means; members of families are only in their files."""
     return {each["name"]: each["values"] for each in content["sets"] if "/" not in each["name"]} | content["means"]

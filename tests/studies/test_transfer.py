@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import csv
 import json
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
-import scipy.stats
 import torch
 
 pytest.importorskip("mmpretrain")
 pytest.importorskip("mmdet")
 
 from nda_mm.checkpoints import read_checkpoint
-from nda_mm.studies.pretrained_place import find_place
-from nda_mm.studies.training_jobs import resolve
-from nda_mm.studies.transfer_report import Outcome, report_outcomes
-from nda_mm.studies.transfer_study import NO_PRETRAINING, TransferStudy
-from nda_mm.utils.files import recipe_path
+from nda_mm.compat.external_configs import recipe_path
+from nda_mm.studies.configs import resolve
+from nda_mm.studies.transfer import NO_PRETRAINING, TransferStudy, compare_arms, find_slot
 
 PROJECT = Path(__file__).resolve().parents[2]
 CONFIGS = PROJECT / "configs"
@@ -30,7 +27,7 @@ WIDTH = "model.backbone.base_channels=4", "model.backbone.stem_channels=4"
 
 
 def config(name: str) -> str:
-    return str(recipe_path(f"{name}.py"))
+    return str(recipe_path(name))
 
 
 def study(folder: Path, **settings: Any) -> TransferStudy:
@@ -92,60 +89,52 @@ class TestWhereABackboneGoes:
     ) -> None:
         if ("digits" not in name and not name.startswith(("linear", "detection"))) or name == "i3d_digits":
             pytest.importorskip("mmaction")
-        place = find_place(resolve(config(name), []), name)
-        assert (place.host, place.required) == (host, required)
-        assert place.options(Path("F")) == tuple(f"model.{each}" for each in given)
-        assert place.options(None) == tuple(f"model.{each}" for each in none)
-        told = resolve(config(name), place.options(Path("F")))  # mmengine can merge them
-        assert "F" in str(told.model.backbone.to_dict())
-        resolve(config(name), place.options(None))
+        slot = find_slot(resolve(config(name)), name)
+        assert (slot.host, slot.required) == (host, required)
+        assert slot.options(Path("F")) == tuple(f"model.{each}" for each in given)
+        assert slot.options(None) == tuple(f"model.{each}" for each in none)
+        given_file = resolve(config(name), slot.options(Path("F")))  # mmengine can merge them
+        assert "F" in str(given_file.model.backbone.to_dict())
+        resolve(config(name), slot.options(None))
 
     def test_dpcs_encoder_takes_the_checkpoint_itself_and_is_trained_at_the_full_rate_without(self) -> None:
         pytest.importorskip("mmaction")
         for name, required in (("dpc_finetune_ucf101", False), ("dpc_linear_digits", True)):
-            place = find_place(resolve(config(name), []), name)
-            assert (place.host, place.whole, place.required) == (None, True, required)
-            told = resolve(config(name), place.options(Path("F"))).model.backbone
-            assert told.init_cfg == dict(type="Pretrained", checkpoint="F")
+            slot = find_slot(resolve(config(name)), name)
+            assert (slot.host, slot.whole, slot.required) == (None, True, required)
+            with_file = resolve(config(name), slot.options(Path("F"))).model.backbone
+            assert with_file.init_cfg == dict(type="Pretrained", checkpoint="F")
         name = "dpc_finetune_ucf101"
-        untold = resolve(config(name), find_place(resolve(config(name), []), name).options(None))
-        assert untold.optim_wrapper.paramwise_cfg.custom_keys == dict(backbone=dict(lr_mult=1.0))
-        assert untold.model.backbone.get("init_cfg") is None
+        without = resolve(config(name), find_slot(resolve(config(name)), name).options(None))
+        assert without.optim_wrapper.paramwise_cfg.custom_keys == dict(backbone=dict(lr_mult=1.0))
+        assert without.model.backbone.get("init_cfg") is None
 
     def test_dpcs_backbone_alone_takes_a_converted_file(self) -> None:
         pytest.importorskip("mmaction")
-        place = find_place(resolve(config("resnet2d3d_ucf101"), []), "resnet2d3d_ucf101")
-        assert (place.host, place.whole, place.required) == ("mmaction2", False, False)
-        assert place.options(Path("F")) == (
-            "model.backbone.init_cfg.type=Pretrained",
-            "model.backbone.init_cfg.checkpoint=F",
-        )
-        assert place.options(None) == ("optim_wrapper.paramwise_cfg.custom_keys.backbone.lr_mult=1.0",)
+        slot = find_slot(resolve(config("resnet2d3d_ucf101")), "resnet2d3d_ucf101")
+        assert (slot.host, slot.whole, slot.required) == ("mmaction2", False, False)
+        assert slot.options(None) == ("optim_wrapper.paramwise_cfg.custom_keys.backbone.lr_mult=1.0",)
 
-    def test_every_probe_and_detector_has_a_place(self) -> None:
+    def test_every_probe_and_detector_takes_one(self) -> None:
         for path in [*CONFIGS.glob("linear/*.py"), *CONFIGS.glob("detection/*.py"), *CONFIGS.glob("dpc/dpc_[fl]*.py")]:
-            find_place(resolve(str(path), []), path.stem)
+            find_slot(resolve(str(path)), path.stem)
 
     @pytest.mark.parametrize(
-        ("options", "message"),
+        ("name", "option", "message"),
         [
-            (["default_scope=mmagic"], r"no place for a pretrained backbone.*has the scope 'mmagic'"),
-            (["custom_hooks=[]"], r"would train on random weights.*type='nda_mm.PretrainedCheckHook'"),
-            (["model.backbone.init_cfg.prefix=net."], r"no place .*prefix='backbone.'.*'net.'"),
-            (["model.backbone.init_cfg=None"], r"no place .*but is None"),
+            ("linear_digits", "default_scope=mmagic", "takes no pretrained backbone.*'mmagic'"),
+            ("linear_digits", "custom_hooks=[]", "would train on random weights"),
+            ("linear_digits", "model.backbone.init_cfg.prefix=net.", "init_cfg must be .*'net.'"),
+            ("linear_digits", "model.backbone.init_cfg=None", "init_cfg must be .*None"),
+            ("detection_digits_scenes", "model.backbone.init_cfg=[]", r"model.backbone.init_cfg=\[\] can't be"),
         ],
     )
-    def test_a_recipe_without_a_place_is_refused(self, options: list[str], message: str) -> None:
+    def test_a_recipe_that_takes_none_is_refused(self, name: str, option: str, message: str) -> None:
         with pytest.raises(ValueError, match=message):
-            find_place(resolve(config("linear_digits"), options), "linear_digits")
-
-    def test_initialisations_of_a_detector_that_cannot_be_replaced_are_refused(self) -> None:
-        name = "detection_digits_scenes"
-        with pytest.raises(ValueError, match=r"model.backbone.init_cfg=\[\] can't be turned into"):
-            find_place(resolve(config(name), ["model.backbone.init_cfg=[]"]), name)
+            find_slot(resolve(config(name), [option]), name)
 
 
-class TestTheRunsOfAStudy:
+class TestRuns:
     def test_they_come_seed_by_seed_and_arm_by_arm(self, tmp_path: Path) -> None:
         runs = study(tmp_path, scratch=True).runs
         arms = [NO_PRETRAINING, "moco_digits", "nda_moco_digits"]
@@ -156,28 +145,25 @@ class TestTheRunsOfAStudy:
             for arm in arms
         ]
         assert runs[1].folder == tmp_path / "downstream" / "linear_digits" / "moco_digits" / "seed_3"
-        assert study(tmp_path).arms == arms[1:]
 
-    def test_bad_use_is_refused(self, tmp_path: Path) -> None:
-        for settings, message in (
-            (dict(downstream=[]), r"downstream recipes must be given .*got \[\]"),
-            (
-                dict(downstream=[config("linear_digits")] * 2),
-                r"different file names.*\['linear_digits', 'linear_digits'\]",
-            ),
-            (dict(seeds=[1, 1]), r"seeds must be given and differ, but got \[1, 1\]"),
+    @pytest.mark.parametrize(
+        ("settings", "message"),
+        [
+            (dict(downstream=[]), r"got \[\]"),
+            (dict(downstream=[config("linear_digits")] * 2), "file names"),
+            (dict(seeds=[1, 1]), "seeds"),
             (dict(downstream=[config("moco_digits")]), "moco_digits.py would train on random weights"),
-        ):
-            with pytest.raises(ValueError, match=message):
-                study(tmp_path, **settings)
-        with pytest.raises(ValueError, match="jobs must be at least 1, but got 0"):
-            study(tmp_path).train(jobs=0)
+        ],
+    )
+    def test_bad_use_is_refused(self, tmp_path: Path, settings: dict, message: str) -> None:
+        with pytest.raises(ValueError, match=message):
+            study(tmp_path, **settings)
 
     def test_changed_downstream_settings_are_refused_before_anything_is_trained(self, tmp_path: Path) -> None:
         folder = tmp_path / "downstream" / "linear_digits" / "moco_digits" / "seed_1"
         folder.mkdir(parents=True)
         (folder / "started.json").write_text(json.dumps(dict(recipe="another", weights="x")))
-        with pytest.raises(ValueError, match="holds a run of linear_digits after moco_digits with other settings"):
+        with pytest.raises(ValueError, match="run of linear_digits after moco_digits, seed 1 with other settings"):
             study(tmp_path).train()
         assert not (tmp_path / "pretrain").exists()
 
@@ -186,32 +172,18 @@ class TestTheRunsOfAStudy:
         failures = broken.train()
         output = tmp_path / "downstream" / "detection_digits_scenes" / NO_PRETRAINING / "seed_1" / "output.txt"
         assert output.is_file()  # it needs no pretraining and was tried
-        pretraining = [
-            f"{n}, seed 1: see {tmp_path}/pretrain/{n}/seed_1/output.txt" for n in ("moco_digits", "nda_moco_digits")
-        ]
-        skipped = [
-            f"detection_digits_scenes after {arm}, seed 1: not started, as its pretraining failed"
-            for arm in ("moco_digits", "nda_moco_digits")
-        ]
+        names = ("moco_digits", "nda_moco_digits")
         assert failures == [
-            *pretraining,
-            *skipped,
+            *(f"{name}, seed 1: see {tmp_path}/pretrain/{name}/seed_1/output.txt" for name in names),
+            *(
+                f"detection_digits_scenes after {name}, seed 1: not started, as its pretraining failed"
+                for name in names
+            ),
             f"detection_digits_scenes after {NO_PRETRAINING}, seed 1: see {output}",
         ]
         text = broken.report()
         assert all(f"- {failure}\n" in text for failure in failures)
-        assert "no run has measured anything" in text
-        assert (tmp_path / "results.md").read_text() == text
-
-    def test_the_command_tells_what_it_refuses(self, tmp_path: Path) -> None:
-        words = ["--pretrain", config("moco_digits"), "--downstream", config("linear_digits"), "--seeds", "1", "1"]
-        done = subprocess.run(
-            [sys.executable, str(PROJECT / "tools" / "transfer.py"), *words, "--out", str(tmp_path / "out")],
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        assert done.returncode == 1
-        assert done.stderr.endswith("transfer: seeds must be given and differ, but got [1, 1]\n")
-        assert not (tmp_path / "out").exists()
+        assert "No run has measured anything." in text
 
 
 def test_the_untrained_network_is_the_one_that_pretraining_starts_from(tmp_path: Path) -> None:
@@ -234,53 +206,10 @@ def test_the_untrained_network_is_the_one_that_pretraining_starts_from(tmp_path:
     assert all(torch.equal(saved[name], value) for name, value in expected.items())
 
 
-class TestTheReport:
-    TOP1 = {"scratch": [20.0, 25.0, 21.0], "plain": [80.0, 82.0, 84.0], "nda": [83.0, 83.0, 88.0]}
-
-    def outcomes(self, without: tuple[tuple[str, int], ...] = ()) -> list[Outcome]:
-        return [
-            Outcome("probe", arm, seed, {} if (arm, seed) in without else {"top1": [(5, 1.0), (10, value)]})
-            for arm, values in self.TOP1.items()
-            for seed, value in enumerate(values)
-        ]
-
-    def test_differences_from_the_first_arm_and_from_the_plain_one(self) -> None:
-        text = report_outcomes(self.outcomes(), list(self.TOP1), [0, 1, 2], ["scratch", "plain"])
-        for arm, values in self.TOP1.items():
-            mean, sd = sum(values) / 3, scipy.stats.tstd(values)
-            assert f"| top1 | {arm} | {mean:.4g} | {sd:.3g} | {', '.join(f'{v:.4g}' for v in values)} |" in text
-        first, second = text.split("Paired differences from ")[1:]
-        assert first.startswith("scratch") and second.startswith("plain")
-        for part, arm, baseline in ((first, "plain", "scratch"), (first, "nda", "scratch"), (second, "nda", "plain")):
-            interval = scipy.stats.ttest_rel(self.TOP1[arm], self.TOP1[baseline]).confidence_interval(0.95)
-            assert f"| top1 | {arm} |" in part and f"| {interval.low:+.4g} to {interval.high:+.4g} |" in part
-        assert "| scratch |" not in second  # not a second time the other way round
-        assert "Missing" not in text
-
-    def test_missing_values_are_named_and_left_out_pair_by_pair(self) -> None:
-        text = report_outcomes(self.outcomes((("plain", 1),)), list(self.TOP1), [0, 1, 2], ["scratch", "plain"])
-        assert "- top1 of plain, seed 1\n" in text
-        assert "| top1 | plain | 82 | 2.83 | 80, 84 |" in text
-        assert "| +60, +63 |" in text  # plain from scratch: seeds 0 and 2
-        assert "| +63, +58, +67 |" in text  # nda from scratch: all
-        assert "CocoMetric gives no average precision" in text
-
-    def test_an_arm_without_any_value(self) -> None:
-        none = tuple(("scratch", seed) for seed in range(3))
-        text = report_outcomes(self.outcomes(none), list(self.TOP1), [0, 1, 2], ["scratch", "plain"])
-        assert "- top1 of scratch, seed 0, 1, 2\n" in text
-        assert "differences from scratch" not in text
-        assert "| +3, +1, +4 |" in text
-
-    def test_an_earlier_evaluation_does_not_stand_in_for_the_last(self) -> None:
-        outcomes = [Outcome("d", "a", 0, {"mAP": [(5, 0.1)]}), Outcome("d", "b", 0, {"mAP": [(5, 0.1), (10, 0.3)]})]
-        text = report_outcomes(outcomes, ["a", "b"], [0])
-        assert "- mAP of a, seed 0\n" in text and "| mAP | a |" not in text and "| mAP | b | 0.3 |" in text
-
-    def test_only_chosen_metrics(self) -> None:
-        outcomes = [Outcome("d", "a", 0, {"mAP": [(5, 0.1)], "mAP_50": [(5, 0.2)]})]
-        assert "mAP_50" not in report_outcomes(outcomes, ["a"], [0], metrics=["mAP", "top1"])
-        assert "no run has measured top1" in report_outcomes(outcomes, ["a"], [0], metrics=["top1"])
+def test_an_earlier_evaluation_does_not_replace_the_last() -> None:
+    rows = [("a", 0, "mAP", 5, 0.1), ("b", 0, "mAP", 5, 0.1), ("b", 0, "mAP", 10, 0.3)]
+    text = compare_arms(pd.DataFrame(rows, columns=["arm", "seed", "metric", "step", "value"]), ["a", "b"], [0])
+    assert "- mAP of a, seed 0" in text and "| mAP | a |" not in text and "| mAP | b | 0.3 |" in text
 
 
 TOY = {
@@ -348,10 +277,10 @@ def test_a_study_of_a_toy_size(tmp_path: Path, capsys: pytest.CaptureFixture) ->
     assert "tiny_moco_seed_1.pth" in (scenes["tiny_moco"] / "tiny_scenes.py").read_text()
     assert "checkpoint='" not in (scenes[NO_PRETRAINING] / "tiny_scenes.py").read_text()
 
-    assert "- tiny_probe: the random weights of tiny_moco's model before its first step" in text
-    assert "- tiny_scenes: trained from scratch" in text
+    assert "no_pretraining: random weights, those of tiny_moco's model before its first step." in text
+    assert "no_pretraining: trained from scratch" in text
     assert "Paired differences from no_pretraining" in text
-    assert "no run has measured anything" in text  # no detection has a score of 1, so mmdet gives no mAP
+    assert "No run has measured anything." in text  # no detection has a score of 1, so mmdet gives no mAP
     with (out / "results.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert {(row["recipe"], row["arm"], row["metric"]) for row in rows if row["metric"] != "knn/top5"} == {
@@ -370,5 +299,5 @@ def test_a_study_of_a_toy_size(tmp_path: Path, capsys: pytest.CaptureFixture) ->
     checkpoint = torch.load(file, weights_only=True)
     checkpoint["state_dict"]["backbone.conv1.weight"] += 1
     torch.save(checkpoint, file)
-    with pytest.raises(ValueError, match="holds a run of tiny_probe after tiny_moco with other weights; remove it"):
+    with pytest.raises(ValueError, match="run of tiny_probe after tiny_moco, seed 1 with other weights"):
         again.train()

@@ -1,0 +1,277 @@
+"""Trainings and tests as processes: several at a time, kept when done, continued when cut off, stopped by SIGTERM."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, ClassVar, TypeVar
+
+from nda_mm.utils.files import write_text_atomically
+from nda_mm.utils.signals import on_sigterm
+
+__all__ = [
+    "Job",
+    "Measurement",
+    "Training",
+    "is_finished",
+    "last_checkpoint",
+    "measured",
+    "refuse_other_runs",
+    "run_all",
+]
+
+#: Exit statuses of a process that was asked to stop: after it saved a checkpoint, or before it listened.
+_STOPPED = (128 + signal.SIGTERM, -signal.SIGTERM)
+#: Seconds that it has to stop.
+_GRACE = 60.0
+
+
+@dataclass(frozen=True)
+class Job:
+    """A command on a config, with a folder for its results.
+
+    Args:
+        config: The config's file.
+        folder: The work dir.
+        label: What to call it in messages.
+        settings: Digests, by kind, of what the results depend on.
+        cfg_options: ``K=V`` words.
+    """
+
+    config: str
+    folder: Path
+    label: str
+    settings: Mapping[str, Any]
+    cfg_options: tuple[str, ...] = ()
+
+    doing: ClassVar[str] = "running"
+
+    @property
+    def log(self) -> Path:
+        """What the process prints."""
+        return self.folder / "output.txt"
+
+    def is_done(self) -> bool:
+        """Whether there is nothing left to do."""
+        raise NotImplementedError
+
+    def arguments(self) -> list[str]:
+        """The words after the command, without ``--cfg-options``."""
+        raise NotImplementedError
+
+    def before(self) -> None:
+        """Called before the process starts."""
+
+    def after(self) -> None:
+        """Called when it has ended well."""
+
+
+@dataclass(frozen=True)
+class Training(Job):
+    """One config with one seed, trained by ``tools/train.py``.
+
+    ``settings`` must stay as they are while the folder is kept. Of the kinds ``recipe`` and ``course`` (the recipe
+    without its length) one is enough.
+
+    Args:
+        seed: Given as ``--seed``.
+        length: Iterations or epochs; a run that finished with fewer is continued. Defaults to None: a finished run
+            stays finished.
+    """
+
+    seed: int = 0
+    length: int | None = None
+
+    doing: ClassVar[str] = "training"
+
+    def is_done(self) -> bool:
+        """Whether it has finished."""
+        return is_finished(self.folder, self.length)
+
+    def arguments(self) -> list[str]:
+        """Config, folder and what is to be done."""
+        return [self.config, "--work-dir", str(self.folder), "--seed", str(self.seed), "--resume"]
+
+    def before(self) -> None:
+        """Record the settings of the run."""
+        write_text_atomically(self.folder / "started.json", json.dumps(dict(self.settings)))
+
+    def after(self) -> None:
+        """Record that it has finished."""
+        content = dict(self.settings, seed=self.seed, length=self.length)
+        write_text_atomically(self.folder / "finished.json", json.dumps(content))
+
+    def refuse_other_run(self) -> None:
+        """Raise a ValueError if the folder holds a run with other settings."""
+        started = self.folder / "started.json"
+        if not started.is_file():
+            return
+        found = json.loads(started.read_text())
+        changed = {kind for kind, value in self.settings.items() if found.get(kind) != value}
+        identity = {"recipe", "course"} & self.settings.keys()
+        if not identity <= changed:
+            changed -= identity
+        if changed:
+            what = "settings" if changed & identity else " and ".join(sorted(changed))
+            raise ValueError(
+                f"{self.folder} holds a run of {self.label} with other {what}; remove it, or choose another --out"
+            )
+
+
+@dataclass(frozen=True)
+class Measurement(Job):
+    """A checkpoint measured by ``tools/test.py``; kept until ``settings`` or the checkpoint change.
+
+    Args:
+        checkpoint: Named after its step, as mmengine does: ``iter_5000.pth``.
+    """
+
+    checkpoint: Path = Path()
+
+    doing: ClassVar[str] = "measuring"
+
+    def is_done(self) -> bool:
+        """Whether these settings and this checkpoint have been measured."""
+        kept = self.folder / "measured.json"
+        return kept.is_file() and json.loads(kept.read_text())["settings"] == self._identity()
+
+    def arguments(self) -> list[str]:
+        """Config, folder and what is to be done."""
+        return [self.config, str(self.checkpoint), "--work-dir", str(self.folder)]
+
+    def after(self) -> None:
+        """Keep the values that mmengine has written."""
+        files = [path for path in self.folder.glob("*/*.json") if path.stem == path.parent.name]
+        if not files:
+            raise ValueError(f"the test into {self.folder} has left no values")
+        values = json.loads(max(files, key=lambda path: path.stat().st_mtime_ns).read_text())
+        content = dict(settings=self._identity(), values=values)
+        write_text_atomically(self.folder / "measured.json", json.dumps(content, indent=2) + "\n")
+
+    def _identity(self) -> dict[str, Any]:
+        return dict(self.settings, checkpoint=self.checkpoint.name, written=self.checkpoint.stat().st_mtime_ns)
+
+
+J = TypeVar("J", bound=Job)
+
+
+def run_all(
+    jobs: Sequence[J], command: Sequence[str], at_once: int = 1, variables: Mapping[str, str] | None = None
+) -> list[J]:
+    """Run what is not done, several at a time, and go on after a failure.
+
+    On SIGTERM, running processes get SIGTERM too, and a minute to save a checkpoint; no other is started. The next call
+    continues.
+
+    Args:
+        jobs: In this order.
+        command: Words that start one, for example ``[python, 'tools/train.py']``.
+        at_once: At least 1.
+        variables: Added to the environment. Defaults to None.
+
+    Returns:
+        Those that failed. A stopped one has not failed, and is not done.
+
+    Raises:
+        ValueError: If ``at_once`` is below 1.
+    """
+    if at_once < 1:
+        raise ValueError(f"jobs must be at least 1, but got {at_once}")
+    stopping = threading.Event()
+    environment = {**os.environ, **(variables or {})}
+    with ThreadPoolExecutor(at_once) as pool, on_sigterm(stopping.set):
+        try:
+            succeeded = list(pool.map(lambda job: _run(job, command, environment, stopping), jobs))
+        except BaseException:
+            stopping.set()  # Ctrl-C must not leave processes behind, nor start more
+            raise
+    return [job for job, good in zip(jobs, succeeded) if not good]
+
+
+def refuse_other_runs(trainings: Sequence[Training]) -> None:
+    """Raise a ValueError if a folder holds a run with other settings."""
+    for training in trainings:
+        training.refuse_other_run()
+
+
+def is_finished(folder: Path, length: int | None = None) -> bool:
+    """Whether the training of a folder has ended well, and was no shorter than ``length``."""
+    path = folder / "finished.json"
+    if not path.is_file():
+        return False
+    trained = json.loads(path.read_text()).get("length")
+    return length is None or trained is None or trained >= length
+
+
+def last_checkpoint(run: Path) -> Path:
+    """The last checkpoint of a work dir.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    record = run / "last_checkpoint"
+    if record.is_file():
+        named = Path(record.read_text().strip())
+        for path in (run / named.name, named):  # the folder may have been moved
+            if path.is_file():
+                return path
+    raise ValueError(f"there is no checkpoint in {run} to measure")
+
+
+def measured(folder: Path) -> tuple[int, dict[str, float]] | None:
+    """Step and values of the last measurement into a folder, None if there is none."""
+    path = folder / "measured.json"
+    if not path.is_file():
+        return None
+    content = json.loads(path.read_text())
+    step = re.search(r"(\d+)$", Path(content["settings"]["checkpoint"]).stem)
+    return int(step[1]) if step else 0, content["values"]
+
+
+def _run(job: Job, command: Sequence[str], environment: Mapping[str, str], stopping: threading.Event) -> bool:
+    """Run one job; whether it did not fail."""
+    if job.is_done():
+        return True
+    if stopping.is_set():
+        print(f"{job.label}: not started", flush=True)
+        return True
+    job.folder.mkdir(parents=True, exist_ok=True)
+    job.before()
+    print(f"{job.label}: {job.doing} (output in {job.log})", flush=True)
+    words = [*command, *job.arguments(), *(["--cfg-options", *job.cfg_options] if job.cfg_options else [])]
+    with job.log.open("a") as output:
+        status = _wait(words, output, environment, stopping)
+    if status in _STOPPED and stopping.is_set():
+        print(f"{job.label}: stopped; the next call goes on", flush=True)
+        return True
+    if status:
+        end = "\n".join(job.log.read_text(errors="replace").splitlines()[-5:])
+        print(f"{job.label}: ended with status {status}\n{end}", file=sys.stderr, flush=True)
+        return False
+    job.after()
+    return True
+
+
+def _wait(words: Sequence[str], output: IO[str], environment: Mapping[str, str], stopping: threading.Event) -> int:
+    """Run a process; its exit status, or that of a stopped one if it had to be killed."""
+    with subprocess.Popen(words, stdout=output, stderr=subprocess.STDOUT, env=environment) as process:
+        while not stopping.is_set():
+            try:
+                return process.wait(timeout=0.5)
+            except subprocess.TimeoutExpired:
+                pass
+        process.terminate()
+        try:
+            return process.wait(timeout=_GRACE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            return -signal.SIGTERM

@@ -1,0 +1,217 @@
+"""The table of runs, one row a value: read from logs, kept as CSV, summed up by seeds, written as Markdown.
+
+Tables of runs are :class:`pandas.DataFrame` with the columns ``recipe``, ``seed``, ``metric``, ``step`` and ``value``,
+and in studies of GANs ``generator_step`` and ``samples``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from nda_mm.utils.files import write_text_atomically
+
+__all__ = [
+    "add_rows",
+    "every_run",
+    "final_values",
+    "markdown_table",
+    "paired_interval",
+    "paired_tables",
+    "plot",
+    "read_evaluations",
+    "values_by_seed",
+]
+
+_NOT_METRICS = {"step", "epoch", "iter", "time", "data_time", "memory"}
+_OF_MISSING = (
+    "Means and differences are over the seeds that are there. mmdet's CocoMetric gives no average precision to a "
+    "detector that has found nothing at all: what is missing is then the worst, not a random omission."
+)
+
+
+def read_evaluations(folder: Path, *, training: bool = False) -> pd.DataFrame:
+    """The evaluation results of a work dir, from mmengine's JSON logs, those of resumed runs joined.
+
+    Training lines carry a learning rate or a loss; every other line is an evaluation. Where a step was logged twice,
+    the later start counts.
+
+    Args:
+        folder: A work dir of mmengine, with ``TIMESTAMP/vis_data/scalars.json``.
+        training: Whether to read the training lines instead, whose metrics are then called ``train/...``: means over
+            mmengine's window of the latest steps. Defaults to False.
+
+    Returns:
+        ``metric``, ``step`` and ``value``, by step.
+    """
+    found: dict[tuple[str, int], float] = {}
+    for path in sorted(folder.glob("*/vis_data/scalars.json")):
+        for line in path.read_text().splitlines():
+            try:
+                entry = json.loads(line)
+            except json.JSONDecodeError:
+                continue  # a killed run's half written last line
+            if training != any(key == "iter" or key.startswith(("lr", "loss")) or key.endswith("lr") for key in entry):
+                continue
+            for key, value in entry.items():
+                if key in _NOT_METRICS or not isinstance(value, (int, float)) or (training and key.endswith("lr")):
+                    continue
+                found[f"train/{key}" if training else key, int(entry["step"])] = float(value)
+    rows = [(metric, step, value) for (metric, step), value in found.items()]
+    table = pd.DataFrame(rows, columns=["metric", "step", "value"]).astype({"metric": str, "step": int, "value": float})
+    return table.sort_values("step", kind="stable")
+
+
+def add_rows(path: Path, rows: pd.DataFrame) -> pd.DataFrame:
+    """Put rows into a CSV file, in place of those that it holds of the same runs.
+
+    Returns:
+        What the file holds now.
+    """
+    if path.is_file():
+        counts = {"generator_step": "Int64", "samples": "Int64"}
+        old = pd.read_csv(path, dtype={"recipe": str, **counts}, float_precision="round_trip")
+        run = ["recipe", "seed"]
+        kept = old[~old.set_index(run).index.isin(rows.set_index(run).index)]
+        rows = pd.concat([kept, rows] if len(kept) else [rows], ignore_index=True)
+    write_text_atomically(path, rows.to_csv(index=False, lineterminator="\n"))
+    return rows
+
+
+def every_run(table: pd.DataFrame) -> str:
+    """Markdown: each run with its budget and its last values."""
+    of_gans = table["generator_step"].notna().any()
+    metrics = list(table["metric"].unique())
+    rows = []
+    for (recipe, seed), run in table.groupby(["recipe", "seed"], sort=False):
+        run = run.sort_values("step")
+        last, end = run.drop_duplicates("metric", keep="last").set_index("metric")["value"], run.iloc[-1]
+        counts = [end[name] if pd.notna(end[name]) else 0 for name in ("generator_step", "samples")] if of_gans else []
+        values = [f"{last[metric]:.4g}" if metric in last else "" for metric in metrics]
+        rows.append([recipe, seed, *(f"{count:,}" for count in (end["step"], *counts)), *values])
+    columns = ["recipe", "seed", "step", *(["generator steps", "samples"] if of_gans else []), *metrics]
+    return f"Every run at its last evaluation.\n\n{markdown_table(columns, rows)}\n"
+
+
+def final_values(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the last step of each run and metric."""
+    return table.loc[table.groupby(["metric", "recipe", "seed"], sort=False)["step"].idxmax()]
+
+
+def values_by_seed(final: pd.DataFrame) -> dict[tuple[str, str], pd.Series]:
+    """Final values over the seeds, by metric and recipe."""
+    groups = final.groupby(["metric", "recipe"], sort=False)
+    return {key: rows.set_index("seed")["value"].rename(None) for key, rows in groups}
+
+
+def paired_interval(differences: pd.Series, confidence: float = 0.95) -> tuple[float, float]:
+    """Student's t interval of the mean of differences, seed by seed; nan for one seed.
+
+    Example:
+        >>> [round(end, 3) for end in paired_interval(pd.Series([0.2, 0.1]))]
+        [-0.485, 0.785]
+    """
+    from scipy.stats import t
+
+    mean = differences.mean(skipna=False)
+    half = t.ppf((1 + confidence) / 2, len(differences) - 1) * differences.sem(skipna=False)
+    return mean - half, mean + half
+
+
+def paired_tables(
+    final: pd.DataFrame, recipes: Sequence[str], seeds: Sequence[int], baselines: Sequence[str] = ()
+) -> str:
+    """Markdown: means and spread over the seeds, differences from the baselines seed by seed, and what is missing.
+
+    Means are over the seeds that have a value, differences over those of which both recipes have one.
+
+    Args:
+        final: One value for each metric, recipe and seed.
+        recipes: Their order.
+        seeds: Those that were asked for.
+        baselines: Recipes from which those after them differ. Defaults to the first.
+
+    Example:
+        >>> rows = [("top1", "a", 0, 80.0), ("top1", "b", 0, 82.5)]
+        >>> print(paired_tables(pd.DataFrame(rows, columns=["metric", "recipe", "seed", "value"]), ["a", "b"], [0]))
+        Final values over seeds 0 (n = 1).
+        <BLANKLINE>
+        | metric | recipe | mean | spread (sd) | values |
+        |---|---|---|---|---|
+        | top1 | a | 80 | nan | 80 |
+        | top1 | b | 82.5 | nan | 82.5 |
+        <BLANKLINE>
+        Paired differences from a, seed by seed, with the 95 % t interval of the mean.
+        <BLANKLINE>
+        | metric | recipe | mean difference | 95 % interval | differences |
+        |---|---|---|---|---|
+        | top1 | b | +2.5 | +nan to +nan | +2.5 |
+        <BLANKLINE>
+    """
+    found, metrics = values_by_seed(final), final["metric"].unique()
+    rows, missing = [], []
+    for metric, recipe in product(metrics, recipes):
+        values = found.get((metric, recipe), pd.Series(dtype=float))
+        if len(values):
+            mean, std = values.mean(skipna=False), values.std(skipna=False)
+            listed = ", ".join(f"{value:.4g}" for value in values)
+            rows.append([metric, recipe, f"{mean:.4g}", f"{std:.3g}", listed])
+        absent = [str(seed) for seed in seeds if seed not in values.index]
+        missing += [f"- {metric} of {recipe}, seed {', '.join(absent)}"] if absent else []
+    parts = [f"Final values over seeds {', '.join(map(str, seeds))} (n = {len(seeds)})."]
+    parts.append(markdown_table(["metric", "recipe", "mean", "spread (sd)", "values"], rows))
+    for baseline in baselines or recipes[:1]:
+        rows = []
+        for metric, recipe in product(metrics, recipes[recipes.index(baseline) + 1 :]):
+            if (metric, recipe) in found and (metric, baseline) in found:
+                both = pd.concat([found[metric, recipe], found[metric, baseline]], axis=1, join="inner")
+                differences = both[0] - both[1]
+                mean, (low, high) = differences.mean(skipna=False), paired_interval(differences)
+                listed = ", ".join(f"{value:+.4g}" for value in differences)
+                rows += [[metric, recipe, f"{mean:+.4g}", f"{low:+.4g} to {high:+.4g}", listed]] if listed else []
+        if rows:
+            columns = ["metric", "recipe", "mean difference", "95 % interval", "differences"]
+            parts.append(f"Paired differences from {baseline}, seed by seed, with the 95 % t interval of the mean.")
+            parts.append(markdown_table(columns, rows))
+    if missing:
+        parts.append("Missing, as the run is not finished or did not measure it:")
+        parts += ["\n".join(missing), _OF_MISSING]
+    return "\n\n".join(parts) + "\n"
+
+
+def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """Rows as a table in Markdown.
+
+    Example:
+        >>> print(markdown_table(["recipe", "seed"], [["nda", 0]]))
+        | recipe | seed |
+        |---|---|
+        | nda | 0 |
+    """
+    lines = [f"| {' | '.join(map(str, cells))} |" for cells in (columns, *rows)]
+    return "\n".join([lines[0], "|" + "---|" * len(columns), *lines[1:]])
+
+
+def plot(path: Path, table: pd.DataFrame) -> None:
+    """Each metric over the steps: a thin line for each run, a thick one for the mean of a recipe."""
+    from matplotlib.figure import Figure
+
+    metrics = table["metric"].unique()
+    figure = Figure(figsize=(6.4, 3.2 * len(metrics)), layout="constrained")
+    for index, metric in enumerate(metrics):
+        axes = figure.add_subplot(len(metrics), 1, index + 1)
+        of_metric = table[table["metric"] == metric]
+        for number, (recipe, rows) in enumerate(of_metric.groupby("recipe", sort=False)):
+            runs = rows.pivot(index="step", columns="seed", values="value")
+            for seed in runs:
+                axes.plot(runs[seed].dropna(), color=f"C{number}", linewidth=0.6, alpha=0.5)
+            mean = runs.dropna().mean(axis=1)
+            axes.plot(mean, color=f"C{number}", linewidth=2, marker="o", markersize=3, label=recipe)
+        axes.set(xlabel="step", ylabel=metric)  # iterations, or epochs where a recipe counts those
+        axes.legend()
+    figure.savefig(path, dpi=120)

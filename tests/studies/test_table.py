@@ -1,0 +1,173 @@
+"""The table of runs: from logs as mmengine writes them, and statistics against scipy's own tests."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import scipy.stats
+
+from nda_mm.studies.table import (
+    add_rows,
+    every_run,
+    final_values,
+    paired_interval,
+    paired_tables,
+    plot,
+    read_evaluations,
+)
+
+COLUMNS = ["recipe", "seed", "metric", "step", "value", "generator_step", "samples"]
+
+
+def log(folder: Path, start: str, lines: list[dict | str]) -> None:
+    path = folder / start / "vis_data" / "scalars.json"
+    path.parent.mkdir(parents=True)
+    path.write_text("\n".join(line if isinstance(line, str) else json.dumps(line) for line in lines) + "\n")
+
+
+def rows(frame: pd.DataFrame) -> list[tuple]:
+    return list(frame.itertuples(index=False, name=None))
+
+
+def runs(*lines: tuple) -> pd.DataFrame:
+    table = pd.DataFrame([(*line, *(None,) * (7 - len(line))) for line in lines], columns=COLUMNS)
+    return table.astype({"generator_step": "Int64", "samples": "Int64"})
+
+
+def test_evaluations_of_a_resumed_and_killed_run(tmp_path):
+    assert read_evaluations(tmp_path).empty
+    log(
+        tmp_path,
+        "20260101_000000",
+        [
+            dict(base_lr=0.1, lr=0.1, loss_disc=1.0, time=0.1, iter=50, step=50),
+            {"net/frechet": 9.0, "data_time": 0.1, "time": 0.2, "step": 100},
+            {"generator/base_lr": 0.1, "iter": 150, "step": 150},
+            {"net/frechet": 5.0, "step": 200},
+            '{"net/frechet": 4.0, "st',  # killed here
+        ],
+    )
+    log(tmp_path, "20260102_000000", [{"net/frechet": 6.0, "step": 200}, {"net/frechet": 3.0, "net/x": 1, "step": 300}])
+    assert rows(read_evaluations(tmp_path)) == [
+        ("net/frechet", 100, 9.0),
+        ("net/frechet", 200, 6.0),
+        ("net/frechet", 300, 3.0),
+        ("net/x", 300, 1.0),
+    ]
+
+
+def test_a_training_without_an_evaluation_is_read_from_its_own_lines(tmp_path):
+    lines = [dict(base_lr=0.1, lr=0.1, loss=2.0 / n, top1_accuracy=0.25 * n, time=0.1, epoch=n, step=n) for n in (1, 2)]
+    log(tmp_path, "20260101_000000", [*lines, {"acc/top1": 0.5, "step": 2}])
+    assert rows(read_evaluations(tmp_path)) == [("acc/top1", 2, 0.5)]
+    found = read_evaluations(tmp_path, training=True)
+    assert rows(found[found["metric"] == "train/loss"]) == [("train/loss", 1, 2.0), ("train/loss", 2, 1.0)]
+    assert set(found["metric"]) == {"train/loss", "train/top1_accuracy"}
+
+
+def test_rows_of_the_same_runs_are_replaced_and_others_stay(tmp_path):
+    path = tmp_path / "results.csv"
+    plain = [("plain", 0, "net/frechet", step, 10.1 - step, step // 4, 100) for step in (4, 8)]
+    other = ("plain", 1, "net/frechet", 8, 1.25, 2, 100)
+    add_rows(path, runs(*plain, other))
+    longer = [*plain[:1], ("plain", 0, "net/frechet", 12, 1.0, 3, 100)]
+    merged = add_rows(path, runs(*longer, ("stitch", 0, "net/recall", 8, 0.5)))
+    assert rows(merged[:3]) == [other, *longer]
+    lines = path.read_text().splitlines()
+    assert lines[0] == ",".join(COLUMNS)
+    assert lines[2:] == [f"plain,0,net/frechet,4,{10.1 - 4},1,100", "plain,0,net/frechet,12,1.0,3,100",
+                         "stitch,0,net/recall,8,0.5,,"]  # fmt: skip
+
+
+def test_a_file_of_a_version_without_budgets_is_read(tmp_path):
+    path = tmp_path / "results.csv"
+    path.write_text("recipe,seed,metric,step,value\nplain,0,net/frechet,8,2.5\n")
+    merged = add_rows(path, runs(("nda", 0, "net/frechet", 8, 2.0, 2, 100)))
+    assert rows(merged[["recipe", "value"]]) == [("plain", 2.5), ("nda", 2.0)]
+    assert "| plain | 0 | 8 | 0 | 0 | 2.5 |" in every_run(merged)
+
+
+def test_every_run_is_listed_with_its_last_values():
+    text = every_run(
+        runs(
+            ("plain", 0, "frechet", 40_000, 12.345678, 10_000, 500),
+            ("plain", 0, "frechet", 20_000, 20.0, 5_000, 500),
+            ("nda", 0, "frechet", 20_000, 18.0, 5_000, 500),
+            ("nda", 0, "recall", 20_000, 0.5, 5_000, 500),
+        )
+    )
+    assert "| recipe | seed | step | generator steps | samples | frechet | recall |" in text
+    assert "| plain | 0 | 40,000 | 10,000 | 500 | 12.35 |  |" in text
+    assert "| nda | 0 | 20,000 | 5,000 | 500 | 18 | 0.5 |" in text
+    assert "| moco | 1 | 2 | 50 |" in every_run(runs(("moco", 1, "knn", 2, 50.0)))
+
+
+TOP1 = {"scratch": [20.0, 25.0, 21.0], "plain": [80.0, 82.0, 84.0], "nda": [83.0, 83.0, 88.0]}
+
+
+def final(without: tuple[tuple[str, int], ...] = ()) -> pd.DataFrame:
+    return final_values(
+        runs(
+            *(
+                (arm, seed, "top1", *point)
+                for arm, values in TOP1.items()
+                for seed, value in enumerate(values)
+                for point in ((5, 1.0), (10, value))
+                if (arm, seed) not in without
+            )
+        )
+    )
+
+
+def test_the_interval_is_that_of_the_paired_t_test():
+    for recipe, baseline in (("plain", "scratch"), ("nda", "plain")):
+        expected = scipy.stats.ttest_rel(TOP1[recipe], TOP1[baseline]).confidence_interval(0.95)
+        found = paired_interval(pd.Series(TOP1[recipe]) - pd.Series(TOP1[baseline]))
+        assert found == pytest.approx((expected.low, expected.high))
+    assert paired_interval(pd.Series([1.0])) == pytest.approx((float("nan"),) * 2, nan_ok=True)
+
+
+def test_tables_of_values_and_of_differences_from_each_baseline():
+    text = paired_tables(final(), list(TOP1), [0, 1, 2], ["scratch", "plain"])
+    for arm, values in TOP1.items():
+        mean, sd = sum(values) / 3, scipy.stats.tstd(values)
+        assert f"| top1 | {arm} | {mean:.4g} | {sd:.3g} | {', '.join(f'{v:.4g}' for v in values)} |" in text
+    first, second = text.split("Paired differences from ")[1:]
+    assert first.startswith("scratch") and second.startswith("plain")
+    for part, arm, baseline in ((first, "plain", "scratch"), (first, "nda", "scratch"), (second, "nda", "plain")):
+        low, high = scipy.stats.ttest_rel(TOP1[arm], TOP1[baseline]).confidence_interval(0.95)
+        assert f"| top1 | {arm} |" in part and f"| {low:+.4g} to {high:+.4g} |" in part
+    assert "| scratch |" not in second  # not a second time the other way round
+    assert "Missing" not in text
+
+
+def test_missing_values_are_named_and_left_out_pair_by_pair():
+    text = paired_tables(final((("plain", 1),)), list(TOP1), [0, 1, 2], ["scratch", "plain"])
+    assert "- top1 of plain, seed 1\n" in text
+    assert "| top1 | plain | 82 | 2.83 | 80, 84 |" in text
+    assert "| +60, +63 |" in text  # plain from scratch: seeds 0 and 2
+    assert "| +63, +58, +67 |" in text  # nda from scratch: all
+    none = paired_tables(final(tuple(("scratch", seed) for seed in range(3))), list(TOP1), [0, 1, 2], list(TOP1)[:2])
+    assert "- top1 of scratch, seed 0, 1, 2\n" in none
+    assert "differences from scratch" not in none
+    assert "| +3, +1, +4 |" in none
+
+
+def test_a_value_that_is_not_a_number_is_no_missing_one():
+    table = runs(*(("nda", seed, "frechet", 1, value) for seed, value in enumerate((1.0, float("nan"), 2.0))))
+    assert "| frechet | nda | nan | nan | 1, nan, 2 |" in paired_tables(table, ["nda"], [0, 1, 2])
+
+
+def test_the_plot_has_a_line_for_each_recipe(tmp_path):
+    from PIL import Image
+
+    points = [
+        (name, seed, "frechet", *p) for name in ("plain", "nda") for seed in (0, 1) for p in ((1, 2.0), (2, seed))
+    ]
+    plot(tmp_path / "r.png", runs(*points))
+    with Image.open(tmp_path / "r.png") as image:
+        colours = {pixel for _, pixel in image.convert("RGB").getcolors(10**6)}
+    assert {(31, 119, 180), (255, 127, 14)} <= colours
