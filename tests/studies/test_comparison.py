@@ -1,106 +1,29 @@
-"""Comparisons: of real runs of a toy size (mmengine's Runner, a linear model), and of logs."""
+"""Comparisons of logs, and of runs that small processes stand for; real ones are in tests/tools/test_compare.py."""
 
 from __future__ import annotations
 
 import csv
 import json
 import os
-import signal
-import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from nda_mm.studies.comparison import Comparison, NothingToCompareError
 
-PROJECT = Path(__file__).resolve().parents[2]
-COMPARE = [sys.executable, str(PROJECT / "tools" / "compare.py")]
 DONE = [sys.executable, "-c", ""]
-
-TOY = """
-import os
-import time
-
-import torch
-from mmengine.evaluator import BaseMetric
-from mmengine.model import BaseModel
-from mmengine.registry import DATASETS, METRICS, MODELS
-
-
-@MODELS.register_module()
-class ToyLine(BaseModel):
-    def __init__(self):
-        super().__init__()
-        self.slope = torch.nn.Parameter(torch.randn(()))
-        self.calls = 0
-
-    def forward(self, x, y, mode="tensor"):
-        self.calls += 1
-        if self.calls > 4:  # after the first evaluation
-            time.sleep(float(os.environ.get("TOY_SECONDS", 0)))
-        error = self.slope * torch.stack(x) - torch.stack(y)
-        return dict(loss=error.square().mean()) if mode == "loss" else [dict(slope=self.slope.item())]
-
-
-@DATASETS.register_module()
-class ToyPoints(torch.utils.data.Dataset):
-    metainfo = {}
-
-    def __len__(self):
-        return 8
-
-    def __getitem__(self, index):
-        return dict(x=torch.tensor(index / 8), y=torch.tensor(2 * index / 8))
-
-
-@METRICS.register_module()
-class ToySlope(BaseMetric):
-    default_prefix = "toy"
-
-    def process(self, data_batch, data_samples):
-        self.results += [data_samples[0]["slope"]]
-
-    def compute_metrics(self, results):
-        return dict(slope=results[0])
-"""
-
-CONFIG = """
-custom_imports = dict(imports=["toy_line"])
-model = dict(type="ToyLine")
-loader = dict(batch_size=4, num_workers=0, dataset=dict(type="ToyPoints"))
-train_dataloader = dict(**loader, sampler=dict(type="InfiniteSampler", shuffle=True))
-val_dataloader = dict(**loader, sampler=dict(type="DefaultSampler", shuffle=False))
-val_evaluator = dict(type="ToySlope")
-val_cfg = dict()
-optim_wrapper = dict(optimizer=dict(type="SGD", lr={lr}))
-train_cfg = dict(type="nda_mm.ExactIterLoop", max_iters={iterations}, val_interval=2)
-default_hooks = dict(
-    logger=dict(type="LoggerHook", interval=2, log_metric_by_epoch=False),
-    checkpoint=dict(type="nda_mm.SafeCheckpointHook", interval=100, by_epoch=False),
-)
-log_processor = dict(by_epoch=False)
-"""
 
 
 @pytest.fixture
-def recipes(tmp_path, monkeypatch) -> list[str]:
-    (tmp_path / "toy_line.py").write_text(TOY)
-    for name, lr in (("slow", 0.1), ("fast", 0.5)):
-        (tmp_path / f"{name}.py").write_text(CONFIG.format(lr=lr, iterations=4))
-    paths = [str(tmp_path), str(PROJECT), os.environ.get("PYTHONPATH", "")]
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, paths)))
+def recipes(tmp_path) -> list[str]:
+    for name in ("slow", "fast"):
+        write_recipe(tmp_path / f"{name}.py")
     return [str(tmp_path / "slow.py"), str(tmp_path / "fast.py")]
 
 
-def compare(*words: str) -> subprocess.CompletedProcess:
-    return subprocess.run([*COMPARE, *words], capture_output=True, text=True, check=False)
-
-
-def read_csv(path: Path) -> list[dict[str, str]]:
-    with path.open() as file:
-        return list(csv.DictReader(file))
+def write_recipe(path: Path, iterations: int = 4) -> None:
+    path.write_text(f"model = dict(type='ToyLine')\ntrain_cfg = dict(max_iters={iterations}, val_interval=2)\n")
 
 
 def write_run(folder: Path, values: list[float], *, finished: bool = False) -> None:
@@ -110,64 +33,6 @@ def write_run(folder: Path, values: list[float], *, finished: bool = False) -> N
     log.write_text("".join(json.dumps({"toy/slope": v, "step": 2 * n + 2}) + "\n" for n, v in enumerate(values)))
     if finished:
         (folder / "finished.json").write_text("{}")
-
-
-@pytest.mark.slow
-def test_trains_once_and_reports(recipes, tmp_path):
-    out = tmp_path / "out"
-    words = [*recipes, "--seeds", "0", "1", "--out", str(out)]
-    first = compare(*words)
-    assert first.returncode == 0, first.stderr
-    runs = [path.parent.relative_to(out).as_posix() for path in sorted(out.glob("*/seed_*/finished.json"))]
-    assert runs == ["fast/seed_0", "fast/seed_1", "slow/seed_0", "slow/seed_1"]
-    table = (out / "results.md").read_text()
-    assert table in first.stdout
-    assert "Paired differences from slow" in table
-    rows = read_csv(out / "results.csv")
-    assert list(rows[0]) == ["recipe", "seed", "metric", "step", "value", "generator_step", "samples"]
-    # The slope to be learnt is 2 and both start alike: the larger rate is nearer, for each seed.
-    final = {(row["recipe"], row["seed"]): float(row["value"]) for row in rows if row["step"] == "4"}
-    assert all(abs(final["fast", seed] - 2) < abs(final["slow", seed] - 2) for seed in "01")
-    assert (out / "results.png").stat().st_size > 1000
-
-    again = compare(*words)
-    assert again.returncode == 0
-    assert "training" not in again.stdout
-    assert (out / "results.md").read_text() == table
-
-    (tmp_path / "fast.py").write_text(CONFIG.format(lr=0.4, iterations=4))
-    changed = compare(*words)
-    assert changed.returncode == 1
-    assert "holds a run of fast, seed 0 with other settings" in changed.stderr
-
-
-@pytest.mark.slow
-def test_runs_that_are_cut_off_go_on_to_the_same_values(recipes, tmp_path, monkeypatch):
-    words = [*recipes, "--seeds", "0", "--jobs", "2", "--cfg-options", "train_cfg.max_iters=60"]
-    whole = compare(*words, "--out", str(tmp_path / "whole"))
-    assert whole.returncode == 0, whole.stderr
-
-    monkeypatch.setenv("TOY_SECONDS", "2")  # slow enough to be met at work
-    command = [*COMPARE, *words, "--out", str(tmp_path / "cut")]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:
-        while len(list((tmp_path / "cut").glob("*/seed_0/*/vis_data/scalars.json"))) < 2:  # both have been evaluated
-            assert running.poll() is None
-            time.sleep(0.1)
-        running.send_signal(signal.SIGTERM)
-        said, _ = running.communicate()
-    assert running.returncode == 3
-    assert said.count("stopped; the next call goes on") == 2
-    assert "The runs have not finished" in said
-    assert "2 of 2 runs are to be continued by the same command" in said
-    assert len(list((tmp_path / "cut").glob("*/seed_0/iter_*.pth"))) == 2  # though the interval is beyond the end
-
-    monkeypatch.delenv("TOY_SECONDS")
-    rest = compare(*words, "--out", str(tmp_path / "cut"))
-    assert rest.returncode == 0, rest.stderr
-    logs = [path.read_text() for path in (tmp_path / "cut").glob("*/seed_0/output.txt")]
-    assert all("resumed epoch: 0, iter: " in log for log in logs)
-    cut, expected = ((tmp_path / name / "results.csv").read_text() for name in ("cut", "whole"))
-    assert cut == expected
 
 
 def test_failed_runs_are_returned_and_nothing_is_compared(recipes, tmp_path):
@@ -186,7 +51,7 @@ def test_metrics_that_not_all_runs_have_are_refused(recipes, tmp_path):
 
 
 def test_different_budgets_are_refused_unless_allowed(recipes, tmp_path):
-    (tmp_path / "fast.py").write_text(CONFIG.format(lr=0.1, iterations=5))
+    write_recipe(tmp_path / "fast.py", 5)
     with pytest.raises(ValueError, match="different budgets"):
         Comparison(recipes, [0], tmp_path, train_command=[])
     Comparison(recipes, [0], tmp_path, train_command=[], cfg_options=["train_cfg.max_iters=3"])
@@ -259,12 +124,13 @@ def test_a_larger_budget_continues_and_the_table_keeps_the_others(recipes, tmp_p
         return comparison.report()
 
     assert "Budget: 4 steps." in train(["slow", "fast"], [0, 1], 4)
-    (tmp_path / "faster.py").write_text(CONFIG.format(lr=0.6, iterations=4))
+    write_recipe(tmp_path / "faster.py")
     text = train(["slow", "faster"], [0], 6)
     assert "Budget: 6 steps." in text
     assert "| fast | 1 | 4 | 0.25 |" in text
     assert "| slow | 0 | 6 | 0.1667 |" in text
-    rows = [(row["recipe"], row["seed"], row["step"]) for row in read_csv(tmp_path / "out" / "results.csv")]
+    with (tmp_path / "out" / "results.csv").open() as file:
+        rows = [(row["recipe"], row["seed"], row["step"]) for row in csv.DictReader(file)]
     assert rows == [(*run, step) for run in (("fast", "0"), ("slow", "1"), ("fast", "1")) for step in "24"] + [
         (name, "0", step) for name in ("slow", "faster") for step in "246"
     ]

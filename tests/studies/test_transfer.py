@@ -47,7 +47,6 @@ class TestWhereABackboneGoes:
         ("name", "host", "given", "none", "required"),
         [
             ("linear_digits", None, ["backbone.init_cfg.checkpoint=F"], [], True),
-            ("linear_imagenet100", None, ["backbone.init_cfg.checkpoint=F"], [], True),
             (
                 "detection_digits_scenes",
                 "mmpretrain",  # its backbone is mmpretrain's
@@ -66,13 +65,6 @@ class TestWhereABackboneGoes:
                 ],
                 ["backbone.init_cfg=None", "roi_head.shared_head.init_cfg=None"],
                 True,
-            ),
-            (
-                "tsm_digits",
-                "mmpretrain",
-                ["backbone.net.init_cfg.type=Pretrained", "backbone.net.init_cfg.checkpoint=F"],
-                [],
-                False,
             ),
             ("i3d_digits", "mmpretrain", ["backbone.pretrained=F"], ["backbone.pretrained=None"], False),
             (

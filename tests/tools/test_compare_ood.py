@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,8 +17,6 @@ from nda_mm.utils.files import recipe_path
 apply_patches()
 pytest.importorskip("mmagic.models")
 pytest.importorskip("sklearn")
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def finished_run(recipe: str, folder: Path) -> None:
@@ -39,17 +35,13 @@ def finished_run(recipe: str, folder: Path) -> None:
 
 
 @pytest.mark.slow
-def test_runs_are_tested_and_compared_by_one_command(tmp_path: Path) -> None:
+def test_runs_are_tested_and_compared_by_one_command(tmp_path: Path, command: Callable[..., str]) -> None:
     for recipe in ("biggan_digits", "nda_biggan_digits"):
         finished_run(recipe, tmp_path / "runs" / recipe / "seed_3")
-    command = [sys.executable, str(ROOT / "tools" / "compare_ood.py"), "--runs", str(tmp_path / "runs")]
-    command += ["--recipe", "ood_biggan_digits.py", "--only", "letters", "blurred", "--jobs", "2"]
-    command += ["--cfg-options", "test_evaluator.metrics.0.resamples=9"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-    assert done.returncode == 0, done.stderr
+    words = ["--runs", "runs", "--recipe", "ood_biggan_digits.py", "--only", "letters", "blurred", "--jobs", "2"]
+    said = command("compare_ood.py", *words, "--cfg-options", "test_evaluator.metrics.0.resamples=9")
     written = (tmp_path / "runs" / "ood" / "ood.md").read_text()
-    assert written in done.stdout
+    assert written in said
     assert written.startswith("Final values over seeds 3 (n = 1).")
     values = {}
     for recipe in ("biggan_digits", "nda_biggan_digits"):

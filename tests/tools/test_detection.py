@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import math
-import sys
 from collections import OrderedDict
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-import mmengine.runner.runner
 import numpy as np
 import pytest
 import torch
@@ -23,38 +19,20 @@ pytest.importorskip("mmdet")
 pytest.importorskip("mmpretrain")
 pytest.importorskip("sklearn")
 
+import tiny_detection as tiny
+
 from nda_mm.compat import allow_safe_globals
+from nda_mm.compat.external_configs import recipe_path
 from nda_mm.engine import launch
-from nda_mm.utils.files import recipe_path
+from tools import convert_backbone as convert
+from tools import test, train
 
 allow_safe_globals()  # the tests look into checkpoints themselves
 
-ROOT = Path(__file__).resolve().parents[2]
 RECIPE = recipe_path("detection_digits_scenes.py")
 
 
-def load(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules.setdefault(path.stem, module)
-    spec.loader.exec_module(module)
-    return module
-
-
-train, test, convert = (load(ROOT / "tools" / f"{name}.py") for name in ("train", "test", "convert_backbone"))
-tiny = load(ROOT / "tests" / "datasets" / "tiny_detection.py")
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
-    monkeypatch.setattr(mmengine.runner.runner, "collect_env", dict)
-    monkeypatch.chdir(tmp_path)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("quick")
 
 
 def options(tmp_path: Path, **more: Any) -> list[str]:
@@ -144,7 +122,7 @@ def test_detections_are_drawn_where_the_boxes_are(tmp_path: Path) -> None:
 
 
 def test_show_dir_is_refused_for_what_has_no_boxes(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="--show-dir draws boxes with mmdet's DetVisualizationHook"):
+    with pytest.raises(ValueError, match="--show-dir"):
         test.main([str(recipe_path("classifier_digits.py")), "none.pth", "--show-dir", str(tmp_path / "drawn")])
     assert not (tmp_path / "drawn").exists()
 

@@ -6,7 +6,6 @@ import runpy
 import shlex
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,13 +14,13 @@ import torch
 from nda_mm.utils.files import recipe_path
 
 pytest.importorskip("mmagic")
+import tiny_official
 from PIL import Image
 
 from tools import import_official as tool
 
 ROOT = Path(__file__).resolve().parents[2]
 RECIPE = recipe_path("nda_biggan_cifar10.py")
-tiny_official = SimpleNamespace(**runpy.run_path(str(ROOT / "tests" / "conversion" / "tiny_official.py")))
 
 
 @pytest.fixture

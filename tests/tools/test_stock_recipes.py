@@ -1,8 +1,7 @@
-"""mmagic's own recipes, given negatives by ``--cfg-options`` alone, and the answers to what can't work."""
+"""mmagic's own recipes, given negatives by ``--cfg-options`` alone."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -57,10 +56,10 @@ def train_stock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Train:
     monkeypatch.setattr(mmengine.runner.runner, "collect_env", dict)
     monkeypatch.chdir(tmp_path)
 
-    def run(recipe: str, *options: str, classes: bool = True, command: Sequence[str] = ()) -> dict[str, torch.Tensor]:
+    def run(recipe: str, *options: str, command: Sequence[str] = ()) -> dict[str, torch.Tensor]:
         draw = np.random.default_rng(0)
         for number in range(8):
-            path = tmp_path / "images" / (f"class_{number % 2}" if classes else "") / f"{number}.png"
+            path = tmp_path / "images" / f"class_{number % 2}" / f"{number}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(draw.integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(path)
         (tmp_path / "stock.py").write_text(
@@ -75,18 +74,8 @@ def train_stock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Train:
             "val_dataloader = val_cfg = val_evaluator = test_dataloader = test_cfg = test_evaluator = None\n"
         )
         work_dir = f"run_{len(list(tmp_path.glob('run_*')))}"
-        arguments = [
-            "stock.py",
-            "--work-dir",
-            work_dir,
-            "--seed",
-            "1",
-            *command,
-            "--cfg-options",
-            *SMALL[recipe],
-            *options,
-        ]
-        train.main(arguments)
+        words = ["stock.py", "--work-dir", work_dir, "--seed", "1", *command]
+        train.main([*words, "--cfg-options", *SMALL[recipe], *options])
         return torch.load(tmp_path / work_dir / "iter_2.pth", weights_only=True)["state_dict"]
 
     return run
@@ -132,30 +121,6 @@ def test_without_negatives_whole_runs_are_mmagics_own_once_it_gets_its_labels_fl
     assert [name for name, value in patched.items() if not torch.equal(ours[name], value)] == []
 
 
-class TestWhatCannotWorkIsRefusedBeforeTraining:
-    def test_an_unknown_gan_is_answered_with_ours(self, train_stock: Train) -> None:
-        with pytest.raises(ValueError, match=r"There is no model 'nda_mm\.NDAFunnyGAN'") as raised:
-            train_stock(SNGAN, "model.type=nda_mm.NDAFunnyGAN")
-        for name in ("NDABigGAN", "NDASNGAN", "NDAStyleGAN2", "NDAPGGAN"):
-            assert f"nda_mm.{name}" in str(raised.value)
-        with pytest.raises(ValueError, match=r"'NDASNGAN' .* 'nda_mm\.NDASNGAN'"):
-            train_stock(SNGAN, "model.type=NDASNGAN")
-
-    def test_a_grid_that_the_images_cannot_be_cut_to(self, train_stock: Train) -> None:
-        with pytest.raises(ValueError, match=r"32.*5|5.*32"):
-            train_stock(SNGAN, "model.type=nda_mm.NDASNGAN", "model.negative.type=Jigsaw", "model.negative.grid=5")
-
-    @pytest.mark.parametrize("weight", ["0", "1.5", "-0.25"])
-    def test_a_weight_out_of_range(self, train_stock: Train, weight: str) -> None:
-        with pytest.raises(ValueError, match=f"fake_weight.*{re.escape(weight)}"):
-            train_stock(
-                SNGAN, "model.type=nda_mm.NDASNGAN", "model.negative.type=Jigsaw", f"model.fake_weight={weight}"
-            )
-
-    def test_images_without_classes_for_a_conditional_gan(self, train_stock: Train) -> None:
-        with pytest.raises(ValueError, match=r"A GAN of 10 classes needs the class of every real image.*num_classes=1"):
-            train_stock(SNGAN, "model.type=nda_mm.NDASNGAN", "model.negative.type=Jigsaw", classes=False)
-
-    def test_mixed_precision_that_stylegan2_would_ignore(self, train_stock: Train) -> None:
-        with pytest.raises(ValueError, match="AMP would do nothing: NDAStyleGAN2"):
-            train_stock(STYLEGAN2, "model.type=nda_mm.NDAStyleGAN2", command=["--amp"])
+def test_mixed_precision_that_stylegan2_would_ignore_is_refused(train_stock: Train) -> None:
+    with pytest.raises(ValueError, match="NDAStyleGAN2"):
+        train_stock(STYLEGAN2, "model.type=nda_mm.NDAStyleGAN2", command=["--amp"])

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
-import os
 import re
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-import mmengine.runner.runner
 import pytest
+import tiny_run
 import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS
@@ -21,30 +17,14 @@ from mmengine.registry import MODELS
 from nda_mm.checkpoints import MismatchedCheckpointError
 from nda_mm.compat import allow_safe_globals
 from nda_mm.engine import launch, run_report
+from tools import test, train
 
 allow_safe_globals()  # the tests look into checkpoints themselves
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def load(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules.setdefault(path.stem, module)
-    spec.loader.exec_module(module)
-    return module
-
-
-tiny_run = sys.modules.get("tiny_run") or load(ROOT / "tests" / "engine" / "tiny_run.py")
-train, test = load(ROOT / "tools" / "train.py"), load(ROOT / "tools" / "test.py")
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(mmengine.runner.runner, "collect_env", dict)
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("quick")
 
 
 @pytest.fixture
@@ -103,7 +83,7 @@ def test_a_run_without_validation_is_one_setting(config_file: Any, capsys: pytes
 def test_resume_takes_nothing_or_a_path(config_file: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     whole = config_file("whole.py", steps=6, save_every=2)
     train.main([whole, "--seed", "5", "--resume"])
-    assert "There is no checkpoint in work_dirs/whole yet: starting from the beginning." in capsys.readouterr().out
+    assert "There is no checkpoint in work_dirs/whole" in capsys.readouterr().out
     expected = torch.load("work_dirs/whole/iter_6.pth", weights_only=True)["state_dict"]
     for resume in (["--resume"], ["--resume", "work_dirs/part/iter_2.pth"]):
         # The seed is taken from the checkpoint.
@@ -135,15 +115,6 @@ def test_a_checkpoint_of_another_recipe_is_not_resumed(config_file: Any) -> None
         train.main([path, "--resume", "--cfg-options", "model.type=OtherGAN", "train_cfg.max_iters=4"])
 
 
-def test_mistyped_settings_are_refused_in_a_dry_run_too(config_file: Any, tmp_path: Path) -> None:
-    for words in (["--dry-run"], []):
-        with pytest.raises(
-            ValueError, match=r"train_cfg\.data_on_device must be True or False, but got the string 'no'"
-        ):
-            train.main([config_file(), *words, "--cfg-options", "train_cfg.data_on_device=no"])
-    assert not (tmp_path / "work_dirs").exists()
-
-
 def test_dry_run_tells_all_and_does_nothing(
     config_file: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -167,24 +138,13 @@ def test_ranks_draw_their_own_numbers_unless_the_config_says_otherwise(config_fi
     cfg.randomness = dict(seed=1, diff_rank_seed=False, deterministic=True)
     launch.set_seed(cfg, None)
     assert cfg.randomness == dict(seed=1, diff_rank_seed=False, deterministic=True)
-    with pytest.raises(ValueError, match=r"--seed must be in \[0, 2\*\*31\), but got -1"):
+    with pytest.raises(ValueError, match="--seed"):
         launch.set_seed(cfg, -1)
 
 
 def test_amp_refuses_what_it_cannot_convert(config_file: Any) -> None:
     with pytest.raises(ValueError, match="AMP"):
         train.main([config_file(), "--amp"])  # this run's optimizers are built by a constructor of its own
-
-
-def test_configs_are_found_by_name() -> None:
-    digits = ROOT / "configs" / "biggan" / "nda_biggan_digits.py"
-    for name in ("nda_biggan_digits", "nda_biggan_digits.py", "biggan/nda_biggan_digits.py"):
-        for prefix in ("", "nda_mm::", "configs/", f"{ROOT}/configs/"):
-            assert Path(launch.find_config(prefix + name)).resolve() == digits
-    with pytest.raises(FileNotFoundError, match=r"nothing\.py"):
-        launch.find_config("nothing.py")
-    with pytest.raises(FileNotFoundError, match="mine/nda_biggan_digits"):
-        launch.find_config("mine/nda_biggan_digits.py")
 
 
 @pytest.fixture
@@ -211,7 +171,7 @@ def test_test_prints_the_metrics(
     assert metrics["seen"] == 14.0
     assert f"score: {metrics['score']}" in capsys.readouterr().out
     (tmp_path / "bad.pth").write_bytes(b"no")
-    with pytest.raises(ValueError, match=r"bad\.pth is truncated or damaged"):
+    with pytest.raises(ValueError, match=r"bad\.pth"):
         test.main([str(tmp_path / "tested.py"), "bad.pth"])
 
 
@@ -230,12 +190,8 @@ def test_a_checkpoint_of_another_recipe_is_refused_unless_asked_for(tested: Any,
         (train.main, [path, "--resume", "other.pth", "--cfg-options", "train_cfg.max_iters=4"]),
     ]
     for main, arguments in commands:
-        with pytest.raises(
-            MismatchedCheckpointError, match=r"other\.pth does not fit .*TinyGAN of .*tested\.py: "
-        ) as error:
+        with pytest.raises(MismatchedCheckpointError, match=r"other\.pth .*critic\.layers.*judge\.layers"):
             main(arguments)
-        assert "missing (critic.layers.0.weight" in str(error.value) and "(judge.layers" in str(error.value)
-        assert "\n" not in str(error.value) and len(str(error.value)) < 700
     assert test.main([path, "other.pth", "--cfg-options", "load_strict=False"])["seen"] == 14.0
     train.main([path, "--cfg-options", "load_from=other.pth", "load_strict=False"])
 
@@ -250,21 +206,12 @@ def test_a_run_with_averaged_weights_takes_its_own_checkpoint(tested: Any) -> No
 
 
 @pytest.mark.slow
-def test_dist_train_runs_two_processes_on_a_cpu(config_file: Any, tmp_path: Path) -> None:
+def test_dist_train_runs_two_processes_on_a_cpu(config_file: Any, command: Callable[..., str]) -> None:
     wrapper = dict(type="MMSeparateDistributedDataParallel", broadcast_buffers=False)
     path = Path(config_file(steps=2, wrapper=wrapper))
     # The processes have to know the small run's parts.
     path.write_text(path.read_text() + "custom_imports = dict(imports=['tiny_run'])\n")
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests" / "engine")]),
-        "PYTHON": sys.executable,
-        "PYTHONWARNINGS": "ignore",
-        "CUDA_VISIBLE_DEVICES": "",
-    }
-    command = ["bash", str(ROOT / "tools" / "dist_train.sh"), str(path), "2", "--seed", "4"]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-3000:]
+    command("dist_train.sh", str(path), "2", "--seed", "4")
     checkpoint = torch.load("work_dirs/tiny/iter_2.pth", weights_only=True)
     assert checkpoint["nda_mm_training"]["world_size"] == 2
     assert len(checkpoint["nda_mm_training"]["ranks"]) == 2

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,7 +10,6 @@ import torch
 
 from nda_mm.compat import allow_safe_globals
 
-ROOT = Path(__file__).parents[2]
 GAN = ["train_cfg.max_iters=2", "val_cfg=None"]
 EPOCH = ["train_cfg.max_epochs=1", "train_dataloader.dataset.indices=256"]
 CLIPS = ["train_cfg.max_epochs=1", "train_dataloader.dataset.num_clips=32"]
@@ -36,20 +33,11 @@ VALIDATED = ["train_cfg.val_interval=1", "val_dataloader.dataset.indices=32"]
         ("detection_digits_scenes", "mmdet", [*EPOCH[:1], "train_dataloader.dataset.indices=32", *VALIDATED]),
     ],
 )  # fmt: skip
-def test_a_recipe_trains_in_two_processes(recipe: str, host: str, options: list[str], tmp_path: Path) -> None:
+def test_a_recipe_trains_in_two_processes(
+    recipe: str, host: str, options: list[str], tmp_path: Path, command: Callable[..., str]
+) -> None:
     pytest.importorskip(host)
-    environment = {
-        **os.environ,
-        "PYTHONPATH": str(ROOT),
-        "PYTHON": sys.executable,
-        "PYTHONWARNINGS": "ignore",
-        "OMP_NUM_THREADS": "1",
-    }
-    command = ["bash", str(ROOT / "tools" / "dist_train.sh"), f"{recipe}.py", "2", "--work-dir", "run"]
-    done = subprocess.run(
-        [*command, "--cfg-options", *options], cwd=tmp_path, env=environment, capture_output=True, text=True
-    )
-    assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
+    command("dist_train.sh", f"{recipe}.py", "2", "--work-dir", "run", "--cfg-options", *options)
     allow_safe_globals()
     (saved,) = (tmp_path / "run").glob("[ei]*_[12].pth")  # epoch or iter; best_ may be beside it
     checkpoint = torch.load(saved, weights_only=True)

@@ -1,0 +1,51 @@
+"""What the tests of the commands share: the small runs of other folders, and how commands are started."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+for folder in ("engine", "datasets", "conversion"):
+    sys.path.insert(0, str(ROOT / "tests" / folder))  # of tiny_run and the like
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Train in this process, in the test's folder, without the seconds in which mmengine describes the machine."""
+    import mmengine.runner.runner
+
+    monkeypatch.setattr(mmengine.runner.runner, "collect_env", dict)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> Callable[..., str]:
+    """Run a script of tools/ in a process on one thread, which must end well; what it prints."""
+
+    def call(script: str, *words: str) -> str:
+        start = ["bash"] if script.endswith(".sh") else [sys.executable]
+        environment = {
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests" / "engine")]),
+            "PYTHON": sys.executable,
+            "PYTHONWARNINGS": "ignore",
+            "OMP_NUM_THREADS": "1",
+        }
+        done = subprocess.run(
+            [*start, str(ROOT / "tools" / script), *words],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
+        return done.stdout
+
+    return call
