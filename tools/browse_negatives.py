@@ -10,9 +10,8 @@ The columns are the negatives of the config; with --all, or where the config has
 from __future__ import annotations
 
 import argparse
-import sys
 
-from nda_mm.utils.command_line import add_input_options, start_command
+from nda_mm.utils.command_line import add_input_options, one_line_errors, start_command
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -24,7 +23,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def main(argv: list[str] | None = None) -> int:
+def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     start_command()
     # Not before the options are read: it takes seconds.
@@ -33,13 +32,9 @@ def main(argv: list[str] | None = None) -> int:
     from nda_mm.evaluation.audit_cli import negatives_of, open_config, read_images
     from nda_mm.utils.image_grid import save_image_grid, to_uint8
 
-    try:
-        config = open_config(args)
-        images = read_images(args, config, max(2, args.samples))
-        negatives = negatives_of(args, config, images)
-    except (ValueError, TypeError, KeyError, RuntimeError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    config = open_config(args)
+    images = read_images(args, config, max(2, args.samples))
+    negatives = negatives_of(args, config, images)
     # All in one batch, so that partners come from the images on the sheet.
     x = images.float() / 127.5 - 1
     columns = [images]
@@ -50,8 +45,8 @@ def main(argv: list[str] | None = None) -> int:
     scale = args.scale or max(1, -(-96 // images.shape[-1]))
     path = save_image_grid(args.out, rows, len(columns), scale=scale, column_labels=headings, padding=4)
     print(f"{len(images)} images beside {len(negatives)} negatives: {path}")
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with one_line_errors():
+        main()

@@ -19,8 +19,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from nda_mm.command_line import start_command
-from nda_mm.compat.external_configs import recipe_path
+from nda_mm.utils.command_line import one_line_errors, start_command
+from nda_mm.utils.files import recipe_path
 
 TRAIN, TEST = (Path(__file__).with_name(name) for name in ("train.py", "test.py"))
 
@@ -68,12 +68,13 @@ def main() -> int:
         if waiting:
             print(f"{len(waiting)} of {len(comparison.runs)} runs are to be continued by the same command", flush=True)
         print(comparison.report(args.metrics, args.results))
-    except (FileNotFoundError, ValueError) as error:
+    except NothingToCompareError as error:
         print(f"compare: {error}", file=sys.stderr)
-        return 3 if isinstance(error, NothingToCompareError) and waiting and not failed else 1
+        return 3 if waiting and not failed else 1
     print(f"Written to {args.results or args.out}/results.md, results.csv, results.png")
     return 1 if failed else 3 if waiting else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with one_line_errors():
+        sys.exit(main())

@@ -16,12 +16,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from nda_mm.utils.command_line import start_command
+from nda_mm.utils.command_line import one_line_errors, start_command
 from nda_mm.utils.files import recipe_path
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the tables, and return 1 if there is nothing to compare.
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print the tables.
 
     Args:
         arguments: Words of the command line. Defaults to None: this process's.
@@ -42,18 +42,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     start_command()
     from nda_mm.studies.detection import compare_detection  # not before the options are read: it takes seconds
 
-    try:
-        folders = folders_of(args) if args.runs else [Path(each) for each in args.recipes]
-        text = compare_detection(folders, args.measures, shared=bool(args.runs))
-    except (FileNotFoundError, ValueError) as error:
-        print(f"compare_ood: {error}", file=sys.stderr)
-        return 1
+    folders = folders_of(args) if args.runs else [Path(each) for each in args.recipes]
+    text = compare_detection(folders, args.measures, shared=bool(args.runs))
     out = args.out or (args.runs and args.runs / "ood" / "ood.md")
     print(text)
     if out:
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(text)
-    return 0
 
 
 def folders_of(args: argparse.Namespace) -> list[Path]:
@@ -72,4 +67,5 @@ def folders_of(args: argparse.Namespace) -> list[Path]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with one_line_errors():
+        main()

@@ -19,11 +19,10 @@ show a mistake in them.
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from nda_mm.utils.command_line import start_command
+from nda_mm.utils.command_line import one_line_errors, start_command
 
 HOSTS = ("mmdet", "mmaction2", "mmpretrain", "torchvision")
 
@@ -44,20 +43,16 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Convert and report; 1 if it was refused."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Convert and report."""
     args = parse_args(arguments)
     start_command()
     from nda_mm.conversion import convert_backbone  # not before the options are read: it takes seconds
 
-    try:
-        report = convert_backbone(args.source, args.out, args.host, encoder=args.encoder, config=args.check)
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    report = convert_backbone(args.source, args.out, args.host, encoder=args.encoder, config=args.check)
     print(report)
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with one_line_errors():
+        main()

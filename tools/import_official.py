@@ -17,11 +17,10 @@ goes on by --cfg-options load_from=OUT; the state of the authors' optimizers is 
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from nda_mm.utils.command_line import add_cfg_options, read_settings, start_command
+from nda_mm.utils.command_line import add_cfg_options, one_line_errors, read_settings, start_command
 
 
 def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -36,27 +35,23 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Import and report; 1 if it was refused."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Import and report."""
     args = parse_args(arguments)
     start_command()
     from nda_mm.conversion import import_official  # not before the options are read: it takes seconds
 
-    try:
-        report = import_official(
-            args.config,
-            args.out,
-            generator=args.generator,
-            ema=args.ema,
-            discriminator=args.discriminator,
-            options=read_settings(args.cfg_options) or None,
-        )
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    report = import_official(
+        args.config,
+        args.out,
+        generator=args.generator,
+        ema=args.ema,
+        discriminator=args.discriminator,
+        options=read_settings(args.cfg_options) or None,
+    )
     print(report)
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with one_line_errors():
+        main()

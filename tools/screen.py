@@ -17,7 +17,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from nda_mm.utils.command_line import start_command
+from nda_mm.utils.command_line import one_line_errors, start_command
 from nda_mm.utils.files import recipe_path
 
 SIDES = ("negative", "positive")
@@ -51,26 +51,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     start_command()
     from nda_mm.studies.screening import Screening  # not before the options are read: it takes seconds
 
-    try:
-        screening = Screening(
-            str(recipe_path(args.config)),
-            args.transforms,
-            args.seeds,
-            args.out,
-            train_command=[sys.executable, str(TRAIN)],
-            sides=args.sides,
-            fake_weights=args.fake_weights,
-            cfg_options=args.cfg_options,
-            audit_images=args.reals,
-        )
-        failed = screening.train(args.jobs)
-        print(screening.report(args.metrics))
-    except (FileNotFoundError, KeyError, TypeError, ValueError) as error:
-        print(f"screen: {error}", file=sys.stderr)
-        return 1
+    screening = Screening(
+        str(recipe_path(args.config)),
+        args.transforms,
+        args.seeds,
+        args.out,
+        train_command=[sys.executable, str(TRAIN)],
+        sides=args.sides,
+        fake_weights=args.fake_weights,
+        cfg_options=args.cfg_options,
+        audit_images=args.reals,
+    )
+    failed = screening.train(args.jobs)
+    print(screening.report(args.metrics))
     print(f"Written to {args.out}/screening.md, screening.csv, screening.png")
     return 1 if failed else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with one_line_errors():
+        sys.exit(main())

@@ -16,8 +16,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from nda_mm.command_line import start_command
-from nda_mm.compat.external_configs import recipe_path
+from nda_mm.utils.command_line import one_line_errors, start_command
+from nda_mm.utils.files import recipe_path
 
 TRAIN = Path(__file__).with_name("train.py")
 
@@ -45,25 +45,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     start_command()
     from nda_mm.studies.transfer import TransferStudy  # not before the options are read: it takes seconds
 
-    try:
-        study = TransferStudy(
-            [str(recipe_path(config)) for config in args.pretrain],
-            [str(recipe_path(config)) for config in args.downstream],
-            args.seeds,
-            args.out,
-            train_command=[sys.executable, str(TRAIN)],
-            scratch=args.scratch,
-            pretraining_options=args.pretrain_options,
-            downstream_options=args.downstream_options,
-        )
-        failures = study.train(args.jobs)
-        print(study.report(args.metrics))
-    except (FileNotFoundError, ValueError) as error:
-        print(f"transfer: {error}", file=sys.stderr)
-        return 1
+    study = TransferStudy(
+        [str(recipe_path(config)) for config in args.pretrain],
+        [str(recipe_path(config)) for config in args.downstream],
+        args.seeds,
+        args.out,
+        train_command=[sys.executable, str(TRAIN)],
+        scratch=args.scratch,
+        pretraining_options=args.pretrain_options,
+        downstream_options=args.downstream_options,
+    )
+    failures = study.train(args.jobs)
+    print(study.report(args.metrics))
     print(f"Written to {args.out}/results.md, results.csv")
     return 1 if failures else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with one_line_errors():
+        sys.exit(main())

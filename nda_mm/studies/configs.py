@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from nda_mm.command_line import read_settings
+from nda_mm.utils.command_line import read_settings
 
 __all__ = ["budget", "course", "describe_budget", "digest", "generator_step", "resolve", "sample_count", "unique_names"]
 

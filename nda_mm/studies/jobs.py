@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, Any, ClassVar, TypeVar
 
 from nda_mm.utils.files import write_text_atomically
-from nda_mm.utils.signals import on_sigterm
+from nda_mm.utils.processes import on_sigterm
 
 __all__ = [
     "Job",

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from mmengine.config import Config
 
-from nda_mm.compat.external_configs import recipe_path
 from nda_mm.studies.configs import course, describe_budget, generator_step, resolve, sample_count
+from nda_mm.utils.files import recipe_path
 
 
 @pytest.mark.parametrize(

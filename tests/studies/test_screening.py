@@ -13,13 +13,13 @@ import pytest
 pytest.importorskip("mmagic")
 pytest.importorskip("sklearn")
 
-from nda_mm.compat.external_configs import recipe_path
 from nda_mm.evaluation.audit import NegativeAudit
 from nda_mm.evaluation.audit_inputs import config_images
 from nda_mm.negatives import Jigsaw
 from nda_mm.studies import screening as module
 from nda_mm.studies.configs import resolve
 from nda_mm.studies.screening import PLAIN, Arm, Screening, rank_correlation, read_transform
+from nda_mm.utils.files import recipe_path
 
 FAILS = [sys.executable, "-c", "raise SystemExit(3)"]
 

@@ -16,9 +16,9 @@ pytest.importorskip("mmpretrain")
 pytest.importorskip("mmdet")
 
 from nda_mm.checkpoints import read_checkpoint
-from nda_mm.compat.external_configs import recipe_path
 from nda_mm.studies.configs import resolve
 from nda_mm.studies.transfer import NO_PRETRAINING, TransferStudy, compare_arms, find_slot
+from nda_mm.utils.files import recipe_path
 
 PROJECT = Path(__file__).resolve().parents[2]
 CONFIGS = PROJECT / "configs"

@@ -134,6 +134,23 @@ def test_a_config_that_there_is_not(refuse: Refuse) -> None:
     assert "nda_biggan_digitz" in said and "nda_biggan_digits" in said
 
 
+@pytest.mark.parametrize(
+    ("name", "words", "named"),
+    [
+        ("compare", ["biggan_digits", "nda_biggan_digits", "--seeds", "1", "1", "--out", "out"], "[1, 1]"),
+        ("screen", ["biggan_digits", "--out", "out"], "--transforms"),
+        ("transfer", ["--pretrain", "moco_digits", "--downstream", "moco_digits", "--out", "out"], "moco_digits"),
+        ("compare_ood", ["absent"], "absent/seed_N"),
+        ("browse_negatives", ["--images", "nowhere"], "'nowhere'"),
+        ("convert_backbone", ["absent.pth", "out.pth", "--to", "mmdet"], "absent.pth"),
+        ("import_official", ["nda_biggan_cifar10", "out.pth", "--ema", "absent.pth"], "absent.pth"),
+        ("sample", [GAN, "absent.pth"], "absent.pth"),
+    ],
+)
+def test_every_command_refuses_so(refuse: Refuse, name: str, words: list[str], named: str) -> None:
+    assert named in refuse(name, *words)
+
+
 def test_images_without_classes_for_a_conditional_gan(refuse: Refuse, place: Path) -> None:
     save_images(place / "images", 40)
     said = refuse("train", GAN, "--cfg-options", *SHORT, *FOLDER)

@@ -1,10 +1,9 @@
-"""tools/screen.py: what it refuses, and a real screening of a toy size."""
+"""tools/screen.py: a real screening of a toy size."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -14,14 +13,6 @@ pytest.importorskip("sklearn")
 
 from nda_mm.studies.screening import PLAIN
 from nda_mm.studies.table import read_evaluations
-from tools import screen
-
-
-def test_bad_use_is_one_line_and_status_1(tmp_path: Path, capsys: Any) -> None:
-    for words, named in ((["biggan_digits.py"], "--transforms"), (["absent.py", "--transforms", "jigsaw"], "absent")):
-        assert screen.main([*words, "--out", str(tmp_path)]) == 1
-        said = capsys.readouterr().err
-        assert named in said and "Traceback" not in said
 
 
 @pytest.mark.slow
