@@ -127,6 +127,12 @@ class Comparison:
         unfinished = self.unfinished
         return [run for run in self.runs if run in unfinished or measured(run.folder / "test") is None]
 
+    @property
+    def finished_seeds(self) -> list[int]:
+        """The seeds that have finished under all recipes."""
+        unfinished = self.unfinished
+        return self._whole({(run.name, run.seed) for run in self.runs if run not in unfinished})
+
     def train(self, jobs: int = 1) -> list[Run]:
         """Train what is not finished, ``jobs`` runs at a time.
 
@@ -185,7 +191,7 @@ class Comparison:
             ValueError: If the runs share no metric, or do not all have those asked for.
         """
         table = self.table()
-        seeds = self._finished_seeds or self._whole({(row.recipe, row.seed) for row in table.itertuples()})
+        seeds = self.finished_seeds or self._whole({(row.recipe, row.seed) for row in table.itertuples()})
         if not seeds:
             raise NothingToCompareError(
                 f"no seed has finished runs of all recipes in {self.folder}; there is nothing to compare"
@@ -253,15 +259,10 @@ class Comparison:
         """The seeds that all recipes have."""
         return [seed for seed in self.seeds if all((name, seed) in runs for name in self.names)]
 
-    @property
-    def _finished_seeds(self) -> list[int]:
-        unfinished = self.unfinished
-        return self._whole({(run.name, run.seed) for run in self.runs if run not in unfinished})
-
     def _describe_budgets(self, used: pd.DataFrame) -> str:
         """The budgets of the runs that are compared."""
         lines = []
-        if not self._finished_seeds:
+        if not self.finished_seeds:
             lines.append("The runs have not finished; compared is the last step that they share.")
         ends = used.groupby("recipe", sort=False)["step"].max()
         for step in sorted(set(ends)):

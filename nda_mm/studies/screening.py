@@ -24,7 +24,7 @@ from nda_mm.evaluation.audit_inputs import config_images, negative_label
 from nda_mm.losses import check_fake_weight
 from nda_mm.negatives import build_negative
 from nda_mm.registry import NEGATIVES
-from nda_mm.studies.comparison import Comparison, Run
+from nda_mm.studies.comparison import Comparison, NothingToCompareError, Run
 from nda_mm.studies.configs import digest, resolve
 from nda_mm.studies.table import final_values, markdown_table, paired_interval, values_by_seed
 from nda_mm.utils.files import write_text_atomically
@@ -171,8 +171,11 @@ class Screening:
             The table.
 
         Raises:
+            NothingToCompareError: If no seed has finished under all arms.
             ValueError: As :meth:`Comparison.report`.
         """
+        if not self.comparison.finished_seeds:
+            raise NothingToCompareError(f"no seed has finished under all arms in {self.folder}")
         self.comparison.report(metrics)
         final, audited = final_values(self.comparison.compared(metrics)), self.audit()
         text = markdown(final, self.arms, audited, Path(self.recipe).stem)

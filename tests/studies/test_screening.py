@@ -142,5 +142,5 @@ class TestReport:
     def test_failed_runs_are_returned_and_nothing_is_reported(self, tmp_path: Path) -> None:
         study = screening(tmp_path)
         assert len(study.train()) == 5
-        with pytest.raises(ValueError, match="no seed has finished"):
+        with pytest.raises(ValueError, match="no seed has finished under all arms"):
             study.report()

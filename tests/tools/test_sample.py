@@ -48,28 +48,22 @@ def test_files_and_sheet(checkpoint, tmp_path, monkeypatch, capsys):
     assert "30 images" in capsys.readouterr().out
 
 
-def test_the_seed_decides(checkpoint, tmp_path, monkeypatch):
-    runs = [
-        sample(checkpoint, tmp_path / str(number), "--per-class", "1", "--seed", seed, monkeypatch=monkeypatch)
-        for number, seed in enumerate(["1", "1", "2"])
+def test_seed_classes_and_statistics_decide(checkpoint, tmp_path, monkeypatch):
+    few = ("--per-class", "2", "--classes", "7")
+    settings = [("--seed", "1"), ("--seed", "1"), ("--seed", "2"), ("--seed", "1", "--batch-statistics")]
+    found = [
+        sample(checkpoint, tmp_path / str(number), *few, *words, monkeypatch=monkeypatch)
+        for number, words in enumerate(settings)
     ]
-    assert np.array_equal(runs[0]["sheet.png"], runs[1]["sheet.png"])
-    assert not np.array_equal(runs[0]["sheet.png"], runs[2]["sheet.png"])
-
-
-def test_chosen_classes_and_modes(checkpoint, tmp_path, monkeypatch):
-    settings = ("--per-class", "2", "--classes", "7")
-    running = sample(checkpoint, tmp_path / "a", *settings, monkeypatch=monkeypatch)
-    assert set(running) == {"class_007/00000.png", "class_007/00001.png", "sheet.png"}
-    batch = sample(checkpoint, tmp_path / "b", *settings, "--batch-statistics", monkeypatch=monkeypatch)
-    assert not np.array_equal(running["sheet.png"], batch["sheet.png"])
+    assert set(found[0]) == {"class_007/00000.png", "class_007/00001.png", "sheet.png"}
+    assert [np.array_equal(found[0]["sheet.png"], each["sheet.png"]) for each in found[1:]] == [True, False, False]
 
 
 def test_a_class_that_the_model_does_not_know(checkpoint, tmp_path, monkeypatch, capsys):
     with pytest.raises(SystemExit) as ended:
         sample(checkpoint, tmp_path, "--classes", "10", monkeypatch=monkeypatch)
     assert ended.value.code == 1
-    assert "classes 0 to 9, but [10] were asked for" in capsys.readouterr().err
+    assert "[10]" in capsys.readouterr().err
 
 
 def test_a_damaged_or_foreign_checkpoint_is_refused(checkpoint, tmp_path, monkeypatch, capsys):
@@ -81,11 +75,10 @@ def test_a_damaged_or_foreign_checkpoint_is_refused(checkpoint, tmp_path, monkey
     torch.save(
         {name: value for name, value in weights.items() if not name.startswith("generator_ema")}, tmp_path / "part.pth"
     )
-    for name, said in (("flipped.pth", "was altered"), ("part.pth", "missing (generator_ema.")):
+    for name, named in (("flipped.pth", "flipped.pth"), ("part.pth", "generator_ema.")):
         with pytest.raises(SystemExit):
             sample(tmp_path / name, tmp_path / "out", monkeypatch=monkeypatch)
-        printed = capsys.readouterr().err
-        assert name in printed and said in printed
+        assert named in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
