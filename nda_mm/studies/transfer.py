@@ -17,7 +17,7 @@ import torch
 
 from nda_mm.checkpoints import read_checkpoint
 from nda_mm.conversion import convert_backbone, find_backbone
-from nda_mm.conversion.built import write_untrained
+from nda_mm.conversion.checks import write_untrained
 from nda_mm.conversion.formats import weights_of
 from nda_mm.engine.resume import find_resumable
 from nda_mm.studies.comparison import Comparison, Run
