@@ -61,16 +61,15 @@ STUDIES = ["pandas>=2", "scipy>=1.10"]
 LITE = ["mmcv-lite==2.1.0", "torchvision"]
 GAN = [
     "mmagic==1.2.0",
-    # The recipe that needs no data trains on scikit-learn's digits and is judged by a classifier of mmpretrain's.
+    # The recipe that needs no data is evaluated with a classifier of mmpretrain's.
     "mmpretrain>=1.2.0,<1.3",
-    "scikit-learn>=1.3",
     "tensorboard",
     *STUDIES,
 ]
-SSL = ["mmpretrain>=1.2.0,<1.3", "scikit-learn>=1.3", "tensorboard", *STUDIES]
-DET = ["mmdet>=3.3.0,<3.4", "mmpretrain>=1.2.0,<1.3", "scikit-learn>=1.3", "tensorboard", *STUDIES]
+SSL = ["mmpretrain>=1.2.0,<1.3", "tensorboard", *STUDIES]
+DET = ["mmdet>=3.3.0,<3.4", "mmpretrain>=1.2.0,<1.3", "tensorboard", *STUDIES]
 # The small recipes take their 2-D backbone from mmpretrain.
-VIDEO = ["mmaction2>=1.2.0,<1.3", "mmpretrain>=1.2.0,<1.3", "scikit-learn>=1.3", "tensorboard", *STUDIES]
+VIDEO = ["mmaction2>=1.2.0,<1.3", "mmpretrain>=1.2.0,<1.3", "tensorboard", *STUDIES]
 DEV = [
     "hypothesis>=6",
     "import-linter>=2",
@@ -113,6 +112,8 @@ setup(
         "mmengine>=0.10.4,<0.11",
         "numpy>=1.26",
         "packaging",
+        "filelock",
+        "scikit-learn>=1.3",  # its digits, which need no download, and its ROC curves
         # mmengine imports pkg_resources, which later versions of setuptools no longer have.
         "setuptools<81",
     ],

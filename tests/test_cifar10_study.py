@@ -46,7 +46,7 @@ def test_checkpoints_are_measured_against_both_splits() -> None:
         found = []
         for metric in metrics:
             assert isinstance(metric, FrechetDistance)
-            assert (metric.fake_nums, metric.precision_recall_nums, metric.sample_model) == (10_000, 10_000, "ema")
+            assert (metric.fake_nums, metric.keep, metric.sample_model) == (10_000, 10_000, "ema")
             assert (metric.batch_statistics, metric.real_nums, metric.seed) == (True, -1, 0)
             found.append((metric.real_set or recipe.test_dataloader.dataset)["split"])
         assert found == splits

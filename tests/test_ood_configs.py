@@ -38,7 +38,7 @@ def test_the_pair_is_scored_alike(kind: str) -> None:
 
 def sets(name: str) -> dict[str, Any]:
     metric = Config.fromfile(recipe_path(name)).test_evaluator.metrics[0]
-    return OODMetric(metric.outside).outside_cfg
+    return OODMetric(metric.outside).ood_cfg
 
 
 def test_cifar10s_sets_are_those_of_the_paper_and_every_corruption() -> None:

@@ -16,7 +16,7 @@ from PIL import Image
 pytest.importorskip("mmagic", reason="the recipes are mmagic's")
 
 from nda_mm.engine import launch
-from nda_mm.evaluation.cityscapes_colours import PALETTE
+from nda_mm.evaluation.segmentation import PALETTE
 from nda_mm.utils.files import recipe_path
 from tools import test as test_tool
 from tools import train as train_tool

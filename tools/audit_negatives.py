@@ -5,12 +5,12 @@
 
 The theory of negative augmentation holds only if no negative could be a real image. Per transform the table says
 
-  verdict          safe, doubtful, leaks (some negatives are real images) or in distribution (not told from real ones)
+  verdict          safe, doubtful, leaks (some negatives are real images) or in distribution (no difference seen)
   = source         negatives equal to the image they were made of, in % with a 95 % interval
   = other          equal to another real image
   near             within a tenth of the distance between neighbouring reals of some real image, in pixels, in features
   AUROC dist.      negatives against held-out reals by the distance to the nearest real, in pixels / in features
-  classif.         the same by a small classifier, out of fold: 1 told apart always, 0.5 never
+  classif.         the same by a small classifier, out of fold: 1 always distinguished, 0.5 never
   pass             negatives the classifier takes for real where it keeps 95 % of the reals
 
 nda_mm/evaluation/audit.py explains the criteria. --fail-on leaks makes the exit status 1 for use in scripts.
@@ -51,8 +51,7 @@ def main(argv: list[str] | None = None) -> int:
     import torch
 
     from nda_mm.evaluation.audit import NegativeAudit
-    from nda_mm.evaluation.audit_cli import negatives_of, open_config, parse_settings, read_images
-    from nda_mm.evaluation.audit_inputs import network_features
+    from nda_mm.evaluation.audit_inputs import negatives_of, network_features, open_config, parse_settings, read_images
     from nda_mm.evaluation.audit_report import VERDICTS, format_reports
     from nda_mm.utils.image_grid import save_image_grid
 

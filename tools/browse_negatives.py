@@ -29,7 +29,7 @@ def main(argv: list[str] | None = None) -> None:
     # Not before the options are read: it takes seconds.
     import torch
 
-    from nda_mm.evaluation.audit_cli import negatives_of, open_config, read_images
+    from nda_mm.evaluation.audit_inputs import negatives_of, open_config, read_images
     from nda_mm.utils.image_grid import save_image_grid, to_uint8
 
     config = open_config(args)

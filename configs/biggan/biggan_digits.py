@@ -63,7 +63,7 @@ network = dict(type="mmpretrain", config="classifier_digits.py", train_if_missin
 val_evaluator = dict(
     metrics=[
         dict(type="nda_mm.FrechetDistance", network=network, fake_nums=1_000),
-        dict(type="nda_mm.ClassAgreement", network=network, fake_nums=1_000),
+        dict(type="nda_mm.ConditionalAccuracy", network=network, fake_nums=1_000),
     ]
 )
 test_evaluator = val_evaluator

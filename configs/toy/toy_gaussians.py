@@ -32,7 +32,7 @@ val_dataloader = dict(
 test_dataloader = val_dataloader
 train_cfg = dict(max_iters=max_iters, val_interval=250, data_on_device=True)
 
-val_evaluator = dict(metrics=[dict(type="nda_mm.OffModes", fake_nums=10_000)])
+val_evaluator = dict(metrics=[dict(type="nda_mm.HighQualityRatio", fake_nums=10_000)])
 test_evaluator = val_evaluator
 
 default_hooks = dict(logger=dict(interval=50), checkpoint=dict(interval=500))

@@ -18,7 +18,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
 from nda_mm.checkpoints import read_checkpoint
-from nda_mm.evaluation.train_classifier import to_be_trained
+from nda_mm.evaluation.networks.train_classifier import to_be_trained
 from nda_mm.utils.messages import eta
 
 from .precision import default_amp_dtype

@@ -1,28 +1,38 @@
-"""How good generated images are: distances to real ones over a named network, agreement with classes and targets."""
+"""How good generated images are, and how well outlying ones are detected: pure functions, and metrics for configs."""
 
-from nda_mm.evaluation.class_agreement import ClassAgreement
-from nda_mm.evaluation.frechet import FeatureStatistics, frechet_distance
-from nda_mm.evaluation.frechet_metric import FrechetDistance
-from nda_mm.evaluation.mode_coverage import ModeCoverage, mode_coverage
-from nda_mm.evaluation.off_modes import OffModes
-from nda_mm.evaluation.ood_metric import OODMetric
-from nda_mm.evaluation.precision_recall import PrecisionRecall, precision_recall
-from nda_mm.evaluation.rule_breaks import RuleBreaks
-from nda_mm.evaluation.segmentation_metric import SegmentationScores
-from nda_mm.evaluation.translation_scores import TranslationScores
+from .detection import detection_measures
+from .distances import FeatureStatistics, classifier_score, frechet_distance, kernel_distance
+from .metrics.high_quality_ratio import HighQualityRatio, ModeCoverage, mode_coverage
+from .metrics.network_metrics import (
+    ClassifierScore,
+    ConditionalAccuracy,
+    FrechetDistance,
+    KernelDistance,
+    PrecisionRecall,
+    RuleBreaks,
+)
+from .metrics.ood_metric import OODMetric
+from .metrics.translation import SegmentationScores, TranslationScores
+from .nearest import knn_scores, precision_recall
 
 __all__ = [
-    "ClassAgreement",
+    "ClassifierScore",
+    "ConditionalAccuracy",
     "FeatureStatistics",
     "FrechetDistance",
+    "HighQualityRatio",
+    "KernelDistance",
     "ModeCoverage",
     "OODMetric",
-    "OffModes",
     "PrecisionRecall",
     "RuleBreaks",
     "SegmentationScores",
     "TranslationScores",
+    "classifier_score",
+    "detection_measures",
     "frechet_distance",
+    "kernel_distance",
+    "knn_scores",
     "mode_coverage",
     "precision_recall",
 ]

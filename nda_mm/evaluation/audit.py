@@ -5,36 +5,37 @@ optimum of the generator only if negatives and data have disjoint supports. A ne
 well be one, tells the discriminator that the data are fake: a jigsaw of a texture is a texture, the mirror image of a
 symmetric object is the object, a periodic image shifted by its period is itself.
 
-Supports cannot be seen in a finite sample; two consequences can.
+Supports cannot be observed in a finite sample; two consequences can.
 
 *Duplicates.* No negative may be a real image, its source or another. Exact: equal at 8 bits, at full resolution. Near:
 inside the ball around a real image whose radius is a tenth of the distance from that image to its nearest other real
-image (or one grey level, if that is more). The data set their own scale, and by construction no real image lies so near
-another.
+image (or one grey level, if that is more). So the scale is that of the data, and no real image is that near another.
 
-*Distinguishability.* With disjoint supports a perfect discriminator tells negatives from data it has not seen: AUROC 1.
-With one distribution for both nobody does: 0.5. Two instruments look: the distance to the nearest of a reference half
-of the reals, for negatives and for the held-out reals they were made of; and a small classifier, scored out of fold.
-Both are lower bounds of what can be told apart, so a high AUROC shows a negative to be one, while a low AUROC shows
-only that these instruments see no difference.
+*Distinguishability.* With disjoint supports a perfect discriminator distinguishes negatives from data it has not seen:
+AUROC 1. With one distribution for both none does: 0.5. Two instruments are used: the distance to the nearest of a
+reference half of the reals, for negatives and for the held-out reals they were made of; and a small classifier, scored
+out of fold. Both are lower bounds, so a high AUROC shows a negative to be one, while a low AUROC shows only that these
+instruments see no difference.
 """
 
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable
 from typing import Protocol
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from .audit_report import NEAR, Auroc, NegativeReport, Rate
-from .image_features import describe_images, shrink_images
+from .detection import auroc
 from .nearest import nearest_neighbours
-from .ood import auroc
-from .two_sample import classifier_scores, passing_count
+from .networks.feature_network import resize_images
 
-_PIXEL_SIDE = 32
+_PIXEL_SIDE, _HOG_SIDE = 32, 64
+_ORIENTATIONS = 8
 _BATCH = 64
 
 
@@ -54,7 +55,7 @@ class NegativeAudit:
         images: Real images. uint8. Shape: (N, C, H, W), N at least 64, C 1 or 3, sides at least 8.
         samples: Highest number of negatives made of each transform.
         features: Maps images in [-1, 1], (N, C, H, W), to features (N, D); a network in eval mode will do. Default:
-            :func:`~nda_mm.evaluation.image_features.describe_images`.
+            :func:`~nda_mm.evaluation.audit.hog_features`.
         seed: Of the choice of sources, of the negatives and of the classifier.
 
     Raises:
@@ -91,16 +92,16 @@ class NegativeAudit:
             raise ValueError(f"samples must be at least 32 for rates to mean anything, but got {samples}")
         generator = torch.Generator().manual_seed(seed)
         self.seed = seed
-        self.features = features or describe_images
+        self.features = features or hog_features
         self.count = min(samples, len(images) // 2)
         # Sources first, then references.
         self.images = images[torch.randperm(len(images), generator=generator)]
         self._digests = {_digest(image) for image in self.images}
         self._pixels = self._in_batches(_small_pixels, self.images)
-        self._described = self._in_batches(self.features, self.images)
-        self._scale = (self._neighbour_scale(self._pixels), self._neighbour_scale(self._described))
+        self._features = self._in_batches(self.features, self.images)
+        self._scale = (self._neighbour_scale(self._pixels), self._neighbour_scale(self._features))
         self._held_out = tuple(
-            nearest_neighbours(real[: self.count], real[self.count :])[0] for real in (self._pixels, self._described)
+            nearest_neighbours(real[: self.count], real[self.count :])[0] for real in (self._pixels, self._features)
         )
 
     def negatives(self, negative: NegativeFunction) -> Tensor:
@@ -128,14 +129,14 @@ class NegativeAudit:
         same = (made == self.images[:count]).flatten(1).all(dim=1)
         known = torch.tensor([_digest(image) in self._digests for image in made])
         near, distances = [], []
-        spaces = ((self._pixels, _small_pixels, 1 / 127.5), (self._described, self.features, 0.0))
-        for (real, describe, floor), scale in zip(spaces, self._scale):
-            points = self._in_batches(describe, made)
+        spaces = ((self._pixels, _small_pixels, 1 / 127.5), (self._features, self.features, 0.0))
+        for (real, embed, floor), scale in zip(spaces, self._scale):
+            points = self._in_batches(embed, made)
             near.append(self._near_ratio(points, real, scale, floor).where(~known, 0.0))
             distances.append(nearest_neighbours(points, real[count:])[0])
         generator = torch.Generator().manual_seed(self.seed + 2)
         real_scores, scores = classifier_scores(
-            torch.cat([self._described[:count], torch.stack(self._held_out, dim=1)], dim=1),
+            torch.cat([self._features[:count], torch.stack(self._held_out, dim=1)], dim=1),
             torch.cat([points, torch.stack(distances, dim=1)], dim=1),
             generator=generator,
         )
@@ -156,12 +157,12 @@ class NegativeAudit:
         )
 
     def nearest_real(self, images: Tensor) -> Tensor:
-        """The real image nearest to each, in features; to show beside an offender."""
-        return self.images[nearest_neighbours(self._in_batches(self.features, images), self._described)[1]]
+        """The real image nearest to each, in features; to show with an offender."""
+        return self.images[nearest_neighbours(self._in_batches(self.features, images), self._features)[1]]
 
-    def _in_batches(self, describe: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+    def _in_batches(self, embed: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
         with torch.no_grad():
-            return torch.cat([describe(chunk.float() / 127.5 - 1).flatten(1).float() for chunk in images.split(512)])
+            return torch.cat([embed(chunk.float() / 127.5 - 1).flatten(1).float() for chunk in images.split(512)])
 
     def _neighbour_scale(self, points: Tensor) -> Tensor:
         """An upper bound of each real's distance to its nearest other, from a few of them; see :meth:`_near_ratio`."""
@@ -180,10 +181,118 @@ class NegativeAudit:
         radius = scale[index]
         doubtful = (distance < NEAR * radius).nonzero().flatten()
         if len(doubtful):
-            unique, place = index[doubtful].unique(return_inverse=True)
-            radius[doubtful] = nearest_neighbours(real[unique], real, unique)[0][place]
+            unique, inverse = index[doubtful].unique(return_inverse=True)
+            radius[doubtful] = nearest_neighbours(real[unique], real, unique)[0][inverse]
         # Root mean square over the pixels: `floor` is a grey level in every value.
         return distance / torch.clamp_min(radius, floor * real.shape[1] ** 0.5 / NEAR if floor else 1e-12)
+
+
+def hog_features(images: Tensor) -> Tensor:
+    """Compute features of images without a trained network: coarse colour, gradient orientations, edge strength.
+
+    Three groups, each scaled so that none outweighs the others: colours averaged over an 8x8 grid; histograms of
+    gradient orientation over a 4x4 grid (after N. Dalal, B. Triggs, Histograms of oriented gradients for human
+    detection, CVPR 2005); and the mean gradient along every row and column, in which seams stand out. Images with a
+    side above 64 pixels are averaged down first.
+
+    Args:
+        images: Floating, in [-1, 1]. Shape: (N, C, H, W), C 1 or 3, sides at least 8.
+
+    Returns:
+        float32. Shape: (N, D); D depends on C, H and W.
+
+    Example:
+        >>> hog_features(torch.zeros(2, 3, 32, 32)).shape
+        torch.Size([2, 447])
+    """
+    if images.ndim != 4 or images.shape[1] not in (1, 3) or min(images.shape[-2:]) < 8:
+        raise ValueError(
+            f"images (N, C, H, W) with C 1 or 3 and sides of at least 8 are needed, but got {tuple(images.shape)}"
+        )
+    images = shrink_images(images.float(), _HOG_SIDE)
+    grey = images.mean(dim=1)
+    # Differences of adjacent pixels: a seam is sharp only there.
+    across, down = grey.diff(dim=2), grey.diff(dim=1)
+    profiles = torch.cat([across.abs().mean(dim=1), down.abs().mean(dim=2)], dim=1)
+    colours = F.adaptive_avg_pool2d(images, 8).flatten(1)
+    # On a logarithmic scale, from a grey level up, flat and blurred regions differ from merely smooth ones.
+    slopes = F.pad(across, (0, 1)).abs() + F.pad(down, (0, 0, 0, 1)).abs()
+    sharpness = (F.adaptive_avg_pool2d(slopes[:, None], 8).flatten(1) + 1 / 127.5).log()
+    curvature = (across.diff(dim=2).abs().mean(dim=(1, 2)) + down.diff(dim=1).abs().mean(dim=(1, 2)) + 1 / 127.5).log()
+
+    dx, dy = across[:, :-1], down[:, :, :-1]
+    magnitude = torch.hypot(dx, dy)
+    position = torch.atan2(dy, dx) * (_ORIENTATIONS / (2 * math.pi))
+    lower = position.floor()
+    share = (position - lower)[:, None]
+    bins = torch.arange(_ORIENTATIONS, device=images.device)[:, None, None]
+    lower_bin = lower.long().remainder(_ORIENTATIONS)[:, None]
+    weight = (lower_bin == bins) * (1 - share) + ((lower_bin + 1).remainder(_ORIENTATIONS) == bins) * share
+    histograms = F.adaptive_avg_pool2d(weight * magnitude[:, None], 4).flatten(1)
+    histograms = (histograms / histograms.sum(dim=1, keepdim=True).clamp_min(1e-6)).sqrt()
+    groups = (colours, 2 * histograms, 4 * profiles, 0.3 * sharpness, 0.3 * curvature[:, None])
+    return torch.cat([group / math.sqrt(group.shape[1]) for group in groups], dim=1)
+
+
+def classifier_scores(
+    reals: Tensor, negatives: Tensor, *, hidden: int = 512, folds: int = 4, generator: torch.Generator | None = None
+) -> tuple[Tensor, Tensor]:
+    """Score by a small classifier, out of fold, trained to tell negatives from the reals they were made of.
+
+    A classifier two-sample test (D. Lopez-Paz, M. Oquab, Revisiting classifier two-sample tests, ICLR 2017): if no
+    classifier does better than chance on what it was not trained on, the two sets have the same distribution as far as
+    it can see. The classifier is ridge regression over the features and random rectified projections of them: closed
+    form, no tuning, seconds. Row i of both sets is in the same fold, so that the classifier never
+    saw the source of a negative that it scores.
+
+    Args:
+        reals: Features. Shape: (N, D).
+        negatives: Features of the negative of each. Shape: (N, D).
+        hidden: Number of random projections.
+        folds: Number of folds.
+        generator: Draws folds and projections.
+
+    Returns:
+        Scores of reals and of negatives, higher meaning negative. Shape: (N,) each.
+    """
+    if reals.shape != negatives.shape or len(reals) < 2 * folds:
+        raise ValueError(
+            f"reals and negatives must be of one shape, with {2 * folds} rows, but got {reals.shape}, {negatives.shape}"
+        )
+    count = len(reals)
+    both = torch.cat([reals, negatives]).double()
+    both = (both - both.mean(dim=0)) / both.std(dim=0).clamp_min(1e-6)
+    projection = torch.randn(both.shape[1], hidden, dtype=both.dtype, generator=generator) / math.sqrt(both.shape[1])
+    offsets = torch.randn(hidden, dtype=both.dtype, generator=generator)
+    both = torch.cat([both, (both @ projection + offsets).relu(), torch.ones(2 * count, 1, dtype=both.dtype)], dim=1)
+    target = torch.cat([-torch.ones(count), torch.ones(count)]).to(both)
+    fold = torch.randperm(count, generator=generator).remainder(folds).repeat(2)
+    scores = torch.empty_like(target)
+    for index in range(folds):
+        train, held_out = both[fold != index], both[fold == index]
+        gram = train.T @ train
+        # About one standard deviation of the scores' noise; more rows than columns are then not needed.
+        gram.diagonal().add_(0.1 * gram.diagonal().mean())
+        weights = torch.linalg.solve(gram, train.T @ target[fold != index])
+        scores[fold == index] = held_out @ weights
+    return scores[:count], scores[count:]
+
+
+def passing_count(negatives: Tensor, reals: Tensor, keep: float = 0.95) -> int:
+    """Count the negatives that score no higher than the threshold that keeps the share ``keep`` of the reals.
+
+    Example:
+        >>> passing_count(torch.tensor([0.0, 9.0, 12.0]), torch.arange(11.0))
+        2
+    """
+    return int((negatives <= torch.quantile(reals.double(), keep).to(negatives.dtype)).sum())
+
+
+def shrink_images(images: Tensor, max_side: int) -> Tensor:
+    """Average images down so that no side exceeds ``max_side``; smaller ones are returned as they are."""
+    scale = min(1.0, max_side / max(images.shape[-2:]))
+    height, width = (max(1, round(side * scale)) for side in images.shape[-2:])
+    return resize_images(images, (height, width))
 
 
 def _small_pixels(images: Tensor) -> Tensor:

@@ -1,8 +1,11 @@
-"""What an audit or a contact sheet looks at: the images and the negatives of a config, or of a folder."""
+"""Images and negatives of a config or a folder, for the commands that look at negatives."""
 
 from __future__ import annotations
 
+import argparse
+import ast
 import inspect
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -12,11 +15,69 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS, DefaultScope
 from torch import Tensor
 
+from nda_mm.utils.command_line import read_settings
+from nda_mm.utils.files import recipe_path
+
 from ..datasets.images.array_dataset import ArrayDataset
 from ..datasets.images.image_folder import ImageFolder
 from ..negatives import Negative, build_negative
 from ..registry import NEGATIVES, SCOPE
-from .feature_networks import FeatureNetwork, build_feature_network
+from .networks import FeatureNetwork, build_feature_network
+
+
+def open_config(args: argparse.Namespace) -> Config | None:
+    """Read the config with its overrides, if one is named."""
+    if args.config is None:
+        if args.images is None:
+            raise ValueError("name a config, or a folder by --images")
+        return None
+    config = Config.fromfile(recipe_path(args.config))
+    config.merge_from_dict(read_settings(args.cfg_options))
+    return config
+
+
+def read_images(args: argparse.Namespace, config: Config | None, count: int) -> Tensor:
+    """Read the images asked for, at most ``count``. uint8. Shape: (N, C, H, W)."""
+    if args.images is not None:
+        return folder_images(args.images, size=args.size, count=count, seed=args.seed)
+    assert config is not None  # see open_config
+    return config_images(config, count=count, seed=args.seed)
+
+
+def negatives_of(args: argparse.Namespace, config: Config | None, images: Tensor) -> dict[str, Negative]:
+    """Build the negatives asked for, by label: those named, else the config's, else all that fit such images."""
+    if args.negative:
+        settings = [parse_settings(text) for text in args.negative]
+        negatives = {negative_label(each): build_negative(each) for each in settings}
+    else:
+        negatives = config_negatives(config) if config is not None and not args.all else {}
+        if not negatives:
+            negatives, unusable = default_negatives(images)
+            for name, reason in unusable.items():
+                print(f"left out {name}: {reason.splitlines()[0]}", file=sys.stderr)
+    for negative in negatives.values():
+        negative.check_size(images.shape[-2], images.shape[-1])
+    return negatives
+
+
+def parse_settings(text: str) -> dict:
+    """``dict(type='Jigsaw', grid=4)``, ``{'type': 'Jigsaw'}`` or ``Jigsaw``, read as literals; nothing is executed.
+
+    Example:
+        >>> parse_settings("dict(type='RandomNegative', negatives=[dict(type='Jigsaw', grid=(2, 4))])")
+        {'type': 'RandomNegative', 'negatives': [{'type': 'Jigsaw', 'grid': (2, 4)}]}
+        >>> parse_settings("nda_mm.Jigsaw")
+        {'type': 'nda_mm.Jigsaw'}
+    """
+    if text.replace(".", "_").isidentifier():
+        return {"type": text}
+    try:
+        value = ast.literal_eval(_WithoutDictCalls().visit(ast.parse(text.strip(), mode="eval")))
+    except (SyntaxError, ValueError) as error:
+        raise ValueError(f"settings are written like dict(type='Jigsaw', grid=4), but got {text!r}") from error
+    if not isinstance(value, dict) or "type" not in value:
+        raise ValueError(f"settings need a type, as in dict(type='Jigsaw', grid=4), but got {text!r}")
+    return value
 
 
 def folder_images(folder: str, *, size: int = 32, count: int | None = None, seed: int = 0) -> Tensor:
@@ -41,7 +102,7 @@ def config_images(config: Config, *, count: int | None = None, seed: int = 0) ->
     loader = config.get("train_dataloader")
     if not loader or "dataset" not in loader:
         raise ValueError("the config has no train_dataloader.dataset; name a folder of images instead")
-    # A scope of its own for the build, so that nothing is left behind for what the caller does next.
+    # The default scope is set for the build alone.
     with DefaultScope.overwrite_default_scope(config.get("default_scope", "mmengine")):
         dataset = DATASETS.build(dict(loader["dataset"]))
     if isinstance(dataset, ArrayDataset):
@@ -90,7 +151,7 @@ def network_features(network: Mapping[str, Any] | FeatureNetwork) -> Callable[[T
     """A named network as the feature space of an audit.
 
     Args:
-        network: As of :func:`~nda_mm.evaluation.feature_networks.build_feature_network`.
+        network: As of :func:`~nda_mm.evaluation.networks.build_feature_network`.
 
     Returns:
         Maps images in [-1, 1], (N, C, H, W), to features (N, D).
@@ -134,7 +195,7 @@ def _find(node: Any) -> Iterator[Mapping[str, Any]]:
 
 def _choose(total: int, count: int | None, seed: int) -> np.ndarray:
     order = np.random.default_rng(seed).permutation(total)
-    return np.sort(order[:count])  # sorted reads are kind to a memory-mapped file
+    return np.sort(order[:count])  # a memory-mapped file is read faster in order
 
 
 def _of_arrays(dataset: ArrayDataset, count: int | None, seed: int) -> Tensor:
@@ -163,3 +224,14 @@ def _image_of(item: Mapping[str, Any], default_order: str) -> Tensor:
             order = getattr(sample, "gt_channel_order", None) or item.get("gt_channel_order") or default_order
             return value.flip(0) if str(order).upper() == "BGR" else value
     raise ValueError(f"the training items hold no image (H, W, C) or tensor (C, H, W); their keys: {sorted(item)}")
+
+
+class _WithoutDictCalls(ast.NodeTransformer):
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        self.generic_visit(node)
+        if not isinstance(node.func, ast.Name) or node.func.id != "dict" or node.args:
+            raise ValueError("only dict(...) may be called")
+        if any(keyword.arg is None for keyword in node.keywords):
+            raise ValueError("** is no literal")
+        keys: list[ast.expr | None] = [ast.Constant(keyword.arg) for keyword in node.keywords]
+        return ast.copy_location(ast.Dict(keys, [keyword.value for keyword in node.keywords]), node)

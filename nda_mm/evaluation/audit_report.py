@@ -1,21 +1,61 @@
-"""What an audit of negatives found, what follows from it, and how it is printed."""
+"""The findings of an audit of negatives with their intervals, the verdict, and the table."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import math
+from dataclasses import asdict, dataclass, field
 from typing import Any
-
-from .two_sample import auroc_interval, wilson_interval
 
 #: Radius within which a negative is a near duplicate, as a share of the distance between neighbouring reals.
 NEAR = 0.1
 #: Share of near duplicates that a verdict tolerates.
 TOLERANCE = 0.01
-#: AUROC from which on negatives are shown to be out of distribution, and below which they are not told from data.
+#: AUROC from which on negatives are shown to be out of distribution, and below which no difference is seen.
 OUT_OF_DISTRIBUTION = 0.95
 IN_DISTRIBUTION = 0.65
 #: From the best to the worst.
 VERDICTS = ("safe", "doubtful", "leaks", "in distribution")
+
+
+def wilson_interval(count: int, total: int, z: float = 1.96) -> tuple[float, float]:
+    """Compute the confidence interval of a rate seen as ``count`` out of ``total``.
+
+    Source: E. B. Wilson, Probable inference, the law of succession, and statistical inference, JASA 22, 1927. It holds
+    its level where counts are small or 0, where the plain normal interval has no width.
+
+    Args:
+        count: Hits, 0 to ``total``.
+        total: Trials, at least 1.
+        z: Standard normal quantile; 1.96 gives 95 %.
+
+    Example:
+        >>> low, high = wilson_interval(0, 100)
+        >>> round(low, 4), round(high, 4)
+        (0.0, 0.037)
+    """
+    if total < 1 or not 0 <= count <= total:
+        raise ValueError(f"0 <= count <= total and total >= 1 are needed, but got {count} of {total}")
+    rate = count / total
+    denominator = 1 + z**2 / total
+    centre = (rate + z**2 / (2 * total)) / denominator
+    half = z / denominator * math.sqrt(rate * (1 - rate) / total + z**2 / (4 * total**2))
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def auroc_interval(value: float, num_negatives: int, num_reals: int, z: float = 1.96) -> tuple[float, float]:
+    """Compute the confidence interval of an AUROC.
+
+    Source: J. A. Hanley, B. J. McNeil, The meaning and use of the area under a ROC curve, Radiology 143, 1982.
+
+    Example:
+        >>> low, high = auroc_interval(0.5, 500, 500)
+        >>> round(low, 3), round(high, 3)
+        (0.464, 0.536)
+    """
+    first, second = value / (2 - value), 2 * value**2 / (1 + value)
+    variance = value * (1 - value) + (num_negatives - 1) * (first - value**2) + (num_reals - 1) * (second - value**2)
+    half = z * math.sqrt(max(variance, 0.0) / (num_negatives * num_reals))
+    return max(0.0, value - half), min(1.0, value + half)
 
 
 @dataclass(frozen=True)
@@ -34,7 +74,7 @@ class Rate:
         return wilson_interval(self.count, self.total)
 
     def as_dict(self) -> dict[str, Any]:
-        return {"count": self.count, "total": self.total, "value": self.value, "interval": list(self.interval)}
+        return {**asdict(self), "value": self.value, "interval": list(self.interval)}
 
 
 @dataclass(frozen=True)
@@ -49,12 +89,12 @@ class Auroc:
         return auroc_interval(self.value, self.total, self.total)
 
     def as_dict(self) -> dict[str, Any]:
-        return {"value": self.value, "total": self.total, "interval": list(self.interval)}
+        return {**asdict(self), "interval": list(self.interval)}
 
 
 @dataclass
 class NegativeReport:
-    """What :func:`audit_negative` found out about one transform.
+    """What :meth:`~nda_mm.evaluation.audit.NegativeAudit.measure` found for one transform.
 
     Attributes:
         name: Of the transform.
@@ -90,11 +130,11 @@ class NegativeReport:
     def verdict(self) -> str:
         """In this order:
 
-        'in distribution': negatives are hardly told from data; the theory does not hold.
-        'leaks': told from data on the whole, but some are real images: any exact duplicate, or more near ones than
-        ``TOLERANCE``, beyond doubt.
+        'in distribution': negatives hardly differ from data; the theory does not hold.
+        'leaks': they differ from data on the whole, but some are real images: any exact duplicate, or significantly
+        more near ones than ``TOLERANCE``.
         'doubtful': some differences, too few to call the supports disjoint.
-        'safe': no duplicates and told from data nearly always.
+        'safe': no duplicates, and nearly always distinguished from data.
         """
         if self.separability.value < IN_DISTRIBUTION and not self._mostly_duplicates():
             return "in distribution"
@@ -118,16 +158,9 @@ class NegativeReport:
 def format_reports(reports: list[NegativeReport]) -> str:
     """The reports as a table for the terminal, rates in percent with their 95 % intervals."""
     headings = (
-        "negative",
-        "verdict",
-        "= source",
-        "= other",
-        "near, pixels",
-        "near, features",
-        "AUROC dist.",
-        "classif.",
+        "negative", "verdict", "= source", "= other", "near, pixels", "near, features", "AUROC dist.", "classif.",
         "pass",
-    )
+    )  # fmt: skip
 
     def percent(rate: Rate) -> str:
         low, high = rate.interval

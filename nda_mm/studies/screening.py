@@ -19,8 +19,7 @@ from typing import Any
 import pandas as pd
 
 from nda_mm.evaluation.audit import NegativeAudit
-from nda_mm.evaluation.audit_cli import parse_settings
-from nda_mm.evaluation.audit_inputs import config_images, negative_label
+from nda_mm.evaluation.audit_inputs import config_images, negative_label, parse_settings
 from nda_mm.losses import check_fake_weight
 from nda_mm.negatives import build_negative
 from nda_mm.registry import NEGATIVES

@@ -1,15 +1,26 @@
+"""Audits of cases of which the truth is known; the features and the classifier that they use."""
+
 from __future__ import annotations
 
 import math
 
 import pytest
 import torch
+from scipy.stats import binomtest
 from torch import Tensor
 
 from nda_mm import functional as F
 from nda_mm.datasets import Digits
-from nda_mm.evaluation.audit import NegativeAudit
-from nda_mm.evaluation.audit_report import Auroc, NegativeReport, Rate, format_reports
+from nda_mm.evaluation.audit import NegativeAudit, classifier_scores, hog_features, passing_count, shrink_images
+from nda_mm.evaluation.audit_report import (
+    Auroc,
+    NegativeReport,
+    Rate,
+    auroc_interval,
+    format_reports,
+    wilson_interval,
+)
+from nda_mm.evaluation.detection import auroc
 
 
 def rng(seed: int = 0) -> torch.Generator:
@@ -33,9 +44,6 @@ def identity(x: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
 
 def flip(x: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
     return x.flip(-1)
-
-
-# Cases of which the truth is known.
 
 
 @pytest.mark.parametrize("grid", [2, 4])
@@ -64,7 +72,8 @@ def test_flip_of_symmetric_images_leaks_though_it_looks_like_data() -> None:
     assert report.verdict == "leaks"
     assert (report.exact_source.value, report.exact_real.value) == (1.0, 0.0)
     assert (report.near_pixels.value, report.near_features.value) == (1.0, 1.0)
-    assert report.classifier.value == report.nearest_pixels.value == report.nearest_features.value == 0.5
+    scores = report.classifier, report.nearest_pixels, report.nearest_features
+    assert [score.value for score in scores] == pytest.approx([0.5] * 3)
 
 
 def test_flip_of_a_set_closed_under_flips_finds_the_other_images() -> None:
@@ -151,9 +160,6 @@ def test_nearness_is_that_of_the_definition() -> None:
     assert 0 < expected < len(made)
 
 
-# The machine around it.
-
-
 @pytest.mark.slow
 def test_same_seed_same_report_and_images_are_left_alone(digits: NegativeAudit) -> None:
     images = digits.images.clone()
@@ -162,12 +168,6 @@ def test_same_seed_same_report_and_images_are_left_alone(digits: NegativeAudit) 
     assert first == second
     assert NegativeAudit(images, seed=4).measure("stitch", F.stitch).as_dict() != first
     assert torch.equal(images, digits.images)
-
-
-def test_a_network_of_ones_own_gives_the_features() -> None:
-    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 16 * 16, 8))
-    report = NegativeAudit(noise(200), features=network).measure("identity", identity)
-    assert report.near_features.value == 1.0
 
 
 def test_large_images_are_compared_small_but_equality_is_at_full_size() -> None:
@@ -222,19 +222,127 @@ def test_table_shows_rates_with_their_intervals() -> None:
 
 
 @pytest.mark.parametrize(
-    ("images", "settings", "error", "message"),
+    ("images", "settings", "error"),
     [
-        (torch.zeros(100, 3, 16, 16), {}, TypeError, r"uint8.*float32"),
-        (torch.zeros(63, 3, 16, 16).byte(), {}, ValueError, r"at least 64 images.*\(63, 3, 16, 16\)"),
-        (torch.zeros(100, 3, 4, 16).byte(), {}, ValueError, "at least 8 pixels"),
-        (torch.zeros(100, 3, 16, 16).byte(), {"samples": 5}, ValueError, r"at least 32.*5"),
+        (torch.zeros(100, 3, 16, 16), {}, TypeError),
+        (torch.zeros(63, 3, 16, 16).byte(), {}, ValueError),
+        (torch.zeros(100, 3, 4, 16).byte(), {}, ValueError),
+        (torch.zeros(100, 3, 16, 16).byte(), {"samples": 5}, ValueError),
     ],
 )
-def test_what_cannot_be_audited_is_refused(images: Tensor, settings: dict, error: type, message: str) -> None:
-    with pytest.raises(error, match=message):
+def test_what_cannot_be_audited_is_refused(images: Tensor, settings: dict, error: type) -> None:
+    with pytest.raises(error):
         NegativeAudit(images, **settings)
 
 
 def test_transform_that_changes_the_shape_is_refused(digits: NegativeAudit) -> None:
     with pytest.raises(ValueError, match="crop changes the shape"):
         digits.measure("crop", lambda x, *, generator: x[..., 1:])
+
+
+# Where the groups stand for 32x32 RGB.
+COLOURS, HISTOGRAMS, PROFILES, SHARPNESS = slice(0, 192), slice(192, 320), slice(320, 382), slice(382, 446)
+
+
+def ramp(angle: float, side: int = 32) -> torch.Tensor:
+    """Brightness that rises in one direction."""
+    y, x = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
+    plane = (x * math.cos(angle) + y * math.sin(angle)) / (2 * side)
+    return plane.expand(1, 3, side, side)
+
+
+@pytest.mark.parametrize("eighth", [0, 3, 6])
+def test_direction_of_a_slope_is_one_orientation(eighth: int) -> None:
+    cells = hog_features(ramp(eighth * math.pi / 4))[0, HISTOGRAMS].reshape(8, 16)
+    expected = torch.zeros(8, 16)
+    expected[eighth] = 2 * (1 / 16) ** 0.5 / 128**0.5
+    torch.testing.assert_close(cells, expected, atol=2e-3, rtol=0)
+
+
+def test_seam_stands_out_at_its_place() -> None:
+    image = torch.zeros(1, 3, 32, 32)
+    image[..., 16:] = 1
+    profile = hog_features(image)[0, PROFILES]
+    assert profile.nonzero().flatten().tolist() == [15]  # the boundary between columns 15 and 16
+    assert profile[15].item() == pytest.approx(4 / 62**0.5)
+
+
+def test_colours_are_means_of_places() -> None:
+    image = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    colours = hog_features(image)[0, COLOURS].reshape(3, 8, 8) * 192**0.5
+    torch.testing.assert_close(colours[2, 1, 5], image[0, 2, 4:8, 20:24].mean())
+
+
+def test_flat_places_are_told_from_calm_ones() -> None:
+    image = 0.02 * torch.randn(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    image[..., 8:16, 8:16] = 0
+    sharpness = hog_features(image)[0, SHARPNESS].reshape(8, 8)
+    flat = sharpness[2, 2]  # 8 to 12 px, wholly inside
+    assert flat.item() == pytest.approx(0.3 * math.log(1 / 127.5) / 8, rel=1e-4)
+    assert (sharpness > flat).sum() >= 60
+
+
+def test_sizes_and_what_is_refused() -> None:
+    assert hog_features(torch.zeros(2, 1, 8, 20)).shape[0] == 2
+    assert hog_features(torch.zeros(1, 3, 200, 100)).isfinite().all()
+    assert shrink_images(torch.zeros(1, 3, 200, 100), 64).shape == (1, 3, 64, 32)
+    constant = torch.full((1, 3, 90, 90), 0.3)
+    torch.testing.assert_close(shrink_images(constant, 32), torch.full((1, 3, 32, 32), 0.3))
+    with pytest.raises(ValueError, match="sides"):
+        hog_features(torch.zeros(1, 3, 7, 8))
+
+
+@pytest.mark.parametrize(("count", "total"), [(0, 10), (10, 10), (3, 7), (44, 1000), (1, 1)])
+def test_wilson_interval_is_scipys(count: int, total: int) -> None:
+    expected = binomtest(count, total).proportion_ci(0.95, method="wilson")
+    assert wilson_interval(count, total, z=1.959963984540054) == pytest.approx(tuple(expected), abs=1e-9)
+
+
+def test_auroc_interval_holds_its_level() -> None:
+    truth = torch.distributions.Normal(0, 2**0.5).cdf(torch.tensor(1.0)).item()
+    hits = 0
+    for seed in range(400):
+        generator = rng(seed)
+        above = torch.randn(80, generator=generator) + 1
+        value = auroc(torch.randn(60, generator=generator), above)
+        low, high = auroc_interval(value, 80, 60)
+        hits += low <= truth <= high
+    assert 0.92 <= hits / 400 <= 0.98
+
+
+def test_passing_count_by_hand() -> None:
+    assert passing_count(torch.tensor([1.0, 94.9, 95.1, 200.0]), torch.arange(101.0)) == 2
+
+
+def test_classifier_finds_chance_where_there_is_nothing_to_find() -> None:
+    values = []
+    for seed in range(10):
+        reals, negatives = torch.randn(2, 300, 20, generator=rng(seed))
+        values.append(auroc(*classifier_scores(reals, negatives, hidden=64, generator=rng(seed))))
+    assert abs(sum(values) / 10 - 0.5) < 0.02
+
+
+@pytest.mark.parametrize("kind", ["shifted", "ring"])
+def test_classifier_finds_linear_and_curved_differences(kind: str) -> None:
+    reals = torch.randn(800, 4, generator=rng())
+    negatives = torch.randn(800, 4, generator=rng(1))
+    if kind == "shifted":
+        negatives[:, 0] += 4
+    else:  # no linear score can tell these
+        negatives *= 4
+    real_scores, scores = classifier_scores(reals, negatives, generator=rng())
+    assert auroc(real_scores, scores) > 0.97
+
+
+def test_an_image_does_not_help_to_judge_its_own_negative() -> None:
+    """Equal rows get equal scores, which only holds out of fold if both are in one fold."""
+    reals = torch.randn(100, 5, generator=rng())
+    real_scores, scores = classifier_scores(reals, reals.clone(), generator=rng())
+    torch.testing.assert_close(real_scores, scores)
+
+
+def test_what_does_not_fit_is_refused() -> None:
+    with pytest.raises(ValueError, match="count"):
+        wilson_interval(5, 3)
+    with pytest.raises(ValueError, match="reals and negatives"):
+        classifier_scores(torch.zeros(7, 2), torch.zeros(7, 2))

@@ -1,17 +1,30 @@
+"""Searches against all pairs, precision and recall in exact arithmetic, kNN against a loop and scikit-learn."""
+
 from __future__ import annotations
+
+import math
+from fractions import Fraction
 
 import pytest
 import torch
+from sklearn.neighbors import KNeighborsClassifier
 
-from nda_mm.evaluation import nearest
-from nda_mm.evaluation.nearest import nearest_neighbours
+from nda_mm.evaluation import knn_scores, nearest, precision_recall
+from nda_mm.evaluation.nearest import nearest_neighbours, topk_hits
+
+DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
+CHUNKS = pytest.mark.parametrize("chunk", [1, 100, 1 << 24])
 
 
-@pytest.mark.parametrize("chunk", [1, 100, 1 << 24])
+def normal(count: int, width: int, seed: int) -> torch.Tensor:
+    return torch.randn(count, width, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+@CHUNKS
 @pytest.mark.parametrize("exclude_self", [False, True])
-def test_against_all_pairs_in_double_precision(monkeypatch, chunk: int, exclude_self: bool) -> None:
-    monkeypatch.setattr(nearest, "_CHUNK_ELEMENTS", chunk)
-    points = torch.randn(40, 7, generator=torch.Generator().manual_seed(0)) + 100
+def test_the_nearest_is_that_of_all_pairs_in_double_precision(monkeypatch, chunk: int, exclude_self: bool) -> None:
+    monkeypatch.setattr(nearest, "_CHUNK", chunk)
+    points = normal(40, 7, 0).float() + 100
     exclude = torch.arange(40) if exclude_self else None
     distances, indices = nearest_neighbours(points, points, exclude)
     pairs = (points.double()[:, None] - points.double()[None]).norm(dim=2)
@@ -23,15 +36,182 @@ def test_against_all_pairs_in_double_precision(monkeypatch, chunk: int, exclude_
 
 
 def test_small_distances_do_not_drown() -> None:
-    far = torch.randn(50, 3000, generator=torch.Generator().manual_seed(0))
+    far = normal(50, 3000, 0).float()
     distances, indices = nearest_neighbours(far + 1e-4, far)
     torch.testing.assert_close(distances, torch.full((50,), 1e-4 * 3000**0.5), rtol=1e-2, atol=0)
     assert indices.tolist() == list(range(50))
 
 
-def test_nothing_to_find_and_wrong_shapes() -> None:
+def test_without_another_reference_nothing_is_found() -> None:
     distances, indices = nearest_neighbours(torch.zeros(1, 2), torch.zeros(1, 2), torch.tensor([0]))
     assert (distances.item(), indices.item()) == (torch.inf, -1)
-    assert nearest_neighbours(torch.zeros(2, 2), torch.zeros(0, 2))[1].tolist() == [-1, -1]
-    with pytest.raises(ValueError, match=r"queries \(Q, D\)"):
-        nearest_neighbours(torch.zeros(1, 2), torch.zeros(1, 3))
+
+
+def precision_recall_by_loops(real: torch.Tensor, fake: torch.Tensor, k: int) -> tuple[float, float]:
+    """Kynkaanniemi et al., section 2, word by word, in rational numbers: no rounding, so ties are ties."""
+    sets = [[[Fraction(value) for value in row] for row in features.tolist()] for features in (real, fake)]
+
+    def distance(x: list[Fraction], y: list[Fraction]) -> Fraction:
+        return sum(((a - b) ** 2 for a, b in zip(x, y)), Fraction(0))
+
+    def covered(points: list, manifold: list) -> float:
+        reach = [
+            sorted(distance(x, y) for place, y in enumerate(manifold) if place != own)[k - 1]
+            for own, x in enumerate(manifold)
+        ]
+        inside = [any(distance(point, x) <= radius for x, radius in zip(manifold, reach)) for point in points]
+        return sum(inside) / len(inside)
+
+    return covered(sets[1], sets[0]), covered(sets[0], sets[1])
+
+
+class TestPrecisionRecall:
+    @CHUNKS
+    @pytest.mark.parametrize("device", DEVICES)
+    @pytest.mark.parametrize("k", [1, 10])
+    def test_equals_the_loop(self, monkeypatch, device, k, chunk):
+        monkeypatch.setattr(nearest, "_CHUNK", chunk)
+        real, fake = normal(33, 3, 0), 0.7 * normal(21, 3, 1) + 0.5
+        expected = precision_recall_by_loops(real, fake, k)
+        assert precision_recall(real.to(device), fake.to(device), k=k) == pytest.approx(expected)
+        assert k > 1 or 0 < min(expected) <= max(expected) < 1
+
+    @pytest.mark.parametrize("device", DEVICES)
+    @pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
+    @pytest.mark.parametrize("seed", range(2))
+    def test_ties_and_duplicates_are_those_of_exact_arithmetic(self, device, dtype, seed):
+        """Points of a coarse lattice, far from the origin: most distances tie, and many points come twice."""
+        generator = torch.Generator().manual_seed(seed)
+        real = (torch.randint(0, 6, (30, 3), generator=generator) + 100).to(dtype)
+        fake = (torch.randint(2, 9, (25, 3), generator=generator) + 100).to(dtype)
+        found = precision_recall(real.to(device), fake.to(device), k=2)
+        assert found == pytest.approx(precision_recall_by_loops(real, fake, 2))
+        assert 0 < found[0] < 1
+
+    def test_a_case_by_hand(self):
+        """Balls of 1 around 0, 1, 2, 10, 11; of 1 around 0.5 and 1.5, and of 18.5 around 20, which reaches to 1.5."""
+        real = torch.tensor([[0.0], [1.0], [2.0], [10.0], [11.0]])
+        assert precision_recall(real, torch.tensor([[0.5], [1.5], [20.0]]), k=1) == pytest.approx((2 / 3, 1.0))
+        # Without the far one its ball is gone: 10 and 11 are covered by none.
+        assert precision_recall(real, torch.tensor([[0.5], [1.5], [1.0]]), k=1) == pytest.approx((1.0, 3 / 5))
+
+    def test_points_that_all_coincide_have_balls_without_extent(self):
+        features = torch.full((6, 4), 123.456)
+        assert precision_recall(features, features) == (1.0, 1.0)
+        nudged = features.clone()
+        nudged[:, 0] += 1e-3
+        assert precision_recall(features, nudged) == (0.0, 0.0)
+
+    def test_dropped_modes_cost_recall_and_invented_ones_precision(self):
+        both, some = torch.cat([normal(100, 4, 3), normal(100, 4, 4) + 50]), normal(200, 4, 5)
+        dropped = precision_recall(both, some)
+        assert dropped[1] == pytest.approx(0.5, abs=0.05)
+        assert dropped[0] > 0.8
+        assert precision_recall(some, both) == dropped[::-1]  # the two swap with the sets
+
+    def test_it_does_not_depend_on_where_the_features_lie(self):
+        real, fake = normal(200, 16, 6), 0.8 * normal(200, 16, 7)
+        expected = precision_recall(real, fake)
+        assert 0.5 < expected[0] < 1
+        assert precision_recall(real + 1e6, fake + 1e6) == expected
+        assert precision_recall(1e-6 * real, 1e-6 * fake) == expected
+
+
+def classes(count: int, number: int, seed: int) -> torch.Tensor:
+    return torch.randint(number, (count,), generator=torch.Generator().manual_seed(seed))
+
+
+def votes_by_loops(queries, bank, labels, number, k, temperature):
+    """Wu et al., section 3.4, word by word; no ties in the data."""
+
+    def cosine(x, y):
+        return sum(a * b for a, b in zip(x, y)) / math.hypot(*x) / math.hypot(*y)
+
+    rows = []
+    for query in queries.tolist():
+        similar = sorted(((cosine(query, entry), label) for entry, label in zip(bank.tolist(), labels.tolist())))[::-1]
+        votes = [0.0] * number
+        for similarity, label in similar[:k]:
+            votes[label] += math.exp(similarity / temperature)
+        rows.append([vote / math.exp(similar[0][0] / temperature) for vote in votes])
+    return torch.tensor(rows, dtype=torch.float64)
+
+
+class TestKNN:
+    @CHUNKS
+    @pytest.mark.parametrize(("k", "temperature"), [(1, 0.07), (7, 1.0), (40, 0.07)])
+    def test_votes_equal_the_loop(self, monkeypatch, k, temperature, chunk):
+        monkeypatch.setattr(nearest, "_CHUNK", chunk)
+        queries, bank, labels = normal(11, 6, 0), normal(40, 6, 1), classes(40, 4, 2)
+        votes = knn_scores(queries, bank, labels, 4, k=k, temperature=temperature)
+        expected = votes_by_loops(queries, bank, labels, 4, k, temperature)
+        torch.testing.assert_close(votes, expected, rtol=1e-10, atol=1e-12)
+
+    def test_scikit_learn_predicts_the_same(self):
+        queries, bank, labels = normal(200, 8, 3), normal(500, 8, 4), classes(500, 5, 5)
+        classifier = KNeighborsClassifier(
+            n_neighbors=20,
+            metric="cosine",
+            algorithm="brute",
+            weights=lambda distance: torch.tensor(-distance).div(0.07).exp().numpy(),
+        )
+        classifier.fit(bank.numpy(), labels.numpy())
+        votes = knn_scores(queries, bank, labels, 5, k=20, temperature=0.07)
+        assert votes.argmax(dim=1).tolist() == classifier.predict(queries.numpy()).tolist()
+        theirs = torch.from_numpy(classifier.predict_proba(queries.numpy()))
+        torch.testing.assert_close(votes / votes.sum(dim=1, keepdim=True), theirs, rtol=1e-8, atol=1e-10)
+
+    def test_ties_at_the_last_place_share_it_whatever_the_order(self):
+        """One nearest of class 0; three equal ones of classes 1, 2, 2 for the two places left."""
+        bank = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 2.0], [0.0, -1.0], [-1.0, 0.0]], dtype=torch.float64)
+        labels = torch.tensor([0, 1, 2, 2, 1])
+        query = torch.tensor([[1.0, 0.0]], dtype=torch.float64)
+        expected = [1.0, 2 / 3 * math.exp(-2), 4 / 3 * math.exp(-2)]
+        for order in ([0, 1, 2, 3, 4], [3, 4, 2, 0, 1], [4, 2, 1, 3, 0]):
+            votes = knn_scores(query, bank[order], labels[order], 3, k=3, temperature=0.5)
+            assert votes[0].tolist() == pytest.approx(expected)
+
+    def test_a_small_temperature_leaves_the_nearest_alone_and_stays_finite(self):
+        queries, bank, labels = normal(9, 4, 6), normal(30, 4, 7), classes(30, 3, 8)
+        votes = knn_scores(queries, bank, labels, 3, k=30, temperature=1e-5)
+        closest = (torch.nn.functional.normalize(queries) @ torch.nn.functional.normalize(bank).T).argmax(dim=1)
+        assert bool(votes.isfinite().all())
+        assert votes.argmax(dim=1).tolist() == labels[closest].tolist()
+
+    def test_half_precision_is_computed_in_float32(self):
+        queries, bank, labels = normal(5, 4, 9).half(), normal(20, 4, 10).half(), classes(20, 3, 11)
+        votes = knn_scores(queries, bank, labels, 3, k=5)
+        assert votes.dtype == torch.float32
+        assert torch.equal(votes, knn_scores(queries.float(), bank.float(), labels, 3, k=5))
+
+    def test_no_query_no_vote(self):
+        assert knn_scores(normal(0, 4, 0), normal(3, 4, 1), torch.tensor([0, 1, 1]), 2, k=1).shape == (0, 2)
+
+    @pytest.mark.parametrize("change", [dict(k=4), dict(k=0), dict(temperature=0.0), dict(labels=torch.tensor([0, 1]))])
+    def test_bad_input_is_refused(self, change):
+        given = dict(queries=normal(2, 4, 0), bank=normal(3, 4, 1), labels=torch.tensor([0, 1, 1]), num_classes=2, k=2)
+        with pytest.raises(ValueError, match=next(iter(change))):
+            knn_scores(**{**given, **change})
+
+
+def test_hits_count_places_and_equal_scores_stand_in_label_order():
+    scores = torch.tensor([[0.1, 0.7, 0.2], [0.5, 0.5, 0.0], [0.5, 0.5, 0.0], [0.0, 0.0, 0.0]])
+    assert topk_hits(scores, torch.tensor([1, 0, 1, 2]), (1, 2, 3)) == [2, 3, 4]
+    scores, labels = normal(300, 12, 12), classes(300, 12, 13)
+    expected = [int((scores.topk(count).indices == labels[:, None]).any(dim=1).sum()) for count in (1, 5)]
+    assert topk_hits(scores, labels, (1, 5)) == expected
+
+
+@pytest.mark.parametrize("bad", [torch.zeros(4, 2), torch.zeros(4), torch.full((4, 3), math.nan)])
+def test_features_that_do_not_fit_are_refused(bad):
+    good, labels = normal(6, 3, 0), torch.zeros(4, dtype=torch.long)
+    for call in (
+        lambda: nearest_neighbours(good, bad),
+        lambda: precision_recall(good, bad, k=1),
+        lambda: knn_scores(good, bad, labels, 1, k=1),
+    ):
+        with pytest.raises(ValueError):
+            call()
+    for k in (0, 6):
+        with pytest.raises(ValueError, match="k must be"):
+            precision_recall(good, good, k=k)

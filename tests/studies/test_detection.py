@@ -8,14 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from nda_mm.evaluation.ood import MEASURES
-from nda_mm.evaluation.ood_report import SetResult, write_results
+from nda_mm.evaluation.detection import MEASURES, OODResult, write_results
 from nda_mm.studies.detection import compare_detection, detect_with_runs
 
 
 def make_results(folder: Path, value: float, *, count: int = 9) -> None:
     sets = [
-        SetResult(name, count, "", dict.fromkeys(MEASURES, each), {})
+        OODResult(name, count, "", dict.fromkeys(MEASURES, each), {})
         for name, each in (("svhn", value), ("c/fog", value + 0.1), ("c/snow", value + 0.3))
     ]
     write_results(folder, sets, dict(inside="Digits", inside_split="test", inside_count=9))

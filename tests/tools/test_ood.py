@@ -15,7 +15,7 @@ from mmengine import Config
 from mmengine.registry import MODELS, DefaultScope
 
 from nda_mm.compat import apply_patches
-from nda_mm.evaluation.ood import MEASURES
+from nda_mm.evaluation.detection import MEASURES
 from nda_mm.utils.files import recipe_path
 
 apply_patches()
@@ -89,5 +89,5 @@ def test_cifar10_against_cifar100_of_ones_own(needs_shared_data: Path, tmp_path:
     found = test_tool.main([*command, "--cfg-options", *words])
     assert set(found) == {f"ood/{name}/{measure}" for name in ("cifar100", "mean") for measure in MEASURES}
     assert found["ood/mean/auroc"] == found["ood/cifar100/auroc"] != 0.5
-    with pytest.raises(ValueError, match=r"(?s)99 of 100 outside sets.*svhn: SVHN"):
+    with pytest.raises(ValueError, match=r"(?s)99 of 100 OOD sets.*svhn: SVHN"):
         test_tool.main([*command, "--cfg-options", *words[:-1]])

@@ -15,7 +15,7 @@ from mmengine.runner import IterBasedTrainLoop, Runner
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from nda_mm.evaluation.knn import knn_scores, topk_hits
+from nda_mm.evaluation.nearest import knn_scores, topk_hits
 from nda_mm.registry import HOOKS
 from nda_mm.utils.random_state import isolated_rng, mix
 
@@ -33,7 +33,7 @@ class KNNHook(Hook):
     RNG state as before.
 
     Source: Wu et al., "Unsupervised Feature Learning via Non-Parametric Instance Discrimination", CVPR 2018, section
-    3.4, https://arxiv.org/abs/1805.01978; see :func:`nda_mm.evaluation.knn.knn_scores`.
+    3.4, https://arxiv.org/abs/1805.01978; see :func:`nda_mm.evaluation.nearest.knn_scores`.
 
     ``knn/top1`` (and ``knn/top5`` with more than 5 classes), in per cent, go into the log, the message hub and the
     visualizer. A checkpoint hook with ``save_best='knn/top1'`` gets them when the next epoch (or iteration) begins, or

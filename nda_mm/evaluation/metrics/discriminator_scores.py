@@ -1,0 +1,158 @@
+"""Anomaly scores of a GAN's discriminator: minus its logit, reduced over the classes that it reads."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from mmengine.model import is_model_wrapper
+from torch import Tensor, nn
+
+CLASS_REDUCTIONS = ("max", "mean", "logsumexp")
+
+
+def count_classes(discriminator: Any) -> int:
+    """Number of classes that a discriminator of mmagic reads besides the image; 0 if it reads none."""
+    if "label" not in inspect.signature(discriminator.forward).parameters:
+        return 0
+    return int(getattr(discriminator, "num_classes", 0) or 0)
+
+
+def layers_that_mix(discriminator: nn.Module) -> list[str]:
+    """Names of the layers through which, in evaluation, images of one batch change each other's scores.
+
+    Batch normalisation by its running statistics does not; the minibatch standard deviation does.
+    """
+    return [
+        name
+        for name, module in discriminator.named_modules()
+        if "stddev" in type(module).__name__.lower()
+        or (isinstance(module, nn.modules.batchnorm._BatchNorm) and module.running_mean is None)
+    ]
+
+
+@contextmanager
+def scoring(model: Any) -> Iterator[Any]:
+    """Give the discriminator of a GAN of mmagic, in evaluation and without its random augmentation; restore it after.
+
+    Raises:
+        ValueError: If the model has none.
+    """
+    discriminator = getattr(model, "discriminator", None)
+    if discriminator is None:
+        raise ValueError(
+            f"{type(model).__name__} has no discriminator to score images with; build it with one, and load a "
+            "checkpoint that holds it (published weights are often those of the generator alone)"
+        )
+    if is_model_wrapper(discriminator):
+        discriminator = discriminator.module
+    modes = {module: module.training for module in discriminator.modules()}
+    augmenting = getattr(discriminator, "with_ada", None)
+    discriminator.eval()
+    if augmenting:  # mmagic's StyleGAN2 draws augmentations in evaluation too
+        discriminator.with_ada = False
+    try:
+        with torch.no_grad():
+            yield discriminator
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+        if augmenting:
+            discriminator.with_ada = augmenting
+
+
+def anomaly_scores(discriminator: Any, images: Tensor, *, class_reduction: str = "max") -> Tensor:
+    r"""Score images by a discriminator: **a higher score means more outlying**.
+
+    The discriminator was trained to give data a high logit and everything else, negatives too, a low one; so the score
+    is :math:`-D(x)`. One with classes reads a class :math:`y`, which an OOD image does not have, and which is therefore
+    not given for any image, not even for ID images that have it. Over all K classes it is reduced to
+
+    * ``'max'``: :math:`-\max_y D(x, y)`. An image is outlying if it is a good example of no class.
+    * ``'mean'``: :math:`-\frac{1}{K} \sum_y D(x, y)`. With a projection discriminator, the score under the mean
+      embedding: class cancels out. Classes that don't fit weigh as much as the one that does.
+    * ``'logsumexp'``: :math:`-\log \frac{1}{K} \sum_y e^{D(x, y)}`, between the two. Where logits are log-ratios of
+      densities (logistic loss) and classes equally frequent, it is that of the densities without class.
+
+    Args:
+        discriminator: One of mmagic, in evaluation mode.
+        images: As the networks see them. Shape: (N, C, H, W).
+        class_reduction: See above; not used without classes. Default ``'max'``.
+
+    Returns:
+        float64 on the CPU, shape (N,). A discriminator of patches is averaged over them. See :func:`class_logits` for
+        what K classes cost.
+    """
+    classes = count_classes(discriminator)
+    if not classes:
+        return -_logits(discriminator(images))
+    logits = class_logits(discriminator, images, classes)
+    if class_reduction == "max":
+        return -logits.amax(dim=1)
+    if class_reduction == "mean":
+        return -logits.mean(dim=1)
+    return math.log(classes) - logits.logsumexp(dim=1)
+
+
+def class_logits(discriminator: Any, images: Tensor, classes: int) -> Tensor:
+    r"""Compute the logits of images for every class.
+
+    A projection discriminator, as BigGAN's, SAGAN's and SNGAN's are, is
+    :math:`D(x, y) = \psi(\phi(x)) + e_y \cdot \phi(x)`: the features :math:`\phi(x)` are taken from one pass and all
+    classes from the two layers at its end, ``decision`` and ``proj_y``, so that a thousand classes cost hardly more
+    than one. That a discriminator works like this is checked in every batch, in which each image is given another
+    class. Any other is run once for each class.
+
+    Source: Miyato and Koyama, "cGANs with projection discriminator", ICLR 2018, https://arxiv.org/abs/1802.05637.
+
+    Args:
+        discriminator: One of mmagic that reads labels, in evaluation mode.
+        images: As the networks see them. Shape: (N, C, H, W).
+        classes: Their number, K.
+
+    Returns:
+        float64 on the CPU. Shape: (N, K).
+    """
+    with torch.no_grad():
+        logits = _by_projection(discriminator, images, classes)
+        if logits is not None:
+            return logits
+        label = images.new_empty(len(images), dtype=torch.long)
+        rows = [_logits(discriminator(images, label=label.fill_(each))) for each in range(classes)]
+        return torch.stack(rows, dim=1)
+
+
+def _by_projection(discriminator: Any, images: Tensor, classes: int) -> Tensor | None:
+    """:func:`class_logits` by one pass; None where the discriminator turns out to work in another way."""
+    decision, embedding = (getattr(discriminator, name, None) for name in ("decision", "proj_y"))
+    if classes < 2 or not isinstance(decision, nn.Module) or not isinstance(embedding, nn.Module):
+        return None
+    seen: list[tuple[Tensor, Tensor]] = []
+    hook = decision.register_forward_hook(lambda module, args, output: seen.append((args[0], output)))
+    label = torch.arange(len(images), device=images.device) % classes
+    try:
+        output = discriminator(images, label=label)
+    finally:
+        hook.remove()
+    embedded = _double(embedding(torch.arange(classes, device=images.device)))
+    if len(seen) != 1 or seen[0][0].shape != (len(images), embedded.shape[-1]) or seen[0][1].shape != output.shape:
+        return None
+    features, plain = (_double(each) for each in seen[0])
+    logits = plain + features @ embedded.T
+    found, expected = logits.gather(1, label.cpu()[:, None]), _double(output)
+    # The pass adds these terms in its own precision.
+    size = (plain.abs() + features.abs() @ embedded.abs().T).gather(1, label.cpu()[:, None])
+    tolerance = max(1e-4, 16 * torch.finfo(output.dtype).eps)
+    return logits if bool(((found - expected).abs() <= tolerance * size).all()) else None
+
+
+def _double(values: Tensor) -> Tensor:
+    return values.detach().cpu().double()  # not every device has float64
+
+
+def _logits(output: Tensor) -> Tensor:
+    return _double(output.flatten(1)).mean(dim=1)

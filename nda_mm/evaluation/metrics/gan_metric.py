@@ -1,0 +1,218 @@
+"""What the metrics of a GAN share: the model, its samples, real images, and the turns of several processes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+from mmengine.dist import all_gather_object, get_dist_info, is_main_process
+from mmengine.evaluator import BaseMetric
+from mmengine.logging import print_log
+from mmengine.model import is_model_wrapper
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset, Subset
+
+from nda_mm.generation import SAMPLE_MODELS, as_rgb, generator_of, own_spectral_norm, sample_images
+from nda_mm.utils.messages import Progress
+
+
+class GANMetric(BaseMetric):
+    """A metric for mmagic's evaluation loops that does all its work in :meth:`evaluate`.
+
+    Of several processes each takes every ``world_size``-th image, and all return the same values.
+
+    Args:
+        prefix: Prefix of the results.
+        batch_size: Images to a pass.
+        collect_device: As of mmengine's metrics.
+    """
+
+    SAMPLER_MODE = "nda_mm"  # mmagic's evaluator groups metrics by it and by `sample_model`
+    sample_model = "orig"
+
+    def __init__(self, prefix: str, batch_size: int, collect_device: str = "cpu") -> None:
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, but got {batch_size}")
+        super().__init__(collect_device=collect_device, prefix=prefix)
+        self.batch_size = batch_size
+        self._model: Any = None
+        self._loader: Any = None
+
+    def prepare(self, module: Any, dataloader: DataLoader) -> None:
+        """Keep the model and the loader of real images; mmagic's evaluator calls this before the first evaluation."""
+        self._model = module.module if is_model_wrapper(module) else module
+        self._loader = dataloader
+
+    @property
+    def model(self) -> Any:
+        """The GAN under evaluation."""
+        if self._model is None:
+            raise RuntimeError(
+                f"{type(self).__name__} was not prepared; use it in an evaluator of mmagic "
+                "(val_cfg=dict(type='MultiValLoop'), val_evaluator=dict(type='Evaluator', ...)), which calls prepare()"
+            )
+        return self._model
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return next(self.model.parameters()).device
+
+    def get_metric_sampler(self, model: nn.Module, dataloader: DataLoader, metrics: list) -> Sequence:
+        """Give the loop no batches to run: everything is done in :meth:`evaluate`."""
+        return ()
+
+    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
+        """Do nothing: no batches come, see :meth:`get_metric_sampler`."""
+
+    def compute(self) -> dict[str, float]:
+        """Compute named values, the same in every process."""
+        raise NotImplementedError(f"{type(self).__name__} must implement compute")
+
+    def compute_metrics(self, results: list) -> dict[str, float]:
+        """See :meth:`compute`; mmengine's metrics must have this method."""
+        return self.compute()
+
+    def evaluate(self, size: int = 0) -> dict[str, float]:
+        """Compute the values and put the prefix before their names.
+
+        Args:
+            size: Ignored; mmengine's evaluator gives the size of the data set.
+        """
+        return {f"{self.prefix}/{key}": value for key, value in self.compute_metrics([]).items()}
+
+    def load(self, dataset: Dataset, indices: Sequence[int], what: str) -> Iterator[Tensor]:
+        """Yield this process's share of a data set, in batches, as the networks see it, on the model's device."""
+        rank, world = get_dist_info()
+        loader = DataLoader(
+            Subset(dataset, indices[rank::world]),
+            batch_size=self.batch_size,
+            collate_fn=list,
+            generator=torch.Generator(),  # else the loader draws its seed from the global RNG
+        )
+        done = 0
+        with Progress(f"evaluating {what}", len(loader.dataset), "images") as progress:  # type: ignore[arg-type]
+            for items in loader:
+                yield self.network_input(items)
+                done += len(items)
+                progress.update(done)
+
+    def network_input(self, items: Sequence[Any]) -> Tensor:
+        """Turn items of a data set into images as the networks see them."""
+        data = self.model.data_preprocessor(self._loader.collate_fn(items), True)
+        images = getattr(data.get("data_samples"), "gt_img", None)
+        if images is None:
+            images = data["inputs"]["img"] if isinstance(data["inputs"], dict) else data["inputs"]
+        return images
+
+
+class GeneratorMetric(GANMetric):
+    """A metric that draws its own samples, always the same ones.
+
+    mmagic's metrics share batches drawn from the global RNG. These draw from a generator of their own, seeded and
+    independent of the number of processes: two evaluations differ by the model alone, and training is not affected.
+    Classes are equally frequent.
+
+    Args:
+        fake_nums: Number of generated images, in all processes together.
+        prefix: Prefix of the results.
+        sample_model: ``'ema'`` (default) or ``'orig'``.
+        batch_statistics: Whether batch normalisation uses the statistics of each batch of ``batch_size`` samples, as
+            the authors of the paper evaluate, instead of its running ones, which stay as they are (an EMA's are copies
+            of those of the generator in training). Default False.
+        batch_size: Images to a pass. Default 64.
+        seed: Of noise. Default 0.
+
+    Raises:
+        ValueError: If a number is out of its range or a name is unknown.
+    """
+
+    def __init__(
+        self,
+        fake_nums: int,
+        prefix: str,
+        *,
+        sample_model: str = "ema",
+        batch_statistics: bool = False,
+        batch_size: int = 64,
+        seed: int = 0,
+        collect_device: str = "cpu",
+    ) -> None:
+        super().__init__(prefix, batch_size, collect_device)
+        if fake_nums < 2:
+            raise ValueError(f"fake_nums must be at least 2, but got {fake_nums}")
+        if sample_model not in SAMPLE_MODELS:
+            raise ValueError(f"sample_model must be one of {', '.join(SAMPLE_MODELS)}, but got {sample_model!r}")
+        self.fake_nums = fake_nums
+        self.sample_model = sample_model
+        self.batch_statistics = batch_statistics
+        self.seed = seed
+
+    def noise(self) -> Iterator[tuple[Tensor, Tensor | None]]:
+        """Yield this process's share of the noise, in batches, and the classes to be generated of it."""
+        rng = torch.Generator().manual_seed(self.seed)
+        size = self.model.noise_size
+        noise = torch.randn(self.fake_nums, *([size] if isinstance(size, int) else size), generator=rng)
+        classes = getattr(self.model, "num_classes", None)
+        labels = torch.arange(self.fake_nums) % classes if classes else None
+        rank, world = get_dist_info()
+        for start in range(rank, self.fake_nums, world * self.batch_size):
+            part = slice(start, start + world * self.batch_size, world)
+            yield noise[part], None if labels is None else labels[part]
+
+    def generated(self) -> Iterator[tuple[Tensor, Tensor | None]]:
+        """Yield this process's share of the samples, in batches: uint8 RGB on the model's device, and their classes."""
+        rank, world = get_dist_info()
+        done = 0
+        with Progress("evaluating samples", len(range(rank, self.fake_nums, world)), "images") as progress:
+            for noise, labels in self.noise():
+                images = sample_images(
+                    self.model,
+                    noise,
+                    labels,
+                    sample_model=self.sample_model,
+                    use_batch_statistics=self.batch_statistics,
+                    batch_size=self.batch_size,
+                )
+                yield images.to(self.device), labels
+                done += len(noise)
+                progress.update(done)
+
+    def real(self, dataset: Any, count: int) -> Iterator[Tensor]:
+        """Yield this process's share of ``count`` real images (-1: all), in batches, as uint8 RGB on the device."""
+        if count > len(dataset):
+            raise ValueError(f"real_nums must be at most the {len(dataset)} images of the data set, but got {count}")
+        chosen = torch.randperm(len(dataset), generator=torch.Generator().manual_seed(self.seed))
+        for images in self.load(dataset, chosen[: count if count >= 0 else None].tolist(), "real images"):
+            yield as_rgb(self.model.data_preprocessor, images).to(self.device)
+
+    @torch.no_grad()
+    def evaluate(self, size: int = 0) -> dict[str, float]:
+        """Compute and log the values; see :meth:`GANMetric.evaluate`."""
+        generator = generator_of(self.model, self.sample_model)
+        inner = generator.module if hasattr(generator, "module") else generator
+        with own_spectral_norm(inner) if self.sample_model == "ema" else nullcontext():
+            values = super().evaluate(size)
+        if is_main_process():
+            print_log(
+                f"{', '.join(f'{key} {value:.4g}' for key, value in values.items())} ({self.protocol()})", "current"
+            )
+        return values
+
+    def protocol(self) -> str:
+        """Describe in one line how the values were measured."""
+        generator = "the EMA of the generator" if self.sample_model == "ema" else "the generator in training"
+        statistics = f"statistics of batches of {self.batch_size}" if self.batch_statistics else "running statistics"
+        return f"{self.fake_nums} samples of {generator}, {statistics}, seed {self.seed}"
+
+
+def gather_rows(rows: Tensor) -> Tensor:
+    """Gather the rows of all processes, which took turns at them, in their order; on the CPU."""
+    parts = all_gather_object(rows.cpu())
+    whole = parts[0].new_empty(sum(len(part) for part in parts), *parts[0].shape[1:])
+    for rank, part in enumerate(parts):
+        if len(part):
+            whole[rank :: len(parts)] = part
+    return whole

@@ -1,0 +1,5 @@
+"""Networks that metrics and audits look through: classifiers of torchvision and mmpretrain, Inception, and our own."""
+
+from .feature_network import FeatureNetwork, FeaturesAndProbs, build_feature_network
+
+__all__ = ["FeatureNetwork", "FeaturesAndProbs", "build_feature_network"]

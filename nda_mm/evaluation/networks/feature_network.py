@@ -1,0 +1,158 @@
+"""Networks by name, through which images are compared, with the line that identifies each in a report."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from nda_mm.checkpoints import load_strictly, read_checkpoint
+
+__all__ = ["NETWORKS", "FeatureNetwork", "FeaturesAndProbs", "TorchvisionNetwork", "build_feature_network"]
+
+#: Where the networks are; a module is imported when its name is used, so that each needs its own host alone.
+NETWORKS: dict[str, tuple[str, str]] = {
+    "inception": ("nda_mm.evaluation.networks.inception_network", "InceptionNetwork"),
+    "mmpretrain": ("nda_mm.evaluation.networks.mmpretrain_network", "MMPretrainNetwork"),
+    "torchvision": (__name__, "TorchvisionNetwork"),
+}
+
+
+class FeaturesAndProbs(NamedTuple):
+    """What a network gives for a batch of images."""
+
+    features: Tensor  # (N, D), the input of its last layer
+    probabilities: Tensor  # (N, classes)
+
+
+class FeatureNetwork(nn.Module):
+    """A frozen classifier with a name, under which its distances are reported.
+
+    Attributes:
+        name: Prefix of the results, for example ``classifier_digits``.
+        protocol: One line that identifies the network and how images reach it: weights, resizing.
+        distance_name, kernel_name, score_name: Names of the results. Those of the Inception network alone are called
+            ``fid``, ``kid`` and ``is``.
+    """
+
+    distance_name = "frechet"
+    kernel_name = "kernel"
+    score_name = "score"
+
+    def __init__(self, name: str, protocol: str) -> None:
+        super().__init__()
+        self.name = name
+        self.protocol = protocol
+
+    def forward(self, images: Tensor) -> FeaturesAndProbs:
+        """Compute features and class probabilities of a batch, without gradients.
+
+        Args:
+            images: uint8 RGB in [0, 255]. Shape: (N, 3, H, W).
+        """
+        raise NotImplementedError(f"{type(self).__name__} must implement forward")
+
+    def train(self, mode: bool = True) -> FeatureNetwork:
+        """Stay in ``eval`` mode: these networks are not trained."""
+        return super().train(False)
+
+
+def build_feature_network(cfg: Mapping[str, Any] | FeatureNetwork) -> FeatureNetwork:
+    """Build a network from a config such as ``dict(type='mmpretrain', config='classifier_digits.py', ...)``.
+
+    Args:
+        cfg: ``type`` is a key of :data:`NETWORKS`; the rest are that network's arguments. A network is returned as is.
+
+    Returns:
+        The network, in ``eval`` mode and without gradients.
+
+    Raises:
+        ValueError: If the type is unknown.
+        TypeError: If ``cfg`` is neither.
+
+    Example:
+        >>> build_feature_network(dict(type="vgg"))
+        Traceback (most recent call last):
+        ValueError: the type of a feature network must be one of inception, mmpretrain, torchvision, but got 'vgg'
+    """
+    if isinstance(cfg, FeatureNetwork):
+        return cfg.requires_grad_(False).eval()
+    if not isinstance(cfg, Mapping):
+        raise TypeError(f"a feature network is a dict with a 'type', or a FeatureNetwork, but got {cfg!r}")
+    settings = dict(cfg)
+    kind = settings.pop("type", None)
+    if kind not in NETWORKS:
+        raise ValueError(f"the type of a feature network must be one of {', '.join(NETWORKS)}, but got {kind!r}")
+    module, name = NETWORKS[kind]
+    return getattr(importlib.import_module(module), name)(**settings).requires_grad_(False).eval()
+
+
+class TorchvisionNetwork(FeatureNetwork):
+    """A torchvision classifier; its features are the input of its last linear layer.
+
+    Args:
+        model: Name in ``torchvision.models``, for example ``'resnet50'``.
+        checkpoint: Path of a state dict, or of a dict with one under ``state_dict``. Nothing is downloaded.
+        size: Side to which images are resized (bilinear, antialiased), in pixels; None leaves them. Default 224.
+        mean, std: Of the RGB channels in [0, 1]. Default: those of ImageNet.
+        name: Prefix of the results. Default ``'torchvision_' + model``.
+
+    Raises:
+        FileNotFoundError: If there is no checkpoint at the path.
+        ValueError: If the checkpoint does not fit the model, or one of them has no linear layer.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        checkpoint: str,
+        *,
+        size: int | None = 224,
+        mean: Sequence[float] = (0.485, 0.456, 0.406),
+        std: Sequence[float] = (0.229, 0.224, 0.225),
+        name: str | None = None,
+    ) -> None:
+        from torchvision.models import get_model
+
+        resized = "images as they are" if size is None else f"resized to {size} (bilinear, antialiased)"
+        super().__init__(
+            name or f"torchvision_{model}", f"torchvision {model}, weights {Path(checkpoint).name}, {resized}"
+        )
+        saved = read_checkpoint(checkpoint, needed=())
+        matrices = [value for value in saved.get("state_dict", saved).values() if value.ndim == 2]
+        self.model = get_model(model, weights=None, num_classes=len(matrices[-1]) if matrices else 1000)
+        load_strictly(self.model, saved, source=f"The checkpoint {checkpoint}", target=f"torchvision's {model}")
+        linears = [module for module in self.model.modules() if isinstance(module, nn.Linear)]
+        if not linears:
+            raise ValueError(f"torchvision's {model} has no linear layer whose input could serve as features")
+        self.size = size
+        self.mean: Tensor
+        self.std: Tensor
+        self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1))
+        self.register_buffer("std", torch.tensor(std).view(-1, 1, 1))
+        self._features = torch.empty(0)
+        linears[-1].register_forward_pre_hook(self._keep)
+
+    def _keep(self, module: nn.Module, inputs: tuple[Any, ...]) -> None:
+        self._features = inputs[0]
+
+    @torch.no_grad()
+    def forward(self, images: Tensor) -> FeaturesAndProbs:
+        """See :meth:`FeatureNetwork.forward`."""
+        pixels = images.float() / 255
+        if self.size is not None:
+            pixels = resize_images(pixels, (self.size, self.size))
+        logits = self.model((pixels - self.mean) / self.std)
+        return FeaturesAndProbs(self._features.flatten(1), logits.softmax(dim=1))
+
+
+def resize_images(images: Tensor, size: tuple[int, int]) -> Tensor:
+    """Resize floating images (N, C, H, W) to a height and a width, bilinear and antialiased."""
+    if tuple(images.shape[-2:]) == size:
+        return images
+    return F.interpolate(images, size, mode="bilinear", antialias=True)

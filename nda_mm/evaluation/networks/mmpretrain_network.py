@@ -1,0 +1,92 @@
+"""Any classifier of mmpretrain, by its recipe and a checkpoint; or one of ours, trained when first asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.registry import DefaultScope, init_default_scope
+from mmpretrain.registry import MODELS
+from torch import Tensor
+
+from nda_mm.checkpoints import load_strictly, read_checkpoint
+
+from .feature_network import FeatureNetwork, FeaturesAndProbs, resize_images
+from .train_classifier import ensure_checkpoint, find_recipe, read_recipe
+
+
+class MMPretrainNetwork(FeatureNetwork):
+    """A classifier of mmpretrain; its features are those before the last layer of its head.
+
+    Args:
+        config: Path of its recipe, or the file name of one of ours (``'classifier_digits.py'``).
+        checkpoint: Path of its weights. Default None: the cached ones of the recipe.
+        train_if_missing: Without a checkpoint, train the recipe once into the cache: seconds for the digits, on a CPU;
+            CIFAR-10 needs a GPU. Default False.
+        cfg_options: Overrides of the recipe, for example where its data lie:
+            ``{'train_dataloader.dataset.data_root': ..., 'val_dataloader.dataset.data_root': ...}``. Default None.
+        cache_dir: Folder of the cache. Default ``'work_dirs/feature_networks'``.
+        size: Side to which images are resized (bilinear, antialiased), in pixels. Default None: the recipe's variable
+            ``size``, or, if it has none, images are left as they are.
+        name: Prefix of the results. Default: the recipe's file name without its ending.
+
+    Raises:
+        FileNotFoundError: If recipe or checkpoint are missing.
+        ValueError: If the checkpoint does not fit the recipe's model.
+    """
+
+    def __init__(
+        self,
+        config: str,
+        checkpoint: str | None = None,
+        *,
+        train_if_missing: bool = False,
+        cfg_options: Mapping[str, Any] | None = None,
+        cache_dir: str = "work_dirs/feature_networks",
+        size: int | None = None,
+        name: str | None = None,
+    ) -> None:
+        recipe = find_recipe(config)
+        path = Path(checkpoint or ensure_checkpoint(config, cache_dir, train=train_if_missing, cfg_options=cfg_options))
+        cfg = read_recipe(recipe, cfg_options)
+        saved = read_checkpoint(path, needed=())
+        accuracy = saved.get("meta", {}).get("accuracy")
+        size = cfg.get("size") if size is None else size
+        super().__init__(
+            name or recipe.stem,
+            f"{recipe.name}, weights {path.name}"
+            + ("" if accuracy is None else f" ({accuracy:.2f} % right on its held-out images)")
+            + (", images as they are" if size is None else f", images at {size}x{size} (else resized, bilinear)"),
+        )
+        self.size = size
+        self.accuracy = accuracy
+        self.model: Any = _build(cfg)
+        load_strictly(self.model, saved, source=f"The checkpoint {path}", target=f"the model of {recipe.name}")
+
+    @torch.no_grad()
+    def forward(self, images: Tensor) -> FeaturesAndProbs:
+        """See :meth:`FeatureNetwork.forward`."""
+        pixels = images.float()
+        if self.size is not None:
+            pixels = resize_images(pixels, (self.size, self.size))
+        preprocessor = self.model.data_preprocessor
+        if preprocessor.to_rgb:  # its recipe reads files as BGR, and turns what it is given
+            pixels = pixels.flip(1)
+        inputs = preprocessor(dict(inputs=pixels))["inputs"]
+        stages = self.model.extract_feat(inputs)
+        features = self.model.extract_feat(inputs, stage="pre_logits")
+        return FeaturesAndProbs(features.flatten(1), self.model.head(stages).softmax(dim=1))
+
+
+def _build(cfg: Config) -> torch.nn.Module:
+    # A training run's own default scope (mmagic) stays in force outside.
+    if DefaultScope.get_current_instance() is None:
+        init_default_scope("mmpretrain")
+    with DefaultScope.overwrite_default_scope("mmpretrain"):
+        model = dict(cfg.model)
+        if "data_preprocessor" not in model and "data_preprocessor" in cfg:
+            model["data_preprocessor"] = dict(type="ClsDataPreprocessor", **cfg.data_preprocessor)
+        return MODELS.build(model)

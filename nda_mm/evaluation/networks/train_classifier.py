@@ -1,0 +1,257 @@
+"""Train a recipe's classifier once, in a separate process, for the metrics that need it.
+
+    python -m nda_mm.evaluation.networks.train_classifier classifier_cifar10.py
+
+does it ahead of the first evaluation and prints the path of the weights. The process is separate because a second
+mmengine Runner inside a training run would share its loggers, its default scope and, worst, its RNG states.
+"""
+
+from __future__ import annotations
+
+import _thread
+import argparse
+import hashlib
+import json
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from filelock import FileLock, Timeout
+from mmengine.config import Config
+from mmengine.dist import barrier, is_main_process
+from mmengine.hooks import Hook
+from mmengine.logging import print_log
+from mmengine.runner import Runner
+
+import nda_mm
+from nda_mm.checkpoints import read_checkpoint
+from nda_mm.compat import apply_patches
+from nda_mm.compat.notices import silence_warnings
+from nda_mm.utils.command_line import say_loading
+from nda_mm.utils.files import recipe_path, write_atomically
+from nda_mm.utils.messages import Progress
+from nda_mm.utils.processes import on_sigterm
+
+__all__ = ["cached_checkpoint", "ensure_checkpoint", "find_recipe", "read_recipe", "to_be_trained", "train_recipe"]
+
+_LAUNCHER_VARIABLES = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+
+
+def find_recipe(name: str) -> Path:
+    """Find a recipe by its path, or one of ours by its file name.
+
+    Raises:
+        FileNotFoundError: If there is none; the message lists ours.
+    """
+    return recipe_path(name).resolve()
+
+
+def read_recipe(path: Path, cfg_options: Mapping[str, Any] | None = None) -> Config:
+    """Read a recipe with overrides such as ``{'train_dataloader.dataset.data_root': 'my/cifar10'}``."""
+    cfg = Config.fromfile(path)
+    cfg.merge_from_dict(dict(cfg_options or {}))
+    return cfg
+
+
+def cached_checkpoint(recipe: Path, cache_dir: str, cfg_options: Mapping[str, Any] | None = None) -> Path:
+    """Give the path of the checkpoint of a recipe's classifier; see :func:`ensure_checkpoint`."""
+    digest = hashlib.sha256(read_recipe(recipe, cfg_options).pretty_text.encode()).hexdigest()[:12]
+    return Path(cache_dir).resolve() / f"{recipe.stem}-{digest}.pth"
+
+
+def to_be_trained(evaluator: Any, cache_dir: str = "work_dirs/feature_networks") -> list[str]:
+    """List what the metrics of a config will train before they can measure, with the number of epochs.
+
+    Args:
+        evaluator: The config's ``val_evaluator`` or ``test_evaluator``.
+        cache_dir: Where the networks look that name no ``cache_dir``.
+
+    Returns:
+        For example ``['classifier_cifar10.py (30 epochs)']``; empty where every network has its weights.
+
+    Example:
+        >>> to_be_trained(dict(type="nda_mm.FrechetDistance", network=dict(type="inception", path="weights.pth")))
+        []
+    """
+    if isinstance(evaluator, (list, tuple)):
+        return list(dict.fromkeys(each for part in evaluator for each in to_be_trained(part, cache_dir)))
+    if not isinstance(evaluator, Mapping):
+        return []
+    if not evaluator.get("train_if_missing") or evaluator.get("checkpoint") is not None:
+        return to_be_trained(list(evaluator.values()), cache_dir)
+    recipe, options = find_recipe(evaluator["config"]), evaluator.get("cfg_options")
+    if cached_checkpoint(recipe, evaluator.get("cache_dir", cache_dir), options).is_file():
+        return []
+    return [f"{recipe.name} ({read_recipe(recipe, options).train_cfg.max_epochs} epochs)"]
+
+
+def ensure_checkpoint(
+    recipe: str,
+    cache_dir: str = "work_dirs/feature_networks",
+    *,
+    train: bool = True,
+    cfg_options: Mapping[str, Any] | None = None,
+) -> Path:
+    """Find the checkpoint of a recipe's classifier, trained now if there is none yet.
+
+    It is cached under the recipe's name and a digest of its resolved content, so that a changed recipe is trained anew.
+    With several processes the first trains and the others wait; they must see the same ``cache_dir``. So do runs that
+    were started at the same time.
+
+    Args:
+        recipe: Path of an mmpretrain recipe, or the file name of one of ours.
+        cache_dir: Folder of the cache. Default ``'work_dirs/feature_networks'``, under the current directory.
+        train: Whether a missing checkpoint may be trained. Default True.
+        cfg_options: Overrides of the recipe, which enter the digest. Default None.
+
+    Returns:
+        Path of a file with ``state_dict`` and, in ``meta``, the held-out ``accuracy`` in percent.
+
+    Raises:
+        FileNotFoundError: If it is missing and must not be trained, or there is no such recipe.
+        RuntimeError: If its training failed; the message has the end of its output.
+    """
+    path = find_recipe(recipe)
+    target = cached_checkpoint(path, cache_dir, cfg_options)
+    if not target.is_file() and not train:
+        raise FileNotFoundError(
+            f"the classifier of {recipe} has no checkpoint at {target}: train it (tools/train.py {recipe}) and give "
+            "its path as `checkpoint`, or allow it to be trained with train_if_missing=True"
+        )
+    failure = ""
+    if not target.is_file() and is_main_process():
+        with _locked(target.parent):
+            if not target.is_file():
+                failure = _train_in_a_process(path, target, cfg_options)
+    barrier()
+    if not target.is_file():
+        raise RuntimeError(f"training the classifier of {recipe} left no checkpoint at {target}. {failure}")
+    return target
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock, which the system takes back from a process that dies."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        print_log(f"Waiting for another run, which is training a classifier into {folder}", "current")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _train_in_a_process(recipe: Path, target: Path, cfg_options: Mapping[str, Any] | None) -> str:
+    device = "a GPU" if torch.cuda.is_available() else "the CPU"
+    print_log(f"Training the classifier of {recipe.name} once, on {device}, for the metrics: {target}", "current")
+    environment = {key: value for key, value in os.environ.items() if key not in _LAUNCHER_VARIABLES}
+    root = str(Path(nda_mm.__file__).parents[1])  # also where the package is used from a checkout
+    environment.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it CUDA refuses to be deterministic
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, [root, environment.get("PYTHONPATH")]))
+    # Through compat.auto, which silences the hosts' notices before the imports above can give them.
+    command = [sys.executable, "-m", "nda_mm.compat.auto", __file__, str(recipe), str(target)]
+    command += ["--cfg-options", json.dumps(dict(cfg_options or {})), "--until-stdin-closes"]
+    pipe = subprocess.PIPE  # stderr, which has the progress, is this process's own
+    with on_sigterm(_exit), subprocess.Popen(command, env=environment, stdin=pipe, stdout=pipe, text=True) as process:
+        output = deque(process.stdout or (), maxlen=30)
+    if process.returncode:
+        return f"It ended with status {process.returncode}:\n{''.join(output)}"
+    print_log(output[-1].strip(), "current")
+    return ""
+
+
+def _exit() -> None:
+    """End by an exception, as on Ctrl-C, which ends the child too."""
+    raise SystemExit(128 + signal.SIGTERM)
+
+
+def _end_when_stdin_closes() -> None:
+    """End this process and its loaders' workers when the parent process is gone, however it ended."""
+
+    def watch() -> None:
+        os.read(sys.stdin.fileno(), 1)  # not by sys.stdin, whose lock a forked loader would wait for
+        _thread.interrupt_main()  # ends it as Ctrl-C does, which takes loaders and temporary files along
+        time.sleep(10)
+        for worker in multiprocessing.active_children():
+            worker.terminate()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+class _ProgressHook(Hook):
+    """Shows how far a training is."""
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+
+    def before_train(self, runner: Runner) -> None:
+        self.progress = Progress(f"training {self.what}", runner.max_iters, "iterations")
+
+    def after_train_iter(self, runner: Runner, *args: Any, **kwargs: Any) -> None:
+        self.progress.update(runner.iter + 1)
+
+    def after_train(self, runner: Runner) -> None:
+        self.progress.close()
+
+
+def train_recipe(recipe: Path, target: Path, cfg_options: Mapping[str, Any] | None = None) -> float:
+    """Train a recipe and write its weights to ``target`` atomically; returns the held-out accuracy."""
+    apply_patches()
+    say_loading("mmpretrain")
+    cfg = read_recipe(recipe, cfg_options)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.stem}-") as work_dir:
+        cfg.work_dir = work_dir
+        cfg.default_hooks = {**cfg.get("default_hooks", {}), "checkpoint": None}
+        cfg.randomness = dict(seed=cfg.get("randomness", {}).get("seed") or 0, deterministic=True)
+        runner = Runner.from_cfg(cfg)
+        runner.register_hook(_ProgressHook(recipe.stem))
+        runner.train()
+        accuracy = float(runner.val_loop.run()["accuracy/top1"])
+        weights = {name: value.cpu() for name, value in runner.model.state_dict().items()}
+        content = dict(state_dict=weights, meta=dict(accuracy=accuracy, recipe=recipe.name))
+        write_atomically(target, lambda file: torch.save(content, file))
+    return accuracy
+
+
+def main() -> None:
+    """Train, as the process that :func:`ensure_checkpoint` starts, or as a command."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("recipe", help="a recipe, or the file name of one of ours")
+    parser.add_argument("target", type=Path, nargs="?", help="file of the weights (default: where the metrics look)")
+    parser.add_argument("--cfg-options", type=json.loads, default={}, help="overrides of the recipe, as JSON")
+    parser.add_argument("--until-stdin-closes", action="store_true", help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    silence_warnings()
+    if args.until_stdin_closes:
+        _end_when_stdin_closes()
+    if args.target is None:
+        target = ensure_checkpoint(args.recipe, cfg_options=args.cfg_options)
+        accuracy = read_checkpoint(target, needed=("meta",))["meta"]["accuracy"]
+    else:
+        target = args.target
+        try:
+            accuracy = train_recipe(find_recipe(args.recipe), target, args.cfg_options)
+        except KeyboardInterrupt:
+            sys.exit(128 + signal.SIGINT)
+    print(f"{Path(args.recipe).stem}: {accuracy:.2f} % right on held-out images, written to {target}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,315 @@
+"""Segmenters, the classes that they read in the pixels of an image, and how well those agree with the labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from mmengine.config import Config
+from mmengine.registry import MODELS, DefaultScope
+from torch import Tensor, nn
+
+from nda_mm.checkpoints import load_strictly, read_checkpoint
+from nda_mm.compat.safe_load import require_intact
+
+from .networks.feature_network import resize_images
+
+__all__ = [
+    "CLASSES",
+    "IGNORE",
+    "PALETTE",
+    "Segmenter",
+    "build_segmenter",
+    "confusion_matrix",
+    "palette",
+    "read_colours",
+    "segmentation_scores",
+]
+
+#: Marks pixels that don't count.
+IGNORE = 255
+
+#: The evaluated classes in the order of their training ids.
+CLASSES = (
+    "road", "sidewalk", "building", "wall", "fence", "pole", "traffic light", "traffic sign", "vegetation", "terrain",
+    "sky", "person", "rider", "car", "truck", "bus", "train", "motorcycle", "bicycle",
+)  # fmt: skip
+
+#: Name: RGB. Source: Cordts et al., "The Cityscapes Dataset", CVPR 2016, https://www.cityscapes-dataset.com.
+_COLOURS: dict[str, tuple[int, int, int]] = {
+    "road": (128, 64, 128), "sidewalk": (244, 35, 232), "building": (70, 70, 70), "wall": (102, 102, 156),
+    "fence": (190, 153, 153), "pole": (153, 153, 153), "traffic light": (250, 170, 30), "traffic sign": (220, 220, 0),
+    "vegetation": (107, 142, 35), "terrain": (152, 251, 152), "sky": (70, 130, 180), "person": (220, 20, 60),
+    "rider": (255, 0, 0), "car": (0, 0, 142), "truck": (0, 0, 70), "bus": (0, 60, 100), "train": (0, 80, 100),
+    "motorcycle": (0, 0, 230), "bicycle": (119, 11, 32),
+    # labelled, but not evaluated
+    "unlabeled": (0, 0, 0), "dynamic": (111, 74, 0), "ground": (81, 0, 81), "parking": (250, 170, 160),
+    "rail track": (230, 150, 140), "guard rail": (180, 165, 180), "bridge": (150, 100, 100), "tunnel": (150, 120, 90),
+    "caravan": (0, 0, 90), "trailer": (0, 0, 110),
+}  # fmt: skip
+
+#: Rows (RGB, class), the class being :data:`IGNORE` where none is evaluated.
+PALETTE = tuple((colour, CLASSES.index(name) if name in CLASSES else IGNORE) for name, colour in _COLOURS.items())
+
+Colours = str | Sequence[tuple[Sequence[int], int]]
+IMAGENET_MEAN, IMAGENET_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
+
+
+def confusion_matrix(truth: Tensor, predicted: Tensor, num_classes: int, ignore: int = IGNORE) -> Tensor:
+    """Count pixels by their class and the class that was read.
+
+    Args:
+        truth: Class of each pixel, in [0, ``num_classes``), or ``ignore``.
+        predicted: Class read in each pixel, in [0, ``num_classes``), or ``ignore`` where none was: an error of the
+            pixel's class that no other class is charged with.
+        num_classes: Number of classes, at least 1.
+        ignore: What marks pixels that don't count. Default 255.
+
+    Shape:
+        ``truth`` and ``predicted`` alike, any; integers.
+
+    Returns:
+        int64 (num_classes, num_classes + 1): row the class, column the one that was read, the last column none.
+
+    Raises:
+        ValueError: If shapes differ or a class is out of range.
+
+    Example:
+        >>> confusion_matrix(torch.tensor([0, 0, 1, 255]), torch.tensor([0, 1, 1, 1]), num_classes=2).tolist()
+        [[1, 1, 0], [0, 1, 0]]
+    """
+    if truth.shape != predicted.shape:
+        raise ValueError(f"the maps must be of one shape, but got {tuple(truth.shape)} and {tuple(predicted.shape)}")
+    for name, classes in (("truth", truth), ("predicted", predicted)):
+        wrong = classes[(classes != ignore) & ((classes < 0) | (classes >= num_classes))]
+        if len(wrong):
+            raise ValueError(f"{name} must hold classes below {num_classes}, or {ignore}, but got {int(wrong[0])}")
+    counts = truth != ignore
+    rows, columns = truth[counts].long(), predicted[counts].long()
+    columns = columns.where(columns != ignore, torch.full_like(columns, num_classes))
+    cells = torch.bincount(rows * (num_classes + 1) + columns, minlength=num_classes * (num_classes + 1))
+    return cells.reshape(num_classes, num_classes + 1)
+
+
+def segmentation_scores(confusion: Tensor) -> dict[str, float]:
+    """Per-pixel accuracy, class accuracy and mean intersection over union.
+
+    Source: Long et al., "Fully Convolutional Networks for Semantic Segmentation", CVPR 2015, section 5,
+    https://arxiv.org/abs/1411.4038; the three scores of Isola et al., CVPR 2017, table 1. Classes without any pixel in
+    the truth are left out of both means; the authors of Pix2Pix count them as 0, which makes no difference where all
+    classes occur, as in Cityscapes' validation set.
+
+    Args:
+        confusion: What :func:`confusion_matrix` gives, summed over images.
+
+    Returns:
+        ``pixel_accuracy``, ``class_accuracy`` and ``mean_iou`` in [0, 1]; nan where no pixel counts.
+
+    Example:
+        >>> segmentation_scores(torch.tensor([[1, 1, 0], [0, 2, 0]]))
+        {'pixel_accuracy': 0.75, 'class_accuracy': 0.75, 'mean_iou': 0.5833333333333333}
+    """
+    counts = confusion.double()
+    right, of_class = counts.diagonal(), counts.sum(dim=1)
+    read_as = counts[:, :-1].sum(dim=0)
+    there = of_class > 0
+    return {
+        "pixel_accuracy": (right.sum() / of_class.sum()).item(),
+        "class_accuracy": (right / of_class)[there].mean().item(),
+        "mean_iou": (right / (of_class + read_as - right))[there].mean().item(),
+    }
+
+
+def read_colours(images: Tensor, colours: Tensor, classes: Tensor) -> Tensor:
+    """Read a map of classes off an image that was painted in their colours, by the nearest colour of each pixel.
+
+    Nearest, as painted maps that went through JPEG or a generator hold colours that no class has.
+
+    Args:
+        images: RGB in [0, 255], any dtype.
+        colours: RGB in [0, 255].
+        classes: What each colour stands for; several may stand for one.
+
+    Shape:
+        ``images`` (N, 3, H, W), ``colours`` (K, 3), ``classes`` (K,), result (N, H, W).
+
+    Returns:
+        int64. Of two colours equally near, the first counts.
+
+    Example:
+        >>> red_and_blue = torch.tensor([[255, 0, 0], [0, 0, 255]])
+        >>> read_colours(torch.tensor([200, 30, 90]).reshape(1, 3, 1, 1), red_and_blue, torch.tensor([4, 7]))
+        tensor([[[4]]])
+    """
+    nearest = torch.full(images.shape[:1] + images.shape[2:], torch.inf, device=images.device)
+    found = torch.zeros(nearest.shape, dtype=torch.long, device=images.device)
+    images = images.float()
+    for colour, name in zip(colours.to(images).unbind(), classes.tolist(), strict=True):  # one at a time: 35 maps at
+        distance = (images - colour[:, None, None]).square().sum(dim=1)  # once would be large
+        closer = distance < nearest
+        nearest = distance.where(closer, nearest)
+        found[closer] = name
+    return found
+
+
+class Segmenter(nn.Module):
+    """Reads a class in each pixel; always in ``eval`` mode and without gradients.
+
+    Shape:
+        uint8 RGB (N, 3, H, W) to int64 (N, H, W).
+    """
+
+    def train(self, mode: bool = True) -> Segmenter:
+        """Stay in ``eval`` mode: segmenters are not trained."""
+        return super().train(False)
+
+
+class NetworkSegmenter(Segmenter):
+    """A network that gives a logit for each class.
+
+    Args:
+        network: Takes normalised images (N, 3, h, w) and returns logits (N, K, h', w'), or a dict with them as
+            ``'out'`` as torchvision's networks do; with ``mode='tensor'`` if it is a model of mmengine.
+        size: Height and width to which images are brought before, bilinearly; for a network trained at another
+            resolution. Default None: as they come.
+        mean, std: Of the network's inputs, in RGB and [0, 255]. Default: ImageNet's.
+        bgr: Whether the network takes BGR. Default False.
+        keywords: Further arguments of the network's call.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        *,
+        size: Sequence[int] | None = None,
+        mean: Sequence[float] = IMAGENET_MEAN,
+        std: Sequence[float] = IMAGENET_STD,
+        bgr: bool = False,
+        **keywords: Any,
+    ) -> None:
+        super().__init__()
+        if size is not None and (len(size) != 2 or min(size) < 1):
+            raise ValueError(f"size must be a height and a width in pixels, but got {size!r}")
+        self.network = network
+        self.size = None if size is None else (int(size[0]), int(size[1]))
+        self.bgr = bgr
+        self.keywords = keywords
+        self.mean: Tensor
+        self.std: Tensor
+        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).reshape(-1, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std, dtype=torch.float32).reshape(-1, 1, 1), persistent=False)
+        self.requires_grad_(False).eval()
+
+    @torch.no_grad()
+    def forward(self, images: Tensor) -> Tensor:
+        """The class of the largest logit in each pixel; logits are brought to the images' size, not classes."""
+        inputs = images.float()
+        if self.size is not None:
+            inputs = resize_images(inputs, self.size)
+        inputs = (inputs - self.mean) / self.std
+        logits = self.network(inputs.flip(1) if self.bgr else inputs, **self.keywords)
+        logits = logits["out"] if isinstance(logits, Mapping) else logits
+        if not isinstance(logits, Tensor) or logits.ndim != 4 or len(logits) != len(images):
+            got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+            raise ValueError(f"a segmenter gives logits (N, classes, H, W) for {len(images)} images, but gave {got}")
+        return F.interpolate(logits.float(), images.shape[-2:], mode="bilinear", align_corners=False).argmax(dim=1)
+
+
+class ColourSegmenter(Segmenter):
+    """Reads the classes of images that are painted in their colours.
+
+    Args:
+        colours: ``'cityscapes'`` or rows of (RGB, class); see :func:`palette`.
+    """
+
+    def __init__(self, colours: Colours) -> None:
+        super().__init__()
+        self.colours, self.classes = palette(colours)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """The class of the nearest colour in each pixel."""
+        return read_colours(images, self.colours, self.classes)
+
+
+def palette(colours: Colours) -> tuple[Tensor, Tensor]:
+    """Give the colours (K, 3) of a palette and the classes (K,) that they stand for.
+
+    Args:
+        colours: ``'cityscapes'``, or rows of (RGB, class), the class 255 where pixels don't count.
+
+    Raises:
+        ValueError: If it is neither.
+
+    Example:
+        >>> palette([((0, 0, 0), 0), ((255, 255, 255), 1)])[1]
+        tensor([0, 1])
+    """
+    rows = PALETTE if colours == "cityscapes" else colours
+    if isinstance(rows, str) or not rows or not all(len(row) == 2 and len(row[0]) == 3 for row in rows):
+        raise ValueError(f"a palette is 'cityscapes' or rows of (RGB, class), but got {colours!r}")
+    return torch.tensor([list(row[0]) for row in rows]), torch.tensor([int(row[1]) for row in rows])
+
+
+def build_segmenter(cfg: Mapping[str, Any] | Segmenter) -> Segmenter:
+    """Build a segmenter.
+
+    ``dict(type='torchscript', checkpoint=...)`` is a file of ``torch.jit.save``. Loading runs no Python from it, but
+    the network in it is a program: take it from those whose programs you would run.
+    ``dict(type='mmengine', config=..., checkpoint=...)`` builds ``model`` of a config of an mmengine project, such as
+    mmsegmentation, and loads the checkpoint strictly and without running code; the project must be installed.
+    ``dict(type='colours', colours='cityscapes')`` reads painted labels. Networks take the further arguments of
+    :class:`NetworkSegmenter`.
+
+    Args:
+        cfg: One of these, or a segmenter, which is returned as is.
+
+    Raises:
+        ValueError: If the type is unknown or the file is no such network.
+        FileNotFoundError: If a file is not there.
+        TypeError: If ``cfg`` is something else.
+
+    Example:
+        >>> build_segmenter(dict(type="fcn"))
+        Traceback (most recent call last):
+        ValueError: the type of a segmenter must be one of torchscript, mmengine, colours, but got 'fcn'
+    """
+    if isinstance(cfg, Segmenter):
+        return cfg.eval()
+    if not isinstance(cfg, Mapping):
+        raise TypeError(f"a segmenter is a dict with a 'type', or a Segmenter, but got {cfg!r}")
+    settings = dict(cfg)
+    kind = settings.pop("type", None)
+    if kind == "colours":
+        return ColourSegmenter(**settings)
+    if kind == "torchscript":
+        return NetworkSegmenter(_torchscript(settings.pop("checkpoint")), **settings)
+    if kind == "mmengine":
+        network = _mmengine(settings.pop("config"), settings.pop("checkpoint"))
+        return NetworkSegmenter(network, **{"mode": "tensor", **settings})
+    raise ValueError(f"the type of a segmenter must be one of torchscript, mmengine, colours, but got {kind!r}")
+
+
+def _torchscript(checkpoint: str | Path) -> nn.Module:
+    if not Path(checkpoint).is_file():
+        raise FileNotFoundError(f"there is no segmenter {checkpoint}")
+    require_intact(checkpoint)
+    try:
+        return torch.jit.load(str(checkpoint), map_location="cpu")
+    except RuntimeError as error:
+        reason = str(error).split("\n")[0]
+        raise ValueError(
+            f"{checkpoint} is no network that torch.jit.save wrote ({reason}). Weights alone need the config of their "
+            "network: dict(type='mmengine', config=..., checkpoint=...)."
+        ) from error
+
+
+def _mmengine(config: str | Path, checkpoint: str | Path) -> nn.Module:
+    cfg = Config.fromfile(str(config))
+    with DefaultScope.overwrite_default_scope(cfg.get("default_scope", "mmengine")):
+        network = MODELS.build(cfg.model)
+    saved = read_checkpoint(checkpoint, needed=())
+    load_strictly(network, saved, source=str(checkpoint), target=f"the model of {config}")
+    return network

@@ -1,0 +1,210 @@
+"""The score of an image, written out class by class on mmagic's own discriminators."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from nda_mm.compat import apply_patches
+from nda_mm.evaluation.metrics.discriminator_scores import (
+    anomaly_scores,
+    class_logits,
+    count_classes,
+    layers_that_mix,
+    scoring,
+)
+
+apply_patches()
+biggan_module = pytest.importorskip("mmagic.models.editors.biggan")
+dcgan_module = pytest.importorskip("mmagic.models.editors.dcgan")
+sagan_module = pytest.importorskip("mmagic.models.editors.sagan")
+stylegan_module = pytest.importorskip("mmagic.models.editors.stylegan2")
+
+SMALL = dict(
+    in_channels=[3, 4], out_channels=[4, 8], downsample=[True, False], resolution=[8, 8], attention=[False, False]
+)
+
+
+def biggan(classes: int) -> nn.Module:
+    torch.manual_seed(classes)
+    model = biggan_module.BigGANDiscriminator(
+        input_scale=16, num_classes=classes, arch_cfg=SMALL, init_cfg=dict(type="N02")
+    )
+    for parameter in model.parameters():
+        nn.init.normal_(parameter, 0, 0.5)
+    return model.eval()
+
+
+@pytest.fixture
+def images() -> torch.Tensor:
+    return torch.randn(6, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+
+
+@torch.no_grad()
+def logits(discriminator: nn.Module, images: torch.Tensor, classes: int) -> torch.Tensor:
+    """Of each image and class, one by one."""
+    one = [[discriminator(each[None], label=torch.tensor([y])).item() for y in range(classes)] for each in images]
+    return torch.tensor(one, dtype=torch.float64)
+
+
+@pytest.mark.parametrize(
+    ("reduction", "reduce"),
+    [
+        ("max", lambda rows: -rows.max(dim=1).values),
+        ("mean", lambda rows: -rows.sum(dim=1) / 4),
+        ("logsumexp", lambda rows: -(rows.exp().sum(dim=1) / 4).log()),
+    ],
+)
+def test_classes_are_reduced_as_it_says(images: torch.Tensor, reduction: str, reduce: Any) -> None:
+    discriminator = biggan(4)
+    with torch.no_grad():
+        found = anomaly_scores(discriminator, images, class_reduction=reduction)
+    rows = logits(discriminator, images, 4)
+    assert rows.std(dim=1).min() > 0.01  # the class matters
+    torch.testing.assert_close(found, reduce(rows), rtol=1e-5, atol=1e-5)
+    assert found.dtype == torch.float64
+
+
+class Counted:
+    """Counts the passes through a discriminator."""
+
+    def __init__(self, discriminator: nn.Module) -> None:
+        self.passes = 0
+        discriminator.register_forward_pre_hook(self.count)
+
+    def count(self, module: nn.Module, args: Any) -> None:
+        self.passes += 1
+
+
+def projecting(kind: str, classes: int) -> nn.Module:
+    """mmagic's projection discriminators in double precision."""
+    torch.manual_seed(1)
+    if kind == "BigGAN":
+        made = biggan(classes)
+    elif kind == "BigGANDeep":
+        arch = dict(
+            in_channels=[4, 4], out_channels=[4, 8], downsample=[True, False], resolution=[8, 8], attention=[False] * 2
+        )
+        made = biggan_module.BigGANDeepDiscriminator(
+            input_scale=16, num_classes=classes, base_channels=4, arch_cfg=arch
+        )
+    else:
+        made = sagan_module.ProjDiscriminator(input_scale=32, num_classes=classes, base_channels=4)
+    for parameter in made.parameters():
+        nn.init.normal_(parameter, 0, 0.5)
+    return made.eval().double()
+
+
+@pytest.mark.parametrize("kind", ["BigGAN", "BigGANDeep", "SNGAN"])
+@pytest.mark.parametrize(("count", "classes"), [(3, 10), (12, 5)])
+def test_all_classes_of_a_projection_come_from_one_pass(kind: str, count: int, classes: int) -> None:
+    discriminator = projecting(kind, classes)
+    before = {name: value.clone() for name, value in discriminator.state_dict().items()}
+    side = 32 if kind == "SNGAN" else 16
+    drawn = torch.randn(count, 3, side, side, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+    expected = logits(discriminator, drawn, classes)
+    counted = Counted(discriminator)
+    found = class_logits(discriminator, drawn, classes)
+    assert counted.passes == 1
+    assert expected.std(dim=1).min() > 1e-3  # the class matters
+    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
+    assert not found.requires_grad and not discriminator.decision._forward_hooks
+    assert all(torch.equal(before[name], value) for name, value in discriminator.state_dict().items())
+
+
+class Cooled(nn.Module):
+    """Has a projection's layers, but makes another thing of them."""
+
+    def __init__(self, temperature: float) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.temperature, self.num_classes = temperature, 7
+        self.decision, self.proj_y = nn.Linear(12, 1), nn.Embedding(7, 12)
+
+    def forward(self, x: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+        features = x.flatten(1)[:, :12]
+        return self.decision(features) + (features * self.proj_y(label)).sum(dim=1, keepdim=True) / self.temperature
+
+
+@pytest.mark.parametrize(("temperature", "passes"), [(1.0, 1), (1.01, 8), (3.0, 8)])
+def test_a_discriminator_that_only_looks_like_one_is_run_for_each_class(
+    images: torch.Tensor, temperature: float, passes: int
+) -> None:
+    discriminator = Cooled(temperature)
+    expected = logits(discriminator, images, 7)
+    counted = Counted(discriminator)
+    torch.testing.assert_close(class_logits(discriminator, images, 7), expected, rtol=1e-5, atol=1e-5)
+    assert counted.passes == passes
+    assert not discriminator.decision._forward_hooks
+
+
+@pytest.mark.parametrize("reduction", ["max", "mean", "logsumexp"])
+def test_one_class_needs_no_reduction(images: torch.Tensor, reduction: str) -> None:
+    discriminator = biggan(1)
+    with torch.no_grad():
+        found = anomaly_scores(discriminator, images, class_reduction=reduction)
+    torch.testing.assert_close(found, -logits(discriminator, images, 1)[:, 0], rtol=1e-5, atol=1e-5)
+
+
+class Bright(nn.Module):
+    """Finds bright images real, by patches."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return nn.functional.avg_pool2d(x.mean(dim=1, keepdim=True), 4)
+
+
+def test_low_logits_are_outlying_and_patches_are_averaged(images: torch.Tensor) -> None:
+    found = anomaly_scores(Bright(), images)
+    torch.testing.assert_close(found, -images.mean(dim=(1, 2, 3)).double(), rtol=1e-5, atol=1e-6)
+    assert anomaly_scores(Bright(), torch.stack([torch.ones(3, 8, 8), -torch.ones(3, 8, 8)])).tolist() == [-1.0, 1.0]
+
+
+def test_whether_classes_are_read_is_asked_of_the_discriminator() -> None:
+    assert [count_classes(each) for each in (biggan(4), biggan(1), biggan(0), Bright())] == [4, 1, 0, 0]
+    dcgan = dcgan_module.DCGANDiscriminator(input_scale=16, output_scale=4, out_channels=1, base_channels=4)
+    assert count_classes(dcgan) == 0
+
+
+def test_an_image_does_not_depend_on_its_batch(images: torch.Tensor) -> None:
+    dcgan = dcgan_module.DCGANDiscriminator(input_scale=16, output_scale=4, out_channels=1, base_channels=4).eval()
+    assert layers_that_mix(dcgan) == []
+    for discriminator in (dcgan, biggan(4)):
+        with torch.no_grad():
+            together = anomaly_scores(discriminator, images)
+            alone = torch.cat([anomaly_scores(discriminator, each[None]) for each in images])
+        torch.testing.assert_close(together, alone, rtol=1e-5, atol=1e-5)
+
+
+def test_layers_that_compare_images_are_found() -> None:
+    style = stylegan_module.StyleGAN2Discriminator(16, channel_multiplier=1)
+    assert layers_that_mix(style) == ["mbstd_layer"]
+    assert layers_that_mix(nn.Sequential(nn.BatchNorm2d(3, track_running_stats=False))) == ["0"]
+
+
+def test_the_model_is_left_as_it_came(images: torch.Tensor) -> None:
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.discriminator = biggan(4)
+
+    model = Model().train()
+    model.discriminator.conv_blocks[1].eval()
+    model.discriminator.with_ada = True
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    modes = [module.training for module in model.modules()]
+    with scoring(model) as discriminator:
+        assert not any(module.training for module in discriminator.modules())
+        assert discriminator.with_ada is False
+        assert not torch.is_grad_enabled()
+        anomaly_scores(discriminator, images)
+    assert [module.training for module in model.modules()] == modes
+    assert model.discriminator.with_ada is True
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+
+
+def test_a_model_without_a_discriminator_is_refused() -> None:
+    with pytest.raises(ValueError, match="no discriminator"), scoring(nn.Identity()):
+        pass

@@ -1,0 +1,117 @@
+"""Scores of translated images, from data samples as mmagic's Pix2Pix gives them."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from nda_mm.evaluation import SegmentationScores, TranslationScores
+from nda_mm.evaluation.networks import FeatureNetwork, FeaturesAndProbs
+from nda_mm.evaluation.segmentation import Segmenter
+
+RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
+COLOURS = [(RED, 0), (GREEN, 1), (BLUE, 2), ((0, 0, 0), 255)]
+
+
+def painted(classes: Tensor) -> Tensor:
+    """BGR, as mmagic gives images in evaluation."""
+    table = torch.tensor([RED, GREEN, BLUE, (0, 0, 0)], dtype=torch.float32)
+    return table[classes.where(classes < 3, torch.tensor(3))].permute(2, 0, 1).flip(0)
+
+
+def evaluate(metric: Any, batches: list[list[dict]]) -> dict[str, float]:
+    """As mmagic's evaluator does it."""
+    loader = SimpleNamespace(dataset=[sample for batch in batches for sample in batch])
+    metric.prepare(nn.Linear(1, 1), loader)
+    assert metric.get_metric_sampler(None, loader, [metric]) is loader
+    for batch in batches:
+        metric.process(None, batch)
+    return metric.evaluate()
+
+
+def maps(seed: int, count: int) -> Tensor:
+    return torch.randint(0, 3, (count, 4, 5), generator=torch.Generator().manual_seed(seed))
+
+
+class TestTranslationScores:
+    def test_the_error_is_in_the_range_of_grey_values(self) -> None:
+        real = [torch.full((3, 2, 2), 100.0), torch.full((3, 2, 2), 20.0)]
+        made = [torch.full((3, 2, 2), 151.0), torch.full((3, 2, 2), 20.4)]  # 20.4 is written as 20
+        batches = [[{"img_b": r, "fake_b": m}] for r, m in zip(real, made, strict=True)]
+        assert evaluate(TranslationScores("b"), batches) == {"b/mae": pytest.approx(51 / 255 / 2)}
+
+    def test_agreement_is_with_what_is_read_in_the_target(self) -> None:
+        class Brightest(FeatureNetwork):
+            """The class is the brightest channel of RGB."""
+
+            def __init__(self) -> None:
+                super().__init__("brightest", "none")
+
+            def forward(self, images: Tensor) -> FeaturesAndProbs:
+                assert images.dtype == torch.uint8
+                means = images.float().mean(dim=(2, 3))
+                return FeaturesAndProbs(means, means.softmax(1))
+
+        def sample(made: int, real: int) -> dict[str, Tensor]:
+            return {f"{kind}_b": painted(torch.full((2, 2), c)) for kind, c in (("fake", made), ("img", real))}
+
+        batches = [[sample(0, 0), sample(1, 2)], [sample(2, 2), sample(1, 1)]]
+        scores = evaluate(TranslationScores("b", network=Brightest(), prefix="x"), batches)
+        assert scores["x/class_agreement"] == 0.75
+        assert scores["x/mae"] == pytest.approx(2 / 3 / 4)  # one of four is wrong in two of three channels
+
+    def test_refusals(self) -> None:
+        with pytest.raises(ValueError, match="target"):
+            TranslationScores("")
+        with pytest.raises(RuntimeError, match="TranslationScores was not prepared"):
+            TranslationScores("b").evaluate()
+        with pytest.raises(KeyError, match="img_b"):
+            evaluate(TranslationScores("b"), [[{"fake_b": torch.zeros(3, 2, 2)}]])
+
+
+class TestSegmentationScores:
+    def test_scores_are_over_all_pixels_of_all_images(self) -> None:
+        labels, made = maps(0, 5), maps(1, 5)
+        made[0] = labels[0]
+        labels[1, :2] = 255
+        samples = [{"img_label": painted(t), "fake_photo": painted(m), "img_photo": painted(t)}
+                   for t, m in zip(labels, made, strict=True)]  # fmt: skip
+        metric = SegmentationScores(
+            "photo", "label", dict(type="colours", colours=COLOURS[:3]), colours=COLOURS, prefix="s"
+        )
+        scores = evaluate(metric, [samples[:2], samples[2:]])
+        counts = labels != 255
+        assert scores["s/pixel_accuracy"] == pytest.approx(float((made == labels)[counts].double().mean()))
+        overlaps = [
+            float(((made == c) & (labels == c)).sum() / (((made == c) | (labels == c)) & counts).sum())
+            for c in range(3)
+        ]
+        assert scores["s/mean_iou"] == pytest.approx(sum(overlaps) / 3)
+        recalls = [float((made == c)[labels == c].double().mean()) for c in range(3)]
+        assert scores["s/class_accuracy"] == pytest.approx(sum(recalls) / 3)
+        assert [scores[f"s/real_{name}"] for name in ("pixel_accuracy", "class_accuracy", "mean_iou")] == [1, 1, 1]
+
+    def test_the_segmenter_sees_rgb(self) -> None:
+        class Watching(Segmenter):
+            def forward(self, images: Tensor) -> Tensor:
+                assert images.dtype == torch.uint8 and images[0, :, 0, 0].tolist() == [255, 0, 0]
+                return torch.zeros(len(images), 2, 2, dtype=torch.long)
+
+        red = painted(torch.zeros(2, 2, dtype=torch.long))
+        metric = SegmentationScores("photo", "label", Watching(), colours=COLOURS, score_real=False)
+        scores = evaluate(metric, [[{"img_label": red, "fake_photo": red}]])
+        assert scores == {f"photo/{name}": 1.0 for name in ("pixel_accuracy", "class_accuracy", "mean_iou")}
+
+    def test_a_class_that_the_labels_do_not_have(self) -> None:
+        class Odd(Segmenter):
+            def forward(self, images: Tensor) -> Tensor:
+                return torch.full((len(images), 2, 2), 7)
+
+        image = painted(torch.zeros(2, 2, dtype=torch.long))
+        metric = SegmentationScores("photo", "label", Odd(), colours=COLOURS, score_real=False)
+        with pytest.raises(ValueError, match="predicted .* got 7"):
+            evaluate(metric, [[{"img_label": image, "fake_photo": image}]])

@@ -1,0 +1,273 @@
+"""The shipped classifier recipes: trained once when asked for, good enough to judge with, never half written."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+
+from nda_mm.compat import apply_patches
+from nda_mm.datasets import Digits
+from nda_mm.evaluation.networks import build_feature_network
+from nda_mm.evaluation.networks.train_classifier import cached_checkpoint, ensure_checkpoint, find_recipe, to_be_trained
+from nda_mm.utils.files import recipe_path
+
+apply_patches()
+pytest.importorskip("mmpretrain.models")
+pytest.importorskip("sklearn")
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory) -> Path:
+    return ensure_checkpoint("classifier_digits.py", str(tmp_path_factory.mktemp("cache")))
+
+
+def network(checkpoint: Path, **kwargs):
+    return build_feature_network(
+        dict(type="mmpretrain", config="classifier_digits.py", checkpoint=str(checkpoint), **kwargs)
+    )
+
+
+def visible(folder: Path) -> list[Path]:
+    """What is in a cache besides its lock."""
+    return [path for path in folder.iterdir() if not path.name.startswith(".")]
+
+
+def accuracy_of(judge, split: str, **kwargs) -> float:
+    digits = Digits(split=split, **kwargs)
+    images = torch.from_numpy(digits.images).permute(0, 3, 1, 2)
+    return (judge(images).probabilities.argmax(1) == torch.from_numpy(digits.labels)).float().mean().item()
+
+
+@pytest.mark.slow
+def test_digits_probe_is_97_percent_right_on_held_out_images(checkpoint):
+    judge = network(checkpoint)
+    accuracy = accuracy_of(judge, "test", size=16)
+    assert accuracy >= 0.97
+    assert judge.accuracy == pytest.approx(100 * accuracy, abs=1e-3)  # what mmpretrain's own evaluation said
+    assert f"({judge.accuracy:.2f} % right on its held-out images)" in judge.protocol
+    assert accuracy_of(judge, "test", size=32) >= 0.97  # images of another size are resized
+    assert judge.name == "classifier_digits"
+
+
+@pytest.mark.slow
+def test_features_are_what_the_last_layer_reads(checkpoint):
+    judge = network(checkpoint)
+    images = torch.from_numpy(Digits(split="test", size=16).images[:5]).permute(0, 3, 1, 2)
+    result = judge(images)
+    assert result.features.shape == (5, 64)
+    expected = judge.model.head.fc(result.features).softmax(1)
+    torch.testing.assert_close(result.probabilities, expected)
+    assert not result.features.requires_grad
+
+
+@pytest.mark.slow
+def test_it_is_trained_once_and_atomically(checkpoint, monkeypatch):
+    import nda_mm.evaluation.networks.train_classifier as module
+
+    monkeypatch.setattr(module.subprocess, "Popen", lambda *args, **kwargs: pytest.fail("trained again"))
+    again = ensure_checkpoint("classifier_digits.py", str(checkpoint.parent))
+    assert again == checkpoint
+    assert visible(checkpoint.parent) == [checkpoint]  # no parts are left behind
+    saved = torch.load(checkpoint, weights_only=True)
+    assert saved["meta"]["recipe"] == "classifier_digits.py"
+
+
+#: A run whose training ends when it is told so.
+RUN = """
+import sys
+import nda_mm.evaluation.networks.train_classifier as module
+
+def train(recipe, target, cfg_options):
+    print("training", flush=True)
+    sys.stdin.readline()
+    target.write_bytes(b"weights")
+    return ""
+
+module._train_in_a_process = train
+print("found", module.ensure_checkpoint("classifier_digits.py", sys.argv[1]), flush=True)
+"""
+
+
+def start(cache: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", RUN, str(cache)],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+@pytest.mark.slow
+def test_of_runs_side_by_side_one_trains_and_the_others_wait(tmp_path):
+    first = start(tmp_path)
+    assert any("training" in line for line in first.stdout)
+    others = [start(tmp_path) for _ in range(2)]
+    for other in others:
+        assert any("Waiting for another run" in line for line in other.stdout)
+    said = [run.communicate("go on\n")[0] for run in (first, *others)]  # the others are never asked to train
+    (weights,) = visible(tmp_path)
+    assert [text.splitlines()[-1] for text in said] == [f"found {weights}"] * 3
+    assert not any("training" in line.split() for text in said[1:] for line in text.splitlines())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_it_shows_its_progress_and_ends_with_its_parent(tmp_path, number):
+    psutil = pytest.importorskip("psutil")
+    recipe = tmp_path / "probe.py"
+    text = recipe_path("classifier_digits.py").read_text().replace("max_epochs = 12", "max_epochs = 10_000")
+    recipe.write_text(text.replace("num_workers=0", "num_workers=2", 1))
+    module = "nda_mm.evaluation.networks.train_classifier"
+    code = f"from {module} import ensure_checkpoint; ensure_checkpoint({str(recipe)!r}, 'cache')"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    parent = subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", code], cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True
+    )
+    assert any(
+        re.match(r"training probe: \d+ of [\d,]+ iterations, \S+ a second, .* left$", line) for line in parent.stderr
+    )
+    children = psutil.Process(parent.pid).children(recursive=True)
+    assert len(children) == 3  # the training and its loader's two
+    parent.send_signal(number)
+    assert parent.wait() == (128 + number if number == signal.SIGTERM else -number)
+    _, alive = psutil.wait_procs(children, timeout=60)
+    assert alive == []
+    assert visible(tmp_path / "cache") == []
+    assert not any(path.is_dir() for path in (tmp_path / "cache").iterdir())  # the unfinished one's files went, too
+
+
+def test_what_will_be_trained_is_known_before(tmp_path):
+    network = dict(type="mmpretrain", config="classifier_digits.py", train_if_missing=True)
+    evaluator = dict(metrics=[dict(type="nda_mm.FrechetDistance", network=network), dict(network=network)])
+    assert to_be_trained(evaluator, str(tmp_path)) == ["classifier_digits.py (12 epochs)"]
+    assert to_be_trained(dict(network=dict(network, checkpoint="there.pth")), str(tmp_path)) == []
+    assert to_be_trained(None) == []
+    cached_checkpoint(find_recipe("classifier_digits.py"), str(tmp_path)).touch()
+    assert to_be_trained(evaluator, str(tmp_path)) == []
+
+
+@pytest.mark.slow
+def test_it_can_be_trained_ahead_by_a_command(tmp_path):
+    recipe = tmp_path / "probe.py"
+    recipe.write_text(recipe_path("classifier_digits.py").read_text().replace("max_epochs = 12", "max_epochs = 1"))
+    command = [sys.executable, "-m", "nda_mm.evaluation.networks.train_classifier", "probe.py"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    said = re.search(r"^probe: (.*) % right on held-out images, written to (.*)$", done.stdout, re.MULTILINE)
+    assert said is not None, done.stdout + done.stderr
+    judge = build_feature_network(
+        dict(type="mmpretrain", config=str(recipe), cache_dir=str(tmp_path / "work_dirs" / "feature_networks"))
+    )
+    assert f"weights {Path(said[2]).name} ({said[1]} % right" in judge.protocol
+
+
+@pytest.mark.slow
+def test_a_build_leaves_the_default_scope_of_the_training_run(checkpoint):
+    with DefaultScope.overwrite_default_scope("mmagic"):
+        network(checkpoint)
+        assert DefaultScope.get_current_instance().scope_name == "mmagic"
+
+
+@pytest.mark.slow
+def test_cifar10s_last_checkpoint_is_a_network_of_the_metrics_also_in_mixed_precision(tmp_path, monkeypatch):
+    import numpy as np
+    from PIL import Image
+
+    from nda_mm.datasets import CIFAR10
+    from nda_mm.engine import launch
+    from tools.train import parse_args
+
+    pixels = np.random.default_rng(0)
+    for split in ("train", "test"):
+        for name in CIFAR10.METAINFO["classes"]:
+            folder = tmp_path / "cifar10" / split / name
+            folder.mkdir(parents=True)
+            for number in range(2):
+                image = Image.fromarray(pixels.integers(0, 256, (32, 32, 3), dtype=np.uint8))
+                image.save(folder / f"{number}.png")
+    narrow = {"model.backbone.base_channels": 8, "model.backbone.stem_channels": 8, "model.head.in_channels": 64}
+    options = dict(narrow, **{"train_cfg.max_epochs": 3, "train_dataloader.batch_size": 10})
+    for loader in ("train_dataloader", "val_dataloader"):
+        options |= {f"{loader}.dataset.data_root": str(tmp_path / "cifar10"), f"{loader}.dataset.allow_partial": True}
+        options |= {f"{loader}.num_workers": 0, f"{loader}.persistent_workers": False}
+    monkeypatch.chdir(tmp_path)
+    words = [str(recipe_path("classifier_cifar10.py")), "--amp", "--work-dir", "run", "--cfg-options"]
+    words += [f"{key}={value}" for key, value in options.items()]
+    runner = launch.build_runner(launch.prepare_training(parse_args(words)))
+    runner.train()
+    assert type(runner.optim_wrapper).__name__ in ("BF16OptimWrapper", "AmpOptimWrapper")
+    assert [path.name for path in (tmp_path / "run").glob("*.pth")] == ["epoch_3.pth"]
+
+    checkpoint = str(tmp_path / "run" / "epoch_3.pth")
+    judge = build_feature_network(
+        dict(type="mmpretrain", config="classifier_cifar10.py", checkpoint=checkpoint, cfg_options=narrow)
+    )
+    assert judge.name == "classifier_cifar10"
+    images = torch.from_numpy(CIFAR10(str(tmp_path / "cifar10"), split="test", allow_partial=True).images.copy())
+    images = images.permute(0, 3, 1, 2)
+    trained = runner.model.eval()
+    with torch.no_grad():
+        inputs = trained.data_preprocessor(dict(inputs=images))["inputs"]
+        expected = trained.head(trained.extract_feat(inputs)).softmax(1)
+    torch.testing.assert_close(judge(images).probabilities, expected)
+
+
+def test_a_changed_recipe_has_a_checkpoint_of_its_own(tmp_path):
+    cfg = Config.fromfile(recipe_path("classifier_digits.py"))
+    cfg.max_epochs += 1
+    cfg.dump(tmp_path / "classifier_digits.py")
+    with pytest.raises(FileNotFoundError) as first:
+        ensure_checkpoint("classifier_digits.py", str(tmp_path), train=False)
+    with pytest.raises(FileNotFoundError) as second:
+        ensure_checkpoint(str(tmp_path / "classifier_digits.py"), str(tmp_path), train=False)
+    assert "train_if_missing" in str(first.value)
+    with pytest.raises(FileNotFoundError) as third:
+        ensure_checkpoint("classifier_digits.py", str(tmp_path), train=False, cfg_options={"train_cfg.max_epochs": 1})
+    digests = {str(each.value).split("classifier_digits-")[1][:12] for each in (first, second, third)}
+    assert len(digests) == 3
+
+
+@pytest.mark.slow
+def test_a_failed_training_is_reported_with_its_cause(tmp_path):
+    recipe = tmp_path / "broken.py"
+    recipe.write_text("default_scope = 'mmpretrain'\nmodel = dict(type='NoSuchModel')\n")
+    with pytest.raises(
+        RuntimeError, match=r"left no checkpoint at .*broken-[0-9a-f]{12}\.pth\. It ended with status 1"
+    ):
+        ensure_checkpoint(str(recipe), str(tmp_path / "cache"))
+    assert visible(tmp_path / "cache") == []
+
+
+def test_missing_files_are_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"absent\.pth"):
+        network(Path("absent.pth"))
+    with pytest.raises(FileNotFoundError, match=r"absent\.py"):
+        find_recipe("absent.py")
+
+
+def test_a_checkpoint_of_another_model_is_refused(tmp_path):
+    torch.save(dict(state_dict={"head.fc.weight": torch.zeros(10, 64)}), tmp_path / "other.pth")
+    with pytest.raises(ValueError, match=r"(?s)does not fit the model of classifier_digits\.py.*backbone\.conv1"):
+        network(tmp_path / "other.pth")
+
+
+def test_cifar10s_network_is_the_well_known_one():
+    """ResNet-18 with a 3x3 stem."""
+    from mmpretrain.registry import MODELS
+
+    with DefaultScope.overwrite_default_scope("mmpretrain"):
+        model = MODELS.build(Config.fromfile(recipe_path("classifier_cifar10.py")).model)
+    assert sum(parameter.numel() for parameter in model.parameters()) == 11_173_962

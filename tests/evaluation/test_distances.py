@@ -1,0 +1,171 @@
+"""Statistics against numpy, distances against scipy's matrix root, explicit loops and closed forms."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import scipy.linalg
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nda_mm.evaluation import FeatureStatistics, classifier_score, frechet_distance, kernel_distance
+
+
+def features(count: int, width: int, seed: int, offset: float = 0.0) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    mixing = torch.randn(width, width, generator=generator, dtype=torch.float64)
+    return torch.randn(count, width, generator=generator, dtype=torch.float64) @ mixing + offset
+
+
+def distance_by_scipy(a: torch.Tensor, b: torch.Tensor) -> float:
+    covariances = np.cov(a.numpy(), rowvar=False), np.cov(b.numpy(), rowvar=False)
+    root = scipy.linalg.sqrtm(covariances[0] @ covariances[1]).real
+    gap = a.numpy().mean(0) - b.numpy().mean(0)
+    return float(gap @ gap + np.trace(covariances[0]) + np.trace(covariances[1]) - 2 * np.trace(root))
+
+
+def distance(a: torch.Tensor, b: torch.Tensor) -> float:
+    first, second = FeatureStatistics().update(a), FeatureStatistics().update(b)
+    return frechet_distance(first.mean, first.covariance, second.mean, second.covariance)
+
+
+@settings(deadline=None, max_examples=50)
+@given(
+    sizes=st.lists(st.integers(0, 9), min_size=1, max_size=6),
+    ranks=st.integers(1, 3),
+    offset=st.sampled_from([0.0, 1e6]),
+)
+def test_streamed_and_merged_statistics_equal_numpy(sizes, ranks, offset):
+    data = features(sum(sizes) + 2, 4, seed=sum(sizes), offset=offset)
+    parts = [FeatureStatistics() for _ in range(ranks)]
+    for index, batch in enumerate(torch.split(data, [*sizes, 2])):
+        parts[index % ranks].update(batch)
+    whole = FeatureStatistics()
+    for part in parts:
+        whole.merge(part)
+    assert whole.count == len(data)
+    np.testing.assert_allclose(whole.mean.numpy(), data.numpy().mean(0), rtol=1e-12, atol=1e-12)
+    # features a million from 0 keep 16 - 6 digits themselves
+    np.testing.assert_allclose(whole.covariance.numpy(), np.cov(data.numpy(), rowvar=False), rtol=1e-8, atol=1e-8)
+
+
+def test_half_precision_features_are_summed_in_float64():
+    data = features(500, 3, seed=0, offset=50.0).half()
+    whole = FeatureStatistics().update(data)
+    assert whole.covariance.dtype == torch.float64
+    np.testing.assert_allclose(whole.covariance.numpy(), np.cov(data.double().numpy(), rowvar=False), rtol=1e-12)
+
+
+@pytest.mark.parametrize("width", [1, 2, 17, 64])
+@pytest.mark.parametrize("offset", [0.0, 3.0])
+def test_distance_equals_scipy(width, offset):
+    a, b = features(300, width, seed=1), features(200, width, seed=2, offset=offset)
+    if width == 1:
+        expected = (a.mean() - b.mean()) ** 2 + (a.std() - b.std()) ** 2
+        assert distance(a, b) == pytest.approx(expected.item(), rel=1e-10)
+    else:
+        assert distance(a, b) == pytest.approx(distance_by_scipy(a, b), rel=1e-8)
+
+
+def test_distance_of_commuting_covariances_has_a_closed_form():
+    first, second = torch.tensor([1.0, 4.0, 9.0]), torch.tensor([4.0, 0.0, 25.0])
+    expected = 3.0 + sum((math.sqrt(x) - math.sqrt(y)) ** 2 for x, y in zip(first.tolist(), second.tolist()))
+    found = frechet_distance(torch.zeros(3), first.diag(), torch.ones(3), second.diag())
+    assert found == pytest.approx(expected, rel=1e-14)
+
+
+def test_fewer_samples_than_features():
+    """Covariances of rank 4 in 64 dimensions, in subspaces apart: the closed form has no common root."""
+    a, b = torch.zeros(5, 64, dtype=torch.float64), torch.zeros(5, 64, dtype=torch.float64)
+    a[:, :5], b[:, 5:10] = torch.eye(5, dtype=torch.float64), torch.eye(5, dtype=torch.float64) * 2
+    first, second = FeatureStatistics().update(a), FeatureStatistics().update(b)
+    assert first.rank_deficient
+    assert not FeatureStatistics().update(features(65, 64, 0)).rank_deficient
+    gap = (first.mean - second.mean).square().sum().item()
+    expected = gap + first.covariance.trace().item() + second.covariance.trace().item()
+    assert distance(a, b) == pytest.approx(expected, rel=1e-12)
+    # and where the subspaces meet: the same five samples, doubled
+    trace = first.covariance.trace().item()
+    assert distance(a, 2 * a) == pytest.approx(first.mean.square().sum().item() + trace, rel=1e-10)
+
+
+@pytest.mark.parametrize(("count", "width"), [(5, 64), (64, 64), (1000, 64)])
+def test_identical_sets_are_at_distance_zero_and_never_below(count, width):
+    data = features(count, width, seed=3, offset=10.0)
+    scale = FeatureStatistics().update(data).covariance.trace().item()
+    assert distance(data, data) == 0.0
+    shuffled = data[torch.randperm(count, generator=torch.Generator().manual_seed(0))]
+    assert 0.0 <= distance(data, shuffled) < 1e-12 * scale
+
+
+@given(seed=st.integers(0, 10_000), shrink=st.floats(0, 1))
+@settings(deadline=None, max_examples=40)
+def test_never_negative_and_symmetric(seed, shrink):
+    a = features(6, 8, seed)
+    b = a * shrink + features(6, 8, seed + 1) * 1e-9
+    assert distance(a, b) >= 0.0
+    assert distance(a, b) == pytest.approx(distance(b, a), rel=1e-6, abs=1e-9)
+
+
+def kernel_by_loops(first: torch.Tensor, second: torch.Tensor, degree: int) -> float:
+    def kernel(x, y):
+        return (sum(a * b for a, b in zip(x, y)) / len(x) + 1) ** degree
+
+    a, b = first.tolist(), second.tolist()
+    within_a = sum(kernel(a[i], a[j]) for i in range(len(a)) for j in range(len(a)) if i != j)
+    within_b = sum(kernel(b[i], b[j]) for i in range(len(b)) for j in range(len(b)) if i != j)
+    between = sum(kernel(x, y) for x in a for y in b)
+    return within_a / (len(a) * (len(a) - 1)) + within_b / (len(b) * (len(b) - 1)) - 2 * between / (len(a) * len(b))
+
+
+@pytest.mark.parametrize("degree", [1, 3])
+@pytest.mark.parametrize("block", [1, 4, 2048])
+def test_kernel_distance_equals_the_double_loop(degree, block):
+    first, second = features(9, 5, 0), features(13, 5, 1) + 0.5
+    expected = kernel_by_loops(first, second, degree)
+    assert kernel_distance(first, second, degree=degree, block=block) == pytest.approx(expected, rel=1e-12)
+
+
+def test_kernel_distance_is_unbiased():
+    """Mean over many draws from one distribution: 0 within its standard error, although a sample's own is not 0."""
+    draw = torch.Generator().manual_seed(0)
+    values = torch.tensor([kernel_distance(*torch.randn(2, 8, 3, generator=draw)) for _ in range(2000)])
+    assert abs(values.mean().item()) < 3 * values.std().item() / math.sqrt(len(values))
+
+
+@pytest.mark.parametrize("splits", [1, 3])
+def test_classifier_score_equals_its_definition(splits):
+    probabilities = features(31, 6, 4).softmax(dim=1)
+    scores = []
+    for group in torch.tensor_split(probabilities, splits):
+        rows = group.tolist()
+        marginal = [sum(column) / len(rows) for column in zip(*rows)]
+        scores.append(math.exp(sum(p * math.log(p / q) for row in rows for p, q in zip(row, marginal)) / len(rows)))
+    mean = sum(scores) / splits
+    std = math.sqrt(sum((score - mean) ** 2 for score in scores) / splits)
+    assert classifier_score(probabilities, splits=splits) == pytest.approx((mean, std), rel=1e-10, abs=1e-12)
+
+
+def test_classifier_score_at_its_ends():
+    assert classifier_score(torch.eye(4).repeat(5, 1))[0] == pytest.approx(4.0)
+    assert classifier_score(torch.full((7, 4), 0.25))[0] == pytest.approx(1.0)
+    assert classifier_score(torch.eye(4)[[0, 0, 0]])[0] == pytest.approx(1.0)  # certain, but of one class only
+
+
+def test_bad_input_is_refused():
+    for bad in (
+        lambda: FeatureStatistics().update(torch.zeros(2, 3, 4)),
+        lambda: FeatureStatistics().update(torch.zeros(2, 3)).update(torch.zeros(2, 4)),
+        lambda: FeatureStatistics().update(torch.zeros(1, 3)).covariance,
+        lambda: frechet_distance(torch.zeros(3), torch.eye(3), torch.zeros(2), torch.eye(2)),
+        lambda: frechet_distance(torch.zeros(2), torch.eye(2) * float("nan"), torch.zeros(2), torch.eye(2)),
+        lambda: kernel_distance(torch.zeros(2, 3), torch.zeros(2, 4)),
+        lambda: kernel_distance(torch.zeros(1, 3), torch.zeros(2, 3)),
+        lambda: classifier_score(torch.zeros(4)),
+        lambda: classifier_score(torch.zeros(3, 4), splits=5),
+    ):
+        with pytest.raises(ValueError):
+            bad()

@@ -1,0 +1,209 @@
+"""Scores of class maps against a loop over pixels and hand cases; segmenters: saved, of mmengine, by colours."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from mmengine.model import BaseModel
+from mmengine.registry import MODELS
+from torch import Tensor, nn
+
+from nda_mm.evaluation.segmentation import (
+    CLASSES,
+    PALETTE,
+    ColourSegmenter,
+    NetworkSegmenter,
+    build_segmenter,
+    confusion_matrix,
+    palette,
+    read_colours,
+    segmentation_scores,
+)
+
+
+def by_loop(truth: Tensor, predicted: Tensor, num_classes: int) -> dict[str, float]:
+    """The three scores by counting, pixel by pixel and class by class."""
+    pixels = [(t, p) for t, p in zip(truth.flatten().tolist(), predicted.flatten().tolist(), strict=True) if t != 255]
+    accuracies, overlaps = [], []
+    for name in range(num_classes):
+        wanted = sum(t == name for t, _ in pixels)
+        if wanted == 0:
+            continue
+        both = sum(t == name and p == name for t, p in pixels)
+        either = sum(t == name or p == name for t, p in pixels)
+        accuracies.append(both / wanted)
+        overlaps.append(both / either)
+    return {
+        "pixel_accuracy": sum(t == p for t, p in pixels) / len(pixels),
+        "class_accuracy": sum(accuracies) / len(accuracies),
+        "mean_iou": sum(overlaps) / len(overlaps),
+    }
+
+
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("num_classes", [1, 2, 7])
+@pytest.mark.parametrize("holes", [False, True])
+def test_scores_are_the_loops(seed: int, num_classes: int, holes: bool) -> None:
+    draw = torch.Generator().manual_seed(seed)
+    truth, predicted = torch.randint(0, num_classes, (2, 3, 5, 6), generator=draw)
+    predicted = predicted.where(torch.rand(predicted.shape, generator=draw) < 0.5, truth)
+    if holes:  # pixels that don't count, pixels where nothing was read, a class that never occurs
+        truth[torch.rand(truth.shape, generator=draw) < 0.2] = 255
+        predicted[torch.rand(truth.shape, generator=draw) < 0.2] = 255
+        truth[truth == 2] = 0
+    matrix = confusion_matrix(truth, predicted, num_classes)
+    assert int(matrix.sum()) == int((truth != 255).sum())
+    assert segmentation_scores(matrix) == pytest.approx(by_loop(truth, predicted, num_classes), abs=1e-12)
+    # images one by one are all at once
+    parts = [confusion_matrix(t, p, num_classes) for t, p in zip(truth, predicted, strict=True)]
+    assert torch.equal(sum(parts), matrix)
+
+
+def test_hand_case() -> None:
+    truth = torch.tensor([[0, 0, 0, 0], [1, 1, 255, 2]])
+    predicted = torch.tensor([[0, 0, 0, 1], [1, 0, 1, 255]])
+    scores = segmentation_scores(confusion_matrix(truth, predicted, 4))
+    assert scores["pixel_accuracy"] == pytest.approx(4 / 7)
+    assert scores["class_accuracy"] == pytest.approx((3 / 4 + 1 / 2 + 0) / 3)  # class 3 does not occur
+    assert scores["mean_iou"] == pytest.approx((3 / 5 + 1 / 3 + 0) / 3)
+
+
+def test_nothing_that_counts_is_nan() -> None:
+    scores = segmentation_scores(confusion_matrix(torch.full((4,), 255), torch.zeros(4, dtype=torch.long), 3))
+    assert all(math.isnan(value) for value in scores.values())
+
+
+def test_maps_that_do_not_fit_are_refused() -> None:
+    zeros = torch.zeros(2, 2, dtype=torch.long)
+    with pytest.raises(ValueError, match="one shape"):
+        confusion_matrix(zeros, zeros.flatten(), 2)
+    with pytest.raises(ValueError, match="predicted"):
+        confusion_matrix(zeros, zeros + 3, 3)
+    with pytest.raises(ValueError, match="truth"):
+        confusion_matrix(zeros - 1, zeros, 3)
+
+
+def test_the_nearest_colour_is_the_loops() -> None:
+    draw = torch.Generator().manual_seed(0)
+    colours, classes = torch.randint(0, 256, (6, 3), generator=draw), torch.tensor([3, 1, 255, 0, 3, 2])
+    images = torch.randint(0, 256, (2, 3, 4, 5), generator=draw, dtype=torch.uint8)
+    found = read_colours(images, colours, classes)
+    for index in torch.cartesian_prod(torch.arange(2), torch.arange(4), torch.arange(5)).tolist():
+        n, h, w = index
+        distances = [sum((int(images[n, c, h, w]) - int(row[c])) ** 2 for c in range(3)) for row in colours]
+        assert int(found[n, h, w]) == int(classes[distances.index(min(distances))])
+
+
+def test_painted_maps_are_read_back_through_noise() -> None:
+    colours = torch.tensor([list(colour) for colour, _ in PALETTE])
+    classes = torch.tensor([name for _, name in PALETTE])
+    assert len(CLASSES) == 19 and sorted(set(classes.tolist())) == [*range(19), 255]
+    assert len({colour for colour, _ in PALETTE}) == len(PALETTE)  # no two alike
+    chosen = torch.arange(len(PALETTE)).reshape(1, 1, -1)
+    painted = colours[chosen].permute(0, 3, 1, 2)
+    noise = torch.randint(-3, 4, painted.shape, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(read_colours((painted + noise).clamp(0, 255), colours, classes), classes[chosen])
+    # named ones, as the data set's site shows them
+    assert (PALETTE[0], PALETTE[13]) == (((128, 64, 128), 0), ((0, 0, 142), 13))
+    assert (CLASSES[0], CLASSES[13], CLASSES[18]) == ("road", "car", "bicycle")
+
+
+class Channels(nn.Module):
+    """A class for each colour channel, at half the resolution, as segmenters give it."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.avg_pool2d(x, 2)
+
+
+@pytest.fixture
+def registered():
+    @MODELS.register_module(name="TinySegmenter")
+    class TinySegmenter(BaseModel):
+        def __init__(self, num_classes: int) -> None:
+            super().__init__()
+            self.head = nn.Conv2d(3, num_classes, 1)
+
+        def forward(self, inputs: Tensor, data_samples: None = None, mode: str = "loss") -> Tensor:
+            assert mode == "tensor"
+            return self.head(inputs)
+
+    yield TinySegmenter
+    MODELS.module_dict.pop("TinySegmenter")
+
+
+@pytest.fixture
+def images() -> Tensor:
+    """Blocks of one strong colour each."""
+    channel = torch.randint(0, 3, (2, 4, 4), generator=torch.Generator().manual_seed(1))
+    blocks = F.one_hot(channel, 3).permute(0, 3, 1, 2) * 200 + 20
+    return F.interpolate(blocks.float(), scale_factor=2).byte()
+
+
+def test_a_saved_network(tmp_path: Path, images: Tensor) -> None:
+    torch.jit.script(Channels()).save(str(tmp_path / "net.pt"))
+    settings = dict(type="torchscript", checkpoint=tmp_path / "net.pt", mean=(0, 0, 0), std=(1, 1, 1))
+    segmenter = build_segmenter(settings)
+    logits = F.interpolate(F.avg_pool2d(images.float(), 2), (8, 8), mode="bilinear", align_corners=False)
+    assert torch.equal(segmenter(images), logits.argmax(1))
+    flipped = build_segmenter({**settings, "bgr": True})(images)
+    assert torch.equal(flipped, logits.flip(1).argmax(1)) and not torch.equal(flipped, logits.argmax(1))
+    assert build_segmenter(segmenter) is segmenter
+
+
+def test_normalisation_and_size_reach_the_network(images: Tensor) -> None:
+    seen: list[Tensor] = []
+
+    class Recording(nn.Module):
+        def forward(self, x: Tensor) -> dict[str, Tensor]:
+            seen.append(x)
+            return {"out": x, "aux": x[:, :1]}
+
+    segmenter = NetworkSegmenter(Recording(), size=(4, 6), mean=(10, 20, 30), std=(2, 4, 8))
+    assert segmenter(images).shape == (2, 8, 8)
+    resized = F.interpolate(images.float(), (4, 6), mode="bilinear", align_corners=False, antialias=True)
+    for channel, (mean, std) in enumerate([(10, 2), (20, 4), (30, 8)]):
+        torch.testing.assert_close(seen[0][:, channel], (resized[:, channel] - mean) / std)
+    assert not segmenter.train().training
+
+
+def test_a_model_of_mmengine(tmp_path: Path, images: Tensor, registered: type) -> None:
+    (tmp_path / "net.py").write_text("model = dict(type='TinySegmenter', num_classes=4)\n")
+    model = registered(4)
+    torch.save({"state_dict": model.state_dict(), "meta": {}}, tmp_path / "net.pth")
+    settings = dict(type="mmengine", config=tmp_path / "net.py", checkpoint=tmp_path / "net.pth")
+    segmenter = build_segmenter(settings)
+    mean, std = (torch.tensor(v).reshape(3, 1, 1) for v in ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375)))
+    with torch.no_grad():
+        expected = model.head((images.float() - mean) / std).argmax(1)
+    assert torch.equal(segmenter(images), expected) and len(expected.unique()) > 1
+    torch.save(registered(5).state_dict(), tmp_path / "other.pth")
+    with pytest.raises(ValueError, match=r"(?s)other\.pth does not fit the model of .*net\.py.*head\.weight"):
+        build_segmenter({**settings, "checkpoint": tmp_path / "other.pth"})
+
+
+def test_colours() -> None:
+    segmenter = build_segmenter(dict(type="colours", colours=[((0, 0, 0), 255), ((255, 0, 0), 1)]))
+    assert isinstance(segmenter, ColourSegmenter)
+    pixels = torch.tensor([[[200, 100], [10, 0], [0, 0]]], dtype=torch.uint8).reshape(1, 3, 1, 2)
+    assert segmenter(pixels).tolist() == [[[1, 255]]]
+    assert palette("cityscapes")[0].shape == (29, 3)
+
+
+def test_bad_segmenters_are_refused(tmp_path: Path, images: Tensor) -> None:
+    with pytest.raises(FileNotFoundError, match="absent"):
+        build_segmenter(dict(type="torchscript", checkpoint=tmp_path / "absent.pt"))
+    torch.save(Channels().state_dict(), tmp_path / "weights.pth")
+    with pytest.raises(ValueError, match=r"weights\.pth is no network .*type='mmengine'"):
+        build_segmenter(dict(type="torchscript", checkpoint=tmp_path / "weights.pth"))
+    with pytest.raises(TypeError, match="fcn"):
+        build_segmenter("fcn")
+    with pytest.raises(ValueError, match="palette"):
+        palette("voc")
+    with pytest.raises(ValueError, match="size"):
+        NetworkSegmenter(Channels(), size=(512,))
+    with pytest.raises(ValueError, match="logits"):
+        NetworkSegmenter(nn.Flatten())(images)
