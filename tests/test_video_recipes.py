@@ -10,7 +10,7 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS, DefaultScope
 
 from nda_mm.datasets import MovingDigits
-from nda_mm.datasets.videos.video_files import write_videos
+from nda_mm.datasets.toy.moving_digits import write_videos
 from nda_mm.utils.files import recipe_path
 
 pytest.importorskip("mmaction.models")

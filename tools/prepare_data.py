@@ -9,18 +9,18 @@ Whatever you have of CIFAR will do: the official archive, zips of class folders,
 The result is read as the training would read it, which verifies every image and caches the decoded class folders.
 
 For GANs of larger images: CelebA's zip and its list of splits, or the folder; STL-10's archive, or nothing (download);
-ImageNet's folder, of which every image is looked at once and those that can be read are listed::
+ImageNet's folder, whose images are decoded once, and those that can be read are listed::
 
     python tools/prepare_data.py celeba img_align_celeba.zip list_eval_partition.txt
     python tools/prepare_data.py stl10 stl10_binary.tar.gz
     python tools/prepare_data.py imagenet /data/imagenet --workers 16
 
-Image translation: pairs, two images side by side in each file; of Cityscapes as it is given out they are made::
+Image translation: pairs, two images side by side in each file; they are made of Cityscapes as it is published::
 
     python tools/prepare_data.py facades facades.tar.gz
     python tools/prepare_data.py cityscapes leftImg8bit_trainvaltest.zip gtFine_trainvaltest.zip --workers 8
 
-Anomaly detection: the outside sets of CIFAR-10's recipe, each from its archive or its folder::
+Anomaly detection: the OOD data sets of CIFAR-10's recipe, each from its archive or its folder::
 
     python tools/prepare_data.py svhn test_32x32.mat
     python tools/prepare_data.py tiny_imagenet tiny-imagenet-200.zip
@@ -28,7 +28,7 @@ Anomaly detection: the outside sets of CIFAR-10's recipe, each from its archive 
     python tools/prepare_data.py dtd dtd-r1.0.1.tar.gz
     python tools/prepare_data.py cifar10_c CIFAR-10-C.tar
 
-Detection: BCCD from a zip, each image and box looked at, and the scenes of digits (training writes them, too)::
+Detection: BCCD from a zip, each image and box checked, and the scenes of digits (training writes them, too)::
 
     python tools/prepare_data.py bccd BCCD_Dataset.zip --out data/bccd
     python tools/prepare_data.py digits_scenes --seed 0

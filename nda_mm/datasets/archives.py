@@ -1,4 +1,4 @@
-"""Chosen members of a zip or tar file, put in place only when all of them are there."""
+"""Unpack chosen members of a zip or tar file; they are put in place only when all of them are there."""
 
 from __future__ import annotations
 
@@ -11,15 +11,13 @@ import struct
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from nda_mm.utils.files import printable
 from nda_mm.utils.messages import describe_error
-
-__all__ = ["LARGEST", "Place", "Unpacked", "move_in_place", "open_member", "open_tar", "unfinished_folder", "unpack"]
 
 #: Where a member belongs, by the parts of its name, below the folder that is filled; None for what is not wanted.
 Place = Callable[[tuple[str, ...]], "PurePosixPath | None"]
@@ -40,20 +38,35 @@ _BLOCK = 512  # of a tar file, which ends with two that are empty
 
 @dataclass
 class Unpacked:
-    """What :func:`unpack` found: wanted members that are in place, and those damaged in the archive with the reason."""
+    """Result of :func:`unpack`: the number of members in place, and damaged members with the reason."""
 
     count: int = 0
     damaged: list[tuple[str, str]] = field(default_factory=list)
 
+    def report(self) -> str:
+        """The damaged members, one line each; '' where there are none."""
+        return list_bad_files(self.damaged, "damaged in the archive, left out")
+
+
+def list_bad_files(bad: Sequence[tuple[str, str]], what: str) -> str:
+    """Bad files and their reasons, one line each, to append to a line of a report; '' for none.
+
+    Example:
+        >>> print("checked" + list_bad_files([("a.png", "cut off")], "cannot be read"))
+        checked
+        1 x cannot be read:
+          a.png: cut off
+    """
+    return f"\n{len(bad)} x {what}:" + "".join(f"\n  {name}: {reason}" for name, reason in bad) if bad else ""
+
 
 def unpack(source: Path, out: Path, place: Place, limits: Mapping[str, int] | None = None) -> Unpacked:
-    """Unpack what is wanted of an archive into a hidden folder beside ``out``; when all is there, move it in place.
+    """Unpack the wanted members of an archive into a hidden folder beside ``out``, then move them in place.
 
-    So a folder (or a single file) below ``out`` never stands there half filled, whatever cuts the work off; the next
-    call goes on where it was. What stands in place with the right size is kept, so that a call may be repeated, and a
-    folder that lacks files gets those alone. No member can leave ``out``: names with '..' are passed over, links and
-    devices never made. A member of a zip file whose checksum is wrong, or which is larger than a file of its set can
-    be, is left out and named; in a tar file, which has no checksums, damage ends the call.
+    An interrupted call leaves no half-filled folder below ``out``, and the next call continues it. Files of the right
+    size are kept. No member can leave ``out``: names with '..' are skipped, links and devices are never created. In a
+    zip file, members with a wrong checksum or above their size limit are left out and reported; a tar file has no
+    checksums, so any damage is an error.
 
     Args:
         source: A zip file, or a tar file with any compression.
@@ -80,14 +93,13 @@ def unpack(source: Path, out: Path, place: Place, limits: Mapping[str, int] | No
         cut_off = isinstance(error, EOFError) or "unexpected end" in str(error)
         if not cut_off:  # what was read before may be wrong, too
             shutil.rmtree(unfinished, ignore_errors=True)
-        kept = f"; the {found.count} files that are whole wait for the next attempt" if cut_off and found.count else ""
+        kept = f"; the {found.count} complete files are kept for the next attempt" if cut_off and found.count else ""
         raise ValueError(
             f"'{source}' is {'cut off' if cut_off else 'damaged, or no archive'} ({describe_error(error)}). "
-            f"Nothing was put in place{kept}. Fetch the archive again"
+            f"Nothing was put in place{kept}. Download the archive again"
         ) from error
     if not found.count:
-        named = "".join(f"\n  {name}: {reason}" for name, reason in found.damaged)
-        raise ValueError(f"'{source}' holds nothing that belongs to this data set, or nothing that is whole{named}")
+        raise ValueError(f"'{source}' holds no undamaged file of this data set{found.report()}")
     if unfinished.is_dir():
         move_in_place(unfinished, out)
     return found
@@ -221,13 +233,13 @@ def _read_tar(
             found.count += 1
         if isinstance(archive.fileobj, io.BufferedReader):
             if source.stat().st_size < archive.offset + _BLOCK:  # tarfile takes any end for the right one
-                raise EOFError(f"it ends after {source.stat().st_size} bytes, without the mark of the end")
+                raise EOFError(f"it ends after {source.stat().st_size} bytes, without the end mark")
         elif archive.fileobj is not None:
             rest = 0
             while chunk := archive.fileobj.read(1 << 20):  # its checksum comes last
                 rest += len(chunk)
                 if rest > LARGEST:
-                    raise tarfile.ReadError("it goes on behind the mark of its end")
+                    raise tarfile.ReadError("more data follow its end mark")
 
 
 def _target(name: str, place: Place) -> PurePosixPath | None:

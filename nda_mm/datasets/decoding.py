@@ -1,4 +1,4 @@
-"""Many image files into one array, decoded once and kept in a memory-mapped cache."""
+"""Image files: found, checked, and decoded once into an array that is kept in a memory-mapped cache."""
 
 from __future__ import annotations
 
@@ -17,11 +17,13 @@ import numpy as np
 from mmengine.logging import print_log
 
 from nda_mm.utils.files import check_file, files_below, printable, subfolders, write_atomically
-from nda_mm.utils.messages import Progress
+from nda_mm.utils.messages import Progress, describe_error
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
 CACHE_FOLDER = ".nda_mm_cache"
 _CHUNK = 256
+_THREADS = min(8, os.cpu_count() or 1)
+_ORIENTATION = 0x0112  # EXIF tag; values of 5 and more are quarter turns
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ def image_files(folder: Path) -> list[Path]:
 
 
 def open_image(path: str | Path) -> Any:
-    """Open an image with Pillow, to be used in a ``with``; the place where every reader of folders opens its files.
+    """Open an image with Pillow, to be used in a ``with``.
 
     Raises:
         OSError: If :func:`~nda_mm.utils.files.check_file` refuses the path, or Pillow knows no such image.
@@ -64,6 +66,75 @@ def open_image(path: str | Path) -> Any:
 
     check_file(path)
     return Image.open(path)
+
+
+def image_size(path: str | Path, *, decode: bool = True) -> tuple[int, int]:
+    """Width and height of an image as readers show it, that is, turned by its EXIF orientation.
+
+    Args:
+        path: The file.
+        decode: Whether all of the file is read, which finds truncated files and takes milliseconds, or only its header.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        OSError: If it is no image, or damaged.
+    """
+    try:
+        with open_image(path) as image:
+            width, height = image.size
+            sideways = image.getexif().get(_ORIENTATION, 1) >= 5
+            if decode:
+                image.draft("RGB", (32, 32))  # all bytes of a JPEG are read, but few pixels are made
+                image.load()
+    except (FileNotFoundError, MemoryError):
+        raise
+    except Exception as error:  # whatever Pillow's decoders raise for a damaged file
+        raise OSError(describe_error(error)) from error
+    return (height, width) if sideways else (width, height)
+
+
+def resize_squares(images: np.ndarray, size: int) -> np.ndarray:
+    """Resize square images with Pillow's antialiasing bicubic filter; the same size changes nothing.
+
+    Args:
+        images: uint8; may be memory-mapped. Shape: (N, S, S, C), C 1 or 3.
+        size: New side in pixels.
+
+    Returns:
+        uint8. Shape: (N, size, size, C).
+
+    Example:
+        >>> resize_squares(np.full((2, 8, 8, 3), 7, dtype=np.uint8), 4)[1, 0, 0].tolist()
+        [7, 7, 7]
+    """
+    from PIL import Image
+
+    if images.shape[1:3] == (size, size):
+        return images
+    channels = images.shape[-1]
+    resized = np.empty((len(images), size, size, channels), dtype=np.uint8)
+
+    def resize_chunk(start: int) -> None:
+        for target, image in zip(resized[start : start + _CHUNK], images[start : start + _CHUNK], strict=True):
+            picture = Image.fromarray(image[..., 0] if channels == 1 else np.ascontiguousarray(image))
+            scaled = np.asarray(picture.resize((size, size), Image.Resampling.BICUBIC))
+            target[...] = scaled.reshape(target.shape)
+
+    with ThreadPoolExecutor(_THREADS) as pool:
+        list(pool.map(resize_chunk, range(0, len(images), _CHUNK)))  # a list, so that errors are raised
+    return resized
+
+
+def describe_resizing(source: int, size: int) -> str:
+    """What :func:`resize_squares` does, for a report.
+
+    Example:
+        >>> describe_resizing(32, 16)
+        '32x32 to 16x16, bicubic, antialiased'
+    """
+    if size == source:
+        return f"{size}x{size} as they are"
+    return f"{source}x{source} to {size}x{size}, bicubic, antialiased"
 
 
 def decode_images(
@@ -93,12 +164,13 @@ def decode_images(
     Returns:
         The images (memory-mapped, read-only, where a cache could be written), which files they are, and the bad files.
     """
-    mark = fingerprint(files, root, repr((name, shape, "v2")).encode())
     folder = None if cache_dir is False else (root / CACHE_FOLDER if cache_dir is True else Path(cache_dir))
-    # A shared cache folder must not let two data sets of the same split name evict each other.
+    # In a shared cache folder two data sets of the same split name must not evict each other.
     owner = hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:8]
     stem = f"{name}_{owner}_{'x'.join(map(str, shape))}_"
+    mark = ""
     if folder is not None:
+        mark = fingerprint(files, root, repr((name, shape, "v2")).encode())
         cached = _read_cache(folder / f"{stem}{mark}.npy", len(files), shape)
         if cached is not None:
             return cached
@@ -131,6 +203,15 @@ def fingerprint(files: Sequence[Path], root: Path, start: bytes = b"") -> str:
     return digest.hexdigest()[:24]
 
 
+def read_record(record: Path) -> dict[str, Any]:
+    """A JSON file of what is known of other files; a missing or damaged one is empty."""
+    try:
+        known = json.loads(record.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return {}
+    return known if isinstance(known, dict) else {}
+
+
 def _decode_all(
     files: Sequence[Path], decode: Callable[[Path], np.ndarray], shape: tuple[int, int, int], root: Path
 ) -> DecodedImages:
@@ -147,13 +228,13 @@ def _decode_all(
             except MemoryError:
                 raise
             except Exception as error:  # whatever a decoder makes of a damaged file
-                failures.append((index, f"{type(error).__name__}: {error}"))
+                failures.append((index, describe_error(error)))
         return failures
 
     failures: list[tuple[int, str]] = []
     starts = range(0, len(files), _CHUNK)
     with (
-        ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool,
+        ThreadPoolExecutor(_THREADS) as pool,
         Progress(f"decoding '{root}'", len(files), "images") as progress,
     ):
         for start, failed in zip(starts, pool.map(decode_chunk, starts), strict=True):
@@ -177,8 +258,9 @@ def _read_cache(path: Path, count: int, shape: tuple[int, int, int]) -> DecodedI
     except (FileNotFoundError, NotADirectoryError):
         return None
     except Exception as error:  # whatever JSON and numpy make of a damaged file
-        reason = f"{type(error).__name__}: {error}"
-        print_log(f"The cache '{path}' is damaged ({reason}) and is made anew.", "current", logging.WARNING)
+        print_log(
+            f"The cache '{path}' is damaged ({describe_error(error)}) and is made anew.", "current", logging.WARNING
+        )
         return None
 
 

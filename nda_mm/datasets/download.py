@@ -1,4 +1,4 @@
-"""Downloads that survive a cut line, show their progress and are checked before anything reads them."""
+"""Downloads that resume after a lost connection and are checked before anything reads them."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import re
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from mmengine.logging import print_log
+
+from nda_mm.utils.messages import Progress
 
 _CHUNK = 1 << 20
 
@@ -48,7 +48,7 @@ def download(
     timeout: float = 30.0,
     wait: float = 1.0,
 ) -> Path:
-    """Fetch a file; continue where an earlier attempt, or an earlier run, was cut off.
+    """Download a file; resume what an earlier attempt, or an earlier run, has left.
 
     The bytes go to ``PATH.part``, which takes the final name only when it is complete and its checksum is right, so a
     file under the final name is always whole. A server without range requests is asked from the start.
@@ -120,25 +120,14 @@ def _fetch(url: str, part: Path, timeout: float) -> None:
         start = have if continues else 0
         length = response.headers.get("Content-Length")
         total = start + int(length) if length is not None else None
+        name = part.name.removesuffix(".part")
         with (
             open(part, "ab" if continues else "wb") as file,
-            _progress(part.name.removesuffix(".part"), start, total) as bar,
+            Progress(f"fetching {name}", int(length or 0) >> 20, "MiB") as progress,
         ):
-            while chunk := response.read(_CHUNK):
+            for chunk_number, chunk in enumerate(iter(lambda: response.read(_CHUNK), b""), 1):
                 file.write(chunk)
-                bar(len(chunk))
+                progress.update(chunk_number)
     received = part.stat().st_size
     if total is not None and received != total:
         raise ConnectionError(f"the connection ended after {received} of {total} bytes")
-
-
-@contextmanager
-def _progress(name: str, start: int, total: int | None) -> Iterator:
-    """A progress bar on standard error (rich comes with mmengine)."""
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
-
-    columns = (TextColumn(name), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task(name, total=total, completed=start)
-        yield lambda count: progress.update(task, advance=count)

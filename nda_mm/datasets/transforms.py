@@ -38,7 +38,7 @@ class MakeNegative(BaseTransform):
 
     Raises:
         ValueError: if the negative joins two samples and there is no ``partner_key``, or if it is or holds a
-            curriculum, whose iteration a data loader's worker is never told.
+            curriculum, whose iteration a data loader's workers do not know.
 
     Example:
         >>> transform = MakeNegative(dict(type="Jigsaw", grid=2))
@@ -65,7 +65,7 @@ class MakeNegative(BaseTransform):
             )
         if any(isinstance(module, Curriculum) for module in self.negative.modules()):
             raise ValueError(
-                "a curriculum follows the iteration of the training, which a data loader's workers are never told; use "
+                "a curriculum follows the iteration of the training, which a data loader's workers do not know; use "
                 "one of its stages here, or make the negatives on the batch"
             )
 

@@ -1,5 +1,4 @@
-"""What ``tools/prepare_data.py`` does: data from what the user has, checked, to where the recipes look for them.
+"""The subcommands of ``tools/prepare_data.py``: their options in ``verbs``, what they do in the other modules.
 
-:mod:`~nda_mm.preparation.verbs` has the verbs and their options, the other modules a function for each, which takes the
-parsed arguments and prints what it did.
+Each function takes the parsed arguments and prints what it did.
 """

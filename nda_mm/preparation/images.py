@@ -1,22 +1,74 @@
-"""Verbs for images: CIFAR, CelebA, STL-10, ImageNet."""
+"""Commands for images: CIFAR, CelebA, STL-10, ImageNet, pairs, and the OOD data sets of CIFAR-10's recipe."""
 
 from __future__ import annotations
 
 import argparse
 import shutil
-import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
+from typing import Any
 
-from ..datasets import CIFAR10, CIFAR100, STL10, CelebA
-from ..datasets.decoding import is_image
-from ..datasets.images.celeba_unpacking import take_celeba
+from ..datasets import CIFAR10, CIFAR100, DTD, STL10, SVHN, CelebA, DatasetNotReadableError, Places365, TinyImageNet
+from ..datasets.archives import Place, list_bad_files, unpack
+from ..datasets.decoding import image_files, is_image
+from ..datasets.images.celeba import take_celeba
+from ..datasets.images.cifar10_c import CORRUPTIONS, open_cifar10_c
 from ..datasets.images.imagenet import prepare_imagenet
-from ..datasets.images.stl10_unpacking import fetch_stl10, take_stl10
-from .sources import take
+from ..datasets.images.pairs import build_cityscapes_pairs, is_cityscapes, pair_faults
+from ..datasets.images.stl10 import download_stl10, take_stl10
+from ..utils.files import link_folder, printable, write_atomically
 from .verbs import SPLITS
 
-__all__ = ["prepare_celeba", "prepare_cifar", "prepare_imagenet_lists", "prepare_stl10"]
+__all__ = [
+    "prepare_celeba",
+    "prepare_cifar",
+    "prepare_cifar10_c",
+    "prepare_folder",
+    "prepare_imagenet_lists",
+    "prepare_pairs",
+    "prepare_stl10",
+    "prepare_svhn",
+    "take",
+]
+
+
+def take(source: Path, out: Path, place: Place, holds: Sequence[str], limits: Mapping[str, int] | None = None) -> str:
+    """Unpack an archive to ``out``, or link ``out`` to a folder that holds the data already.
+
+    Args:
+        source: A zip or tar file, or a folder: the one that holds ``holds``, one of those, or the folder above.
+        out: Where the recipes look.
+        place: Where each member of an archive belongs, see :func:`nda_mm.datasets.archives.unpack`.
+        holds: Names of the folders or files by which the data are known.
+        limits: The most bytes that files may have, as in the same.
+
+    Returns:
+        What was done, and which members of a zip file are damaged and left out.
+
+    Raises:
+        FileNotFoundError: If there is no such file or folder, or it holds nothing of the data.
+        FileExistsError: If something else stands at ``out``.
+        ValueError: If the archive is damaged or another.
+    """
+    if not source.is_dir():
+        found = unpack(source, out, place, limits)
+        return f"{source}: {found.count} files in {out}{found.report()}"
+    near = [source, *([source.parent] if source.name in holds else []), *sorted(source.iterdir())]
+    folder = next((place for place in near if all((place / name).exists() for name in holds)), None)
+    if folder is None:
+        raise FileNotFoundError(f"neither '{source}' nor a folder in it holds {' and '.join(holds)}")
+    link_folder(folder, out)
+    return f"{folder}: is read as {out}"
+
+
+def _copy(source: Path, target: Path) -> str:
+    if target.is_file() and (source.samefile(target) or source.stat().st_size == target.stat().st_size):
+        return f"{source}: is there as {target}"
+    with source.open("rb") as content:
+        write_atomically(target, lambda file: shutil.copyfileobj(content, file))
+    return f"{source}: copied to {target}"
 
 
 def prepare_cifar(args: argparse.Namespace) -> None:
@@ -25,18 +77,13 @@ def prepare_cifar(args: argparse.Namespace) -> None:
     out = Path(args.out or f"data/{args.verb}")
     for source in args.sources:
         if source.name.endswith((".tar.gz", ".tgz")):
-            out.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source, out / kind.archive.filename)
-            print(f"{source}: copied to {out}")
+            print(_copy(source, out / kind.published().filename))
         else:
             print(take(source, out, partial(place_class_folders, split=args.split), SPLITS))
     only = [args.split] if args.split else [split for split in SPLITS if (out / split).is_dir()] or SPLITS
     for split in only:
-        started = time.perf_counter()
         dataset = kind(str(out), split=split, download=args.download, allow_partial=args.allow_partial)
-        seconds = time.perf_counter() - started
-        classes = len(kind.METAINFO["classes"])
-        print(f"{out}, {split}: {len(dataset)} images of {classes} classes, loaded in {seconds:.1f} s")
+        print(f"{out}, {split}: {len(dataset)} images of {len(kind.METAINFO['classes'])} classes")
 
 
 def place_class_folders(parts: tuple[str, ...], split: str | None = None) -> PurePosixPath | None:
@@ -69,7 +116,7 @@ def prepare_celeba(args: argparse.Namespace) -> None:
 
 def prepare_stl10(args: argparse.Namespace) -> None:
     """Unpack or link the source, then read every part."""
-    source = fetch_stl10(args.out) if args.download and args.source is None else args.source
+    source = download_stl10(args.out) if args.download and args.source is None else args.source
     if source is not None:
         print(take_stl10(source, args.out))
     for split in ("train", "test", "unlabeled"):
@@ -78,11 +125,198 @@ def prepare_stl10(args: argparse.Namespace) -> None:
 
 
 def prepare_imagenet_lists(args: argparse.Namespace) -> None:
-    """Link the folder, look at every image and write the lists."""
+    """Link the folder, decode every image and write the lists."""
+    report = prepare_imagenet(args.folder, args.out, allow_partial=args.allow_partial, workers=args.workers)
+    print("\n".join(report.lines()))
 
-    def progress(split: str, done: int, total: int) -> None:
-        if done % 50 == 0 or done == total:
-            print(f"{split}: {done} of {total} classes looked at", flush=True)
 
-    settings = dict(allow_partial=args.allow_partial, workers=args.workers, progress=progress)
-    print("\n".join(prepare_imagenet(args.folder, args.out, **settings).lines()))
+@dataclass(frozen=True)
+class PairSet:
+    """A published set of pairs.
+
+    Args:
+        counts: Number of pairs in each folder.
+        read: The folders that the recipes read.
+        recipes: Their names.
+        source: Where the data are published.
+    """
+
+    counts: dict[str, int]
+    read: tuple[str, ...]
+    recipes: tuple[str, ...]
+    source: str
+
+
+PAIR_SETS = {
+    "facades": PairSet(
+        counts={"train": 400, "val": 100, "test": 106},
+        read=("train", "test"),
+        recipes=("pix2pix_facades",),
+        source="facades.tar.gz, from the authors of Pix2Pix (phillipi.github.io/pix2pix)",
+    ),
+    "cityscapes": PairSet(
+        counts={"train": 2975, "val": 500},
+        read=("train", "val"),
+        recipes=("pix2pix_cityscapes_labels2photo", "pix2pix_cityscapes_photo2labels"),
+        source="cityscapes.tar.gz, from the authors of Pix2Pix (phillipi.github.io/pix2pix), or leftImg8bit_trainval"
+        "test.zip and gtFine_trainvaltest.zip (https://www.cityscapes-dataset.com), of which the pairs are made",
+    ),
+}
+
+
+def prepare_pairs(args: argparse.Namespace) -> None:
+    """Unpack, make or link the pairs, then decode every one."""
+    pairs, usual = PAIR_SETS[args.verb], Path("data/pix2pix") / args.verb
+    out = args.out or usual
+    raw = [source for source in args.sources if args.verb == "cityscapes" and is_cityscapes(source)]
+    for source in args.sources:
+        if source not in raw:
+            print(take(source, out, _place_pairs, pairs.read))
+    if raw:
+        built = build_cityscapes_pairs(raw, out, workers=args.workers)
+        print(f"{out}: pairs of {built.counts}{list_bad_files(built.bad, 'cannot be made a pair')}")
+    usable = {split: _count_pairs(out / split) for split in pairs.counts}
+    if not all(usable[split] for split in pairs.read):
+        raise FileNotFoundError(
+            f"'{out}' holds no usable pairs in {' and '.join(pairs.read)}, which the recipes read. Get {pairs.source}"
+        )
+    wrong = [split for split, count in pairs.counts.items() if usable[split] != count]
+    if wrong and not args.allow_partial:
+        listed = ", ".join(f"{usable[split]} of {pairs.counts[split]} in {split}" for split in wrong)
+        raise ValueError(
+            f"{args.verb} was published with other numbers of pairs: usable are {listed}. Download what is missing or "
+            "bad again, or accept it with --allow-partial"
+        )
+    options = "".join(f" {loader}_dataloader.dataset.data_root={out}" for loader in ("train", "val", "test"))
+    elsewhere = "" if out == usual else f" --cfg-options{options}"
+    print("next: " + "\n  or: ".join(f"python tools/train.py {name}{elsewhere}" for name in pairs.recipes))
+
+
+def _place_pairs(parts: tuple[str, ...]) -> PurePosixPath | None:
+    wanted = len(parts) > 1 and parts[-2] in ("train", "val", "test") and is_image(parts[-1])
+    return PurePosixPath(*parts[-2:]) if wanted else None
+
+
+def _count_pairs(folder: Path) -> int:
+    """Print what a folder holds; the number of usable pairs."""
+    files = image_files(folder) if folder.is_dir() else []
+    faults = pair_faults(files, squares=True)
+    bad = [(printable(file.relative_to(folder)), fault) for file, fault in zip(files, faults, strict=True) if fault]
+    usable = len(files) - len(bad)
+    print(f"{folder}: {usable} pairs{list_bad_files(bad, 'no pair; remove or download again')}")
+    return usable
+
+
+RECIPE = "ood_biggan_cifar10"
+SVHN_FILES = {split: f"{split}_32x32.mat" for split in ("train", "test")}
+CORRUPTED_COUNT = 50_000
+CORRUPTED_LIMITS = {f"{name}.npy": CORRUPTED_COUNT * 32 * 32 * 3 + 4096 for name in CORRUPTIONS}  # with the header
+
+
+def prepare_svhn(args: argparse.Namespace) -> None:
+    """Copy the files or link the folder, then read the two splits; no recipe needs the training split."""
+    for source in args.sources:
+        if source.is_dir():
+            print(take(source, args.out, lambda parts: None, (SVHN_FILES["test"],)))
+        elif source.name in SVHN_FILES.values():
+            print(_copy(source, args.out / source.name))
+        else:
+            raise ValueError(
+                f"'{source}' is none of {', '.join(SVHN_FILES.values())}, SVHN's cropped digits (format 2)"
+            )
+    for split, name in SVHN_FILES.items():
+        if split == "test" or (args.out / name).exists():
+            print(f"{args.out / name}: {len(SVHN(str(args.out), split))} images")
+    _print_next("svhn", args.out, args.usual)
+
+
+@dataclass(frozen=True)
+class FolderSet:
+    """A published set of images in folders.
+
+    Args:
+        kind: Its data set, with whose defaults the recipe reads it.
+        archive: Name of its archive.
+        count: Its number of images.
+        holds: What its folder is known by.
+        place: Where members of the archive belong.
+    """
+
+    kind: Callable[..., Any]
+    archive: str
+    count: int
+    holds: tuple[str, ...]
+    place: Place
+
+
+def _place_tiny_imagenet(parts: tuple[str, ...]) -> PurePosixPath | None:
+    if parts[-1] in ("wnids.txt", "words.txt"):
+        return PurePosixPath(parts[-1])
+    if "val" not in parts or not (is_image(parts[-1]) or parts[-1] == "val_annotations.txt"):
+        return None
+    return PurePosixPath(*parts[parts.index("val") :])
+
+
+def _place_places365(parts: tuple[str, ...]) -> PurePosixPath | None:
+    wanted = len(parts) > 1 and parts[-2] == "val_256" and is_image(parts[-1])
+    return PurePosixPath("val_256", parts[-1]) if wanted else None
+
+
+def _place_dtd(parts: tuple[str, ...]) -> PurePosixPath | None:
+    wanted = len(parts) > 2 and parts[-3] == "images" and is_image(parts[-1])
+    return PurePosixPath(*parts[-3:]) if wanted else None
+
+
+FOLDER_SETS = {
+    "tiny_imagenet": FolderSet(
+        TinyImageNet, "tiny-imagenet-200.zip", 10_000, ("wnids.txt", "val"), _place_tiny_imagenet
+    ),
+    "places365": FolderSet(Places365, "val_256.tar", 36_500, ("val_256",), _place_places365),
+    "dtd": FolderSet(DTD, "dtd-r1.0.1.tar.gz", 5_640, ("images",), _place_dtd),
+}
+
+
+def prepare_folder(args: argparse.Namespace) -> None:
+    """Unpack or link the source, then decode every image as the recipe reads it."""
+    known = FOLDER_SETS[args.verb]
+    if args.source is not None:
+        print(take(args.source, args.out, known.place, known.holds))
+    images = known.kind(str(args.out))  # which reports every bad file
+    print(f"{args.out}: {len(images)} images, {images.resizing}")
+    if len(images) != known.count and not args.allow_partial:
+        raise ValueError(
+            f"{images.title} was published with {known.count} images, of which {len(images)} can be read here. "
+            f"Download {known.archive} again ({images.url}), remove what is damaged and run this with it, or accept "
+            "what is there with --allow-partial"
+        )
+    _print_next(args.verb, args.out, args.usual)
+
+
+def prepare_cifar10_c(args: argparse.Namespace) -> None:
+    """Unpack or link the source, then open every file."""
+    if args.source is not None:
+        print(take(args.source, args.out, _place_cifar10_c, ("labels.npy",), CORRUPTED_LIMITS))
+    files, bad = open_cifar10_c(args.out, ("labels", *CORRUPTIONS))
+    count = len(files.pop("labels", ()))
+    whole = f"{args.out}: {len(files)} of {len(CORRUPTIONS)} corruptions, {count} images of each"
+    print(whole + list_bad_files(bad, "cannot be read"))
+    if not files or not count or ((bad or count != CORRUPTED_COUNT) and not args.allow_partial):
+        raise DatasetNotReadableError(
+            f"'{args.out}' does not hold all of CIFAR-10-C, 19 corruptions of {CORRUPTED_COUNT} images. Download "
+            "CIFAR-10-C.tar from https://zenodo.org/records/2535967, remove what is damaged and run this with it"
+            + ("; --allow-partial accepts what is there" if files and count else "")
+        )
+    if str(args.out) != args.usual:
+        print(f"the recipe reads {args.usual}: link it to {args.out}")
+    _print_next("cifar10_c", args.out, str(args.out))
+
+
+def _place_cifar10_c(parts: tuple[str, ...]) -> PurePosixPath | None:
+    name = PurePosixPath(parts[-1])
+    return name if name.suffix == ".npy" and name.stem in (*CORRUPTIONS, "labels") else None
+
+
+def _print_next(name: str, out: Path, usual: str) -> None:
+    elsewhere = "" if str(out) == usual else f" test_evaluator.metrics.0.outside.{name}.data_root={out}"
+    only = f"test_evaluator.metrics.0.only=\"['{name}']\""
+    print(f"next: python tools/test.py {RECIPE} CKPT --cfg-options {only}{elsewhere}")

@@ -27,7 +27,7 @@ def add_verbs(verbs: Any) -> None:
     """Add all verbs to the subparsers of a command."""
     _add_images(verbs)
     _add_pairs(verbs)
-    _add_outside(verbs)
+    _add_ood(verbs)
     _add_boxes(verbs)
     _add_videos(verbs)
 
@@ -76,32 +76,33 @@ def _add_pairs(verbs: Any) -> None:
         sub.add_argument("--allow-partial", action="store_true", help="accept other than the published number of pairs")
         if verb == "cityscapes":
             sub.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="threads; default: one a core")
-        sub.set_defaults(run=("pairs", "prepare_pairs"))
+        sub.set_defaults(run=("images", "prepare_pairs"))
 
 
-def _add_outside(verbs: Any) -> None:
-    sub = verbs.add_parser("svhn", help="SVHN's cropped digits, as an outside set")
+def _add_ood(verbs: Any) -> None:
+    sub = verbs.add_parser("svhn", help="SVHN's cropped digits, as an OOD data set")
     sub.add_argument(
         "sources", nargs="*", type=Path, help="test_32x32.mat and, if wanted, train_32x32.mat; or a folder"
     )
-    _finish_outside(sub, "data/svhn", "prepare_svhn")
+    sub.add_argument("--out", type=Path, default=Path("data/svhn"), help="where the recipe looks; default: data/svhn")
+    sub.set_defaults(run=("images", "prepare_svhn"), usual="data/svhn")
     for verb, title, archive, out in (
         ("tiny_imagenet", "Tiny ImageNet", "tiny-imagenet-200.zip", "data/tiny-imagenet-200"),
         ("places365", "Places365", "val_256.tar", "data/places365"),
         ("dtd", "DTD", "dtd-r1.0.1.tar.gz", "data/dtd"),
     ):
-        sub = verbs.add_parser(verb, help=f"{title}, as an outside set")
+        sub = verbs.add_parser(verb, help=f"{title}, as an OOD data set")
         sub.add_argument("source", nargs="?", type=Path, help=f"{archive}, or the folder that it unpacks to")
-        _finish_outside(sub, out, "prepare_folder")
-    sub = verbs.add_parser("cifar10_c", help="CIFAR-10-C, 19 corruptions by 5 severities, as outside sets")
+        _finish_ood(sub, out, "prepare_folder")
+    sub = verbs.add_parser("cifar10_c", help="CIFAR-10-C, 19 corruptions by 5 severities, as OOD data sets")
     sub.add_argument("source", nargs="?", type=Path, help="CIFAR-10-C.tar, or the folder that it unpacks to")
-    _finish_outside(sub, "data/CIFAR-10-C", "prepare_cifar10_c")
+    _finish_ood(sub, "data/CIFAR-10-C", "prepare_cifar10_c")
 
 
-def _finish_outside(sub: argparse.ArgumentParser, out: str, run: str) -> None:
+def _finish_ood(sub: argparse.ArgumentParser, out: str, run: str) -> None:
     sub.add_argument("--out", type=Path, default=Path(out), help=f"where the recipe looks; default: {out}")
     sub.add_argument("--allow-partial", action="store_true", help="accept that images are missing or cannot be read")
-    sub.set_defaults(run=("outside", run), usual=out)
+    sub.set_defaults(run=("images", run), usual=out)
 
 
 def _add_boxes(verbs: Any) -> None:
@@ -112,11 +113,11 @@ def _add_boxes(verbs: Any) -> None:
     sub.add_argument(
         "--out", type=Path, default=Path("data/bccd"), help="where the recipes look for it; default: data/bccd"
     )
-    sub.set_defaults(run=("boxes", "prepare_bccd"))
+    sub.set_defaults(run=("boxes_and_videos", "prepare_bccd"))
     sub = verbs.add_parser("digits_scenes", help="scenes of scikit-learn's digits, with boxes in COCO's format")
     sub.add_argument("--out", default="data/digits_scenes", help="default: data/digits_scenes, as in the recipe")
     sub.add_argument("--seed", type=int, default=0, help="of all draws; default: 0")
-    sub.set_defaults(run=("boxes", "prepare_digits_scenes"))
+    sub.set_defaults(run=("boxes_and_videos", "prepare_digits_scenes"))
 
 
 def _add_videos(verbs: Any) -> None:
@@ -128,20 +129,20 @@ def _add_videos(verbs: Any) -> None:
     sub.add_argument("--size", type=int, default=64, help="side of the frames in pixels; default: 64")
     sub.add_argument("--bouncing", action="store_true", help="ten classes: two of digits that bounce as well")
     sub.add_argument("--seed", type=int, default=0, help="of all draws; default: 0")
-    sub.set_defaults(run=("videos", "prepare_moving_digits"))
+    sub.set_defaults(run=("boxes_and_videos", "prepare_moving_digits"))
     for verb in ("ucf101", "hmdb51"):
         sub = verbs.add_parser(verb, help=f"lists of {verb.upper()}'s three splits, of the videos that can be read")
         sub.add_argument("folder", type=Path, help="the unpacked archives: CLASS/NAME.avi and the splits, at any depth")
         sub.add_argument("--annotations", type=Path, help="folder of the splits, where it is not in the folder")
         sub.add_argument("--out", help=f"where the recipes look; default: data/{verb}")
         _add_check_options(sub)
-        sub.set_defaults(run=("videos", "prepare_action_videos"))
+        sub.set_defaults(run=("boxes_and_videos", "prepare_action_videos"))
     sub = verbs.add_parser("video_list", help="a list of mmaction2's VideoDataset without what cannot be read")
     sub.add_argument("list", type=Path, help="the list: a path and a label in each line")
-    sub.add_argument("videos", type=Path, help="what the paths are relative to, the recipe's data_prefix")
+    sub.add_argument("boxes_and_videos", type=Path, help="what the paths are relative to, the recipe's data_prefix")
     sub.add_argument("--out", type=Path, help="the new list, which may be the old one; default: LIST_checked.txt")
     _add_check_options(sub)
-    sub.set_defaults(run=("videos", "prepare_video_list"))
+    sub.set_defaults(run=("boxes_and_videos", "prepare_video_list"))
 
 
 def _add_check_options(parser: argparse.ArgumentParser) -> None:

@@ -28,13 +28,9 @@ from nda_mm.datasets import (
     TinyImageNet,
     VOCImages,
 )
-from nda_mm.datasets.boxes.checks import FaultReport
-from nda_mm.datasets.boxes.coco_json import read_coco
-from nda_mm.datasets.boxes.voc_folder import read_voc
 from nda_mm.datasets.decoding import image_files
 from nda_mm.datasets.images.imagenet import prepare_imagenet
-from nda_mm.datasets.images.pair_files import pair_faults
-from nda_mm.datasets.images.pairs import build_cityscapes_pairs
+from nda_mm.datasets.images.pairs import build_cityscapes_pairs, pair_faults
 from nda_mm.registry import DATASETS
 
 RNG = np.random.default_rng(0)
@@ -181,28 +177,35 @@ def test_cityscapes_makes_no_pair_of_it(tmp_path: Path, spoil: Callable[[Path], 
 
 
 def test_detection_sets_report_it(tmp_path: Path, spoil: Callable[[Path], str]) -> None:
+    pytest.importorskip("mmdet")
     for name in ("0", "1"):
         tiny.write_voc(tmp_path, name, [("cat", tiny.GOOD)])
-    listed = tmp_path / tiny.list_images(tmp_path, ["0", "1"])
+    listed = tiny.list_images(tmp_path, ["0", "1"])
+
+    def read(kind: str, **settings: Any) -> Any:
+        classes = dict(classes=("cat", "dog"))
+        config = dict(type=f"nda_mm.{kind}", data_root=str(tmp_path), metainfo=classes, bad_files="skip", **settings)
+        return DATASETS.build(config)
+
     spoil(tmp_path / "JPEGImages" / "1.jpg")
-    report = FaultReport("voc")
-    assert [image.image_id for image in read_voc(tmp_path, listed, ["cat"], report)] == ["0"]
-    assert report.count("missing image", "unreadable image") == 1
+    voc = dict(ann_file=listed, data_prefix=dict(sub_data_root=""))
+    data = read("CheckedVOCDataset", **voc)
+    assert [data.get_data_info(index)["img_id"] for index in range(len(data))] == ["0"]
+    assert sum(map(len, data.report.found.values())) == 1
     with pytest.raises(ValueError, match=r"train\.txt"):
         VOCImages(str(tmp_path), size=(8, 8))
     spoil(tmp_path / "Annotations" / "0.xml")
-    assert read_voc(tmp_path, listed, ["cat"], report) == []
-    assert report.count("missing annotation", "unreadable annotation") == 1
+    with pytest.raises(ValueError, match="no image can be used"):
+        read("CheckedVOCDataset", **voc)
 
     content = tiny.coco_content()
     tiny.write_coco(tmp_path, content)
     bad = spoil(tmp_path / "1.png")
     content["images"][1]["file_name"] = bad.replace("\\udce9", "\udce9")
     (tmp_path / "boxes.json").write_text(json.dumps(content))
-    report = FaultReport("coco")
-    assert len(read_coco(tmp_path / "boxes.json", tmp_path, ["cat", "dog"], report)["images"]) == 1
-    assert report.count("missing image", "unreadable image") == 1
-    "\n".join(report.lines()).encode()
+    data = read("CheckedCocoDataset", ann_file="boxes.json", data_prefix=dict(img=""))
+    assert len(data) == 1
+    "\n".join(data.report.lines()).encode()
 
 
 READERS: dict[str, Callable[[Any], Any]] = {

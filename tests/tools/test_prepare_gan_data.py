@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from nda_mm.datasets import STL10, CelebA
-from nda_mm.datasets.images import stl10_unpacking
+from nda_mm.datasets.images import stl10
 from tools import prepare_data as tool
 
 RNG = np.random.default_rng(0)
@@ -73,7 +73,7 @@ def test_what_is_damaged_or_missing_of_celeba_is_named(tmp_path: Path, capsys: p
     out = tmp_path / "out"
     assert tool.main(["celeba", str(archive), str(listed), "--out", str(out)]) == 1
     streams = capsys.readouterr()
-    assert "1 x damaged in the zip, left out: img_align_celeba/000002.jpg (BadZipFile: Bad CRC-32" in streams.out
+    assert "1 x damaged in the archive, left out:\n  img_align_celeba/000002.jpg: BadZipFile: Bad CRC-32" in streams.out
     assert "of 2 images 1 are missing" in streams.err
     assert tool.main(["celeba", str(archive), str(listed), "--out", str(out), "--allow-partial"]) == 0
     archive.write_bytes(content[: len(content) // 2])
@@ -115,7 +115,7 @@ def test_stl10_is_unpacked_and_read(tmp_path: Path, capsys: pytest.CaptureFixtur
         assert held is not None
         assert (out / "stl10_binary" / "unlabeled_X.bin").read_bytes() == held.read()
     assert sorted(path.name for path in tmp_path.rglob("*") if path.is_file()) == sorted(
-        ["stl10_binary.tar.gz", *stl10_unpacking.FILES]
+        ["stl10_binary.tar.gz", *stl10.FILES]
     )
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*.bin")}
     assert tool.main(arguments) == 0
@@ -129,9 +129,9 @@ def test_the_archive_is_not_opened_where_all_is_there(tmp_path: Path, monkeypatc
     source, out = make_stl10(tmp_path / "a.tar.gz"), tmp_path / "out"
     tool.main(["stl10", str(source), "--out", str(out), "--allow-partial"])
     sizes = {path.name: path.stat().st_size for path in (out / "stl10_binary").iterdir()}
-    monkeypatch.setattr(stl10_unpacking, "FILES", sizes)
+    monkeypatch.setattr(stl10, "FILES", sizes)
     source.write_bytes(b"no archive any more")
-    assert stl10_unpacking.take_stl10(source, out).endswith("all files are there")
+    assert stl10.take_stl10(source, out).endswith("all files are there")
 
 
 def test_what_is_damaged_or_missing_of_stl10_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -139,9 +139,7 @@ def test_what_is_damaged_or_missing_of_stl10_is_named(tmp_path: Path, capsys: py
     content = source.read_bytes()
     source.write_bytes(content[: len(content) // 2])
     assert tool.main(["stl10", str(source), "--out", str(out)]) == 1
-    error = capsys.readouterr().err
-    assert "stl10_binary.tar.gz' is cut off" in error
-    assert "but the official archive has 91f7769df0f17e558f3565bffb0c7dfb" in error
+    assert "stl10_binary.tar.gz' is cut off" in capsys.readouterr().err
     assert not any(path.name.endswith("_X.bin") and path.stat().st_size % 27_648 for path in out.rglob("*"))
     source.write_bytes(content)  # an interrupted run is completed by the next
     assert tool.main(["stl10", str(source), "--out", str(out)]) == 1
@@ -151,7 +149,7 @@ def test_what_is_damaged_or_missing_of_stl10_is_named(tmp_path: Path, capsys: py
     with gzip.open(empty, "wb") as file:
         file.write(bytes(10_240))
     assert tool.main(["stl10", str(empty), "--out", str(out)]) == 1
-    assert "holds nothing that belongs to this data set" in capsys.readouterr().err
+    assert "holds no undamaged file" in capsys.readouterr().err
     assert tool.main(["stl10", str(tmp_path), "--out", str(out)]) == 1
     assert "holds a train_X.bin" in capsys.readouterr().err
     assert tool.main(["stl10", "--out", str(tmp_path / "nothing")]) == 1
@@ -168,6 +166,5 @@ def test_imagenet_is_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert "has 2 class folders, not 1000" in capsys.readouterr().err
     assert tool.main([*arguments, "--allow-partial", "--workers", "2"]) == 0
     printed = capsys.readouterr().out
-    assert "train: 2 of 2 classes looked at" in printed
     assert f"{tmp_path}/out/meta/train.txt: 2 images" in printed
     assert "1 x cannot be read, left out: train/n01443537/broken.JPEG" in printed

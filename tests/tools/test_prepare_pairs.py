@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from nda_mm.datasets.archives import LARGEST
-from nda_mm.preparation import pairs
+from nda_mm.preparation import images as commands
 from tools import prepare_data as tool
 
 DRAW = np.random.default_rng(0)
@@ -25,7 +25,7 @@ COUNTS = {"facades": {"train": 3, "val": 1, "test": 2}, "cityscapes": {"train": 
 def tiny_counts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The published numbers of pairs, made small."""
     for name, counts in COUNTS.items():
-        monkeypatch.setitem(pairs.SETS, name, dataclasses.replace(pairs.SETS[name], counts=counts))
+        monkeypatch.setitem(commands.PAIR_SETS, name, dataclasses.replace(commands.PAIR_SETS[name], counts=counts))
     return
 
 
@@ -63,7 +63,7 @@ def test_pairs_are_unpacked_looked_at_and_counted(
     for split, count in COUNTS[name].items():
         assert f"{out / split}: {count} pairs\n" in printed
         assert len(list((out / split).iterdir())) == count
-    (recipe, *others) = pairs.SETS[name].recipes
+    (recipe, *others) = commands.PAIR_SETS[name].recipes
     assert f"next: python tools/train.py {recipe} --cfg-options train_dataloader.dataset.data_root=" in printed
     assert all(f"  or: python tools/train.py {other}" in printed for other in others)
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*.jpg")}

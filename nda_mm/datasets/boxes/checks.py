@@ -1,184 +1,131 @@
-"""What is wrong with a box or a file of a detection set, found before training and told in one message."""
+"""Checks of images and boxes that mmdet's readers do not make, with one report of everything that was found."""
 
 from __future__ import annotations
 
+import logging
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from nda_mm.datasets.decoding import open_image
-from nda_mm.utils.files import printable
+from mmengine.logging import print_log
 
-Box = tuple[float, float, float, float]
+from nda_mm.datasets.decoding import image_size
+from nda_mm.utils.files import check_data_root, printable
+from nda_mm.utils.messages import shorten
 
-_ORIENTATION = 0x0112  # tag of EXIF; 5 to 8 are turned by a quarter
-
-#: What may happen to files and names that cannot be used.
-POLICIES = ("refuse", "skip")
-
-#: Kinds of faults, in the order in which they are reported.
-BOX_FAULTS = (
-    "not four numbers", "not finite", "swapped corners", "no width or height", "thinner than a pixel",
-    "outside the image",
-)  # fmt: skip
 FILE_FAULTS = (
     "missing image", "unreadable image", "wrong image size", "missing annotation", "unreadable annotation",
 )  # fmt: skip
 UNKNOWN_CLASS = "unknown class"
+BAD_BOX = "unusable box"
 NO_BOXES = "no boxes"
 
 
-def box_fault(box: Sequence[float] | None, width: float, height: float) -> str | None:
-    """Say why a detector cannot learn from a box.
-
-    A box without width or height is not harmless: the logarithm of its size is infinite, and so is the loss.
+def is_good_box(box: Sequence[Any] | None, width: float, height: float) -> bool:
+    """Whether a detector can learn from a box; the loss of one without width or height is infinite.
 
     Args:
-        box: Left, top, right, bottom in pixels; None stands for what :func:`to_numbers` could not read.
+        box: Left, top, right, bottom in pixels.
         width: Of the image, in pixels.
         height: Of the image, in pixels.
 
     Returns:
-        One of ``BOX_FAULTS``, or None for a good box; one that sticks out of the image is good where a part is inside.
+        Whether these are four finite numbers of a box that is at least a pixel wide and high and partly in the image.
 
     Example:
-        >>> box_fault((1, 1, 5, 5), 10, 10) is None
-        True
-        >>> box_fault((5, 1, 1, 5), 10, 10), box_fault((1, 1, 1, 5), 10, 10), box_fault((10, 1, 12, 5), 10, 10)
-        ('swapped corners', 'no width or height', 'outside the image')
-    """
-    if box is None or len(box) != 4:
-        return "not four numbers"
-    if not all(map(math.isfinite, box)):
-        return "not finite"
-    left, top, right, bottom = box
-    if right < left or bottom < top:
-        return "swapped corners"
-    if right == left or bottom == top:
-        return "no width or height"
-    if right - left < 1 or bottom - top < 1:
-        return "thinner than a pixel"
-    if right <= 0 or bottom <= 0 or left >= width or top >= height:
-        return "outside the image"
-    return None
-
-
-def to_numbers(values: Iterable[object]) -> tuple[float, ...] | None:
-    """The values as floats, or None if one is no number, for :func:`box_fault` to name.
-
-    Example:
-        >>> to_numbers(["1", "2.5"]), to_numbers(["1", None])
-        ((1.0, 2.5), None)
+        >>> is_good_box((1, 1, 5, 5), 10, 10), is_good_box((5, 1, 1, 5), 10, 10), is_good_box((10, 1, 12, 5), 10, 10)
+        (True, False, False)
     """
     try:
-        return tuple(float(value) for value in values)  # type: ignore[arg-type]
+        left, top, right, bottom = (float(value) for value in box or ())
     except (TypeError, ValueError, OverflowError):
-        return None
+        return False
+    is_finite = all(map(math.isfinite, (left, top, right, bottom)))
+    has_area = right - left >= 1 and bottom - top >= 1
+    return is_finite and has_area and right > 0 and bottom > 0 and left < width and top < height
 
 
 @dataclass
 class FaultReport:
-    """Everything found in one set, by kind; each entry is the name of a file with what is wrong in it.
-
-    Args:
-        source: What was looked at, for the messages.
-    """
+    """Everything found in one set, by kind; each entry is the name of a file and what is wrong in it."""
 
     source: str
     found: dict[str, list[str]] = field(default_factory=dict)
 
     def add(self, kind: str, file: str, detail: str = "") -> None:
-        """Note one fault.
-
-        Args:
-            kind: One of the kinds above.
-            file: Name of the file.
-            detail: What stands there.
-        """
+        """Add one fault."""
         self.found.setdefault(kind, []).append(printable(f"{file} ({detail})" if detail else file))
 
-    def count(self, *kinds: str) -> int:
-        """Number of faults of these kinds; of all if none is named."""
-        return sum(len(self.found.get(kind, ())) for kind in (kinds or self.found))
-
-    def lines(self, kinds: Iterable[str] | None = None, most: int = 20) -> list[str]:
-        """One line a kind, ``N x kind: file (detail); file (detail); ...``.
+    def check_image(self, path: Path, stated: tuple[Any, Any], *, decode: bool) -> tuple[int, int] | None:
+        """Width and height of an image, or None, with the fault added, if it cannot be used.
 
         Args:
-            kinds: Those to list. Default: all found.
-            most: Entries of a kind before the rest are only counted.
-
-        Returns:
-            The lines, without those of kinds that were not found.
+            path: The file.
+            stated: Width and height that the annotation states; 0 or None where it does not.
+            decode: Whether all of the file is read, not only its header.
         """
-        order = [*BOX_FAULTS, *FILE_FAULTS, UNKNOWN_CLASS, NO_BOXES]
-        chosen = [kind for kind in order if kind in self.found and (kinds is None or kind in set(kinds))]
-        lines = []
-        for kind in chosen:
-            entries = self.found[kind]
-            rest = f"; and {len(entries) - most} more" if len(entries) > most else ""
-            lines.append(f"{len(entries)} x {kind}: {'; '.join(entries[:most])}{rest}")
-        return lines
+        try:
+            size = image_size(path, decode=decode)
+        except FileNotFoundError:
+            self.add("missing image", path.name)
+        except OSError as error:
+            self.add("unreadable image", path.name, str(error))
+        else:
+            if not all(stated) or stated == size:
+                return size
+            self.add("wrong image size", path.name, f"{stated[0]}x{stated[1]}, but the image is {size[0]}x{size[1]}")
+        return None
 
-    def refuse(self, kinds: Iterable[str], option: str) -> None:
-        """Raise if a fault of these kinds was found.
+    def lines(self, kinds: Collection[str] | None = None) -> list[str]:
+        """``N x kind: file (detail); file (detail); ...`` for each of these kinds that was found. Default: all."""
+        chosen = {kind: files for kind, files in self.found.items() if kinds is None or kind in kinds}
+        return [f"{len(files)} x {kind}: {shorten(files, 20, '; ')}" for kind, files in chosen.items()]
 
-        Args:
-            kinds: Those that are not accepted.
-            option: The setting that would leave them out instead, as a user writes it.
 
-        Raises:
-            ValueError: With every kind, file and detail.
-        """
-        lines = self.lines(kinds)
-        if lines:
+class BoxChecks:
+    """Mixin before a data set of mmdet's: checks all files and boxes when the annotations are loaded.
+
+    Args:
+        bad_files: See the classes.
+        unknown_classes: See the classes.
+        decode: See the classes.
+        kwargs: Of mmdet's class.
+    """
+
+    report: FaultReport
+
+    def __init__(
+        self, *, bad_files: str = "refuse", unknown_classes: str = "refuse", decode: bool = False, **kwargs: Any
+    ) -> None:
+        for name, value in (("bad_files", bad_files), ("unknown_classes", unknown_classes)):
+            if value not in ("refuse", "skip"):
+                raise ValueError(f"{name} must be 'refuse' or 'skip', but got {value!r}")
+        if kwargs.get("data_root") is not None:
+            check_data_root(kwargs["data_root"])
+        self.bad_files = bad_files
+        self.unknown_classes = unknown_classes
+        self.decode = decode
+        super().__init__(**kwargs)
+
+    def read_checked(self) -> list[dict]:
+        """Read the annotations, and add what is wrong with them to ``report``."""
+        return super().load_data_list()  # type: ignore[misc]
+
+    def load_data_list(self) -> list[dict]:
+        """Read the annotations, then raise or warn."""
+        source = str(self.ann_file)  # type: ignore[attr-defined]
+        self.report = FaultReport(source)
+        data_list = self.read_checked()
+        if self.bad_files == "refuse" and (lines := self.report.lines(FILE_FAULTS)):
+            raise ValueError("\n  ".join([f"{source} has bad files (bad_files='skip' leaves them out):", *lines]))
+        if self.unknown_classes == "refuse" and (lines := self.report.lines([UNKNOWN_CLASS])):
             raise ValueError(
-                "\n  ".join([f"{self.source} cannot be used as it is (set {option} to leave these out):", *lines])
+                "\n  ".join([f"{source}: add these to the classes, or set unknown_classes='skip':", *lines])
             )
-
-    def summary(self) -> str:
-        """What was left out, as one message; empty if there was nothing."""
-        lines = self.lines([*BOX_FAULTS, *FILE_FAULTS, UNKNOWN_CLASS])
-        return "\n  ".join([f"{self.source}: left out are", *lines]) if lines else ""
-
-
-def check_policy(name: str, value: str) -> None:
-    """Refuse a policy that does not exist.
-
-    Args:
-        name: Of the setting.
-        value: 'refuse' or 'skip'.
-
-    Raises:
-        ValueError: If it is neither.
-    """
-    if value not in POLICIES:
-        raise ValueError(f"{name} must be one of {POLICIES}, but got {value!r}")
-
-
-def image_size(path: str | Path, *, decode: bool) -> tuple[int, int]:
-    """Width and height of an image file, read from its head or, with ``decode``, after reading all of it.
-
-    Args:
-        path: The file.
-        decode: Whether to decode the pixels too, which finds cut-off files and costs milliseconds instead of
-            microseconds.
-
-    Returns:
-        Width, height in pixels of the upright image: readers obey the EXIF orientation.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        OSError: If it is no image, or damaged.
-    """
-    from PIL import Image
-
-    try:
-        with open_image(path) as image:
-            if decode:
-                image.load()
-            width, height = image.size
-            return (height, width) if image.getexif().get(_ORIENTATION, 1) >= 5 else (width, height)
-    except (SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:  # what Pillow's readers raise
-        raise OSError(str(error)) from error
+        if not data_list:
+            raise ValueError("\n  ".join([f"{source}: no image can be used.", *self.report.lines()]))
+        if lines := self.report.lines([*FILE_FAULTS, UNKNOWN_CLASS, BAD_BOX]):
+            print_log("\n  ".join([f"{source}: left out are", *lines]), "current", logging.WARNING)
+        return data_list

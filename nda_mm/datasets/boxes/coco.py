@@ -1,82 +1,107 @@
-"""COCO's format as a data set of mmdet's that no faulty annotation can stop in the middle of an epoch."""
+"""Detection sets in COCO's format, for mmdet, checked before training."""
 
 from __future__ import annotations
 
-import logging
+from pathlib import Path
 from typing import Any
 
 from mmdet.datasets import CocoDataset
-from mmengine.logging import print_log
 
 from nda_mm.registry import DATASETS
-from nda_mm.utils.files import check_data_root
+from nda_mm.utils.messages import Progress, describe_error
 
-from .checks import FILE_FAULTS, UNKNOWN_CLASS, FaultReport, check_policy
-from .coco_json import read_coco
+from .checks import BAD_BOX, NO_BOXES, UNKNOWN_CLASS, BoxChecks, is_good_box
 
 
 @DATASETS.register_module()
-class CheckedCocoDataset(CocoDataset):
-    """mmdet's ``CocoDataset`` with every file and box looked at before training.
+class CheckedCocoDataset(BoxChecks, CocoDataset):
+    """mmdet's ``CocoDataset`` with every file and box checked before training.
 
-    As ``nda_mm.CheckedVOCDataset``: faulty boxes are dropped and counted in one warning, missing and
-    unreadable files and unknown classes are refused at the start, with the files named, or left out and counted. mmdet
-    itself drops most faulty boxes without a word, is stopped by a missing image in the middle of an epoch, and names
-    labels wrongly where ``classes`` are in another order than in the file.
+    As in :class:`~nda_mm.datasets.CheckedVOCDataset`: unusable boxes are dropped and counted in one warning, bad files
+    and unknown classes are errors at the start, or are left out and counted. mmdet itself drops most unusable boxes
+    silently, fails at a missing image during training, and names labels wrongly where ``classes`` are in another order
+    than in the file.
 
     Evaluate with ``CocoMetric`` without ``ann_file``, and ``instances`` among ``PackDetInputs``' ``meta_keys``: it then
-    judges by the boxes that passed.
+    uses the boxes that passed.
 
     Args:
         bad_files: 'refuse' or 'skip' images that are missing, unreadable or of another size than the file says. Default
             'refuse'.
         unknown_classes: 'refuse' or 'skip' annotations of a category that is not in ``metainfo['classes']``. Default
             'refuse'.
-        decode: Whether every image is decoded at the start; else only their heads are read. Default False.
+        decode: Whether every image is decoded at the start; else only their headers are read. Default False.
         kwargs: ``data_root``, ``ann_file``, ``data_prefix=dict(img=...)``, ``metainfo=dict(classes=...)``, ... of
             mmdet's ``CocoDataset``.
 
     Raises:
-        ValueError: At the start, for what is refused, or if nothing is left.
+        ValueError: At the start, for what is refused, if the annotation file is damaged or does not fit the classes, or
+            if nothing is left.
         FileNotFoundError: If ``ann_file`` does not exist.
     """
 
-    def __init__(
-        self, *, bad_files: str = "refuse", unknown_classes: str = "refuse", decode: bool = False, **kwargs: Any
-    ) -> None:
-        check_policy("bad_files", bad_files)
-        check_policy("unknown_classes", unknown_classes)
-        self.bad_files = bad_files
-        self.unknown_classes = unknown_classes
-        self.decode = decode
-        if kwargs.get("data_root") is not None:
-            check_data_root(kwargs["data_root"])
-        super().__init__(**kwargs)
-
     def COCOAPI(self, annotation_file: str) -> Any:
-        """What ``load_data_list`` of mmdet 3.3 reads the file with; here, after the checks.
-
-        Args:
-            annotation_file: The JSON file.
-
-        Returns:
-            The index over the annotations that passed.
-        """
-        report = FaultReport(str(annotation_file))
-        content = read_coco(
-            annotation_file, self.data_prefix["img"], self._metainfo["classes"], report, decode=self.decode
-        )
-        if self.bad_files == "refuse":
-            report.refuse(FILE_FAULTS, "bad_files='skip'")
-        if self.unknown_classes == "refuse":
-            report.refuse([UNKNOWN_CLASS], "unknown_classes='skip', or name it among the classes")
-        if not content["images"]:
-            raise ValueError("\n  ".join([f"{annotation_file}: no image can be used.", *report.lines()]))
-        if summary := report.summary():
-            print_log(summary, "current", logging.WARNING)
-        index = CocoDataset.COCOAPI()
-        index.dataset = content
+        """The index that ``load_data_list`` of mmdet 3.3 reads, of the images and annotations that passed."""
+        try:
+            index = CocoDataset.COCOAPI(annotation_file)
+        except (ValueError, KeyError, TypeError, AssertionError) as error:
+            raise ValueError(
+                f"'{annotation_file}' is damaged, or no annotation file of boxes in COCO's format: "
+                f"{describe_error(error)}"
+            ) from error
+        content = index.dataset
+        for key, found in (("images", index.imgs), ("annotations", index.anns), ("categories", index.cats)):
+            if len(found) != len(content.get(key, ())):
+                raise ValueError(f"'{annotation_file}': some of its {key} share an id")
+        classes = self._metainfo["classes"]
+        known = {category["id"]: category["name"] for category in index.cats.values() if category["name"] in classes}
+        if list(known.values()) != list(classes):
+            raise ValueError(
+                f"'{annotation_file}' numbers the classes {', '.join(known.values())}, but classes is "
+                f"{', '.join(classes)}; labels would be named wrongly. Write metainfo=dict(classes=...) in the file's "
+                "order"
+            )
+        images = {}
+        with Progress("checking images", len(index.imgs), "images") as progress:
+            for number, (image_id, image) in enumerate(index.imgs.items(), 1):
+                path = Path(self.data_prefix["img"], str(image.get("file_name")))
+                size = self.report.check_image(path, (image.get("width"), image.get("height")), decode=self.decode)
+                if size is not None:
+                    images[image_id] = {**image, "width": size[0], "height": size[1]}
+                progress.update(number)
+        annotations = []
+        for annotation in index.anns.values():
+            number, image_id, category = annotation["id"], annotation["image_id"], annotation["category_id"]
+            if image_id not in index.imgs:
+                self.report.add("missing image", annotation_file, f"annotation {number} is of no listed image")
+            elif image_id not in images:
+                continue
+            elif category not in known:
+                name = index.cats.get(category, {}).get("name", category)
+                self.report.add(UNKNOWN_CLASS, images[image_id]["file_name"], repr(name))
+            elif (box := _corners(annotation.get("bbox"))) is None or not is_good_box(
+                box, images[image_id]["width"], images[image_id]["height"]
+            ):
+                detail = f"annotation {number}, {annotation.get('bbox')}"
+                self.report.add(BAD_BOX, images[image_id]["file_name"], detail)
+            else:
+                # mmdet drops boxes without area; the area serves COCO's size classes alone
+                area = annotation.get("area") or (box[2] - box[0]) * (box[3] - box[1])
+                annotations.append({**annotation, "area": area})
+        index.dataset = {**content, "images": list(images.values()), "annotations": annotations}
         index.createIndex()
-        # mmdet's class takes these names of the index when it is made, that is, before there was any
+        # mmdet's class takes these names of the index when it is made
         index.img_ann_map, index.cat_img_map = index.imgToAnns, index.catToImgs
+        for image_id, image in images.items():
+            if image_id not in index.imgToAnns:
+                self.report.add(NO_BOXES, image["file_name"])
         return index
+
+
+def _corners(bbox: Any) -> tuple[float, float, float, float] | None:
+    """Left, top, right, bottom of COCO's left, top, width, height."""
+    try:
+        left, top, width, height = (value + 0.0 for value in bbox)
+    except (TypeError, ValueError):
+        return None
+    return left, top, left + width, top + height

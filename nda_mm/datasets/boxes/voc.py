@@ -1,38 +1,40 @@
-"""PASCAL VOC's layout as a data set of mmdet's that no faulty annotation can stop in the middle of an epoch."""
+"""Detection sets in PASCAL VOC's layout, for mmdet, checked before training."""
 
 from __future__ import annotations
 
-import logging
+import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from typing import Any
 
 from mmdet.datasets import VOCDataset
-from mmengine.logging import print_log
 
 from nda_mm.registry import DATASETS
-from nda_mm.utils.files import check_data_root
+from nda_mm.utils.files import check_file
+from nda_mm.utils.messages import Progress
 
-from .checks import FILE_FAULTS, UNKNOWN_CLASS, FaultReport, check_policy
-from .voc_folder import VOCImage, read_voc
+from .checks import BAD_BOX, NO_BOXES, UNKNOWN_CLASS, BoxChecks, is_good_box
+from .voc_images import find_image, read_image_set
+
+_CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
 
 @DATASETS.register_module()
-class CheckedVOCDataset(VOCDataset):
-    """mmdet's ``VOCDataset`` for any classes, with every file and box looked at before training.
+class CheckedVOCDataset(BoxChecks, VOCDataset):
+    """mmdet's ``VOCDataset`` for any classes, with every file and box checked before training.
 
-    Boxes that no detector can learn from (without width or height, with swapped corners, outside the image, not finite,
-    no numbers) are dropped; one warning counts them and names their files. Missing and unreadable files and unknown
-    classes stop the run at its start, with the files named, or are left out and counted. JPEG, PNG and BMP are read.
+    Boxes that no detector can learn from (without width or height, with swapped corners, outside the image, not
+    numbers) are dropped; one warning counts them and names their files. Missing and unreadable files and unknown
+    classes are errors at the start, with the files named, or are left out and counted. JPEG, PNG and BMP are read.
 
     Args:
         bad_files: 'refuse' or 'skip' images that are missing, unreadable or of another size than their annotation says,
             and annotations that are missing or unreadable. Default 'refuse'.
         unknown_classes: 'refuse' or 'skip' objects of a class that is not in ``metainfo['classes']``. mmdet skips them
-            without a word. Default 'refuse'.
-        decode: Whether every image is decoded at the start, which finds cut-off files and takes some milliseconds an
-            image; else only their heads are read. Default False.
+            silently. Default 'refuse'.
+        decode: Whether every image is decoded at the start, which finds truncated files and takes some milliseconds an
+            image; else only their headers are read. Default False.
         use_difficult: Whether objects marked difficult are trained on as all others; else, as in mmdet, they are
-            neither learnt nor held against the detector. Never judge on such a set. Default False.
+            ignored in training and evaluation. Never evaluate with it. Default False.
         kwargs: ``data_root``, ``ann_file``, ``data_prefix=dict(sub_data_root=...)``, ``metainfo=dict(classes=...)``,
             ``filter_cfg``, ``pipeline``, ... of mmdet's ``VOCDataset``.
 
@@ -47,66 +49,71 @@ class CheckedVOCDataset(VOCDataset):
                          ann_file="ImageSets/Main/train.txt", data_prefix=dict(sub_data_root=""), pipeline=[...])
     """
 
-    def __init__(
-        self,
-        *,
-        bad_files: str = "refuse",
-        unknown_classes: str = "refuse",
-        decode: bool = False,
-        use_difficult: bool = False,
-        **kwargs: Any,
-    ) -> None:
-        check_policy("bad_files", bad_files)
-        check_policy("unknown_classes", unknown_classes)
-        self.bad_files = bad_files
-        self.unknown_classes = unknown_classes
-        self.decode = decode
-        if kwargs.get("data_root") is not None:
-            check_data_root(kwargs["data_root"])
+    def __init__(self, *, use_difficult: bool = False, **kwargs: Any) -> None:
         self.use_difficult = use_difficult
         super().__init__(**kwargs)
 
-    def load_data_list(self) -> list[dict]:
-        """Overrides that of mmdet 3.3, which parses without a check."""
-        classes = self._metainfo["classes"]
-        self.cat2label = {name: label for label, name in enumerate(classes)}
-        report = FaultReport(str(self.ann_file))
-        images = read_voc(
-            Path(self.sub_data_root),
-            self.ann_file,
-            classes,
-            report,
-            images=self.img_subdir,
-            annotations=self.ann_subdir,
-            decode=self.decode,
-        )
-        if self.bad_files == "refuse":
-            report.refuse(FILE_FAULTS, "bad_files='skip'")
-        if self.unknown_classes == "refuse":
-            report.refuse([UNKNOWN_CLASS], "unknown_classes='skip', or name it among the classes")
-        if not images:
-            raise ValueError("\n  ".join([f"{self.ann_file}: no image can be used.", *report.lines()]))
-        if summary := report.summary():
-            print_log(summary, "current", logging.WARNING)
-        return [self._as_data_info(image) for image in images]
+    def read_checked(self) -> list[dict]:
+        """Read the annotations of the images that can be used."""
+        self.cat2label = {name: label for label, name in enumerate(self._metainfo["classes"])}
+        names = read_image_set(self.ann_file)
+        data_list = []
+        with Progress("checking images", len(names), "images") as progress:
+            for number, name in enumerate(names, 1):
+                data_list.append(self.parse_data_info({"img_id": name}))
+                progress.update(number)
+        return [info for info in data_list if info]
 
-    def _as_data_info(self, image: VOCImage) -> dict[str, Any]:
+    def parse_data_info(self, img_info: dict) -> dict | None:
+        """The data info of one image, or None if it cannot be used; overrides that of mmdet 3.3."""
+        name, root = img_info["img_id"], Path(self.sub_data_root)
+        annotation, image = root / self.ann_subdir / f"{name}.xml", find_image(root / self.img_subdir, name)
+        try:
+            check_file(annotation)
+            tree = ElementTree.parse(annotation)
+            stated = int(tree.findtext("size/width") or 0), int(tree.findtext("size/height") or 0)
+            size = self.report.check_image(image, stated, decode=self.decode)
+            if size is None:
+                return None
+            self._drop_unusable(tree.getroot(), annotation.name, size)
+            instances = self._parse_instance_info(tree, minus_one=True)
+        except FileNotFoundError:
+            self.report.add("missing annotation", annotation.name)
+            return None
+        except (ElementTree.ParseError, ValueError, TypeError, LookupError, OSError) as error:
+            self.report.add("unreadable annotation", annotation.name, str(error))
+            return None
+        if not instances:
+            self.report.add(NO_BOXES, annotation.name)
         return {
-            "img_path": str(image.image),
-            "img_id": image.image_id,
-            "xml_path": str(image.annotation),
-            "width": image.width,
-            "height": image.height,
-            "instances": [
-                {
-                    "bbox": list(item.box),
-                    "bbox_label": self.cat2label[item.name],
-                    "ignore_flag": int((item.difficult and not self.use_difficult) or self._is_small(item.box)),
-                }
-                for item in image.objects
-            ],
+            "img_path": str(image),
+            "img_id": name,
+            "xml_path": str(annotation),
+            "width": size[0],
+            "height": size[1],
+            "instances": instances,
         }
 
-    def _is_small(self, box: tuple[float, float, float, float]) -> bool:
-        least = self.bbox_min_size  # of filter_cfg
-        return least is not None and min(box[2] - box[0], box[3] - box[1]) < least
+    def _drop_unusable(self, root: ElementTree.Element, file: str, size: tuple[int, int]) -> None:
+        """Take the objects out that mmdet cannot use, or would skip silently."""
+        for node in root.findall("object"):
+            name = node.findtext("name") or ""
+            corners = [node.findtext(f"bndbox/{corner}") for corner in _CORNERS]
+            if name not in self.cat2label:
+                self.report.add(UNKNOWN_CLASS, file, repr(name))
+            elif not is_good_box(_zero_based(corners), *size):
+                self.report.add(BAD_BOX, file, f"{name} {', '.join(map(str, corners))}")
+            else:
+                continue
+            root.remove(node)
+        if self.use_difficult:
+            for node in root.iter("difficult"):
+                node.text = "0"
+
+
+def _zero_based(corners: list[str | None]) -> list[int] | None:
+    """As mmdet reads corners: whole numbers, counted from 0. A box of one pixel has no width then."""
+    try:
+        return [int(float(corner)) - 1 for corner in corners]  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
+        return None

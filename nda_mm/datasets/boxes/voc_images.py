@@ -1,7 +1,9 @@
-"""The images of a detection set without their boxes, to pretrain on what a detector will be trained on."""
+"""Files of a detection set in PASCAL VOC's layout, and its images without boxes, to pretrain a detector on."""
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +12,43 @@ import numpy as np
 from nda_mm.datasets.decoding import decode_images, open_image
 from nda_mm.datasets.images.array_dataset import ArrayDataset
 from nda_mm.registry import DATASETS
-from nda_mm.utils.files import check_data_root
+from nda_mm.utils.files import check_data_root, read_text
+from nda_mm.utils.messages import shorten
 
-from .voc_folder import find_image, read_image_set
+_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".JPG", ".JPEG", ".PNG")
+
+
+def read_image_set(path: str | Path) -> list[str]:
+    """The names that an image set lists.
+
+    Args:
+        path: File with one name without suffix per line; a label of -1, 0 or 1 behind it is ignored.
+
+    Returns:
+        The names, in order.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it lists no images, or one twice.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"the list of images '{path}' does not exist (tools/prepare_data.py unpacks the sets that it knows)"
+        )
+    names = [re.sub(r"\s+-?[01]$", "", line.strip()) for line in read_text(path).splitlines() if line.strip()]
+    if not names:
+        raise ValueError(f"the list of images '{path}' is empty")
+    repeated = sorted(name for name, count in Counter(names).items() if count > 1)
+    if repeated:
+        raise ValueError(f"'{path}' lists {len(repeated)} images more than once: {shorten(repeated)}")
+    return names
+
+
+def find_image(folder: Path, name: str) -> Path:
+    """The image file of a name without suffix, JPEG before PNG and BMP; NAME.jpg if there is none."""
+    paths = [folder / f"{name}{suffix}" for suffix in _SUFFIXES]
+    return next((path for path in paths if path.is_file()), paths[0])
 
 
 @DATASETS.register_module()
@@ -20,7 +56,7 @@ class VOCImages(ArrayDataset):
     """The images of one set of a folder in PASCAL VOC's layout, scaled to one size; no annotation is read.
 
     To pretrain without labels on a detector's own training images alone. All labels are 0, of the class 'image'.
-    Images are turned upright and scaled to fill ``size``; what sticks out at two sides is cut off.
+    Images are turned upright and scaled to fill ``size``; what exceeds it at two sides is cropped.
 
     Args:
         data_root: Folder with ``JPEGImages`` and ``ImageSets/Main``.
@@ -54,14 +90,12 @@ class VOCImages(ArrayDataset):
         listed = root / "ImageSets" / "Main" / f"{self.split}.txt"
         names = read_image_set(listed)
         files = [find_image(root / "JPEGImages", name) for name in names]
-        found = [file for file in files if file is not None]
-        if len(found) < len(names):
-            absent = [name for name, file in zip(names, files, strict=True) if file is None]
-            raise ValueError(f"{len(absent)} of the {len(names)} images of '{listed}' are missing: {', '.join(absent)}")
-        decoded = decode_images(found, self._read, (*self.size, 3), root=root, name=self.split, cache_dir=False)
+        decoded = decode_images(files, self._read, (*self.size, 3), root=root, name=self.split, cache_dir=False)
         if decoded.bad:
-            told = "".join(f"\n  {name}: {reason}" for name, reason in decoded.bad)
-            raise ValueError(f"{len(decoded.bad)} of the {len(names)} images of '{listed}' cannot be read:{told}")
+            raise ValueError(
+                f"{len(decoded.bad)} of the {len(names)} images of '{listed}' cannot be read:"
+                + "".join(f"\n  {name}: {reason}" for name, reason in decoded.bad)
+            )
         return decoded.images, np.zeros(len(decoded.images), dtype=np.int64)
 
     def _read(self, path: Path) -> np.ndarray:

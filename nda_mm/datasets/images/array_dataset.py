@@ -12,6 +12,10 @@ from mmengine.dataset import BaseDataset, force_full_init
 Indices = int | Sequence[int] | None
 
 
+class DatasetNotReadableError(RuntimeError):
+    """A data set is missing or damaged; the message says what was found and every way out."""
+
+
 class ArrayDataset(BaseDataset):
     """A labelled set of equally sized images, held as one uint8 array instead of one dictionary per image.
 
@@ -85,11 +89,6 @@ class ArrayDataset(BaseDataset):
         if self._fully_initialized:
             return
         images, labels = self.load_arrays()
-        if images.dtype != np.uint8 or images.ndim != 4 or labels.shape != images.shape[:1]:
-            raise ValueError(
-                f"{type(self).__name__}.load_arrays must give uint8 images (N, H, W, C) and N labels, but gave "
-                f"{images.dtype} {images.shape} and labels {labels.shape}"
-            )
         self.images, self.labels = images[:: self.every], labels[:: self.every].astype(np.int64)
         self._fully_initialized = True
         if self._indices is not None:

@@ -1,16 +1,19 @@
-"""CelebA, aligned faces, for GANs."""
+"""CelebA, aligned faces: the data set, and its downloads unpacked."""
 
 from __future__ import annotations
 
 import re
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 
+from nda_mm.datasets.archives import unpack
 from nda_mm.registry import DATASETS
+from nda_mm.utils.files import link_folder, write_text_atomically
+from nda_mm.utils.messages import shorten
 
-from .cifar import DatasetNotReadableError
+from .array_dataset import DatasetNotReadableError
 from .image_folder import ImageFolder, read_square
 
 FOLDER, PARTITION = "img_align_celeba", "list_eval_partition.txt"
@@ -95,8 +98,8 @@ class CelebA(ImageFolder):
         if not files or (len(files) < len(names) and not self.allow_partial):
             missing = [name for name in names if name not in there]
             raise self._not_readable(
-                f"of {len(names)} images {len(missing)} are missing from '{folder}': {', '.join(missing[:5])}"
-                f"{', ...' if len(missing) > 5 else ''} (allow_partial=True takes those that are there)"
+                f"of {len(names)} images {len(missing)} are missing from '{folder}': {shorten(missing)} "
+                "(allow_partial=True reads those that are there)"
             )
         return files, np.zeros(len(files), dtype=np.int64), ("face",)
 
@@ -138,3 +141,38 @@ def read_partition(path: str | Path) -> list[tuple[str, int]]:
         elif line.strip():
             raise ValueError(f"'{path}' is damaged: line {number}, {line[:60]!r}, is no file name with 0, 1 or 2")
     return entries
+
+
+def take_celeba(source: Path, out: Path) -> str:
+    """Unpack, copy or link one of CelebA's downloads to where the recipes look.
+
+    Args:
+        source: ``img_align_celeba.zip``; ``list_eval_partition.txt``; or a folder that holds ``img_align_celeba`` (or
+            is it), which is linked.
+        out: The folder to fill, ``data/celeba``.
+
+    Returns:
+        What was done, and which members of the zip are damaged and left out.
+
+    Raises:
+        FileNotFoundError: If there is no such file or folder, or the folder holds no images.
+        FileExistsError: If something else stands where a link should.
+        ValueError: If the zip or the list is damaged, or is another file.
+    """
+    if source.is_dir():
+        folder = source if source.name == FOLDER else source / FOLDER
+        if not folder.is_dir():
+            raise FileNotFoundError(f"'{source}' is no folder {FOLDER} and holds none")
+        link_folder(folder, out / FOLDER)
+        listed = [place / PARTITION for place in (source, folder.parent) if (place / PARTITION).is_file()]
+        return "\n".join([f"{folder}: linked as {out / FOLDER}", *(take_celeba(path, out) for path in listed[:1])])
+    if source.suffix == ".txt":
+        entries = read_partition(source)
+        write_text_atomically(out / PARTITION, source.read_text(encoding="utf-8", errors="replace"))
+        return f"{source}: the splits of {len(entries)} images"
+    found = unpack(
+        source,
+        out / FOLDER,
+        lambda parts: PurePosixPath(parts[-1]) if re.fullmatch(r"\d{6}\.(jpg|png)", parts[-1]) else None,
+    )
+    return f"{source}: {found.count} images in {out / FOLDER}{found.report()}"

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import logging
 import os
-from collections.abc import Callable
-from pathlib import Path
+import pickle
+import tarfile
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import mmengine.dist as dist
@@ -15,11 +18,10 @@ from mmengine.logging import print_log
 from nda_mm.datasets.decoding import class_folders, decode_images, open_image
 from nda_mm.datasets.download import DownloadError, download, file_md5
 from nda_mm.registry import DATASETS
-from nda_mm.utils.files import check_data_root
-from nda_mm.utils.messages import shorten
+from nda_mm.utils.files import check_data_root, check_file
+from nda_mm.utils.messages import Progress, describe_error, shorten
 
-from .array_dataset import ArrayDataset
-from .cifar_archive import Archive, ArchiveError, read_packed, read_unpacked
+from .array_dataset import ArrayDataset, DatasetNotReadableError
 
 # fmt: off
 CIFAR100_CLASSES = (
@@ -37,8 +39,8 @@ CIFAR100_CLASSES = (
 # fmt: on
 
 
-class DatasetNotReadableError(RuntimeError):
-    """A data set is missing or damaged; the message says what was found and every way out."""
+class _Unreadable(Exception):
+    """Why the data that were found cannot be read."""
 
 
 @DATASETS.register_module()
@@ -48,21 +50,22 @@ class CIFAR10(ArrayDataset):
     Source: A. Krizhevsky, Learning multiple layers of features from tiny images, 2009,
     https://www.cs.toronto.edu/~kriz/cifar.html.
 
-    It is looked for in ``data_root``, in this order:
+    The data are searched in ``data_root``, in this order:
 
-    1. the folder ``cifar-10-batches-py``, or ``data_root`` being that folder; each file's checksum is verified;
-    2. the archive ``cifar-10-python.tar.gz``, or ``data_root`` being that file; verified, read without unpacking;
+    1. the folder ``cifar-10-batches-py``, or ``data_root`` being that folder;
+    2. the archive ``cifar-10-python.tar.gz``, or ``data_root`` being that file, read without unpacking it;
     3. class folders of PNG, ``SPLIT/CLASS/*.png``; the alphabetical order of the classes is that of the labels. They
        are decoded once and kept in one memory-mapped file (see ``cache_dir``).
 
-    The images take 153.6 MB for the training split and 30.7 MB for the test split, once for all loader workers of a
-    process, and, from class folders with a cache, once for all processes of a machine.
+    Names, checksums and the address of the official files are torchvision's, and the checksums are verified. The images
+    take 153.6 MB for the training split and 30.7 MB for the test split, once for all workers of a process, and, from
+    class folders with a cache, once for all processes of a machine.
 
     Args:
         data_root: Where to look, see above.
         split: 'train' or 'test'.
-        download: Fetch the official archive (163 MiB) into ``data_root`` if the data are not there, or if the archive
-            there is damaged. Interrupted downloads continue. With several processes one of each machine fetches.
+        download: Download the official archive (163 MiB) into ``data_root`` if the data are not there, or if the
+            archive there is damaged. Interrupted downloads resume. Of several processes, one on each machine downloads.
         allow_partial: Accept class folders that hold other than the official number of images in each class.
         cache_dir: Folder for the decoded class folders; True: ``.nda_mm_cache`` in ``data_root``; False: none. Where
             nothing can be written, a warning says so and the images are decoded anew in each run.
@@ -81,23 +84,7 @@ class CIFAR10(ArrayDataset):
         "classes": ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
     }
     title = "CIFAR-10"
-    archive = Archive(
-        url="https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",
-        filename="cifar-10-python.tar.gz",
-        md5="c58f30108f718f92721af3b95e74349a",
-        folder="cifar-10-batches-py",
-        splits={
-            "train": (
-                ("data_batch_1", "c99cafc152244af753f735de768cd75f"),
-                ("data_batch_2", "d4bba439e000b95fd0a9bffe97cbabec"),
-                ("data_batch_3", "54ebc095f3ab1f0389bbae665268c751"),
-                ("data_batch_4", "634d18415352ddfa80567beed471001a"),
-                ("data_batch_5", "482c414d41f54cd18b22e5b47cb7c3cb"),
-            ),
-            "test": (("test_batch", "40351d587109b95175f43aff81a1287e"),),
-        },
-        label_key="labels",
-    )
+    label_key = "labels"
     images_per_class = {"train": 5000, "test": 1000}
 
     def __init__(
@@ -110,66 +97,103 @@ class CIFAR10(ArrayDataset):
         cache_dir: str | bool = True,
         **kwargs: Any,
     ) -> None:
-        if split not in self.archive.splits:
-            raise ValueError(f"split must be one of {sorted(self.archive.splits)}, but got {split!r}")
+        if split not in self.images_per_class:
+            raise ValueError(f"split must be one of {sorted(self.images_per_class)}, but got {split!r}")
         self.split = split
         self.download = download
         self.allow_partial = allow_partial
         self.cache_dir = cache_dir
         super().__init__(check_data_root(data_root), **kwargs)
 
+    @staticmethod
+    def published() -> Any:
+        """torchvision's class of the same data set: names, checksums and address of the official files."""
+        from torchvision.datasets import CIFAR10
+
+        return CIFAR10
+
     def load_arrays(self) -> tuple[np.ndarray, np.ndarray]:
-        """Find the data, fetch them if allowed, check and read them."""
-        if self.download:
-            self._fetch_if_needed()
-        read = self._find()
-        if read is None:
-            raise self._not_readable("no archive and no class folders are there")
+        """Download the data where that is allowed and needed, then read and count them."""
+        unpacked, packed, folders = self._places()
         try:
-            images, labels = read()
-        except ArchiveError as error:
-            raise self._not_readable(str(error)) from error
-        self._check_counts(labels)
+            if self.download:
+                self._download_if_needed()
+            if unpacked.is_dir():
+                images, labels = self._read_official(unpacked)
+            elif packed.is_file():
+                images, labels = self._read_official(packed)
+            elif folders.is_dir():
+                images, labels = self._read_class_folders(folders)
+            else:
+                raise _Unreadable("no archive and no class folders are there")
+            self._check_counts(labels)
+        except _Unreadable as error:
+            classes = self.METAINFO["classes"]
+            raise DatasetNotReadableError(
+                f"{self.title} ({self.split} split) cannot be read from '{self.data_root}': {error}.\n"
+                "Do one of these:\n"
+                f"  1. put the official archive at '{packed}', or unpack it to '{unpacked}'\n"
+                f"  2. put class folders of PNG at '{folders}/{classes[0]}/*.png' ... '{folders}/{classes[-1]}/*.png'\n"
+                f"  3. set download=True to download {self.published().url}\n"
+                "or train where no data are needed: tools/train.py nda_biggan_digits"
+            ) from error
         return images, labels
 
     def _places(self) -> tuple[Path, Path, Path]:
-        """Unpacked archive, archive and class folders, wherever ``data_root`` points among them."""
-        root = Path(self.data_root)
-        unpacked = root if root.name == self.archive.folder else root / self.archive.folder
-        packed = root if root.name.endswith((".tar.gz", ".tgz")) else root / self.archive.filename
+        """Unpacked archive, archive and class folders, whichever of them ``data_root`` points to."""
+        root, published = Path(self.data_root), self.published()
+        unpacked = root if root.name == published.base_folder else root / published.base_folder
+        packed = root if root.name.endswith((".tar.gz", ".tgz")) else root / published.filename
         return unpacked, packed, root / self.split
 
-    def _find(self) -> Callable[[], tuple[np.ndarray, np.ndarray]] | None:
-        unpacked, packed, folders = self._places()
-        if unpacked.is_dir():
-            return lambda: read_unpacked(unpacked, self.archive, self.split)
-        if packed.is_file():
-            return lambda: read_packed(packed, self.archive, self.split)
-        if folders.is_dir():
-            return lambda: self._read_class_folders(folders)
-        return None
-
-    def _fetch_if_needed(self) -> None:
-        packed = self._places()[1]
-        # One process fetches; on further machines that do not share its disk, one of each does.
+    def _download_if_needed(self) -> None:
+        published, (unpacked, packed, folders) = self.published(), self._places()
         failure: Exception | None = None
+        # The main process downloads; then, on machines that do not share its disk, the first process of each.
         for my_turn in (dist.is_main_process(), os.environ.get("LOCAL_RANK", "0") == "0"):
             try:
-                if my_turn and failure is None and self._must_fetch(packed):
-                    download(self.archive.url, packed, md5=self.archive.md5)
+                if my_turn and failure is None and not unpacked.is_dir():
+                    if packed.is_file() and file_md5(packed) != published.tgz_md5:
+                        print_log(f"'{packed}' is damaged and is downloaded again.", "current", logging.WARNING)
+                        download(published.url, packed, md5=published.tgz_md5)
+                    elif not packed.is_file() and not folders.is_dir():
+                        download(published.url, packed, md5=published.tgz_md5)
             except (DownloadError, OSError) as error:
                 failure = error  # raised only below: a process that left now would keep the others waiting
             dist.barrier()
         if failure is not None:
-            raise self._not_readable(f"the download failed: {failure}") from failure
+            raise _Unreadable(f"the download failed: {failure}") from failure
 
-    def _must_fetch(self, packed: Path) -> bool:
-        if self._find() is None:
-            return True
-        if self._places()[0].is_dir() or not packed.is_file() or self.archive.md5 in (None, file_md5(packed)):
-            return False
-        print_log(f"'{packed}' is truncated or damaged and is fetched again.", "current", logging.WARNING)
-        return True
+    def _read_official(self, place: Path) -> tuple[np.ndarray, np.ndarray]:
+        """Images and labels from the archive, or from the folder that it unpacks to."""
+        published = self.published()
+        checksums = dict(published.train_list if self.split == "train" else published.test_list)
+        contents = {}
+        try:
+            with Progress(f"reading '{place}'", len(checksums), "files") as progress:
+                if place.is_dir():
+                    for name in checksums:
+                        check_file(place / name)
+                        contents[name] = (place / name).read_bytes()
+                        progress.update(len(contents))
+                else:
+                    _check_md5(str(place), file_md5(place), published.tgz_md5)
+                    with tarfile.open(place) as archive:
+                        for member in archive:  # in the archive's order, so that it is decompressed once
+                            if (name := PurePosixPath(member.name).name) in checksums and member.isfile():
+                                contents[name] = archive.extractfile(member).read()  # type: ignore[union-attr]
+                                progress.update(len(contents))
+        except OSError as error:
+            raise _Unreadable(f"'{place}' cannot be read: {error}") from error
+        pixels, labels = [], []
+        for name, md5 in checksums.items():
+            _check_md5(f"{place}: {name}", hashlib.md5(contents[name], usedforsecurity=False).hexdigest(), md5)
+            batch = load_batch(contents[name])
+            pixels.append(batch["data"])
+            labels.append(batch[self.label_key])
+        # A row is all red, then all green, then all blue values.
+        images = np.concatenate(pixels).reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
+        return np.ascontiguousarray(images), np.concatenate(labels).astype(np.int64)
 
     def _read_class_folders(self, folder: Path) -> tuple[np.ndarray, np.ndarray]:
         def decode(path: Path) -> np.ndarray:
@@ -180,7 +204,7 @@ class CIFAR10(ArrayDataset):
         classes = self.METAINFO["classes"]
         if set(found) != set(classes):
             missing, surplus = sorted(set(classes) - set(found)), sorted(set(found) - set(classes))
-            raise ArchiveError(
+            raise _Unreadable(
                 f"'{folder}' does not hold the {len(classes)} classes as folders with images: "
                 f"missing {shorten(missing)}, unknown {shorten(surplus)}"
             )
@@ -189,66 +213,84 @@ class CIFAR10(ArrayDataset):
             files, decode, (32, 32, 3), root=Path(self.data_root), name=self.split, cache_dir=self.cache_dir
         )
         if decoded.bad:
-            listed = "; ".join(f"{name} ({reason})" for name, reason in decoded.bad[:5])
-            raise ArchiveError(f"{len(decoded.bad)} of {len(files)} images in '{folder}' cannot be read: {listed}")
+            listed = shorten([f"{name} ({reason})" for name, reason in decoded.bad], separator="; ")
+            raise _Unreadable(f"{len(decoded.bad)} of {len(files)} images in '{folder}' cannot be read: {listed}")
         return decoded.images, np.repeat(np.arange(len(classes)), [len(found[name]) for name in classes])
 
     def _check_counts(self, labels: np.ndarray) -> None:
-        classes = self.METAINFO["classes"]
-        if labels.min(initial=0) < 0 or labels.max(initial=0) >= len(classes):
-            raise self._not_readable(
-                f"labels reach from {labels.min()} to {labels.max()}, not from 0 to {len(classes) - 1}"
-            )
+        classes, expected = self.METAINFO["classes"], self.images_per_class[self.split]
         counts = np.bincount(labels, minlength=len(classes))
-        expected = self.images_per_class[self.split]
-        if not self.allow_partial and (counts != expected).any():
-            wrong = [f"{classes[index]} {counts[index]}" for index in np.flatnonzero(counts != expected)]
-            raise self._not_readable(
+        wrong = [f"{name} {count}" for name, count in zip(classes, counts, strict=True) if count != expected]
+        if wrong and not self.allow_partial:
+            raise _Unreadable(
                 f"each class has {expected} images, but found are {shorten(wrong)} "
                 "(allow_partial=True accepts a part of the data)"
             )
-
-    def _not_readable(self, cause: str) -> DatasetNotReadableError:
-        unpacked, packed, folders = self._places()
-        classes = self.METAINFO["classes"]
-        return DatasetNotReadableError(
-            f"{self.title} ({self.split} split) cannot be read from '{self.data_root}': {cause}.\n"
-            "Any of these mends it:\n"
-            f"  1. put the official archive at '{packed}', or unpack it to '{unpacked}'\n"
-            f"  2. put class folders of PNG at '{folders}/{classes[0]}/*.png' ... '{folders}/{classes[-1]}/*.png'\n"
-            f"  3. set download=True to fetch {self.archive.url}\n"
-            "or train where no data are needed: tools/train.py nda_biggan_digits"
-        )
 
 
 @DATASETS.register_module()
 class CIFAR100(CIFAR10):
     """CIFAR-100: 32x32 photographs in 100 (fine) classes, 500 of each to train and 100 to test.
 
-    Found, checked and fetched as :class:`CIFAR10` is, from ``cifar-100-python`` or ``cifar-100-python.tar.gz``; the
-    memory is the same. One of the classes is named 'train': ``data_root`` is the folder above the splits, so the test
-    images of that class are ``data_root/test/train/*.png``.
+    Found, checked and downloaded as :class:`CIFAR10` is, from ``cifar-100-python`` or ``cifar-100-python.tar.gz``. One
+    of the classes is named 'train': ``data_root`` is the folder above the splits, so the test images of that class are
+    ``data_root/test/train/*.png``.
 
     Args:
         data_root: Where to look.
         split: 'train' or 'test'.
-        kwargs: As of :class:`CIFAR10`.
+        kwargs: As for :class:`CIFAR10`.
     """
 
     METAINFO: dict[str, tuple[str, ...]] = {"classes": CIFAR100_CLASSES}
     title = "CIFAR-100"
-    archive = Archive(
-        url="https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz",
-        filename="cifar-100-python.tar.gz",
-        md5="eb9058c3a382ffc7106e4002c42a8d85",
-        folder="cifar-100-python",
-        splits={
-            "train": (("train", "16019d7e3df5f24257cddd939b257f8d"),),
-            "test": (("test", "f0ef6b0ae62326f3e7ffdfab6717acfc"),),
-        },
-        label_key="fine_labels",
-    )
+    label_key = "fine_labels"
     images_per_class = {"train": 500, "test": 100}
 
     def __init__(self, data_root: str = "data/cifar100", split: str = "train", **kwargs: Any) -> None:
         super().__init__(data_root, split, **kwargs)
+
+    @staticmethod
+    def published() -> Any:
+        """torchvision's class of the same data set."""
+        from torchvision.datasets import CIFAR100
+
+        return CIFAR100
+
+
+def _check_md5(name: str, found: str, expected: str) -> None:
+    if found != expected:
+        raise _Unreadable(f"'{name}' is truncated or damaged: its MD5 is {found}, not {expected}")
+
+
+def load_batch(content: bytes) -> dict[str, Any]:
+    """Unpickle a batch file of CIFAR, which may name nothing but plain values and numpy arrays: no code is run.
+
+    Raises:
+        ValueError: If it names anything else, or is no pickle.
+
+    Example:
+        >>> load_batch(pickle.dumps({"labels": [3]}))
+        {'labels': [3]}
+    """
+    try:
+        return _ArrayUnpickler(io.BytesIO(content), encoding="latin1").load()
+    except Exception as error:  # damaged pickles fail in many ways
+        raise ValueError(f"this is no batch file of CIFAR: {describe_error(error)}") from error
+
+
+# Taken from a live array, since numpy 2 moved the function; both module names occur in files.
+_RECONSTRUCT = np.empty(0).__reduce__()[0]
+_ALLOWED = {
+    ("numpy.core.multiarray", "_reconstruct"): _RECONSTRUCT,
+    ("numpy._core.multiarray", "_reconstruct"): _RECONSTRUCT,
+    ("numpy", "ndarray"): np.ndarray,
+    ("numpy", "dtype"): np.dtype,
+}
+
+
+class _ArrayUnpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in _ALLOWED:
+            raise ValueError(f"it asks for '{module}.{name}', which is refused")
+        return _ALLOWED[module, name]

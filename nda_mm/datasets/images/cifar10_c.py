@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from nda_mm.datasets.resizing import check_size, resize_squares, resizing_of_squares
+from nda_mm.datasets.decoding import describe_resizing, resize_squares
 from nda_mm.registry import DATASETS
-from nda_mm.utils.files import check_data_root
+from nda_mm.utils.files import check_data_root, check_file
+from nda_mm.utils.messages import describe_error
 
-from .array_dataset import ArrayDataset
-from .cifar import CIFAR10, DatasetNotReadableError
+from .array_dataset import ArrayDataset, DatasetNotReadableError
+from .cifar import CIFAR10
 
 CORRUPTIONS = (
     "brightness", "contrast", "defocus_blur", "elastic_transform", "fog", "frost", "gaussian_blur", "gaussian_noise",
@@ -62,77 +64,54 @@ class CIFAR10C(ArrayDataset):
             raise ValueError(f"severity must be one of {SEVERITIES}, but got {severity!r}")
         self.corruption = corruption
         self.severity = severity
-        self.size = check_size(size)
-        self.resizing = resizing_of_squares(32, size)
+        if size < 1:
+            raise ValueError(f"size must be at least 1, but got {size!r}")
+        self.size = size
+        self.resizing = describe_resizing(32, size)
         super().__init__(check_data_root(data_root), **kwargs)
 
     def load_arrays(self) -> tuple[np.ndarray, np.ndarray]:
         """Read one fifth of two files."""
-        root, name = Path(self.data_root), "labels.npy"
-        try:
-            labels = _open_labels(root / name)
-            name = f"{self.corruption}.npy"
-            images = _open_images(root / name, len(labels))
-        except ValueError as error:
-            raise self._not_readable(name, str(error)) from error
-        count = len(labels) // len(SEVERITIES)
+        files, bad = open_cifar10_c(Path(self.data_root), ("labels", self.corruption))
+        if bad:
+            raise DatasetNotReadableError(
+                f"CIFAR-10-C cannot be read from '{self.data_root}': {'; '.join(': '.join(each) for each in bad)}. "
+                "Download CIFAR-10-C.tar from https://zenodo.org/records/2535967, let tools/prepare_data.py cifar10_c "
+                "unpack it, and set data_root to the folder of its .npy files."
+            )
+        count = len(files["labels"]) // len(SEVERITIES)
         rows = slice((self.severity - 1) * count, self.severity * count)
-        return resize_squares(np.array(images[rows]), self.size), np.array(labels[rows], dtype=np.int64)
-
-    def _not_readable(self, name: str, cause: str) -> DatasetNotReadableError:
-        return DatasetNotReadableError(
-            f"CIFAR-10-C cannot be read from '{Path(self.data_root) / name}': {cause}. Fetch CIFAR-10-C.tar from "
-            "https://zenodo.org/records/2535967, let tools/prepare_data.py cifar10_c unpack it, and name the folder of "
-            "its .npy files as data_root."
-        )
+        images = resize_squares(np.array(files[self.corruption][rows]), self.size)
+        return images, np.array(files["labels"][rows], dtype=np.int64)
 
 
-def cifar10_c_faults(root: Path) -> tuple[int, list[tuple[str, str]]]:
-    """Look at all 20 files of CIFAR-10-C, without reading their images.
+def open_cifar10_c(root: Path, names: Sequence[str]) -> tuple[dict[str, np.ndarray], list[tuple[str, str]]]:
+    """Open files of CIFAR-10-C without reading their images.
 
     Args:
         root: The folder of the ``.npy`` files.
+        names: Names without ending; "labels" comes first.
 
     Returns:
-        Number of images in a file, 0 where ``labels.npy`` does not say it; and every file that cannot be used, with the
-        reason.
+        The memory-mapped arrays by name, and (file, reason) for each that is missing, damaged, or of another shape.
     """
-    count, bad = 0, []
-    for name in ("labels", *CORRUPTIONS):
+    files: dict[str, np.ndarray] = {}
+    bad = []
+    for name in names:
         path = root / f"{name}.npy"
         try:
-            if name == "labels":
-                count = len(_open_labels(path))
-            else:
-                _open_images(path, count)
-        except ValueError as error:
-            bad.append((path.name, str(error)))
-    return count, bad
-
-
-def _open(path: Path) -> np.ndarray:
-    if not path.is_file():
-        raise ValueError("there is no such file")
-    try:
-        array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise ValueError(f"it is damaged ({error})") from error
-    return array
-
-
-def _open_labels(path: Path) -> np.ndarray:
-    labels = _open(path)
-    if labels.ndim != 1 or not len(labels) or len(labels) % len(SEVERITIES) or labels.dtype.kind not in "iu":
-        raise ValueError(f"it is {labels.dtype} {labels.shape}, not 5 times N >= 1 whole numbers")
-    return labels
-
-
-def _open_images(path: Path, count: int) -> np.ndarray:
-    """With an image for each of ``count`` labels; 0: any number of them."""
-    images = _open(path)
-    if images.dtype != np.uint8 or images.shape[1:] != (32, 32, 3) or (count and len(images) != count):
-        raise ValueError(
-            f"it is {images.dtype} {images.shape}, where uint8 ({count or 'N'}, 32, 32, 3) belongs, an image to each "
-            "label"
-        )
-    return images
+            check_file(path)
+            array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            bad.append((path.name, describe_error(error)))
+            continue
+        if name == "labels":
+            fits = array.ndim == 1 and len(array) and len(array) % len(SEVERITIES) == 0 and array.dtype.kind in "iu"
+        else:
+            fits = array.dtype == np.uint8 and array.shape[1:] == (32, 32, 3)
+            fits = fits and ("labels" not in files or len(array) == len(files["labels"]))
+        if fits:
+            files[name] = array
+        else:
+            bad.append((path.name, f"it holds {array.dtype} {array.shape}"))
+    return files, bad

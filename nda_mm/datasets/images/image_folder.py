@@ -1,4 +1,4 @@
-"""A folder of one's own images, of any size and kind, made into a training set of squares."""
+"""A folder of images of any size and kind as a data set of squares."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ class ImageFolder(ArrayDataset):
 
     @property
     def cache_name(self) -> str:
-        """What tells this reading of the folder from others of it, beside the size."""
+        """Tells caches of one folder and size apart."""
         return "images"
 
     def _folder(self) -> Path:
@@ -128,17 +128,10 @@ class ImageFolder(ArrayDataset):
 
     def _report(self, folder: Path, bad: list[tuple[str, str]], total: int) -> None:
         listed = "".join(f"\n  {name}: {reason}" for name, reason in bad)
+        message = f"{len(bad)} of {total} image files in '{folder}' cannot be read"
         if len(bad) == total or len(bad) > self.max_bad * total:
-            remedy = "" if len(bad) == total else ", or put up with more of them by max_bad"
-            raise ValueError(
-                f"{len(bad)} of {total} image files in '{folder}' cannot be read, more than max_bad={self.max_bad:g} "
-                f"allows:{listed}\nRemove or replace them{remedy}."
-            )
-        print_log(
-            f"{len(bad)} of {total} image files in '{folder}' cannot be read and are left out:{listed}",
-            logger="current",
-            level=logging.WARNING,
-        )
+            raise ValueError(f"{message}, more than max_bad={self.max_bad:g} allows:{listed}\nRemove or replace them.")
+        print_log(f"{message} and are left out:{listed}", logger="current", level=logging.WARNING)
 
 
 def read_square(path: str | Path, size: int, crop: int | None = None) -> np.ndarray:

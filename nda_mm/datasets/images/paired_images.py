@@ -1,9 +1,8 @@
-"""Pairs of images in one file each, checked before training instead of in the midst of it."""
+"""Pairs of images in one file each, checked before training."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +13,20 @@ from nda_mm.datasets.decoding import image_files
 from nda_mm.registry import DATASETS
 from nda_mm.utils.files import check_data_root, printable
 
-from .pair_files import pair_faults
+from .pairs import pair_faults
 
 
 @DATASETS.register_module()
 class PairedImages(PairedImageDataset):
-    """mmagic's set of pairs, two images side by side in a file, with errors that say what is wrong and what to do.
+    """mmagic's ``PairedImageDataset``, two images side by side in a file, with the files checked before training.
 
     Every file is decoded once, at construction (seconds for Cityscapes' 2,975). Those that are damaged, or of an odd
-    width, are listed in one warning and left out; mmagic's own ends at the first, in whatever iteration draws it.
-    Overrides ``PairedImageDataset.scan_folder`` of mmagic 1.2.
+    width, are reported in one warning and left out; mmagic's own class fails at the first of them during training.
+    Overrides ``scan_folder`` of mmagic 1.2.
 
     Args:
         data_root: Folder with ``train`` and, for evaluation, ``test_dir``.
-        max_bad: Largest share of unusable files that is put up with, in [0, 1]. Default 0.01.
+        max_bad: Largest share of unusable files that is accepted, in [0, 1]. Default 0.01.
         kwargs: ``pipeline``, ``test_mode``, ``test_dir`` as mmagic's.
 
     Raises:
@@ -58,15 +57,11 @@ class PairedImages(PairedImageDataset):
                 "authors of Pix2Pix publish them (phillipi.github.io/pix2pix; tools/prepare_data.py takes facades and "
                 "cityscapes), or name another folder with data_root. The recipe pix2pix_digits needs no files."
             )
-        reasons = pair_faults(files)
-        bad = [(file, reason) for file, reason in zip(files, reasons, strict=True) if reason]
+        reasons = dict(zip(files, pair_faults(files), strict=True))
+        bad = [f"\n  {printable(file.relative_to(folder))}: {reason}" for file, reason in reasons.items() if reason]
+        message = f"{len(bad)} of {len(files)} pairs in '{folder}' cannot be used"
+        if len(bad) == len(files) or len(bad) > self.max_bad * len(files):
+            raise ValueError(f"{message}, more than max_bad={self.max_bad:g} allows:{''.join(bad)}")
         if bad:
-            self._report(folder, bad, len(files))
-        return [str(file) for file, reason in zip(files, reasons, strict=True) if not reason]
-
-    def _report(self, folder: Path, bad: Iterable[tuple[Path, str]], total: int) -> None:
-        listed = [f"\n  {printable(file.relative_to(folder))}: {reason}" for file, reason in bad]
-        message = f"{len(listed)} of {total} pairs in '{folder}' cannot be used"
-        if len(listed) == total or len(listed) > self.max_bad * total:
-            raise ValueError(f"{message}, more than max_bad={self.max_bad:g} allows:{''.join(listed)}")
-        print_log(f"{message} and are left out:{''.join(listed)}", logger="current", level=logging.WARNING)
+            print_log(f"{message} and are left out:{''.join(bad)}", logger="current", level=logging.WARNING)
+        return [str(file) for file, reason in reasons.items() if not reason]

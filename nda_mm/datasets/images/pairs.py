@@ -1,4 +1,4 @@
-"""Cityscapes as it is given out made into the pairs that image translation is trained on."""
+"""Pairs of images side by side in one file: checked, and made of Cityscapes as it is published."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from nda_mm.datasets.archives import move_in_place, open_member, unfinished_folder
+from nda_mm.datasets.decoding import image_size
 from nda_mm.utils.files import check_file, printable, write_atomically
+from nda_mm.utils.messages import Progress, describe_error
 
-__all__ = ["SIDE", "BuiltPairs", "build_cityscapes_pairs", "is_cityscapes"]
+__all__ = ["SIDE", "BuiltPairs", "build_cityscapes_pairs", "is_cityscapes", "pair_faults"]
 
 SIDE = 256
 _SPLITS = ("train", "val")
@@ -24,16 +26,46 @@ _FOLDERS = ("leftImg8bit", "gtFine")
 _Readers = dict[tuple[str, str], Callable[[], bytes]]
 
 
+def pair_faults(paths: Sequence[Path], *, squares: bool = False) -> list[str]:
+    """Decode files that should hold a pair each.
+
+    Args:
+        paths: Image files.
+        squares: Whether the two images must be squares, as the authors of Pix2Pix publish them.
+
+    Returns:
+        For each file why it is no pair; '' if it is.
+    """
+
+    def fault(path: Path) -> str:
+        try:
+            width, height = image_size(path)
+        except OSError as error:
+            return str(error)
+        if width % 2:
+            return f"{width} pixels wide, which two images of one size cannot be"
+        if squares and width != 2 * height:
+            return f"{width}x{height} pixels, which two squares side by side cannot be"
+        return ""
+
+    with ThreadPoolExecutor(max_workers=8) as pool, Progress("reading pairs", len(paths), "pairs") as progress:
+        faults = []
+        for found in pool.map(fault, paths):
+            faults.append(found)
+            progress.update(len(faults))
+    return faults
+
+
 @dataclass
 class BuiltPairs:
-    """How many pairs stand there by split, and what could not be made one, with the reason."""
+    """Number of pairs by split, and what could not be made a pair, with the reason."""
 
     counts: dict[str, int] = field(default_factory=dict)
     bad: list[tuple[str, str]] = field(default_factory=list)
 
 
 def is_cityscapes(source: Path) -> bool:
-    """Whether a file or folder is Cityscapes as it is given out, by its name or what it holds.
+    """Whether a file or folder is Cityscapes as it is published, by its name or what it holds.
 
     Example:
         >>> is_cityscapes(Path("gtFine_trainvaltest.zip")), is_cityscapes(Path("cityscapes.tar.gz"))
@@ -46,7 +78,7 @@ def build_cityscapes_pairs(sources: Sequence[Path], out: Path, *, workers: int =
     """Write each photograph with its painted labels on its right, both 256x256, as one PNG file.
 
     Photographs are scaled by Pillow's bicubic filter, labels by the nearest pixel, so that they keep their colours.
-    All is made in a hidden folder and moved in place at the end; an interrupted run goes on where it was.
+    All is made in a hidden folder and moved in place at the end; an interrupted run is continued.
 
     Args:
         sources: ``leftImg8bit_trainvaltest.zip`` and ``gtFine_trainvaltest.zip``, or folders that hold
@@ -87,13 +119,13 @@ def build_cityscapes_pairs(sources: Sequence[Path], out: Path, *, workers: int =
                 return ""
             return _make(found["photo"][key], found["labels"][key], unfinished / target)
 
-        with ThreadPoolExecutor(max_workers=workers) as pool:
-            faults = list(pool.map(make, keys))
-    for (split, name), fault in zip(keys, faults, strict=True):
-        if fault:
-            built.bad.append((printable(f"{split}/{name}"), fault))
-        else:
-            built.counts[split] = built.counts.get(split, 0) + 1
+        with ThreadPoolExecutor(max_workers=workers) as pool, Progress("making", len(keys), "pairs") as progress:
+            for number, ((split, name), fault) in enumerate(zip(keys, pool.map(make, keys), strict=True), 1):
+                if fault:
+                    built.bad.append((printable(f"{split}/{name}"), fault))
+                else:
+                    built.counts[split] = built.counts.get(split, 0) + 1
+                progress.update(number)
     if unfinished.is_dir():
         move_in_place(unfinished, out)
     return built
@@ -143,6 +175,6 @@ def _make(photo: Callable[[], bytes], labels: Callable[[], bytes], target: Path)
         except MemoryError:
             raise
         except Exception as error:  # whatever a decoder, or the archive's checksum, makes of a damaged file
-            return f"the {list(_ENDINGS)[number]} cannot be read ({type(error).__name__}: {error})"
+            return f"the {list(_ENDINGS)[number]} cannot be read ({describe_error(error)})"
     write_atomically(target, lambda file: pair.save(file, "png"))
     return ""

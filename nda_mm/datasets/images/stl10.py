@@ -1,26 +1,30 @@
-"""STL-10, from its binary files or from folders."""
+"""STL-10: the data set, from its binary files or from folders, and its archive unpacked."""
 
 from __future__ import annotations
 
-import os
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 
+from nda_mm.datasets.archives import unpack
+from nda_mm.datasets.decoding import resize_squares
+from nda_mm.datasets.download import download, file_md5
 from nda_mm.registry import DATASETS
-from nda_mm.utils.files import check_data_root
+from nda_mm.utils.files import check_data_root, link_folder
 
-from .array_dataset import ArrayDataset
-from .cifar import DatasetNotReadableError
+from .array_dataset import ArrayDataset, DatasetNotReadableError
 from .image_folder import ImageFolder
 
 FOLDER = "stl10_binary"
 SIDE = 96
 #: Images of each part.
 PARTS = {"train": 5_000, "test": 8_000, "unlabeled": 100_000}
-_CHUNK = 500
+#: The files of the archive that are read, with their size in bytes.
+FILES = {
+    **{f"{part}_X.bin": count * 3 * SIDE * SIDE for part, count in PARTS.items()},
+    **{f"{part}_y.bin": PARTS[part] for part in ("train", "test")},
+}
 
 
 @DATASETS.register_module()
@@ -98,25 +102,22 @@ class STL10(ArrayDataset):
         return images, labels
 
     def _binary(self, folder: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
-        path = folder / f"{name}_X.bin"
-        size = path.stat().st_size
-        if not size or size % (3 * SIDE * SIDE):
-            raise self._not_readable(
-                f"'{path}' is truncated or damaged: {size} bytes are no whole number of images of {3 * SIDE * SIDE}"
-            )
-        images = resize(read_pixels(path), self.size)
+        path, labels_path = folder / f"{name}_X.bin", folder / f"{name}_y.bin"
+        try:
+            # Each image is all red values, then green, then blue, and each colour one column after the other.
+            stored = np.memmap(path, dtype=np.uint8, mode="r").reshape(-1, 3, SIDE, SIDE)
+        except ValueError as error:
+            raise self._not_readable(f"'{path}' is truncated or damaged: {error}") from error
+        images = np.ascontiguousarray(resize_squares(stored.transpose(0, 3, 2, 1), self.size))
         if name == "unlabeled":
             return images, np.zeros(len(images), dtype=np.int64)
-        labels = folder / f"{name}_y.bin"
-        if not labels.is_file():
-            raise self._not_readable(f"there is no '{labels}' beside '{path}'")
-        numbers = np.fromfile(labels, dtype=np.uint8).astype(np.int64)
-        if len(numbers) != len(images) or numbers.min() < 1 or numbers.max() > len(self.METAINFO["classes"]):
+        labels = np.fromfile(labels_path, dtype=np.uint8).astype(np.int64) if labels_path.is_file() else np.empty(0)
+        if len(labels) != len(images) or labels.min() < 1 or labels.max() > len(self.METAINFO["classes"]):
             raise self._not_readable(
-                f"'{labels}' is truncated or damaged: it must hold a number from 1 to 10 for each of {len(images)} "
-                f"images, but holds {len(numbers)} from {numbers.min(initial=255)} to {numbers.max(initial=0)}"
+                f"'{labels_path}' is missing or damaged: it must hold a number from 1 to 10 for each of {len(images)} "
+                "images"
             )
-        return images, numbers - 1
+        return images, labels - 1
 
     def _folders(self, folder: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
         data = ImageFolder(str(folder), size=self.size, with_labels=name != "unlabeled")
@@ -130,7 +131,7 @@ class STL10(ArrayDataset):
     def _not_readable(self, cause: str) -> DatasetNotReadableError:
         return DatasetNotReadableError(
             f"STL-10 ({self.split} split) cannot be read from '{self.data_root}': {cause}.\n"
-            "Any of these mends it:\n"
+            "Do one of these:\n"
             "  1. python tools/prepare_data.py stl10 stl10_binary.tar.gz, or --download (2.6 GB), which checks and "
             "unpacks it\n"
             f"  2. put images at '{self.data_root}/train/airplane/*.png', ..., '{self.data_root}/unlabeled/*.png'\n"
@@ -138,46 +139,41 @@ class STL10(ArrayDataset):
         )
 
 
-def read_pixels(path: str | Path) -> np.ndarray:
-    """The images of one of the binary files, mapped, not read.
+def download_stl10(out: Path) -> Path:
+    """Download the official archive, 2.6 GB, to ``out`` unless it is there; interrupted downloads resume."""
+    from torchvision.datasets import STL10 as published
 
-    The files hold, for each image, all red values, then all green, then all blue, and of each colour one column after
-    the other.
-
-    Args:
-        path: ``*_X.bin``.
-
-    Returns:
-        uint8 RGB. Shape: (N, 96, 96, 3).
-    """
-    stored = np.memmap(path, dtype=np.uint8, mode="r").reshape(-1, 3, SIDE, SIDE)  # (image, colour, column, row)
-    return stored.transpose(0, 3, 2, 1)
+    archive = out / published.filename
+    if archive.is_file() and file_md5(archive) == published.tgz_md5:
+        return archive
+    return download(published.url, archive, md5=published.tgz_md5)
 
 
-def resize(images: np.ndarray, size: int) -> np.ndarray:
-    """Scale square images with Pillow's antialiasing bicubic filter.
+def take_stl10(source: Path, out: Path) -> str:
+    """Unpack the archive, or link the folder that it unpacks to, to where the recipes look.
+
+    Where all files are there in their official sizes, the archive is not even opened.
 
     Args:
-        images: uint8 RGB; may be mapped.
-        size: New side in pixels; the old one copies.
-
-    Shape:
-        (N, S, S, 3) to (N, size, size, 3).
+        source: ``stl10_binary.tar.gz``, or the folder ``stl10_binary``, or one that holds it.
+        out: The folder to fill, ``data/stl10``.
 
     Returns:
-        uint8, in memory.
+        What was done.
+
+    Raises:
+        FileNotFoundError: If there is no such file or folder, or the folder holds nothing of STL-10.
+        FileExistsError: If something else stands where a link should.
+        ValueError: If the archive is truncated or another.
     """
-    from PIL import Image
-
-    out = np.empty((len(images), size, size, 3), dtype=np.uint8)
-
-    def work(start: int) -> None:
-        chunk = np.ascontiguousarray(images[start : start + _CHUNK])
-        for index, image in enumerate(chunk, start):
-            if size != chunk.shape[1]:
-                image = np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BICUBIC))
-            out[index] = image
-
-    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
-        list(pool.map(work, range(0, len(images), _CHUNK)))  # a list, so that errors are raised
-    return out
+    folder = out / FOLDER
+    if source.is_dir():
+        found = next((place for place in (source, source / FOLDER) if (place / "train_X.bin").is_file()), None)
+        if found is None:
+            raise FileNotFoundError(f"neither '{source}' nor its {FOLDER} holds a train_X.bin")
+        link_folder(found, folder)
+        return f"{found}: linked as {folder}"
+    if all((folder / name).is_file() and (folder / name).stat().st_size == size for name, size in FILES.items()):
+        return f"{folder}: all files are there"
+    files = unpack(source, folder, lambda parts: PurePosixPath(parts[-1]) if parts[-1] in FILES else None, FILES)
+    return f"{source}: {files.count} files in {folder}"

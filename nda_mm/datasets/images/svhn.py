@@ -1,23 +1,17 @@
-"""Street View House Numbers, from the cropped digits' ``.mat`` files."""
+"""Street View House Numbers."""
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from nda_mm.datasets.resizing import check_size, resize_squares, resizing_of_squares
+from nda_mm.datasets.decoding import describe_resizing, resize_squares
 from nda_mm.registry import DATASETS
 from nda_mm.utils.files import check_data_root
 
-from .array_dataset import ArrayDataset
-from .cifar import DatasetNotReadableError
-
-_LARGEST = {"X": 32 * 32 * 3 * 531_131, "y": 531_131}  # of the largest split, 'extra'
-_NO_ARRAYS = ("cell", "struct", "object", "function", "opaque", "sparse")
-_URL = "http://ufldl.stanford.edu/housenumbers/"
+from .array_dataset import ArrayDataset, DatasetNotReadableError
 
 
 @DATASETS.register_module()
@@ -27,18 +21,16 @@ class SVHN(ArrayDataset):
     Source: Netzer et al., "Reading digits in natural images with unsupervised feature learning", NIPS workshop 2011,
     http://ufldl.stanford.edu/housenumbers/.
 
-    Read from ``SPLIT_32x32.mat`` in ``data_root``, or from ``data_root`` where that is a ``.mat`` file. The file calls
-    zero 10; here it is 0. All 26,032 test images take 80 MB.
+    ``SPLIT_32x32.mat`` is read, and its checksum verified, by torchvision and SciPy. All 26,032 test images take 80 MB.
 
     Args:
-        data_root: The folder, or the file.
+        data_root: The folder of the ``.mat`` files, or one of them.
         split: ``'train'``, ``'test'`` (default) or ``'extra'``.
         size: Side in pixels that the images are resized to. Default 32: as they are.
-        kwargs: ``image_key``, ``every``, ``indices``, ``pipeline``, ... of
-            :class:`~nda_mm.datasets.ArrayDataset`.
+        kwargs: ``image_key``, ``every``, ``indices``, ``pipeline``, ... of :class:`~nda_mm.datasets.ArrayDataset`.
 
     Raises:
-        DatasetNotReadableError: If the file is missing, empty, damaged or none of SVHN.
+        DatasetNotReadableError: If the file is missing, damaged, or another than the published one.
         ModuleNotFoundError: If SciPy is not installed.
     """
 
@@ -47,43 +39,27 @@ class SVHN(ArrayDataset):
     def __init__(self, data_root: str = "data/svhn", split: str = "test", *, size: int = 32, **kwargs: Any) -> None:
         if split not in ("train", "test", "extra"):
             raise ValueError(f"split must be 'train', 'test' or 'extra', but got {split!r}")
+        if size < 1:
+            raise ValueError(f"size must be at least 1, but got {size!r}")
         self.split = split
-        self.size = check_size(size)
-        self.resizing = resizing_of_squares(32, size)
+        self.size = size
+        self.resizing = describe_resizing(32, size)
         super().__init__(check_data_root(data_root), **kwargs)
 
     def load_arrays(self) -> tuple[np.ndarray, np.ndarray]:
-        """Read the file, check what is in it, resize."""
-        try:
-            from scipy.io import loadmat, whosmat
-        except ImportError as error:
-            raise ModuleNotFoundError(f"SVHN's files are read by SciPy ({error}): pip install scipy") from error
+        """Read the file, and resize."""
+        from torchvision import datasets
 
         root = Path(self.data_root)
-        path = root if root.suffix == ".mat" else root / f"{self.split}_32x32.mat"
-        if not path.is_file():
-            raise self._not_readable(path, "there is no such file")
+        folder = root.parent if root.suffix == ".mat" else root
+        url, name, md5 = datasets.SVHN.split_list[self.split]
         try:
-            for name, shape, kind in whosmat(path):  # which reads the headers alone
-                if name in ("X", "y") and (kind in _NO_ARRAYS or math.prod(shape) > _LARGEST[name]):
-                    raise ValueError(f"{name} is {kind} {shape}, which nothing in SVHN is")
-            content = loadmat(path, variable_names=("X", "y"))
-        except Exception as error:  # whatever SciPy makes of a damaged file
-            raise self._not_readable(path, f"it is damaged ({type(error).__name__}: {error})") from error
-        if not {"X", "y"} <= set(content):
-            found = sorted(name for name in content if not name.startswith("__"))
-            raise self._not_readable(path, f"it holds {found or 'nothing'}, not X and y")
-        images, labels = np.moveaxis(content["X"], -1, 0), content["y"].ravel()
-        if images.dtype != np.uint8 or images.shape != (len(labels), 32, 32, 3) or not len(labels):
-            raise self._not_readable(
-                path,
-                f"X is {content['X'].dtype} {content['X'].shape} and y has {len(labels)} labels, where uint8 "
-                "(32, 32, 3, N) and N >= 1 labels belong",
-            )
-        return resize_squares(np.ascontiguousarray(images), self.size), labels.astype(np.int64) % 10
-
-    def _not_readable(self, path: Path, cause: str) -> DatasetNotReadableError:
-        return DatasetNotReadableError(
-            f"SVHN ({self.split} split) cannot be read from '{path}': {cause}. Fetch {_URL}{self.split}_32x32.mat into "
-            "the folder, and name it as data_root."
-        )
+            data = datasets.SVHN(str(folder), self.split)
+        except RuntimeError as error:
+            cause = f"its MD5 is not {md5}" if (folder / name).is_file() else "there is no such file"
+            raise DatasetNotReadableError(
+                f"SVHN ({self.split} split) cannot be read from '{folder / name}': {cause}. Download {url} into the "
+                "folder, and set data_root to it."
+            ) from error
+        images = np.ascontiguousarray(data.data.transpose(0, 2, 3, 1))
+        return resize_squares(images, self.size), data.labels

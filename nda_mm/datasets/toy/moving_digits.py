@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from mmengine.dataset import BaseDataset
 
 from nda_mm.registry import DATASETS
+from nda_mm.utils.messages import Progress
 
 from .digits import Digits
 
@@ -81,11 +83,10 @@ class MovingDigits(BaseDataset):
 
     With ``bouncing`` there are ten: in two more, a digit goes sideways or up and down at the same paces, and turns
     round where its centre meets the frame's edge, as it does at least once in 32 frames of the default paces. Its
-    place is uniform in every frame, too; until it turns it cannot be told from one that goes on.
+    place is uniform in every frame, too; until it turns it looks like one that moves on.
 
-    Items bear ``array`` (T, H, W, 3), uint8, for mmaction2's pipelines: ``SampleFrames``, then ``ArrayDecode``. To
-    train from files instead, as from any video data set, write them with
-    :func:`nda_mm.datasets.videos.video_files.write_videos`.
+    Items have ``array`` (T, H, W, 3), uint8, for mmaction2's pipelines: ``SampleFrames``, then ``ArrayDecode``. To
+    train from files instead, as from any video data set, write them with :func:`write_videos`.
 
     The digits are :class:`~nda_mm.datasets.Digits`, the splits too: a digit seen in training is never tested on.
 
@@ -214,7 +215,7 @@ class MovingDigits(BaseDataset):
         if self._drawn is not None and clip in self._drawn:
             return self._drawn[clip]
         phases = self.phases(clip)
-        # From a stream of its own, so that which digits are shown and how they move are independent.
+        # From another stream, so that which digits are shown and how they move are independent.
         chosen = self._generator(clip, 1).integers(len(self._digits), size=self.digits_per_clip)
         frames = np.zeros((self.num_frames, self.size, self.size))
         for digit, path in zip(chosen, phases):
@@ -238,3 +239,49 @@ def _bilinear(image: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.nd
     upper = flat[corner] * (1 - right) + flat[corner + 1] * right
     lower = flat[corner + last + 1] * (1 - right) + flat[corner + last + 2] * right
     return upper * (1 - down) + lower * down
+
+
+def write_videos(clips: MovingDigits, folder: str | Path, *, fps: float = 25.0) -> Path:
+    """Write every clip as Motion JPEG, and then the list of labels that mmaction2's ``VideoDataset`` reads.
+
+    JPEG rounds: read back, grey values are off by a few steps of 255. Every frame is a key frame, so that any of them
+    is decoded without those before it.
+
+    Args:
+        clips: The clips; they go to ``folder/<split>/<number>_<class>.avi``.
+        folder: Where to. What is there is written anew.
+        fps: Frames a second. Defaults to 25.
+
+    Returns:
+        The list: a path relative to ``folder`` and a label in each line.
+
+    Raises:
+        ModuleNotFoundError: If OpenCV is not installed.
+        OSError: If OpenCV can't write such files here.
+    """
+    try:
+        import cv2
+    except ImportError as error:
+        raise ModuleNotFoundError(f"videos are written by OpenCV, which cannot be imported ({error})") from error
+
+    folder = Path(folder)
+    (folder / clips.split).mkdir(parents=True, exist_ok=True)
+    annotations = folder / f"{clips.split}_list_videos.txt"
+    annotations.unlink(missing_ok=True)
+    codec = cv2.VideoWriter.fourcc(*"MJPG")
+    lines = []
+    with Progress(f"writing '{folder / clips.split}'", len(clips), "clips") as progress:
+        for index in range(len(clips)):
+            clip = clips.get_data_info(index)
+            name = f"{clips.split}/{clip['clip']:06d}_{clips.metainfo['classes'][clip['label']]}.avi"
+            writer = cv2.VideoWriter(str(folder / name), codec, fps, (clips.size, clips.size))
+            if not writer.isOpened():
+                raise OSError(f"OpenCV could not open {folder / name} for writing Motion JPEG; is the folder writable?")
+            writer.set(cv2.VIDEOWRITER_PROP_QUALITY, 98)
+            for frame in clip["array"]:
+                writer.write(np.ascontiguousarray(frame[..., ::-1]))  # OpenCV's order is blue, green, red
+            writer.release()
+            lines.append(f"{name} {clip['label']}\n")
+            progress.update(index + 1)
+    annotations.write_text("".join(lines))
+    return annotations

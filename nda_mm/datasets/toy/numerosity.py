@@ -30,7 +30,7 @@ class Numerosity(ArrayDataset):
     Args:
         data_root: Not used; there so that a recipe's data set can be exchanged for this one.
         split: 'train' or 'test'.
-        counts: The numbers of digits that an image may bear, equally frequent, 0 to 4. The label of an image is its
+        counts: The numbers of digits that an image may have, equally frequent, 0 to 4. The label of an image is its
             number.
         size: Side of the images in pixels, at least 20.
         channels: 3 (equal channels) or 1.

@@ -1,7 +1,8 @@
-"""Digits that are none any more, and letters: outlying sets that need no download."""
+"""Changed digits, and letters: OOD data sets that need no download."""
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -9,19 +10,38 @@ import numpy as np
 from nda_mm.registry import DATASETS
 
 from .digits import Digits, enlarge
-from .letter_shapes import LETTERS, draw_letters
 
 KINDS = ("rotated", "inverted", "blurred", "letters")
+Point = tuple[float, float]
+
+#: Letters as strokes through points (x, y) of the unit square, y downwards; none like a digit (B, I, S, ...).
+LETTERS: dict[str, tuple[tuple[Point, ...], ...]] = {
+    "A": (((0, 1), (0.5, 0), (1, 1)), ((0.22, 0.6), (0.78, 0.6))),
+    "E": (((1, 0), (0, 0), (0, 1), (1, 1)), ((0, 0.5), (0.8, 0.5))),
+    "F": (((1, 0), (0, 0), (0, 1)), ((0, 0.5), (0.8, 0.5))),
+    "H": (((0, 0), (0, 1)), ((1, 0), (1, 1)), ((0, 0.5), (1, 0.5))),
+    "K": (((0, 0), (0, 1)), ((1, 0), (0, 0.5), (1, 1))),
+    "M": (((0, 1), (0, 0), (0.5, 0.6), (1, 0), (1, 1)),),
+    "N": (((0, 1), (0, 0), (1, 1), (1, 0)),),
+    "T": (((0, 0), (1, 0)), ((0.5, 0), (0.5, 1))),
+    "V": (((0, 0), (0.5, 1), (1, 0)),),
+    "W": (((0, 0), (0.25, 1), (0.5, 0.35), (0.75, 1), (1, 0)),),
+    "X": (((0, 0), (1, 1)), ((1, 0), (0, 1))),
+    "Y": (((0, 0), (0.5, 0.5), (1, 0)), ((0.5, 0.5), (0.5, 1))),
+}
+
+_SCAN = 32  # the forms of the digits were scanned at 32x32, black or white,
+_GRID = 8  # and ink was counted in blocks of 4x4, which gives 0 to 16
 
 
 @DATASETS.register_module()
 class OutlyingDigits(Digits):
-    """Embedded outside sets for models of :class:`~nda_mm.datasets.Digits`, as many images as the split has.
+    """Embedded OOD data sets for models of :class:`~nda_mm.datasets.Digits`, as many images as the split has.
 
     * ``'rotated'``: by a quarter turn to the left or the right, drawn per image; no value is interpolated.
     * ``'inverted'``: 255 minus the value.
-    * ``'blurred'``: by a Gaussian with a deviation of an eighth of the side, one pixel of the 8x8 original.
-    * ``'letters'``: letters drawn with strokes, see :func:`~nda_mm.datasets.toy.letter_shapes.draw_letters`.
+    * ``'blurred'``: by a Gaussian with a std of an eighth of the side, one pixel of the 8x8 original.
+    * ``'letters'``: letters drawn with strokes, see :func:`draw_letters`.
 
     They differ in what gives them away: letters and turned digits only by their form, inverted and blurred ones by
     their pixels. Some turned digits remain digits: a lying 0 is a wide 0.
@@ -67,14 +87,63 @@ class OutlyingDigits(Digits):
         return np.stack([_blur(image, self.size / 8) for image in images]), labels
 
 
-def _blur(image: np.ndarray, deviation: float) -> np.ndarray:
-    """Convolve with a Gaussian, exactly and separately by axis; the edge is continued."""
-    reach = int(np.ceil(4 * deviation))
-    kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / deviation) ** 2)
-    kernel /= kernel.sum()
-    values = image.astype(np.float64)
-    for axis in (0, 1):
-        padding = [(reach, reach) if each == axis else (0, 0) for each in range(3)]
-        windows = np.lib.stride_tricks.sliding_window_view(np.pad(values, padding, mode="edge"), len(kernel), axis)
-        values = windows @ kernel
-    return np.rint(values).clip(0, 255).astype(np.uint8)
+def _blur(image: np.ndarray, std: float) -> np.ndarray:
+    from scipy.ndimage import gaussian_filter
+
+    blurred = gaussian_filter(image.astype(np.float64), (std, std, 0), mode="nearest", truncate=4)
+    return np.rint(blurred).clip(0, 255).astype(np.uint8)
+
+
+def draw_letters(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Draw letters as the digits of scikit-learn were made: ink on 32x32 pixels, counted in blocks of 4x4.
+
+    Each letter has its own wobble of the corners, width (as a digit's box varies) and pen. All letters are equally
+    frequent. So pixels alone (8x8 grey values of 17 levels, the ink at the border, the softness of a stroke) don't tell
+    letters from digits: form must.
+
+    Source of the digits' making: E. Alpaydin, C. Kaynak, https://doi.org/10.24432/C50P49.
+
+    Args:
+        count: Number of letters, at least 1.
+        seed: Of everything that is drawn. Default 0.
+
+    Returns:
+        Ink, 0 to 16, float64, shape (count, 8, 8), and the letters' numbers in :data:`LETTERS`, shape (count,).
+
+    Raises:
+        ValueError: If ``count`` is less than 1.
+
+    Example:
+        >>> ink, labels = draw_letters(3)
+        >>> ink.shape, labels.tolist()
+        ((3, 8, 8), [0, 1, 2])
+    """
+    if count < 1:
+        raise ValueError(f"count must be at least 1, but got {count}")
+    draw = np.random.default_rng(seed)
+    labels = np.arange(count) % len(LETTERS)
+    shapes = list(LETTERS.values())
+    return np.stack([_draw(shapes[label], draw) for label in labels]), labels
+
+
+def _draw(strokes: tuple[tuple[Point, ...], ...], draw: np.random.Generator) -> np.ndarray:
+    pen = draw.uniform(1.8, 2.8)  # half the width of a stroke, in pixels of the scan
+    width, height = draw.uniform(0.65, 0.95), 1.0
+    size = np.array([width, height]) * (_SCAN - 2 * pen)
+    corner = (_SCAN - size) / 2
+    rows, columns = np.indices((_SCAN, _SCAN)) + 0.5
+    centres = np.stack([columns, rows], axis=-1)
+    ink = np.zeros((_SCAN, _SCAN), dtype=bool)
+    for stroke in strokes:
+        points = np.clip(np.array(stroke) + draw.normal(0, 0.05, (len(stroke), 2)), 0, 1) * size + corner
+        for start, end in pairwise(points):
+            ink |= _distance(centres, start, end) <= pen
+    block = _SCAN // _GRID
+    return ink.reshape(_GRID, block, _GRID, block).sum(axis=(1, 3)).astype(np.float64)
+
+
+def _distance(points: np.ndarray, start: np.ndarray, end: np.ndarray) -> np.ndarray:
+    """Distance of points (..., 2) from the straight line between two points."""
+    along = end - start
+    share = np.clip(((points - start) @ along) / max(float(along @ along), 1e-12), 0, 1)
+    return np.linalg.norm(points - (start + share[..., None] * along), axis=-1)

@@ -1,19 +1,18 @@
-"""Lists of videos in mmaction2's format, made of what is there and can be read."""
+"""Lists of videos in mmaction2's format, of the files that are there and can be read."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from nda_mm.utils.files import check_file, files_below, link_folder, write_text_atomically
+from nda_mm.utils.files import check_file, files_below, link_folder, printable, write_text_atomically
+from nda_mm.utils.messages import shorten
 
-from .checked_videos import check_videos
-from .probe import Probe
-from .video_report import MISSING, SHORT, SPACE, TWICE, UNLISTED, UNLISTED_CLASS, UNREADABLE, VideoReport
+from .official_splits import OfficialSplits
+from .probe import Probe, check_videos
 
 VIDEO_SUFFIXES = frozenset({".avi", ".mp4", ".mkv", ".webm", ".mov", ".mpg", ".mpeg", ".wmv", ".flv"})
 #: A line of a list: a path, which may hold spaces, and the labels behind it, if any.
@@ -21,32 +20,40 @@ _LINE = re.compile(r"(?P<path>.+?)(?P<labels>([ ,;\t]+-?\d+)*)")
 _DELIMITERS = re.compile(r"[ ,;\t]+")
 
 
-@dataclass(frozen=True)
-class OfficialSplits:
-    """The lists that the makers of a data set publish.
+#: Why a video is missing from lists.
+UNREADABLE, SHORT, MISSING = "cannot be read", "too short, left out of training lists", "listed but not there"
+SPACE, TWICE, UNLISTED = "space in the name, which the lists cannot hold", "there twice", "in no list"
+UNLISTED_CLASS = "class in no list"
 
-    Args:
-        name: As mmaction2 calls the data set.
-        classes: In the order of their labels.
-        lists: Videos as 'Class/name' without the file's ending, by 'train_split_1', 'val_split_1' and so on.
-        unused: Videos that belong to the data set but to none of the lists.
-    """
 
-    name: str
-    classes: tuple[str, ...]
-    lists: dict[str, list[str]]
-    unused: frozenset[str] = frozenset()
+@dataclass
+class VideoReport:
+    """What was listed, and what was left out and why."""
+
+    listed: dict[str, int] = field(default_factory=dict)
+    left_out: dict[str, list[str]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def add(self, kind: str, file: str, detail: str = "") -> None:
+        """Note one file."""
+        self.left_out.setdefault(kind, []).append(printable(f"{file} ({detail})" if detail else file))
+
+    def lines(self, limit: int = 20) -> list[str]:
+        """One line for each list and note, and one for each kind of what was left out, with ``limit`` of its files."""
+        lines = [f"{path}: {count} videos" for path, count in self.listed.items()] + self.notes
+        return lines + [
+            f"{len(files)} x {kind}: {shorten(files, limit, '; ')}" for kind, files in self.left_out.items()
+        ]
 
 
 @dataclass(frozen=True)
 class CheckSettings:
-    """How videos are looked at.
+    """How videos are checked.
 
     Args:
         min_frames: Least number of frames of a training video, at least 1. DPC's window needs 118.
         workers: Number of processes.
         every_frame: Whether every frame is decoded, not just the first and the last.
-        progress: See :func:`nda_mm.datasets.videos.checked_videos.check_videos`.
 
     Raises:
         ValueError: If a number is below 1.
@@ -55,7 +62,6 @@ class CheckSettings:
     min_frames: int = 1
     workers: int = 1
     every_frame: bool = False
-    progress: Callable[[int, int], Any] | None = None
 
     def __post_init__(self) -> None:
         for name in ("min_frames", "workers"):
@@ -64,14 +70,7 @@ class CheckSettings:
 
 
 def find_videos(folder: Path) -> list[Path]:
-    """Video files below a folder, sorted; links are followed, but no folder is entered twice.
-
-    Args:
-        folder: Where to look.
-
-    Returns:
-        Their paths, below ``folder``.
-    """
+    """Video files below a folder, sorted; links are followed, but no folder is entered twice."""
     return files_below(
         folder, lambda name: not name.startswith(".") and os.path.splitext(name)[1].lower() in VIDEO_SUFFIXES
     )
@@ -90,7 +89,7 @@ def prepare_lists(official: OfficialSplits, folder: Path, out: Path, settings: C
         official: Which videos belong where.
         folder: Holds the class folders, at any depth.
         out: Where the recipes look: ``data/ucf101`` or ``data/hmdb51``.
-        settings: How videos are looked at.
+        settings: How videos are checked.
 
     Returns:
         What was listed and left out; the whole of it is in ``out/NAME_left_out.txt``.
@@ -118,16 +117,16 @@ def prepare_lists(official: OfficialSplits, folder: Path, out: Path, settings: C
         if " " in name:
             report.add(SPACE, name)
             del names[key]
-    link = link_videos(root, out)
+    link_folder(root, out / "videos")
     probes = check_videos(
         root,
         list(names.values()),
         out / f"{official.name}_checked_videos.json",
         workers=settings.workers,
         every_frame=settings.every_frame,
-        progress=settings.progress,
     )
-    readable = _readable(probes, settings.min_frames, report, training=_in_training(official, names))
+    training = {key for split, keys in official.lists.items() if split.startswith("train") for key in keys}
+    readable = _readable(probes, settings.min_frames, report, {name for key, name in names.items() if key in training})
     labels = {name: label for label, name in enumerate(official.classes)}
     lists = {}
     for split, keys in official.lists.items():
@@ -137,14 +136,14 @@ def prepare_lists(official: OfficialSplits, folder: Path, out: Path, settings: C
     empty = [split for split, text in lists.items() if not text]
     if empty:
         raise ValueError(
-            f"no video is left for {', '.join(empty)} of {official.name}, of {len(found)} in {link}:\n  "
+            f"no video is left for {', '.join(empty)} of {official.name}, of {len(found)} in {root}:\n  "
             + "\n  ".join(report.lines())
         )
     for split, text in lists.items():
         path = out / f"{official.name}_{split}_videos.txt"
         write_text_atomically(path, text)
         report.listed[str(path)] = text.count("\n")
-    write_text_atomically(out / f"{official.name}_left_out.txt", "\n".join(report.lines(most=None)) + "\n")
+    write_text_atomically(out / f"{official.name}_left_out.txt", "\n".join(report.lines(limit=1 << 30)) + "\n")
     return report
 
 
@@ -157,7 +156,7 @@ def filter_list(source: Path, videos: Path, out: Path, settings: CheckSettings, 
             with that, and the report says so.
         videos: Folder of the videos, the recipe's ``data_prefix``.
         out: The list to write; may be ``source``.
-        settings: How videos are looked at; what was found is kept beside ``out``.
+        settings: How videos are checked; the results are kept beside ``out``.
         training: Whether ``settings.min_frames`` holds. Defaults to True.
 
     Returns:
@@ -181,7 +180,6 @@ def filter_list(source: Path, videos: Path, out: Path, settings: CheckSettings, 
         out.with_name(f"{out.stem}_checked.json"),
         workers=settings.workers,
         every_frame=settings.every_frame,
-        progress=settings.progress,
     )
     least = settings.min_frames if training else 1
     readable = _readable(probes, least, report, training=set(there))
@@ -199,24 +197,6 @@ def filter_list(source: Path, videos: Path, out: Path, settings: CheckSettings, 
     write_text_atomically(out, "".join(f"{name}{labels}\n" for name, labels in kept))
     report.listed[str(out)] = len(kept)
     return report
-
-
-def link_videos(root: Path, out: Path) -> Path:
-    """Make ``out/videos`` a link to ``root``, unless it is that folder.
-
-    Args:
-        root: Folder of the class folders.
-        out: Where the recipes look.
-
-    Returns:
-        ``out/videos``.
-
-    Raises:
-        FileExistsError: If something else stands there.
-    """
-    link = out / "videos"
-    link_folder(root, link)
-    return link
 
 
 def _by_key(paths: Iterable[Path], report: VideoReport) -> dict[str, Path]:
@@ -246,19 +226,7 @@ def _report_strangers(
         report.add(UNLISTED_CLASS, parent.relative_to(folder).as_posix(), f"{count} videos")
 
 
-def _in_training(official: OfficialSplits, names: dict[str, str]) -> set[str]:
-    return {
-        names[key]
-        for split, keys in official.lists.items()
-        if split.startswith("train")
-        for key in keys
-        if key in names
-    }
-
-
-def _readable(
-    probes: dict[str, Probe], least: int, report: VideoReport, training: set[str] | Sequence[str]
-) -> dict[str, int]:
+def _readable(probes: dict[str, Probe], least: int, report: VideoReport, training: set[str]) -> dict[str, int]:
     """Frames of the videos that can be read; the others, and too short ones among those for training, are reported."""
     readable = {}
     for name, probe in sorted(probes.items()):

@@ -1,15 +1,35 @@
-"""The official lists of UCF101."""
+"""The official splits of UCF101 and HMDB51, read from the files that their authors publish."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
 from nda_mm.utils.files import read_text
+from nda_mm.utils.messages import shorten
 
-from .lists import OfficialSplits
+_UCF_CLASSES, _HMDB_CLASSES = 101, 51
+_HMDB_FILE = re.compile(r"(?P<class>.+)_test_split(?P<split>[123])\.txt")
+#: What the numbers in HMDB51's files mean; 0 is a video that a split does not use.
+_HMDB_USES = {"1": "train", "2": "val"}
 
-_NUM_CLASSES = 101
+
+@dataclass(frozen=True)
+class OfficialSplits:
+    """The lists that the makers of a data set publish.
+
+    Args:
+        name: As mmaction2 calls the data set.
+        classes: In the order of their labels.
+        lists: Videos as 'Class/name' without the file's ending, by 'train_split_1', 'val_split_1' and so on.
+        unused: Videos that belong to the data set but to none of the lists.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    lists: dict[str, list[str]]
+    unused: frozenset[str] = frozenset()
 
 
 def read_ucf101_splits(folder: str | Path) -> OfficialSplits:
@@ -36,12 +56,12 @@ def read_ucf101_splits(folder: str | Path) -> OfficialSplits:
     if index is None or missing:
         where = folder if index is None else index.parent
         raise FileNotFoundError(
-            f"{where} has no {', '.join(missing)}; unpack UCF101TrainTestSplits-RecognitionTask.zip there "
+            f"{where} has no {shorten(missing)}; unpack UCF101TrainTestSplits-RecognitionTask.zip there "
             "(https://www.crcv.ucf.edu/data/UCF101.php), or name its folder by --annotations"
         )
     classes = _read_classes(index)
     lists = {
-        f"{ours}_split_{split}": _read_list(index.with_name(f"{theirs}list0{split}.txt"), classes)
+        f"{ours}_split_{split}": _read_ucf_list(index.with_name(f"{theirs}list0{split}.txt"), classes)
         for split in (1, 2, 3)
         for theirs, ours in (("train", "train"), ("test", "val"))
     }
@@ -51,15 +71,15 @@ def read_ucf101_splits(folder: str | Path) -> OfficialSplits:
 def _read_classes(index: Path) -> tuple[str, ...]:
     rows = [line.split() for line in read_text(index).splitlines() if line.strip()]
     numbers = [row[0] for row in rows]
-    if any(len(row) != 2 for row in rows) or numbers != [str(number + 1) for number in range(_NUM_CLASSES)]:
+    if any(len(row) != 2 for row in rows) or numbers != [str(number + 1) for number in range(_UCF_CLASSES)]:
         raise ValueError(
-            f"{index} must number {_NUM_CLASSES} classes from 1 on, as '1 ApplyEyeMakeup', but has {len(rows)} lines"
+            f"{index} must number {_UCF_CLASSES} classes from 1 on, as '1 ApplyEyeMakeup', but has {len(rows)} lines"
             + (f", from {' '.join(rows[0])!r} to {' '.join(rows[-1])!r}" if rows else "")
         )
     return tuple(row[1] for row in rows)
 
 
-def _read_list(path: Path, classes: tuple[str, ...]) -> list[str]:
+def _read_ucf_list(path: Path, classes: tuple[str, ...]) -> list[str]:
     keys = []
     for number, line in enumerate(read_text(path).splitlines(), 1):
         if not line.strip():
@@ -69,3 +89,60 @@ def _read_list(path: Path, classes: tuple[str, ...]) -> list[str]:
             raise ValueError(f"{path}, line {number}: expected CLASS/FILE of a class in classInd.txt, but got {line!r}")
         keys.append(f"{name}/{Path(file).stem}")
     return keys
+
+
+def read_hmdb51_splits(folder: str | Path) -> OfficialSplits:
+    """Read the three splits of HMDB51.
+
+    Source: Kuehne et al., "HMDB: A Large Video Database for Human Motion Recognition", ICCV 2011,
+    https://doi.org/10.1109/ICCV.2011.6126543; the lists are ``test_train_splits.rar`` at
+    https://serre-lab.clps.brown.edu/resource/hmdb-a-large-human-motion-database/.
+
+    Args:
+        folder: Holds ``CLASS_test_split1.txt`` to ``3`` for each of 51 classes, at any depth: the archive's
+            ``testTrainMulti_7030_splits``, or mmaction2's ``annotations``.
+
+    Returns:
+        The lists, those for testing called 'val', and the labels in the order of the classes' names, as in mmaction2.
+
+    Raises:
+        FileNotFoundError: If files are missing.
+        ValueError: If a line cannot be understood.
+    """
+    folder = Path(folder)
+    files: dict[tuple[str, str], Path] = {}
+    for path in sorted(folder.rglob("*_test_split[123].txt")):
+        match = _HMDB_FILE.fullmatch(path.name)
+        if match and not path.name.startswith("."):
+            files.setdefault((match["class"], match["split"]), path)
+    classes = tuple(sorted({name for name, _ in files}))
+    missing = [f"{name}_test_split{split}.txt" for name in classes for split in "123" if (name, split) not in files]
+    if len(classes) != _HMDB_CLASSES or missing:
+        fault = f"has no {shorten(missing)}" if missing else f"has CLASS_test_split1.txt of {len(classes)} classes"
+        raise FileNotFoundError(
+            f"{folder} {fault}; {_HMDB_CLASSES} classes with three files each are needed: unpack test_train_splits.rar "
+            "there (https://serre-lab.clps.brown.edu/resource/hmdb-a-large-human-motion-database/), or name its folder "
+            "by --annotations"
+        )
+    lists: dict[str, list[str]] = {f"{use}_split_{split}": [] for split in "123" for use in ("train", "val")}
+    every: set[str] = set()
+    for split in "123":
+        for name in classes:
+            for key, use in _read_hmdb_list(files[name, split], name):
+                every.add(key)
+                if use in _HMDB_USES:
+                    lists[f"{_HMDB_USES[use]}_split_{split}"].append(key)
+    used = {key for keys in lists.values() for key in keys}
+    return OfficialSplits("hmdb51", classes, lists, frozenset(every - used))
+
+
+def _read_hmdb_list(path: Path, name: str) -> list[tuple[str, str]]:
+    rows = []
+    for number, line in enumerate(read_text(path).splitlines(), 1):
+        if not line.strip():
+            continue
+        file, _, use = line.strip().rpartition(" ")
+        if not file or use not in ("0", "1", "2"):
+            raise ValueError(f"{path}, line {number}: expected FILE.avi and 0, 1 or 2, but got {line!r}")
+        rows.append((f"{name}/{Path(file.strip()).stem}", use))
+    return rows

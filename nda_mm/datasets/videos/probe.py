@@ -1,18 +1,27 @@
-"""Opening video files in processes of their own, to learn which of them training could not read."""
+"""Video files opened in separate processes, to find those that training could not read."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
+from pathlib import Path
 from queue import SimpleQueue
+from typing import Any
+
+from nda_mm.datasets.decoding import read_record
+from nda_mm.utils.files import check_file, write_text_atomically
+from nda_mm.utils.messages import Progress
 
 from . import probe_process
 
-DEADLY = "decord dies of it; the file is damaged or cut off"
+DEADLY = "decord crashes on it; the file is damaged or cut off"
+#: Seconds between the times that the record is saved.
+_SAVE_EVERY = 30.0
 
 
 @dataclass(frozen=True)
@@ -24,9 +33,9 @@ class Probe:
 
 
 class Prober:
-    """Opens videos one after another in another process, which is started anew when a video has ended it.
+    """Opens videos one after another in another process, which is restarted when a video has crashed it.
 
-    decord 0.6 does not refuse every damaged file: of some it dies, by a segmentation fault that no ``except`` catches.
+    decord 0.6 does not refuse every damaged file: some end the process by a segmentation fault.
 
     Args:
         every_frame: Whether all frames are decoded, not just the first and the last. Defaults to False.
@@ -37,16 +46,10 @@ class Prober:
         self._process: subprocess.Popen[str] | None = None
 
     def __call__(self, path: str) -> Probe:
-        """Look at one video.
-
-        Args:
-            path: The file.
-
-        Returns:
-            What was found.
+        """Open one video.
 
         Raises:
-            ModuleNotFoundError: If the process cannot be started, for want of decord.
+            ModuleNotFoundError: If decord is not installed.
         """
         process = self._process or self._start()
         assert process.stdin is not None and process.stdout is not None
@@ -82,7 +85,7 @@ class Prober:
             process.kill()
             process.communicate()
             raise ModuleNotFoundError(
-                "videos are looked at by decord, which cannot be imported: pip install decord, and see what "
+                "videos are read by decord, which cannot be imported: pip install decord, and see what "
                 f"`{sys.executable} -c 'import decord'` says"
             )
         self._process = process
@@ -90,22 +93,19 @@ class Prober:
 
 
 def probe_videos(paths: Iterable[str], *, workers: int = 1, every_frame: bool = False) -> Iterator[tuple[str, Probe]]:
-    """Look at many videos in several processes; one of which a process dies costs no other.
+    """Open many videos in several processes; one that crashes its process costs no other.
 
     Args:
         paths: The files.
-        workers: Number of processes, at least 1. Defaults to 1.
+        workers: Number of processes. Defaults to 1.
         every_frame: As in :class:`Prober`. Defaults to False.
 
     Yields:
         (path, what was found), in the order in which they are done.
 
     Raises:
-        ValueError: If ``workers`` is below 1.
         ModuleNotFoundError: If decord is not installed.
     """
-    if workers < 1:
-        raise ValueError(f"workers must be at least 1, but got {workers}")
     waiting = list(dict.fromkeys(paths))
     probers = [Prober(every_frame) for _ in range(min(workers, len(waiting)))]
     idle: SimpleQueue[Prober] = SimpleQueue()
@@ -127,9 +127,77 @@ def probe_videos(paths: Iterable[str], *, workers: int = 1, every_frame: bool = 
             for future in as_completed(futures):
                 yield futures[future], future.result()
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)  # whoever stops listening need not wait for the rest,
+            pool.shutdown(wait=False, cancel_futures=True)  # a caller that stops does not wait for the rest,
             for prober in probers:
-                prober.close()  # nor for what is being looked at
+                prober.close()  # nor for the videos that are open
             pool.shutdown(wait=True)
             for prober in probers:
                 prober.close()  # one may have been started meanwhile
+
+
+def check_videos(
+    root: Path,
+    names: Sequence[str],
+    record: Path,
+    *,
+    workers: int = 1,
+    every_frame: bool = False,
+) -> dict[str, Probe]:
+    """Open videos, or take the result of an earlier call where neither size nor modification time differ.
+
+    An interrupted call loses at most half a minute of work.
+
+    Args:
+        root: Folder of the videos.
+        names: Their paths relative to ``root``.
+        record: JSON file that keeps the results.
+        workers: Number of processes. Defaults to 1.
+        every_frame: Whether all frames are decoded, not just the first and the last. Defaults to False.
+
+    Returns:
+        What was found, for each name.
+
+    Raises:
+        ModuleNotFoundError: If decord is not installed.
+    """
+    known = read_record(record)
+    stamps: dict[str, list[int]] = {}
+    found: dict[str, Probe] = {}
+    for name in names:
+        try:
+            check_file(root / name)
+            status = (root / name).stat()
+        except OSError as error:
+            found[name] = Probe(0, str(error))
+            continue
+        stamps[name] = [status.st_size, status.st_mtime_ns]
+        if (probe := _recall(known.get(name), stamps[name], every_frame)) is not None:
+            found[name] = probe
+    paths = {str(root / name): name for name in names if name not in found}
+    probed = probe_videos(paths, workers=workers, every_frame=every_frame)
+    saved = time.monotonic()
+    try:
+        with Progress(f"opening videos of '{root}'", len(paths), "videos") as progress:
+            for number, (path, probe) in enumerate(probed, 1):
+                name = paths[path]
+                found[name] = probe
+                known[name] = [*stamps[name], every_frame, probe.frames, probe.fault]
+                progress.update(number)
+                if time.monotonic() - saved > _SAVE_EVERY:
+                    _write_record(record, known)
+                    saved = time.monotonic()
+    finally:
+        if paths:
+            _write_record(record, known)
+    return found
+
+
+def _recall(entry: Any, stamp: list[int], every_frame: bool) -> Probe | None:
+    if not isinstance(entry, list) or len(entry) != 5 or entry[:2] != stamp:
+        return None
+    thorough, frames, fault = entry[2:]
+    return Probe(frames, fault) if thorough or not every_frame or fault else None
+
+
+def _write_record(record: Path, known: dict[str, Any]) -> None:
+    write_text_atomically(record, json.dumps(known, ensure_ascii=False, indent=0))

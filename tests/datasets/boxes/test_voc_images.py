@@ -36,12 +36,12 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
         VOCImages(str(tmp_path), size=(8, 8))
     tiny.list_images(tmp_path, ["a", "b"])
     tiny.write_image(tmp_path / "JPEGImages" / "a.jpg")
-    with pytest.raises(ValueError, match="1 of the 2 images of '.*train.txt' are missing: b"):
+    with pytest.raises(ValueError, match=r"1 of the 2 images .*\n  JPEGImages/b.jpg: FileNotFound"):
         VOCImages(str(tmp_path), size=(8, 8))
     (tmp_path / "JPEGImages" / "b.jpg").write_bytes(b"no image")
     with pytest.raises(
         ValueError, match=r"1 of the 2 images of '.*' cannot be read:\n  JPEGImages/b.jpg: Unidentified"
     ):
         VOCImages(str(tmp_path), size=(8, 8))
-    with pytest.raises(ValueError, match=r"size must be \(height, width\), both at least 1, but got \(0, 8\)"):
+    with pytest.raises(ValueError, match=r"size must be .*\(0, 8\)"):
         VOCImages(str(tmp_path), size=(0, 8))

@@ -41,7 +41,7 @@ def test_the_splits_are_the_lists(tmp_path: Path) -> None:
 def test_without_the_list_the_official_numbers_hold(tmp_path: Path) -> None:
     for number in (1, LAST[0], LAST[0] + 1, LAST[1], LAST[1] + 1, LAST[2]):
         face(tmp_path / "img_align_celeba" / f"{number:06d}.jpg")
-    with pytest.raises(DatasetNotReadableError, match=r"of 162770 images 162768 are missing .*000002\.jpg.*allow_part"):
+    with pytest.raises(DatasetNotReadableError, match="162768 are missing"):
         CelebA(str(tmp_path))
     names = {
         split: CelebA(str(tmp_path), split, allow_partial=True, lazy_init=True) for split in ("train", "val", "test")

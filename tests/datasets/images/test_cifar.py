@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import dataclasses
 import functools
 import hashlib
 import http.server
@@ -12,8 +11,10 @@ import subprocess
 import sys
 import tarfile
 import threading
+import types
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,9 +24,8 @@ from mmengine.dataset import ClassBalancedDataset, ConcatDataset
 from mmengine.registry import DefaultScope
 from PIL import Image
 
-from nda_mm.datasets import CIFAR10, CIFAR100, DatasetNotReadableError, ImageFolder
-from nda_mm.datasets.images import cifar_archive
-from nda_mm.datasets.images.cifar_archive import Archive, ArchiveError, load_batch
+from nda_mm.datasets import CIFAR10, CIFAR100, DatasetNotReadableError
+from nda_mm.datasets.images.cifar import load_batch
 from nda_mm.registry import DATASETS
 from nda_mm.utils.files import recipe_path
 
@@ -49,7 +49,7 @@ def make_archive(root: Path, count: int = 20) -> tuple[type[CIFAR10], dict[str, 
         "data_batch_2": make_batch(count, 2),
         "test_batch": make_batch(10, 3),
     }
-    contents = {name: pickle.dumps(entry, protocol=2) for name, entry in entries.items()}
+    contents = {name: pickle.dumps(entry, protocol=4) for name, entry in entries.items()}
     packed = root / "cifar-10-python.tar.gz"
     with tarfile.open(packed, "w:gz") as tar:
         for name, content in contents.items():
@@ -59,18 +59,19 @@ def make_archive(root: Path, count: int = 20) -> tuple[type[CIFAR10], dict[str, 
     checksums = {name: hashlib.md5(content).hexdigest() for name, content in contents.items()}
 
     class SmallCIFAR10(CIFAR10):
-        archive = Archive(
+        images_per_class = {"train": count // 5, "test": 1}
+        source = types.SimpleNamespace(
             url="http://127.0.0.1:9/cifar-10-python.tar.gz",
             filename="cifar-10-python.tar.gz",
-            md5=hashlib.md5(packed.read_bytes()).hexdigest(),
-            folder="cifar-10-batches-py",
-            splits={
-                "train": tuple((name, checksums[name]) for name in ("data_batch_1", "data_batch_2")),
-                "test": (("test_batch", checksums["test_batch"]),),
-            },
-            label_key="labels",
+            tgz_md5=hashlib.md5(packed.read_bytes()).hexdigest(),
+            base_folder="cifar-10-batches-py",
+            train_list=[[name, checksums[name]] for name in ("data_batch_1", "data_batch_2")],
+            test_list=[["test_batch", checksums["test_batch"]]],
         )
-        images_per_class = {"train": count // 5, "test": 1}
+
+        @classmethod
+        def published(cls) -> Any:
+            return cls.source
 
     return SmallCIFAR10, entries
 
@@ -121,112 +122,12 @@ def test_official_format_is_read_from_wherever_it_lies(tmp_path: Path, form: str
     np.testing.assert_array_equal(item["gt"], train.images[23])
 
 
-def test_a_file_larger_than_cifars_can_be_is_not_read(tmp_path: Path) -> None:
-    reader, _ = make_archive(tmp_path)
-    packed, unpacked = tmp_path / "cifar-10-python.tar.gz", tmp_path / "cifar-10-batches-py"
-    info = tarfile.TarInfo("cifar-10-batches-py/data_batch_1")
-    info.size = 10**12
-    packed.write_bytes(info.tobuf(tarfile.GNU_FORMAT))
-    reader.archive = dataclasses.replace(reader.archive, md5=None)
-    with pytest.raises(DatasetNotReadableError, match=r"cifar-10-python\.tar\.gz.* 1000000000000 bytes"):
-        reader(str(tmp_path))
-    unpacked.mkdir()
-    with open(unpacked / "data_batch_1", "wb") as file:
-        file.truncate(10**12)
-    with pytest.raises(DatasetNotReadableError, match=r"data_batch_1' has 1000000000000 bytes"):
-        reader(str(tmp_path))
-    (unpacked / "data_batch_1").unlink()
-    os.mkfifo(unpacked / "data_batch_1")
-    with pytest.raises(DatasetNotReadableError, match=r"data_batch_1' is no regular file"):
-        reader(str(tmp_path))
-
-
-def test_class_folders_are_read_in_label_order_and_cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_class_folders_are_read_in_label_order_and_cached(tmp_path: Path) -> None:
     written = write_class_folders(tmp_path)
-    first = CIFAR10(str(tmp_path), allow_partial=True)
-    np.testing.assert_array_equal(first.images, np.stack(list(written.values())))
-    assert first.labels.tolist() == [label for label in range(10) for _ in range(3)]
-    assert isinstance(first.images, np.memmap)
-    assert not first.images.flags.writeable
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Image, "open", lambda *_: pytest.fail("the second load must not decode"))
-        second = CIFAR10(str(tmp_path), allow_partial=True)
-    np.testing.assert_array_equal(second.images, first.images)
-
-    # A changed file is noticed, and the old cache goes.
-    changed = np.full((32, 32, 3), 7, np.uint8)
-    Image.fromarray(changed).save(tmp_path / "train" / "bird" / "1.png")
-    third = CIFAR10(str(tmp_path), allow_partial=True)
-    np.testing.assert_array_equal(third.images[7], changed)
-    assert len(list((tmp_path / ".nda_mm_cache").iterdir())) == 2
-
-
-def test_damaged_cache_is_made_anew(tmp_path: Path) -> None:
-    write_class_folders(tmp_path)
-    expected = np.array(CIFAR10(str(tmp_path), allow_partial=True).images)
-    (cache,) = (tmp_path / ".nda_mm_cache").glob("*.npy")
-    content = cache.read_bytes()
-    cache.write_bytes(content[: len(content) // 2])
-    np.testing.assert_array_equal(CIFAR10(str(tmp_path), allow_partial=True).images, expected)
-    assert cache.read_bytes() == content
-
-
-def test_one_wrong_byte_anywhere_in_the_cache_is_noticed(tmp_path: Path) -> None:
-    write_class_folders(tmp_path)
-    (tmp_path / "train" / "cat" / "1.png").write_bytes(b"broken")  # so that the notes have something to say
-
-    def read() -> ImageFolder:
-        return ImageFolder(str(tmp_path / "train"))
-
-    expected = read()
-    images, labels = np.array(expected.images), expected.labels
-    files = sorted((tmp_path / "train" / ".nda_mm_cache").iterdir())
-    whole = {path: path.read_bytes() for path in files}
-    assert [path.suffix for path in files] == [".json", ".npy"]
-    rng = np.random.default_rng(0)
-    for path in files * 30:
-        damaged = bytearray(whole[path])
-        # The first 128 bytes of the array's file are its header.
-        damaged[rng.integers(len(damaged)) if rng.random() < 0.5 else rng.integers(128)] ^= 1 << rng.integers(8)
-        path.write_bytes(damaged)
-        data = read()
-        np.testing.assert_array_equal(data.images, images)
-        np.testing.assert_array_equal(data.labels, labels)
-        data = read()  # from the cache that was made anew
-        np.testing.assert_array_equal(data.images, images)
-        assert isinstance(data.images, np.memmap)
-    assert {path: path.read_bytes() for path in files} == whole
-
-
-def test_a_cache_without_checksum_is_made_anew(tmp_path: Path) -> None:
-    write_class_folders(tmp_path)
-    expected = np.array(CIFAR10(str(tmp_path), allow_partial=True).images)
-    (notes,) = (tmp_path / ".nda_mm_cache").glob("*.json")
-    whole = json.loads(notes.read_text())
-    notes.write_text(json.dumps({key: value for key, value in whole.items() if key != "checksum"}))
-    np.testing.assert_array_equal(CIFAR10(str(tmp_path), allow_partial=True).images, expected)
-    assert json.loads(notes.read_text()) == whole
-
-
-def test_cache_goes_where_it_is_told_or_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_class_folders(tmp_path / "data")
-    named = CIFAR10(str(tmp_path / "data"), allow_partial=True, cache_dir=str(tmp_path / "cache"))
-    assert list((tmp_path / "cache").glob("*.npy"))
-    without = CIFAR10(str(tmp_path / "data"), allow_partial=True, cache_dir=False)
-    assert not (tmp_path / "data" / ".nda_mm_cache").exists()
-    np.testing.assert_array_equal(named.images, without.images)
-
-    # A file where the folder should be: nothing can be written there, not even by root.
-    blocked = tmp_path / "blocked"
-    blocked.write_text("")
-    said: list[str] = []
-    monkeypatch.setattr("nda_mm.datasets.decoding.print_log", lambda message, **_: said.append(message))
-    blocked_images = CIFAR10(str(tmp_path / "data"), allow_partial=True, cache_dir=str(blocked)).images
-    np.testing.assert_array_equal(blocked_images, named.images)
-    assert len(said) == 1
-    assert "No cache of the decoded images could be written" in said[0]
-    assert "cache_dir=" in said[0]
+    data = CIFAR10(str(tmp_path), allow_partial=True)
+    np.testing.assert_array_equal(data.images, np.stack(list(written.values())))
+    assert data.labels.tolist() == [label for label in range(10) for _ in range(3)]
+    assert isinstance(data.images, np.memmap)
 
 
 def test_an_item_is_a_copy_and_subsets_leave_the_rest_alone(tmp_path: Path) -> None:
@@ -330,16 +231,9 @@ def test_truncated_archive_is_named(tmp_path: Path) -> None:
     reader, _ = make_archive(tmp_path)
     packed = tmp_path / "cifar-10-python.tar.gz"
     packed.write_bytes(packed.read_bytes()[:-100])
-    with pytest.raises(
-        DatasetNotReadableError, match=r"cifar-10-python.tar.gz' is truncated or damaged: MD5"
-    ) as caught:
+    with pytest.raises(DatasetNotReadableError, match=r"cifar-10-python.tar.gz' is truncated or damaged") as caught:
         reader(str(tmp_path))
     check_ways_out(str(caught.value))
-
-    # The same without a checksum to catch it first.
-    unchecked = Archive(**{**vars(reader.archive), "md5": None})
-    with pytest.raises(ArchiveError, match=r"cifar-10-python.tar.gz' (is truncated or damaged|holds no)"):
-        cifar_archive.read_packed(packed, unchecked, "test")
 
 
 def test_altered_batch_file_is_named(tmp_path: Path) -> None:
@@ -350,11 +244,14 @@ def test_altered_batch_file_is_named(tmp_path: Path) -> None:
     content = bytearray(batch.read_bytes())
     content[5000] ^= 1
     batch.write_bytes(content)
-    with pytest.raises(DatasetNotReadableError, match="data_batch_2' is truncated or damaged: MD5") as caught:
+    with pytest.raises(DatasetNotReadableError, match="data_batch_2' is truncated or damaged") as caught:
         reader(str(tmp_path))
     check_ways_out(str(caught.value))
     batch.unlink()
-    with pytest.raises(DatasetNotReadableError, match="data_batch_2' cannot be read: No such file"):
+    with pytest.raises(DatasetNotReadableError, match="data_batch_2"):
+        reader(str(tmp_path))
+    os.mkfifo(batch)
+    with pytest.raises(DatasetNotReadableError, match="data_batch_2"):
         reader(str(tmp_path))
 
 
@@ -413,15 +310,11 @@ class Payload:
 def test_a_batch_file_cannot_run_code(tmp_path: Path) -> None:
     target = tmp_path / "written"
     for protocol in range(6):
-        with pytest.raises(ArchiveError, match=r"asks for '.*open', which no CIFAR file needs"):
+        with pytest.raises(ValueError, match="open"):
             load_batch(pickle.dumps({"data": Payload(target)}, protocol=protocol))
     assert not target.exists()
-    with pytest.raises(ArchiveError, match="holds a list"):
-        load_batch(pickle.dumps([1]))
-    with pytest.raises(ArchiveError, match="no readable batch file"):
+    with pytest.raises(ValueError, match="batch file"):
         load_batch(b"\x80\x02}q")
-    with pytest.raises(ArchiveError, match="codec 'zlib'"):
-        load_batch(b"c_codecs\nencode\n(Vx\nVzlib\ntR.")
 
 
 def test_batches_are_read_as_python_2_wrote_them() -> None:
@@ -440,26 +333,7 @@ def test_batches_are_read_as_python_2_wrote_them() -> None:
     assert entry["labels"] == [3]
 
 
-@pytest.mark.parametrize("field", ["data", "labels"])
-def test_batch_without_its_arrays_is_refused(tmp_path: Path, field: str) -> None:
-    entry = make_batch(4, 0)
-    entry[field] = entry[field][:-1] if field == "labels" else entry[field].astype(np.float32)
-    (tmp_path / "test_batch").write_bytes(pickle.dumps(entry, protocol=2))
-    archive = Archive("", "", None, "", {"test": (("test_batch", None),)}, "labels")
-    with pytest.raises(ArchiveError, match=f"test_batch' holds no .*'{field}'"):
-        cifar_archive.read_unpacked(tmp_path, archive, "test")
-
-
-# Checks against what others know of the data.
-
-
-def test_checksums_and_classes_agree_with_torchvision_and_mmpretrain() -> None:
-    torchvision_cifar = pytest.importorskip("torchvision.datasets.cifar")
-    for ours, theirs in ((CIFAR10, torchvision_cifar.CIFAR10), (CIFAR100, torchvision_cifar.CIFAR100)):
-        assert (ours.archive.url, ours.archive.md5) == (theirs.url, theirs.tgz_md5)
-        assert (ours.archive.filename, ours.archive.folder) == (theirs.filename, theirs.base_folder)
-        assert [list(pair) for pair in ours.archive.splits["train"]] == theirs.train_list
-        assert [list(pair) for pair in ours.archive.splits["test"]] == theirs.test_list
+def test_the_classes_are_mmpretrains() -> None:
     categories = pytest.importorskip("mmpretrain.datasets.categories")
     assert CIFAR10.METAINFO["classes"] == tuple(categories.CIFAR10_CATEGORIES)
     assert CIFAR100.METAINFO["classes"] == tuple(categories.CIFAR100_CATEGORIES)
@@ -487,21 +361,24 @@ def test_real_class_folders(tmp_path: Path, reader: type[CIFAR10], name: str, pe
 
 
 RANK = """
+import json
 import sys
 import time
+import types
 import torch.distributed as dist
 from nda_mm.datasets import CIFAR10
-from nda_mm.datasets.images.cifar_archive import Archive
 
-rank, store, root, url, md5 = int(sys.argv[1]), *sys.argv[2:]
+rank, store, root, source = int(sys.argv[1]), *sys.argv[2:]
 dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)
 pause, time.sleep = time.sleep, lambda _: None  # no waiting between attempts
 
 
 class Small(CIFAR10):
-    splits = {"train": (("data_batch_1", None), ("data_batch_2", None)), "test": (("test_batch", None),)}
-    archive = Archive(url, "cifar-10-python.tar.gz", md5, "cifar-10-batches-py", splits, "labels")
     images_per_class = {"train": 4, "test": 1}
+
+    @staticmethod
+    def published():
+        return types.SimpleNamespace(**json.loads(source))
 
 
 print(len(Small(root, download=True)))
@@ -511,8 +388,8 @@ dist.destroy_process_group()
 """
 
 
-def run_two_ranks(folder: Path, url: str, md5: str) -> list[tuple[int, str, str]]:
-    arguments = [str(folder / "store"), str(folder / "data"), url, md5]
+def run_two_ranks(folder: Path, source: dict) -> list[tuple[int, str, str]]:
+    arguments = [str(folder / "store"), str(folder / "data"), json.dumps(source)]
     ranks = [
         subprocess.Popen(
             [sys.executable, "-c", RANK, str(rank), *arguments],
@@ -542,7 +419,7 @@ def test_one_of_two_processes_downloads(tmp_path: Path) -> None:
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         url = f"http://127.0.0.1:{server.server_port}/cifar-10-python.tar.gz"
-        ranks = run_two_ranks(tmp_path, url, reader.archive.md5)
+        ranks = run_two_ranks(tmp_path, {**vars(reader.source), "url": url})
         server.shutdown()
     assert [out for _, out, _ in ranks] == ["40", "40"]
     assert asked == ["/cifar-10-python.tar.gz"]
@@ -551,7 +428,8 @@ def test_one_of_two_processes_downloads(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_failed_download_ends_both_processes(tmp_path: Path) -> None:
     """A process that raised before the others had passed their barrier would leave them waiting for ever."""
-    ranks = run_two_ranks(tmp_path, "http://127.0.0.1:9/cifar-10-python.tar.gz", "0" * 32)
+    reader, _ = make_archive(tmp_path)
+    ranks = run_two_ranks(tmp_path, vars(reader.source))
     assert [status for status, _, _ in ranks] == [1, 1]
     assert "the download failed" in ranks[0][2]
     assert "no archive and no class folders" in ranks[1][2]

