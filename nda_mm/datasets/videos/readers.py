@@ -21,9 +21,9 @@ _REMEDY = (
 class CheckedDecordInit(DecordInit):
     """``DecordInit`` of mmaction2 1.2 that names a file it cannot open, and does not let it take the process down.
 
-    The host hands decord the bytes of the file, and decord's errors then speak of bytes. Worse, decord 0.6 reads beyond
-    the end of them where an AVI file is truncated, and the process ends by a segmentation fault without a message. Local
-    files are therefore opened by their path; frames are the same.
+    The host passes the bytes of the file to decord, whose errors then name no file. Worse, decord 0.6 reads beyond the
+    end of them where an AVI file is truncated, and the process ends by a segmentation fault, without a message. Local
+    files are therefore opened by their path; the frames are the same.
 
     Overridden: ``DecordInit._get_video_reader``. Use with :class:`CheckedDecordDecode`, since many damages show only
     then.
