@@ -189,26 +189,6 @@ def test_mmagic_gets_the_channels_in_the_order_it_asks_for(tmp_path: Path, order
     assert batch["data_samples"].gt_label.label.flatten().tolist() == [0, 0, 0, 1]
 
 
-def test_mmpretrain_packs_the_same_item(tmp_path: Path) -> None:
-    pytest.importorskip("mmpretrain")
-
-    write_class_folders(tmp_path)
-    with DefaultScope.overwrite_default_scope("mmpretrain"):
-        data = DATASETS.build(
-            dict(
-                type="nda_mm.CIFAR10",
-                data_root=str(tmp_path),
-                allow_partial=True,
-                image_key="img",
-                pipeline=[dict(type="mmpretrain.PackInputs")],
-            )
-        )
-    packed = data[29]
-    np.testing.assert_array_equal(packed["inputs"].permute(1, 2, 0), data.images[29])
-    assert packed["data_samples"].gt_label.item() == 9
-    assert packed["data_samples"].sample_idx == 29
-
-
 # What goes wrong: always the cause, the three ways out, and the recipe that needs no data.
 
 

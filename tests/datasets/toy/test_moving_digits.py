@@ -207,13 +207,6 @@ class TestClips:
         assert len(train._digits) == 1352 and len(test._digits) == 445
         np.testing.assert_array_equal(test._digits, Digits(split="test", size=16, channels=1).images[..., 0])
 
-    def test_classes_are_balanced_and_subsets_keep_their_clips(self):
-        clips = MovingDigits(num_clips=32, num_frames=2)
-        assert np.bincount([clips[i]["label"] for i in range(32)]).tolist() == [4] * 8
-        subset = clips.get_subset([9, 3])
-        assert subset[0]["label"] == 1
-        np.testing.assert_array_equal(subset[1]["array"], clips[3]["array"])
-
     def test_several_digits_share_the_motion(self):
         clips = MovingDigits(num_clips=8, num_frames=5, digits_per_clip=3)
         steps = (np.diff(clips.phases(5), axis=1) + 0.5) % 1 - 0.5
