@@ -18,8 +18,6 @@ VIDEO_SUFFIXES = frozenset({".avi", ".mp4", ".mkv", ".webm", ".mov", ".mpg", ".m
 #: A line of a list: a path, which may hold spaces, and the labels behind it, if any.
 _LINE = re.compile(r"(?P<path>.+?)(?P<labels>([ ,;\t]+-?\d+)*)")
 _DELIMITERS = re.compile(r"[ ,;\t]+")
-
-
 #: Why a video is missing from lists.
 UNREADABLE, SHORT, MISSING = "cannot be read", "too short, left out of training lists", "listed but not there"
 SPACE, TWICE, UNLISTED = "space in the name, which the lists cannot hold", "there twice", "in no list"
@@ -35,7 +33,7 @@ class VideoReport:
     notes: list[str] = field(default_factory=list)
 
     def add(self, kind: str, file: str, detail: str = "") -> None:
-        """Note one file."""
+        """Add one file."""
         self.left_out.setdefault(kind, []).append(printable(f"{file} ({detail})" if detail else file))
 
     def lines(self, limit: int = 20) -> list[str]:
@@ -108,7 +106,7 @@ def prepare_lists(official: OfficialSplits, folder: Path, out: Path, settings: C
             f"{folder} holds {len(there)} videos, but none of {official.name} as CLASS/NAME.avi, such as "
             f"{min(wanted)}.avi; name the folder that the archive was unpacked to"
         )
-    _report_strangers(official, there, wanted, folder, report)
+    _report_unlisted(official, there, wanted, folder, report)
     for key in sorted(wanted - set(found)):
         report.add(MISSING, key)
     root = Path(os.path.commonpath([path.parent.parent for path in found.values()]))
@@ -211,18 +209,18 @@ def _by_key(paths: Iterable[Path], report: VideoReport) -> dict[str, Path]:
     return there
 
 
-def _report_strangers(
+def _report_unlisted(
     official: OfficialSplits, there: dict[str, Path], wanted: set[str], folder: Path, report: VideoReport
 ) -> None:
     known_classes = {name.lower() for name in official.classes}
     known = {key.lower() for key in wanted | official.unused}
-    strange: dict[Path, int] = {}
+    unlisted: dict[Path, int] = {}
     for key, path in there.items():
         if path.parent.name.lower() not in known_classes:
-            strange[path.parent] = strange.get(path.parent, 0) + 1
+            unlisted[path.parent] = unlisted.get(path.parent, 0) + 1
         elif key not in known:
             report.add(UNLISTED, path.relative_to(folder).as_posix())
-    for parent, count in strange.items():
+    for parent, count in unlisted.items():
         report.add(UNLISTED_CLASS, parent.relative_to(folder).as_posix(), f"{count} videos")
 
 
