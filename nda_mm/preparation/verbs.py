@@ -139,7 +139,7 @@ def _add_videos(verbs: Any) -> None:
         sub.set_defaults(run=("boxes_and_videos", "prepare_action_videos"))
     sub = verbs.add_parser("video_list", help="a list of mmaction2's VideoDataset without what cannot be read")
     sub.add_argument("list", type=Path, help="the list: a path and a label in each line")
-    sub.add_argument("boxes_and_videos", type=Path, help="what the paths are relative to, the recipe's data_prefix")
+    sub.add_argument("videos", type=Path, help="what the paths are relative to, the recipe's data_prefix")
     sub.add_argument("--out", type=Path, help="the new list, which may be the old one; default: LIST_checked.txt")
     _add_check_options(sub)
     sub.set_defaults(run=("boxes_and_videos", "prepare_video_list"))
