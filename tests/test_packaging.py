@@ -155,19 +155,6 @@ def test_an_editable_install_links_recipes_and_tools(checkout: Path, tmp_path: P
     assert result.stdout.strip().endswith("7 mmagic"), result.stderr
 
 
-def test_the_index_names_every_recipe(project_root: Path) -> None:
-    index = yaml.safe_load((project_root / "model-index.yml").read_text())
-    models = [
-        model for file in index["Import"] for model in yaml.safe_load((project_root / file).read_text())["Models"]
-    ]
-    listed = {model["Config"] for model in models}
-    present = recipes(project_root)
-    assert listed == present, (
-        f"write into configs/metafile.yml: {sorted(present - listed)}; take out {sorted(listed - present)}"
-    )
-    assert len({model["Name"] for model in models}) == len(models)
-
-
 def test_pins_are_exact_and_name_no_place(project_root: Path) -> None:
     lines = [line for line in (project_root / "constraints.txt").read_text().splitlines() if line and line[0] != "#"]
     pattern = re.compile(r"[A-Za-z0-9._-]+==[^ ;/@]+( ; python_version (<|>=) \"3\.1[0-2]\")?")

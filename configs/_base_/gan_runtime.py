@@ -1,4 +1,4 @@
-# How a GAN is run: loops that resume exactly, checkpoints that survive a full disk, logs, sheets.
+# How a GAN is run: loops that resume exactly, checkpoints that survive a full disk, logs, sample grids.
 default_scope = "mmagic"
 channels_last = True  # memory format: convolutions are faster, results differ by rounding alone
 

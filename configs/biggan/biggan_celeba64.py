@@ -1,6 +1,6 @@
 # BigGAN on CelebA at 64x64, without classes: the centred square of 178 pixels, the whole width of the aligned images,
-# scaled down (crop=108 takes the face alone); tools/prepare_data.py celeba unpacks and decodes them. Of the paper's
-# settings for CelebA (crop, network, width, budget) none is known. The network is mmagic's own for 64 pixels, with
+# scaled down (crop=108 takes the face alone); tools/prepare_data.py celeba unpacks and decodes them. The
+# paper's crop, network, width and budget for CelebA are not known. The network is mmagic's own for 64 pixels, with
 # self-attention at full resolution in the generator; the rest is CIFAR-10's recipe: 97,500 steps are 153 epochs here.
 _base_ = "biggan_cifar10_uncond.py"
 
@@ -17,7 +17,7 @@ dataset = dict(
 train_dataloader = dict(dataset=dict(split="train", **dataset))
 test_dataloader = dict(dataset=dict(split="test", **dataset))
 
-# No network is at hand to judge faces by: nothing is measured in training. With the Inception weights there (override
+# There is no classifier of faces, so nothing is measured in training. With the Inception weights there (override
 # test_evaluator.metrics.0.network.path), tools/test.py gives the FID of 10,000 samples against the test images.
 train_cfg = dict(val_interval=10_000_000, data_on_device=False)
 val_dataloader = val_cfg = val_evaluator = None

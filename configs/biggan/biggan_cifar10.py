@@ -48,7 +48,7 @@ train_cfg = dict(max_iters=generator_steps * discriminator_steps, val_interval=2
 
 # Sampled as the paper's authors do: the moving average of the generator, normalised by batches of 64. The network is a
 # classifier that its own recipe trains when it is first asked for; give network.checkpoint if you have one, or train
-# without validation by --cfg-options val_cfg=None. With the Inception weights at hand, network=dict(type="inception",
+# without validation by --cfg-options val_cfg=None. With the Inception weights, network=dict(type="inception",
 # path=...) in a recipe of your own makes the distance FID.
 network = dict(type="mmpretrain", config="classifier_cifar10.py", train_if_missing=True)
 distance = dict(

@@ -1,5 +1,5 @@
-# BigGAN on CIFAR-100, class-conditional over its 100 fine classes. Of the paper's settings for CIFAR-100 none is known;
-# those for CIFAR-10 stand here unchanged.
+# BigGAN on CIFAR-100, class-conditional over its 100 fine classes. The paper's settings for CIFAR-100
+# are not known; these are CIFAR-10's.
 _base_ = "biggan_cifar10.py"
 
 dataset = dict(type="nda_mm.CIFAR100", data_root="data/cifar100")

@@ -2,7 +2,7 @@
 # 8 GPUs with 32 images each, 8 batches to a step) with loops that resume exactly and torch's spectral norm: mmagic's
 # sn_style="ajbrock" has no gradient through sigma. A checkpoint trained with that needs --cfg-options
 # model.generator.sn_style=ajbrock model.discriminator.sn_style=ajbrock. tools/prepare_data.py imagenet writes the list
-# that it reads. No setting of the paper's is known for it.
+# that it reads. The paper's settings for it, if any, are not known.
 _base_ = [
     "../_base_/gan_runtime.py",
     "../_base_/datasets/imagenet128.py",

@@ -12,7 +12,7 @@ train_dataloader = dict(
         pipeline=[dict(type="PackInputs")],
     )
 )
-# No network is known to judge your images by: name one as biggan_cifar10.py does, and held-out images to compare with.
+# Nothing is measured. To measure, name a network as biggan_cifar10.py does, and held-out images to compare with.
 train_cfg = dict(val_interval=10_000_000, data_on_device=False)
 val_dataloader = val_cfg = val_evaluator = None
 test_dataloader = test_cfg = test_evaluator = None

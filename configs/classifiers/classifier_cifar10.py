@@ -1,6 +1,6 @@
-# ResNet-18 for CIFAR-10, with the usual crops and flips: the named network of the CIFAR-10 GANs' distances where the
-# Inception weights are not at hand. Train it once (minutes on a GPU, hours on a CPU), then give its checkpoint:
-#   python tools/train.py classifier_cifar10
+# ResNet-18 for CIFAR-10, with the usual crops and flips: the network of the CIFAR-10 GANs' distances, where the
+# Inception weights cannot be had. The metrics train it when it is first needed (minutes on a GPU, hours on a CPU); by
+# hand: python tools/train.py classifier_cifar10
 default_scope = "mmpretrain"
 size = 32  # of the images in pixels
 max_epochs = 30

@@ -1,4 +1,4 @@
-# ResNet-18 for CIFAR-100: as classifier_cifar10.py, and for the same use.
+# ResNet-18 for CIFAR-100, otherwise as classifier_cifar10.py.
 _base_ = "classifier_cifar10.py"
 
 data_root = "data/cifar100"

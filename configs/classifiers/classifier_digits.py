@@ -1,6 +1,5 @@
-# A small classifier of the embedded digits: the named network of the digit GANs' distances, and the probe of their
-# classes. Trained on the training split, judged on the held-out one; seconds on a CPU. It is trained at first use by
-# itself; by hand: python tools/train.py classifier_digits
+# A small classifier of the embedded digits, whose features and classes the metrics of the digit GANs use. They train it
+# when it is first needed, in seconds on a CPU; by hand: python tools/train.py classifier_digits
 default_scope = "mmpretrain"
 size = 16  # of the images in pixels, as in biggan_digits.py
 max_epochs = 12

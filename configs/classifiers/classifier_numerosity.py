@@ -1,6 +1,5 @@
-# Counts handwritten digits on an image: the judge of numerosity_digits.py. Trained on images of none to three digits,
-# judged on held-out ones; seconds to a minute on a CPU. It is trained at first use by itself; by hand:
-# python tools/train.py classifier_numerosity
+# Counts the handwritten digits of an image, none to three, for the metrics of numerosity_digits.py. They train it when
+# it is first needed, in up to a minute on a CPU; by hand: python tools/train.py classifier_numerosity
 _base_ = "classifier_digits.py"
 
 size = 20

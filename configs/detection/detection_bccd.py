@@ -10,7 +10,7 @@ width = 32  # of the backbone, as in moco_bccd.py
 short_side = 224  # of the images in pixels
 
 model = dict(
-    data_preprocessor=dict(  # the mean and spread of moco_bccd.py; both see RGB
+    data_preprocessor=dict(  # mean and standard deviation of moco_bccd.py; both see RGB
         type="DetDataPreprocessor",
         mean=[123.675, 116.28, 103.53],
         std=[58.395, 57.12, 57.375],

@@ -8,7 +8,7 @@ width = 16  # of the backbone, as in moco_digits.py
 size = 96  # of the scenes in pixels
 
 model = dict(
-    data_preprocessor=dict(  # the mean and spread of moco_digits.py; both see RGB
+    data_preprocessor=dict(  # mean and standard deviation of moco_digits.py; both see RGB
         type="DetDataPreprocessor", mean=[78.8] * 3, std=[88.9] * 3, bgr_to_rgb=True, pad_size_divisor=32
     ),
     backbone=dict(

@@ -42,7 +42,7 @@ train_dataloader = dict(
 )
 val_dataloader = dict(dataset=dict(type="nda_mm.CheckedVOCDataset"))
 test_dataloader = val_dataloader
-# AP is the mean over overlaps of 0.5 to 0.95, AP50 and AP75 stand beside it; VOC2007's eleven points.
+# AP is the mean over overlaps of 0.5 to 0.95, logged with AP50 and AP75; VOC2007's eleven points.
 val_evaluator = dict(iou_thrs=[0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95])
 test_evaluator = val_evaluator
 

@@ -6,7 +6,7 @@ dataset = dict(type="nda_mm.CIFAR10", data_root="data/cifar10", image_key="img")
 
 model = dict(
     type="ImageClassifier",
-    data_preprocessor=dict(  # the mean and spread of the pretraining
+    data_preprocessor=dict(  # mean and standard deviation of the pretraining
         type="ClsDataPreprocessor",
         num_classes=10,
         mean=[125.307, 122.961, 113.8575],

@@ -1,4 +1,4 @@
-# Anomaly detection by the discriminator of biggan_digits: digits against what is none. Nothing to download.
+# Anomaly detection by the discriminator of biggan_digits: digits against images that show none. No download.
 # python tools/test.py ood_biggan_digits work_dirs/biggan_digits/iter_2500.pth
 _base_ = "../biggan/biggan_digits.py"
 

@@ -1,7 +1,7 @@
 # Pix2Pix from Cityscapes' labels to photographs (Isola et al., CVPR 2017): mmagic's networks, 200 epochs of 2,975
 # pairs.
-# Tested as in that paper, by a segmenter trained on real photographs, which is yours to give: any network for the 19
-# classes that torch.jit.save wrote, at the resolution (height, width) it was trained for:
+# Tested as in that paper, by a segmenter trained on real photographs. Give any network for the 19 classes that
+# torch.jit.save wrote, at the resolution (height, width) it was trained for:
 #   tools/test.py pix2pix_cityscapes_labels2photo CKPT \
 #       --cfg-options test_evaluator.metrics.1.segmenter.checkpoint=segmenter.pt
 # or an mmsegmentation model: segmenter=dict(type="mmengine", config=..., checkpoint=...).

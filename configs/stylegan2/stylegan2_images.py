@@ -1,6 +1,6 @@
 # StyleGAN2 (config F) on a folder of your own images at 256x256: mmagic's own recipe for FFHQ (stylegan2_c2_8xb4-
-# 800kiters_ffhq-256x256) on one GPU with 32 images. No setting of the paper's is known for it. Override the folder and,
-# if need be, the size (a power of two), in three places:
+# 800kiters_ffhq-256x256) on one GPU with 32 images. The NDA paper's settings for it, if any, are not known. Override
+# the folder and, if need be, the size (a power of two), in three places:
 #   python tools/train.py stylegan2_images --cfg-options train_dataloader.dataset.data_root=PATH \
 #       train_dataloader.dataset.size=64 model.generator.out_size=64 model.discriminator.in_size=64
 # Few images: add model.augment.type=DiffAugment. N images take 196,608 x N bytes. For mixed precision set
@@ -43,6 +43,6 @@ train_dataloader = dict(
 )
 train_cfg = dict(max_iters=generator_steps * discriminator_steps, val_interval=10_000_000)
 
-# No network is known to judge your images by: name one as biggan_cifar10.py does, and held-out images to compare with.
+# Nothing is measured. To measure, name a network as biggan_cifar10.py does, and held-out images to compare with.
 val_dataloader = val_cfg = val_evaluator = None
 test_dataloader = test_cfg = test_evaluator = None

@@ -1,5 +1,5 @@
 # Moving digits for 3-D networks that take 40 frames, with few labels: 64 clips, 8 of each motion, as slow as those of
-# the pretraining. A clip is judged by the mean of three windows of its 64 frames.
+# the pretraining. The scores of a test clip are the mean over three windows of its 64 frames.
 train_pipeline = [
     dict(type="SampleFrames", clip_len=40, frame_interval=1, num_clips=1),
     dict(type="ArrayDecode"),

@@ -1,4 +1,4 @@
-"""The detection recipes: MoCo's protocol, the weights and inputs of pretraining, widths that fit."""
+"""The detection recipes: MoCo's protocol, and the weights and inputs of the pretraining."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from mmengine import Config
+from mmengine.config import Config
 from mmengine.hub import get_config
 from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import MODELS, DefaultScope
@@ -17,20 +17,17 @@ pytest.importorskip("mmdet")
 pytest.importorskip("mmpretrain")
 
 from nda_mm.conversion import convert_backbone
-from nda_mm.utils.files import recipe_path
 
 
-def build(config: Config, scope: str | None = None) -> Any:
-    scope = scope or config.default_scope
-    DefaultScope.get_instance(f"test_detection_{scope}_{id(config)}", scope_name=scope)
-    return MODELS.build(config.model)
+def build_part(part: dict[str, Any], scope: str) -> Any:
+    with DefaultScope.overwrite_default_scope(scope):
+        return MODELS.build(part)
 
 
 def moco_checkpoint(backbone: dict[str, Any], path: Path) -> dict[str, torch.Tensor]:
     """Save a backbone of random weights as a MoCo run does, and give its weights."""
     torch.manual_seed(0)
-    DefaultScope.get_instance(f"test_detection_{path.stem}", scope_name="mmpretrain")
-    state = MODELS.build(backbone).state_dict()
+    state: dict[str, torch.Tensor] = build_part(backbone, "mmpretrain").state_dict()
     for value in state.values():
         if value.is_floating_point():
             value.uniform_(0.1, 1)  # else fresh batch statistics would equal any others
@@ -52,15 +49,13 @@ def differing(part: torch.nn.Module, weights: dict[str, torch.Tensor], new: tupl
     return [name for name, value in state.items() if not torch.equal(value, weights[name])]
 
 
-class TestTheMoCoProtocol:
-    def test_backbone_and_shared_head_carry_the_pretrained_weights(
-        self, resnet50: tuple[dict[str, torch.Tensor], Path]
+class TestMoCosProtocol:
+    def test_backbone_and_shared_head_take_the_pretrained_weights(
+        self, resnet50: tuple[dict[str, torch.Tensor], Path], build: Any
     ) -> None:
         weights, file = resnet50
-        config = Config.fromfile(recipe_path("detection_voc_c4.py"))
-        for place in ("backbone", "roi_head.shared_head"):
-            config.merge_from_dict({f"model.{place}.init_cfg.checkpoint": str(file)})
-        model = build(config)
+        checkpoints = {f"model.{part}.init_cfg.checkpoint": str(file) for part in ("backbone", "roi_head.shared_head")}
+        _, model = build("detection_voc_c4", **checkpoints)
         head = model.roi_head.shared_head
         assert len(differing(model.backbone, weights)) > 100
         assert len(differing(head, weights, ("norm.",))) > 30
@@ -68,12 +63,12 @@ class TestTheMoCoProtocol:
         assert differing(model.backbone, weights) == []
         assert differing(head, weights, ("norm.",)) == []
         both = set(model.backbone.state_dict()) | {k for k in head.state_dict() if not k.startswith("norm.")}
-        assert both == set(weights)  # between them they carry every layer
+        assert both == set(weights)  # between them they have every layer
 
-    def test_nothing_is_frozen_and_statistics_are_those_of_the_batch(self) -> None:
-        config = Config.fromfile(recipe_path("detection_voc_c4.py"))
+    def test_nothing_is_frozen_and_statistics_are_those_of_the_batch(self, build: Any) -> None:
+        config, model = build("detection_voc_c4")
         assert config.model.backbone.norm_cfg.type == config.model.roi_head.shared_head.norm_cfg.type == "SyncBN"
-        model = revert_sync_batchnorm(build(config)).train()
+        model = revert_sync_batchnorm(model).train()
         parts = (model.backbone, model.roi_head.shared_head)
         layers = [layer for part in parts for layer in part.modules() if hasattr(layer, "running_mean")]
         assert len(layers) == 53 + 1  # a ResNet-50's, and the extra one
@@ -82,9 +77,8 @@ class TestTheMoCoProtocol:
         strides = {b.conv1.stride + b.conv2.stride for part in parts for b in part.modules() if hasattr(b, "conv3")}
         assert strides == {(1, 1, 1, 1), (1, 1, 2, 2)}  # in the 3x3 convolution, as in torchvision
 
-    def test_the_extra_layer_normalises_what_the_fifth_stage_gives(self) -> None:
-        config = Config.fromfile(recipe_path("detection_voc_c4.py"))
-        head = revert_sync_batchnorm(build(config).roi_head.shared_head)
+    def test_the_extra_layer_normalises_what_the_fifth_stage_gives(self, read: Any) -> None:
+        head = revert_sync_batchnorm(build_part(read("detection_voc_c4").model.roi_head.shared_head, "mmdet"))
         head.train()
         x = torch.rand(3, 1024, 4, 4, generator=torch.Generator().manual_seed(0))
         with torch.no_grad():
@@ -93,28 +87,26 @@ class TestTheMoCoProtocol:
         mean, variance = stage.mean((0, 2, 3), keepdim=True), stage.var((0, 2, 3), unbiased=False, keepdim=True)
         torch.testing.assert_close(out, (stage - mean) / (variance + 1e-5).sqrt(), rtol=1e-3, atol=1e-3)
 
-    def test_inputs_are_those_of_the_stock_pretraining(self) -> None:
+    def test_inputs_are_those_of_the_stock_pretraining(self, read: Any) -> None:
         """One image through both preprocessors, as both read it: BGR from the file."""
         stock = get_config("mmpretrain::mocov2/mocov2_resnet50_8xb32-coslr-200e_in1k.py")
-        pretraining = build(Config({"model": stock.data_preprocessor}), "mmpretrain")
+        pretraining = build_part(stock.data_preprocessor, "mmpretrain")
         image = torch.randint(0, 256, (3, 32, 32), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
         expected = pretraining({"inputs": [image[None]], "data_samples": []}, True)["inputs"][0]
         for name in ("detection_voc_c4", "detection_voc_fpn", "detection_voc_retinanet", "detection_bccd"):
-            config = Config.fromfile(recipe_path(f"{name}.py"))
-            detection = build(Config({"model": config.model.data_preprocessor}), "mmdet")
+            detection = build_part(read(name).model.data_preprocessor, "mmdet")
             torch.testing.assert_close(detection({"inputs": [image]}, False)["inputs"], expected)
 
-    def test_the_schedule_and_the_data_are_the_authors(self) -> None:
-        config = Config.fromfile(recipe_path("detection_voc_c4.py"))
-        assert config.train_cfg.max_iters == 24_000
-        assert config.train_dataloader.batch_size * 8 == 16
+    def test_the_schedule_and_the_data_are_the_authors(self, read: Any) -> None:
+        config = read("detection_voc_c4")
+        assert (config.train_cfg.max_iters, config.train_dataloader.batch_size * 8) == (24_000, 16)
         assert config.optim_wrapper.optimizer.lr == 0.02
         warmup, steps = config.param_scheduler
         assert (warmup.type, warmup.end) == ("LinearLR", 100)
         assert (steps.milestones, steps.gamma, steps.end) == ([18_000, 22_000], 0.1, 24_000)
         train = config.train_dataloader.dataset.datasets
-        assert [part.ann_file.split("/")[0] for part in train] == ["VOC2007", "VOC2012"]
-        assert all(part.ann_file.endswith("trainval.txt") for part in train)
+        files = [part.ann_file for part in train]
+        assert files == [f"{year}/ImageSets/Main/trainval.txt" for year in ("VOC2007", "VOC2012")]
         scales = next(step for part in train for step in part.pipeline if step.type == "RandomChoiceResize").scales
         assert [short for _, short in scales] == list(range(480, 801, 32))
         assert config.test_dataloader.dataset.ann_file == "VOC2007/ImageSets/Main/test.txt"
@@ -122,13 +114,11 @@ class TestTheMoCoProtocol:
 
 
 @pytest.mark.parametrize("name", ["detection_voc_fpn", "detection_voc_retinanet"])
-def test_pyramids_carry_the_pretrained_weights_and_train_all_of_them(
-    name: str, resnet50: tuple[dict[str, torch.Tensor], Path]
+def test_pyramids_take_the_pretrained_weights_and_train_all_of_them(
+    name: str, resnet50: tuple[dict[str, torch.Tensor], Path], build: Any
 ) -> None:
     weights, file = resnet50
-    config = Config.fromfile(recipe_path(f"{name}.py"))
-    config.merge_from_dict({"model.backbone.init_cfg.checkpoint": str(file)})
-    model = build(config)
+    _, model = build(name, **{"model.backbone.init_cfg.checkpoint": str(file)})
     model.init_weights()
     assert differing(model.backbone, weights) == []
     model.train()
@@ -137,19 +127,16 @@ def test_pyramids_carry_the_pretrained_weights_and_train_all_of_them(
 
 
 @pytest.mark.parametrize(
-    ("detection", "pretraining"),
-    [("detection_digits_scenes", "moco_digits"), ("detection_bccd", "moco_bccd"), ("detection_bccd", "nda_moco_bccd")],
+    ("detection", "pretraining"), [("detection_digits_scenes", "moco_digits"), ("detection_bccd", "moco_bccd")]
 )
 def test_a_recipes_own_pretraining_fits_its_backbone_and_its_inputs(
-    detection: str, pretraining: str, tmp_path: Path
+    detection: str, pretraining: str, tmp_path: Path, read: Any, build: Any
 ) -> None:
-    before, after = (Config.fromfile(recipe_path(f"{name}.py")) for name in (pretraining, detection))
+    before: Config = read(pretraining)
     weights = moco_checkpoint(before.model.backbone, tmp_path / "moco.pth")
     convert_backbone(tmp_path / "moco.pth", tmp_path / "backbone.pth", "mmdet")
-    after.merge_from_dict(
-        {"model.backbone.init_cfg": {"type": "Pretrained", "checkpoint": str(tmp_path / "backbone.pth")}}
-    )
-    model = build(after)
+    pretrained = {"type": "Pretrained", "checkpoint": str(tmp_path / "backbone.pth")}
+    after, model = build(detection, **{"model.backbone.init_cfg": pretrained})
     model.init_weights()
     assert differing(model.backbone, weights) == []
     assert set(model.backbone.state_dict()) == set(weights)

@@ -1,0 +1,88 @@
+"""MoCo's recipes and their linear probes: the authors' settings, and what belongs together fits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import DATASETS
+from torch import nn
+
+pytest.importorskip("mmpretrain")
+
+from nda_mm import registry
+
+SETS = ["cifar10", "cifar100", "digits", "imagenet100"]
+
+
+def test_cifar10_is_the_authors_demo_with_the_head_of_version_2(build: Any) -> None:
+    """facebookresearch/moco, colab/moco_cifar10_demo.ipynb."""
+    config, model = build("moco_cifar10")
+    assert config.optim_wrapper.optimizer == dict(type="SGD", lr=0.06, momentum=0.9, weight_decay=5e-4)
+    assert (config.train_dataloader.batch_size, config.train_cfg.max_epochs) == (512, 200)
+    assert (model.queue.shape, model.head.temperature) == ((128, 4096), 0.1)
+    assert model.encoder_k.momentum == pytest.approx(1 - 0.99)  # mmengine names the other share
+    assert [type(layer).__name__ for layer in model.neck.mlp] == ["Linear", "ReLU", "Linear"]
+    # torchvision's ResNet-18 has 11,176,512 weights without its classifier; the stem is 3x3 here, not 7x7.
+    assert sum(p.numel() for p in model.backbone.parameters()) == 11_176_512 - 64 * 3 * (49 - 9)
+
+
+@pytest.mark.parametrize("name", [*SETS, "bccd"])
+def test_the_queue_is_a_multiple_of_the_batch_on_one_to_four_ranks(name: str, read: Any) -> None:
+    config = read(f"moco_{name}")
+    assert [n for n in (1, 2, 4) if config.model.queue_len % (n * config.train_dataloader.batch_size)] == []
+
+
+def test_the_width_is_an_override(build: Any) -> None:
+    narrow = {"backbone.base_channels": 16, "backbone.stem_channels": 16, "neck.in_channels": 128}
+    _, model = build("moco_cifar10", **{f"model.{key}": value for key, value in narrow.items()})
+    features = model.backbone(torch.zeros(2, 3, 32, 32))
+    assert (features[-1].shape[1], model.neck.mlp[0].in_features) == (128, 128)
+
+
+def test_views_of_digits_differ_and_are_normalised_by_the_training_split(build: Any) -> None:
+    config, _ = build("moco_digits")
+    images = DATASETS.build({**config.train_dataloader.dataset, "pipeline": []}).images
+    preprocessor = config.model.data_preprocessor
+    assert preprocessor.mean == pytest.approx([images.mean()] * 3, abs=0.1)
+    assert preprocessor.std == pytest.approx([images.std()] * 3, abs=0.1)
+    views = DATASETS.build(config.train_dataloader.dataset)[0]["inputs"]
+    assert [(view.shape, view.dtype) for view in views] == [((3, 32, 32), torch.uint8)] * 2
+    assert not torch.equal(*views)
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_knn_is_of_the_training_split_and_nothing_is_augmented(name: str, read: Any) -> None:
+    config = read(f"moco_{name}")
+    hook = next(hook for hook in config.custom_hooks if hook.type == "nda_mm.KNNHook")
+    splits = {key: hook[key].get("split", hook[key].get("data_prefix")) for key in ("bank", "test")}
+    assert splits == {"bank": "train", "test": "val" if name == "imagenet100" else "test"}
+    assert hook.bank.type == hook.test.type == config.train_dataloader.dataset.type
+    assert not [step.type for key in ("bank", "test") for step in hook[key].pipeline if "Random" in step.type]
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_the_probe_has_the_pretrained_network_and_its_inputs(name: str, build: Any) -> None:
+    (moco, pretrained), (probe, classifier) = (build(f"{kind}_{name}") for kind in ("moco", "linear"))
+    shapes = [
+        {key: value.shape for key, value in model.backbone.state_dict().items()} for model in (pretrained, classifier)
+    ]
+    assert shapes[0] == shapes[1]
+    # A model's own preprocessor stands before the one that stock recipes give for all.
+    theirs, ours = (each.model.get("data_preprocessor") or each.data_preprocessor for each in (moco, probe))
+    assert [theirs[key] for key in ("mean", "std", "to_rgb")] == [ours[key] for key in ("mean", "std", "to_rgb")]
+    classifier.train()
+    assert not any(module.training for module in classifier.backbone.modules() if isinstance(module, nn.BatchNorm2d))
+    assert not any(parameter.requires_grad for parameter in classifier.backbone.parameters())
+    assert probe.custom_hooks[0].required is True
+
+
+def test_the_hook_that_is_added_serves_a_stock_recipe(tmp_path: Path, read: Any) -> None:
+    stock = "mmpretrain::mocov2/mocov2_resnet50_8xb32-coslr-200e_in1k.py"
+    added = read("nda_moco_cifar10").custom_hooks[-1].to_dict()
+    (tmp_path / "mine.py").write_text(f"_base_ = {stock!r}\ncustom_hooks = [{added!r}]\n")
+    (hook,) = Config.fromfile(tmp_path / "mine.py").custom_hooks
+    assert type(registry.HOOKS.build(hook)).__name__ == "NDAContrastHook"
