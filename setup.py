@@ -103,7 +103,7 @@ setup(
     license_files=["LICENSE"],
     python_requires=">=3.10,<3.13",
     packages=find_packages(include=["nda_mm", "nda_mm.*"]),
-    package_data={"nda_mm": ["py.typed", "*/__init__.pyi", "datasets/images/imagenet100.txt"]},
+    package_data={"nda_mm": ["py.typed", "**/*.pyi", "datasets/images/imagenet100.txt"]},
     cmdclass={"build_py": BuildWithRecipes},
     install_requires=[
         # The first release whose torch.serialization.add_safe_globals takes (object, name) pairs, which loading
