@@ -48,12 +48,20 @@ class GANMetric(BaseMetric):
     @property
     def model(self) -> Any:
         """The GAN under evaluation."""
-        if self._model is None:
+        return self._prepared(self._model)
+
+    @property
+    def loader(self) -> Any:
+        """The loader of real images."""
+        return self._prepared(self._loader)
+
+    def _prepared(self, value: Any) -> Any:
+        if value is None:
             raise RuntimeError(
                 f"{type(self).__name__} was not prepared; use it in an evaluator of mmagic "
                 "(val_cfg=dict(type='MultiValLoop'), val_evaluator=dict(type='Evaluator', ...)), which calls prepare()"
             )
-        return self._model
+        return value
 
     @property
     def device(self) -> torch.device:
@@ -101,7 +109,7 @@ class GANMetric(BaseMetric):
 
     def network_input(self, items: Sequence[Any]) -> Tensor:
         """Turn items of a data set into images as the networks see them."""
-        data = self.model.data_preprocessor(self._loader.collate_fn(items), True)
+        data = self.model.data_preprocessor(self.loader.collate_fn(items), True)
         images = getattr(data.get("data_samples"), "gt_img", None)
         if images is None:
             images = data["inputs"]["img"] if isinstance(data["inputs"], dict) else data["inputs"]

@@ -114,7 +114,7 @@ class HighQualityRatio(GeneratorMetric):
         self._ratio_real = self._coverage(real).ratio
 
     def _coverage(self, samples: Tensor) -> ModeCoverage:
-        dataset = self._loader.dataset
+        dataset = self.loader.dataset
         std = dataset.std if hasattr(dataset, "std") else dataset.deviation
         return mode_coverage(samples.double().flatten(1), torch.from_numpy(dataset.centres), std, within=self.within)
 

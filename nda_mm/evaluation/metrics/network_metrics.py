@@ -166,7 +166,7 @@ class NetworkMetric(GeneratorMetric):
     def real_dataset(self) -> Any:
         """The data set of real images."""
         if self.real_set is None:
-            return self._loader.dataset
+            return self.loader.dataset
         if self._real_dataset is None:
             self._real_dataset = DATASETS.build(dict(self.real_set))
         return self._real_dataset

@@ -132,7 +132,7 @@ class OODMetric(GANMetric):
         dataset = DATASETS.build(dict(cfg))
         if not len(dataset):
             raise ValueError(f"the data set {cfg['type']} is empty; look at its data_root, 'indices' and 'every'")
-        id_size, size = (tuple(self.network_input([each[0]]).shape[1:]) for each in (self._loader.dataset, dataset))
+        id_size, size = (tuple(self.network_input([each[0]]).shape[1:]) for each in (self.loader.dataset, dataset))
         if size != id_size:
             raise ValueError(
                 f"its images reach the network as {size}, those of the data as {id_size}; set size= (and channels=) of "
@@ -153,7 +153,7 @@ class OODMetric(GANMetric):
     @property
     def id_dataset(self) -> Any:
         """The test images of the data."""
-        return self._loader.dataset
+        return self.loader.dataset
 
     def scores(self, dataset: Any, name: str) -> np.ndarray:
         """Score all images of a set, in its order, on every process.
