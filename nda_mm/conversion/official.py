@@ -134,7 +134,8 @@ def describe_official(weights: Mapping[str, Tensor]) -> OfficialNetwork:
     missing = [name for name in expected if name not in weights]
     if unknown or missing:
         raise OfficialMismatchError(
-            f"their {kind} for 32x32 images has no {shorten(unknown)}; it lacks {shorten(missing)}"
+            f"its names are not those of their {kind} for 32x32 images; missing: {shorten(missing)}; unknown: "
+            f"{shorten(unknown)}"
         )
     wrong = [name for name, value in weights.items() if not value.is_floating_point() or not value.isfinite().all()]
     if wrong:

@@ -67,7 +67,7 @@ def test_weights_that_the_model_does_not_load_are_noticed(tmp_path, monkeypatch)
     from nda_mm.models.video.resnet2d3d import ResNet2d3d
 
     monkeypatch.setattr(ResNet2d3d, "init_weights", ResNet3d.init_weights)  # which looks at no init_cfg
-    with pytest.raises(BackboneMismatchError, match="was told to load .* but does not bear its weights"):
+    with pytest.raises(BackboneMismatchError, match="was told to load .* but does not hold its weights"):
         convert_backbone(path, tmp_path / "b.pth", "mmaction2", config=str(RECIPE))
 
 

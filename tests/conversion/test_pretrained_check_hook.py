@@ -14,6 +14,8 @@ import tiny_selfsup
 from mmpretrain.models import ResNet_CIFAR
 from tiny_selfsup import images, make_config
 
+from nda_mm.conversion import PretrainedCheckHook
+
 
 def probe(work_dir: Path, checkpoint: str, hook: dict[str, Any] | None = None, **backbone: Any) -> dict[str, Any]:
     """The config of a linear probe of two epochs, as _base_/linear_probe.py has it."""
@@ -128,9 +130,7 @@ def test_weights_that_are_initialised_again_are_noticed(moco, tmp_path, monkeypa
         torch.nn.init.zeros_(self.layer3[0].conv1.weight)
 
     monkeypatch.setattr(ResNet_CIFAR, "init_weights", init_weights)
-    refused(
-        probe(tmp_path, moco), "does not hold what its checkpoint says: layer3.0.conv1.weight. Something initialised"
-    )
+    refused(probe(tmp_path, moco), r"does not hold .*: layer3.0.conv1.weight\. Something initialised")
 
 
 def test_where_it_is_not_required_a_run_from_scratch_trains(tmp_path):
@@ -156,10 +156,4 @@ def test_an_unknown_part_and_a_string_for_a_list_are_refused(moco, tmp_path):
         probe(tmp_path, moco, dict(module="trunk")), "ImageClassifier has no part 'trunk'; its parts are .*backbone"
     )
     with pytest.raises(TypeError, match=r"must be a list .* but got 'fc.'; write \['fc.'\]"):
-        probe_hook(ignore="fc.")
-
-
-def probe_hook(**settings: Any) -> Any:
-    from nda_mm.conversion import PretrainedCheckHook
-
-    return PretrainedCheckHook(**settings)
+        PretrainedCheckHook(ignore="fc.")

@@ -107,7 +107,7 @@ def test_weights_that_did_not_arrive_stop_before_training(tmp_path, small):
             runner.model.backbone.layer3[1].conv2.weight.mul_(1.1)
 
     runner.model.backbone.init_weights = forget
-    with pytest.raises(BackboneMismatchError, match="does not bear its weights: 1 of 100.*layer3.1.conv2.weight"):
+    with pytest.raises(BackboneMismatchError, match="does not hold its weights: 1 of 100.*layer3.1.conv2.weight"):
         runner.train()
     assert runner.iter == 0
 
@@ -203,7 +203,7 @@ class TestDPC:
 
         runner.model.backbone.init_weights = forget
         with pytest.raises(
-            BackboneMismatchError, match="does not bear its weights: 1 of .*aggregator.candidate.weight"
+            BackboneMismatchError, match="does not hold its weights: 1 of .*aggregator.candidate.weight"
         ):
             runner.train()
         assert runner.iter == 0

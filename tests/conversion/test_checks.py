@@ -1,0 +1,246 @@
+"""Whether weights fit and have arrived: backbones, configs' own loading, and 2-D files in video networks."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+import pytest
+import tiny_backbones as tiny
+import torch
+from torch import nn
+
+from nda_mm.conversion import BackboneMismatchError, convert_backbone
+from nda_mm.conversion.checks import check_config, plain_state, require_carried, require_fit
+from nda_mm.utils.files import recipe_path
+
+
+@pytest.fixture(scope="module")
+def resnet18():
+    return plain_state(tiny.randomise(tiny.build("mmpretrain", 18)))
+
+
+def test_a_deeper_networks_weights_do_not_pass_for_a_shallower_ones():
+    """Every tensor of ResNet-18 has its like in ResNet-34, so that a lenient load complains of nothing missing."""
+    deeper = plain_state(tiny.build("mmpretrain", 34))
+    with pytest.raises(BackboneMismatchError) as refusal:
+        require_fit(tiny.build("mmpretrain", 18), deeper, source="a.pth", target="the backbone")
+    message = str(refusal.value)
+    assert "a.pth does not fit the backbone: the weights are those of a ResNet-34 (7x7 stem, width 64)" in message
+    assert "the model is a ResNet-18 (7x7 stem, width 64). 80 tensors differ: layer1.2." in message
+
+
+def test_other_widths_and_stems_are_named_by_shape(resnet18):
+    narrow = tiny.build("mmpretrain", 18, type="ResNet_CIFAR", base_channels=16, stem_channels=16)
+    with pytest.raises(
+        BackboneMismatchError,
+        match=r"the model is a ResNet-18 \(3x3 stem, width 16\).*conv1.weight is \(64, 3, 7, 7\) and should be \(16,",
+    ):
+        require_fit(narrow, resnet18, source="a.pth", target="it")
+
+
+def test_a_deep_stem_does_not_pass_for_a_plain_one():
+    with pytest.raises(BackboneMismatchError, match="deep stem, width 64.*7x7 stem, width 64.*conv1.weight is missing"):
+        require_fit(
+            tiny.build("mmpretrain", 50),
+            plain_state(tiny.build("mmpretrain", 50, type="ResNetV1c")),
+            source="a.pth",
+            target="it",
+        )
+
+
+def test_a_stage_that_the_model_lacks_is_unused(resnet18):
+    three = tiny.build("mmdet", 18, num_stages=3, strides=(1, 2, 2), dilations=(1, 1, 1), out_indices=(2,))
+    unused = require_fit(three, resnet18, source="a.pth", target="it")
+    assert set(unused) == {name for name in resnet18 if name.startswith("layer4.")}
+    head = tiny.build("mmdet", 18, type="ResLayer", stage=3)
+    unused = require_fit(head, resnet18, source="a.pth", target="it")
+    assert set(unused) == {name for name in resnet18 if not name.startswith("layer4.")}
+
+
+@pytest.mark.parametrize("spoiled", ["conv1.weight", "layer3.1.bn2.running_var", "layer4.0.downsample.1.bias"])
+def test_one_layer_left_random_is_found(resnet18, spoiled):
+    model = tiny.randomise(tiny.build("mmaction2", 18))
+    assert require_carried(model, resnet18, source="a.pth", target="it") == 100
+    with torch.no_grad():
+        for name, tensor in model.state_dict().items():
+            if (
+                name
+                == {
+                    "conv1.weight": "conv1.conv.weight",
+                    "layer3.1.bn2.running_var": "layer3.1.conv2.bn.running_var",
+                    "layer4.0.downsample.1.bias": "layer4.0.downsample.bn.bias",
+                }[spoiled]
+            ):
+                tensor.view(-1)[-1] += 0.01
+    with pytest.raises(BackboneMismatchError, match=f"told to load a.pth.*: 1 of 100 tensors differ, {spoiled}"):
+        require_carried(model, resnet18, source="a.pth", target="it")
+
+
+def test_kernels_inflated_in_time_are_summed():
+    stem = nn.Sequential(OrderedDict(conv1=nn.Conv3d(2, 3, (5, 7, 7), bias=False)))
+    flat = torch.randn(3, 2, 7, 7)
+    stem.conv1.weight.data = (flat[:, :, None] / 5).expand(-1, -1, 5, -1, -1).clone()
+    torch.testing.assert_close(plain_state(stem)["conv1.weight"], flat)
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """The kind of backbone that moco_digits.py trains."""
+    net = tiny.build("mmpretrain", 18, type="ResNet_CIFAR", base_channels=16, stem_channels=16)
+    return tiny.save(tiny.randomise(net), "mmpretrain", tmp_path_factory.mktemp("small") / "moco.pth")
+
+
+@pytest.fixture(scope="module")
+def resnet50(tmp_path_factory):
+    net = tiny.randomise(tiny.build("torchvision", 50))
+    return tiny.save(net, "torchvision", tmp_path_factory.mktemp("r50") / "r50.pth")
+
+
+@pytest.mark.parametrize("recipe", ["tsn_digits", "tsm_digits", "i3d_digits"])
+def test_the_digits_recipes_take_the_small_backbone(tmp_path, small, recipe, capsys):
+    report = convert_backbone(small, tmp_path / "out.pth", "mmpretrain", config=str(recipe_path(f"{recipe}.py")))
+    assert list(report.checked.values()) == [100]
+    assert f"checked   the backbone of {recipe_path(recipe)}.py holds 100 of 100 tensors" in str(report)
+    printed = capsys.readouterr()
+    assert not printed.out and "load model from" not in printed.err  # the report is what there is to read
+
+
+def test_inputs_unlike_those_of_the_pretraining_are_warned_of(tmp_path, small):
+    checkpoint = torch.load(small)
+    for mean, warned in (([78.8] * 3, False), ([123.675, 116.28, 103.53], True)):
+        text = f"model = dict(data_preprocessor=dict(mean={mean}, std=[88.9, 88.9, 88.9]))"
+        torch.save({**checkpoint, "meta": {"cfg": text}}, tmp_path / "a.pth")
+        config = str(recipe_path("tsn_digits.py"))
+        report = convert_backbone(tmp_path / "a.pth", tmp_path / "out.pth", "mmpretrain", config=config)
+        assert ("WARNING   the config has mean=[78.8, 78.8, 78.8]" in str(report)) == warned
+        assert "WARNING   the config has std" not in str(report)
+        assert f"inputs    mean={mean}" in str(report)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", ["tsn_ucf101", "tsm_ucf101", "i3d_ucf101"])
+def test_the_ucf101_recipes_take_a_resnet50(tmp_path, resnet50, recipe):
+    report = convert_backbone(resnet50, tmp_path / "out.pth", "torchvision", config=str(recipe_path(f"{recipe}.py")))
+    assert list(report.checked.values()) == [265]
+
+
+@pytest.mark.slow
+def test_a_detectors_shared_head_is_checked_too(tmp_path, resnet50):
+    config = tmp_path / "c4.py"
+    config.write_text(
+        "default_scope = 'mmdet'\nmodel = dict(\n    backbone=dict(type='ResNet', depth=50, num_stages=3,"
+        " strides=(1, 2, 2), dilations=(1, 1, 1), out_indices=(2,)),\n"
+        "    roi_head=dict(shared_head=dict(type='ResLayer', depth=50, stage=3)),\n)\n"
+    )
+    report = convert_backbone(resnet50, tmp_path / "out.pth", "mmdet", config=str(config))
+    assert report.checked == {f"the backbone of {config}": 215, f"the shared head of {config}": 50}
+    # A head of another depth is refused although the backbone fits.
+    config.write_text(config.read_text().replace("'ResLayer', depth=50", "'ResLayer', depth=18"))
+    with pytest.raises(BackboneMismatchError, match="does not fit the shared head.*layer4.0.conv1.weight is"):
+        convert_backbone(resnet50, tmp_path / "other.pth", "mmdet", config=str(config))
+    assert not (tmp_path / "other.pth").exists()
+
+
+@pytest.mark.slow
+def test_names_that_the_model_does_not_read_are_found(tmp_path, resnet50):
+    """mmaction2 inflates from torchvision's names; with its own 2-D names it would leave all of I3D random."""
+    with pytest.raises(
+        BackboneMismatchError, match="I3D|i3d_ucf101.py was told to load .* but does not hold its weights"
+    ):
+        convert_backbone(resnet50, tmp_path / "out.pth", "mmaction2", config=str(recipe_path("i3d_ucf101.py")))
+    assert not (tmp_path / "out.pth").exists()
+
+
+@pytest.mark.slow
+def test_another_kind_of_network_is_taken_if_a_config_has_it(tmp_path):
+    net = tiny.build("mmpretrain", 50, type="SEResNet")
+    config = tmp_path / "se.py"
+    config.write_text("default_scope = 'mmpretrain'\nmodel = dict(backbone=dict(type='SEResNet', depth=50))\n")
+    source = tiny.save(tiny.randomise(net), "mmpretrain", tmp_path / "a.pth")
+    report = convert_backbone(source, tmp_path / "out.pth", "mmpretrain", config=str(config))
+    assert report.architecture is None
+    assert sum(report.checked.values()) == sum("num_batches" not in name for name in net.state_dict())
+
+
+def test_what_cannot_be_checked_is_said(tmp_path):
+    with pytest.raises(ValueError, match="torchvision.models has no resnet19"):
+        check_config("torchvision.resnet19", tmp_path / "a.pth", {}, "a.pth")
+    with pytest.raises(FileNotFoundError):
+        check_config(str(tmp_path / "none.py"), tmp_path / "a.pth", {}, "a.pth")
+    (tmp_path / "gan.py").write_text("model = dict(type='X')\n")
+    with pytest.raises(ValueError, match="gan.py has no model.backbone to check"):
+        check_config(str(tmp_path / "gan.py"), tmp_path / "a.pth", {}, "a.pth")
+
+
+SMALL = dict(type="ResNet_CIFAR", depth=18, base_channels=16, stem_channels=16)
+
+
+def still(frame: torch.Tensor, frames: int) -> torch.Tensor:
+    """One picture, (B, C, H, W), as a clip, (B, C, T, H, W)."""
+    return frame[:, :, None].expand(-1, -1, frames, -1, -1).contiguous()
+
+
+@pytest.fixture
+def inflatable(tmp_path):
+    """A ResNet-50 of mmpretrain's, and the converted file that recognisers load by ``pretrained``."""
+    net = tiny.randomise(tiny.build("mmpretrain", 50))
+    convert_backbone(tiny.save(net, "mmpretrain", tmp_path / "a.pth"), tmp_path / "r50.pth", "torchvision")
+    return net, str(tmp_path / "r50.pth")
+
+
+def test_an_inflated_network_sees_a_still_clip_as_the_flat_one_sees_the_picture(inflatable):
+    """mmaction2's I3D, strides in time and all, in the middle of a clip so long that its ends are out of sight."""
+    flat, file = inflatable
+    inflated = tiny.build(
+        "mmaction2",
+        50,
+        type="ResNet3d",
+        pretrained=file,
+        conv1_kernel=(5, 7, 7),
+        conv1_stride_t=2,
+        pool1_stride_t=2,
+        inflate=((1, 1, 1), (1, 0, 1, 0), (1, 0, 1, 0, 1, 0), (0, 1, 0)),
+        zero_init_residual=False,
+    )
+    inflated.init_weights()
+    assert require_carried(inflated, plain_state(flat), source=file, target="I3D") == 265
+    picture = tiny.images(batch=1, size=32)
+    expected = tiny.features(flat, picture)
+    # Behind the stem and the pools there is one step for 8 frames; 9 kernels of three look 9 steps to each side.
+    clip = tiny.features(inflated, still(picture, 8 * 21))
+    assert clip.shape[2] == 21
+    scale = expected.abs().max()
+    torch.testing.assert_close(clip[:, :, 10] / scale, expected / scale, rtol=0, atol=1e-5)
+    assert (clip[:, :, 0] - expected).abs().max() > 1e-3 * scale  # at the ends, frames of nothing are seen
+
+
+def test_the_small_backbone_of_the_digits_is_inflated_kernel_by_kernel(tmp_path):
+    from mmengine.config import Config
+
+    flat = tiny.randomise(tiny.build("mmpretrain", **SMALL))
+    convert_backbone(tiny.save(flat, "mmpretrain", tmp_path / "a.pth"), tmp_path / "small.pth", "mmpretrain")
+    settings = Config.fromfile(recipe_path("i3d_digits.py")).model.backbone.to_dict()
+    settings.update(pretrained=str(tmp_path / "small.pth"), temporal_strides=(1, 1, 1, 1))
+    inflated = tiny.build("mmaction2", **settings)
+    inflated.init_weights()
+    picture = tiny.images(batch=1, size=16)
+    expected = tiny.features(flat, picture)
+    clip = tiny.features(inflated, still(picture, 37))  # 17 kernels of three and one of the shortcuts' own
+    scale = expected.abs().max()
+    torch.testing.assert_close(clip[:, :, 18] / scale, expected / scale, rtol=0, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_tsn_and_tsm_load_the_same_file(inflatable):
+    flat, file = inflatable
+    frames = tiny.images(batch=8, size=32)
+    tsn = tiny.build("mmaction2", 50, pretrained=file)
+    tsm = tiny.build("mmaction2", 50, type="ResNetTSM", pretrained=file, num_segments=8)
+    unshifted = tiny.build("mmaction2", 50, type="ResNetTSM", pretrained=file, is_shift=False)
+    for module in (tsn, tsm, unshifted):
+        module.init_weights()
+        assert require_carried(module, plain_state(flat), source=file, target="it") == 265
+    expected = tiny.features(flat, frames)
+    torch.testing.assert_close(tiny.features(tsn, frames), expected, rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(tiny.features(unshifted, frames), expected, rtol=1e-6, atol=1e-6)
+    assert (tiny.features(tsm, frames) - expected).abs().max() > 1e-3
