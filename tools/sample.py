@@ -41,7 +41,7 @@ def main() -> None:
     from mmengine.runner import CheckpointLoader
 
     from nda_mm.checkpoints import load_strictly
-    from nda_mm.generation import sample_classes, write_samples
+    from nda_mm.models.gans.sampling import sample_classes, write_samples
     from nda_mm.utils.files import recipe_path
 
     apply_patches()

@@ -436,7 +436,7 @@ def _build(cfg: Config) -> nn.Module:
 
 
 def _channel_order(cfg: Config) -> str:
-    # mmagic takes images for BGR where nothing is said, and so does nda_mm.generation.as_rgb
+    # mmagic takes images for BGR where nothing is said, and so does nda_mm.models.gans.sampling.as_rgb
     order = (cfg.model.get("data_preprocessor") or {}).get("output_channel_order")
     return "RGB" if order == "RGB" else "BGR"
 

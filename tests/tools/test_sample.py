@@ -63,7 +63,7 @@ def test_a_class_that_the_model_does_not_know(checkpoint, tmp_path, monkeypatch,
     with pytest.raises(SystemExit) as ended:
         sample(checkpoint, tmp_path, "--classes", "10", monkeypatch=monkeypatch)
     assert ended.value.code == 1
-    assert "[10]" in capsys.readouterr().err
+    assert "got [10]" in capsys.readouterr().err
 
 
 def test_a_damaged_or_foreign_checkpoint_is_refused(checkpoint, tmp_path, monkeypatch, capsys):

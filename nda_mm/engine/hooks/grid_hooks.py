@@ -18,7 +18,7 @@ from mmengine.structures import BaseDataElement
 from torch import Tensor
 
 from nda_mm.engine.full_disk import save_picture
-from nda_mm.generation import SAMPLE_MODELS, as_rgb, generator_of, sample_classes
+from nda_mm.models.gans.sampling import SAMPLE_MODELS, as_rgb, generator_of, sample_classes
 from nda_mm.registry import HOOKS
 from nda_mm.utils.image_grid import image_grid
 
@@ -57,7 +57,7 @@ class SampleGridHook(GridHook):
             that many. Defaults to 8.
         sample_model (str): ``'ema'`` or ``'orig'``; a model without an EMA falls back on ``'orig'``. Defaults to
             ``'ema'``.
-        use_batch_statistics (bool): See :func:`nda_mm.generation.sample_images`. Defaults to False.
+        use_batch_statistics (bool): See :func:`nda_mm.models.gans.sampling.sample_images`. Defaults to False.
         max_classes (int): Rows at most. Defaults to 20.
         scale (int): Pixels of the grid to a pixel of an image. Defaults to 2.
         seed (int): Of the noise. Defaults to 0.

@@ -14,7 +14,7 @@ from mmengine.model import is_model_wrapper
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Subset
 
-from nda_mm.generation import SAMPLE_MODELS, as_rgb, generator_of, own_spectral_norm, sample_images
+from nda_mm.models.gans.sampling import SAMPLE_MODELS, as_rgb, generator_of, own_spectral_norm, sample_images
 from nda_mm.utils.messages import Progress
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from nda_mm.generation import generator_of
+from nda_mm.models.gans.sampling import generator_of
 from nda_mm.registry import METRICS
 
 from .gan_metric import GeneratorMetric, gather_rows

@@ -24,7 +24,7 @@ class BatchedMovingAverage(ExponentialMovingAverage):
     Note:
         Buffers are copied from the generator in training: running statistics of batch normalisation are of its
         features, and singular vectors of spectral normalisation of its weights. The GANs of this package bring the
-        vectors up to date where the average is used, see :func:`nda_mm.generation.own_spectral_norm`.
+        vectors up to date where the average is used, see :func:`nda_mm.models.gans.sampling.own_spectral_norm`.
 
     Args:
         args: Those of mmagic's class; as there, ``update_buffers=True`` averages buffers too, the host's way.

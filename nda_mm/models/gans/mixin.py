@@ -11,7 +11,6 @@ from mmengine import MessageHub
 from mmengine.optim import OptimWrapper
 from torch import Tensor, nn
 
-from nda_mm.generation import own_spectral_norm
 from nda_mm.losses import check_fake_weight, check_kind, discriminator_loss, generator_loss
 from nda_mm.models.gans.augment import augment_discriminator, build_augment
 from nda_mm.models.gans.networks import (
@@ -21,6 +20,7 @@ from nda_mm.models.gans.networks import (
     share_normalised_weights,
     warn_of_sigma_without_gradient,
 )
+from nda_mm.models.gans.sampling import own_spectral_norm
 from nda_mm.negatives import Negative, build_negative
 from nda_mm.utils.schedules import as_schedule
 

@@ -32,7 +32,7 @@ from nda_mm.evaluation import (
 from nda_mm.evaluation.metrics import network_metrics
 from nda_mm.evaluation.metrics.network_metrics import NetworkMetric
 from nda_mm.evaluation.networks import FeatureNetwork, FeaturesAndProbs
-from nda_mm.generation import sample_images
+from nda_mm.models.gans.sampling import sample_images
 from nda_mm.registry import METRICS
 
 apply_patches()

@@ -16,9 +16,9 @@ pytest.importorskip("mmagic")
 from mmagic.models.editors import BigGAN
 from mmagic.structures import DataSample
 
-from nda_mm.generation import sample_images
 from nda_mm.models import NDABigGAN
 from nda_mm.models.gans.networks import _warn_once, mixes_samples
+from nda_mm.models.gans.sampling import sample_images
 from nda_mm.negatives import Negative
 
 CLASSES, NOISE, BATCH = 10, 16, 6

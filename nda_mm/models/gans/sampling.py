@@ -1,4 +1,4 @@
-"""Images from a GAN of mmagic as 8-bit RGB, for sheets, files and metrics alike."""
+"""Images sampled from a GAN of mmagic as 8-bit RGB, for grids, files and metrics."""
 
 from __future__ import annotations
 
@@ -88,15 +88,15 @@ def own_spectral_norm(module: nn.Module, iterations: int = 50) -> Iterator[None]
 
 
 def generator_of(model: Any, sample_model: str) -> Any:
-    """The generator that a name stands for: ``'ema'``, its moving average, or ``'orig'``, the one in training.
+    """Return the generator of a name: ``'ema'`` or ``'orig'``, the one in training.
 
     Raises:
-        ValueError: If the name is another, or the model keeps no moving average.
+        ValueError: If the name is unknown, or the model keeps no EMA.
     """
     if sample_model not in SAMPLE_MODELS:
-        raise ValueError(f"sample_model must be one of {SAMPLE_MODELS}, but came as {sample_model!r}.")
+        raise ValueError(f"sample_model must be one of {SAMPLE_MODELS}, but got {sample_model!r}")
     if sample_model == "ema" and not getattr(model, "with_ema_gen", False):
-        raise ValueError("The model keeps no moving average of its generator; give sample_model='orig'.")
+        raise ValueError("the model keeps no EMA of its generator; give sample_model='orig'")
     return model.generator_ema if sample_model == "ema" else model.generator
 
 
@@ -122,7 +122,7 @@ def sample_images(
         label (Tensor): Classes to generate; ``None`` for an unconditional generator. Defaults to None.
         sample_model (str): ``'ema'`` or ``'orig'``. Defaults to ``'ema'``.
         use_batch_statistics (bool): Normalise by the statistics of each batch instead of the running ones; the images
-            then depend on what stands beside them in the batch. Defaults to False.
+            then depend on the rest of the batch. Defaults to False.
         batch_size (int): Images to a pass. Defaults to 64.
 
     Shape:
@@ -177,14 +177,14 @@ def sample_classes(
         ValueError: If ``per_class`` is not positive or the model does not know a class.
     """
     if per_class < 1:
-        raise ValueError(f"per_class must be at least 1, but came as {per_class}.")
+        raise ValueError(f"per_class must be at least 1, but got {per_class}")
     known = getattr(model.module if is_model_wrapper(model) else model, "num_classes", None)
     wanted = list(classes) if classes else list(range(known or 1))
     if known in (None, 1) and not classes:
         wanted = [0] * per_class
     unknown = [index for index in wanted if not 0 <= index < (known or 1)]
     if unknown:
-        raise ValueError(f"The model has the classes 0 to {(known or 1) - 1}, but {unknown} were asked for.")
+        raise ValueError(f"classes must be in 0 to {(known or 1) - 1}, but got {unknown}")
     label = torch.tensor(wanted).repeat_interleave(per_class)
     size = (model.module if is_model_wrapper(model) else model).noise_size
     noise = torch.randn(len(label), size, generator=torch.Generator().manual_seed(seed))
