@@ -8,12 +8,27 @@ from typing import Any
 
 import pytest
 from mmengine.config import Config
+from mmengine.evaluator import BaseMetric
+from mmengine.registry import METRICS as MMENGINE_METRICS
 
 from nda_mm.compat import apply_patches
 from nda_mm.engine.config_check import check_config, check_model_name, gan_names
 
 Make = Callable[..., dict[str, Any]]
 CONFIGS = sorted((Path(__file__).resolve().parents[2] / "configs").glob("[a-z]*/*.py"))
+
+
+KNN = dict(type="nda_mm.KNNHook", bank={}, test={})
+
+
+@MMENGINE_METRICS.register_module(force=True)
+class PrefixedMetric(BaseMetric):
+    default_prefix = "acc"
+
+    def process(self, data_batch: Any, data_samples: Any) -> None: ...
+
+    def compute_metrics(self, results: Any) -> dict[str, float]:
+        return {"top1": 1.0}
 
 
 def check(cfg: dict[str, Any], **changes: Any) -> None:
@@ -38,6 +53,64 @@ def test_a_string_is_no_switch(config: Make, key: str) -> None:
         check(config(), **{key: value})
     with pytest.raises(ValueError, match=f"^{key} .*'no'"):
         check(config(), **{key: "no"})
+
+
+@pytest.mark.parametrize(
+    ("place", "kind"), [("default_hooks.keeper", "nda_mm.SafeCheckpointHook"), ("custom_hooks.0", "CheckpointHook")]
+)
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("interval", 0), ("by_epoch", True), ("filename_tmpl", "model.pth"), ("filename_tmpl", "{}_{}.pth")],
+)
+def test_a_checkpoint_hook_is_found_under_any_name(config: Make, place: str, kind: str, key: str, value: Any) -> None:
+    cfg = config()
+    hook = dict(type=kind, interval=5, by_epoch=False)
+    collection, name = place.split(".")
+    cfg["default_hooks"].pop("checkpoint")
+    if collection == "custom_hooks":
+        cfg["custom_hooks"] = [hook]
+    else:
+        cfg["default_hooks"][name] = hook
+    check(cfg, **{f"{place}.filename_tmpl": "model_{}.pth"})
+    with pytest.raises(ValueError, match=rf"^{place}\.{key} must"):
+        check(cfg, **{f"{place}.{key}": value})
+
+
+def test_epochs_may_be_counted_where_there_are_any(config: Make) -> None:
+    check(config(epochs=True, checkpoint=dict(by_epoch=True)))
+    plain = config()
+    plain["train_cfg"] = dict(by_epoch=False, max_iters=9, val_interval=3)
+    with pytest.raises(ValueError, match="checkpoint.by_epoch must be False"):
+        check(plain, **{"default_hooks.checkpoint.by_epoch": True})
+
+
+@pytest.mark.parametrize(
+    ("evaluator", "hooks", "allowed", "refused"),
+    [
+        (dict(type="PrefixedMetric"), [], "acc/top1", "accuracy/top1"),
+        ([dict(type="PrefixedMetric", prefix="mine")], [], "mine/top1", "acc/top1"),
+        (dict(metrics=[dict(type="PrefixedMetric")]), [KNN], "acc/top1", "knn/top1"),
+        (None, [KNN], "knn/top5", "knn/top2"),
+        (None, [dict(KNN, prefix="near")], "near/top1", "knn/top1"),
+        (dict(type="PrefixedMetric"), [], ["acc/top1", "acc/top5"], ["acc/top1", "top5"]),
+    ],
+)
+def test_a_metric_that_there_cannot_be_is_no_best(
+    config: Make, evaluator: Any, hooks: list[Any], allowed: Any, refused: Any
+) -> None:
+    cfg = {**config(validate=True), "val_evaluator": evaluator, "custom_hooks": hooks}
+    for key in (allowed, "auto", None):
+        check(cfg, **{"default_hooks.checkpoint.save_best": key})
+    with pytest.raises(ValueError, match=r"^default_hooks\.checkpoint\.save_best='.*' is none of the metrics"):
+        check(cfg, **{"default_hooks.checkpoint.save_best": refused})
+
+
+@pytest.mark.parametrize("evaluator", [dict(type="TinyMetric"), dict(type="Unknown"), None])
+def test_a_metric_whose_names_are_unknown_refuses_none(config: Make, evaluator: Any) -> None:
+    check(
+        {**config(validate=True), "val_evaluator": [evaluator, dict(type="PrefixedMetric")] if evaluator else None},
+        **{"default_hooks.checkpoint.save_best": "anything"},
+    )
 
 
 def test_every_wrong_setting_is_named(config: Make) -> None:
