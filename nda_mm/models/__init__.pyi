@@ -1,4 +1,3 @@
-from .gans.augment import ADA as ADA
 from .gans.augment import DiffAugment as DiffAugment
 from .gans.conditional import NDASAGAN as NDASAGAN
 from .gans.conditional import NDASNGAN as NDASNGAN
@@ -9,6 +8,7 @@ from .gans.ema import BatchedMovingAverage as BatchedMovingAverage
 from .gans.growing import NDAPGGAN as NDAPGGAN
 from .gans.growing import NDAStyleGAN1 as NDAStyleGAN1
 from .gans.pix2pix import NDAPix2Pix as NDAPix2Pix
+from .gans.style import ADA as ADA
 from .gans.style import NDAMSPIEStyleGAN2 as NDAMSPIEStyleGAN2
 from .gans.style import NDAStyleGAN2 as NDAStyleGAN2
 from .gans.style import NDAStyleGAN3 as NDAStyleGAN3

@@ -34,7 +34,7 @@ def make_mmaction(folder: Path, *, complete: bool) -> None:
         path.write_text(source)
 
 
-PATCH = "from nda_mm.compat.mmaction import MMActionDRN\nmend = MMActionDRN()\n"
+PATCH = "from nda_mm.compat.mmaction import MMActionDRN\npatch = MMActionDRN()\n"
 
 
 @pytest.mark.slow

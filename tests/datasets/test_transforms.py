@@ -95,7 +95,7 @@ def test_foreign_images_serve_a_pipeline():
 
 def test_a_curriculum_is_refused_wherever_it_hides():
     hidden = dict(type="RandomNegative", negatives=[dict(type="Curriculum", milestones=[(0, JIGSAW)])])
-    with pytest.raises(ValueError, match="workers are never told"):
+    with pytest.raises(ValueError, match="curriculum"):
         MakeNegative(hidden)
 
 

@@ -13,7 +13,8 @@ from torch import nn
 pytest.importorskip("mmagic")
 from tiny_gans import CASES, MirroredNegative
 
-from nda_mm.models.gans.augment import ADA, DiffAugment
+from nda_mm.models import ADA
+from nda_mm.models.gans.augment import DiffAugment
 
 
 @pytest.fixture(autouse=True)
