@@ -30,7 +30,7 @@ def check_policy(policy: Sequence[str]) -> tuple[str, ...]:
     wanted = [policy] if isinstance(policy, str) else list(policy)
     unknown = [name for name in wanted if name not in POLICIES]
     if unknown or not wanted or len(set(wanted)) != len(wanted):
-        raise ValueError(f"policy must name one or more of {', '.join(POLICIES)}, each once, but came as {policy!r}")
+        raise ValueError(f"policy must name one or more of {', '.join(POLICIES)}, each once, but got {policy!r}")
     return tuple(name for name in POLICIES if name in wanted)
 
 

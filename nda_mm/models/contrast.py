@@ -80,14 +80,6 @@ def contrast_method(model: nn.Module) -> ContrastMethod:
     return method
 
 
-def check_settings(num_negatives: int, view: str) -> None:
-    """Raise ``ValueError`` unless ``num_negatives`` is a whole number above 0 and ``view`` one of :data:`VIEWS`."""
-    if isinstance(num_negatives, bool) or not isinstance(num_negatives, int) or num_negatives < 1:
-        raise ValueError(f"num_negatives must be a whole number above 0, but got {num_negatives!r}.")
-    if view not in VIEWS:
-        raise ValueError(f"view must be one of {', '.join(VIEWS)}, but got {view!r}.")
-
-
 class ShuffleBN:
     """One permutation of the rows of all ranks together, so that batch statistics do not give a key away.
 
@@ -183,7 +175,10 @@ class NegativeContrast:
         seed: int = 0,
         compiled: bool = False,
     ) -> None:
-        check_settings(num_negatives, view)
+        if isinstance(num_negatives, bool) or not isinstance(num_negatives, int) or num_negatives < 1:
+            raise ValueError(f"num_negatives must be a whole number above 0, but got {num_negatives!r}.")
+        if view not in VIEWS:
+            raise ValueError(f"view must be one of {', '.join(VIEWS)}, but got {view!r}.")
         self.model = cast(Any, model)  # its parts are not those of every nn.Module
         self.method = contrast_method(model)
         if isinstance(self.model.head.loss_module, LossWithNegatives):

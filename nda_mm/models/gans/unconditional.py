@@ -40,7 +40,7 @@ class GradientPenaltyMixin:
     def __init__(self, *args: Any, penalty_towards: str = "mixture", **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if penalty_towards not in TOWARDS:
-            raise ValueError(f"penalty_towards must be one of {', '.join(TOWARDS)}, but came as {penalty_towards!r}.")
+            raise ValueError(f"penalty_towards must be one of {', '.join(TOWARDS)}, but got {penalty_towards!r}.")
         self.penalty_towards = penalty_towards
 
     def opposite(self, images: dict[str, Labelled], fake_weight: float) -> Tensor:
