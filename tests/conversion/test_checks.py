@@ -98,9 +98,9 @@ def resnet50(tmp_path_factory):
 
 @pytest.mark.parametrize("recipe", ["tsn_digits", "tsm_digits", "i3d_digits"])
 def test_the_digits_recipes_take_the_small_backbone(tmp_path, small, recipe, capsys):
-    report = convert_backbone(small, tmp_path / "out.pth", "mmpretrain", config=str(recipe_path(f"{recipe}.py")))
+    report = convert_backbone(small, tmp_path / "out.pth", "mmpretrain", config=str(recipe_path(recipe)))
     assert list(report.checked.values()) == [100]
-    assert f"checked   the backbone of {recipe_path(recipe)}.py holds 100 of 100 tensors" in str(report)
+    assert f"checked   the backbone of {recipe_path(recipe)} holds 100 of 100 tensors" in str(report)
     printed = capsys.readouterr()
     assert not printed.out and "load model from" not in printed.err  # the report is what there is to read
 
@@ -120,7 +120,7 @@ def test_inputs_unlike_those_of_the_pretraining_are_warned_of(tmp_path, small):
 @pytest.mark.slow
 @pytest.mark.parametrize("recipe", ["tsn_ucf101", "tsm_ucf101", "i3d_ucf101"])
 def test_the_ucf101_recipes_take_a_resnet50(tmp_path, resnet50, recipe):
-    report = convert_backbone(resnet50, tmp_path / "out.pth", "torchvision", config=str(recipe_path(f"{recipe}.py")))
+    report = convert_backbone(resnet50, tmp_path / "out.pth", "torchvision", config=str(recipe_path(recipe)))
     assert list(report.checked.values()) == [265]
 
 
