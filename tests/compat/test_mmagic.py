@@ -16,7 +16,7 @@ from nda_mm.compat.mmagic import GRID_SAMPLE as MODULE
 from nda_mm.compat.mmagic import NumpyBool8, float_betas, grid_sample
 from nda_mm.compat.patch import installed_file
 
-PATCH = "from nda_mm.compat.mmagic import MMagicGridSample\nmend = MMagicGridSample()\n"
+PATCH = "from nda_mm.compat.mmagic import MMagicGridSample\npatch = MMagicGridSample()\n"
 #: The gradient of a gradient through the host's module, as R1 takes it.
 TWICE = """
 import torch
