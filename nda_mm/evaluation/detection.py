@@ -292,7 +292,7 @@ def format_table(results: Sequence[OODResult], id_count: int) -> str:
         interval = " [{:.3f}, {:.3f}]".format(*result.intervals[measure]) if result.intervals.get(measure) else ""
         return f"{result.values[measure]:.3f}{interval}"
 
-    rows = [("OOD set", "n", *MEASURES)]
+    rows: list[tuple[str, ...]] = [("OOD set", "n", *MEASURES)]
     rows += [(each.name, str(each.count), *(cell(each, measure) for measure in MEASURES)) for each in results]
     rows += [(_label(name), "", *(f"{value:.3f}" for value in over.values())) for name, over in means(results).items()]
     lines = [f"{name:<34}{count:>7}  " + "".join(f"{cell:<24}" for cell in cells) for name, count, *cells in rows]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any, ClassVar
 
@@ -177,8 +177,8 @@ class NDAMixin:
             logits = self.scores(images)
             terms = self.adversarial_terms(logits, fake_weight)
             terms |= self.penalties(images, logits, fake_weight)
-            if hasattr(self.augment, "observe"):
-                terms |= self.augment.observe(logits["real"], _iteration())
+            if self.observes_logits:
+                terms |= self.augment.observe(logits["real"], _iteration())  # type: ignore[operator, union-attr]
             loss, log_vars = self.parse_losses(terms)  # type: ignore[attr-defined]
             optimizer_wrapper.update_params(loss)
         if self.negative is not None:
@@ -217,8 +217,13 @@ class NDAMixin:
             fake_weight == 1.0
             and self.discriminator_forward == "separate"
             and self.adversarial_loss == self.own_loss
-            and not hasattr(self.augment, "observe")
+            and not self.observes_logits
         )
+
+    @property
+    def observes_logits(self) -> bool:
+        """Whether the augmentation follows the logits of real images, as ADA does."""
+        return hasattr(self.augment, "observe")
 
     def generated_batch(self, count: int) -> Labelled:
         """Generated images for the discriminator, without gradient, and their labels."""
@@ -232,7 +237,7 @@ class NDAMixin:
         negatives: Tensor = self.negative(real)  # type: ignore[misc]
         return negatives
 
-    def scores(self, images: dict[str, Labelled]) -> dict[str, Tensor]:
+    def scores(self, images: Mapping[str, Labelled]) -> dict[str, Tensor]:
         """Logits of each kind of image, by one discriminator pass or by one for each kind."""
         if self.discriminator_forward == "separate":
             return {name: self.score(*batch) for name, batch in images.items()}
