@@ -16,7 +16,7 @@ import yaml
 
 import nda_mm
 
-EXTRAS = {"lite", "gan", "ssl", "det", "video", "all", "dev"}
+EXTRAS = {"lite", "gan", "ssl", "det", "video", "all", "dev", "docs"}
 #: What stands beside the package in a checkout and goes into a build.
 SOURCES = (
     "setup.py",
@@ -89,7 +89,7 @@ def test_metadata_says_what_is_needed(wheel: Path) -> None:
     metadata = Parser().parsestr(archive.read(f"nda_mm-{nda_mm.__version__}.dist-info/METADATA").decode())
     requirements = metadata.get_all("Requires-Dist")
     core = {re.split(r"[<>=!~ ;]", line)[0] for line in requirements if "extra ==" not in line}
-    assert core == {"torch", "mmengine", "numpy", "packaging", "setuptools"}
+    assert core == {"torch", "mmengine", "numpy", "packaging", "scikit-learn", "filelock", "setuptools"}
     assert set(metadata.get_all("Provides-Extra")) == EXTRAS
     assert set(metadata["Requires-Python"].split(",")) == {">=3.10", "<3.13"}
     for extra, host in {"gan": "mmagic", "ssl": "mmpretrain", "det": "mmdet", "video": "mmaction2"}.items():

@@ -132,10 +132,10 @@ def one_line_errors() -> Iterator[None]:
 
     Example:
         >>> with one_line_errors():
-        ...     int("no error of ours")
+        ...     raise ValueError("grid must be at least 2, but got 1")
         Traceback (most recent call last):
         ...
-        ValueError: invalid literal for int() with base 10: 'no error of ours'
+        SystemExit: 1
     """
     try:
         yield

@@ -117,6 +117,7 @@ def write_text_atomically(path: Path, text: str) -> None:
     """Write a text file in UTF-8, whole or not at all; see :func:`write_atomically`.
 
     Example:
+        >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     write_text_atomically(Path(folder, "a.txt"), "b")
         ...     Path(folder, "a.txt").read_text()
@@ -138,6 +139,7 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], Any]) -> None:
         OSError: If it can't be written; the old file is untouched, and nothing is left behind.
 
     Example:
+        >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     write_atomically(Path(folder, "a.bin"), lambda file: file.write(b"b"))
         ...     Path(folder, "a.bin").read_bytes()

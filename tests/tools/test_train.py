@@ -33,9 +33,9 @@ def config_file(tmp_path: Path) -> Callable[..., str]:
 
     def write(name: str = "tiny.py", **settings: Any) -> str:
         cfg = tiny_run.make_config(tmp_path / "unused", **{"seed": None, **settings})
-        for key in ("work_dir", "experiment_name", "launcher"):
-            del cfg[key]
-        del cfg["randomness"]["diff_rank_seed"]
+        for key in ("work_dir", "launcher"):
+            cfg.pop(key, None)
+        cfg["randomness"].pop("diff_rank_seed", None)
         Config(cfg).dump(tmp_path / name)
         return str(tmp_path / name)
 
