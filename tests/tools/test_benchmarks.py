@@ -94,7 +94,7 @@ def test_gan_step_and_profile(monkeypatch, capsys, tmp_path):
         assert importlib.import_module(name).main() == 0
     said = capsys.readouterr().out
     assert all(name in said for name in importlib.import_module("gan_step").SETTINGS)
-    assert "train_discriminator" in said and "aten::" in said and (tmp_path / "trace.json").is_file()
+    assert "train_step" in said and "aten::" in said and (tmp_path / "trace.json").is_file()
 
 
 @pytest.mark.gpu
