@@ -41,7 +41,7 @@ myst_heading_anchors = 3
 html_theme = "furo"
 html_title = "nda_mm"
 html_static_path = ["_static"]
-html_theme_options = {"source_repository": "", "navigation_with_keys": True}
+html_theme_options = {"navigation_with_keys": True}
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # the docstrings say types and ranges
@@ -98,9 +98,9 @@ def write_model_zoo() -> None:
         "# Model zoo",
         "",
         "Every recipe with its data and, where it was run, what it gave. A recipe without a result",
+        "was not run. Commands, seeds and spread are in each folder's README.",
         "",
     ]
-    lines[-1:] = ["was not run. Commands, seeds and spread are in each folder's README.", ""]
     for metafile in sorted((PROJECT / "configs").glob("*/metafile.yml")):
         content = yaml.safe_load(metafile.read_text(encoding="utf-8"))
         collection = content["Collections"][0]

@@ -32,7 +32,7 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("source", metavar="SRC", type=Path, help="the checkpoint")
     parser.add_argument("out", metavar="OUT", type=Path, help="the file to write; not SRC")
-    parser.add_argument("--to", dest="host", required=True, choices=HOSTS, help="whose names the file shall bear")
+    parser.add_argument("--to", dest="host", required=True, choices=HOSTS, help="framework whose names the file gets")
     parser.add_argument(
         "--encoder",
         choices=("query", "key"),

@@ -55,7 +55,7 @@ def download(
 
     Args:
         url: http or https address.
-        path: Where the file shall stand; its folder is made.
+        path: Where to save the file; its folder is made.
         md5: Expected MD5, in hexadecimal. Default: not checked.
         attempts: How often a cut or refused connection is tried again, in all.
         timeout: Seconds without a byte after which a connection counts as cut.

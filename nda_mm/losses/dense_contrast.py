@@ -54,7 +54,7 @@ def dense_contrast(
     A row is a place ``p`` of a predicted block ``n`` of a sample ``b``; its columns are all places of all target blocks
     of all samples, and the positive is the one of the same ``(b, n, p)``. Rows and columns are enumerated alike, so the
     positives are the diagonal. With negatives a row is longer by the places of those made from **its own sample's own
-    block** ``n``, and of no other, and their logits bear ``log negative_weight``::
+    block** ``n``, and of no other, and their logits get ``log negative_weight``::
 
         loss = mean over rows of -log( e(positive) / ( sum over columns e + w * sum over made places e ) ),
         e(feature) = exp(prediction . feature / temperature)

@@ -171,7 +171,7 @@ def link_folder(folder: Path, link: Path) -> None:
     """Make ``link`` lead to a folder, unless it does or is that folder.
 
     Args:
-        folder: What it shall lead to.
+        folder: Its target.
         link: The link; its folder is made.
 
     Raises:

@@ -20,7 +20,7 @@ __all__ = ["NDASAGAN", "NDASNGAN", "ClassConditionalMixin", "NDABigGAN", "Pooled
 
 
 class ClassConditionalMixin(NDAMixin):
-    """The bridge for a GAN with classes; a negative bears the label of its source.
+    """The step of a GAN with classes; a negative has the label of its source.
 
     With ``num_classes=1`` the model is unconditional: whatever labels the data carry, or if they carry none, every
     image is of class 0 (this is how the paper's authors train without classes). ``num_classes=0`` or None is for
