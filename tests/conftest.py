@@ -12,11 +12,10 @@ from typing import Any
 import pytest
 import torch
 
-from nda_mm.compat.hugging_face import MMActionMultimodal, MMagicEditors, MMPretrainMultimodal
-from nda_mm.compat.mmaction import MMActionDRN
 from nda_mm.compat.mmagic import NumpyBool8
 from nda_mm.compat.mmcv import MMCVLite
 from nda_mm.compat.notices import WARNINGS
+from nda_mm.compat.placeholders import MMActionDRN, MMActionMultimodal, MMagicEditors, MMPretrainMultimodal
 
 PROJECT = Path(__file__).resolve().parents[1]
 

@@ -6,8 +6,7 @@ import argparse
 import importlib
 import sys
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 
 from nda_mm.utils.messages import describe_error
 
@@ -15,53 +14,37 @@ from .frameworks import CORE, FRAMEWORKS, Framework, find_framework, remedy_for,
 from .patches import all_patches, apply_patches
 
 
-@dataclass(frozen=True)
-class Finding:
-    """What was found out about one framework."""
-
-    framework: Framework
-    version: str | None
-    error: Exception | None = None
-
-    @property
-    def state(self) -> str:
-        """One or two words for the table."""
-        if self.error is not None:
-            return "broken" if self.version else "absent"
-        return "loads" if self.version and self.framework.serves(self.version) else "loads, untried"
-
-    @property
-    def advice(self) -> str:
-        """What to do about it; empty for one that loads in a version that is served."""
-        name = self.framework.distribution
-        if self.error is None:
-            return "" if self.state == "loads" else f"{name}: {self.version} is outside the versions that were tried"
-        remedy = remedy_for(self.framework, self.error)
-        if self.version is not None and not self.framework.serves(self.version):
-            remedy = f"version {self.version} is outside {self.framework.window}; {remedy}"
-        return f"{name}: {describe_error(self.error)}\n  {remedy}"
-
-
-def examine(framework: Framework) -> Finding:
-    """Import a framework with its patches, and note what happens."""
-    version = framework.version()
+def import_error(framework: Framework) -> Exception | None:
+    """Import a framework with its patches, and return what that raises, if anything."""
     try:
         apply_patches(framework.package)
         for module in framework.probe:
             importlib.import_module(module)
     except Exception as error:  # any failure makes the framework unusable, and goes into the table
-        return Finding(framework, version, error)
-    return Finding(framework, version)
+        return error
+    return None
 
 
-def as_text(findings: Sequence[Finding]) -> str:
-    """The findings as a table, with a cause and a remedy for each framework that doesn't load."""
+def judge(framework: Framework, error: Exception | None) -> tuple[str, str]:
+    """Return one or two words for the table, and advice where something is wrong."""
+    name, version = framework.distribution, framework.version()
+    served = version is not None and framework.serves(version)
+    if error is None:
+        return ("loads", "") if served else ("loads, untried", f"{name}: {version} is outside {framework.window}")
+    outside = "" if version is None or served else f"version {version} is outside {framework.window}; "
+    advice = f"{name}: {describe_error(error)}\n  {outside}{remedy_for(framework, error)}"
+    return ("broken" if version else "absent"), advice
+
+
+def as_text(errors: Mapping[Framework, Exception | None]) -> str:
+    """A table of frameworks, with a cause and a remedy for each that doesn't load."""
+    judged = {framework: judge(framework, error) for framework, error in errors.items()}
     rows = [("framework", "version", "window", "state")]
-    rows += [(each.framework.distribution, each.version or "-", each.framework.window, each.state) for each in findings]
+    rows += [(each.distribution, each.version() or "-", each.window, state) for each, (state, _) in judged.items()]
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     lines.insert(1, "  ".join("-" * width for width in widths))
-    return "\n\n".join(["\n".join(lines), *(each.advice for each in findings if each.advice)])
+    return "\n\n".join(["\n".join(lines), *(advice for _, advice in judged.values() if advice)])
 
 
 def patches_as_text(applied: Sequence[str]) -> str:
@@ -106,12 +89,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the frameworks' own deprecation notices would hide the table
         applied = apply_patches(*packages)
-        findings = [examine(framework) for framework in wanted or FRAMEWORKS]
-    print(as_text(findings))
+        errors = {framework: import_error(framework) for framework in wanted or FRAMEWORKS}
+    print(as_text(errors))
     if find_framework("mmengine").version() is not None:
         print("\n" + patches_as_text(applied))
-    asked = [each for each in findings if wanted or each.version or each.framework.package in CORE]
-    return int(any(each.error is not None for each in asked))
+    asked = [each for each in errors if wanted or each.version() or each.package in CORE]
+    return int(any(errors[each] is not None for each in asked))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Patches of mmagic: a name that numpy 2 lacks, ADA's second derivative, and settings that newer torch refuses.
 
-Its parts that need diffusers and transformers are in :mod:`nda_mm.compat.hugging_face`.
+Its parts that need diffusers and transformers are in :mod:`nda_mm.compat.placeholders`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .patch import Patch, installed_file
+from .patches import Patch, installed_file
 
 GRID_SAMPLE = "mmagic.models.editors.stylegan2.ada.grid_sample_gradfix"
 
@@ -48,7 +48,7 @@ class MMagicGridSample(Patch):
     """Let StyleGANs with ADA be trained with R1.
 
     mmagic's own correction knows torch by version, up to 1.10, and falls back to torch's operation, which has no second
-    derivative, on whatever is newer.
+    derivative, on newer versions.
     """
 
     name = "mmagic-grid-sample"

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
-from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
-from .patch import Patch, installed_file
+from .patches import Patch, after_import, installed_file
 
 __all__ = ["COMPILED_MMCV", "MMCVLite", "OperatorModule"]
 
@@ -40,36 +38,9 @@ class OperatorModule(ModuleType):
             return OPERATORS[name]
 
         def missing(*args: Any, **kwargs: Any) -> Any:
-            raise NotImplementedError(
-                f"mmcv's operator {name} is not among those that nda_mm makes of torch and torchvision. "
-                f"A compiled mmcv has it: {COMPILED_MMCV}."
-            )
+            raise NotImplementedError(f"mmcv's operator {name} needs a compiled mmcv: {COMPILED_MMCV}")
 
         return missing
-
-
-class _AfterOperators(MetaPathFinder):
-    """Changes ``mmcv.ops`` right after its import, where there is a GPU."""
-
-    def find_spec(self, fullname: str, path: Any, target: ModuleType | None = None) -> ModuleSpec | None:
-        if fullname != "mmcv.ops":
-            return None
-        sys.meta_path.remove(self)
-        spec = find_spec(fullname)
-        if spec is not None and spec.loader is not None:
-            execute = spec.loader.exec_module
-
-            def exec_module(module: ModuleType) -> None:
-                import torch
-
-                from .mmcv_operators import use_python_on_gpus
-
-                execute(module)
-                if torch.cuda.is_available():
-                    use_python_on_gpus()
-
-            spec.loader.exec_module = exec_module  # type: ignore[method-assign]
-        return spec
 
 
 class MMCVLite(Patch):
@@ -89,4 +60,14 @@ class MMCVLite(Patch):
 
     def apply(self) -> None:
         sys.modules["mmcv._ext"] = OperatorModule()
-        sys.meta_path.insert(0, _AfterOperators())
+        after_import("mmcv.ops", self.use_python_on_gpus)
+
+    @staticmethod
+    def use_python_on_gpus(module: ModuleType) -> None:
+        """Exchange the kernels that only a compiled mmcv has, where there is a GPU."""
+        import torch
+
+        if torch.cuda.is_available():
+            from .mmcv_operators import use_python_on_gpus
+
+            use_python_on_gpus()

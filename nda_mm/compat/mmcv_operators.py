@@ -26,17 +26,9 @@ def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> Ten
     return ops.nms((boxes + end).float(), scores.float(), threshold)
 
 
-def softnms(
-    boxes: Tensor,
-    scores: Tensor,
-    dets: Tensor,
-    iou_threshold: float,
-    sigma: float,
-    min_score: float,
-    method: int,
-    offset: int,
-) -> Tensor:
+def softnms(boxes: Tensor, scores: Tensor, dets: Tensor, **settings: Any) -> Tensor:
     """Soft-NMS (Bodla et al., 2017), naive (0), linear (1) or Gaussian (2); fills ``dets`` and returns the places."""
+    offset, method = settings["offset"], settings["method"]
     area = (boxes[:, 2:] - boxes[:, :2] + offset).prod(1)
     left, places = scores.clone(), torch.arange(len(boxes))
     kept: list[int] = []
@@ -49,11 +41,12 @@ def softnms(
         inter = (corner + offset).clamp(min=0).prod(1)
         iou = inter / (area[best] + area[places] - inter)
         if method == 2:
-            decay = torch.exp(-(iou**2) / sigma)
+            decay = torch.exp(-(iou**2) / settings["sigma"])
         else:
-            decay = torch.where(iou >= iou_threshold, 1 - iou if method == 1 else torch.zeros_like(iou), 1.0)
+            reduced = 1 - iou if method == 1 else torch.zeros_like(iou)
+            decay = torch.where(iou >= settings["iou_threshold"], reduced, 1.0)
         left[places] *= decay
-        places = places[left[places] >= min_score]
+        places = places[left[places] >= settings["min_score"]]
     return torch.tensor(kept, dtype=torch.long)
 
 
@@ -62,48 +55,25 @@ def _wide(*tensors: Tensor) -> tuple[Tensor, ...]:
     return tuple(tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor for tensor in tensors)
 
 
-def _check_average(pool_mode: int) -> None:
-    if pool_mode != 1:
+def _roi_settings(settings: dict[str, Any]) -> tuple[tuple[int, int], float, int, bool]:
+    if settings["pool_mode"] != 1:
         raise NotImplementedError("RoIAlign with pool_mode='max' needs a compiled mmcv; pool_mode='avg' is supplied")
+    size = (settings["aligned_height"], settings["aligned_width"])
+    return size, settings["spatial_scale"], settings["sampling_ratio"], settings["aligned"]
 
 
-def roi_align_forward(
-    input: Tensor,
-    rois: Tensor,
-    output: Tensor,
-    argmax_y: Tensor,
-    argmax_x: Tensor,
-    aligned_height: int,
-    aligned_width: int,
-    spatial_scale: float,
-    sampling_ratio: int,
-    pool_mode: int,
-    aligned: bool,
-) -> None:
+def roi_align_forward(*tensors: Tensor, **settings: Any) -> None:
     """RoIAlign (He et al., 2017), averaged; fills ``output``."""
-    _check_average(pool_mode)
-    size = (aligned_height, aligned_width)
-    output.copy_(ops.roi_align(*_wide(input, rois), size, spatial_scale, sampling_ratio, aligned))
+    input, rois, output, _, _ = tensors
+    output.copy_(ops.roi_align(*_wide(input, rois), *_roi_settings(settings)))
 
 
-def roi_align_backward(
-    grad_output: Tensor,
-    rois: Tensor,
-    argmax_y: Tensor,
-    argmax_x: Tensor,
-    grad_input: Tensor,
-    aligned_height: int,
-    aligned_width: int,
-    spatial_scale: float,
-    sampling_ratio: int,
-    pool_mode: int,
-    aligned: bool,
-) -> None:
+def roi_align_backward(*tensors: Tensor, **settings: Any) -> None:
     """Gradient of :func:`roi_align_forward`; fills ``grad_input``."""
-    _check_average(pool_mode)
-    size = (aligned_height, aligned_width)
+    grad_output, rois, _, _, grad_input = tensors
+    size, scale, ratio, aligned = _roi_settings(settings)
     gradient = torch.ops.torchvision._roi_align_backward(
-        *_wide(grad_output, rois), spatial_scale, *size, *grad_input.shape, sampling_ratio, aligned
+        *_wide(grad_output, rois), scale, *size, *grad_input.shape, ratio, aligned
     )
     grad_input.copy_(gradient)
 
@@ -128,43 +98,25 @@ def _plain_geometry(settings: dict[str, int]) -> tuple[tuple[int, int], ...]:
     return tuple((settings[f"{name}H"], settings[f"{name}W"]) for name in ("d", "pad", "dilation"))
 
 
-def deform_conv_forward(
-    input: Tensor, weight: Tensor, offset: Tensor, output: Tensor, columns: Tensor, ones: Tensor, **settings: int
-) -> None:
+def deform_conv_forward(*tensors: Tensor, **settings: int) -> None:
     """Deformable convolution (Dai et al., 2017); fills ``output``."""
+    input, weight, offset, output, _, _ = tensors
     output.copy_(_deform_conv2d((input, weight, offset, None, None), *_plain_geometry(settings)))
 
 
-def deform_conv_backward_input(
-    input: Tensor,
-    offset: Tensor,
-    grad_output: Tensor,
-    grad_input: Tensor,
-    grad_offset: Tensor,
-    weight: Tensor,
-    columns: Tensor,
-    **settings: int,
-) -> None:
+def deform_conv_backward_input(*tensors: Tensor, **settings: int) -> None:
     """Its gradient for input and offset; fills ``grad_input`` and ``grad_offset``."""
-    tensors = (input, weight, offset, None, None)
-    gradients = _deform_conv2d_gradients(tensors, grad_output, *_plain_geometry(settings))
+    input, offset, grad_output, grad_input, grad_offset, weight, _ = tensors
+    gradients = _deform_conv2d_gradients((input, weight, offset, None, None), grad_output, *_plain_geometry(settings))
     grad_input.copy_(gradients[0])
     grad_offset.copy_(gradients[2])
 
 
-def deform_conv_backward_parameters(
-    input: Tensor,
-    offset: Tensor,
-    grad_output: Tensor,
-    grad_weight: Tensor,
-    columns: Tensor,
-    ones: Tensor,
-    scale: float,
-    **settings: int,
-) -> None:
+def deform_conv_backward_parameters(*tensors: Tensor, scale: float, **settings: int) -> None:
     """Its gradient for the weight, times ``scale``; added to ``grad_weight``."""
-    tensors = (input, torch.zeros_like(grad_weight), offset, None, None)
-    gradients = _deform_conv2d_gradients(tensors, grad_output, *_plain_geometry(settings))
+    input, offset, grad_output, grad_weight, _, _ = tensors
+    weight = torch.zeros_like(grad_weight)
+    gradients = _deform_conv2d_gradients((input, weight, offset, None, None), grad_output, *_plain_geometry(settings))
     grad_weight.add_(gradients[1], alpha=scale)
 
 
@@ -172,43 +124,19 @@ def _modulated_geometry(settings: dict[str, int]) -> tuple[tuple[int, int], ...]
     return tuple((settings[f"{name}_h"], settings[f"{name}_w"]) for name in ("stride", "pad", "dilation"))
 
 
-def modulated_deform_conv_forward(
-    input: Tensor,
-    weight: Tensor,
-    bias: Tensor,
-    ones: Tensor,
-    offset: Tensor,
-    mask: Tensor,
-    output: Tensor,
-    columns: Tensor,
-    with_bias: bool,
-    **settings: int,
-) -> None:
+def modulated_deform_conv_forward(*tensors: Tensor, with_bias: bool, **settings: int) -> None:
     """Modulated deformable convolution (Zhu et al., 2019); fills ``output``."""
-    tensors = (input, weight, offset, mask, bias if with_bias else None)
-    output.copy_(_deform_conv2d(tensors, *_modulated_geometry(settings)))
+    input, weight, bias, _, offset, mask, output, _ = tensors
+    given = (input, weight, offset, mask, bias if with_bias else None)
+    output.copy_(_deform_conv2d(given, *_modulated_geometry(settings)))
 
 
-def modulated_deform_conv_backward(
-    input: Tensor,
-    weight: Tensor,
-    bias: Tensor,
-    ones: Tensor,
-    offset: Tensor,
-    mask: Tensor,
-    columns: Tensor,
-    grad_input: Tensor,
-    grad_weight: Tensor,
-    grad_bias: Tensor,
-    grad_offset: Tensor,
-    grad_mask: Tensor,
-    grad_output: Tensor,
-    with_bias: bool,
-    **settings: int,
-) -> None:
+def modulated_deform_conv_backward(*tensors: Tensor, with_bias: bool, **settings: int) -> None:
     """Its gradients; fills the five tensors for them, of which ``grad_bias`` only with a bias."""
-    tensors = (input, weight, offset, mask, bias if with_bias else None)
-    gradients = _deform_conv2d_gradients(tensors, grad_output, *_modulated_geometry(settings))
+    input, weight, bias, _, offset, mask, _, *targets, grad_output = tensors
+    given = (input, weight, offset, mask, bias if with_bias else None)
+    gradients = _deform_conv2d_gradients(given, grad_output, *_modulated_geometry(settings))
+    grad_input, grad_weight, grad_bias, grad_offset, grad_mask = targets
     for target, gradient in zip((grad_input, grad_weight, grad_offset, grad_mask, grad_bias), gradients):
         target.copy_(gradient)
 

@@ -13,7 +13,7 @@ from unittest import mock
 
 from nda_mm.utils.files import PREFIX, recipe_path, write_text_atomically
 
-from .patch import Patch
+from .patches import Patch
 
 
 class SeparateDDPNoSync(Patch):
@@ -56,7 +56,7 @@ class SeparateDDPNoSync(Patch):
 class CPUDistributed(Patch):
     """Let the Runner wrap a model for several processes without a GPU.
 
-    DDP gets no device, and synchronised batch normalisation, which has no CPU form, becomes plain: each process then
+    DDP gets no device, and synchronized batch normalization, which has no CPU form, becomes plain: each process then
     normalises by its own batch. The process group is started by :func:`nda_mm.compat.start_process_group`.
     """
 

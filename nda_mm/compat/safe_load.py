@@ -1,8 +1,8 @@
 """Loading checkpoints of mmengine without running code, and with their checksums compared.
 
 mmengine calls ``torch.load`` without ``weights_only``. Since torch 2.6 that means True, and torch refuses the log
-buffers that mmengine stores beside the weights, so that ``--resume`` fails. ``weights_only=False`` would let a
-checkpoint run whatever it likes. Here the few harmless things that mmengine writes are allowed by name instead, and
+buffers that mmengine stores with the weights, so that ``--resume`` fails. ``weights_only=False`` would let a
+checkpoint run any code. Here the few harmless things that mmengine writes are allowed by name instead, and
 nothing else. torch also loads a file without comparing its checksums.
 """
 
@@ -12,14 +12,13 @@ import io
 import re
 import warnings
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from .patch import Patch
+from .patches import Patch
 
 #: Element types of numpy arrays in a checkpoint: log values, scores, and numpy's own random state.
 _DTYPES = ("bool", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8")
@@ -53,11 +52,7 @@ def narrow_getattr(owner: Any, name: str) -> Any:
     statistics, curves = ("current", "max", "mean", "min"), ("_annealing_cos", "_annealing_linear")
     if (owner is HistoryBuffer and name in statistics) or (owner is OneCycleParamScheduler and name in curves):
         return getattr(owner, name)
-    raise ValueError(
-        f"The checkpoint asks for attribute {name!r} of {owner!r}. Only {', '.join(statistics)} of mmengine's "
-        f"HistoryBuffer and {', '.join(curves)} of its OneCycleParamScheduler are served, since a checkpoint must not "
-        "reach anything else; if you registered a statistic of your own, load the weights alone."
-    )
+    raise ValueError(f"the checkpoint asks for attribute {name!r} of {owner!r}, which it must not reach")
 
 
 def allowed_globals() -> list[Any]:
@@ -72,10 +67,8 @@ def allowed_globals() -> list[Any]:
     from mmengine.logging import HistoryBuffer
     from mmengine.optim.scheduler.param_scheduler import OneCycleParamScheduler
 
-    array_parts = np.array([0.0]).__reduce__()
-    scalar_parts = np.float64(0.0).__reduce__()
-    reconstruct: Callable[..., Any] = array_parts[0]  # type: ignore[assignment,index]
-    scalar: Callable[..., Any] = scalar_parts[0]  # type: ignore[assignment,index]
+    reconstruct: Any = np.array([0.0]).__reduce__()[0]
+    scalar: Any = np.float64(0.0).__reduce__()[0]  # type: ignore[index]
     return [
         HistoryBuffer,
         OneCycleParamScheduler,  # its constructor wants an optimizer and does no more than set one up
@@ -134,7 +127,7 @@ def checked_load(path: str | Path, map_location: Any = None, *, mmap: bool = Fal
         What the file holds.
 
     Raises:
-        FileNotFoundError: If there is no such file.
+        FileNotFoundError: If the file does not exist.
         BrokenCheckpointError: If it is truncated, altered, or would run code; the reason and the file are named.
     """
     path = Path(path).expanduser()
@@ -159,7 +152,7 @@ def checked_load(path: str | Path, map_location: Any = None, *, mmap: bool = Fal
 
 
 def load_from_local(filename: str, map_location: Any) -> Any:
-    """mmengine's loader of local files, by :func:`checked_load`; its log prints the name."""
+    """mmengine's loader of local files, whose name and arguments its log prints and its registry expects."""
     return checked_load(filename, map_location)
 
 

@@ -2,11 +2,11 @@
 
 Every function takes a batch of images ``(B, C, H, W)`` or clips ``(B, C, T, H, W)`` of any floating dtype or uint8 on
 any device and returns a new tensor of the same shape, dtype, device, memory format and value range, in which each
-sample has been changed by draws of its own. ``generator`` makes the draws reproducible. A clip is changed alike in all
+sample has been changed by its own draws. ``generator`` makes the draws reproducible. A clip is changed alike in all
 of its frames.
 
-Behind each name stand a part that draws and a part that applies what was drawn (``tiles.apply_tiles`` and so on), for
-those who want to draw once and apply to several tensors, such as images and their masks.
+Each function draws, and then applies what was drawn by a function such as ``tiles.apply_tiles``. Call the latter to
+change several tensors alike, such as images and their masks.
 
 Example:
     >>> import torch

@@ -1,6 +1,6 @@
 """Positive augmentation that gradients pass through, for every image that a discriminator sees.
 
-No negative: the images stay valid, and what is drawn is drawn anew at every look at them.
+The results are not negatives: the images stay valid, and every look at them draws anew.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ def check_policy(policy: Sequence[str]) -> tuple[str, ...]:
 
 
 def diff_augment(x: Tensor, policy: Sequence[str] = POLICIES, *, generator: torch.Generator | None = None) -> Tensor:
-    """Change colours, move, and cut a square out, each image by draws of its own; differentiable in the image.
+    """Change colors, move, and cut a square out, each image by its own draws; differentiable in the image.
 
-    Colour: brightness moved by up to 0.5 either way, saturation multiplied by 0 to 2, contrast by 0.5 to 1.5, nothing
+    Color: brightness moved by up to 0.5 either way, saturation multiplied by 0 to 2, contrast by 0.5 to 1.5, nothing
     clipped. Translation: by up to an eighth of height and width either way, zeros moving in. Cutout: a square of half
     the image's height and width, its centre anywhere, set to zero.
 
@@ -45,8 +45,8 @@ def diff_augment(x: Tensor, policy: Sequence[str] = POLICIES, *, generator: torc
     https://arxiv.org/abs/2006.10738, section 3.2 and appendix.
 
     Args:
-        x: Images around zero, such as in [-1, 1], in which zero is the middle grey.
-        policy: Which of :data:`POLICIES`. Default all.
+        x: Images around zero, such as in [-1, 1], in which zero is the middle gray.
+        policy: Which of :data:`POLICIES`. Defaults to all.
         generator: The source of randomness, on the device of ``x``; torch's default one if None.
 
     Shape:
@@ -56,7 +56,7 @@ def diff_augment(x: Tensor, policy: Sequence[str] = POLICIES, *, generator: torc
         A new tensor.
 
     Raises:
-        TypeError, ValueError: If ``x`` is no batch of floating-point images, or the policy is unknown.
+        TypeError, ValueError: If ``x`` is not a batch of floating-point images, or the policy is unknown.
 
     Example:
         >>> x = torch.ones(2, 3, 8, 8, requires_grad=True)
@@ -76,8 +76,8 @@ def diff_augment(x: Tensor, policy: Sequence[str] = POLICIES, *, generator: torc
 def _color(x: Tensor, generator: torch.Generator | None) -> Tensor:
     draws = torch.rand(3, len(x), 1, 1, 1, dtype=x.dtype, device=x.device, generator=generator)
     x = x + (draws[0] - 0.5)
-    grey = x.mean(dim=1, keepdim=True)
-    x = (x - grey) * (2 * draws[1]) + grey
+    gray = x.mean(dim=1, keepdim=True)
+    x = (x - gray) * (2 * draws[1]) + gray
     level = x.mean(dim=(1, 2, 3), keepdim=True)
     return (x - level) * (draws[2] + 0.5) + level
 

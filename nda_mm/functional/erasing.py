@@ -16,32 +16,32 @@ from .sampling import random_integers
 def cutout(
     x: Tensor, size: tuple[float, float] = (0.3125, 0.625), *, generator: torch.Generator | None = None
 ) -> Tensor:
-    """Fill a square of each image with the mean colour of that square.
+    """Fill a square of each image with the mean color of that square.
 
     Every sample draws the side and then the place, uniform over all places where the square lies inside the image,
-    the last row and column included; each frame of a clip is filled with the mean colour it has there itself. The mean
-    colour keeps the square inconspicuous to a look at single pixels: a square that has one colour already, as of sky or
-    of a plain background, stays as it was, and such a result is no negative.
+    the last row and column included; each frame of a clip is filled with the mean color it has there itself. The mean
+    color keeps the square inconspicuous to a look at single pixels: a square that has one color already, as of sky or
+    of a plain background, stays as it was, and such a result is not a negative.
 
     Source:
         Sinha et al., "Negative Data Augmentation", ICLR 2021, https://arxiv.org/abs/2102.05113 (cutout; the sides of 10
-        to 19 of 32 pixels and the mean colour are those of the authors' code).
+        to 19 of 32 pixels and the mean color are those of the authors' code).
 
     Args:
-        x: the batch; any floating dtype or uint8 (the mean is rounded to nearest).
-        size: bounds of the side as a share of the short side of the image, within ``[1/8, 1]``; the upper bound itself
-            is drawn only where both are equal. Default (0.3125, 0.625). Never below 2 pixels.
-        generator: the source of randomness, on the device of ``x``; torch's default one if None.
+        x: The batch; any floating dtype or uint8 (the mean is rounded to nearest).
+        size: Bounds of the side as a share of the short side of the image, within ``[1/8, 1]``; the upper bound itself
+            is drawn only where both are equal. Defaults to (0.3125, 0.625). Never below 2 pixels.
+        generator: The source of randomness, on the device of ``x``; torch's default one if None.
 
     Shape:
         ``(B, C, H, W)`` or ``(B, C, T, H, W)``, and the same out.
 
     Returns:
-        a new tensor of the shape, dtype, device, memory format and value range of ``x``.
+        A new tensor of the shape, dtype, device, memory format and value range of ``x``.
 
     Raises:
-        TypeError: if the dtype is refused or ``size`` is no pair of numbers.
-        ValueError: if ``size`` is out of its range, or the images are too small for a square of 2 pixels.
+        TypeError: If the dtype is refused or ``size`` is not a pair of numbers.
+        ValueError: If ``size`` is out of its range, or the images are too small for a square of 2 pixels.
 
     Example:
         >>> x = torch.arange(16.0).view(1, 1, 4, 4)
@@ -58,14 +58,14 @@ def cutout(
 
 
 def apply_cutout(x: Tensor, boxes: Boxes) -> Tensor:
-    """Fill each sample's box with the mean colour of that box, frame by frame.
+    """Fill each sample's box with the mean color of that box, frame by frame.
 
     Args:
         x: ``(B, C, H, W)`` or ``(B, C, T, H, W)``.
-        boxes: one box a sample, not empty.
+        boxes: One box a sample, not empty.
 
     Returns:
-        a new tensor of the shape, dtype, device and memory format of ``x``.
+        A new tensor of the shape, dtype, device and memory format of ``x``.
     """
     view, restore = spatial_view(x)
     # Half precision cannot hold such sums, and integers are summed exactly.
@@ -82,25 +82,17 @@ def check_sides(size: tuple[float, float], height: int, width: int) -> tuple[int
     """The least and the greatest side of the square in pixels.
 
     Raises:
-        TypeError: if ``size`` is no pair of numbers.
-        ValueError: if ``size`` leaves [1/8, 1], or the short side is below 2 pixels.
+        TypeError: If ``size`` is not a pair of numbers.
+        ValueError: If ``size`` leaves [1/8, 1], or the short side is below 2 pixels.
     """
     low, high = check_cutout_size(size)
     short = min(height, width)
     if short < 2:
-        raise ValueError(
-            f"cutout needs images of at least 2 x 2 pixels, but got {height} x {width}: a single pixel has its own "
-            "mean colour and would stay as it was"
-        )
+        raise ValueError(f"cutout needs images of at least 2 x 2 pixels, but got {height} x {width}")
     least = max(2, math.floor(low * short))
     return least, max(least, math.ceil(high * short) - 1 if low < high else 0)
 
 
 def check_cutout_size(size: tuple[float, float]) -> tuple[float, float]:
-    """``size`` as two floats.
-
-    Raises:
-        TypeError: if it is no pair of numbers.
-        ValueError: if it leaves [1/8, 1] or is unordered.
-    """
+    """Return ``size`` as two floats, or raise TypeError or ValueError."""
     return check_interval(size, "size", LEAST_SIDE, 1.0)

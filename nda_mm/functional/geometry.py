@@ -9,7 +9,7 @@ import torch.nn.functional as nnf
 from torch import Tensor
 
 from .checks import check_batch, check_interval
-from .layout import is_channels_last, run_numbers, spatial_view
+from .layout import laid_out_as, spatial_view
 from .sampling import random_integers
 
 #: Rotations closer to a full turn than this many degrees are too close to the image itself: at 5, the edges of 32 x 32
@@ -17,8 +17,6 @@ from .sampling import random_integers
 LEAST_DEGREES = 5.0
 #: The least distance of a shift, as a share of the side: 2 of 32 pixels, in either direction.
 LEAST_DISTANCE = 1 / 16
-#: How many bytes of doubled rows :func:`apply_shift` holds at a time on a CPU.
-_BLOCK_BYTES = 2**21
 
 
 def rotate(
@@ -38,20 +36,20 @@ def rotate(
         is present in the authors' code, though not among the published runs.
 
     Args:
-        x: the batch; any floating dtype or uint8 (rounded to nearest). Below float32, interpolation is in float32.
-        degrees: the angle, counter-clockwise, or its bounds, from which every sample draws uniformly. Default
+        x: The batch; any floating dtype or uint8 (rounded to nearest). Below float32, interpolation is in float32.
+        degrees: The angle, counter-clockwise, or its bounds, from which every sample draws uniformly. Default
             (30, 330). A full turn, and what is within 5 degrees of it, is refused: it is the image itself.
-        generator: the source of randomness, on the device of ``x``; torch's default one if None.
+        generator: The source of randomness, on the device of ``x``; torch's default one if None.
 
     Shape:
         ``(B, C, H, W)`` or ``(B, C, T, H, W)``, and the same out.
 
     Returns:
-        a new tensor of the shape, dtype, device, memory format and value range of ``x``.
+        A new tensor of the shape, dtype, device, memory format and value range of ``x``.
 
     Raises:
-        TypeError: if the dtype is refused or ``degrees`` is neither a number nor a pair.
-        ValueError: if the angles come too close to a full turn, or a side is shorter than 2.
+        TypeError: If the dtype is refused or ``degrees`` is neither a number nor a pair.
+        ValueError: If the angles come too close to a full turn, or a side is shorter than 2.
 
     Example:
         >>> x = torch.arange(4.0).view(1, 1, 2, 2)
@@ -73,7 +71,7 @@ def apply_rotation(x: Tensor, degrees: Tensor) -> Tensor:
         degrees: ``(B,)`` angles.
 
     Returns:
-        a new tensor of the shape, dtype, device and memory format of ``x``.
+        A new tensor of the shape, dtype, device and memory format of ``x``.
     """
     height, width = x.shape[-2:]
     working = x.dtype if x.dtype in (torch.float32, torch.float64) else torch.float32
@@ -92,36 +90,29 @@ def apply_rotation(x: Tensor, degrees: Tensor) -> Tensor:
     # Interpolation weights add up to 1 only within rounding; the range of the batch must hold exactly.
     least, most = pixels.detach().aminmax()
     turned = turned.clamp(least, most)
-    turned = (turned.round_() if x.dtype == torch.uint8 else turned).to(x.dtype).reshape(x.shape)
-    if is_channels_last(x):
-        return turned.contiguous(memory_format=torch.channels_last if x.ndim == 4 else torch.channels_last_3d)
-    return turned.contiguous()
+    turned = turned.round_() if x.dtype == torch.uint8 else turned
+    return laid_out_as(turned.to(x.dtype).reshape(x.shape), x)
 
 
 def check_degrees(degrees: float | tuple[float, float]) -> tuple[float, float]:
     """The bounds of the angle.
 
     Raises:
-        TypeError: if ``degrees`` is neither a number nor a pair of numbers.
-        ValueError: if the bounds are unordered or include an angle within 5 degrees of a full turn.
+        TypeError: If ``degrees`` is neither a number nor a pair of numbers.
+        ValueError: If the bounds are unordered or include an angle within 5 degrees of a full turn.
     """
     pair = (degrees, degrees) if isinstance(degrees, (int, float)) else degrees
     low, high = check_interval(pair, "degrees", -36000.0, 36000.0)
     turn = math.floor((low + LEAST_DEGREES) / 360) * 360  # the last full turn that could be too close to `low`
     if low - turn < LEAST_DEGREES or turn + 360 - high < LEAST_DEGREES:
         raise ValueError(
-            f"a turn by 0 or 360 degrees is the image itself, so the angles must keep {LEAST_DEGREES:g} degrees away "
-            f"from both, but got degrees={degrees!r}; use for example degrees=(30, 330)"
+            f"degrees must stay {LEAST_DEGREES:g} away from a full turn, which is the image itself, but got {degrees!r}"
         )
     return low, high
 
 
 def check_turnable(height: int, width: int) -> None:
-    """Refuse images that cannot be interpolated in both directions.
-
-    Raises:
-        ValueError: if a side is shorter than 2.
-    """
+    """Refuse images that cannot be interpolated in both directions by ValueError."""
     if height < 2 or width < 2:
         raise ValueError(f"rotate needs images of at least 2 x 2 pixels, but got {height} x {width}")
 
@@ -133,26 +124,27 @@ def shift(
 
     Every sample draws both distances for itself, in whole pixels, at least one and less than the size, so that the
     image never returns to itself. What repeats with the distance does: a periodic texture shifted by its period is
-    itself, and a plain margin that wraps around looks real; then the result is no negative.
+    itself, and a plain margin that wraps around looks real; then the result is not a negative.
 
     Source:
         Sinha et al., "Negative Data Augmentation", ICLR 2021, https://arxiv.org/abs/2102.05113; a circular shift by 10
         to 24 of 32 pixels is present in the authors' code, though not among the published runs.
 
     Args:
-        x: the batch; any floating dtype or uint8.
-        share: bounds of the distances as a share of height and width, within ``[1/16, 15/16]``. Default (0.3125, 0.75).
-        generator: the source of randomness, on the device of ``x``; torch's default one if None.
+        x: The batch; any floating dtype or uint8.
+        share: Bounds of the distances as a share of height and width, within ``[1/16, 15/16]``. Defaults to
+            (0.3125, 0.75).
+        generator: The source of randomness, on the device of ``x``; torch's default one if None.
 
     Shape:
         ``(B, C, H, W)`` or ``(B, C, T, H, W)``, and the same out.
 
     Returns:
-        a new tensor of the shape, dtype, device and memory format of ``x``.
+        A new tensor of the shape, dtype, device and memory format of ``x``.
 
     Raises:
-        TypeError: if the dtype is refused or ``share`` is no pair of numbers.
-        ValueError: if ``share`` is out of its range, or a side is shorter than 2.
+        TypeError: If the dtype is refused or ``share`` is not a pair of numbers.
+        ValueError: If ``share`` is out of its range, or a side is shorter than 2.
 
     Example:
         >>> x = torch.arange(4.0).view(1, 1, 2, 2)
@@ -178,45 +170,25 @@ def apply_shift(x: Tensor, down: Tensor, right: Tensor) -> Tensor:
         right: ``(B,)`` integers in ``[0, W)``.
 
     Returns:
-        a new tensor of the shape, dtype, device and memory format of ``x``.
+        A new tensor of the shape, dtype, device and memory format of ``x``.
     """
     view, restore = spatial_view(x)
     batch, planes, height, width, inner = view.shape
-    # Fresh memory of many megabytes costs a CPU more than the copies themselves: there the doubled rows of a few
-    # samples at a time take turns in a small piece of it. (Not with gradients: autograd does not follow `out=`.)
-    block = max(1, _BLOCK_BYTES // (2 * view[0].numel() * view.element_size()))
-    if x.device.type != "cpu" or (x.requires_grad and torch.is_grad_enabled()):
-        block = batch
-    block = min(block, batch)
-    plane = run_numbers(block * planes * height * 2 * width, height * 2 * width, x.device).view(block, planes, 1)
-    # The same trick moves the rows: the numbers of their beginnings, written twice, hold every circular order as a run.
-    line = run_numbers(height * 2 * width, 2 * width, x.device).to(plane.dtype)
-    lines = torch.cat((line, line)).as_strided((height + 1, height), (1, 1)).index_select(0, height - down)
-    begin = (lines + (width - right).to(plane.dtype).view(batch, 1)).view(batch, 1, height)
-    if block == batch:
-        runs = _runs(torch.cat((view, view), dim=3), width)
-        return restore(runs.index_select(0, (plane + begin).view(-1)).view(view.shape))
-    shifted = torch.empty_like(view)
-    doubled = view.new_empty(block, planes, height, 2 * width, inner)
-    for part, first, out in zip(view.split(block), begin.split(block), shifted.split(block)):
-        torch.cat((part, part), dim=3, out=doubled[: len(part)])
-        index = (plane[: len(part)] + first).view(-1)
-        torch.index_select(_runs(doubled, width), 0, index, out=out.view(-1, width * inner))
-    return restore(shifted)
-
-
-def _runs(doubled: Tensor, width: int) -> Tensor:
-    """All runs of ``width`` pixels, as overlapping rows in the same memory."""
-    inner = doubled.shape[-1]
-    return doubled.as_strided((doubled.numel() // inner - width + 1, width * inner), (inner, 1))
+    doubled = torch.cat((view, view), dim=3)
+    # All runs of ``width`` pixels, as overlapping rows in the same memory.
+    runs = doubled.as_strided((doubled.numel() // inner - width + 1, width * inner), (inner, 1))
+    row = (torch.arange(height, device=x.device) - down[:, None]) % height
+    line = torch.arange(batch * planes, device=x.device).view(batch, planes, 1) * height + row[:, None]
+    index = line * (2 * width) + (width - right).view(batch, 1, 1)
+    return restore(runs.index_select(0, index.view(-1)).view(view.shape))
 
 
 def check_distances(share: tuple[float, float], size: int) -> tuple[int, int]:
     """The least and the greatest distance in pixels along a side.
 
     Raises:
-        TypeError: if ``share`` is no pair of numbers.
-        ValueError: if ``share`` leaves [1/16, 15/16] or is unordered, or the side is shorter than 2.
+        TypeError: If ``share`` is not a pair of numbers.
+        ValueError: If ``share`` leaves [1/16, 15/16] or is unordered, or the side is shorter than 2.
     """
     low, high = check_share(share)
     if size < 2:
@@ -226,10 +198,5 @@ def check_distances(share: tuple[float, float], size: int) -> tuple[int, int]:
 
 
 def check_share(share: tuple[float, float]) -> tuple[float, float]:
-    """``share`` as two floats.
-
-    Raises:
-        TypeError: if it is no pair of numbers.
-        ValueError: if it leaves [1/16, 15/16] or is unordered.
-    """
+    """Return ``share`` as two floats, or raise TypeError or ValueError."""
     return check_interval(share, "share", LEAST_DISTANCE, 1 - LEAST_DISTANCE)

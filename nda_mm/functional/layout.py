@@ -15,7 +15,7 @@ from torch import Tensor
 
 
 def spatial_view(x: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
-    """``x`` as a contiguous ``(B, P, H, W, Q)`` and the way back to its own shape and memory format.
+    """View ``x`` as a contiguous ``(B, P, H, W, Q)``, with the way back to its own shape and memory format.
 
     No copy is made of a batch that is contiguous or channels-last; any other layout is made contiguous.
 
@@ -23,7 +23,7 @@ def spatial_view(x: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
         x: ``(B, C, H, W)`` or ``(B, C, T, H, W)``.
 
     Returns:
-        the view, and a function that takes a contiguous tensor of the view's shape back to the shape and memory
+        The view, and a function that takes a contiguous tensor of the view's shape back to the shape and memory
         format of ``x``, without a copy.
 
     Example:
@@ -43,33 +43,29 @@ def spatial_view(x: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
     return view, lambda rows: rows.view(shape)
 
 
+def _channels_last(x: Tensor) -> torch.memory_format:
+    return torch.channels_last if x.ndim == 4 else torch.channels_last_3d
+
+
 def is_channels_last(x: Tensor) -> bool:
     """Whether ``x`` is laid out channels-last and not also contiguous (as one channel would be)."""
-    last = torch.channels_last if x.ndim == 4 else torch.channels_last_3d
-    return not x.is_contiguous() and x.is_contiguous(memory_format=last)
+    return not x.is_contiguous() and x.is_contiguous(memory_format=_channels_last(x))
 
 
 def laid_out_as(other: Tensor, x: Tensor) -> Tensor:
     """``other`` in the memory format that :func:`spatial_view` reads ``x`` in; a copy only where they differ."""
-    if not is_channels_last(x):
-        return other.contiguous()
-    return other.contiguous(memory_format=torch.channels_last if x.ndim == 4 else torch.channels_last_3d)
-
-
-def run_numbers(end: int, step: int, device: torch.device) -> Tensor:
-    """``0, step, 2 * step ...`` below ``end``, in 32 bits where they suffice: half the traffic of index arithmetic."""
-    return torch.arange(0, end, step, device=device, dtype=torch.int32 if end < 2**31 else torch.int64)
+    return other.contiguous(memory_format=_channels_last(x) if is_channels_last(x) else torch.contiguous_format)
 
 
 def select_samples(candidates: list[Tensor], choice: Tensor) -> Tensor:
-    """For every sample the version that ``choice`` names, from versions of one batch.
+    """For every sample take the version that ``choice`` names, from versions of one batch.
 
     Args:
         candidates: ``K`` batches of equal shape, dtype and memory format.
         choice: ``(B,)`` integers in ``[0, K)``.
 
     Returns:
-        a new batch whose sample ``b`` is ``candidates[choice[b]][b]``, in the memory format of the first candidate.
+        A new batch whose sample ``b`` is ``candidates[choice[b]][b]``, in the memory format of the first candidate.
     """
     views = [spatial_view(candidate) for candidate in candidates]
     batch = choice.shape[0]

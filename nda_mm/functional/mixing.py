@@ -10,9 +10,9 @@ from torch import Tensor
 from .boxes import LEAST_SIDE, Boxes, apply_boxes
 from .checks import check_batch, check_partner, check_positive, check_within
 from .layout import laid_out_as, spatial_view
-from .sampling import random_beta, random_integers, random_partners
+from .sampling import draw_partners, random_beta, random_integers
 
-#: The least share of either image in a blend: white on black at 5 % is 13 of 255 grey levels, which is just seen.
+#: The least share of either image in a blend: white on black at 5 % is 13 of 255 gray levels, which is just seen.
 LEAST_SHARE = 0.05
 #: The least share of the area that either image keeps.
 LEAST_AREA = LEAST_SIDE**2
@@ -30,30 +30,30 @@ def mixup(
 
     Every sample draws its share from Beta(alpha, alpha). With the default of 25 it is near 1/2 (within 0.3 and 0.7 in
     more than 99 % of draws), so that two images are seen. A small ``alpha`` would draw shares near 0 and 1, and a blend
-    of 99 % and 1 % is a real image, no negative: shares are therefore kept in ``[min_share, 1 - min_share]``, which at
-    the default ``alpha`` practically never matters.
+    of 99 % and 1 % is a real image and not a negative: shares are therefore kept in ``[min_share, 1 - min_share]``,
+    which at the default ``alpha`` practically never matters.
 
     Source:
         Sinha et al., "Negative Data Augmentation", ICLR 2021, https://arxiv.org/abs/2102.05113 (mixup; Beta(25, 25) is
         what the authors' code draws from).
 
     Args:
-        x: the batch, at least two samples; any floating dtype or uint8 (rounded to nearest).
-        alpha: concentration of the shares around 1/2, positive. Default 25.
-        min_share: least share of either image, in ``[0.05, 0.5]``. Default 0.1.
-        other: one partner for every sample, shaped as ``x`` and not ``x`` itself; by default another sample of the
-            batch, never its own. Images blended with equal ones stay what they are and are no negatives.
-        generator: the source of randomness, on the device of ``x``; torch's default one if None.
+        x: The batch, at least two samples; any floating dtype or uint8 (rounded to nearest).
+        alpha: Concentration of the shares around 1/2, positive. Defaults to 25.
+        min_share: Least share of either image, in ``[0.05, 0.5]``. Defaults to 0.1.
+        other: One partner for every sample, shaped as ``x`` and not ``x`` itself; by default another sample of the
+            batch, never its own. Images blended with equal ones stay what they are and are not negatives.
+        generator: The source of randomness, on the device of ``x``; torch's default one if None.
 
     Shape:
         ``(B, C, H, W)`` or ``(B, C, T, H, W)``, and the same out.
 
     Returns:
-        a new tensor of the shape, dtype, device, memory format and value range of ``x``.
+        A new tensor of the shape, dtype, device, memory format and value range of ``x``.
 
     Raises:
-        TypeError: if the dtype is refused, or a parameter is no number.
-        ValueError: if there is one sample and no ``other``, ``other`` does not fit or is ``x``, or a parameter is out
+        TypeError: If the dtype is refused, or a parameter is not a number.
+        ValueError: If there is one sample and no ``other``, ``other`` does not fit or is ``x``, or a parameter is out
             of its range.
 
     Example:
@@ -65,45 +65,33 @@ def mixup(
     check_batch(x, generator)
     check_partner(x, other, "mixup")
     alpha, min_share = check_mixup(alpha, min_share)
-    batch = x.shape[0]
-    partners = None if other is not None else random_partners(batch, device=x.device, generator=generator)
-    share = random_beta(alpha, batch, device=x.device, generator=generator).clamp_(min_share, 1 - min_share)
-    return apply_blend(x, share, partners, other)
+    partner = draw_partners(x, other, generator)
+    share = random_beta(alpha, len(x), device=x.device, generator=generator).clamp_(min_share, 1 - min_share)
+    return apply_blend(x, share, partner)
 
 
 def check_mixup(alpha: float, min_share: float) -> tuple[float, float]:
-    """The settings of mixup as floats.
-
-    Raises:
-        TypeError: if one is no number.
-        ValueError: if ``alpha`` is not positive or ``min_share`` outside ``[0.05, 0.5]``.
-    """
+    """Return the settings of mixup as floats, or raise TypeError or ValueError."""
     return check_positive(alpha, "alpha"), check_within(min_share, "min_share", LEAST_SHARE, 0.5)
 
 
-def apply_blend(x: Tensor, share: Tensor, partners: Tensor | None = None, other: Tensor | None = None) -> Tensor:
+def apply_blend(x: Tensor, share: Tensor, partner: Tensor) -> Tensor:
     """``share * x + (1 - share) * partner`` for every sample.
 
     Args:
         x: ``(B, C, H, W)`` or ``(B, C, T, H, W)``.
         share: ``(B,)`` the share of the sample itself.
-        partners: ``(B,)`` the partner's place in the batch (ignored if ``other`` is given).
-        other: the partners themselves, shaped as ``x``.
+        partner: One partner a sample, shaped as ``x``.
 
     Returns:
-        a new tensor of the shape, dtype, device and memory format of ``x``; uint8 is rounded to nearest.
+        A new tensor of the shape, dtype, device and memory format of ``x``; uint8 is rounded to nearest.
     """
     view, restore = spatial_view(x)
-    if other is not None:
-        partner = spatial_view(laid_out_as(other, x))[0].clone()
-    elif partners is not None:
-        partner = view.index_select(0, partners)
-    else:
-        raise ValueError("pass the partners' places in the batch or the partners themselves as `other`")
+    partner = spatial_view(laid_out_as(partner, x))[0]
     weight = share.view(-1, 1, 1, 1, 1)
     if x.dtype == torch.uint8:
-        return restore(partner.float().lerp_(view.float(), weight).round_().to(torch.uint8))
-    return restore(partner.lerp_(view, weight.to(x.dtype)))
+        return restore(torch.lerp(partner.float(), view.float(), weight).round_().to(torch.uint8))
+    return restore(torch.lerp(partner, view, weight.to(x.dtype)))
 
 
 def cutmix(
@@ -118,29 +106,29 @@ def cutmix(
 
     Every sample draws its own box: its area is a share ``1 - l`` of the image, ``l ~ Beta(beta, beta)``, its sides in
     the image's proportions, its centre uniform over the image, and what sticks out is cut off. A box of a few pixels,
-    or one that leaves a few pixels, would give a real image and no negative: after all cutting the box covers at least
-    ``min_area`` and at most ``1 - min_area``. A box cut too small is extended inwards.
+    or one that leaves a few pixels, would give a real image and not a negative: after all cutting the box covers at
+    least ``min_area`` and at most ``1 - min_area``. A box cut too small is extended inwards.
 
     Source:
         Sinha et al., "Negative Data Augmentation", ICLR 2021, https://arxiv.org/abs/2102.05113 (cutmix).
 
     Args:
-        x: the batch, at least two samples; any floating dtype or uint8.
-        beta: concentration of the area share around 1/2, positive. Default 1, uniform.
-        min_area: least share of the area either image keeps, in ``[1/64, 0.5]``. Default 0.1.
-        other: one partner for every sample, shaped as ``x`` and not ``x`` itself; by default another sample of the
-            batch, never its own. A box of an image that is equal there changes nothing and makes no negative.
-        generator: the source of randomness, on the device of ``x``; torch's default one if None.
+        x: The batch, at least two samples; any floating dtype or uint8.
+        beta: Concentration of the area share around 1/2, positive. Defaults to 1, uniform.
+        min_area: Least share of the area either image keeps, in ``[1/64, 0.5]``. Defaults to 0.1.
+        other: One partner for every sample, shaped as ``x`` and not ``x`` itself; by default another sample of the
+            batch, never its own. A box of an image that is equal there changes nothing and does not make a negative.
+        generator: The source of randomness, on the device of ``x``; torch's default one if None.
 
     Shape:
         ``(B, C, H, W)`` or ``(B, C, T, H, W)``, and the same out.
 
     Returns:
-        a new tensor of the shape, dtype, device and memory format of ``x``.
+        A new tensor of the shape, dtype, device and memory format of ``x``.
 
     Raises:
-        TypeError: if the dtype is refused, or a parameter is no number.
-        ValueError: if there is one sample and no ``other``, ``other`` does not fit or is ``x``, a parameter is out of
+        TypeError: If the dtype is refused, or a parameter is not a number.
+        ValueError: If there is one sample and no ``other``, ``other`` does not fit or is ``x``, a parameter is out of
             its range, or no box of whole pixels leaves both images ``min_area``.
 
     Example:
@@ -154,11 +142,11 @@ def cutmix(
     beta, batch = check_positive(beta, "beta"), x.shape[0]
     height, width = x.shape[-2:]
     check_box_sides(min_area, height, width)
-    partners = None if other is not None else random_partners(batch, device=x.device, generator=generator)
+    partner = draw_partners(x, other, generator)
     area = 1 - random_beta(beta, batch, device=x.device, generator=generator)
     row = random_integers(0, height - 1, batch, like=x, generator=generator)
     column = random_integers(0, width - 1, batch, like=x, generator=generator)
-    return apply_boxes(x, cut_boxes(area, row, column, height, width, min_area), partners, other)
+    return apply_boxes(x, cut_boxes(area, row, column, height, width, min_area), partner)
 
 
 def cut_boxes(area: Tensor, row: Tensor, column: Tensor, height: int, width: int, min_area: float) -> Boxes:
@@ -168,18 +156,15 @@ def cut_boxes(area: Tensor, row: Tensor, column: Tensor, height: int, width: int
         area: ``(B,)`` share of the area in ``[0, 1]``.
         row: ``(B,)`` the centre's row.
         column: ``(B,)`` the centre's column.
-        height: rows of the images.
-        width: columns of the images.
-        min_area: least share of the area inside, and outside, every box.
+        height: Rows of the images.
+        width: Columns of the images.
+        min_area: Least share of the area inside, and outside, every box.
 
     Returns:
-        one box a sample.
+        One box a sample.
     """
     (least_height, most_height), (least_width, most_width) = check_box_sides(min_area, height, width)
     scale = area.sqrt()
-    if height == width:  # both directions at once: what takes the time here is the number of small operations
-        begin, end = _cut_side(scale, torch.stack((row, column)), height, least_height, most_height)
-        return Boxes(begin[0], end[0], begin[1], end[1])
     top, bottom = _cut_side(scale, row, height, least_height, most_height)
     left, right = _cut_side(scale, column, width, least_width, most_width)
     return Boxes(top, bottom, left, right)
@@ -199,8 +184,8 @@ def check_box_sides(min_area: float, height: int, width: int) -> tuple[tuple[int
     """The least and the greatest box height, and the same of its width, that leave both images ``min_area``.
 
     Raises:
-        TypeError: if ``min_area`` is no number.
-        ValueError: if ``min_area`` is out of its range, or no side of whole pixels lies between the bounds.
+        TypeError: If ``min_area`` is not a number.
+        ValueError: If ``min_area`` is out of its range, or no side of whole pixels lies between the bounds.
     """
     min_area = check_min_area(min_area)
     # The small tolerance keeps a side that is exact in the reals, as sqrt(0.25) * 8, from being lost to rounding.
@@ -210,17 +195,11 @@ def check_box_sides(min_area: float, height: int, width: int) -> tuple[tuple[int
     ]
     if any(least > most for least, most in sides):
         raise ValueError(
-            f"no box of whole pixels in an image of {height} x {width} covers {min_area:g} to {1 - min_area:g} of it "
-            "with sides in its proportions; use larger images or a smaller min_area"
+            f"no box of whole pixels in an image of {height} x {width} leaves both images min_area={min_area:g}"
         )
     return sides[0], sides[1]
 
 
 def check_min_area(min_area: float) -> float:
-    """``min_area`` as a float.
-
-    Raises:
-        TypeError: if it is no number.
-        ValueError: if it is outside [1/64, 0.5].
-    """
+    """Return ``min_area`` as a float, or raise TypeError or ValueError."""
     return check_within(min_area, "min_area", LEAST_AREA, 0.5)

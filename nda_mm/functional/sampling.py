@@ -28,16 +28,16 @@ def random_permutations(
     is as fine as the resolution of the draw itself.
 
     Args:
-        batch: the number of permutations.
-        length: the number of elements, at least 2.
-        device: where to draw.
-        generator: the source of randomness, on ``device``; torch's default one if None.
+        batch: The number of permutations.
+        length: The number of elements, at least 2.
+        device: Where to draw.
+        generator: The source of randomness, on ``device``; torch's default one if None.
 
     Returns:
         ``(batch, length)`` int64; place ``k`` of the result takes element ``permutation[k]``.
 
     Raises:
-        ValueError: if ``length`` is below 2, for then only the identity exists.
+        ValueError: If ``length`` is below 2, for then only the identity exists.
 
     Example:
         >>> random_permutations(3, 2).tolist()
@@ -75,8 +75,8 @@ def permutation_table(length: int, device: torch.device) -> Tensor:
     The digits of a rank in the factorial number system say which of the elements still left comes next.
 
     Args:
-        length: the number of elements, small.
-        device: where the table is to live (it is computed there: copying it over would wait for the device).
+        length: The number of elements, small.
+        device: Where the table is to live (it is computed there: copying it over would wait for the device).
 
     Returns:
         ``(length!, length)`` int64.
@@ -85,7 +85,7 @@ def permutation_table(length: int, device: torch.device) -> Tensor:
         >>> permutation_table(3, torch.device("cpu")).tolist()
         [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]]
     """
-    # A table born in inference mode could never again be used where gradients are recorded.
+    # A table made in inference mode could not be used later where gradients are recorded.
     with torch.inference_mode(False):
         rank = torch.arange(math.factorial(length), device=device)
         table = torch.zeros(len(rank), length, dtype=torch.int64, device=device)
@@ -108,15 +108,15 @@ def random_partners(
     several cycles do not occur. No permutation of this kind has a fixed point, so nothing needs to be rejected.
 
     Args:
-        batch: the number of samples, at least 2.
-        device: where to draw.
-        generator: the source of randomness, on ``device``; torch's default one if None.
+        batch: The number of samples, at least 2.
+        device: Where to draw.
+        generator: The source of randomness, on ``device``; torch's default one if None.
 
     Returns:
         ``(batch,)`` int64; sample ``i`` is joined with sample ``partners[i]``.
 
     Raises:
-        ValueError: if ``batch`` is below 2.
+        ValueError: If ``batch`` is below 2.
 
     Example:
         >>> random_partners(2).tolist()
@@ -128,17 +128,24 @@ def random_partners(
     return torch.empty_like(order).scatter_(0, order, order.roll(-1))
 
 
+def draw_partners(x: Tensor, other: Tensor | None, generator: torch.Generator | None) -> Tensor:
+    """``other`` where partners are given, else one partner for each sample by :func:`random_partners`."""
+    if other is not None:
+        return other
+    return x.index_select(0, random_partners(len(x), device=x.device, generator=generator))
+
+
 def random_integers(
     low: int | Tensor, high: int | Tensor, batch: int, *, like: Tensor, generator: torch.Generator | None
 ) -> Tensor:
     """One integer for every sample, uniform in ``[low, high]``, both ends included and possibly differing per sample.
 
     Args:
-        low: the least value, an int or ``(batch,)``.
-        high: the greatest value, an int or ``(batch,)``, below ``2**24``.
-        batch: the number of draws.
+        low: The least value, an int or ``(batch,)``.
+        high: The greatest value, an int or ``(batch,)``, below ``2**24``.
+        batch: The number of draws.
         like: a tensor on the device to draw on.
-        generator: the source of randomness; torch's default one if None.
+        generator: The source of randomness; torch's default one if None.
 
     Returns:
         ``(batch,)`` int64.
@@ -168,9 +175,9 @@ def random_beta(
 
     Args:
         concentration: ``a`` of Beta(a, a), positive; large values gather the draws around 1/2.
-        batch: the number of draws.
-        device: where to draw.
-        generator: the source of randomness, on ``device``; torch's default one if None.
+        batch: The number of draws.
+        device: Where to draw.
+        generator: The source of randomness, on ``device``; torch's default one if None.
 
     Returns:
         ``(batch,)`` float32 in ``[0, 1]``.

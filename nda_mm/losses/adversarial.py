@@ -12,7 +12,7 @@ Which kinds keep ``G = p_data`` optimal (supports of the data and of the negativ
   their divergences are strictly convex. ``kl`` descends the Donsker-Varadhan form of KL, so that this holds there too,
   as long as no hinge is active.
 - ``hinge``: at the optimal discriminator it measures total variation, which is not strictly convex. ``p_data`` is an
-  optimum beside every other ``G <= p_data / fake_weight``.
+  optimum as is every other ``G <= p_data / fake_weight``.
 - ``wasserstein``: no guarantee. The transport cost of the mixture can be lower where the generator leaves a part of
   the data to nearby negatives.
 
@@ -23,12 +23,13 @@ is infinite, whatever the generator does, as soon as the negatives lie outside t
 from __future__ import annotations
 
 from collections.abc import Callable
-from numbers import Real
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from ..functional.checks import check_floating, check_number
 
 __all__ = ["KINDS", "check_fake_weight", "check_kind", "discriminator_loss", "generator_loss"]
 
@@ -82,15 +83,10 @@ def check_kind(kind: str) -> str:
 
 def check_fake_weight(fake_weight: float) -> float:
     """Return ``fake_weight`` as a float if it lies in (0, 1], else raise ``ValueError`` or ``TypeError``."""
-    if isinstance(fake_weight, bool) or not isinstance(fake_weight, Real):
-        raise TypeError(f"fake_weight must be a number in (0, 1], but got {fake_weight!r}")
-    if not 0.0 < float(fake_weight) <= 1.0:
-        raise ValueError(
-            f"fake_weight must lie in (0, 1], but got {fake_weight}: it weights the generated images in the "
-            "discriminator's loss, and the negatives get 1 - fake_weight. At 0 nothing would oppose the generator; "
-            "1 is the plain GAN."
-        )
-    return float(fake_weight)
+    weight = check_number(fake_weight, "fake_weight")
+    if not 0.0 < weight <= 1.0:
+        raise ValueError(f"fake_weight must lie in (0, 1], but got {fake_weight}")
+    return weight
 
 
 def discriminator_loss(
@@ -107,15 +103,15 @@ def discriminator_loss(
     "Bridging the Gap Between f-GANs and Wasserstein GANs", ICML 2020, https://arxiv.org/abs/1910.09779: a generated
     image's logit ``v`` is replaced by ``r * v`` with the importance weight ``r = exp(v) / mean exp(v)``, a constant to
     the gradient. Negatives are part of the mixture that is reweighted, so the mean below the fraction is taken over the
-    mixture; the authors of the negatives normalise generated images and negatives apart, which reweights neither
+    mixture; the authors of the negatives normalize generated images and negatives apart, which reweights neither
     against the other.
 
     Args:
         real: The discriminator's logits on real images.
         fake: Its logits on generated images.
         negative: Its logits on negatives, or None for the plain GAN.
-        kind: One of :data:`KINDS`. Default ``'hinge'``.
-        fake_weight: Share of the generated images in the mixture, in (0, 1]. Default 0.25.
+        kind: One of :data:`KINDS`. Defaults to ``'hinge'``.
+        fake_weight: Share of the generated images in the mixture, in (0, 1]. Defaults to 0.25.
 
     Shape:
         Each of any shape, ``(B,)``, ``(B, 1)`` or patches ``(B, 1, H, W)``; they need not agree. float16 and bfloat16
@@ -125,8 +121,8 @@ def discriminator_loss(
         ``loss_disc_real``, ``loss_disc_fake`` and, with negatives, ``loss_disc_negative``: scalars to be summed.
 
     Raises:
-        ValueError: if ``kind`` is unknown, ``fake_weight`` lies outside (0, 1], or there are no logits.
-        TypeError: if logits are no floating-point tensor.
+        ValueError: If ``kind`` is unknown, ``fake_weight`` lies outside (0, 1], or there are no logits.
+        TypeError: If logits are not floating-point tensors.
 
     Example:
         >>> real, fake, negative = torch.tensor([0.5]), torch.tensor([-0.5]), torch.tensor([1.0])
@@ -169,7 +165,7 @@ def generator_loss(fake: Tensor, *, kind: str = "hinge") -> Tensor:
 
     Args:
         fake: The discriminator's logits on generated images.
-        kind: One of :data:`KINDS`. Default ``'hinge'``.
+        kind: One of :data:`KINDS`. Defaults to ``'hinge'``.
 
     Shape:
         Any; float16 and bfloat16 are promoted to float32.
@@ -178,8 +174,8 @@ def generator_loss(fake: Tensor, *, kind: str = "hinge") -> Tensor:
         A scalar.
 
     Raises:
-        ValueError: if ``kind`` is unknown or there are no logits.
-        TypeError: if the logits are no floating-point tensor.
+        ValueError: If ``kind`` is unknown or there are no logits.
+        TypeError: If the logits are not floating-point tensors.
 
     Example:
         >>> generator_loss(torch.tensor([2.0, 0.0]), kind="hinge").item()
@@ -195,12 +191,10 @@ def generator_loss(fake: Tensor, *, kind: str = "hinge") -> Tensor:
 
 
 def _checked(logits: Tensor, name: str) -> Tensor:
-    if not isinstance(logits, Tensor) or not logits.is_floating_point():
-        got = logits.dtype if isinstance(logits, Tensor) else type(logits).__name__
-        raise TypeError(f"{name} must be a floating-point tensor of logits, but got {got}")
+    logits = check_floating(logits, name)
     if logits.numel() == 0:
-        raise ValueError(f"{name} has no logits (shape {tuple(logits.shape)}): its mean would be undefined")
-    return logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits
+        raise ValueError(f"{name} has no logits (shape {tuple(logits.shape)})")
+    return logits
 
 
 def _kl_reweighted(parts: list[Tensor], weights: list[float]) -> list[Tensor]:

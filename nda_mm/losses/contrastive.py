@@ -8,25 +8,22 @@ CVPR 2020, https://arxiv.org/abs/1911.05722, for the queue.
 from __future__ import annotations
 
 import math
-from numbers import Real
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from ..functional.checks import check_floating, check_number, check_positive
 
 __all__ = ["check_negative_weight", "info_nce", "negative_logits"]
 
 
 def check_negative_weight(negative_weight: float) -> float:
     """Return ``negative_weight`` as a float if it is finite and >= 0, else raise ``ValueError`` or ``TypeError``."""
-    if isinstance(negative_weight, bool) or not isinstance(negative_weight, Real):
-        raise TypeError(f"negative_weight must be a number of at least 0, but got {negative_weight!r}")
-    if not 0.0 <= float(negative_weight) < math.inf:
-        raise ValueError(
-            f"negative_weight must be finite and at least 0, but got {negative_weight}: it multiplies what negatives "
-            "add to the denominator. 0 is the plain loss, 1 counts one of them as much as one key of the queue."
-        )
-    return float(negative_weight)
+    weight = check_number(negative_weight, "negative_weight")
+    if not 0.0 <= weight < math.inf:
+        raise ValueError(f"negative_weight must be finite and at least 0, but got {negative_weight}")
+    return weight
 
 
 def negative_logits(
@@ -44,22 +41,19 @@ def negative_logits(
         ``(B, m)``.
 
     Raises:
-        ValueError: if shapes do not fit, or a number is out of its range.
+        ValueError: If shapes do not fit, or a number is out of its range.
 
     Example:
         >>> query, keys = torch.tensor([[1.0, 0.0]]), torch.tensor([[[0.0, 1.0], [1.0, 0.0]]])
         >>> negative_logits(query, keys, temperature=0.5)
         tensor([[0., 2.]])
     """
-    _check_temperature(temperature)
-    weight = check_negative_weight(negative_weight)
-    if weight == 0.0:
-        raise ValueError("negatives of weight 0 have logits of minus infinity: leave them out instead")
+    check_positive(temperature, "temperature")
+    weight = check_positive(negative_weight, "negative_weight")
     batch, channels = query.shape
-    if negative_keys.ndim != 3 or negative_keys.shape[0] != batch or negative_keys.shape[2] != channels:
+    if negative_keys.ndim != 3 or negative_keys.shape[::2] != (batch, channels):
         raise ValueError(
-            f"negative_keys must be (B, m, C) = ({batch}, m, {channels}) for queries {tuple(query.shape)}, but is "
-            f"{tuple(negative_keys.shape)}"
+            f"negative_keys must be (B, m, C) = ({batch}, m, {channels}), but is {tuple(negative_keys.shape)}"
         )
     similarity = torch.einsum("bc,bmc->bm", query, negative_keys)
     # log 1 is 0, but adding it would still cost a pass over the logits
@@ -94,7 +88,7 @@ def info_nce(
             negatives.
         negative_keys: ``(B, m, C)``, of unit length, or None.
         temperature: Above 0; MoCo v1 has 0.07, v2 0.2.
-        negative_weight: ``w``, finite and at least 0. Default 1.
+        negative_weight: ``w``, finite and at least 0. Defaults to 1.
 
     Shape:
         float16 and bfloat16 are promoted to float32, in which exponentials do not overflow at small temperatures.
@@ -103,8 +97,8 @@ def info_nce(
         A scalar.
 
     Raises:
-        ValueError: if shapes do not fit together, there is nothing to contrast with, or a number is out of its range.
-        TypeError: if features are no floating-point tensor.
+        ValueError: If shapes do not fit together, there is nothing to contrast with, or a number is out of its range.
+        TypeError: If features are not floating-point tensors.
 
     Example:
         >>> query = key = torch.tensor([[1.0, 0.0]])
@@ -115,37 +109,20 @@ def info_nce(
         >>> round(info_nce(query, key, queue, negative, temperature=1.0).item(), 4)  # log(1 + 2 / e)
         0.5514
     """
-    _check_temperature(temperature)
+    check_positive(temperature, "temperature")
     weight = check_negative_weight(negative_weight)
-    query, key, queue = _checked(query, "query"), _checked(key, "key"), _checked(queue, "queue")
+    query, key, queue = check_floating(query, "query"), check_floating(key, "key"), check_floating(queue, "queue")
     if query.ndim != 2 or query.shape != key.shape or len(query) == 0:
-        raise ValueError(
-            f"query and key must both be (B, C) with B above 0, but are {tuple(query.shape)} and {tuple(key.shape)}"
-        )
+        raise ValueError(f"query and key must both be (B, C), but are {tuple(query.shape)} and {tuple(key.shape)}")
     if queue.ndim != 2 or len(queue) != query.shape[1]:
-        raise ValueError(
-            f"queue must be (C, K) = ({query.shape[1]}, K) for queries {tuple(query.shape)}, one key to a column, but "
-            f"is {tuple(queue.shape)}"
-        )
+        raise ValueError(f"queue must be (C, K) = ({query.shape[1]}, K), but is {tuple(queue.shape)}")
     rows = [(query * key).sum(dim=1, keepdim=True), query @ queue]
     logits = torch.cat(rows, dim=1) / temperature
     if negative_keys is not None and weight > 0.0:
         negatives = negative_logits(
-            query, _checked(negative_keys, "negative_keys"), temperature=temperature, negative_weight=weight
+            query, check_floating(negative_keys, "negative_keys"), temperature=temperature, negative_weight=weight
         )
         logits = torch.cat([logits, negatives], dim=1)
     if logits.shape[1] == 1:
-        raise ValueError("there is nothing to contrast with: the queue is empty and there are no negatives")
+        raise ValueError("there is nothing to contrast with: the queue is empty and there are not negatives")
     return F.cross_entropy(logits, logits.new_zeros(len(logits), dtype=torch.long))
-
-
-def _check_temperature(temperature: float) -> None:
-    if not 0.0 < temperature < math.inf:
-        raise ValueError(f"temperature must be finite and above 0, but got {temperature}")
-
-
-def _checked(features: Tensor, name: str) -> Tensor:
-    if not isinstance(features, Tensor) or not features.is_floating_point():
-        got = features.dtype if isinstance(features, Tensor) else type(features).__name__
-        raise TypeError(f"{name} must be a floating-point tensor, but got {got}")
-    return features.float() if features.dtype in (torch.float16, torch.bfloat16) else features

@@ -8,18 +8,20 @@ https://arxiv.org/abs/2102.05113, for the objective with them.
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from ..functional.checks import check_floating, check_positive
 from .contrastive import check_negative_weight
 
 __all__ = ["PLACES", "check_negative_places", "dense_contrast"]
 
 #: At which places a row sees the negatives of its block: at all of them, or at its own.
 PLACES = ("all", "own")
-#: What is counted beside the loss, in the order in which it is summed.
+#: What is counted along with the loss, in the order in which it is summed.
 _TOP = (1, 3, 5)
 _COUNTED = (
     *(f"top{k}_accuracy" for k in _TOP),
@@ -53,10 +55,10 @@ def dense_contrast(
 
     A row is a place ``p`` of a predicted block ``n`` of a sample ``b``; its columns are all places of all target blocks
     of all samples, and the positive is the one of the same ``(b, n, p)``. Rows and columns are enumerated alike, so the
-    positives are the diagonal. With negatives a row is longer by the places of those made from **its own sample's own
+    positives are the diagonal. With negatives a row also has the places of those made from **its own sample's own
     block** ``n``, and of no other, and their logits get ``log negative_weight``::
 
-        loss = mean over rows of -log( e(positive) / ( sum over columns e + w * sum over made places e ) ),
+        loss = mean over rows of -log( e(positive) / ( sum over columns e + w * sum over negative places e ) ),
         e(feature) = exp(prediction . feature / temperature)
 
     Gradients flow into predictions, targets and negatives alike, as DPC's flow into its targets.
@@ -67,10 +69,10 @@ def dense_contrast(
         prediction: What the network expects at each place.
         target: What is there.
         negatives: Features of the target blocks changed, ``m`` for each, or None.
-        negative_weight: ``w``, finite and at least 0. Default 1.
+        negative_weight: ``w``, finite and at least 0. Defaults to 1.
         negative_places: 'all': a row sees its block's negatives at every place; 'own': at its own place only. A jigsaw
             moves tiles, so that 'all' always has the true content of a place in false surroundings, while 'own' has it
-            only where a tile has stayed. Default 'all'.
+            only where a tile has stayed. Defaults to 'all'.
         usable: False where a negative must be left out, because it equals the block it was made from. Default: all.
         temperature: Divides the logits, above 0. DPC has none: 1, the default.
         samples_at_once: Bounds memory: the score is made for the rows of so many samples at a time, and made again in
@@ -93,20 +95,25 @@ def dense_contrast(
 
     Raises:
         ValueError: If shapes do not fit, there is nothing to contrast with, or a number is out of its range.
-        TypeError: If features are no floating-point tensors.
+        TypeError: If features are not floating-point tensors.
 
     Example:
         >>> features = torch.eye(4).view(2, 2, 4, 1, 1)  # two samples, two blocks, one place: at right angles
         >>> terms = dense_contrast(features, features)
         >>> round(terms["loss"].item(), 4)  # log(1 + 3 / e)
         0.7437
-        >>> made = torch.zeros(2, 1, 2, 4, 1, 1)
-        >>> round(dense_contrast(features, features, made)["loss"].item(), 4)  # log(1 + 4 / e)
+        >>> negatives = torch.zeros(2, 1, 2, 4, 1, 1)
+        >>> round(dense_contrast(features, features, negatives)["loss"].item(), 4)  # log(1 + 4 / e)
         0.9048
     """
     weight = check_negative_weight(negative_weight)
     check_negative_places(negative_places)
-    _check(prediction, target, negatives, usable, temperature, samples_at_once)
+    check_positive(temperature, "temperature")
+    if samples_at_once is not None and (type(samples_at_once) is not int or samples_at_once < 1):
+        raise ValueError(f"samples_at_once must be a whole number above 0 or None, but got {samples_at_once!r}")
+    prediction, target = check_floating(prediction, "prediction"), check_floating(target, "target")
+    negatives = None if negatives is None else check_floating(negatives, "negatives")
+    _check_shapes(prediction, target, negatives, usable)
     if weight == 0.0:
         negatives = None
     batch, blocks, channels, height, width = prediction.shape
@@ -117,48 +124,51 @@ def dense_contrast(
     # Products of mixed-precision features grow too large for float16, and round too much in bfloat16.
     with torch.autocast(prediction.device.type, enabled=False):
         queries = _rows(prediction).div(temperature)  # (B, N P, C)
-        columns = _rows(target).reshape(-1, channels)
-        made = None if negatives is None else _made_columns(negatives, places)
-        if made is not None and usable is None:
-            usable = torch.ones(made.shape[:3], dtype=torch.bool, device=made.device)
+        columns = _rows(target).reshape(-1, channels)  # (R, C)
+        if negatives is not None:
+            negatives = negatives.flatten(4).transpose(3, 4)  # (B, m, N, P, C)
+            if usable is None:
+                usable = torch.ones(negatives.shape[:3], dtype=torch.bool, device=negatives.device)
         step = batch if samples_at_once is None else min(samples_at_once, batch)
+        score = partial(_score_rows, blocks=blocks, weight=weight, own_place=negative_places == "own")
+        if step < batch:
+            score = partial(checkpoint, score, use_reentrant=False)
         loss, counted = queries.new_zeros(()), queries.new_zeros(len(_COUNTED))
         for first in range(0, batch, step):
             part = slice(first, first + step)
-            arguments = (
-                queries[part],
-                columns,
-                None if made is None else made[part],
-                None if made is None or usable is None else usable[part],
-                (first, blocks, places, weight, negative_places == "own"),
-            )
-            if step < batch:
-                added, counts = checkpoint(_part_of_the_score, *arguments, use_reentrant=False)
-            else:
-                added, counts = _part_of_the_score(*arguments)
+            own = (None, None) if negatives is None or usable is None else (negatives[part], usable[part])
+            added, counts = score(first, queries[part], columns, *own)
             loss, counted = loss + added, counted + counts
     count = batch * blocks * places
     return {"loss": loss / count, **dict(zip(_COUNTED, (counted / count).unbind()))}
 
 
-def _part_of_the_score(
-    queries: Tensor, columns: Tensor, made: Tensor | None, usable: Tensor | None, setting: tuple
+def _score_rows(
+    first: int,
+    queries: Tensor,
+    columns: Tensor,
+    negatives: Tensor | None,
+    usable: Tensor | None,
+    *,
+    blocks: int,
+    weight: float,
+    own_place: bool,
 ) -> tuple[Tensor, Tensor]:
-    """The sum of the loss over the rows of some samples, and the sums of what is counted."""
-    first, blocks, places, weight, own_place = setting
-    samples = len(queries)
-    logits = queries.reshape(-1, queries.shape[2]) @ columns.T  # (rows, R)
-    positive = logits.diagonal(offset=first * blocks * places)
-    longer = logits
-    if made is not None and usable is not None:
-        longer = torch.cat([logits, _made_logits(queries, made, usable, weight, own_place)], dim=1)
-    normaliser = longer.logsumexp(dim=1)
-    loss = (normaliser - positive).sum()
+    """The sum of the loss over the rows of some samples, from the ``first`` on, and the sums of what is counted."""
+    samples, rows, channels = queries.shape
+    places = rows // blocks
+    logits = queries.reshape(-1, channels) @ columns.T  # (samples N P, R)
+    positive = logits.diagonal(offset=first * rows)
+    all_logits = logits
+    if negatives is not None and usable is not None:
+        all_logits = torch.cat([logits, _negative_logits(queries, negatives, usable, weight, own_place)], dim=1)
+    normalizer = all_logits.logsumexp(dim=1)
+    loss = (normalizer - positive).sum()
     with torch.no_grad():
         # The positive is among those that are not below itself.
-        rank = (longer >= positive[:, None]).sum(dim=1)
+        rank = (all_logits >= positive[:, None]).sum(dim=1)
         hits = [(rank <= k).sum() for k in _TOP]
-        share = (logits - normaliser[:, None]).exp_().view(samples, blocks * places, -1, blocks * places)
+        share = (logits - normalizer[:, None]).exp_().view(samples, rows, -1, rows)
         index = torch.arange(samples, device=logits.device)
         own = share[index, :, first + index].view(samples, blocks, places, blocks, places)
         same_place = own.diagonal(dim1=2, dim2=4)  # (samples, blocks, blocks, places)
@@ -168,15 +178,15 @@ def _part_of_the_score(
     return loss, counted
 
 
-def _made_logits(queries: Tensor, made: Tensor, usable: Tensor, weight: float, own_place: bool) -> Tensor:
+def _negative_logits(queries: Tensor, negatives: Tensor, usable: Tensor, weight: float, own_place: bool) -> Tensor:
     """Further columns of the rows of some samples: ``(rows, m P)``, or ``(rows, m)`` at their own place."""
-    samples, number, blocks, places, channels = made.shape
+    samples, number, blocks, places, channels = negatives.shape
     by_block = queries.view(samples, blocks, places, channels)
     if own_place:
-        logits = torch.einsum("bnpc,bmnpc->bnpm", by_block, made)
+        logits = torch.einsum("bnpc,bmnpc->bnpm", by_block, negatives)
         allowed = usable.permute(0, 2, 1)[:, :, None, :]
     else:
-        of_block = made.permute(0, 2, 1, 3, 4).reshape(samples, blocks, number * places, channels)
+        of_block = negatives.permute(0, 2, 1, 3, 4).reshape(samples, blocks, number * places, channels)
         logits = by_block @ of_block.transpose(2, 3)
         allowed = usable.permute(0, 2, 1).repeat_interleave(places, dim=2)[:, :, None, :]
     if weight != 1.0:
@@ -185,55 +195,21 @@ def _made_logits(queries: Tensor, made: Tensor, usable: Tensor, weight: float, o
 
 
 def _rows(features: Tensor) -> Tensor:
-    """``(B, N, C, H, W)`` to ``(B, N H W, C)``, in float32 at least."""
-    return _wide(features).flatten(3).transpose(2, 3).flatten(1, 2)
+    """``(B, N, C, H, W)`` to ``(B, N H W, C)``."""
+    return features.flatten(3).transpose(2, 3).flatten(1, 2)
 
 
-def _made_columns(negatives: Tensor, places: int) -> Tensor:
-    """``(B, m, N, C, H, W)`` to ``(B, m, N, P, C)``, in float32 at least."""
-    return _wide(negatives).flatten(4).transpose(3, 4)
-
-
-def _wide(features: Tensor) -> Tensor:
-    return features.float() if features.dtype in (torch.float16, torch.bfloat16) else features
-
-
-def _check(
-    prediction: Tensor,
-    target: Tensor,
-    negatives: Tensor | None,
-    usable: Tensor | None,
-    temperature: float,
-    samples_at_once: int | None,
-) -> None:
-    for name, features in (("prediction", prediction), ("target", target), ("negatives", negatives)):
-        if features is not None and not (isinstance(features, Tensor) and features.is_floating_point()):
-            got = features.dtype if isinstance(features, Tensor) else type(features).__name__
-            raise TypeError(f"{name} must be a floating-point tensor, but got {got}")
+def _check_shapes(prediction: Tensor, target: Tensor, negatives: Tensor | None, usable: Tensor | None) -> None:
     if prediction.ndim != 5 or prediction.shape != target.shape or prediction.numel() == 0:
         raise ValueError(
             f"prediction and target must both be (B, N, C, H, W) with nothing empty, but are {tuple(prediction.shape)} "
             f"and {tuple(target.shape)}"
         )
-    batch, blocks, *feature = prediction.shape
-    if negatives is not None and (
-        negatives.ndim != 6
-        or negatives.shape[1] < 1
-        or (negatives.shape[0], *negatives.shape[2:]) != (batch, blocks, *feature)
-    ):
-        wanted = ", ".join(str(side) for side in (batch, "m", blocks, *feature))
+    shape = tuple(target.shape)
+    made = () if negatives is None else tuple(negatives.shape)
+    if negatives is not None and (len(made) != 6 or made[1] < 1 or (made[0], *made[2:]) != shape):
+        raise ValueError(f"negatives must be (B, m, N, C, H, W) for targets {shape}, but are {made}")
+    if usable is not None and (usable.dtype != torch.bool or usable.shape != made[:3]):
         raise ValueError(
-            f"negatives must be (B, m, N, C, H, W) = ({wanted}) for targets {tuple(target.shape)}, but are "
-            f"{tuple(negatives.shape)}"
+            f"usable must be bool and (B, m, N) as the negatives are, but is {usable.dtype} and {tuple(usable.shape)}"
         )
-    if usable is not None:
-        wanted_shape = None if negatives is None else tuple(negatives.shape[:3])
-        if usable.dtype != torch.bool or tuple(usable.shape) != wanted_shape:
-            raise ValueError(
-                f"usable must be bool and (B, m, N) = {wanted_shape} as the negatives are, but is {usable.dtype} and "
-                f"{tuple(usable.shape)}"
-            )
-    if not 0.0 < temperature < math.inf:
-        raise ValueError(f"temperature must be finite and above 0, but got {temperature}")
-    if samples_at_once is not None and (not isinstance(samples_at_once, int) or samples_at_once < 1):
-        raise ValueError(f"samples_at_once must be a whole number above 0 or None, but got {samples_at_once!r}")

@@ -18,9 +18,9 @@ class Negative(nn.Module):
     A subclass checks its settings when it is built, names them in ``extra_repr`` and implements :meth:`make`.
 
     Attributes:
-        needs_partner: whether each sample is joined with another one of its batch, so that a batch of one is refused
+        needs_partner: Whether each sample is joined with another one of its batch, so that a batch of one is refused
             unless ``other`` gives the partners.
-        reorders_frames: whether it changes a clip in time, so that what a clip is matters: the whole or a block of it.
+        reorders_frames: Whether it changes a clip in time, so that what a clip is matters: the whole or a block of it.
     """
 
     needs_partner: bool = False
@@ -36,7 +36,7 @@ class Negative(nn.Module):
             generator: the source of randomness, on the device of ``x``; torch's default one if None.
 
         Returns:
-            a new tensor of the shape, dtype, device, memory format and value range of ``x``.
+            A new tensor of the shape, dtype, device, memory format and value range of ``x``.
         """
         return self.make(x, other, generator)
 
@@ -49,7 +49,7 @@ class Negative(nn.Module):
         return ()
 
     def set_iteration(self, iteration: int) -> None:
-        """Tell how far training is. Only a curriculum, here or among the parts, does anything about it.
+        """Set how far training is, which matters to a curriculum, here or among the parts.
 
         Args:
             iteration: the number of training steps done, from 0.
@@ -66,7 +66,7 @@ class Negative(nn.Module):
             frames: length of the clips; None for images, or if it is not known.
 
         Raises:
-            ValueError: if no negative of such images can be made; the message says what would do.
+            ValueError: If no negative of such images can be made; the message says what would do.
         """
         for part in self.parts():
             part.check_size(height, width, frames)
@@ -81,11 +81,11 @@ def build_negative(config: Negative | Mapping[str, Any]) -> Negative:
         config: ``dict(type=..., **settings)``, or a negative, which is returned as it is.
 
     Returns:
-        the negative.
+        The negative.
 
     Raises:
-        TypeError: if ``config`` is neither, or its type is no :class:`Negative`.
-        KeyError: if no negative of that name is registered; the message lists those that are.
+        TypeError: If ``config`` is neither, or its type is no :class:`Negative`.
+        KeyError: If no negative of that name is registered; the message lists those that are.
 
     Example:
         >>> build_negative(dict(type="Jigsaw", grid=4))
@@ -102,5 +102,5 @@ def build_negative(config: Negative | Mapping[str, Any]) -> Negative:
     with DefaultScope.overwrite_default_scope(SCOPE):
         negative = NEGATIVES.build(dict(config))
     if not isinstance(negative, Negative):
-        raise TypeError(f"{kind!r} builds a {type(negative).__name__}, which is no Negative")
+        raise TypeError(f"{kind!r} builds a {type(negative).__name__}, which is not a Negative")
     return negative

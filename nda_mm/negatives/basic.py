@@ -17,7 +17,7 @@ class Jigsaw(Negative):
     """Tiles in another order, see :func:`nda_mm.functional.jigsaw`.
 
     Args:
-        grid: tiles in each direction, or ``(rows, columns)``; must divide the images. Default 2.
+        grid: Tiles in each direction, or ``(rows, columns)``; must divide the images. Defaults to 2.
 
     Example:
         >>> Jigsaw(grid=4)(torch.rand(2, 3, 8, 8)).shape
@@ -56,8 +56,8 @@ class Mixup(Negative):
     """A blend of two images, see :func:`nda_mm.functional.mixup`.
 
     Args:
-        alpha: concentration of the shares around 1/2, positive. Default 25.
-        min_share: least share of either image, in ``[0.05, 0.5]``. Default 0.1.
+        alpha: Concentration of the shares around 1/2, positive. Defaults to 25.
+        min_share: Least share of either image, in ``[0.05, 0.5]``. Defaults to 0.1.
     """
 
     needs_partner = True
@@ -78,8 +78,8 @@ class CutMix(Negative):
     """A box from another image, see :func:`nda_mm.functional.cutmix`.
 
     Args:
-        beta: concentration of the box's area share around 1/2, positive. Default 1, uniform.
-        min_area: least share of the area either image keeps, in ``[1/64, 0.5]``. Default 0.1.
+        beta: Concentration of the box's area share around 1/2, positive. Defaults to 1, uniform.
+        min_area: Least share of the area either image keeps, in ``[1/64, 0.5]``. Defaults to 0.1.
     """
 
     needs_partner = True
@@ -101,10 +101,10 @@ class CutMix(Negative):
 
 @NEGATIVES.register_module()
 class Cutout(Negative):
-    """A square filled with its mean colour, see :func:`nda_mm.functional.cutout`.
+    """A square filled with its mean color, see :func:`nda_mm.functional.cutout`.
 
     Args:
-        size: bounds of the side as a share of the short side, within ``[1/8, 1]``. Default (0.3125, 0.625).
+        size: Bounds of the side as a share of the short side, within ``[1/8, 1]``. Defaults to (0.3125, 0.625).
     """
 
     def __init__(self, size: tuple[float, float] = (0.3125, 0.625)) -> None:
@@ -126,7 +126,7 @@ class Rotate(Negative):
     """Turned and magnified to cover the frame, see :func:`nda_mm.functional.rotate`.
 
     Args:
-        degrees: the angle or its bounds, at least 5 degrees from a full turn. Default (30, 330).
+        degrees: The angle or its bounds, at least 5 degrees from a full turn. Defaults to (30, 330).
     """
 
     def __init__(self, degrees: float | tuple[float, float] = (30.0, 330.0)) -> None:
@@ -148,7 +148,7 @@ class Shift(Negative):
     """Moved and wrapped around, see :func:`nda_mm.functional.shift`.
 
     Args:
-        share: bounds of the distances as a share of height and width, within ``[1/16, 15/16]``. Default
+        share: Bounds of the distances as a share of height and width, within ``[1/16, 15/16]``. Defaults to
             (0.3125, 0.75).
     """
 
@@ -172,7 +172,7 @@ class ShuffleFrames(Negative):
     """Frames of a clip in another order, see :func:`nda_mm.functional.shuffle_frames`.
 
     Args:
-        chunks: into how many runs of equal length to cut a clip, at least 2; None shuffles single frames. Default None.
+        chunks: Into how many runs of equal length to cut a clip, at least 2. Defaults to None: single frames.
     """
 
     reorders_frames = True

@@ -61,11 +61,6 @@ def check_blocks(negative: Negative, shape: tuple[int, ...]) -> None:
     try:
         negative.check_size(height, width, length if negative.reorders_frames else length * blocks)
     except ValueError as error:
-        raise ValueError(
-            f"{name} can't change blocks of {length} frames of {height}x{width} so that none stays as it was: {error}"
-        ) from error
+        raise ValueError(f"{name} can't change blocks of {length} frames of {height}x{width}: {error}") from error
     if negative.needs_partner and batch < 2:
-        raise ValueError(
-            f"{name} joins each clip with another of its batch, but the batch has one. Use batches of at least 2, or a "
-            "negative of one clip: Jigsaw."
-        )
+        raise ValueError(f"{name} joins each clip with another of its batch, but the batch has one")

@@ -28,11 +28,11 @@ class RandomNegative(Negative):
         negative distributions.
 
     Args:
-        negatives: two or more negatives or their configs.
-        weights: how often each is to be chosen, in relation to the others, positive; equally often if None.
+        negatives: Two or more negatives or their configs.
+        weights: How often each is to be chosen, in relation to the others, positive; equally often if None.
 
     Raises:
-        ValueError: if there is no negative, or the weights do not fit them.
+        ValueError: If there is no negative, or the weights do not fit them.
 
     Example:
         >>> RandomNegative([dict(type="Jigsaw"), dict(type="Cutout")], weights=[3, 1])
@@ -80,7 +80,7 @@ class RandomNegative(Negative):
 class Curriculum(Negative):
     """One negative after the other, switched at given iterations.
 
-    The iteration is a buffer, saved with the model and restored with it; the training tells it by
+    The iteration is a buffer, saved with the model and restored with it; the training sets it by
     :meth:`set_iteration`. The choice is made from the same number on the host, so no step waits for the device.
 
     Source:
@@ -88,12 +88,12 @@ class Curriculum(Negative):
         https://arxiv.org/abs/2102.05113, tried a change from 4 x 4 to 2 x 2 jigsaw tiles.
 
     Args:
-        milestones: pairs (iteration, negative or its config) with rising iterations, the first of them 0; each negative
+        milestones: Pairs (iteration, negative or its config) with rising iterations, the first of them 0; each negative
             serves from its iteration on.
 
     Raises:
-        TypeError: if ``milestones`` is no list of pairs.
-        ValueError: if the iterations do not rise from 0.
+        TypeError: If ``milestones`` is not a list of pairs.
+        ValueError: If the iterations do not rise from 0.
 
     Example:
         >>> curriculum = Curriculum([(0, dict(type="Jigsaw", grid=4)), (20000, dict(type="Jigsaw", grid=2))])
@@ -106,9 +106,7 @@ class Curriculum(Negative):
 
     def __init__(self, milestones: Sequence[tuple[int, Negative | Mapping[str, Any]]]) -> None:
         super().__init__()
-        if not isinstance(milestones, Sequence) or any(
-            not isinstance(pair, Sequence) or len(pair) != 2 or isinstance(pair, str) for pair in milestones
-        ):
+        if any(not isinstance(pair, Sequence) or len(pair) != 2 for pair in milestones):
             raise TypeError(f"milestones must be a list of pairs (iteration, negative), but got {milestones!r}")
         self.starts = [_as_iteration(start) for start, _ in milestones]
         if not self.starts or self.starts[0] != 0 or any(a >= b for a, b in zip(self.starts, self.starts[1:])):
@@ -131,14 +129,14 @@ class Curriculum(Negative):
         return self.current(x, other=other, generator=generator)
 
     def set_iteration(self, iteration: int) -> None:
-        """Tell how far training is, here and in all stages.
+        """Set how far training is, here and in all stages.
 
         Args:
             iteration: the number of training steps done, from 0.
 
         Raises:
-            TypeError: if it is no int.
-            ValueError: if it is negative.
+            TypeError: If it is not an int.
+            ValueError: If it is negative.
         """
         self._iteration = _as_iteration(iteration)
         self.iteration.fill_(self._iteration)
@@ -154,7 +152,7 @@ class Curriculum(Negative):
 
 
 def _as_iteration(value: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
+    if type(value) is not int:
         raise TypeError(f"an iteration must be an int, but got {value!r}")
     if value < 0:
         raise ValueError(f"an iteration must not be negative, but got {value}")
@@ -165,25 +163,24 @@ def _as_iteration(value: int) -> int:
 class IdentityLeak(Negative):
     """A negative that fails now and then: a share of its samples are the untouched source images. **For studies only.**
 
-    It is the reproduction of a fault. A discriminator that is told of a real image that it is not real learns against
-    its own data, and the condition that the method rests on, negatives apart from the data, does not hold. The code
-    that the paper's authors published does so by mistake: its jigsaw of 2 x 2 tiles leaves out one of the 24 layouts,
-    but the transposed one instead of the identity, so that one negative in 23 (4.35 %, 2.8 of a batch of 64) is a real
-    image. Around this package's jigsaw, with the same share, the fault is put back but for the transposed layout, which
-    is among the other negatives here and never occurs there.
+    This reproduces a fault. A discriminator that is trained to reject real images learns against its own data, and
+    the method rests on negatives that are apart from the data. The authors' published code has it by mistake: its
+    jigsaw of 2 x 2 tiles leaves out one of the 24 layouts, but the transposed one instead of the identity, so that one
+    negative in 23 (4.35 %, 2.8 of a batch of 64) is a real image. Here the identity comes back with the same share; the
+    transposed layout still occurs.
 
-    Which samples leak is drawn for each by itself, after the negatives: of one generator's state, those that do not
-    leak are what the negative gives without.
+    Which samples leak is drawn independently, after the negatives: from the same state of the generator, those that do
+    not leak are what the negative alone gives.
 
     Source: observed in the code released with Sinha et al., "Negative Data Augmentation", ICLR 2021,
     https://arxiv.org/abs/2102.05113.
 
     Args:
-        negative: the negative that leaks, or its config.
-        share: chance of a sample to leak, above 0 and below 1. Default 1/23.
+        negative: The negative that leaks, or its config.
+        share: Chance of a sample to leak, above 0 and below 1. Defaults to 1/23.
 
     Raises:
-        ValueError: if the share is out of its range.
+        ValueError: If the share is out of its range.
 
     Example:
         >>> IdentityLeak(dict(type="Jigsaw"), share=0.044)
@@ -196,9 +193,7 @@ class IdentityLeak(Negative):
     def __init__(self, negative: Negative | Mapping[str, Any], share: float = 1 / 23) -> None:
         super().__init__()
         if not 0 < share < 1:
-            raise ValueError(
-                f"share must be above 0 (use the negative itself) and below 1 (no negatives), but got {share}"
-            )
+            raise ValueError(f"share must be above 0 and below 1, but got {share}")
         self.share = float(share)
         self.negative = build_negative(negative)
         self.needs_partner = self.negative.needs_partner

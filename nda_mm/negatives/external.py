@@ -11,13 +11,13 @@ import torch
 import torch.nn.functional as nnf
 from torch import Tensor
 
-from nda_mm.compat.safe_load import checked_load
-
 from .. import functional as F
+from ..compat.safe_load import checked_load
 from ..functional.checks import check_batch, check_interval
 from ..functional.layout import laid_out_as
 from ..functional.tiles import check_halves
 from ..registry import DATASETS, NEGATIVES
+from ..utils.files import check_file
 from .base import Negative
 
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
@@ -40,16 +40,16 @@ class ExternalImage(Negative):
     Args:
         images: a tensor ``(N, C, H, W)``, a ``.pt`` or ``.npy`` file, a folder or the config of a data set, see
             :func:`nda_mm.negatives.external.load_images`.
-        images_range: the values that stand for black and white in the external images; (0, 255) for uint8, to be given
+        images_range: The values that stand for black and white in the external images; (0, 255) for uint8, to be given
             for floating images.
-        value_range: the values that stand for black and white in the training batches, if they are floating. Default
-            (-1, 1). For uint8 batches it is (0, 255).
+        value_range: The values that stand for black and white in the training batches, if they are floating. Defaults
+            to (-1, 1). For uint8 batches it is (0, 255).
         size: ``(height, width)`` to resize the external images to once. Images of another size than the batch are
             resized at every call.
-        max_images: at most so many external images are kept; all if None.
+        max_images: At most so many external images are kept; all if None.
 
     Raises:
-        TypeError, ValueError, FileNotFoundError: if the images or a setting will not do; the message says why.
+        TypeError, ValueError, FileNotFoundError: If the images or a setting will not do; the message says why.
 
     Example:
         >>> external = torch.full((5, 1, 8, 8), 255, dtype=torch.uint8)
@@ -72,9 +72,7 @@ class ExternalImage(Negative):
         external = load_images(images, size=size, limit=max_images)
         if images_range is None:
             if external.dtype != torch.uint8:
-                raise ValueError(
-                    "floating external images may lie in [0, 1], [-1, 1] or elsewhere; say which by images_range=(0, 1)"
-                )
+                raise ValueError("floating external images need images_range, such as (0, 1) or (-1, 1)")
             images_range = (0.0, 255.0)
         self.images_range = _check_range(images_range, "images_range")
         self.value_range = _check_range(value_range, "value_range")
@@ -88,18 +86,13 @@ class ExternalImage(Negative):
         """One external image for every sample of ``x``, in its shape, dtype and value range.
 
         Raises:
-            ValueError: if the external images are on another device or have channels that cannot be matched.
+            ValueError: If the external images are on another device or have channels that cannot be matched.
         """
         if self.external.device != x.device:
-            raise ValueError(
-                f"the external images are on {self.external.device} and the batch on {x.device}; move the negative "
-                f"with .to({str(x.device)!r})"
-            )
+            raise ValueError(f"the external images are on {self.external.device} and the batch on {x.device}")
         channels = self.external.shape[1]
         if channels != x.shape[1] and channels != 1:
-            raise ValueError(
-                f"the batch has {x.shape[1]} channels and the external images {channels}; convert one of them"
-            )
+            raise ValueError(f"the batch has {x.shape[1]} channels and the external images {channels}")
         number = torch.randint(len(self.external), (x.shape[0],), device=x.device, generator=generator)
         images = resize(self.external.index_select(0, number), (x.shape[-2], x.shape[-1]))
         low, high = (0.0, 255.0) if x.dtype == torch.uint8 else self.value_range
@@ -122,7 +115,7 @@ class ExternalStitch(ExternalImage):
         Augmentation", ICLR 2021, https://arxiv.org/abs/2102.05113, though not among the published runs.
 
     Args:
-        images, images_range, value_range, size, max_images: see :class:`ExternalImage`.
+        images, images_range, value_range, size, max_images: See :class:`ExternalImage`.
 
     Example:
         >>> external = torch.full((5, 3, 16, 16), 255, dtype=torch.uint8)
@@ -161,32 +154,36 @@ def _change_range(
 def load_images(
     source: Tensor | str | Path | Mapping[str, Any], *, size: tuple[int, int] | None = None, limit: int | None = None
 ) -> Tensor:
-    """Images as one tensor ``(N, C, H, W)``.
+    """Load images as one tensor ``(N, C, H, W)``.
 
     Args:
-        source: a tensor ``(N, C, H, W)``; a ``.pt`` file that holds one (loaded without running code); a ``.npy`` file
-            of ``(N, H, W, C)`` or ``(N, C, H, W)``, told apart by where the 1 or 3 channels are; a folder of images,
-            read in order of their names with its subfolders; or the config of a data set whose samples hold a uint8
-            ``(H, W, C)`` array under ``gt`` or ``img``.
+        source: A tensor ``(N, C, H, W)``; a ``.pt`` file that holds one; a ``.npy`` file of ``(N, H, W, C)`` or
+            ``(N, C, H, W)``; a folder of images, read in order of their names with its subfolders; or the config of a
+            data set whose samples hold a uint8 ``(H, W, C)`` array under ``gt`` or ``img``. No file runs code.
         size: ``(height, width)`` to resize the images to; needed where they differ in size.
-        limit: at most so many images are kept; all if None.
+        limit: At most so many images are kept; all if None.
 
     Returns:
         ``(N, C, H, W)``, uint8 or floating.
 
     Raises:
-        FileNotFoundError: if the file or folder does not exist or holds no image.
-        TypeError: if ``source`` is none of these or its dtype is no image's.
-        ValueError: if the images are no ``(N, C, H, W)`` with 1 or 3 channels, or differ in size and ``size`` is None.
+        FileNotFoundError: If the file or folder does not exist or holds no image.
+        TypeError: If ``source`` is none of these or its dtype is not that of images.
+        ValueError: If the images are not ``(N, C, H, W)`` with 1 or 3 channels, or differ in size and ``size`` is None.
     """
-    if limit is not None and (not isinstance(limit, int) or limit < 1):
-        raise ValueError(f"the limit must be a positive int or None, but got {limit!r}")
+    if limit is not None and limit < 1:
+        raise ValueError(f"the limit must be above 0 or None, but got {limit!r}")
+    images = source
     if isinstance(source, Mapping):
         images = _stack(_dataset_images(source, limit), size)
+    elif isinstance(source, (str, Path)) and Path(source).is_dir():
+        images = _stack(_folder_images(Path(source), limit), size)
+    elif isinstance(source, (str, Path)) and Path(source).suffix == ".npy":
+        images = torch.from_numpy(np.load(source, allow_pickle=False))
+        if images.shape[-1] in (1, 3) and images.shape[1] not in (1, 3):
+            images = images.movedim(-1, 1).contiguous()
     elif isinstance(source, (str, Path)):
-        images = _load_path(Path(source), size, limit)
-    else:
-        images = source
+        images = checked_load(source, "cpu")
     if not isinstance(images, Tensor) or not (images.is_floating_point() or images.dtype == torch.uint8):
         came = images.dtype if isinstance(images, Tensor) else type(images).__name__
         raise TypeError(f"external images must be a uint8 or floating tensor (N, C, H, W), but got {came}")
@@ -197,7 +194,7 @@ def load_images(
 
 
 def resize(images: Tensor, size: tuple[int, int]) -> Tensor:
-    """``images`` of another size, interpolated with smoothing, in their own dtype and range."""
+    """Resize with antialiasing, in the images' own dtype and range."""
     if tuple(images.shape[-2:]) == tuple(size):
         return images
     resized = nnf.interpolate(images.float(), tuple(size), mode="bilinear", antialias=True)
@@ -206,46 +203,27 @@ def resize(images: Tensor, size: tuple[int, int]) -> Tensor:
     return resized.to(images.dtype)
 
 
-def _load_path(path: Path, size: tuple[int, int] | None, limit: int | None) -> Tensor:
-    if path.is_dir():
-        files = sorted(file for file in path.rglob("*") if file.suffix.lower() in _SUFFIXES)
-        if not files:
-            raise FileNotFoundError(f"the folder {path} holds no image ({', '.join(_SUFFIXES)})")
-        return _stack((_read_image(file) for file in files[:limit]), size)
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"the external images {path} do not exist; give a .pt or .npy file or a folder of images"
-        )
-    if path.suffix == ".npy":
-        array = torch.from_numpy(np.load(path, allow_pickle=False))
-        if array.ndim == 4 and array.shape[-1] in (1, 3) and array.shape[1] not in (1, 3):
-            return array.permute(0, 3, 1, 2).contiguous()
-        return array
-    if path.suffix in (".pt", ".pth"):
-        return checked_load(path, "cpu")
-    raise TypeError(f"external images come from a .pt or .npy file or a folder of images, but got {path}")
+def _folder_images(folder: Path, limit: int | None) -> Iterator[Tensor]:
+    from PIL import Image  # needed here alone
 
-
-def _read_image(file: Path) -> Tensor:
-    try:
-        from PIL import Image
-    except ImportError as error:
-        raise ImportError("reading a folder of images needs Pillow; pip install 'nda_mm[gan]'") from error
-    if not file.is_file():  # a FIFO would wait forever
-        raise OSError(f"the external image {file} is no regular file, or a link to nowhere")
-    with Image.open(file) as image:
-        return torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1)
+    files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in _SUFFIXES)
+    if not files:
+        raise FileNotFoundError(f"the folder {folder} holds no image ({', '.join(_SUFFIXES)})")
+    for file in files[:limit]:
+        check_file(file)  # a FIFO would wait forever
+        with Image.open(file) as image:
+            yield torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1)
 
 
 def _dataset_images(config: Mapping[str, Any], limit: int | None) -> Iterator[Tensor]:
     dataset = DATASETS.build(dict(config))
-    for number in range(len(dataset) if limit is None else min(limit, len(dataset))):
+    for number in range(len(dataset))[:limit]:
         sample = dataset[number]
         key = next((key for key in ("gt", "img") if key in sample), None)
-        if key is None or not isinstance(sample[key], np.ndarray) or sample[key].dtype != np.uint8:
+        if key is None:
             raise TypeError(
-                "the samples of a data set of external images must hold a uint8 (H, W, C) array under 'gt' or 'img', "
-                f"but {config.get('type')!r} gives the keys {sorted(sample)}; leave packing out of its pipeline"
+                f"external images must be uint8 (H, W, C) arrays under 'gt' or 'img', but {config.get('type')!r} gives "
+                f"{sorted(sample)}; leave packing out of its pipeline"
             )
         array = sample[key] if sample[key].ndim == 3 else sample[key][..., None]
         if array.shape[-1] == 3 and sample.get(f"{key}_channel_order", "RGB").upper() == "BGR":

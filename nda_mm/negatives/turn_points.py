@@ -17,7 +17,7 @@ from .base import Negative
 class TurnPoints(Negative):
     """Points turned around the origin by a fixed angle, to the left or to the right with equal chance.
 
-    For data on a ring: half the angle between neighbouring modes puts every point into a gap. As in all negative
+    For data on a ring: half the angle between neighboring modes puts every point into a gap. As in all negative
     augmentation the negative is made of the sample, and keeps all that the turn keeps: the distance from the centre and
     the spread around the mode.
 
@@ -26,14 +26,14 @@ class TurnPoints(Negative):
         ICLR 2021, https://arxiv.org/abs/2102.05113.
 
     Args:
-        degrees: the angle, from 5 to 355. Default 22.5, half the angle between eight modes.
+        degrees: The angle, from 5 to 355. Defaults to 22.5, half the angle between eight modes.
 
     Shape:
         ``(B, 1, 1, 2)``, floating: points as images of one row and two columns, as of ``nda_mm.ToyGaussians``.
 
     Raises:
-        TypeError: if the angle is no number.
-        ValueError: if the angle is out of its range, or what comes are no points.
+        TypeError: If the angle is not a number.
+        ValueError: If the angle is out of its range, or what comes are no points.
 
     Example:
         >>> turned = TurnPoints(90)(torch.tensor([[[[1.0, 0.0]]]]))
@@ -58,10 +58,7 @@ class TurnPoints(Negative):
 
     def check_size(self, height: int, width: int, frames: int | None = None) -> None:
         if (height, width) != (1, 2):
-            raise ValueError(
-                f"TurnPoints turns points, images of one row and two columns, but got {height}x{width}; images are "
-                "turned by Rotate"
-            )
+            raise ValueError(f"points are images of one row and two columns, but got {height}x{width}; use Rotate")
 
     def extra_repr(self) -> str:
         return f"degrees={self.degrees:g}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,7 @@ from mmengine.config import Config
 
 from nda_mm.compat.mmagic import GRID_SAMPLE as MODULE
 from nda_mm.compat.mmagic import NumpyBool8, float_betas, grid_sample
-from nda_mm.compat.patch import installed_file
+from nda_mm.compat.patches import installed_file
 
 PATCH = "from nda_mm.compat.mmagic import MMagicGridSample\npatch = MMagicGridSample()\n"
 #: The gradient of a gradient through the host's module, as R1 takes it.
@@ -76,9 +75,7 @@ def test_a_grid_that_wants_a_gradient_is_refused(images: torch.Tensor, grid: tor
         grid_sample(images, grid.requires_grad_())
 
 
-def run_fresh(code: str, *, path: Path | None = None) -> list[str]:
-    prefix = f"import sys; sys.path.insert(0, {str(path)!r})\n" if path else ""
-    done = subprocess.run([sys.executable, "-W", "ignore", "-c", prefix + code], capture_output=True, text=True)
+def lines_of(done: subprocess.CompletedProcess[str]) -> list[str]:
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
 
@@ -97,30 +94,29 @@ APPLY = "print(patch.needed()); patch.apply(); patch.apply(); print(patch.needed
 
 
 @pytest.mark.slow
-def test_the_fault_and_the_patch(tmp_path: Path) -> None:
+def test_the_fault_and_the_patch(tmp_path: Path, run_fresh) -> None:
     make_mmagic(tmp_path, "torch.nn.functional.grid_sample(input, grid, align_corners=False)")
-    assert run_fresh(LATE + TWICE, path=tmp_path)[0].startswith("fault: derivative for aten::grid_sampler_2d_backward")
-    before = run_fresh(PATCH + APPLY + LATE + TWICE, path=tmp_path)
-    after = run_fresh(LATE + PATCH + APPLY + TWICE, path=tmp_path)
+    fault = lines_of(run_fresh(LATE + TWICE))[0]
+    assert fault.startswith("fault: derivative for aten::grid_sampler_2d_backward")
+    before = lines_of(run_fresh(PATCH + APPLY + LATE + TWICE))
+    after = lines_of(run_fresh(LATE + PATCH + APPLY + TWICE))
     assert before == after == ["True", "False", "twice"]
 
 
 @pytest.mark.slow
-def test_a_host_without_the_fault_is_left_alone(tmp_path: Path) -> None:
+def test_a_host_without_the_fault_is_left_alone(tmp_path: Path, run_fresh) -> None:
     make_mmagic(tmp_path, "input[:, :, :1, :1] * 1")
-    assert run_fresh(PATCH + "print(patch.needed())", path=tmp_path) == ["False"]
-    hidden = "import sys; sys.modules['mmagic'] = None\n"
-    assert run_fresh(hidden + PATCH + "print(patch.needed())") == ["False"]
+    assert lines_of(run_fresh(PATCH + "print(patch.needed())")) == ["False"]
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(installed_file("mmagic", "__init__.py") is None, reason="needs mmagic")
-def test_the_installed_mmagic_augments_with_it() -> None:
+def test_the_installed_mmagic_augments_with_it(run_fresh) -> None:
     code = (
         "from nda_mm.compat import apply_patches; print('mmagic-grid-sample' in apply_patches('mmagic'))\n"
         "from mmagic.models.editors.stylegan2.ada import augment; module = augment.grid_sample_gradfix\n"
     )
-    assert run_fresh(code + TWICE)[-2:] == ["True", "twice"]
+    assert lines_of(run_fresh(code + TWICE))[-2:] == ["True", "twice"]
 
 
 #: numpy 2 as far as this fault goes: numpy 1 serves its retired names by the module's __getattr__.
@@ -139,35 +135,39 @@ needs_faulty_mmagic = pytest.mark.skipif(
 
 
 @needs_faulty_mmagic
-def test_needed_exactly_where_numpy_lacks_the_name() -> None:
-    code = (
-        "from nda_mm.compat.mmagic import NumpyBool8; patch = NumpyBool8()\n"
-        "print(patch.needed()); patch.apply(); print(patch.needed(), numpy.bool8 is numpy.bool_)"
+def test_needed_exactly_where_numpy_lacks_the_name(run_fresh) -> None:
+    code = "from nda_mm.compat.mmagic import NumpyBool8; patch = NumpyBool8()\n"
+    said = lines_of(
+        run_fresh(
+            LIKE_NUMPY_2 + code + "print(patch.needed()); patch.apply()\n"
+            "print(patch.needed(), numpy.bool8 is numpy.bool_)"
+        )
     )
-    assert run_fresh(LIKE_NUMPY_2 + code) == ["True", "False True"]
+    assert said == ["True", "False True"]
     if int(np.__version__.split(".")[0]) < 2:
         assert not NumpyBool8().needed()
 
 
-def test_not_needed_without_mmagic() -> None:
+def test_not_needed_without_mmagic(run_fresh) -> None:
     code = (
         "import sys; sys.modules['mmagic'] = None\n"
-        "from nda_mm.compat.mmagic import NumpyBool8; print(NumpyBool8().needed())"
+        "from nda_mm.compat.mmagic import MMagicGridSample, NumpyBool8\n"
+        "print(NumpyBool8().needed(), MMagicGridSample().needed())"
     )
-    assert run_fresh(LIKE_NUMPY_2 + code) == ["False"]
+    assert lines_of(run_fresh(LIKE_NUMPY_2 + code)) == ["False False"]
 
 
 @pytest.mark.slow
 @needs_faulty_mmagic
-def test_the_installed_mmagic_imports() -> None:
+def test_the_installed_mmagic_imports(run_fresh) -> None:
     """The real framework: it fails without the patch, and its GANs are there with it."""
     fault = "try:\n    import mmagic.models\nexcept AttributeError as error:\n    print(error)\n"
-    assert "has no attribute 'bool8'" in run_fresh(LIKE_NUMPY_2 + fault)[-1]
+    assert "has no attribute 'bool8'" in lines_of(run_fresh(LIKE_NUMPY_2 + fault))[-1]
     code = (
         "from nda_mm.compat import apply_patches; print(apply_patches('mmagic'))\n"
         "import mmagic.models; from mmagic.registry import MODELS; print('BigGAN' in MODELS.module_dict)"
     )
-    said = run_fresh(LIKE_NUMPY_2 + code)
+    said = lines_of(run_fresh(LIKE_NUMPY_2 + code))
     assert "numpy-bool8" in "".join(said) and said[-1] == "True"
 
 

@@ -1,4 +1,4 @@
-"""Checkpoints of mmengine load with ``weights_only=True``, and nothing in a checkpoint runs."""
+"""Checkpoints of mmengine load with ``weights_only=True``, nothing in them runs, and damage is noticed."""
 
 from __future__ import annotations
 
@@ -17,19 +17,20 @@ from mmengine.model import BaseModel
 from mmengine.optim.scheduler.param_scheduler import OneCycleParamScheduler
 from mmengine.registry import PARAM_SCHEDULERS
 from mmengine.runner import CheckpointLoader, Runner
-from mmengine.runner.checkpoint import load_from_local
+from mmengine.runner.checkpoint import load_checkpoint, load_from_local
 from torch import Tensor, nn
 
+from nda_mm.checkpoints import BrokenCheckpointError, read_checkpoint
 from nda_mm.compat import allow_safe_globals, apply_patches
-from nda_mm.compat.safe_load import SafeGlobals, narrow_getattr
+from nda_mm.compat.safe_load import CheckedLoad, SafeGlobals, narrow_getattr, require_intact
 
 
 @pytest.fixture(autouse=True)
-def no_safe_globals() -> Iterator[None]:
-    """Torch as it is before anybody allowed anything."""
+def unpatched() -> Iterator[None]:
+    """torch and mmengine as they are before anybody patched anything, and as they were afterwards."""
     before = torch.serialization.get_safe_globals()
     torch.serialization.clear_safe_globals()
-    loader, CheckpointLoader._schemes[""] = CheckpointLoader._schemes[""], load_from_local  # without checked-load
+    loader, CheckpointLoader._schemes[""] = CheckpointLoader._schemes[""], load_from_local
     yield
     CheckpointLoader._schemes[""] = loader
     torch.serialization.clear_safe_globals()
@@ -43,20 +44,16 @@ def saved(content: Any, **kwargs: Any) -> io.BytesIO:
     return file
 
 
-def log_buffer() -> HistoryBuffer:
+def test_log_buffers_load_with_the_patch_alone() -> None:
     buffer = HistoryBuffer()
     for value in (1.0, 2.0, 6.0):
         buffer.update(value)
-    return buffer
-
-
-def test_the_fault_is_there_and_the_patch_removes_it() -> None:
     with pytest.raises(pickle.UnpicklingError, match=r"HistoryBuffer|builtins\.getattr"):
-        torch.load(saved(log_buffer()), weights_only=True)
+        torch.load(saved(buffer), weights_only=True)
     assert SafeGlobals().needed()
     assert "safe-globals" in apply_patches()
     assert not SafeGlobals().needed()
-    loaded = torch.load(saved(log_buffer()), weights_only=True)
+    loaded = torch.load(saved(buffer), weights_only=True)
     assert (loaded.mean(), loaded.max(), loaded.min(), loaded.current()) == (3.0, 6.0, 1.0, 6.0)
 
 
@@ -71,12 +68,10 @@ def test_message_hub_arrays_scalars_and_random_states_survive() -> None:
         "best": np.float64(0.25),
         "flag": np.bool_(True),
         "arrays": [np.arange(3, dtype=kind) for kind in ("i1", "i4", "i8", "u1", "u4", "f2", "f4", "f8")],
-        "torch": torch.get_rng_state(),
     }
     loaded = torch.load(saved(content), weights_only=True)
     assert loaded["hub"]["log_scalars"]["train/loss"].current() == 0.5
     assert loaded["hub"]["runtime_info"]["iter"] == 7
-    assert np.random.RandomState(1).set_state(loaded["numpy"]) is None
     assert np.array_equal(loaded["numpy"][1], content["numpy"][1])
     assert (loaded["best"], bool(loaded["flag"])) == (0.25, True)
     for one, other in zip(loaded["arrays"], content["arrays"], strict=True):
@@ -98,78 +93,54 @@ def test_checkpoints_travel_between_numpy_1_and_2(here: bytes, there: bytes) -> 
     assert loaded["s"] == 2
 
 
-def test_repeating_changes_nothing() -> None:
-    allow_safe_globals()
-    once = len(torch.serialization.get_safe_globals())
-    allow_safe_globals()
-    assert len(torch.serialization.get_safe_globals()) == once
+class Reduced:
+    """Unpickling it calls a function of the attacker's choice."""
 
-
-class RunsCommand:
-    """The textbook attack: unpickling calls a function of the attacker's choice."""
-
-    def __init__(self, path: Path) -> None:
-        self.command = f"touch {path}"
+    def __init__(self, function: Any, *arguments: Any) -> None:
+        self.call = function, arguments
 
     def __reduce__(self) -> Any:
-        return os.system, (self.command,)
-
-
-class AsksFor:
-    """Unpickling reaches for an attribute."""
-
-    def __init__(self, owner: Any, name: str) -> None:
-        self.asked = owner, name
-
-    def __reduce__(self) -> Any:
-        return getattr, self.asked
+        return self.call
 
 
 def test_a_checkpoint_cannot_run_a_command(tmp_path: Path) -> None:
     allow_safe_globals()
     trace = tmp_path / "was_here"
+    attack = {"x": Reduced(os.system, f"touch {trace}")}
     with pytest.raises(pickle.UnpicklingError, match="system"):
-        torch.load(saved({"x": RunsCommand(trace)}), weights_only=True)
+        torch.load(saved(attack), weights_only=True)
     assert not trace.exists()
-    torch.load(saved({"x": RunsCommand(trace)}), weights_only=False)
+    torch.load(saved(attack), weights_only=False)
     assert trace.exists(), "the attack itself must work, or the test above shows nothing"
 
 
-@pytest.mark.parametrize(
-    ("owner", "name"),
-    [
-        (HistoryBuffer, "__init__"),
-        (HistoryBuffer, "__globals__"),
-        (HistoryBuffer, "update"),
-        (HistoryBuffer, "__subclasses__"),
-        (np.ndarray, "tofile"),
-    ],
-    ids=lambda value: getattr(value, "__name__", value),
-)
-def test_a_checkpoint_cannot_reach_other_attributes(owner: Any, name: str) -> None:
+def test_a_checkpoint_cannot_reach_other_attributes() -> None:
     allow_safe_globals()
-    with pytest.raises((ValueError, pickle.UnpicklingError), match=r"asks for attribute|Weights only"):
-        torch.load(saved(AsksFor(owner, name)), weights_only=True)
-
-
-def test_narrow_getattr_serves_what_the_class_registers_by_default() -> None:
     for name in ("min", "max", "mean", "current"):
         assert narrow_getattr(HistoryBuffer, name) is getattr(HistoryBuffer, name)
-    with pytest.raises(ValueError, match=r"asks for attribute 'mean' of <class 'numpy.ndarray'>"):
-        narrow_getattr(np.ndarray, "mean")
-    with pytest.raises(ValueError, match="asks for attribute 'statistics'"):
-        narrow_getattr(HistoryBuffer, "statistics")
+    for owner, name in (
+        (HistoryBuffer, "__init__"),
+        (HistoryBuffer, "__globals__"),
+        (HistoryBuffer, "statistics"),
+        (OneCycleParamScheduler, "__init__"),
+        (np.ndarray, "mean"),
+        (np.ndarray, "tofile"),
+    ):
+        with pytest.raises(ValueError, match=f"asks for attribute '{name}'"):
+            narrow_getattr(owner, name)
+        with pytest.raises((ValueError, pickle.UnpicklingError), match=r"asks for attribute|Weights only"):
+            torch.load(saved(Reduced(getattr, owner, name)), weights_only=True)
 
 
 class Line(BaseModel):
     """The smallest thing that mmengine trains."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.zeros(1))
+    def __init__(self, init_cfg: Any = None) -> None:
+        super().__init__(init_cfg=init_cfg)
+        self.layer = nn.Linear(16, 4)
 
     def forward(self, inputs: list[Tensor], mode: str = "tensor") -> dict[str, Tensor]:
-        return {"loss": (torch.stack(inputs).mean() * self.weight - 1).square().sum()}
+        return {"loss": (self.layer(torch.stack(inputs)) - 1).square().mean()}
 
 
 def run(work_dir: Path, epochs: int, resume: bool, name: str) -> Runner:
@@ -177,7 +148,7 @@ def run(work_dir: Path, epochs: int, resume: bool, name: str) -> Runner:
         model=Line(),
         work_dir=str(work_dir),
         train_dataloader={
-            "dataset": [{"inputs": torch.ones(1)} for _ in range(4)],
+            "dataset": [{"inputs": torch.ones(16)} for _ in range(4)],
             "sampler": {"type": "DefaultSampler", "shuffle": False},
             "batch_size": 2,
         },
@@ -238,6 +209,104 @@ def test_the_state_of_every_schedule_of_mmengine_loads(schedule: dict[str, Any])
         assert optimizer.param_groups[0]["lr"] == other.param_groups[0]["lr"]
 
 
-def test_nothing_else_of_a_schedule_is_handed_out() -> None:
-    with pytest.raises(ValueError, match="asks for attribute '__init__' of"):
-        narrow_getattr(OneCycleParamScheduler, "__init__")
+def save(path: Path, **options: Any) -> dict[str, Tensor]:
+    weights = Line().state_dict()
+    torch.save({"state_dict": weights, "meta": {}}, path, **options)
+    return weights
+
+
+def flip(path: Path, place: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[place] ^= 1 << place % 8
+    path.write_bytes(content)
+
+
+def flip_weight(path: Path, weights: dict[str, Tensor]) -> None:
+    flip(path, path.read_bytes().index(weights["layer.weight"].numpy().tobytes()) + 5)
+
+
+def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def hosts_load(path: Path) -> dict[str, Tensor]:
+    return CheckpointLoader.load_checkpoint(str(path), map_location="cpu", logger="silent")["state_dict"]
+
+
+def test_a_flipped_bit_is_noticed_with_the_patch_alone(tmp_path: Path) -> None:
+    weights = save(tmp_path / "a.pth")
+    flip_weight(tmp_path / "a.pth", weights)
+    assert not same(hosts_load(tmp_path / "a.pth"), weights)
+    assert CheckedLoad().needed()
+    assert "checked-load" in apply_patches()
+    assert not CheckedLoad().needed()
+    with pytest.raises(BrokenCheckpointError, match=r"a\.pth"):
+        hosts_load(tmp_path / "a.pth")
+
+
+@pytest.mark.slow
+def test_no_flipped_byte_alters_a_weight(tmp_path: Path) -> None:
+    apply_patches()
+    path = tmp_path / "a.pth"
+    weights = save(path)
+    content = path.read_bytes()
+    refused = 0
+    for place in range(len(content)):
+        path.write_bytes(content)
+        flip(path, place)
+        try:
+            loaded = hosts_load(path)
+        except BrokenCheckpointError:
+            refused += 1
+        else:
+            assert same(loaded, weights), place
+    assert 320 < refused < len(content)  # the weights have 272 bytes; padding may be anything
+
+
+def pretrained(path: Path) -> dict[str, Tensor]:
+    model = Line(init_cfg=dict(type="Pretrained", checkpoint=str(path)))
+    model.init_weights()
+    return model.state_dict()
+
+
+def into_a_model(path: Path) -> dict[str, Tensor]:
+    model = Line()
+    load_checkpoint(model, str(path))
+    return model.state_dict()
+
+
+def load_from(path: Path) -> dict[str, Tensor]:
+    runner = Runner(Line(), str(path.parent), load_from=str(path), experiment_name=path.stem)
+    runner.load_or_resume()
+    return runner.model.state_dict()
+
+
+@pytest.mark.parametrize("way", [pretrained, into_a_model, load_from])
+def test_every_way_of_the_hosts_is_checked(tmp_path: Path, way: Any) -> None:
+    apply_patches()
+    path = tmp_path / f"{way.__name__}.pth"
+    weights = save(path)
+    content = path.read_bytes()
+    assert same({name: way(path)[name] for name in weights}, weights)
+    flip_weight(path, weights)
+    with pytest.raises(BrokenCheckpointError, match=path.name):
+        way(path)
+    path.write_bytes(content[:-40])
+    with pytest.raises(BrokenCheckpointError, match=path.name):
+        way(path)
+
+
+def test_what_was_loaded_before_still_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    apply_patches()
+    weights = save(tmp_path / "old.pth", _use_new_zipfile_serialization=False)
+    assert not require_intact(tmp_path / "old.pth")  # no checksums
+    assert same(hosts_load(tmp_path / "old.pth"), weights)
+    assert same(read_checkpoint(tmp_path / "old.pth", needed=("state_dict",))["state_dict"], weights)
+    torch.save([1, "two", weights["layer.bias"]], tmp_path / "list.pth")
+    assert CheckpointLoader.load_checkpoint(str(tmp_path / "list.pth"))[:2] == [1, "two"]
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert same(hosts_load(Path("~/old.pth")), weights)
+    onto = CheckpointLoader.load_checkpoint(str(tmp_path / "old.pth"), map_location=torch.device("meta"))
+    assert onto["state_dict"]["layer.bias"].is_meta
+    with pytest.raises(FileNotFoundError, match=r"absent\.pth"):
+        hosts_load(tmp_path / "absent.pth")

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from nda_mm.functional.layout import is_channels_last, laid_out_as, run_numbers, select_samples, spatial_view
+from nda_mm.functional.layout import is_channels_last, laid_out_as, select_samples, spatial_view
 
 FORMATS = {4: torch.channels_last, 5: torch.channels_last_3d}
 
@@ -43,13 +43,6 @@ def test_partners_are_laid_out_as_their_batch():
     assert laid_out_as(other, x).stride() == x.stride()
     assert laid_out_as(x, other).is_contiguous()
     assert laid_out_as(other, other) is other
-
-
-@pytest.mark.parametrize(("end", "dtype"), [(2**31 - 1, torch.int32), (2**31, torch.int64)])
-def test_numbers_fit_their_dtype(end, dtype):
-    numbers = run_numbers(end, 2**30, torch.device("cpu"))
-    assert numbers.dtype == dtype
-    assert numbers.tolist() == [0, 2**30]
 
 
 def test_select_takes_each_sample_from_its_candidate():

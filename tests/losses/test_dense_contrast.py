@@ -209,21 +209,18 @@ def test_the_score_is_bounded_by_making_it_in_parts(monkeypatch):
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
-        (dict(prediction=torch.zeros(2, 3)), ValueError, r"must both be \(B, N, C, H, W\).*\(2, 3\)"),
-        (dict(target=torch.zeros(B, N, C, H, 1)), ValueError, "prediction and target must both be"),
-        (dict(target=torch.zeros(B, N, C, H, W).long()), TypeError, "target must be a floating-point tensor.*int64"),
-        (
-            dict(negatives=torch.zeros(B, N, C, H, W)),
-            ValueError,
-            r"\(B, m, N, C, H, W\) = \(3, m, 2, 5, 2, 3\)",
-        ),
-        (dict(negatives=torch.zeros(B, 1, N, C, H, 1)), ValueError, "but are"),
-        (dict(usable=torch.ones(B, M, N)), ValueError, "usable must be bool"),
-        (dict(usable=torch.ones(B, N, dtype=torch.bool)), ValueError, r"\(3, 2, 2\)"),
-        (dict(negative_weight=-1.0), ValueError, "negative_weight must be finite and at least 0"),
-        (dict(negative_places="some"), ValueError, "must be one of all, own, but got 'some'"),
-        (dict(temperature=0.0), ValueError, "temperature must be finite and above 0, but got 0.0"),
-        (dict(samples_at_once=0), ValueError, "samples_at_once must be a whole number above 0 or None, but got 0"),
+        (dict(prediction=torch.zeros(2, 3)), ValueError, "prediction and target"),
+        (dict(target=torch.zeros(B, N, C, H, 1)), ValueError, "prediction and target"),
+        (dict(target=torch.zeros(B, N, C, H, W).long()), TypeError, "target"),
+        (dict(negatives=torch.zeros(B, N, C, H, W)), ValueError, "negatives must be"),
+        (dict(negatives=torch.zeros(B, 0, N, C, H, W)), ValueError, "negatives must be"),
+        (dict(negatives=torch.zeros(B, 1, N, C, H, 1)), ValueError, "negatives must be"),
+        (dict(usable=torch.ones(B, M, N)), ValueError, "usable"),
+        (dict(usable=torch.ones(B, N, dtype=torch.bool)), ValueError, "usable"),
+        (dict(negative_weight=-1.0), ValueError, "negative_weight"),
+        (dict(negative_places="some"), ValueError, "negative_places"),
+        (dict(temperature=0.0), ValueError, "temperature"),
+        (dict(samples_at_once=0), ValueError, "samples_at_once"),
     ],
 )
 def test_what_does_not_fit_is_refused(change, error, message):

@@ -34,11 +34,11 @@ def test_a_negative_is_taken_as_it_is_and_a_config_is_left_alone():
 
 
 def test_unknown_kinds_are_refused_by_name():
-    with pytest.raises(KeyError, match="no negative is registered as 'Jigsow'; there are: Curriculum, CutMix, Cutout"):
+    with pytest.raises(KeyError, match="'Jigsow'; there are: Curriculum, CutMix"):
         build_negative(dict(type="Jigsow"))
     with pytest.raises(TypeError, match="expected a negative or a dict"):
         build_negative(dict(grid=2))
-    with pytest.raises(TypeError, match="Linear, which is no Negative"):
+    with pytest.raises(TypeError, match="Linear, which is not a Negative"):
         build_negative(dict(type=nn.Linear, in_features=1, out_features=1))
 
 

@@ -22,7 +22,6 @@ from nda_mm.negatives import (
     build_negative,
 )
 
-JIGSAW, STITCH, CUTOUT = dict(type="Jigsaw"), dict(type="Stitch"), dict(type="Cutout")
 BOUND = [
     (Jigsaw(grid=(1, 4)), lambda x, g: F.jigsaw(x, (1, 4), generator=g)),
     (Stitch(), lambda x, g: F.stitch(x, generator=g)),
@@ -68,11 +67,7 @@ def test_a_negative_survives_copying_and_its_state_is_empty(negative):
 
 
 def test_only_those_that_join_two_samples_need_a_partner():
-    assert [name for (negative, _), name in zip(BOUND, NAMES) if negative.needs_partner] == [
-        "Stitch",
-        "Mixup",
-        "CutMix",
-    ]
+    assert [name for (each, _), name in zip(BOUND, NAMES) if each.needs_partner] == ["Stitch", "Mixup", "CutMix"]
     for negative, _ in BOUND:
         if negative.needs_partner:
             with pytest.raises(ValueError, match="batch has one sample"):
@@ -83,26 +78,15 @@ def test_only_those_that_join_two_samples_need_a_partner():
 
 
 @pytest.mark.parametrize(("settings", "error", "message"), [
-    (dict(type="Jigsaw", grid=1), ValueError, "at least 2 tiles"),
-    (dict(type="Jigsaw", grid=2.5), TypeError, "int or a pair"),
-    (dict(type="Mixup", alpha=0), ValueError, "alpha must be positive"),
+    (dict(type="Jigsaw", grid=1), ValueError, "grid"),
+    (dict(type="Mixup", alpha=0), ValueError, "alpha"),
     (dict(type="Mixup", min_share=0.01), ValueError, "min_share"),
-    (dict(type="Mixup", min_share=[0.1]), TypeError, "min_share"),
-    (dict(type="CutMix", beta=-1), ValueError, "beta must be positive"),
-    (dict(type="CutMix", min_area=0.01), ValueError, "min_area"),
+    (dict(type="CutMix", beta=-1), ValueError, "beta"),
     (dict(type="CutMix", min_area=[0.1]), TypeError, "min_area"),
-    (dict(type="Cutout", size=(0.6, 0.3)), ValueError, "size must be"),
-    (dict(type="Rotate", degrees=(0, 90)), ValueError, "image itself"),
-    (dict(type="Shift", share=(0.5, 2)), ValueError, "share must be"),
-    (dict(type="ShuffleFrames", chunks=1), ValueError, "at least 2"),
-    (dict(type="RandomNegative", negatives=[]), ValueError, "list of negatives"),
-    (dict(type="RandomNegative", negatives=[JIGSAW, CUTOUT], weights=[1]), ValueError, "as many weights, but got 1"),
-    (dict(type="RandomNegative", negatives=[JIGSAW, CUTOUT], weights=[1, 0]), ValueError, "must be positive"),
-    (dict(type="Curriculum", milestones=[]), ValueError, "rise from 0"),
-    (dict(type="Curriculum", milestones=[(5, JIGSAW)]), ValueError, r"rise from 0 on, but got \[5\]"),
-    (dict(type="Curriculum", milestones=[(0, JIGSAW), (0, CUTOUT)]), ValueError, r"\[0, 0\]"),
-    (dict(type="Curriculum", milestones=[(0.0, JIGSAW)]), TypeError, "iteration must be an int"),
-    (dict(type="Curriculum", milestones=[JIGSAW]), TypeError, "list of pairs"),
+    (dict(type="Cutout", size=(0.6, 0.3)), ValueError, "size"),
+    (dict(type="Rotate", degrees=(0, 90)), ValueError, "degrees"),
+    (dict(type="Shift", share=(0.5, 2)), ValueError, "share"),
+    (dict(type="ShuffleFrames", chunks=1), ValueError, "chunks"),
 ])  # fmt: skip
 def test_settings_are_refused_when_it_is_built(settings, error, message):
     with pytest.raises(error, match=message):

@@ -59,21 +59,22 @@ def test_external_images_are_resized_and_repeated_along_a_clip():
 def test_external_images_move_with_the_module_but_not_into_checkpoints():
     negative = ExternalStitch(torch.zeros(2, 3, 4, 4, dtype=torch.uint8))
     assert negative.state_dict() == {}
-    with pytest.raises(ValueError, match=r"external images are on meta and the batch on cpu; move .* \.to\('cpu'\)"):
+    with pytest.raises(ValueError, match="external images are on meta"):
         negative.to("meta")(torch.rand(1, 3, 4, 4))
 
 
 def test_external_images_of_unknown_range_or_wrong_channels_are_refused():
-    with pytest.raises(ValueError, match=r"say which by images_range=\(0, 1\)"):
-        ExternalStitch(torch.rand(2, 3, 4, 4))
-    with pytest.raises(ValueError, match="value_range must be two different values"):
-        ExternalStitch(torch.zeros(2, 3, 4, 4, dtype=torch.uint8), value_range=(1, 1))
-    with pytest.raises(ValueError, match="batch has 1 channels and the external images 3"):
-        ExternalStitch(torch.zeros(2, 3, 4, 4, dtype=torch.uint8))(torch.rand(2, 1, 4, 4))
-    with pytest.raises(ValueError, match="1 or 3 channels, but got"):
-        ExternalStitch(torch.zeros(2, 4, 4, 3, dtype=torch.uint8))
-    with pytest.raises(TypeError, match=r"uint8 or floating tensor .* got torch\.int64"):
-        ExternalStitch(torch.zeros(2, 3, 4, 4, dtype=torch.int64))
+    whole = torch.zeros(2, 3, 4, 4, dtype=torch.uint8)
+    with pytest.raises(ValueError, match="images_range"):
+        ExternalStitch(whole.float())
+    with pytest.raises(ValueError, match="value_range"):
+        ExternalStitch(whole, value_range=(1, 1))
+    with pytest.raises(ValueError, match="1 channels and the external images 3"):
+        ExternalStitch(whole)(torch.rand(2, 1, 4, 4))
+    with pytest.raises(ValueError, match="1 or 3 channels"):
+        ExternalStitch(whole.permute(0, 2, 3, 1))
+    with pytest.raises(TypeError, match="torch.int64"):
+        ExternalStitch(whole.long())
 
 
 def test_whole_external_images_are_drawn_alike_often_and_nothing_of_the_batch_is_left():
@@ -110,10 +111,8 @@ def test_external_images_are_read_from_files(tmp_path):
         assert torch.equal(load_images(tmp_path / name), images)
     assert torch.equal(load_images(str(tmp_path / "images.pt"), limit=2), images[:2])
     assert load_images(tmp_path / "images.pt", size=(2, 3)).shape == (5, 3, 2, 3)
-    assert (
-        build_negative(dict(type="ExternalStitch", images=str(tmp_path / "images.pt"), max_images=3)).external.shape[0]
-        == 3
-    )
+    negative = build_negative(dict(type="ExternalStitch", images=str(tmp_path / "images.pt"), max_images=3))
+    assert negative.external.shape[0] == 3
 
 
 def test_external_images_are_read_from_a_folder(tmp_path):
@@ -147,22 +146,19 @@ def test_bgr_samples_are_turned_into_rgb(monkeypatch):
     assert torch.equal(images[0], images[1])
     assert images[0, 0, 0, 0] == 2
     monkeypatch.setattr(DATASETS, "build", lambda config: [dict(inputs=torch.zeros(3, 2, 2))])
-    with pytest.raises(TypeError, match=r"under 'gt' or 'img', but 'Any' gives the keys \['inputs'\]"):
+    with pytest.raises(TypeError, match="'Any' gives"):
         load_images(dict(type="Any"))
 
 
 def test_sources_that_are_none_are_refused(tmp_path):
-    with pytest.raises(FileNotFoundError, match="do not exist"):
+    with pytest.raises(FileNotFoundError, match=r"none\.pt"):
         load_images(tmp_path / "none.pt")
     with pytest.raises(FileNotFoundError, match="holds no image"):
         load_images(tmp_path)
     os.mkfifo(tmp_path / "x.png")  # which would be waited for
     with pytest.raises(OSError, match=r"x\.png"):
         load_images(tmp_path)
-    (tmp_path / "images.zip").write_bytes(b"")
-    with pytest.raises(TypeError, match=r"\.pt or \.npy file or a folder"):
-        load_images(tmp_path / "images.zip")
-    with pytest.raises(ValueError, match="limit must be"):
+    with pytest.raises(ValueError, match="limit"):
         load_images(tmp_path, limit=0)
 
 
@@ -172,7 +168,7 @@ def test_loading_runs_no_code(tmp_path):
             return print, ("code was run",)
 
     torch.save(Trap(), tmp_path / "trap.pt")
-    with pytest.raises(ValueError, match=r"trap\.pt can't be loaded without running code"):
+    with pytest.raises(ValueError, match=r"trap\.pt"):
         load_images(tmp_path / "trap.pt")
     np.save(tmp_path / "trap.npy", np.array([Trap()], dtype=object), allow_pickle=True)
     with pytest.raises(ValueError, match="allow_pickle=False"):
