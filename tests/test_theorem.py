@@ -43,8 +43,8 @@ def best_logits(kind: str, weight: float, p: Tensor, g: Tensor, n: Tensor) -> Te
     return (low + high) / 2
 
 
-def gaussians(points: Tensor, centres: list[tuple[float, float]], deviation: float) -> Tensor:
-    distance = torch.cdist(points, torch.tensor(centres, dtype=points.dtype))
+def gaussians(points: Tensor, centers: list[tuple[float, float]], deviation: float) -> Tensor:
+    distance = torch.cdist(points, torch.tensor(centers, dtype=points.dtype))
     return torch.exp(-0.5 * (distance / deviation) ** 2).mean(dim=1) / (2 * torch.pi * deviation**2)
 
 

@@ -8,19 +8,19 @@ seed, made from ``(seed, rank, pass, batch, slot)``, and any process can make it
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from itertools import islice
 from typing import Any, NamedTuple
 
 import torch
-from mmengine.dataset import DefaultSampler, InfiniteSampler, default_collate, pseudo_collate
+from mmengine.dataset import DefaultSampler, InfiniteSampler
 from torch.utils.data import DataLoader, Dataset, IterableDataset, get_worker_info
 
 from nda_mm.utils.random_state import RandomState, isolated_rng, mix, seed_global_generators
 
 # Each use of a seed mixes in its own number; loops.py has the larger ones.
-_SAMPLE, _COLLATE, _SAMPLER, _WORKER = range(4)
+_SAMPLE, _SAMPLER, _WORKER = 0, 2, 3
 #: These draw from a private generator; other samplers may draw from the global ones.
 _SELF_SEEDED = (DefaultSampler, InfiniteSampler)
 
@@ -29,12 +29,6 @@ class SeededIndex(NamedTuple):
     """Which sample to read, and the seed of its random augmentation."""
 
     index: int  # type: ignore[assignment]  # hides tuple.index
-    seed: int
-
-
-class _SeededBatch(list):
-    """The samples of one batch, with a seed for the collate function."""
-
     seed: int
 
 
@@ -63,9 +57,7 @@ class SeededDataset(Dataset):
     def __getitems__(self, indices: Sequence[SeededIndex]) -> list[Any]:
         """Read one batch. In the main process the training's RNG state is kept; a worker has none."""
         with isolated_rng() if get_worker_info() is None else nullcontext():
-            samples = _SeededBatch(self._read(indices))
-        samples.seed = mix(indices[0].seed, _COLLATE)
-        return samples
+            return list(self._read(indices))
 
     def _read(self, indices: Sequence[SeededIndex]) -> Iterator[Any]:
         if hasattr(self._inner, "__getitems__"):
@@ -75,19 +67,6 @@ class SeededDataset(Dataset):
         for index, seed in indices:
             seed_global_generators(seed)
             yield self._inner[index]
-
-
-class _SeededCollate:
-    """Run a collate function under the batch's seed, since some mix samples at random."""
-
-    def __init__(self, collate: Callable[[list[Any]], Any]) -> None:
-        self.collate = collate
-
-    def __call__(self, samples: _SeededBatch) -> Any:
-        if getattr(self.collate, "func", self.collate) in (pseudo_collate, default_collate):  # these draw nothing
-            return self.collate(list(samples))
-        with isolated_rng(samples.seed):
-            return self.collate(list(samples))
 
 
 class SeededBatchSampler:
@@ -192,15 +171,14 @@ def build_exact_dataloader(runner: Any, dataloader: DataLoader | dict[str, Any],
     if isinstance(loader.dataset, IterableDataset) or loader.batch_sampler is None:
         raise TypeError(
             "The resumable loops need a map-style data set and a batch size, but got "
-            f"{type(loader.dataset).__name__} with batch_size={loader.batch_size}. Use mmengine's own loops for an "
-            "iterable-style data set; their resumed runs are not exact."
+            f"{type(loader.dataset).__name__} with batch_size={loader.batch_size}; use mmengine's own loops."
         )
     workers = loader.num_workers
     return DataLoader(
         SeededDataset(loader.dataset),
         batch_sampler=SeededBatchSampler(loader.batch_sampler, seed, rank),  # type: ignore[arg-type]
         num_workers=workers,
-        collate_fn=_SeededCollate(loader.collate_fn),  # type: ignore[arg-type]
+        collate_fn=loader.collate_fn,
         pin_memory=loader.pin_memory,
         timeout=loader.timeout,
         worker_init_fn=loader.worker_init_fn,
@@ -234,8 +212,8 @@ class BatchStream:
         if data is None:
             if self.batch == 0:
                 raise ValueError(
-                    f"The training loader gave no batch: {len(self.dataloader.dataset)} samples "  # type: ignore[arg-type]
-                    "do not fill one. Lower batch_size, or set drop_last=False."
+                    f"The loader gives no batch of {len(self.dataloader.dataset)} samples; "  # type: ignore[arg-type]
+                    "lower batch_size, or set drop_last=False."
                 )
             self.pass_number, self.batch = self.pass_number + 1, 0
             self._iterator = self._start()

@@ -64,7 +64,7 @@ def _stack(values: list[Any], device: torch.device) -> Any:
     if isinstance(first, Tensor):
         shapes = {(tuple(value.shape), value.dtype) for value in values}
         if len(shapes) > 1:
-            raise ValueError(f"Items of different shape or type cannot be stacked: {sorted(map(str, shapes))[:3]}.")
+            raise ValueError(f"Items of different shape or dtype can't be stacked: {sorted(map(str, shapes))[:3]}.")
         return torch.stack(values).to(device)
     if isinstance(first, Mapping):
         keys = _common_keys(values)
@@ -142,18 +142,15 @@ class DeviceLoader:
             if needed > _SHARE * free:
                 raise ValueError(
                     f"data_on_device: the data set needs {needed / 2**30:.1f} GiB, more than {_SHARE:.0%} of the "
-                    f"{free / 2**30:.1f} GiB that are free on {device}. Set data_on_device=False."
+                    f"{free / 2**30:.1f} GiB that are free on {device}; set it to False."
                 )
         items: list[Any] = []
         for start in range(0, count, _CHUNK):
-            indices = range(start, min(start + _CHUNK, count))
+            indices = range(count)[start : start + _CHUNK]
             chunk, again = self._items_at(indices), self._items_at(indices, seed=1)
             for index, one, other in zip(indices, chunk, again, strict=True):
-                if not _equal(one, other):
-                    raise ValueError(
-                        f"data_on_device: item {index} differs from one reading to the next, so the pipeline augments "
-                        "at random. Remove the random transforms, or set data_on_device=False."
-                    )
+                if not all(map(torch.equal, _tensors(one), _tensors(other))):
+                    raise ValueError(f"data_on_device: item {index} is read differently each time; set it to False.")
             items += chunk
         return StackedItems(items, device)
 
@@ -167,8 +164,3 @@ def _tensors(item: Any) -> Iterator[Tensor]:
     elif isinstance(item, (Mapping, BaseDataElement)):
         for _, value in item.items():
             yield from _tensors(value)
-
-
-def _equal(one: Any, other: Any) -> bool:
-    first, second = list(_tensors(one)), list(_tensors(other))
-    return len(first) == len(second) and all(map(torch.equal, first, second))

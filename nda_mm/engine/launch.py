@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
-from mmengine.dist import broadcast_object_list, get_dist_info, init_dist
+from mmengine.dist import broadcast_object_list, init_dist, is_main_process
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.registry import RUNNERS
@@ -45,7 +45,7 @@ def load_config(args: argparse.Namespace) -> Config:
     compat.apply_patches()
     quiet_loggers(dumps=True)
     os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
-    cfg = Config.fromfile(find_config(args.config))
+    cfg = Config.fromfile(recipe_path(args.config))
     cfg.merge_from_dict(read_settings(args.cfg_options))
     say_loading(str(cfg.get("default_scope")))
     if args.work_dir is not None:
@@ -63,11 +63,6 @@ def load_config(args: argparse.Namespace) -> Config:
     return cfg
 
 
-def find_config(name: str) -> str:
-    """Return the file of a config, by :func:`~nda_mm.utils.files.recipe_path`."""
-    return str(recipe_path(name))
-
-
 def start_processes(cfg: Config) -> None:
     """Start the process group, over NCCL with GPUs and over gloo without; do nothing for a single process."""
     if cfg.launcher == "none":
@@ -82,9 +77,8 @@ def start_processes(cfg: Config) -> None:
 def end_processes() -> None:
     """Destroy the process group, if there is one.
 
-    gloo's threads release a finished call's tensors when they next get Python's lock. If the interpreter is already
-    shutting down, they never get it, the process is aborted, and the launcher reports a finished run as failed. A
-    barrier and a short sleep give them the time.
+    gloo's threads release a finished call's tensors when they next get the GIL. If the interpreter is already shutting
+    down, the process is aborted, and the launcher reports a failure. A barrier and a short sleep avoid that.
     """
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         torch.distributed.barrier()
@@ -126,7 +120,7 @@ def set_resume(cfg: Config, resume: str | None) -> None:
     if resume is None:
         return
     chosen: list[Any] = [None]
-    if get_dist_info()[0] == 0:
+    if is_main_process():
         try:
             chosen = [choose_checkpoint(cfg.work_dir, resume)]
         except (OSError, ValueError) as error:
@@ -137,7 +131,7 @@ def set_resume(cfg: Config, resume: str | None) -> None:
     cfg.resume = chosen[0] is not None
     if cfg.resume:
         cfg.load_from = chosen[0]
-    elif get_dist_info()[0] == 0:
+    elif is_main_process():
         print(f"There is no checkpoint in {cfg.work_dir} yet: starting from the beginning.", flush=True)
 
 
@@ -193,8 +187,8 @@ def prepare_test(args: argparse.Namespace) -> Config:
 def draw_into(cfg: Config, folder: str | Path) -> None:
     """Let mmdet's ``DetVisualizationHook`` draw each test image and its detections into a folder.
 
-    Left are the true boxes, right those found with a score above the hook's ``score_thr``. Pictures have the names of
-    the images; files of these names are overwritten.
+    True boxes are on the left, those found with a score above the hook's ``score_thr`` on the right. Files of the same
+    names are overwritten.
 
     Args:
         cfg: A detector's config; its hook is set.
@@ -202,7 +196,6 @@ def draw_into(cfg: Config, folder: str | Path) -> None:
 
     Raises:
         ValueError: If the config has no such hook.
-        NotADirectoryError: If the folder is a file.
 
     Example:
         >>> cfg = Config(dict(default_hooks=dict(visualization=dict(type="DetVisualizationHook"))))
@@ -210,17 +203,15 @@ def draw_into(cfg: Config, folder: str | Path) -> None:
         >>> cfg.default_hooks.visualization.draw
         True
     """
-    if Path(folder).exists() and not Path(folder).is_dir():
-        raise NotADirectoryError(f"--show-dir {folder} is a file; name a folder.")
     hooks = [*(cfg.get("default_hooks") or {}).values(), *(cfg.get("custom_hooks") or ())]
     drawing = [hook for hook in hooks if hook and str(hook.get("type")).split(".")[-1] == "DetVisualizationHook"]
     if not drawing:
         raise ValueError(
-            "--show-dir draws boxes with mmdet's DetVisualizationHook, which this config lacks. To a detector's config "
-            "add default_hooks=dict(visualization=dict(type='DetVisualizationHook'))."
+            "--show-dir needs mmdet's DetVisualizationHook; add default_hooks=dict(visualization=dict("
+            "type='DetVisualizationHook')) to a detector's config."
         )
     for hook in drawing:
-        # The hook joins this to the work dir anew for every batch, which only an absolute path survives.
+        # The hook joins this to the work dir for every batch, so it must be absolute.
         hook.update(draw=True, test_out_dir=str(Path(folder).resolve()))
 
 
@@ -259,9 +250,10 @@ def to_channels_last(module: nn.Module) -> None:
     """
     formats = {4: torch.channels_last, 5: torch.channels_last_3d}
     for layer in module.modules():
-        for weight in layer.parameters(recurse=False) if isinstance(layer, nn.modules.conv._ConvNd) else ():
-            if weight.ndim in formats:
-                weight.data = weight.data.contiguous(memory_format=formats[weight.ndim])
+        if isinstance(layer, nn.modules.conv._ConvNd):
+            for weight in layer.parameters(recurse=False):
+                if weight.ndim in formats:
+                    weight.data = weight.data.contiguous(memory_format=formats[weight.ndim])
 
 
 class _ChannelsLast(Hook):
@@ -287,7 +279,7 @@ class _StrictLoad(Hook):
             )
         except MismatchedCheckpointError as error:
             raise MismatchedCheckpointError(
-                f"{error} Give a checkpoint of this recipe, or take what fits with --cfg-options load_strict=False."
+                f"{error} Give a checkpoint of this recipe, or load what fits by --cfg-options load_strict=False."
             ) from error
 
 

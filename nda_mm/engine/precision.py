@@ -164,7 +164,7 @@ class SmallConvolutionsInFloat32(TorchFunctionMode):
     """Context that exempts CPU convolutions from autocast if their kernel is longer than their input in some direction.
 
     oneDNN 3.10.2, which torch 2.11 uses, computes a wrong **weight gradient** of such a convolution in bfloat16 on
-    processors with AVX-512 BF16: it reads uninitialised memory. Seen with kernels of 3 frames on inputs of 2, as in the
+    processors with AVX-512 BF16: it reads uninitialized memory. Seen with kernels of 3 frames on inputs of 2, as in the
     last stage of every 3-D ResNet on short clips, and of 3x3 on 1x1 with stride 2. The output and the input's gradient
     are right, so that only the loss shows it. Such inputs are small, and float32 costs next to nothing.
 

@@ -10,7 +10,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import mmengine
 import torch
 from mmengine.config import Config
 from mmengine.dist import get_dist_info
@@ -52,10 +51,9 @@ class RunReportHook(Hook):
         """Log recipe, data, device and budget."""
         self._first, loop, cfg = runner.iter, runner.train_loop, runner.cfg
         data = cfg.train_dataloader["dataset"]
-        folder = data.get("data_root")
-        by_epoch = isinstance(loop, EpochBasedTrainLoop)
+        folder = f" of {data['data_root']}" if data.get("data_root") else ""
         budget = f"{runner.max_iters:,} iterations"
-        if by_epoch:
+        if isinstance(loop, EpochBasedTrainLoop):
             budget = f"{runner.max_epochs:,} epochs of {len(loop.dataloader):,} iterations"
         if self._first:
             budget += f", from iteration {self._first:,} on"
@@ -64,7 +62,7 @@ class RunReportHook(Hook):
             budget += f", validated every {loop.val_interval:,}"
         rows = {
             "recipe": f"{_short(cfg.filename)} ({cfg.model.get('type')})",
-            "data": f"{data['type']}, {len(loop.dataloader.dataset):,} samples{f' of {folder}' if folder else ''}",
+            "data": f"{data['type']}, {len(loop.dataloader.dataset):,} samples{folder}",
             "device": f"{_devices()}; {_precision(cfg.get('optim_wrapper') or {})}",
             "budget": budget,
             "log": f"{_short(runner.logger.log_file)}, with the environment and the whole config",
@@ -86,36 +84,35 @@ class RunReportHook(Hook):
         elif now - self._clock >= self.patience:
             self._estimated = True
             rate = (done - _WARMUP) / (now - self._clock)
-            all_of_it = eta(runner.max_iters - self._first, rate)
-            runner.logger.info(f"About {all_of_it} of training at {rate:.3g} iterations a second, without validation")
+            total = eta(runner.max_iters - self._first, rate)
+            runner.logger.info(f"About {total} of training at {rate:.3g} iterations a second, without validation")
 
     def after_train(self, runner: Runner) -> None:
         """Log where the results are, and the next command."""
-        work_dir, known = Path(runner.work_dir), runner.message_hub.runtime_info
-        samples = sorted(work_dir.glob("samples/*.png"), key=lambda path: path.stat().st_mtime)
-        numbers = Path(runner.log_dir) / "vis_data" / "scalars.json"
+        known = runner.message_hub.runtime_info
+        samples = sorted(Path(runner.work_dir).glob("samples/*.png"), key=lambda path: path.stat().st_mtime)
         last, best = known.get("last_ckpt"), known.get("best_ckpt")
         rows = {
-            "samples": f"{_short(samples[-1])}{' and earlier ones' * (len(samples) > 1)}" if samples else None,
-            "negatives": _short(work_dir / "negatives.png") if (work_dir / "negatives.png").is_file() else None,
-            "numbers": _short(numbers) if numbers.is_file() else None,
-            "best": f"{_short(best)} ({known['best_score']:.4g})" if best and "best_score" in known else None,
-            "last": _short(last) if last else None,
-            "next": _next_command(runner, best or last),
+            "samples": samples[-1] if samples else None,
+            "negatives": Path(runner.work_dir) / "negatives.png",
+            "numbers": Path(runner.log_dir) / "vis_data" / "scalars.json",
+            "best": best,
+            "last": last,
         }
-        _log(runner, {name: text for name, text in rows.items() if text})
+        found = {name: _short(path) for name, path in rows.items() if path and Path(path).is_file()}
+        if "best" in found and "best_score" in known:  # there are several scores if save_best is a list
+            found["best"] += f" ({known['best_score']:.4g})"
+        if runner.cfg.filename and (best or last):
+            found["next"] = _next_command(runner, _short(runner.cfg.filename), _short(best or last))
+        _log(runner, found)
 
 
-def _next_command(runner: Runner, checkpoint: str | None) -> str | None:
-    cfg = runner.cfg
-    if checkpoint is None or cfg.filename is None:
-        return None
-    config, checkpoint = _short(cfg.filename), _short(checkpoint)
+def _next_command(runner: Runner, config: str, checkpoint: str) -> str:
     if runner.iter < runner.max_iters:
         return f"python tools/train.py {config} --work-dir {_short(runner.work_dir)} --resume"
-    if all(cfg.get(f"test_{part}") is not None for part in ("cfg", "dataloader", "evaluator")):
+    if all(runner.cfg.get(f"test_{part}") is not None for part in ("cfg", "dataloader", "evaluator")):
         return f"python tools/test.py {config} {checkpoint}"
-    if "generator" in cfg.model:
+    if "generator" in runner.cfg.model:
         return f"python tools/sample.py {config} {checkpoint}"
     return f"python tools/convert_backbone.py {checkpoint} backbone.pth --to mmdet"
 
@@ -136,8 +133,7 @@ def dry_run_report(cfg: Config) -> str:
     Args:
         cfg: From :func:`~nda_mm.engine.launch.prepare_training`.
     """
-    _, world_size = get_dist_info()
-    versions = [f"  {name:<12} {_version(name)}" for name in _PACKAGES]
+    start = "starts anew"
     if cfg.get("resume"):
         meta = read_checkpoint(cfg.load_from)["meta"]
         start = (
@@ -145,26 +141,24 @@ def dry_run_report(cfg: Config) -> str:
         )
     elif cfg.get("load_from"):
         start = f"starts anew with the weights of {cfg.load_from}"
-    else:
-        start = "starts anew"
     seed = cfg.randomness.get("seed")
-    return "\n".join(
-        [
-            "Config",
-            cfg.pretty_text,
-            "Environment",
-            f"  {'python':<12} {platform.python_version()} ({sys.executable})",
-            *versions,
-            f"  {'devices':<12} {_devices()}",
-            f"  {'processes':<12} {world_size} (launcher {cfg.launcher})",
-            "Run",
-            f"  {'seed':<12} {'drawn at the start and kept in the checkpoint' if seed is None else seed}",
-            f"  {'precision':<12} {_precision(cfg.get('optim_wrapper') or {})}",
-            f"  {'memory':<12} {'channels last' if cfg.get('channels_last') else 'channels first'}",
-            f"  {'work_dir':<12} {cfg.work_dir}",
-            f"  {'start':<12} {start}",
-        ]
-    )
+    environment = {
+        "python": f"{platform.python_version()} ({sys.executable})",
+        **{name: _version(name) for name in _PACKAGES},
+        "devices": _devices(),
+        "processes": f"{get_dist_info()[1]} (launcher {cfg.launcher})",
+    }
+    run = {
+        "seed": "drawn at the start and kept in the checkpoint" if seed is None else seed,
+        "precision": _precision(cfg.get("optim_wrapper") or {}),
+        "memory": "channels last" if cfg.get("channels_last") else "channels first",
+        "work_dir": cfg.work_dir,
+        "start": start,
+    }
+    lines = ["Config", cfg.pretty_text]
+    for title, rows in (("Environment", environment), ("Run", run)):
+        lines += [title, *(f"  {name:<12} {value}" for name, value in rows.items())]
+    return "\n".join(lines)
 
 
 def _precision(optim_wrapper: dict[str, Any]) -> str:
@@ -175,8 +169,6 @@ def _precision(optim_wrapper: dict[str, Any]) -> str:
 
 
 def _version(package: str) -> str:
-    if package == "mmengine":
-        return mmengine.__version__
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:

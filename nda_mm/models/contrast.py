@@ -24,13 +24,13 @@ _NEGATIVES, _PERMUTATION = 48, 49
 
 @dataclass(frozen=True)
 class ContrastMethod:
-    """Where a method keeps what is needed to add columns to its rows of logits.
+    """The parts of a method that negative keys need.
 
     Attributes:
         query_from: Name of the module whose first output is the query, before it is brought to unit length.
         key_encoder: Name of the module that encodes keys; it takes images and returns a tuple, the keys first.
         rows: For each call of ``head.loss_module`` in a step, the views of its queries and of its keys; None where the
-            rows are no whole images.
+            rows are not whole images.
         shuffles: Whether the method has ShuffleBN.
         queued: Whether the other keys come from a queue rather than from the batch.
     """
@@ -42,8 +42,8 @@ class ContrastMethod:
     queued: bool
 
 
-#: As mmpretrain 1.2 has them. The dense rows of DenseCL are places of an image: the tile that a jigsaw puts there may
-#: be the right one, so negatives enter the rows of whole images alone.
+#: As in mmpretrain 1.2. The dense rows of DenseCL are places of an image, where the tile of a jigsaw may be the right
+#: one, so negatives enter the rows of whole images only.
 METHODS: dict[type[nn.Module], ContrastMethod] = {
     MoCo: ContrastMethod("neck", "encoder_k", ((0, 1),), shuffles=True, queued=True),
     DenseCL: ContrastMethod("neck", "encoder_k", ((0, 1), None), shuffles=True, queued=True),
@@ -55,41 +55,36 @@ def contrast_method(model: nn.Module) -> ContrastMethod:
     """Look up the method of a model.
 
     Args:
-        model: Unwrapped, as the config built it.
-
-    Returns:
-        Where it keeps what negatives need.
+        model: Unwrapped.
 
     Raises:
-        TypeError: If it can't take negative keys.
+        TypeError: If the model can't take negative keys.
     """
     method = next((method for kind, method in METHODS.items() if isinstance(model, kind)), None)
     if method is None:
         raise TypeError(
-            f"NDAContrastHook adds negative keys to {', '.join(kind.__name__ for kind in METHODS)} of mmpretrain, but "
-            f"got {type(model).__name__}. SimCLR has no key encoder, and other methods compare with no keys of images: "
-            "use MoCo, or nda_mm.losses.info_nce in a model of your own."
+            f"NDAContrastHook supports {', '.join(kind.__name__ for kind in METHODS)} of mmpretrain, but got "
+            f"{type(model).__name__}. For your own model use nda_mm.losses.info_nce."
         )
-    head = model.head
-    loss_module = getattr(head, "loss_module", None)
-    if loss_module is None or not hasattr(head, "temperature") or loss_module.state_dict():
+    loss_module = getattr(model.head, "loss_module", None)
+    if loss_module is None or not hasattr(model.head, "temperature") or loss_module.state_dict():
         raise TypeError(
             "NDAContrastHook needs a head with a temperature and a loss_module without weights, such as "
-            f"ContrastiveHead with CrossEntropyLoss, but got {type(head).__name__} with {type(loss_module).__name__}."
+            f"ContrastiveHead, but got {type(model.head).__name__} with {type(loss_module).__name__}."
         )
     return method
 
 
 class ShuffleBN:
-    """One permutation of the rows of all ranks together, so that batch statistics do not give a key away.
+    """One permutation of the rows of all ranks together, so that batch statistics do not reveal the positive key.
 
     Source: He et al., "Momentum Contrast", CVPR 2020, section 3.3, https://arxiv.org/abs/1911.05722.
 
-    Within one process the order of a batch changes no statistics, so nothing is moved there.
+    In a single process the order of a batch changes no statistics, so nothing is moved.
 
     Args:
         rows: Number of rows of each rank.
-        generator: On the CPU, in the same state on every rank, so that all draw the same permutation without a message.
+        generator: On the CPU, in the same state on every rank, so that all draw the same permutation.
     """
 
     def __init__(self, rows: int, generator: torch.Generator) -> None:
@@ -112,7 +107,7 @@ class ShuffleBN:
 
 
 class LossWithNegatives(nn.Module):
-    """Takes the place of a head's loss module and makes its rows longer. It adds nothing to a checkpoint.
+    """Wraps the loss module of a head and appends columns to its logits. It adds nothing to a checkpoint.
 
     Args:
         loss_module: The head's own.
@@ -146,15 +141,15 @@ class NegativeContrast:
     from rows that are longer by ``num_negatives``.
 
     The keys of negatives carry no gradient and never enter a queue. They are encoded after the key encoder's update of
-    the step, in a pass of their own, under a permutation of their own where the method has ShuffleBN. That pass sees
-    copies of the encoder's buffers, so running statistics are those of a run without negatives.
+    the step, in a pass of their own, under their own permutation where the method has ShuffleBN. That pass uses copies
+    of the encoder's buffers, so running statistics are those of a run without negatives.
 
-    A Runner needs :class:`nda_mm.engine.NDAContrastHook`; this class is for a training loop of your own around a model
-    of mmpretrain: call :meth:`attach` once and :meth:`set_step` before each forward pass.
+    With mmengine's Runner use :class:`nda_mm.engine.NDAContrastHook`. In your own training loop around a model of
+    mmpretrain call :meth:`attach` once and :meth:`set_step` before each forward pass.
 
     Args:
         model: MoCo, DenseCL or MoCoV3 of mmpretrain, unwrapped.
-        negative: Makes the negatives, from images as the model gets them (normalised).
+        negative: Makes the negatives, from images as the model gets them (normalized).
         num_negatives: ``m``, negatives of each query, at least 1. Default 1.
         view: The view they are made from, 'query' (default) or 'key' of their row.
         seed: Of negatives and permutations, together with the iteration and the rank; the same on every rank.
@@ -175,15 +170,15 @@ class NegativeContrast:
         seed: int = 0,
         compiled: bool = False,
     ) -> None:
-        if isinstance(num_negatives, bool) or not isinstance(num_negatives, int) or num_negatives < 1:
-            raise ValueError(f"num_negatives must be a whole number above 0, but got {num_negatives!r}.")
+        if not isinstance(num_negatives, int) or num_negatives < 1:
+            raise ValueError(f"num_negatives must be an integer of at least 1, but got {num_negatives!r}.")
         if view not in VIEWS:
             raise ValueError(f"view must be one of {', '.join(VIEWS)}, but got {view!r}.")
         self.model = cast(Any, model)  # its parts are not those of every nn.Module
         self.method = contrast_method(model)
         if isinstance(self.model.head.loss_module, LossWithNegatives):
             raise ValueError(
-                "This model takes negatives already. For several kinds use one hook with "
+                "This model has negatives already. For several kinds use one hook with "
                 "negative=dict(type='RandomNegative', negatives=[...])."
             )
         self.negative = negative
@@ -205,7 +200,7 @@ class NegativeContrast:
         ]
 
     def detach(self) -> None:
-        """Leave the model as it was before :meth:`attach`."""
+        """Undo :meth:`attach`."""
         for handle in self._handles:
             handle.remove()
         if self._handles:
@@ -213,7 +208,7 @@ class NegativeContrast:
         self._handles = []
 
     def set_step(self, iteration: int, weight: float = 1.0) -> None:
-        """Say which step comes next.
+        """Set what the next forward pass needs.
 
         Args:
             iteration: From 0; with the seed and the rank it decides all draws.
@@ -223,8 +218,7 @@ class NegativeContrast:
         self.weight = weight
         self.negative.set_iteration(iteration)
 
-    # In the order in which a step calls them. They draw from generators and keep tensors, so torch.compile leaves them
-    # alone.
+    # In the order in which a step calls them. torch.compile must not trace them: they draw numbers and keep tensors.
 
     @torch.compiler.disable
     def _begin(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -234,10 +228,10 @@ class NegativeContrast:
             return
         views = kwargs["inputs"] if "inputs" in kwargs else args[0]
         if not isinstance(views, (list, tuple)) or len(views) != 2:
-            got = f"{len(views)} views" if isinstance(views, (list, tuple)) else f"one {type(views).__name__}"
+            got = f"{len(views)} views" if isinstance(views, (list, tuple)) else type(views).__name__
             raise ValueError(
-                f"Contrast needs two views of each image, but got {got}. Give the pipeline "
-                "dict(type='MultiView', num_views=[2], transforms=[...])."
+                f"NDAContrastHook needs two views of each image, but got {got}. Use dict(type='MultiView', "
+                "num_views=[2], transforms=[...]) in the pipeline."
             )
         self._step = _Step(self._make(views) if self.weight > 0.0 else [])
 
@@ -262,13 +256,12 @@ class NegativeContrast:
     def _extend(self, logits: Tensor, labels: Tensor) -> Tensor:
         """In the loss module: append the negatives' columns."""
         step = self._step
-        if step is None:  # the loss of something that is no training step of this model
+        if step is None:  # not a training step
             return logits
         if self.compiled:
             self._renew_queues()
-        rows, number = self.method.rows, step.loss_calls
-        step.loss_calls += 1
-        if number >= len(rows) or rows[number] is None:
+        number, step.loss_calls = step.loss_calls, step.loss_calls + 1
+        if self.method.rows[number] is None:
             return logits
         extended, similarity = logits, None
         if step.negatives:
@@ -281,10 +274,10 @@ class NegativeContrast:
         return extended
 
     def _renew_queues(self) -> None:
-        """Replace the queues by copies: a compiled graph keeps those it has read for its backward pass.
+        """Replace the queues by copies.
 
-        mmpretrain writes new keys into its queue before that pass, which torch then refuses: without this hook its MoCo
-        can't be trained compiled.
+        mmpretrain writes new keys into its queue before the backward pass, for which a compiled graph has kept it;
+        torch then raises. So compiled MoCo can't be trained without this hook.
         """
         for name in ("queue", "queue2"):
             if name in self.model._buffers:
@@ -292,14 +285,13 @@ class NegativeContrast:
 
     @torch.no_grad()
     def _encode(self, images: Tensor) -> Tensor:
-        """Keys ``(rows, C)`` of unit length; the encoder's buffers stay as they are."""
+        """Keys ``(rows, C)`` of unit length; the encoder's buffers are not changed."""
         encoder = self.model.get_submodule(self.method.key_encoder)
-        shuffle = None
-        if self.method.shuffles:
-            shared = torch.Generator().manual_seed(mix(self.seed, _PERMUTATION, self.iteration) >> 1)
-            shuffle = ShuffleBN(len(images), shared)
-            images = shuffle.apply(images)
         buffers = {name: buffer.clone() for name, buffer in encoder.named_buffers()}
+        shared = torch.Generator().manual_seed(mix(self.seed, _PERMUTATION, self.iteration) >> 1)
+        shuffle = ShuffleBN(len(images), shared) if self.method.shuffles else None
+        if shuffle is not None:
+            images = shuffle.apply(images)
         keys = F.normalize(functional_call(encoder, buffers, (images,))[0].float(), dim=1)
         return keys if shuffle is None else shuffle.undo(keys)
 
@@ -320,9 +312,9 @@ class NegativeContrast:
 
     @torch.compiler.disable
     def _end(self, model: nn.Module, args: Any, output: Any) -> Any:
-        """After the forward pass: add what was measured to what the model returns."""
+        """After the forward pass: add the measured values to the model's output."""
         step, self._step = self._step, None
-        if step is None or not isinstance(output, dict):
+        if step is None:
             return None
         # mmengine logs what a model returns, and sums to the loss only what has "loss" in its name.
         return {**output, **{name: torch.stack(values).mean() for name, values in step.measured.items()}}

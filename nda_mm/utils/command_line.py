@@ -1,4 +1,4 @@
-"""What the commands share before torch and the hosts are loaded: options, what is being loaded, errors as one line."""
+"""Options of the commands, and errors as one line; imports neither torch nor a host."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = [
     "start_command",
 ]
 
-#: Environment variable that brings the whole traceback back, if it is set to anything.
+#: Environment variable that shows whole tracebacks, if it is set to anything.
 TRACEBACK = "NDA_MM_TRACEBACK"
 #: Errors that are printed as one line, and the modules that raise them.
 _KINDS = (ValueError, TypeError, KeyError, OSError, RuntimeError, ModuleNotFoundError)
@@ -34,11 +34,7 @@ _OURS = ("nda_mm.", "mmengine.registry.")
 
 
 def add_cfg_options(parser: argparse.ArgumentParser) -> None:
-    """Add ``--cfg-options``, whose words stay words: mmengine, which reads them, imports torch.
-
-    Args:
-        parser: Gets the option; :func:`read_settings` reads its words.
-    """
+    """Add ``--cfg-options`` as words, which :func:`read_settings` parses: mmengine's parser imports torch."""
     parser.add_argument(
         "--cfg-options",
         nargs="+",
@@ -51,18 +47,18 @@ def add_cfg_options(parser: argparse.ArgumentParser) -> None:
 
 def _setting(word: str) -> str:
     if not word.partition("=")[0] or "=" not in word:
-        raise argparse.ArgumentTypeError(f"settings are written KEY=VALUE, but got {word!r}")
+        raise argparse.ArgumentTypeError(f"settings must be KEY=VALUE, but got {word!r}")
     return word
 
 
 def read_settings(words: Sequence[str] | Mapping[str, Any] | None) -> dict[str, Any]:
-    """The settings of ``--cfg-options``, read as mmengine's commands read them.
+    """Parse the words of ``--cfg-options`` as mmengine does.
 
     Args:
-        words: ``KEY=VALUE`` words; a mapping passes through.
+        words: ``KEY=VALUE`` words; a mapping is returned as it is.
 
     Returns:
-        Values by their places in the config.
+        Values by dotted key.
 
     Example:
         >>> read_settings(["train_cfg.max_iters=9", "model.negative.grid=(2,4)"])
@@ -80,11 +76,7 @@ def read_settings(words: Sequence[str] | Mapping[str, Any] | None) -> dict[str, 
 
 
 def add_common_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of every command that runs a config.
-
-    Args:
-        parser: Gets CONFIG, ``--work-dir``, ``--cfg-options``, ``--launcher`` and ``--local-rank``.
-    """
+    """Add CONFIG, ``--work-dir``, ``--cfg-options``, ``--launcher`` and ``--local-rank``."""
     parser.add_argument("config", help="a config file, or the name of a recipe of ours: nda_biggan_digits.py")
     parser.add_argument("--work-dir", help="where logs and checkpoints go (default: work_dirs/<name of the config>)")
     add_cfg_options(parser)
@@ -94,11 +86,7 @@ def add_common_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_input_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of the commands that look at negatives: a config or a folder, and which negatives.
-
-    Args:
-        parser: Gets CONFIG, ``--images``, ``--size``, ``--negative``, ``--all``, ``--cfg-options`` and ``--seed``.
-    """
+    """Add CONFIG, ``--images``, ``--size``, ``--negative``, ``--all``, ``--cfg-options`` and ``--seed``."""
     parser.add_argument("config", nargs="?", help="a recipe: its training images, its negatives")
     parser.add_argument("--images", metavar="DIR", help="a folder of images instead of those of the recipe")
     parser.add_argument("--size", type=int, default=32, help="side of the squares made of --images; default: 32")
@@ -114,18 +102,17 @@ def add_input_options(parser: argparse.ArgumentParser) -> None:
 
 
 def start_command() -> None:
-    """Silence the hosts' notices and say that torch and mmengine are being loaded, when the options have been read."""
+    """Silence the hosts' notices and announce that torch and mmengine are loaded; call it after parsing options."""
     silence_warnings()
     say_loading("torch", "mmengine")
 
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """End the command with an error's message on stderr and status 1, instead of with a traceback.
+    """Print an error as one line on stderr and exit with status 1, without a traceback.
 
-    This holds for errors of the usual kinds that were raised in a module of this package, whose messages say what came
-    and what is allowed, or in mmengine's registries, which name an unknown type. Errors of the hosts keep their
-    traceback. So do all if the environment sets ``NDA_MM_TRACEBACK``.
+    This holds for errors raised in this package or in mmengine's registries. Errors of the hosts keep their traceback,
+    and so do all if the environment variable ``NDA_MM_TRACEBACK`` is set.
 
     Raises:
         SystemExit: With status 1, in place of the error.

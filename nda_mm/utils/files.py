@@ -1,4 +1,4 @@
-"""Files and folders of a user: read with care, written whole, never overwritten by accident."""
+"""Reading files with errors that name them, atomic writes, links to folders, and recipes by name."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ __all__ = [
     "write_text_atomically",
 ]
 
-#: How the names of files end that :func:`write_atomically` has not finished.
+#: Suffix of files that :func:`write_atomically` has not finished.
 UNFINISHED = ".unfinished"
-#: Before the name of a recipe of this package.
+#: Prefix of a recipe of this package.
 PREFIX = "nda_mm::"
 
 
@@ -35,7 +35,7 @@ def check_data_root(data_root: Any) -> str:
     """The folder of a data set, if one is named.
 
     Raises:
-        ValueError: If it is empty or None, which would otherwise be the current folder, with whatever lies there.
+        ValueError: If it is empty or None, which would otherwise mean the current folder.
 
     Example:
         >>> check_data_root(Path("data/cifar10"))
@@ -47,12 +47,12 @@ def check_data_root(data_root: Any) -> str:
 
 
 def files_below(folder: Path, wanted: Callable[[str], bool]) -> list[Path]:
-    """Whatever has a wanted name below a folder, sorted; links are followed, but no folder is entered twice.
+    """Find entries by name below a folder, sorted; links are followed, but no folder is entered twice.
 
-    Entries that are no files, such as links to nowhere, are listed too, for :func:`check_file` to refuse.
+    Entries other than files, such as broken links, are listed too; :func:`check_file` refuses them.
 
     Args:
-        folder: Where to look; hidden folders in it are left out.
+        folder: Where to look; hidden subfolders are left out.
         wanted: Whether a name is wanted.
 
     Returns:
@@ -71,17 +71,16 @@ def files_below(folder: Path, wanted: Callable[[str], bool]) -> list[Path]:
 
 
 def subfolders(folder: Path) -> list[str]:
-    """Names of the folders in a folder, without hidden ones, sorted; none where there is no folder."""
+    """Sorted names of the subfolders of a folder without hidden ones; none if the folder does not exist."""
     _, names, _ = next(os.walk(folder), ("", [], []))
     return sorted(name for name in names if not name.startswith("."))
 
 
 def check_file(path: str | Path) -> None:
-    """Refuse what cannot be read to its end, before it is opened: opening a FIFO alone would wait forever.
+    """Refuse anything but a regular file, before it is opened: opening a FIFO would wait forever.
 
     Raises:
-        OSError: If the path is a link to nowhere or in a circle, a folder, FIFO, socket or device, or its name is not
-            UTF-8, which neither lists nor logs can hold.
+        OSError: If the path is no regular file, or its name is not UTF-8, which lists and logs can't hold.
     """
     if not stat.S_ISREG(os.stat(path).st_mode):
         raise OSError(f"'{printable(path)}' is no regular file")
@@ -90,7 +89,7 @@ def check_file(path: str | Path) -> None:
 
 
 def printable(name: str | Path) -> str:
-    r"""A name as logs and lists can hold it.
+    r"""A name for logs and lists, with bytes that are not UTF-8 escaped.
 
     Example:
         >>> print(printable(os.fsdecode(b"caf\xe9.png")), printable("café.png"))
@@ -100,7 +99,7 @@ def printable(name: str | Path) -> str:
 
 
 def read_text(path: str | Path) -> str:
-    """A text file in UTF-8, with errors that name it.
+    """Read a text file in UTF-8, with errors that name it.
 
     Raises:
         OSError: If it is missing, or no file.
@@ -110,24 +109,16 @@ def read_text(path: str | Path) -> str:
     try:
         return Path(path).read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise ValueError(f"'{path}' is no text in UTF-8: {error}") from error
+        raise ValueError(f"'{path}' is not UTF-8: {error}") from error
 
 
 def write_text_atomically(path: Path, text: str) -> None:
-    """Write a text file in UTF-8, whole or not at all; see :func:`write_atomically`.
-
-    Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     write_text_atomically(Path(folder, "a.txt"), "b")
-        ...     Path(folder, "a.txt").read_text()
-        'b'
-    """
+    """Write a text file in UTF-8 by :func:`write_atomically`."""
     write_atomically(path, lambda file: file.write(text.encode()))
 
 
 def write_atomically(path: Path, write: Callable[[BinaryIO], Any]) -> None:
-    """Write a file that a crash, a full disk or a power cut leaves either old or new, never half of each.
+    """Write a file atomically: after a crash, a full disk or a power cut it is either the old or the new one.
 
     It is written next to its target under a hidden name ending in ``.unfinished``, flushed to the disk, and renamed.
 
@@ -147,7 +138,7 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], Any]) -> None:
     """
     path = Path(path).absolute()
     path.parent.mkdir(parents=True, exist_ok=True)
-    # A name that no other process has, also on another machine; open() gives it the user's usual permissions.
+    # A name that no other process has, also on another machine; open() gives the usual permissions.
     unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}{UNFINISHED}")
     try:
         with open(unfinished, "xb") as file:
@@ -159,7 +150,7 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], Any]) -> None:
         with suppress(OSError):
             unfinished.unlink()
         raise
-    with suppress(OSError):  # not every file system can flush a folder; the file itself is on the disk by now
+    with suppress(OSError):  # not every file system can flush a folder
         folder = os.open(path.parent, os.O_RDONLY)
         try:
             os.fsync(folder)
@@ -168,37 +159,27 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], Any]) -> None:
 
 
 def link_folder(folder: Path, link: Path) -> None:
-    """Make ``link`` lead to a folder, unless it does or is that folder.
+    """Link to a folder, unless the link exists or is the folder itself.
 
     Args:
         folder: Its target.
         link: The link; its folder is made.
 
     Raises:
-        FileExistsError: If something else stands there; nothing is overwritten.
-
-    Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as place:
-        ...     link_folder(Path(place), Path(place, "a", "b"))
-        ...     Path(place, "a", "b").is_symlink()
-        True
+        FileExistsError: If something else is there; nothing is overwritten.
     """
     if os.path.lexists(link):
         if os.path.realpath(link) != os.path.realpath(folder):
-            raise FileExistsError(
-                f"{link} should lead to {folder}, but stands there already and leads elsewhere "
-                f"({os.path.realpath(link)}); remove it, or choose another --out"
-            )
+            raise FileExistsError(f"{link} exists and is not {folder}; remove it, or choose another --out")
         return
     link.parent.mkdir(parents=True, exist_ok=True)
     link.symlink_to(folder.resolve(), target_is_directory=True)
 
 
 def recipe_path(name: str) -> Path:
-    """The file of a config: a path, or a recipe of this package by its name.
+    """Find a config: a path, or a recipe of this package by its name.
 
-    A path that does not exist is looked up among the recipes, so that ``configs/biggan_digits.py`` finds
+    A path that does not exist is looked up among the recipes: ``configs/biggan_digits.py`` finds
     ``configs/biggan/biggan_digits.py``.
 
     Args:

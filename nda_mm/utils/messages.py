@@ -1,4 +1,4 @@
-"""What is printed for a person: shortened lists, errors as one line, progress."""
+"""Texts for users: shortened lists, errors as one line, progress."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["Progress", "describe_error", "eta", "shorten"]
 
 
 def shorten(names: Iterable[object], limit: int = 4, separator: str = ", ") -> str:
-    """Join the first few names, and say how many more there are.
+    """Join the first few names, and count the rest.
 
     Example:
         >>> shorten(["a", "b", "c"], limit=2)
@@ -39,15 +39,15 @@ def describe_error(error: BaseException) -> str:
 
 
 class Progress:
-    """Print to stderr what is done, how fast, and how long the rest will take.
+    """Print progress, speed and the remaining time to stderr.
 
-    On a terminal the line is rewritten, elsewhere one comes every few seconds. Work that ends within ``seconds`` prints
-    nothing, and of several processes only the first one prints.
+    On a terminal the line is rewritten, elsewhere there is a new one every few seconds. Work that ends within
+    ``seconds`` prints nothing, and of several processes only the first prints.
 
     Args:
         what: What is being done.
         total: Number of items, at least 1.
-        unit: What they are, in the plural.
+        unit: Of the items, in the plural.
         seconds: Between two lines. Defaults to None: 0.5 on a terminal, else 3.
 
     Example:
@@ -64,7 +64,7 @@ class Progress:
         self._started = self._printed = time.monotonic()
 
     def update(self, done: int) -> None:
-        """Report that so many items are done."""
+        """Report the number of items done."""
         now = time.monotonic()
         if self._silent or now - self._printed < self._seconds:
             return

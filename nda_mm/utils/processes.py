@@ -1,4 +1,4 @@
-"""Processes: what a launcher says of them, how they meet on a CPU, and what they do on SIGTERM."""
+"""Processes: their rank, a process group on the CPU, and SIGTERM."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _VARIABLES = {
 
 
 def launched_rank() -> int:
-    """Return the rank that a launcher gave this process, known before the processes have met; 0 without a launcher.
+    """Return the rank that a launcher gave this process, before there is a process group; 0 without a launcher.
 
     Example:
         >>> launched_rank()
@@ -35,19 +35,18 @@ def launched_rank() -> int:
 def start_process_group(launcher: str, *, timeout: float = 1800.0) -> bool:
     """Start a gloo process group if there is no GPU, before mmengine's Runner would start one of NCCL.
 
-    mmengine's launchers call ``torch.cuda.set_device``, which fails on a CPU. The Runner leaves an existing process
-    group alone, so this needs no patch.
+    mmengine's launchers call ``torch.cuda.set_device``, which fails on a CPU. The Runner accepts an existing group.
 
     Args:
         launcher: One of ``none``, ``pytorch``, ``slurm``, ``mpi``; as given to the Runner.
-        timeout: Seconds after which a process that waits for the others gives up. Defaults to 1800, torch's own.
+        timeout: Seconds to wait for the other processes. Defaults to 1800, as in torch.
 
     Returns:
         Whether a group was started: False with ``none``, with a GPU, or if there is a group already.
 
     Raises:
         ValueError: If the launcher is unknown.
-        RuntimeError: If the launcher's environment variables are missing, or torch has no gloo.
+        RuntimeError: If the launcher's environment variables are missing.
 
     Example:
         >>> start_process_group("none")
@@ -60,8 +59,6 @@ def start_process_group(launcher: str, *, timeout: float = 1800.0) -> bool:
 
     if launcher == "none" or torch.cuda.is_available() or distributed.is_initialized():
         return False
-    if not distributed.is_available() or not distributed.is_gloo_available():
-        raise RuntimeError("This torch was built without gloo, so several processes on a CPU are not possible.")
     _export_environment(launcher)
     distributed.init_process_group("gloo", timeout=datetime.timedelta(seconds=timeout))
     return True
@@ -70,11 +67,10 @@ def start_process_group(launcher: str, *, timeout: float = 1800.0) -> bool:
 def _export_environment(launcher: str) -> None:
     """Copy a launcher's variables to the names that torch's ``env://`` start reads."""
     names = _VARIABLES[launcher]
-    missing = [name for name in names if name not in os.environ]
-    if missing:
+    if any(name not in os.environ for name in names):
         raise RuntimeError(
-            f"--launcher {launcher} needs the environment variables {', '.join(names)}, but got none for "
-            f"{', '.join(missing)}. Start through tools/dist_train.sh or tools/slurm_train.sh, or use --launcher none."
+            f"--launcher {launcher} needs the environment variables {', '.join(names)}. Use tools/dist_train.sh or "
+            "tools/slurm_train.sh, or use --launcher none."
         )
     for target, source in zip(("RANK", "WORLD_SIZE", "LOCAL_RANK"), names, strict=True):
         os.environ[target] = os.environ[source]
@@ -91,10 +87,10 @@ def _first_slurm_node() -> str:
 
 @contextmanager
 def on_sigterm(action: Callable[[], object]) -> Iterator[None]:
-    """Call a function on SIGTERM while in this context. In a thread, which cannot listen, nothing changes.
+    """Call a function on SIGTERM while in this context; in a thread, which can't handle signals, do nothing.
 
     Args:
-        action: May raise, to leave the context.
+        action: The function; it may raise.
 
     Example:
         >>> asked = []

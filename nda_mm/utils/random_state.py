@@ -1,4 +1,4 @@
-"""The global random generators: their state saved, restored and seeded, and seeds mixed from what they are for."""
+"""The global random generators: saving, restoring and seeding them, and mixing seeds."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from torch import Tensor
 __all__ = ["RandomState", "isolated_rng", "mix", "seed_global_generators"]
 
 _MASK = (1 << 64) - 1
-#: Making numpy's bit generators is slow, so those that :func:`isolated_rng` no longer uses are kept. Each is seeded
-#: before it is drawn from.
+#: numpy's bit generators are slow to make, so :func:`isolated_rng` keeps those it no longer uses. Each is seeded before
+#: it is drawn from.
 _SPARE_BIT_GENERATORS: list[np.random.MT19937] = []
 
 
 def mix(*parts: int) -> int:
-    """Mix integers into one 64-bit number, so that neighbouring seeds and positions give unrelated streams.
+    """Mix integers into one 64-bit number, so that neighboring seeds and positions give unrelated streams.
 
     The finaliser is that of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014, https://doi.org/10.1145/2660193.2660195).
 
@@ -47,7 +47,7 @@ def mix(*parts: int) -> int:
 def seed_global_generators(seed: int) -> None:
     """Seed python's, numpy's and torch's global generators, and the current CUDA device's if CUDA is already in use.
 
-    ``torch.manual_seed`` is avoided: it also initialises CUDA, which a data loading process must not do.
+    ``torch.manual_seed`` is avoided: it also initializes CUDA, which a data loading process must not do.
 
     Args:
         seed: Any integer in [0, 2**64).
@@ -134,11 +134,11 @@ class RandomState:
 
 @contextmanager
 def isolated_rng(seed: int | None = None) -> Iterator[Callable[[], RandomState]]:
-    """Keep what is drawn inside from advancing the global generators, which afterwards continue where they were.
+    """Restore the global generators afterwards, so that draws inside do not advance them.
 
-    Cheap enough for several times an iteration: copying numpy's state in and out takes longer than all the rest (150
-    against 20 microseconds), so its bit generator is exchanged instead. numpy then forgets the second number of a pair
-    of normal ones, at the same places in every run.
+    Cheap enough for several times an iteration: copying numpy's state takes longer than all the rest (150 against 20
+    microseconds), so its bit generator is exchanged instead. numpy then forgets the second number of a pair of normal
+    ones, at the same places in every run.
 
     Args:
         seed: Seed of the draws inside, in [0, 2**64). Defaults to None: seed them before drawing.
@@ -153,12 +153,8 @@ def isolated_rng(seed: int | None = None) -> Iterator[Callable[[], RandomState]]
         >>> torch.equal(before.torch, RandomState.capture().torch)
         True
     """
-    python, bits, torch_state, cuda = (
-        random.getstate(),
-        np.random.get_bit_generator(),
-        torch.get_rng_state(),
-        _cuda_state(),
-    )
+    python, torch_state, cuda = random.getstate(), torch.get_rng_state(), _cuda_state()
+    bits = np.random.get_bit_generator()
     np.random.set_bit_generator(_SPARE_BIT_GENERATORS.pop() if _SPARE_BIT_GENERATORS else np.random.MT19937(0))
 
     def outer_state() -> RandomState:

@@ -15,7 +15,6 @@ from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, S
 
 from nda_mm.engine.data_stream import (
     BatchStream,
-    SeededBatchSampler,
     SeededDataset,
     SeededIndex,
     build_exact_dataloader,
@@ -49,12 +48,8 @@ class Careless(Sampler):
             yield random.randrange(4) + int(np.random.randint(4)) + int(torch.randint(3, ()))  # noqa: NPY002
 
 
-def collate(samples: list[tuple[float, ...]]) -> list[list[float]]:
-    return [[*sample, random.random()] for sample in samples]
-
-
 def exact(sampler: Any, seed: int = 1, rank: int = 0, **options: Any) -> DataLoader:
-    loader = DataLoader(Noisy(), batch_sampler=BatchSampler(sampler, 3, False), collate_fn=collate, **options)
+    loader = DataLoader(Noisy(), batch_sampler=BatchSampler(sampler, 3, False), collate_fn=list, **options)
     return build_exact_dataloader(RUNNER, loader, seed, rank)
 
 
@@ -105,16 +100,6 @@ def test_every_position_rank_and_seed_draws_different_numbers() -> None:
     assert len(set(flat)) == len(flat) == 3 * 2 * 10 * 3
 
 
-def test_the_wrapped_data_set_is_still_itself() -> None:
-    inner = Noisy(4)
-    wrapped = SeededDataset(inner)
-    assert len(wrapped) == 4
-    assert wrapped.metainfo is inner.metainfo
-    assert wrapped[2][0] == 2.0
-    with pytest.raises(AttributeError, match="no_such_thing"):
-        _ = wrapped.no_such_thing
-
-
 def test_data_sets_that_read_whole_batches_do() -> None:
     class Batched(Noisy):
         def __getitems__(self, indices: list[int]) -> list[float]:
@@ -125,18 +110,6 @@ def test_data_sets_that_read_whole_batches_do() -> None:
         for workers in (0, 1)
     ]
     assert list(loaders[0]) == list(loaders[1])
-
-
-def test_hooks_find_what_they_look_for() -> None:
-    sampler = DefaultSampler(Noisy(), shuffle=True, seed=5)
-    placed = SeededBatchSampler(BatchSampler(sampler, 3, True), seed=1, rank=0)
-    assert placed.sampler is sampler
-    assert placed.batch_size == 3
-    assert len(placed) == 3
-    placed.start(4)
-    assert sampler.epoch == 4
-    placed.sampler_seed = 9
-    assert sampler.seed == placed.sampler_seed == 9
 
 
 @pytest.mark.parametrize("options", [{"batch_size": None}, {"batch_size": None, "sampler": [1, 2]}])

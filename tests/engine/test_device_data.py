@@ -66,23 +66,6 @@ def test_batches_are_those_of_the_loader_stacked(endless: bool, start: tuple[int
         assert (plain.pass_number, plain.batch) == (stacked.pass_number, stacked.batch)
 
 
-def test_hooks_find_what_they_ask_a_loader_for() -> None:
-    images = Images()
-    loading = on_device(images, DefaultSampler(images, shuffle=False))
-    assert loading.collate_fn([images[0]])["data_samples"][0].name == "image 0"
-    assert loading.num_workers == 0 and loading.batch_sampler.batch_size == 3 and len(loading) == 3
-    with pytest.raises(AttributeError, match="no_such_thing"):
-        _ = loading.no_such_thing
-
-
-def test_every_item_is_read_twice_and_no_more() -> None:
-    images = Images()
-    stream = BatchStream(on_device(images, InfiniteSampler(images, shuffle=True, seed=4)))
-    for _ in range(20):
-        next(stream)
-    assert images.reads == 2 * 7
-
-
 def test_a_batch_can_be_changed_without_changing_the_data() -> None:
     images = Images()
     stream = BatchStream(on_device(images, DefaultSampler(images, shuffle=False)))
@@ -121,15 +104,6 @@ def test_a_data_set_that_is_too_large_is_refused(monkeypatch: pytest.MonkeyPatch
 def test_items_that_differ_are_refused(items: list[Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         StackedItems(items, "cpu")
-
-
-def test_values_that_are_no_tensors_are_listed() -> None:
-    import numpy as np
-
-    items = StackedItems([dict(array=np.arange(n), tag="same") for n in range(3)], "cpu")
-    chosen = items[[2, 0]]
-    assert [len(each) for each in chosen["array"]] == [2, 0]
-    assert chosen["tag"] == ["same", "same"]
 
 
 @pytest.mark.slow

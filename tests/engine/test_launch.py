@@ -34,9 +34,3 @@ def test_detections_are_drawn_into_an_absolute_folder(
 def test_a_config_without_the_drawing_hook_is_refused(hooks: dict) -> None:
     with pytest.raises(ValueError, match="--show-dir"):
         draw_into(Config(hooks), "drawn")
-
-
-def test_a_file_is_no_folder(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    with pytest.raises(NotADirectoryError, match="--show-dir"):
-        draw_into(Config({"default_hooks": {"visualization": {"type": HOOK}}}), tmp_path / "file")

@@ -15,62 +15,44 @@ from tiny_run import assert_equal, train_in_processes
 Make = Callable[..., dict[str, Any]]
 
 
-def ids(settings: dict[str, Any]) -> str:
-    return "-".join(f"{key}={value}" for key, value in settings.items())
+EPOCHS = dict(epochs=True, steps=3)  # of 4 batches
+SLOW = pytest.mark.slow
 
 
-def straight_run(config: Make, first: Any, settings: dict[str, Any]) -> Any:
-    """The run that was never stopped. Without a seed, a run draws one; this one is given that of the first."""
+def resume(config: dict[str, Any], hooks: list[Any] | None = None) -> Any:
+    """Continue a stopped run to its end."""
+    return tiny_run.train({**config, "custom_hooks": hooks or []}, resume=True)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        dict(stop_at=5),
+        dict(workers=2, seed=None, stop_at=7, accumulate=2),
+        pytest.param(dict(workers=2, stop_at=5, validate=True), marks=SLOW),
+        pytest.param(dict(stop_at=5, accumulate=3, infinite=False, validate=True), marks=SLOW),
+        pytest.param(dict(EPOCHS, stop_at=6, validate=True), marks=SLOW),  # in the middle of the second epoch
+        pytest.param(dict(EPOCHS, workers=2, seed=None, stop_at=7, accumulate=2, validate=True), marks=SLOW),
+        pytest.param(dict(EPOCHS, seed=None, stop_at=8), marks=SLOW),  # after an epoch's last batch, before its end
+    ],
+    ids=str,
+)
+def test_a_resumed_run_ends_in_the_same_weights_and_reads_no_batch_twice(
+    config: Make, settings: dict[str, Any]
+) -> None:
+    stopped = config("stopped", **settings)
+    first = tiny_run.train(stopped)
+    done = list(tiny_run.READS)
+    # Without a seed, a run draws one; the run that is never stopped gets that of the first.
     straight = tiny_run.build(config("straight", **{**settings, "seed": first.seed, "stop_at": None}))
     straight.train_loop.dataloader.batch_sampler.sampler_seed = first.train_dataloader.batch_sampler.sampler_seed
     tiny_run.READS.clear()
     straight.train()
-    return straight
-
-
-@pytest.mark.parametrize(
-    "settings",
-    [
-        dict(workers=0, seed=3, stop_at=5),
-        dict(workers=2, seed=None, stop_at=7, accumulate=2),
-        pytest.param(dict(workers=2, seed=3, stop_at=5, validate=True), marks=pytest.mark.slow),
-        pytest.param(dict(workers=0, seed=None, stop_at=6, validate=True, accumulate=2), marks=pytest.mark.slow),
-        pytest.param(
-            dict(workers=0, seed=3, stop_at=5, accumulate=3, infinite=False, validate=True), marks=pytest.mark.slow
-        ),
-    ],
-    ids=ids,
-)
-def test_a_resumed_run_ends_in_the_same_weights(config: Make, settings: dict[str, Any]) -> None:
-    stopped = config("stopped", **settings)
-    straight = straight_run(config, tiny_run.train(stopped), settings)
-    resumed = tiny_run.train({**stopped, "custom_hooks": []}, resume=True)
-    assert resumed.iter == straight.iter == 10
-    assert_equal(tiny_run.weights(resumed), tiny_run.weights(straight))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "settings",
-    [
-        dict(workers=0, seed=3, stop_at=6, validate=True),  # in the middle of the second epoch of 4 batches
-        dict(workers=2, seed=3, stop_at=6, accumulate=2),
-        dict(workers=2, seed=None, stop_at=7, accumulate=2, validate=True),
-        dict(workers=0, seed=None, stop_at=8),  # after an epoch's last batch, before the epoch is over
-    ],
-    ids=ids,
-)
-def test_a_run_by_epochs_resumes_in_the_middle_of_one(config: Make, settings: dict[str, Any]) -> None:
-    settings = dict(settings, epochs=True, steps=3)
-    stopped = config("stopped", **settings)
-    first = tiny_run.train(stopped)
-    done = list(tiny_run.READS)
-    straight = straight_run(config, first, settings)
     all_reads = list(tiny_run.READS)
-    resumed = tiny_run.train({**stopped, "custom_hooks": []}, resume=True)
-    assert (resumed.epoch, resumed.iter) == (straight.epoch, straight.iter) == (3, 12)
+    resumed = resume(stopped)
+    assert (resumed.epoch, resumed.iter) == (straight.epoch, straight.iter)
     assert_equal(tiny_run.weights(resumed), tiny_run.weights(straight))
-    if settings["workers"] == 0:  # workers read in processes of their own
+    if not settings.get("workers"):  # workers read in processes of their own
         assert done + tiny_run.READS == all_reads
 
 
@@ -79,7 +61,7 @@ def test_the_comparison_notices_mmengines_own_loop(config: Make) -> None:
     straight = tiny_run.train({**config("straight"), **stock})
     stopped = {**config("stopped", stop_at=5), **stock}
     tiny_run.train(stopped)
-    resumed = tiny_run.train({**stopped, "custom_hooks": []}, resume=True)
+    resumed = resume(stopped)
     assert resumed.iter == straight.iter
     with pytest.raises(AssertionError):
         assert_equal(tiny_run.weights(resumed), tiny_run.weights(straight))
@@ -93,55 +75,34 @@ def test_validation_hooks_and_workers_leave_training_alone(config: Make, setting
 
 
 def test_hooks_draw_different_numbers_in_each_iteration_and_the_same_ones_when_resumed(config: Make) -> None:
-    noisy = (dict(type="NoisyHook"),)
+    noisy = [dict(type="NoisyHook")]
     straight = tiny_run.train(config("straight", custom_hooks=noisy))
     stopped = config("stopped", custom_hooks=noisy, stop_at=5)
     tiny_run.train(stopped)
-    resumed = tiny_run.train({**stopped, "custom_hooks": list(noisy)}, resume=True)
-    drawn = [tiny_run.hook(run, "NoisyHook").drawn for run in (straight, resumed)]
+    drawn = [tiny_run.hook(run, "NoisyHook").drawn for run in (straight, resume(stopped, noisy))]
     assert len(set(drawn[0])) == 10
     assert drawn[1] == drawn[0][5:]
 
 
-def test_seeds_matter(config: Make) -> None:
-    one, other = (tiny_run.weights(tiny_run.train(config(str(seed), seed=seed, steps=2))) for seed in (3, 4))
-    assert not torch.equal(one["generator.layers.0.weight"], other["generator.layers.0.weight"])
-
-
-@pytest.mark.parametrize("infinite", [True, False])
-def test_resuming_reads_no_earlier_batch(config: Make, infinite: bool) -> None:
-    tiny_run.train(config("straight", infinite=infinite))
-    all_reads = list(tiny_run.READS)
-    stopped = config("stopped", infinite=infinite, stop_at=6)
-    tiny_run.train(stopped)
-    done = list(tiny_run.READS)
-    tiny_run.train({**stopped, "custom_hooks": []}, resume=True)
-    # 14 samples in batches of 4 end in a batch of 2, unless the sampler has no end.
-    assert len(all_reads) == (40 if infinite else 36)
-    assert done + tiny_run.READS == all_reads
-
-
 @pytest.mark.parametrize(
-    ("settings", "stop_at", "validations"),
+    ("settings", "validations"),
     [
-        (dict(validate=True, checkpoint=dict(save_best="score", rule="greater")), 6, 4),  # 3, 6, 9 and the last, 10
+        # at 3, 6, 9 and the last, 10
+        (dict(stop_at=6, validate=True, checkpoint=dict(save_best="score", rule="greater")), 4),
         pytest.param(
-            dict(epochs=True, steps=3, validate=True, checkpoint=dict(by_epoch=True), save_every=1),
-            9,
-            3,
-            marks=pytest.mark.slow,
+            dict(EPOCHS, stop_at=9, validate=True, checkpoint=dict(by_epoch=True), save_every=1), 3, marks=SLOW
         ),
     ],
     ids=["iterations", "epochs"],
 )
 def test_a_validation_that_the_interruption_prevented_is_made_up_for(
-    config: Make, settings: dict[str, Any], stop_at: int, validations: int
+    config: Make, settings: dict[str, Any], validations: int
 ) -> None:
     """The run is stopped after the checkpoint is written, and before its iteration or epoch is validated."""
-    straight = tiny_run.train(config("straight", **settings))
-    stopped = config("stopped", stop_at=stop_at, **settings)
+    stopped = config("stopped", **settings)
     tiny_run.train(stopped)
-    resumed = tiny_run.train({**stopped, "custom_hooks": []}, resume=True)
+    straight = tiny_run.train(config("straight", **{**settings, "stop_at": None}))
+    resumed = resume(stopped)
     scores = [run.message_hub.get_scalar("val/score").data[0].tolist() for run in (straight, resumed)]
     assert scores[0] == scores[1]
     assert len(scores[0]) == validations
@@ -158,8 +119,7 @@ def test_a_checkpoint_of_mmengines_hook_continues_with_a_warning(config: Make, m
     tiny_run.READS.clear()
     runner.train()
     assert any("not written by SafeCheckpointHook" in message for message in messages)
-    assert runner.iter == 10
-    assert len(tiny_run.READS) == 20
+    assert (runner.iter, len(tiny_run.READS)) == (10, 20)
 
 
 class Stream(torch.utils.data.IterableDataset):
@@ -190,35 +150,32 @@ def test_lengths_are_whole_numbers_above_0(config: Make, epochs: bool, name: str
         tiny_run.train(cfg)
 
 
-def process(work_dir: Path, **settings: Any) -> int:
-    """Train in a process; its exit status."""
-    started = tiny_run.start("tiny_run.py", {"work_dir": str(work_dir), **settings})
-    started.communicate()
-    return started.returncode
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "settings",
     [
-        dict(workers=2, accumulate=2, validate=True, save_every=3, stop_at=7, kill="while saving", steps=9),
-        dict(workers=0, accumulate=2, validate=True, epochs=True, steps=3, save_every=1, stop_at=7, kill=True),
+        dict(workers=2, save_every=3, stop_at=6, kill="while saving", steps=9),
+        dict(EPOCHS, save_every=1, stop_at=7, kill=True),
     ],
     ids=["iterations, during a save", "epochs, in the middle of one"],
 )
 def test_killed_process_continues_to_the_same_weights(tmp_path: Path, settings: dict[str, Any]) -> None:
-    settings = dict(settings)
+    settings = dict(settings, accumulate=2, validate=True)
     kill = {key: settings.pop(key) for key in ("stop_at", "kill")}
-    if kill["kill"] == "while saving":
-        kill["stop_at"] = 6
     straight = tiny_run.train(tiny_run.make_config(tmp_path / "straight", **settings))
 
-    assert process(tmp_path / "killed", **settings, **kill) == -signal.SIGKILL
-    leftovers = list((tmp_path / "killed").glob(".*.unfinished"))
-    assert len(leftovers) == (kill["kill"] == "while saving")
-    assert process(tmp_path / "killed", **settings, resume=True) == 0
+    def process(**more: Any) -> int:
+        started = tiny_run.start("tiny_run.py", {"work_dir": str(tmp_path / "killed"), **settings, **more})
+        started.communicate()
+        return started.returncode
 
-    assert not list((tmp_path / "killed").glob(".*.unfinished"))
+    def leftovers() -> int:
+        return len(list((tmp_path / "killed").glob(".*.unfinished")))
+
+    assert process(**kill) == -signal.SIGKILL
+    assert leftovers() == (kill["kill"] == "while saving")
+    assert process(resume=True) == 0
+    assert leftovers() == 0
     resumed = torch.load(tmp_path / "killed" / "outcome_0.pt", weights_only=True)
     assert_equal(resumed["weights"], tiny_run.weights(straight))
 

@@ -20,7 +20,6 @@ from nda_mm.engine.resume import (
     TRAINING_STATE,
     choose_checkpoint,
     find_resumable,
-    gather_training_state,
     load_rank_state,
     rank_state,
 )
@@ -114,12 +113,6 @@ def test_a_damaged_record_is_named_and_skipped(run: Path, said: list[str], conte
         choose_checkpoint(run, str(run / "loop.pth"))
 
 
-def test_a_checkpoint_of_any_suffix_is_found_by_the_record(run: Path, said: list[str]) -> None:
-    last = (run / "iter_4.pth").rename(run / "iter_4.pt")
-    (run / "last_checkpoint").write_text(str(last))
-    assert find_resumable(run) == str(last)
-
-
 def test_the_order_of_candidates(run: Path) -> None:
     # Killed between the checkpoint and the record of it: the checkpoint is newer, and counts.
     (run / "last_checkpoint").write_text(str(run / "iter_3.pth"))
@@ -178,8 +171,3 @@ def test_gradients_that_have_been_used_are_not_kept(config: Make) -> None:
     checkpoint = torch.load(Path(cfg["work_dir"]) / "iter_4.pth", weights_only=True)
     (own,) = checkpoint[TRAINING_STATE]["ranks"]
     assert own["gradients"] == {}
-
-
-def test_other_loops_have_no_training_state(config: Make) -> None:
-    runner = tiny_run.train({**config(steps=1), "train_cfg": dict(by_epoch=False, max_iters=1)})
-    assert gather_training_state(runner) is None

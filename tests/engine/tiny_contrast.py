@@ -34,7 +34,7 @@ class AloneHook(Hook):
     """At the first iteration, encodes each image of this rank alone and compares with the keys that its row received.
 
     In eval mode, with the same statistics on all ranks, an image's key does not depend on its batch; so the keys that
-    come back through shuffle and unshuffle can be recognised.
+    come back through shuffle and unshuffle can be recognized.
     """
 
     def __init__(self) -> None:

@@ -102,8 +102,8 @@ def critic_gradients(model: nn.Module, part: slice) -> dict[str, torch.Tensor]:
     real, fake, negative = (torch.randn(8, 3, 16, 16, generator=generator)[part].to(device) for _ in range(3))
     label = torch.arange(8)[part].to(device)
     model.zero_grad()
-    logits = model.scores([(fake, label), (real, label), (negative, label)])
-    terms = discriminator_loss(logits[1], logits[0], logits[2], fake_weight=0.25)
+    logits = model.scores(dict(fake=(fake, label), real=(real, label), negative=(negative, label)))
+    terms = discriminator_loss(**logits, fake_weight=0.25)
     torch.stack(list(terms.values())).sum().backward()
     critic = getattr(model.discriminator, "module", model.discriminator)
     return {name: p.grad.clone() for name, p in critic.named_parameters() if p.grad is not None}

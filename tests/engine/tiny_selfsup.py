@@ -1,4 +1,4 @@
-"""A small MoCo on random images, trained by the tests of the hooks around it; also from processes of its own.
+"""The small MoCo of tiny_contrast.py on colored noise with labels; also in processes: ``python tiny_selfsup.py JSON``.
 
 Not a test module; see conftest.py.
 """
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tiny_contrast
 import torch
 from mmengine.runner import Runner
 from tiny_run import build, save_outcome, train, weights  # noqa: F401  (build is for the tests)
@@ -19,19 +20,11 @@ from nda_mm.datasets import ArrayDataset
 from nda_mm.registry import DATASETS, TRANSFORMS
 
 PACK = [dict(type="mmpretrain.PackInputs")]
-VIEWS = [
-    dict(
-        type="MultiView",
-        num_views=2,
-        transforms=[[dict(type="RandomResizedCrop", scale=16, backend="cv2"), dict(type="RandomFlip", prob=0.5)]],
-    ),
-    *PACK,
-]
 
 
 @DATASETS.register_module(force=True)
 class TinyImages(ArrayDataset):
-    """Noisy images whose class is their colour."""
+    """Noisy images whose class is their color."""
 
     METAINFO = {"classes": tuple("abcdefg")}
 
@@ -42,13 +35,13 @@ class TinyImages(ArrayDataset):
     def load_arrays(self) -> tuple[np.ndarray, np.ndarray]:
         draw = np.random.default_rng(self.draw)
         labels = np.arange(self.length) % self.count
-        colours = np.random.default_rng(9).integers(40, 215, (7, 3))
+        colors = np.random.default_rng(9).integers(40, 215, (7, 3))
         noise = draw.normal(0, 30, (self.length, 16, 16, 3))
-        return np.clip(colours[labels][:, None, None] + noise, 0, 255).astype(np.uint8), labels
+        return np.clip(colors[labels][:, None, None] + noise, 0, 255).astype(np.uint8), labels
 
 
 @TRANSFORMS.register_module(force=True)
-class Unlabelled:
+class Unlabeled:
     """Takes the label away."""
 
     def __call__(self, results: dict[str, Any]) -> dict[str, Any]:
@@ -75,45 +68,22 @@ def make_config(
     custom_hooks: tuple[dict[str, Any], ...] = (),
     checkpoint: dict[str, Any] | None = None,
     launcher: str = "none",
-    frozen_stages: int = -1,
 ) -> dict[str, Any]:
     """The config of a run of ``steps`` epochs of 6 batches of 4 (or of as many iterations)."""
     by_epoch = "Epoch" in loop
+    cfg = tiny_contrast.make_config(work_dir, batch_size=4, launcher=launcher)
+    cfg["model"]["backbone"] = dict(type="ResNet_CIFAR", depth=18, stem_channels=4, base_channels=4)
+    cfg["model"]["neck"]["in_channels"] = 32
+    cfg["train_dataloader"]["dataset"] = images(pipeline=cfg["train_dataloader"]["dataset"]["pipeline"])
+    cfg["default_hooks"]["checkpoint"].update({"by_epoch": by_epoch, "interval": 1000, **(checkpoint or {})})
+    cfg["default_hooks"]["logger"] = dict(type="LoggerHook", interval=2, log_metric_by_epoch=by_epoch)
     return dict(
-        default_scope="mmpretrain",
-        model=dict(
-            type="MoCo",
-            data_preprocessor=dict(type="SelfSupDataPreprocessor", mean=[127.5] * 3, std=[60.0] * 3, to_rgb=False),
-            queue_len=16,
-            feat_dim=8,
-            momentum=0.1,
-            backbone=dict(type="ResNet_CIFAR", depth=18, stem_channels=4, base_channels=4, frozen_stages=frozen_stages),
-            neck=dict(type="MoCoV2Neck", in_channels=32, hid_channels=16, out_channels=8, with_avg_pool=True),
-            head=dict(type="ContrastiveHead", loss=dict(type="CrossEntropyLoss"), temperature=0.2),
-        ),
-        train_dataloader=dict(
-            batch_size=4,
-            num_workers=0,
-            drop_last=True,
-            sampler=dict(type="DefaultSampler", shuffle=True),
-            collate_fn=dict(type="default_collate"),
-            dataset=images(pipeline=VIEWS),
-        ),
+        cfg,
         train_cfg=dict(type=loop, **({"max_epochs": steps} if by_epoch else {"max_iters": steps})),
-        optim_wrapper=dict(optimizer=dict(type="SGD", lr=0.05, momentum=0.9)),
-        default_hooks=dict(
-            checkpoint=dict(
-                type="nda_mm.SafeCheckpointHook", **{"interval": 1000, "by_epoch": by_epoch, **(checkpoint or {})}
-            ),
-            logger=dict(type="LoggerHook", interval=2, log_metric_by_epoch=by_epoch),
-        ),
         log_processor=dict(by_epoch=by_epoch),
         custom_hooks=list(custom_hooks),
-        randomness=dict(seed=3, diff_rank_seed=True),
         visualizer=dict(type="UniversalVisualizer", vis_backends=[dict(type="LocalVisBackend")]),
-        work_dir=str(work_dir),
-        env_cfg=dict(mp_cfg=dict(mp_start_method="fork")),
-        launcher=launcher,
+        log_level="INFO",
     )
 
 

@@ -77,7 +77,7 @@ def test_seeding_matches_the_libraries_own() -> None:
     assert ours == theirs
 
 
-def test_mix_spreads_neighbours_over_all_bits() -> None:
+def test_mix_spreads_neighbors_over_all_bits() -> None:
     values = [mix(seed, place) for seed in range(64) for place in range(64)]
     assert len(set(values)) == len(values)
     bits = np.array([[value >> bit & 1 for bit in range(64)] for value in values])

@@ -40,58 +40,46 @@ def test_cosine_between_its_midpoints():
 )
 def test_never_leaves_the_range_of_its_values_and_meets_every_milestone(iterations, values, interpolate, at):
     schedule = Schedule(list(zip(iterations, values)), interpolate=interpolate)
-    assert min(values[: len(iterations)]) == schedule.lowest
-    assert max(values[: len(iterations)]) == schedule.highest
-    assert schedule.lowest - 1e-12 <= schedule(at) <= schedule.highest + 1e-12
+    low, high = min(schedule.values), max(schedule.values)
+    assert low - 1e-12 <= schedule(at) <= high + 1e-12
     assert all(schedule(iteration) == pytest.approx(value, abs=1e-12) for iteration, value in schedule.milestones)
 
 
-@pytest.mark.parametrize("value", [0.25, [(0, 0.25)], dict(milestones=[[0, 0.25]]), Schedule([(0, 0.25)])])
-def test_as_schedule_accepts_each_form(value):
-    assert as_schedule(value) == Schedule([(0, 0.25)])
-    assert as_schedule(value)(123) == 0.25
-
-
-def test_as_schedule_keeps_the_interpolation():
-    assert as_schedule(dict(milestones=[(0, 0.0), (10, 1.0)], interpolate="linear"))(5) == 0.5
+@pytest.mark.parametrize(
+    ("value", "at_5"),
+    [
+        (0.25, 0.25),
+        ([(0, 0.25)], 0.25),
+        (dict(milestones=[[0, 0.25]]), 0.25),
+        (dict(milestones=[(0, 0.0), (10, 1.0)], interpolate="linear"), 0.5),
+    ],
+)
+def test_each_form_of_a_setting(value, at_5):
+    assert as_schedule(value)(5) == at_5
 
 
 @pytest.mark.parametrize(
-    ("value", "message"),
+    "value",
     [
-        ([], "at least one"),
-        ([(5, 1.0), (5, 0.5)], r"rise strictly in iteration, but got \[5, 5\]"),
-        ([(5, 1.0), (3, 0.5)], r"rise strictly in iteration, but got \[5, 3\]"),
-        ([(-1, 1.0)], "start at iteration -1"),
-        ([(0, float("nan"))], "must be finite, but got nan at iteration 0"),
-        (float("inf"), "must be finite, but got inf"),
-        (dict(milestones=[(0, 1.0)], interpolate="cubic"), "one of step, linear, cosine, but got 'cubic'"),
-        (dict(milestone=[(0, 1.0)]), r"keys 'milestones' and, if wanted, 'interpolate', but got \['milestone'\]"),
+        [],
+        [(5, 1.0), (5, 0.5)],
+        [(-1, 1.0)],
+        [(0, float("nan"))],
+        dict(milestones=[(0, 1.0)], interpolate="cubic"),
+        "0.25",
+        None,
+        [(0.5, 1.0)],
+        [(0, "a")],
+        [0, 1],
+        dict(milestone=[(0, 1.0)]),
     ],
 )
-def test_bad_values_are_refused(value, message):
-    with pytest.raises(ValueError, match=message):
-        as_schedule(value)
+def test_bad_settings_are_refused_by_name(value):
+    with pytest.raises((TypeError, ValueError), match="^weight"):
+        as_schedule(value, "weight")
 
 
-@pytest.mark.parametrize(
-    ("value", "message"),
-    [
-        ("0.25", "a schedule is a number"),
-        (None, "a schedule is a number"),
-        (True, "value of a milestone must be a number, but got True"),
-        ([(0.5, 1.0)], "iteration of a milestone must be an integer, but got 0.5"),
-        ([(0, "a")], "value of a milestone must be a number, but got 'a'"),
-        ([0, 1], r"a milestone is a pair \(iteration, value\), but got 0"),
-    ],
-)
-def test_values_of_another_type_are_refused(value, message):
-    with pytest.raises(TypeError, match=message):
-        as_schedule(value)
-
-
-def test_bounds():
-    assert as_schedule([(0, 1.0), (10, 0.25)], bounds=(0, 1))(10) == 0.25
-    for bad in (0.0, 1.5, [(0, 1.0), (10, 0.0)]):
-        with pytest.raises(ValueError, match=r"must lie in \(0, 1\] here, but got"):
-            as_schedule(bad, bounds=(0, 1))
+def test_every_value_is_checked():
+    checked = []
+    as_schedule([(0, 1.0), (10, 0.25)], check=checked.append)
+    assert checked == [1.0, 0.25]

@@ -46,10 +46,11 @@ from paired_steps import seconds
 from torch import Tensor
 
 from nda_mm import compat
-from nda_mm.engine.launch import find_config, to_channels_last
+from nda_mm.engine.launch import to_channels_last
 from nda_mm.engine.precision import enable_amp
 from nda_mm.functional import jigsaw
 from nda_mm.losses import discriminator_loss
+from nda_mm.utils.files import recipe_path
 
 Step = Callable[[], object]
 AUTHORS = ("the authors' code", True)
@@ -72,7 +73,7 @@ def our_step(args: argparse.Namespace, recipe: str, channels_last: bool, amp: bo
     """A step of one of our recipes."""
     from mmagic.structures import DataSample
 
-    cfg = Config.fromfile(find_config(recipe))
+    cfg = Config.fromfile(recipe_path(recipe))
     for network in ("generator", "discriminator"):
         cfg.model[network].base_channels = args.width
     if amp:

@@ -15,7 +15,7 @@ from nda_mm.registry import HOOKS
 class FiniteLossHook(Hook):
     """Stops training at the first logged value that is infinite or NaN, and names it and the iteration.
 
-    It does not synchronise with the device: it reads the message hub, into which mmengine's ``RuntimeInfoHook`` (in
+    It does not synchronize with the device: it reads the message hub, into which mmengine's ``RuntimeInfoHook`` (in
     every iteration) or :class:`~nda_mm.engine.DeferredInfoHook` (in bundles) has written the values. It runs after
     these hooks and before any checkpoint is written.
 

@@ -14,7 +14,6 @@ from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
-from mmengine.structures import BaseDataElement
 from torch import Tensor
 
 from nda_mm.engine.full_disk import save_picture
@@ -26,7 +25,7 @@ from nda_mm.utils.image_grid import image_grid
 class GridHook(Hook):
     """Base of the hooks that write image grids into the work directory and show them to the visualizer.
 
-    Random numbers come from generators of the hook's own, so training draws what it would have drawn without it.
+    Random numbers come from separate generators, so training draws the same numbers as without it.
     """
 
     priority = "NORMAL"  # before the checkpoint hook, so that each checkpoint has its grid
@@ -53,8 +52,8 @@ class SampleGridHook(GridHook):
 
     Args:
         interval (int): Iterations between two grids; the last iteration always gets one.
-        samples_per_class (int): Images in a row of a conditional model; an unconditional one gets that many rows of
-            that many. Defaults to 8.
+        samples_per_class (int): Images in a row of a conditional model; an unconditional one gets as many rows.
+            Defaults to 8.
         sample_model (str): ``'ema'`` or ``'orig'``; a model without an EMA falls back on ``'orig'``. Defaults to
             ``'ema'``.
         use_batch_statistics (bool): See :func:`nda_mm.models.gans.sampling.sample_images`. Defaults to False.
@@ -149,10 +148,8 @@ class PointGridHook(SampleGridHook):
 
     def draw(self, runner: Runner, model: Any, sample_model: str, path: str) -> None:
         """Plot the points."""
-        try:
-            from matplotlib.figure import Figure
-        except ImportError as error:
-            raise ModuleNotFoundError(f"the plot needs matplotlib ({error}): pip install 'nda_mm[gan]'") from error
+        from matplotlib.figure import Figure
+
         figure = Figure(figsize=(3.2, 3.4), layout="constrained")
         axes = figure.add_subplot()
         colors = dict(real="0.75", negative="C1", generated="C0")
@@ -247,8 +244,7 @@ class TranslationGridHook(GridHook):
 class NegativeGridHook(GridHook):
     """Writes real training images above the negatives made from them, once, from the first batch of the run.
 
-    It shows the batch that the discriminator is about to see, after all augmentation. It does nothing for a model
-    without negatives.
+    It shows the batch of the first discriminator step. It does nothing for a model without negatives.
 
     Args:
         num_images (int): Real images on the grid, at least 2. Defaults to 16.
@@ -280,15 +276,11 @@ class NegativeGridHook(GridHook):
         negative = getattr(model, "negative", None)
         if negative is None:
             return
-        # The preprocessor normalises the samples in place, and the training step still needs them as they are.
-        head = {key: deepcopy(_first(value, self.num_images)) for key, value in data_batch.items()}
-        processed = model.data_preprocessor(head, True)
+        # A copy: the preprocessor normalizes the samples in place.
+        processed = model.data_preprocessor(deepcopy(data_batch), True)
         # A translator makes its negatives of the targets, which are among the inputs.
         targets = getattr(model, "target_images", None)
-        real = processed["data_samples"].gt_img if targets is None else targets(processed)
-        if len(real) < 2:
-            print_log("A batch of one image has no partner to make negatives of: no grid is written.", "current")
-            return
+        real = (processed["data_samples"].gt_img if targets is None else targets(processed))[: self.num_images]
         with torch.no_grad():
             made = negative(real, generator=torch.Generator(real.device).manual_seed(self.seed))
         columns = min(8, len(real))
@@ -300,14 +292,3 @@ class NegativeGridHook(GridHook):
         grid = image_grid(images, columns=columns, row_labels=names, scale=self.scale)
         path = self.write(runner, grid, "negatives.png", runner.iter)
         print_log(f"Real images and their negatives: {path}", "current")
-
-
-def _first(batch: Any, count: int) -> Any:
-    """The first samples of a collated batch: a list or tensor of them, a stacked data element, or a dict of these."""
-    if isinstance(batch, dict):
-        return {key: _first(value, count) for key, value in batch.items()}
-    if isinstance(batch, BaseDataElement):
-        head = type(batch)(metainfo={key: value[:count] for key, value in batch.metainfo_items()})
-        head.set_data({key: _first(value, count) for key, value in batch.items()})
-        return head
-    return batch[:count]

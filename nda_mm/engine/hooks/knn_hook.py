@@ -24,7 +24,7 @@ _SEED_USE = 32  # no other than those of loops.py and data_stream.py
 
 @HOOKS.register_module()
 class KNNHook(Hook):
-    """Weighted k-nearest-neighbour accuracy of the frozen backbone, while it trains.
+    """Weighted k-nearest-neighbor accuracy of the frozen backbone, while it trains.
 
     The features are the model's ``extract_feat`` in eval mode, its last output averaged over the image's area. Each
     rank encodes its share of both sets and classifies its share of the test set; the result is that of one rank.
@@ -40,10 +40,9 @@ class KNNHook(Hook):
     training ends.
 
     Args:
-        bank: The labelled images that vote: a data set (or its config) whose pipeline ends in ``PackInputs``, or a
-            loader's config with ``dataset`` and, if they differ from those here, ``batch_size`` and ``num_workers``.
+        bank: The labeled images that vote: a data set (or its config) whose pipeline ends in ``PackInputs``.
         test: The images to classify, in the same form.
-        k: Neighbours that vote; at most the size of the bank. Defaults to 200.
+        k: Nearest images that vote; at most the size of the bank. Defaults to 200.
         temperature: Of the votes' weights, > 0. Defaults to 0.07.
         interval: Epochs or iterations between evaluations; the last one is always evaluated. Defaults to 1.
         by_epoch: Whether ``interval`` counts epochs. Defaults to True.
@@ -55,7 +54,6 @@ class KNNHook(Hook):
     Raises:
         ValueError: If a number is out of its range; at the start of training, if ``k`` exceeds the bank, images have no
             labels, ``by_epoch`` does not fit the loop, or the model's features are neither maps nor vectors.
-        TypeError: At the start of training, if the model has no ``extract_feat``.
 
     Example:
         In a config::
@@ -86,9 +84,9 @@ class KNNHook(Hook):
         num_workers: int = 0,
         prefix: str = "knn",
     ) -> None:
-        for name, value in dict(k=k, interval=interval, batch_size=batch_size).items():
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(f"{name} must be a whole number of at least 1, but got {value!r}.")
+        for name, value in dict(k=k, interval=interval).items():
+            if not isinstance(value, int) or value < 1:
+                raise ValueError(f"{name} must be an integer of at least 1, but got {value!r}.")
         if not temperature > 0:
             raise ValueError(f"temperature must be above 0, but got {temperature}.")
         self.sets = {"bank": bank, "test": test}
@@ -101,11 +99,6 @@ class KNNHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Load the sets, check the settings against them, and evaluate the untrained network."""
-        model = _unwrapped(runner)
-        if not callable(getattr(model, "extract_feat", None)):
-            raise TypeError(
-                f"KNNHook needs a model with extract_feat, as mmpretrain's have, but {type(model).__name__} has none."
-            )
         if self.by_epoch and isinstance(runner.train_loop, IterBasedTrainLoop):
             raise ValueError("KNNHook counts epochs, but this run counts iterations; set by_epoch=False and interval.")
         with isolated_rng(self._seed(runner)):
@@ -131,15 +124,15 @@ class KNNHook(Hook):
             self._new_metrics = self.evaluate(runner, step=runner.iter + 1)
 
     def before_train_epoch(self, runner: Runner) -> None:
-        """Give new metrics to the checkpoint hook, now that the runner's counters are past the evaluation."""
+        """Give new metrics to the checkpoint hook, now that the runner has counted the epoch."""
         self._hand_over(runner)
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
-        """As :meth:`before_train_epoch`."""
+        """Give new metrics to the checkpoint hook, now that the runner has counted the iteration."""
         self._hand_over(runner)
 
     def after_train(self, runner: Runner) -> None:
-        """As :meth:`before_train_epoch`, and release the sets."""
+        """Give new metrics to the checkpoint hook, and release the sets."""
         self._hand_over(runner)
         self._loaders = {}
 
@@ -154,7 +147,7 @@ class KNNHook(Hook):
         Returns:
             Metric name -> per cent, the same on every rank.
         """
-        model = _unwrapped(runner)
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         with isolated_rng(self._seed(runner)), _in_eval_mode(model):
             bank, labels = (_from_all_ranks(part, self._loaders["bank"]) for part in self._encode(model, "bank"))
             queries, truth = self._encode(model, "test")
@@ -180,14 +173,11 @@ class KNNHook(Hook):
             labels.append(torch.cat([sample.gt_label.reshape(1) for sample in batch["data_samples"]]).to(found.device))
         return torch.cat(features), torch.cat(labels)
 
-    def _loader(self, given: Dataset | Mapping[str, Any]) -> DataLoader:
-        is_loader = isinstance(given, Mapping) and "dataset" in given and "type" not in given
-        loader: Mapping[str, Any] = given if is_loader else dict(dataset=given)  # type: ignore[assignment]
-        dataset = loader["dataset"]
+    def _loader(self, dataset: Dataset | Mapping[str, Any]) -> DataLoader:
         return Runner.build_dataloader(
             dict(
-                batch_size=loader.get("batch_size", self.batch_size),
-                num_workers=loader.get("num_workers", self.num_workers),
+                batch_size=self.batch_size,
+                num_workers=self.num_workers,
                 dataset=dict(dataset) if isinstance(dataset, Mapping) else dataset,
                 sampler=dict(type="DefaultSampler", shuffle=False, round_up=False),
                 collate_fn=dict(type="default_collate"),
@@ -215,13 +205,9 @@ class KNNHook(Hook):
                 hook.after_val_epoch(runner, metrics)
 
 
-def _unwrapped(runner: Runner) -> nn.Module:
-    return runner.model.module if is_model_wrapper(runner.model) else runner.model
-
-
 @contextmanager
 def _in_eval_mode(model: nn.Module) -> Iterator[None]:
-    """Put the model into eval mode inside, and each module back into its own mode after."""
+    """Put the model into eval mode, and restore each module's mode afterwards."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
@@ -234,11 +220,10 @@ def _in_eval_mode(model: nn.Module) -> Iterator[None]:
 def _pooled(output: Any) -> Tensor:
     """The last stage's output as vectors: maps are averaged over their area."""
     features = output[-1] if isinstance(output, (tuple, list)) else output
-    if not isinstance(features, Tensor) or features.ndim not in (2, 4):
-        shape = tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
+    if features.ndim not in (2, 4):
         raise ValueError(
-            f"KNNHook reads feature maps (B, C, H, W) or vectors (B, C), but extract_feat gave {shape}; let the "
-            "backbone give its class token (out_type='cls_token'), or averaged tokens."
+            f"extract_feat must give maps (B, C, H, W) or vectors (B, C), but got {tuple(features.shape)}; set "
+            "out_type='cls_token' in the backbone."
         )
     return (features if features.ndim == 2 else features.mean(dim=(2, 3))).float()
 

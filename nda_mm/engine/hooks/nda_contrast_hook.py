@@ -9,7 +9,6 @@ from mmengine.dist import get_world_size
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
-from torch import nn
 
 from nda_mm.losses import check_negative_weight
 from nda_mm.models.contrast import NegativeContrast, contrast_method
@@ -25,9 +24,9 @@ CHECKPOINT_KEY = "nda_mm_contrast"
 class NDAContrastHook(Hook):
     """Adds negatives of each image to MoCo, as further keys in the image's row of logits.
 
-    An unchanged recipe of mmpretrain needs only this line. The model's code, its checkpoint keys and the queue stay as
-    they are; see :class:`nda_mm.models.contrast.NegativeContrast` for what happens in a step. At weight 0
-    nothing is attached, and the run is the host's own bit for bit.
+    A stock recipe of mmpretrain needs only this line. The model's code, its checkpoint keys and the queue stay as they
+    are; a step is described in :class:`nda_mm.models.contrast.NegativeContrast`. At weight 0 nothing is attached, and
+    the run is mmpretrain's bit for bit.
 
     Supports MoCo (v1 and v2); DenseCL, in the rows of whole images; MoCoV3, in both halves of its symmetric loss. Other
     models are refused before the first step.
@@ -38,7 +37,7 @@ class NDAContrastHook(Hook):
 
     Note:
         Negatives are drawn from a generator that is seeded for every step from the seed, the iteration and the rank.
-        The checkpoint keeps the seed, so a resumed run makes the same negatives. The training's own RNG state is not
+        The checkpoint keeps the seed, so a resumed run makes the same negatives. The training's RNG state is not
         touched.
 
     Source: Sinha et al., "Negative Data Augmentation", ICLR 2021, https://arxiv.org/abs/2102.05113; He et al.,
@@ -75,9 +74,7 @@ class NDAContrastHook(Hook):
     ) -> None:
         self.negative = build_negative(negative)
         self.num_negatives = num_negatives
-        self.weight = as_schedule(weight)
-        for value in self.weight.values:
-            check_negative_weight(value)
+        self.weight = as_schedule(weight, "weight", check_negative_weight)
         self.view = view
         self.seed = seed
         self.contrast: NegativeContrast | None = None
@@ -86,24 +83,15 @@ class NDAContrastHook(Hook):
     # In the order in which a run calls them.
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Read the seed of the run that wrote the checkpoint; used if the run is resumed from it.
-
-        Args:
-            runner: The Runner.
-            checkpoint: As loaded.
-        """
+        """Read the seed of the run that wrote the checkpoint; used if the run is resumed from it."""
         self._loaded_seed = checkpoint.get(CHECKPOINT_KEY, {}).get("seed")
 
     def before_train(self, runner: Runner) -> None:
-        """Check the model and its batches, and attach the negatives.
-
-        Args:
-            runner: The Runner, with the model loaded.
-        """
+        """Check the model and its batches, and attach the negatives."""
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         if contrast_method(model).queued:
-            _check_batches(runner, model)
-        if self.weight.highest == 0.0:
+            _check_batches(runner, model.queue_len)
+        if max(self.weight.values) == 0.0:
             return
         self.contrast = NegativeContrast(
             model,
@@ -116,32 +104,17 @@ class NDAContrastHook(Hook):
         self.contrast.attach()
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
-        """Set the iteration, which seeds the draws, and the weight of the coming step.
-
-        Args:
-            runner: The Runner.
-            batch_idx: Not used.
-            data_batch: Not used.
-        """
+        """Set the iteration, which seeds the draws, and the weight of the coming step."""
         if self.contrast is not None:
             self.contrast.set_step(runner.iter, self.weight(runner.iter))
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Save the seed.
-
-        Args:
-            runner: The Runner.
-            checkpoint: To be saved.
-        """
+        """Save the seed."""
         if self.contrast is not None:
             checkpoint[CHECKPOINT_KEY] = {"seed": self.contrast.seed}
 
     def after_train(self, runner: Runner) -> None:
-        """Detach the negatives from the model.
-
-        Args:
-            runner: The Runner.
-        """
+        """Detach the negatives from the model."""
         if self.contrast is not None:
             self.contrast.detach()
 
@@ -156,22 +129,16 @@ class NDAContrastHook(Hook):
         return runner.seed - rank
 
 
-def _check_batches(runner: Runner, model: nn.Module) -> None:
+def _check_batches(runner: Runner, queue_len: int) -> None:
     """Refuse batches that do not divide the queue; mmpretrain fails on them with a bare assertion."""
-    loader = runner.train_dataloader
-    batch_size, ranks = getattr(loader.batch_sampler, "batch_size", None), get_world_size()
-    if batch_size is None:
-        return
-    total = batch_size * ranks
-    if model.queue_len % total:
+    batches, ranks = runner.train_dataloader.batch_sampler, get_world_size()
+    if queue_len % (batches.batch_size * ranks):
         raise ValueError(
-            f"The queue takes whole batches, but its {model.queue_len} keys are no multiple of the {total} that a step "
-            f"brings ({batch_size} from each of {ranks} process(es)). Set model.queue_len to a multiple of {total}, or "
-            f"train_dataloader.batch_size to a divisor of {model.queue_len // ranks}."
+            f"model.queue_len must be a multiple of the batch of all ranks, {batches.batch_size} x {ranks}, but got "
+            f"{queue_len}."
         )
-    images = len(loader.batch_sampler.sampler)
-    if images % batch_size and not loader.batch_sampler.drop_last:
+    if len(batches.sampler) % batches.batch_size and not batches.drop_last:
         raise ValueError(
-            f"The queue takes whole batches, but the last of an epoch would hold {images % batch_size} of {batch_size} "
-            "images. Set train_dataloader.drop_last=True."
+            f"train_dataloader.drop_last must be True: the {len(batches.sampler)} images of a rank end in a smaller "
+            "batch, which does not divide the queue."
         )

@@ -42,8 +42,8 @@ class SafeCheckpointHook(CheckpointHook):
         kwargs: As mmengine's ``CheckpointHook``: ``max_keep_ckpts``, ``save_best``, ``rule``, ``out_dir``, ...
 
     Raises:
-        ValueError: If ``file_client_args`` is given, which mmengine has deprecated, or ``filename_tmpl`` is the
-            same for all checkpoints; at the start of training, if ``by_epoch`` is True and the run counts iterations.
+        ValueError: If ``interval`` is 0 or no integer, or ``filename_tmpl`` gives all checkpoints the same name; at the
+            start of training, if ``by_epoch`` is True and the run counts iterations.
         KeyError: At the first validation, if there is no metric ``save_best``; a checkpoint is saved first.
         RuntimeError: In training, if the run's last checkpoint can't be written.
 
@@ -56,16 +56,13 @@ class SafeCheckpointHook(CheckpointHook):
     def __init__(
         self, interval: int = -1, by_epoch: bool = True, *, backend_args: dict[str, Any] | None = None, **kwargs: Any
     ) -> None:
-        if kwargs.get("file_client_args") is not None:
-            raise ValueError("file_client_args has no atomic files; use backend_args.")
+        if interval != -1 and (not isinstance(interval, int) or interval < 1):
+            raise ValueError(f"interval must be -1 or an integer of at least 1, but got {interval!r}.")
         if backend_args is None and "://" not in str(kwargs.get("out_dir")):
             backend_args = {"backend": AtomicLocalBackend.NAME}
         super().__init__(interval, by_epoch, backend_args=backend_args, **kwargs)
         if self.filename_tmpl.format(1) == self.filename_tmpl.format(2):  # each checkpoint would replace the last
-            raise ValueError(
-                "filename_tmpl must hold {} where the epoch or iteration goes, as in 'iter_{}.pth', but got "
-                f"{self.filename_tmpl!r}."
-            )
+            raise ValueError(f"filename_tmpl must hold {{}}, as in 'iter_{{}}.pth', but got {self.filename_tmpl!r}.")
         self.last_ckpt: str | None
         self.best_ckpt_path: str | None
         self._gathered: dict[str, Any] | None = None
@@ -73,10 +70,7 @@ class SafeCheckpointHook(CheckpointHook):
     def before_train(self, runner: Runner) -> None:
         """Guard the visualizer's backends, and remove files that a killed run left unfinished."""
         if self.by_epoch and isinstance(runner.train_loop, IterBasedTrainLoop):
-            raise ValueError(
-                "SafeCheckpointHook counts epochs, but this run counts iterations and would save at its end only; set "
-                "by_epoch=False and interval."
-            )
+            raise ValueError("SafeCheckpointHook counts epochs, but this run counts iterations; set by_epoch=False.")
         super().before_train(runner)
         guard_backends(runner.visualizer)
         if is_main_process() and isinstance(self.file_backend, AtomicLocalBackend):
@@ -84,9 +78,8 @@ class SafeCheckpointHook(CheckpointHook):
                 runner.logger.info(f"Removed {path}, which an interrupted run left unfinished.")
         if not isinstance(runner.train_loop, ResumableLoop):
             runner.logger.warning(
-                f"{type(runner.train_loop).__name__} does not restore RNG states and the position in the data, so a "
-                "resumed run will differ from an uninterrupted one. Use train_cfg=dict(type='nda_mm.ExactIterLoop', "
-                "...) or 'nda_mm.ExactEpochLoop'."
+                f"{type(runner.train_loop).__name__} does not resume exactly; use nda_mm.ExactIterLoop or "
+                "nda_mm.ExactEpochLoop in train_cfg."
             )
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
@@ -103,34 +96,33 @@ class SafeCheckpointHook(CheckpointHook):
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict[str, Any]) -> None:
         """Save, then remove what is outdated. Overrides mmengine 0.10, which removes first."""
-        hub, name = runner.message_hub, self.filename_tmpl.format(step)
-        before = self.last_ckpt, list(self.keep_ckpt_ids) if self.max_keep_ckpts > 0 else []
+        name = self.filename_tmpl.format(step)
+        path = self.file_backend.join_path(self.out_dir, name)
+        info: dict[str, Any] = {"last_ckpt": path}
         outdated: list[int] = []
         if self.max_keep_ckpts > 0:
-            kept = [*before[1], step] if before[1][-1:] != [step] else before[1]
+            kept = [*(each for each in self.keep_ckpt_ids if each != step), step]
             # The new checkpoint lists the outdated ones too, so that a run resumed after a kill can remove them.
-            hub.update_info("keep_ckpt_ids", kept)
+            info["keep_ckpt_ids"] = list(kept)
             outdated, kept = kept[: -self.max_keep_ckpts], kept[-self.max_keep_ckpts :]
-        self.last_ckpt = self.file_backend.join_path(self.out_dir, name)
-        hub.update_info("last_ckpt", self.last_ckpt)
-
         saved = self._write(
             runner,
             name,
             meta,
             step,
-            last_of_run=self.last_ckpt,
-            outdated=[self.filename_tmpl.format(old) for old in outdated],
+            info=info,
+            last_of_run=path,
+            outdated=[self.file_backend.join_path(self.out_dir, self.filename_tmpl.format(old)) for old in outdated],
             save_optimizer=self.save_optimizer,
             save_param_scheduler=self.save_param_scheduler,
             by_epoch=self.by_epoch,
             **self.args,
         )
-        if not saved:
-            self.last_ckpt = before[0]
-            hub.update_info("last_ckpt", self.last_ckpt)
-        if self.max_keep_ckpts > 0:
-            self._keep(runner, kept if saved else before[1])
+        if saved:
+            self.last_ckpt = path
+            if self.max_keep_ckpts > 0:
+                self.keep_ckpt_ids = deque(kept, self.max_keep_ckpts)
+                runner.message_hub.update_info("keep_ckpt_ids", kept)
 
     def _save_best_checkpoint(self, runner: Runner, metrics: dict[str, Any]) -> None:
         """Save each new best, then remove the one before. Overrides mmengine 0.10, which removes first."""
@@ -144,51 +136,42 @@ class SafeCheckpointHook(CheckpointHook):
         if missing:
             self._save_checkpoint_with_step(runner, step, meta)
             raise KeyError(
-                f"save_best={missing[0]!r} is not among the metrics: {', '.join(metrics)}. Name one of these, and "
-                f"resume from {self.last_ckpt}."
+                f"save_best must be one of {', '.join(metrics)}, but got {missing[0]!r}; resume from {self.last_ckpt}."
             )
-        improved = [self._save_if_best(runner, name, metrics[name], step) for name in self.key_indicators]
+        improved = [self._save_if_best(runner, name, metrics[name], step, meta) for name in self.key_indicators]
         if any(improved) and self.last_ckpt is not None:
             # Without the new best in the last checkpoint, a resumed run would never remove it.
             self._save_checkpoint_with_step(runner, step, meta)
 
-    def _save_if_best(self, runner: Runner, indicator: str, score: float | None, step: int) -> bool:
-        hub, alone = runner.message_hub, len(self.key_indicators) == 1
-        score_key = "best_score" if alone else f"best_score_{indicator}"
-        path_key = "best_ckpt" if alone else f"best_ckpt_{indicator}"
-        rule = self.is_better_than[indicator]
-        best = hub.get_info(score_key) if score_key in hub.runtime_info else None
-        if score is None or (best is not None and not rule(score, best)) or score != score:
+    def _save_if_best(
+        self, runner: Runner, indicator: str, score: float | None, step: int, meta: dict[str, Any]
+    ) -> bool:
+        known, alone = runner.message_hub.runtime_info, len(self.key_indicators) == 1
+        suffix = "" if alone else f"_{indicator}"
+        best = known.get(f"best_score{suffix}")
+        if score is None or score != score or (best is not None and not self.is_better_than[indicator](score, best)):
             return False
-
         previous = self.best_ckpt_path if alone else self.best_ckpt_path_dict[indicator]
         name = f"best_{indicator}_{self.filename_tmpl.format(step)}".replace("/", "_")
         path = self.file_backend.join_path(self.out_dir, name)
-        hub.update_info(score_key, score)
-        hub.update_info(path_key, path)
         saved = self._write(
             runner,
             name,
-            {"epoch": runner.epoch, "iter": runner.iter},
+            meta,
             step,
+            info={f"best_score{suffix}": score, f"best_ckpt{suffix}": path},
             outdated=[previous] if previous and previous != path else [],
             save_optimizer=False,
             save_param_scheduler=False,
             by_epoch=False,
         )
-        if not saved:
-            for key, value in ((score_key, best), (path_key, previous)):
-                if value is None:
-                    hub.runtime_info.pop(key)
-                else:
-                    hub.update_info(key, value)
-            return False
-        if alone:
+        if saved and alone:
             self.best_ckpt_path = path
-        else:
+        elif saved:
             self.best_ckpt_path_dict[indicator] = path
-        runner.logger.info(f"The best checkpoint so far, {indicator} {score:0.4f}, is saved to {name}.")
-        return True
+        if saved:
+            runner.logger.info(f"The best checkpoint so far, {indicator} {score:0.4f}, is saved to {name}.")
+        return saved
 
     def _write(
         self,
@@ -197,15 +180,21 @@ class SafeCheckpointHook(CheckpointHook):
         meta: dict[str, Any],
         step: int,
         *,
+        info: dict[str, Any],
         last_of_run: str | None = None,
         outdated: Iterable[str] = (),
         **options: Any,
     ) -> bool:
         """Gather from all ranks, write on the master, and only then remove; a collective call.
 
+        ``info`` goes into the message hub, and so into the checkpoint; it is taken back if writing fails.
+
         Returns:
             Whether the checkpoint is on the disk, the same on every rank.
         """
+        known = runner.message_hub.runtime_info
+        before = dict(known)
+        runner.message_hub.update_info_dict(info)
         self._gathered = gather_training_state(runner)
         outcome: list[str | None] = [None]
         try:
@@ -213,8 +202,8 @@ class SafeCheckpointHook(CheckpointHook):
             if is_main_process():
                 if last_of_run is not None:
                     AtomicLocalBackend().put_text(last_of_run, Path(runner.work_dir) / "last_checkpoint")
-                for old in outdated:
-                    self._remove(self.file_backend.join_path(self.out_dir, old))
+                for path in outdated:
+                    self._remove(path)
         except OSError as error:
             outcome = [str(error)]
         finally:
@@ -222,23 +211,20 @@ class SafeCheckpointHook(CheckpointHook):
         broadcast_object_list(outcome)
         if outcome[0] is None:
             return True
+        known.clear()
+        known.update(before)
         message = (
             f"The checkpoint {name} of {'epoch' if self.by_epoch else 'iteration'} {step} could not be written: "
-            f"{outcome[0]}. The checkpoints before it are untouched. Make room, or lower max_keep_ckpts, or set "
-            "out_dir to another disk."
+            f"{outcome[0]}. Earlier checkpoints are untouched. Free space, lower max_keep_ckpts, or set out_dir."
         )
         if step >= (runner.max_epochs if self.by_epoch else runner.max_iters):
             raise RuntimeError(message)
-        runner.logger.log(logging.ERROR, f"{message} Training goes on; the next interval tries again.")
+        runner.logger.log(logging.ERROR, f"{message} Training continues.")
         return False
 
     def _remove(self, path: str) -> None:
         if self.file_backend.isfile(path):
             self.file_backend.remove(path)
-
-    def _keep(self, runner: Runner, steps: list[int]) -> None:
-        self.keep_ckpt_ids = deque(steps, self.max_keep_ckpts)
-        runner.message_hub.update_info("keep_ckpt_ids", list(steps))
 
 
 def _name_as_in_one_process(runner: Runner, checkpoint: dict[str, Any]) -> None:

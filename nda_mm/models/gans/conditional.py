@@ -13,7 +13,7 @@ from mmagic.models.editors.biggan import BigGANDiscriminator
 from mmagic.models.editors.biggan.biggan_modules import BigGANDiscResBlock
 from torch import Tensor, nn
 
-from nda_mm.models.gans.mixin import Labelled, NDAMixin
+from nda_mm.models.gans.mixin import Labeled, NDAMixin
 from nda_mm.registry import MODELS
 
 __all__ = ["NDASAGAN", "NDASNGAN", "ClassConditionalMixin", "NDABigGAN", "PooledBigGANDiscResBlock"]
@@ -33,9 +33,8 @@ class ClassConditionalMixin(NDAMixin):
         """Labels of a batch, one number an image; all zero for a model of one class.
 
         mmagic's own pipeline stacks them as (B, 1), and its discriminators then broadcast every label against the
-        features of all images of the batch: scores of real images come out as (B, B, C) from BigGAN's and (B, B * C)
-        from SAGAN's and SNGAN's, instead of (B, 1). A whole run of a stock recipe therefore differs from one here
-        without negatives, which is bit for bit the run that mmagic would make of flat labels.
+        features of all images of the batch: scores of real images have the shape (B, B, C) in BigGAN and (B, B * C) in
+        SAGAN and SNGAN, instead of (B, 1). Flat labels avoid this; with them mmagic's run is ours bit for bit.
         """
         label = super().data_sample_to_label(data_sample)  # type: ignore[misc]
         if label is None:
@@ -43,10 +42,10 @@ class ClassConditionalMixin(NDAMixin):
         return torch.zeros_like(label).flatten() if self.num_classes == 1 else label.flatten()
 
     def uses_base_step(self, fake_weight: float) -> bool:
-        """Never: the host's refuses images without labels, with a bare assertion, and ours is the same bit for bit."""
+        """Never: mmagic's step fails on images without labels, and ours is the same bit for bit."""
         return False
 
-    def real_batch(self, inputs: Any, data_samples: Any) -> Labelled:
+    def real_batch(self, inputs: Any, data_samples: Any) -> Labeled:
         """The real images of a step and their labels.
 
         Raises:
@@ -60,13 +59,12 @@ class ClassConditionalMixin(NDAMixin):
             label = torch.zeros(len(images), dtype=torch.long, device=images.device)
         if label is None:
             raise ValueError(
-                f"A GAN of {self.num_classes} classes needs the class of every real image, but the data carry no "
-                "'gt_label'. Use a data set with labels (class subfolders), or set num_classes=1 in the "
-                "model, its generator and its discriminator for an unconditional GAN."
+                f"A GAN of {self.num_classes} classes needs a 'gt_label' of every image. Use a data set with class "
+                "subfolders, or set num_classes=1 in model, generator and discriminator for an unconditional GAN."
             )
         return images, label
 
-    def generated_batch(self, count: int) -> Labelled:
+    def generated_batch(self, count: int) -> Labeled:
         """Generated images of random classes."""
         noise = self.noise_fn(num_batches=count)  # type: ignore[attr-defined]
         label = self.label_fn(num_batches=count) if self.num_classes else None  # type: ignore[attr-defined]
@@ -79,11 +77,10 @@ class ClassConditionalMixin(NDAMixin):
 class NDASAGAN(ClassConditionalMixin, SAGAN):
     """SAGAN (Zhang et al., 2019, https://arxiv.org/abs/1805.08318) with negatives, and SNGAN and the projection GAN.
 
-    mmagic has one class for SAGAN and SNGAN (Miyato et al., 2018, https://arxiv.org/abs/1802.05957), told apart by
-    their networks; so has this package: ``nda_mm.NDASAGAN`` and ``nda_mm.NDASNGAN``. With classes or without
-    (``num_classes=0``, which mmagic's own step refuses). Without negatives and in ``'separate'`` mode a run is mmagic's
-    own bit for bit, but for the labels of real images: mmagic mixes them within a batch, see
-    :meth:`~nda_mm.models.gans.conditional.ClassConditionalMixin.data_sample_to_label`.
+    As in mmagic, one class serves SAGAN and SNGAN (Miyato et al., 2018, https://arxiv.org/abs/1802.05957), under both
+    names; the networks differ. It also trains without classes (``num_classes=0``), which mmagic's own step refuses.
+    Without negatives and in ``'separate'`` mode a run is mmagic's bit for bit, except for the labels of real images:
+    see :meth:`~nda_mm.models.gans.conditional.ClassConditionalMixin.data_sample_to_label`.
     """
 
 
@@ -94,8 +91,8 @@ NDASNGAN = NDASAGAN  # as mmagic names it, too
 class NDABigGAN(ClassConditionalMixin, BigGAN):
     """BigGAN (Brock et al., 2019, https://arxiv.org/abs/1809.11096) with negatives: the paper's network.
 
-    The alternation of the two networks, the accumulation of gradients and the moving average of the generator are
-    mmagic's own. Of any size: 32 pixels as the paper trains CIFAR-10, 128 and 256 as mmagic trains ImageNet.
+    The alternation of the two networks, the accumulation of gradients and the EMA are mmagic's. It takes any size: 32
+    pixels as in the paper (CIFAR-10), 128 and 256 as in mmagic's recipes for ImageNet.
 
     Args:
         args, kwargs: Those of :class:`mmagic.models.BigGAN`.
@@ -116,10 +113,9 @@ class NDABigGAN(ClassConditionalMixin, BigGAN):
 
 
 def complete_layout(discriminator: Any) -> Any:
-    """The config of a BigGAN discriminator of 256 or 512 pixels, with a layout that can be built.
+    """Complete the layout of a BigGAN discriminator of 256 or 512 pixels.
 
-    mmagic 1.2's own layouts of these sizes say of all blocks but the last whether they attend, and fail with an
-    ``IndexError``.
+    mmagic 1.2's layouts of these sizes have no attention flag for the last block, and fail with an ``IndexError``.
     """
     if not isinstance(discriminator, Mapping) or discriminator.get("input_scale") not in (256, 512):
         return discriminator
@@ -134,15 +130,13 @@ def complete_layout(discriminator: Any) -> Any:
 
 @MODELS.register_module()
 class PooledBigGANDiscResBlock(BigGANDiscResBlock):
-    """mmagic's ``BigGANDiscResBlock``, which computes the same with less than half of the work where it downsamples.
+    """mmagic's ``BigGANDiscResBlock`` at less than half the cost where it downsamples.
 
     A 3x3 convolution followed by the mean over 2x2 pixels is one 4x4 convolution of stride 2, and a 1x1 convolution of
-    the mean is the mean of the 1x1 convolution. Results differ from the host's block by rounding alone, weights keep
-    their names and shapes.
+    the mean is the mean of the 1x1 convolution. Results differ by rounding alone; weights keep their names and shapes.
 
     Args:
-        args, kwargs: Those of the host's block. With ``sn_style='ajbrock'``, whose layers are mmagic's own, it
-            is the host's block.
+        args, kwargs: Those of mmagic's block. With ``sn_style='ajbrock'`` nothing is changed.
 
     Example:
         In a config of mmagic::

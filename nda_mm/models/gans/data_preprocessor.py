@@ -19,13 +19,13 @@ _IMAGE = "gt_img"
 class BatchDataPreprocessor(DataPreprocessor):
     """mmagic's ``DataPreprocessor`` with the same results, bit for bit, in a few operations a batch.
 
-    The host copies every image to the device by itself, and converts and normalises it there: some four hundred small
-    operations for a batch of 64, which on a GPU take longer than the training step of a small network. Here the images
-    are stacked as they come from the data set, copied once, and converted and normalised together.
+    mmagic copies, converts and normalizes image by image: about four hundred small operations for a batch of 64, which
+    on a GPU take longer than the training step of a small network. Here the images are stacked, copied once, and
+    converted and normalized together.
 
-    It also takes a batch whose data sample is stacked already, as a training loop with ``data_on_device`` gives it
-    (:mod:`nda_mm.engine.device_data`). Whatever is not a training batch of equally sized images under ``gt_img`` goes
-    the host's way.
+    It also takes a batch whose data sample is stacked already, as from a loop with ``data_on_device``
+    (:mod:`nda_mm.engine.device_data`). Any other batch than equally sized training images under ``gt_img`` is left to
+    mmagic's code.
 
     Args:
         kwargs: Those of mmagic's ``DataPreprocessor``.
@@ -40,7 +40,7 @@ class BatchDataPreprocessor(DataPreprocessor):
     takes_stacked_samples = True
 
     def forward(self, data: dict, training: bool = False) -> dict:
-        """Copy to the device, put channels in order, normalise. See the host's ``forward``."""
+        """Copy to the device, order the channels, normalize. See mmagic's ``forward``."""
         samples = data.get("data_samples")
         if not isinstance(samples, DataSample):
             if not training or not self._alike(data.get("inputs"), samples):
@@ -65,7 +65,7 @@ class BatchDataPreprocessor(DataPreprocessor):
         return len(kinds) == 1
 
     def _convert(self, sample: DataSample, training: bool) -> None:
-        """The images of a stacked sample, in place, with what the host notes of each."""
+        """Convert the images of a stacked sample in place, with the same meta information as mmagic."""
         images = sample.gt_img
         order = self._parse_channel_order(_IMAGE, images, sample)
         images, order = self._do_conversion(images, order, self.output_channel_order if training else "BGR")

@@ -1,4 +1,4 @@
-"""mmagic's moving average of a generator, in a few operations and without waiting for the device."""
+"""mmagic's EMA of a generator, in a few operations and without waiting for the device."""
 
 from __future__ import annotations
 
@@ -17,18 +17,16 @@ __all__ = ["BatchedMovingAverage"]
 class BatchedMovingAverage(ExponentialMovingAverage):
     """mmagic's ``ExponentialMovingAverage`` with the same results, bit for bit, and the same checkpoints.
 
-    The host updates parameter by parameter, copies all buffers twice, and asks the device for its count of updates, for
-    which the device must first finish everything else. Here all parameters are updated together and the count is kept
-    on the host as well.
+    mmagic updates parameter by parameter, copies all buffers twice, and reads its count of updates from the device,
+    which must first finish everything else. Here all parameters are updated together and the count is also a Python
+    number.
 
     Note:
-        Buffers are copied from the generator in training: running statistics of batch normalisation are of its
-        features, and singular vectors of spectral normalisation of its weights. The GANs of this package bring the
-        vectors up to date where the average is used, see :func:`nda_mm.models.gans.sampling.own_spectral_norm`.
+        Buffers are copied from the generator in training, singular vectors of spectral normalization too. The GANs of
+        this package update these when the EMA is used, see :func:`nda_mm.models.gans.sampling.own_spectral_norm`.
 
     Args:
-        args: Those of mmagic's class; as there, ``update_buffers=True`` averages buffers too, the host's way.
-        kwargs: Likewise.
+        args, kwargs: Those of mmagic's class; ``update_buffers=True`` averages buffers too, by mmagic's code.
 
     Example:
         In a recipe of a GAN::
@@ -38,7 +36,7 @@ class BatchedMovingAverage(ExponentialMovingAverage):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._counted: int | None = None  # of self.steps, unknown until the device was asked once
+        self._counted: int | None = None  # self.steps as a number; None until it is read once
 
     @torch.no_grad()
     def update_parameters(self, model: nn.Module) -> None:
@@ -57,7 +55,7 @@ class BatchedMovingAverage(ExponentialMovingAverage):
             self.sync_parameters(model)
         else:
             if self._counted % self.interval == 0:
-                # The host's two operations, so that sums are rounded alike.
+                # mmagic's two operations, so that sums are rounded alike.
                 torch._foreach_mul_(averages, 1 - self.momentum)
                 torch._foreach_add_(averages, sources, alpha=self.momentum)
             self.sync_buffers(model)
@@ -75,10 +73,7 @@ class BatchedMovingAverage(ExponentialMovingAverage):
     @torch.no_grad()
     def sync_parameters(self, model: nn.Module) -> None:
         """Copy the parameters and the buffers of a model."""
-        _copy(
-            [*self.module.parameters(), *self.module.buffers()],
-            [*model.parameters(), *model.buffers()],
-        )
+        _copy([*self.module.parameters(), *self.module.buffers()], [*model.parameters(), *model.buffers()])
 
     def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
         super()._load_from_state_dict(*args, **kwargs)
@@ -86,13 +81,10 @@ class BatchedMovingAverage(ExponentialMovingAverage):
 
 
 def _floating(average: nn.Module, model: nn.Module) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
-    """Parameters that can be averaged, side by side, on the average's device."""
-    pairs = [
-        (ours.data, theirs.data.to(ours.device))
-        for ours, theirs in zip(average.parameters(), model.parameters(), strict=True)
-        if ours.is_floating_point()
-    ]
-    return [ours for ours, _ in pairs], [theirs for _, theirs in pairs]
+    """Parameters of both that can be averaged, on the average's device."""
+    averages = [each.data for each in average.parameters() if each.is_floating_point()]
+    sources = [each.data for each in model.parameters() if each.is_floating_point()]
+    return averages, [source.to(each.device) for each, source in zip(averages, sources, strict=True)]
 
 
 def _copy(targets: list[torch.Tensor], sources: list[torch.Tensor]) -> None:

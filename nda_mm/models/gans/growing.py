@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import torch
@@ -10,7 +9,7 @@ from mmagic.models.editors import ProgressiveGrowingGAN, StyleGAN1
 from mmagic.models.losses import gradient_penalty_loss, r1_gradient_penalty_loss
 from torch import Tensor
 
-from nda_mm.models.gans.mixin import Labelled, NDAMixin
+from nda_mm.models.gans.mixin import Labeled, NDAMixin
 from nda_mm.models.gans.unconditional import GradientPenaltyMixin
 from nda_mm.registry import MODELS
 
@@ -18,11 +17,10 @@ __all__ = ["NDAPGGAN", "NDAStyleGAN1"]
 
 
 class GrowingMixin(NDAMixin):
-    """The bridge for a GAN that grows: scales, and networks that are told the present one.
+    """The present scale as an argument of both networks, and counters that a checkpoint keeps.
 
-    The host keeps the number of images shown and the scale in buffers, so they are in every checkpoint; the counters
-    that it does not keep there (the images at which each stage began, which its fading-in counts from) are kept
-    beside them, so that a resumed run fades in where it was.
+    mmagic keeps the number of images shown and the scale in buffers, but not the images at which each stage began, from
+    which its fading-in counts. They are a further buffer here, so that a resumed run fades in where it was.
     """
 
     own_loss = "wasserstein"
@@ -45,7 +43,7 @@ class GrowingMixin(NDAMixin):
         self.register_buffer("stage_counters", counters)  # type: ignore[attr-defined]
 
     def train_step(self, data: dict, optim_wrapper: Any) -> dict[str, Tensor]:
-        """The host's step, and its counters kept."""
+        """mmagic's step; its counters are copied to the buffer."""
         log_vars = super().train_step(data, optim_wrapper)  # type: ignore[misc]
         counters = [float(self.prev_stage), *self._actual_nkimgs]
         self.stage_counters[: len(counters)] = torch.tensor(counters, dtype=torch.float64)
@@ -57,22 +55,17 @@ class GrowingMixin(NDAMixin):
             stage, *starts = state_dict[f"{prefix}stage_counters"].tolist()
             self.prev_stage, self._actual_nkimgs = int(stage), starts[: int(stage)]
 
-    def _at_scale(self) -> dict[str, Any]:
-        return dict(curr_scale=self.curr_scale[0], transition_weight=self._curr_transition_weight)
-
-    def real_batch(self, inputs: Any, data_samples: Any) -> Labelled:
-        """The real images at the present scale, as the host hands them over."""
+    def real_batch(self, inputs: Any, data_samples: Any) -> Labeled:
+        """The real images at the present scale."""
         return inputs, None
 
-    def generated_batch(self, count: int) -> Labelled:
-        """Generated images at the present scale."""
-        noise = self.noise_fn(num_batches=count)  # type: ignore[attr-defined]
-        with torch.no_grad():
-            return self.generator(noise, return_noise=False, **self._at_scale()), None
+    def generator_kwargs(self) -> dict[str, Any]:
+        """The present scale, which the discriminator needs too."""
+        return dict(curr_scale=self.curr_scale[0], transition_weight=self._curr_transition_weight)
 
     def score(self, images: Tensor, label: Tensor | None = None) -> Tensor:
         """Logits of images at the present scale."""
-        return self.discriminator(images, **self._at_scale())
+        return self.discriminator(images, **self.generator_kwargs())
 
 
 @MODELS.register_module()
@@ -83,13 +76,10 @@ class NDAPGGAN(GradientPenaltyMixin, GrowingMixin, ProgressiveGrowingGAN):
         penalty_towards: See :class:`~nda_mm.models.gans.unconditional.GradientPenaltyMixin`.
     """
 
-    def penalties(
-        self, images: dict[str, Labelled], logits: dict[str, Tensor], fake_weight: float
-    ) -> dict[str, Tensor]:
-        """The gradient penalty and the term that keeps logits near zero, weighted as in the host."""
-        scored = partial(self.discriminator, **self._at_scale())
+    def penalties(self, images: dict[str, Labeled], logits: dict[str, Tensor], fake_weight: float) -> dict[str, Tensor]:
+        """The gradient penalty and the term that keeps logits near zero, weighted as in mmagic."""
         opposite = self.opposite(images, fake_weight)
-        penalty = gradient_penalty_loss(scored, images["real"][0], opposite, norm_mode="HWC")  # type: ignore[arg-type]
+        penalty = gradient_penalty_loss(self.score, images["real"][0], opposite, norm_mode="HWC")  # type: ignore[arg-type]
         drift = 0.001 * 0.5 * (logits["fake"] ** 2 + logits["real"] ** 2)
         return {"loss_gp": 10 * penalty, "loss_disc_shift": drift}
 
@@ -100,10 +90,7 @@ class NDAStyleGAN1(GrowingMixin, StyleGAN1):
 
     own_loss = "logistic"
 
-    def penalties(
-        self, images: dict[str, Labelled], logits: dict[str, Tensor], fake_weight: float
-    ) -> dict[str, Tensor]:
-        """R1 on real images, weighted as in the host."""
-        scored = partial(self.discriminator, **self._at_scale())
-        penalty = r1_gradient_penalty_loss(scored, images["real"][0], norm_mode="HWC")  # type: ignore[arg-type]
+    def penalties(self, images: dict[str, Labeled], logits: dict[str, Tensor], fake_weight: float) -> dict[str, Tensor]:
+        """R1 on real images, weighted as in mmagic."""
+        penalty = r1_gradient_penalty_loss(self.score, images["real"][0], norm_mode="HWC")  # type: ignore[arg-type]
         return {"loss_r1_gp": 10 * penalty}

@@ -14,20 +14,18 @@ from torch import Tensor, nn
 from nda_mm.losses import check_fake_weight, check_kind, discriminator_loss, generator_loss
 from nda_mm.models.gans.augment import augment_discriminator, build_augment
 from nda_mm.models.gans.networks import (
+    choose_forward,
     compile_network,
     draw_uniform_biases,
-    mixes_samples,
-    share_normalised_weights,
+    share_normalized_weights,
     warn_of_sigma_without_gradient,
 )
 from nda_mm.models.gans.sampling import own_spectral_norm
 from nda_mm.negatives import Negative, build_negative
 from nda_mm.utils.schedules import as_schedule
 
-FORWARD_MODES = ("auto", "joint", "separate")
-
 #: Images and their class labels; ``None`` where there are no classes.
-Labelled = tuple[Tensor, "Tensor | None"]
+Labeled = tuple[Tensor, "Tensor | None"]
 
 
 class NDAMixin:
@@ -42,7 +40,8 @@ class NDAMixin:
     and the generator's loss stays :math:`-E\,D(G(z))`, unscaled.
 
     Put it before the base class: ``class NDADCGAN(NDAMixin, DCGAN)``. A family overrides :meth:`real_batch`,
-    :meth:`generated_batch`, :meth:`score` and :meth:`penalties` where it differs. Arguments, all keyword-only:
+    :meth:`generated_batch`, :meth:`generator_kwargs`, :meth:`score` and :meth:`penalties` where it differs. Arguments,
+    all keyword-only:
 
     Args:
         negative (dict | Negative | None): What makes the negative of a real image, for example
@@ -60,7 +59,7 @@ class NDAMixin:
         adversarial_loss (str): A kind of :func:`nda_mm.losses.discriminator_loss`. Defaults to None, the loss of the
             base class; no other is accepted where the base class's penalties depend on its loss.
         discriminator_forward (str): ``'joint'`` scores real, generated and negative images in one forward pass, so
-            spectral normalisation iterates once a step. ``'separate'`` scores them one after the other, as mmagic does;
+            spectral normalization iterates once a step. ``'separate'`` scores them one after the other, as mmagic does;
             without negatives that step equals mmagic's bit for bit. ``'auto'`` is joint, and separate where the
             discriminator mixes the samples of a batch. Defaults to ``'auto'``.
         uniform_biases (bool): Whether the biases of convolutions and linear layers start from PyTorch's default instead
@@ -81,8 +80,6 @@ class NDAMixin:
     discriminator: Any  # None in a model that only generates
     generator: Any
     generator_ema: Any
-    negative: Negative | None
-    augment: nn.Module | None
     discriminator_steps: int
 
     def __init__(
@@ -98,39 +95,33 @@ class NDAMixin:
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
-        try:
-            self.fake_weight = as_schedule(fake_weight)
-        except (TypeError, ValueError) as error:
-            raise type(error)(f"fake_weight: {error}") from None
-        for value in self.fake_weight.values:
-            check_fake_weight(value)
-        self.negative = None if negative is None else build_negative(negative)
+        self.fake_weight = as_schedule(fake_weight, "fake_weight", check_fake_weight)
+        self.negative: Any = None if negative is None else build_negative(negative)
         if self.negative is not None:
             for height, width in self.image_sizes():
                 self.negative.check_size(height, width)
         self.adversarial_loss = self.own_loss if adversarial_loss is None else check_kind(adversarial_loss)
         if self.adversarial_loss != self.own_loss and not self.takes_other_losses:
             raise ValueError(
-                f"adversarial_loss={adversarial_loss!r}: the penalties of {type(self).__name__} belong to its own "
-                f"loss, {self.own_loss!r}; leave the argument out."
+                f"adversarial_loss must be {self.own_loss!r}, to which the penalties of {type(self).__name__} belong, "
+                f"but got {adversarial_loss!r}."
             )
-        self.discriminator_forward = self._choose_forward(discriminator_forward)
-        self.augment = build_augment(augment)  # type: ignore[misc]
+        self.discriminator_forward = choose_forward(discriminator_forward, self.discriminator)
+        self.augment: Any = build_augment(augment)
         if self.augment is not None and self.discriminator is not None:
             augment_discriminator(self.discriminator, self.augment)
         self.uniform_biases = uniform_biases
-        for network in (self.generator, self.discriminator):
-            if network is not None:
-                warn_of_sigma_without_gradient(network)
-                if compile_networks:
-                    compile_network(network, **({} if compile_networks is True else compile_networks))
+        for network in filter(None, (self.generator, self.discriminator)):
+            warn_of_sigma_without_gradient(network)
+            if compile_networks:
+                compile_network(network, **({} if compile_networks is True else compile_networks))
 
     def init_weights(self) -> None:
         """Draw the networks' weights; one seed gives the same weights on every device."""
-        share_normalised_weights(self)  # type: ignore[arg-type]
+        share_normalized_weights(self)  # type: ignore[arg-type]
         super().init_weights()  # type: ignore[misc]
-        for network in (self.generator, self.discriminator):
-            if self.uniform_biases and network is not None:
+        if self.uniform_biases:
+            for network in filter(None, (self.generator, self.discriminator)):
                 draw_uniform_biases(network)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
@@ -140,7 +131,7 @@ class NDAMixin:
             return super().forward(*args, **kwargs)  # type: ignore[misc]
 
     def train_step(self, data: Any, optim_wrapper: Any) -> dict[str, Tensor]:
-        """The training step of the base class.
+        """The training step of the base class, which calls :meth:`train_discriminator`.
 
         Raises:
             ValueError: If the model has no discriminator.
@@ -164,26 +155,33 @@ class NDAMixin:
         Raises:
             ValueError: If the real images differ in size from the generated ones.
         """
-        real = self.real_batch(inputs, data_samples)
-        self.check_size(real[0])
+        real, label = self.real_batch(inputs, data_samples)
+        self.check_size(real)
+
+        # The weight of this step.
         fake_weight = self.begin_step(self.discriminator_steps * optimizer_wrapper._accumulative_counts)
+
+        # Nothing is added: the step of the base class.
         if self.uses_base_step(fake_weight):
             log_vars = super().train_discriminator(inputs, data_samples, optimizer_wrapper)  # type: ignore[misc]
-        else:
-            # Generated before real, as in mmagic: spectral normalisation iterates in every pass, so the order counts.
-            images: dict[str, Labelled] = {"fake": self.generated_batch(len(real[0])), "real": real}
-            if fake_weight < 1.0:
-                images["negative"] = (self.make_negatives(real[0]), real[1])
-            logits = self.scores(images)
-            terms = self.adversarial_terms(logits, fake_weight)
-            terms |= self.penalties(images, logits, fake_weight)
-            if self.observes_logits:
-                terms |= self.augment.observe(logits["real"], _iteration())  # type: ignore[operator, union-attr]
-            loss, log_vars = self.parse_losses(terms)  # type: ignore[attr-defined]
-            optimizer_wrapper.update_params(loss)
-        if self.negative is not None:
-            log_vars["fake_weight"] = torch.tensor(fake_weight)
-        return log_vars
+            return self.log_weight(log_vars, fake_weight)
+
+        # Generated before real, as in mmagic: spectral normalization iterates in every pass, so the order counts.
+        images: dict[str, Labeled] = {"fake": self.generated_batch(len(real)), "real": (real, label)}
+        if fake_weight < 1.0:
+            images["negative"] = self.make_negatives(real), label
+
+        # Logits, the weighted terms of the loss, and the family's penalties.
+        logits = self.scores(images)
+        terms = self.adversarial_terms(logits, fake_weight)
+        terms |= self.penalties(images, logits, fake_weight)
+        if self.observes_logits:
+            terms |= self.augment.observe(logits["real"], _iteration())
+
+        # The update.
+        loss, log_vars = self.parse_losses(terms)  # type: ignore[attr-defined]
+        optimizer_wrapper.update_params(loss)
+        return self.log_weight(log_vars, fake_weight)
 
     def gen_loss(self, disc_pred_fake: Tensor, *args: Any) -> tuple[Tensor, dict]:
         """The generator's loss, which negatives do not change."""
@@ -194,9 +192,31 @@ class NDAMixin:
 
     # The parts of a step, in their order.
 
-    def real_batch(self, inputs: Any, data_samples: Any) -> Labelled:
+    def require_discriminator(self) -> None:
+        """Refuse to train a model that only generates."""
+        if self.discriminator is None:
+            raise ValueError(f"{type(self).__name__} has discriminator=None, so it generates but can't be trained.")
+
+    def real_batch(self, inputs: Any, data_samples: Any) -> Labeled:
         """The real images of a step and their labels."""
         return data_samples.gt_img, None
+
+    def image_sizes(self) -> list[tuple[int, int]]:
+        """Heights and widths that the discriminator will see; empty if the networks do not say."""
+        generator = getattr(self.generator, "module", self.generator)  # wrapped in distributed training
+        sides = [getattr(generator, name, None) for name in ("out_size", "output_scale", "out_scale")]
+        sides.append(getattr(self.discriminator, "input_scale", None))
+        return [(int(side), int(side)) for side in sides if side][:1]
+
+    def check_size(self, real: Tensor) -> None:
+        """Refuse real images that differ in size from the generated ones."""
+        sizes = self.image_sizes()
+        if sizes and tuple(real.shape[-2:]) not in sizes:
+            made = " or ".join(f"{height}x{width}" for height, width in sizes)
+            raise ValueError(
+                f"The images are {real.shape[-2]}x{real.shape[-1]}, but the generator makes {made}: resize them in the "
+                "data's pipeline, or set output_scale of the generator and input_scale of the discriminator."
+            )
 
     def begin_step(self, updates_per_generator_step: int) -> float:
         """Advance the schedules to the present generator step and return ``fake_weight``; 1 without negatives.
@@ -225,19 +245,23 @@ class NDAMixin:
         """Whether the augmentation follows the logits of real images, as ADA does."""
         return hasattr(self.augment, "observe")
 
-    def generated_batch(self, count: int) -> Labelled:
+    def generated_batch(self, count: int) -> Labeled:
         """Generated images for the discriminator, without gradient, and their labels."""
         noise = self.noise_fn(num_batches=count)  # type: ignore[attr-defined]
         with torch.no_grad():
-            return self.generator(noise, return_noise=False), None
+            return self.generator(noise, return_noise=False, **self.generator_kwargs()), None
+
+    def generator_kwargs(self) -> dict[str, Any]:
+        """Further arguments of the generator in this step."""
+        return {}
 
     @torch.no_grad()
     def make_negatives(self, real: Tensor) -> Tensor:
         """One negative of each real image. Shape: (B, C, H, W), as ``real``."""
-        negatives: Tensor = self.negative(real)  # type: ignore[misc]
+        negatives: Tensor = self.negative(real)
         return negatives
 
-    def scores(self, images: Mapping[str, Labelled]) -> dict[str, Tensor]:
+    def scores(self, images: Mapping[str, Labeled]) -> dict[str, Tensor]:
         """Logits of each kind of image, by one discriminator pass or by one for each kind."""
         if self.discriminator_forward == "separate":
             return {name: self.score(*batch) for name, batch in images.items()}
@@ -250,7 +274,7 @@ class NDAMixin:
         return self.discriminator(images) if label is None else self.discriminator(images, label=label)
 
     def adversarial_terms(self, logits: dict[str, Tensor], fake_weight: float) -> dict[str, Tensor]:
-        """The weighted loss terms of the logits, and the mean logit of each kind of image for the log.
+        """The weighted loss terms, and the mean logit of each kind of image for the log.
 
         Args:
             logits (dict): Of ``real``, ``fake`` and, where there are any, ``negative`` images.
@@ -259,9 +283,7 @@ class NDAMixin:
         terms = discriminator_loss(**logits, kind=self.adversarial_loss, fake_weight=fake_weight)
         return terms | {f"logit_{name}": value.detach().float().mean() for name, value in logits.items()}
 
-    def penalties(
-        self, images: dict[str, Labelled], logits: dict[str, Tensor], fake_weight: float
-    ) -> dict[str, Tensor]:
+    def penalties(self, images: dict[str, Labeled], logits: dict[str, Tensor], fake_weight: float) -> dict[str, Tensor]:
         """Further terms of the discriminator's loss; none unless the family has them.
 
         Args:
@@ -271,43 +293,9 @@ class NDAMixin:
         """
         return {}
 
-    # What is checked before a step.
-
-    def require_discriminator(self) -> None:
-        """Refuse to train a model that only generates."""
-        if self.discriminator is None:
-            raise ValueError(f"{type(self).__name__} has discriminator=None, so it generates but can't be trained.")
-
-    def image_sizes(self) -> list[tuple[int, int]]:
-        """Heights and widths of the images that the discriminator will see, if the networks tell."""
-        generator = getattr(self.generator, "module", self.generator)  # wrapped in distributed training
-        sides = [getattr(generator, name, None) for name in ("out_size", "output_scale", "out_scale")]
-        sides.append(getattr(self.discriminator, "input_scale", None))
-        return [(int(side), int(side)) for side in sides if side][:1]
-
-    def check_size(self, real: Tensor) -> None:
-        """Refuse real images that differ in size from the generated ones."""
-        sizes = self.image_sizes()
-        if sizes and tuple(real.shape[-2:]) not in sizes:
-            made = " or ".join(f"{height}x{width}" for height, width in sizes)
-            raise ValueError(
-                f"The images are {real.shape[-2]}x{real.shape[-1]}, but the generator makes {made}: resize them in the "
-                "data's pipeline (or by the data set's size), or set the size of generator and discriminator "
-                "(output_scale and input_scale, for example)."
-            )
-
-    def _choose_forward(self, mode: str) -> str:
-        if mode not in FORWARD_MODES:
-            raise ValueError(f"discriminator_forward must be one of {FORWARD_MODES}, but got {mode!r}.")
-        mixing = [] if self.discriminator is None else mixes_samples(self.discriminator)
-        if mode == "joint" and mixing:
-            raise ValueError(
-                "discriminator_forward='joint' would let negatives change the scores of real images, because the "
-                f"discriminator mixes the samples of a batch in {mixing[:3]}. Use 'separate' or 'auto'."
-            )
-        if mode == "auto":
-            return "separate" if mixing else "joint"
-        return mode
+    def log_weight(self, log_vars: dict[str, Tensor], fake_weight: float) -> dict[str, Tensor]:
+        """Add ``fake_weight`` to what is logged, if the model has negatives."""
+        return log_vars if self.negative is None else log_vars | {"fake_weight": torch.tensor(fake_weight)}
 
 
 def _iteration() -> int:

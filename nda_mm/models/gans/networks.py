@@ -14,20 +14,45 @@ from torch.nn.utils.spectral_norm import SpectralNorm
 
 __all__ = [
     "SavedSpectralNorm",
+    "choose_forward",
     "compile_network",
     "draw_uniform_biases",
     "mixes_samples",
-    "share_normalised_weights",
+    "share_normalized_weights",
     "warn_of_sigma_without_gradient",
 ]
+
+FORWARD_MODES = ("auto", "joint", "separate")
+
+
+def choose_forward(mode: str, discriminator: nn.Module | None) -> str:
+    """Resolve ``'auto'``: joint, and separate where the discriminator mixes samples.
+
+    Args:
+        mode: ``'auto'``, ``'joint'`` or ``'separate'``.
+        discriminator: None in a model that only generates.
+
+    Raises:
+        ValueError: If the mode is unknown, or ``'joint'`` is asked of a discriminator that mixes samples.
+    """
+    if mode not in FORWARD_MODES:
+        raise ValueError(f"discriminator_forward must be one of {FORWARD_MODES}, but got {mode!r}.")
+    mixing = [] if discriminator is None else mixes_samples(discriminator)
+    if mode == "joint" and mixing:
+        raise ValueError(
+            "discriminator_forward='joint' would let negatives change the scores of real images, because the "
+            f"discriminator mixes the samples of a batch in {mixing[:3]}. Use 'separate' or 'auto'."
+        )
+    if mode == "auto":
+        return "separate" if mixing else "joint"
+    return mode
 
 
 def mixes_samples(discriminator: nn.Module) -> list[str]:
     """Names of the layers through which one sample of a batch changes the score of another.
 
-    Batch normalisation and the minibatch standard deviation of progressive GANs do; a discriminator that has them must
-    see real, generated and negative images apart, or the score of a real image would depend on how many negatives stand
-    beside it.
+    Batch normalization and the minibatch standard deviation of progressive GANs do; a discriminator that has them must
+    see real, generated and negative images apart, or the score of a real image would depend on the negatives.
     """
     batch_norm = (nn.modules.batchnorm._BatchNorm, nn.SyncBatchNorm)
     return [
@@ -37,13 +62,12 @@ def mixes_samples(discriminator: nn.Module) -> list[str]:
     ]
 
 
-def share_normalised_weights(module: nn.Module) -> None:
-    """Let what is written to ``weight`` of a spectrally normalised layer reach its parameter, ``weight_orig``.
+def share_normalized_weights(module: nn.Module) -> None:
+    """Let what is written to ``weight`` of a spectrally normalized layer reach its parameter, ``weight_orig``.
 
     :func:`torch.nn.utils.spectral_norm` leaves ``weight`` as a plain tensor that shares the parameter's memory, until
     the module is moved: then it stays behind. mmengine moves a model to its device before it draws the weights, so on a
-    GPU the initialisation that a recipe names is written into what is thrown away, and mmagic's spectrally normalised
-    networks start from PyTorch's default without a word.
+    GPU the recipe's initialization is lost, and mmagic's spectrally normalized networks start from PyTorch's default.
     """
     for layer in module.modules():
         for hook in layer._forward_pre_hooks.values():
@@ -65,7 +89,7 @@ def draw_uniform_biases(module: nn.Module) -> None:
 
 
 def warn_of_sigma_without_gradient(network: nn.Module) -> None:
-    """Say once that mmagic's default spectral normalisation has no gradient through sigma."""
+    """Warn once if a network has mmagic's default spectral normalization, which has no gradient through sigma."""
     if any(hasattr(layer, "sn_weight") for layer in network.modules()):
         _warn_once()
 
@@ -82,7 +106,7 @@ def _warn_once() -> None:
 
 @library.custom_op("nda_mm::power_iteration", mutates_args=())
 def _iterate(matrix: Tensor, u: Tensor, v: Tensor, iterations: int, eps: float) -> tuple[Tensor, Tensor]:
-    """Vectors nearer to the first singular ones of ``matrix``: an operation that a compiler does not look into."""
+    """Power iterations, as one operation that a compiler does not look into."""
     with torch.autocast(matrix.device.type, enabled=False):
         for _ in range(iterations):
             v = F.normalize(torch.mv(matrix.t(), u), dim=0, eps=eps)
@@ -96,16 +120,16 @@ def _iterate_shapes(matrix: Tensor, u: Tensor, v: Tensor, iterations: int, eps: 
 
 
 class SavedSpectralNorm(SpectralNorm):
-    """PyTorch's spectral normalisation by a hook, whose vectors a compiled backward pass takes from the forward one.
+    """PyTorch's spectral normalization, with the right gradients in a compiled network.
 
     PyTorch iterates ``u`` and ``v`` in place. Compiled (seen with 2.11), the backward pass repeats that iteration
     instead of keeping its result, but begins from the ``u`` that the forward pass has changed already: output and loss
-    are right, and the weight's gradient belongs to other vectors, off by a third at the beginning of a training. Here
-    the iteration is one operation of its own, which is not repeated. Names, values and memory of the vectors stay.
+    are right, and the weight's gradient is off by a third at the start of training. Here the iteration is one opaque
+    operation, which is not repeated. Names, values and memory of the vectors stay.
     """
 
     def compute_weight(self, module: nn.Module, do_power_iteration: bool) -> Tensor:
-        """The weight divided by its largest singular value, as far as the iterations have found it."""
+        """The weight divided by the estimate of its largest singular value."""
         weight, u, v = (getattr(module, f"{self.name}_{end}") for end in ("orig", "u", "v"))
         matrix = self.reshape_weight_to_matrix(weight)
         if do_power_iteration:
@@ -121,11 +145,11 @@ def compile_network(network: nn.Module, **options: Any) -> None:
     """Let a network run through ``torch.compile``, in place, so that its weights keep their names.
 
     Args:
-        network: Its spectral normalisation, if it has any, is PyTorch's of ``torch.nn.utils.spectral_norm``.
+        network: Its spectral normalization, if it has any, is PyTorch's of ``torch.nn.utils.spectral_norm``.
         options: As ``torch.compile`` takes them.
 
     Raises:
-        ValueError: If it has the spectral normalisation of mmagic's own, which changes its vectors in place.
+        ValueError: If it has the spectral normalization of mmagic's own, which changes its vectors in place.
 
     Example:
         >>> network = nn.Sequential(nn.utils.spectral_norm(nn.Linear(3, 2)))
@@ -136,8 +160,8 @@ def compile_network(network: nn.Module, **options: Any) -> None:
     for name, module in network.named_modules():
         if hasattr(module, "sn_weight"):
             raise ValueError(
-                f"{name} of {type(network).__name__} is normalised in the manner of sn_style='ajbrock', whose "
-                "gradients come out wrong when compiled; set sn_style='torch', or leave compile_networks out."
+                f"compile_networks: {name} of {type(network).__name__} has sn_style='ajbrock', whose gradients are "
+                "wrong when compiled; set sn_style='torch'."
             )
         for key, hook in module._forward_pre_hooks.items():
             if type(hook) is SpectralNorm:

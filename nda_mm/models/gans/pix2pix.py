@@ -1,4 +1,4 @@
-"""mmagic's Pix2Pix with negatives: real inputs beside outputs that no longer belong to them."""
+"""mmagic's Pix2Pix with negatives: pairs of a real input and a changed target."""
 
 from __future__ import annotations
 
@@ -19,29 +19,26 @@ from nda_mm.registry import MODELS
 
 @MODELS.register_module()
 class NDAPix2Pix(NDAMixin, Pix2Pix):
-    r"""mmagic's Pix2Pix, its discriminator shown negatives of the target beside the same input.
+    r"""mmagic's Pix2Pix with negatives of the target.
 
     Source: Isola et al., "Image-to-Image Translation with Conditional Adversarial Networks", CVPR 2017,
     https://arxiv.org/abs/1611.07004; Sinha et al., "Negative Data Augmentation", ICLR 2021, arXiv 2102.05113.
 
-    The discriminator judges pairs. A negative is made of the target alone, and the pair of the untouched input
-    :math:`x` with it, :math:`(x, T(y))`, is no longer valid, whatever still looks right in its patches: it is a further
-    kind of fake.
+    The discriminator sees pairs. A negative is made of the target alone, so that the pair :math:`(x, T(y))` with the
+    unchanged input is no longer valid, and is a further kind of fake.
 
     .. math::
         L_D = \tfrac12 \big( \ell(D(x, y), 1) + \lambda\,\ell(D(x, G(x)), 0) + (1-\lambda)\,\ell(D(x, T(y)), 0) \big)
 
     The half is mmagic's, and :math:`\ell` the cross-entropy of each patch's logit, averaged over patches. The
-    generator's loss, adversarial and pixel by pixel, stays as it is. Overrides ``Pix2Pix.train_step``,
-    ``_get_disc_loss`` and ``_get_gen_loss`` of mmagic 1.2, each of which ends in the host's own where there is nothing
-    to add, and ``init_weights`` and ``test_step``, which fail there.
+    generator's loss, adversarial and pixel by pixel, is unchanged. Overrides ``Pix2Pix.train_step``, ``_get_disc_loss``
+    and ``_get_gen_loss`` of mmagic 1.2, and ``init_weights`` and ``test_step``, which fail there.
 
     Note:
-        A PatchGAN sees 70x70 pixels at its usual depth. A negative that leaves every patch valid on its own can only be
-        told from the target by the input beside it, or by the seams between tiles.
+        A PatchGAN sees 70x70 pixels at its usual depth. Where a negative leaves every patch valid, only the input, or
+        the seams between tiles, give it away.
 
-        Where the discriminator has batch normalisation, as mmagic's has, the pairs are scored one kind after the other:
-        generated, real, negative.
+        mmagic's discriminator has batch normalization, so generated, real and negative pairs are scored separately.
 
     Args:
         args, kwargs: Those of :class:`mmagic.models.Pix2Pix`.
@@ -49,8 +46,7 @@ class NDAPix2Pix(NDAMixin, Pix2Pix):
             :class:`~nda_mm.models.gans.mixin.NDAMixin`; ``adversarial_loss`` is ``'logistic'`` unless
             given. A schedule counts iterations of the runner over those to one step of the generator,
             ``disc_init_steps`` included. A negative that needs a partner (stitch, mixup) needs batches of at least two.
-        augment (None): Not taken: the mixin's augmentations are for single images, and would turn the colours of input
-            and target as if they were one.
+        augment (None): Not supported: the mixin's augmentations are for single images, not for pairs.
 
     Raises:
         ValueError: See the mixin; and if ``augment`` is given.
@@ -66,17 +62,14 @@ class NDAPix2Pix(NDAMixin, Pix2Pix):
 
     def __init__(self, *args: Any, augment: None = None, **kwargs: Any) -> None:
         if augment is not None:
-            raise ValueError(
-                "NDAPix2Pix takes no augment: it is made for single images, and its discriminator sees an input and a "
-                "target side by side. Augment both alike in the data's pipeline."
-            )
+            raise ValueError("NDAPix2Pix takes no augment, which is for single images; augment pairs in the pipeline.")
         super().__init__(*args, **kwargs)
         self._fake_weight_now = 1.0
         self._averages_gradients = False
 
     @property
-    def generator(self) -> nn.Module:  # type: ignore[override]  # the mixin's hosts have it as an attribute
-        """The generator of the default domain, which is the one that is trained."""
+    def generator(self) -> nn.Module:  # type: ignore[override]  # an attribute elsewhere
+        """The generator of the default domain, the only one that is trained."""
         return self._get_target_generator(self._default_domain)
 
     @property
@@ -87,8 +80,8 @@ class NDAPix2Pix(NDAMixin, Pix2Pix):
     def init_weights(self) -> None:
         """Let each network draw its own weights.
 
-        mmagic 1.2 records what it initialises on the networks themselves, and ``generation_init_weights`` then ends in
-        an ``UnboundLocalError`` at the first module that is no layer: no Runner could train its Pix2Pix.
+        In mmagic 1.2, ``generation_init_weights`` raises an ``UnboundLocalError`` for its networks, so that no Runner
+        could train Pix2Pix.
         """
         for networks in filter(None, (self.generators, self.discriminators)):
             for network in self.get_module(networks).values():
@@ -97,7 +90,7 @@ class NDAPix2Pix(NDAMixin, Pix2Pix):
                     draw_uniform_biases(network)
 
     def test_step(self, data: dict) -> list:
-        """What :meth:`val_step` gives; mmagic's own takes single samples out of a stack that has no indices."""
+        """As :meth:`val_step`; mmagic's own indexes stacked samples, which can't be indexed."""
         return self.val_step(data)
 
     @property
@@ -122,8 +115,8 @@ class NDAPix2Pix(NDAMixin, Pix2Pix):
         least = 2 ** self._gen_cfg.get("num_down", 0)
         if any(side % least for side in image.shape[-2:]):
             raise ValueError(
-                f"The images are {image.shape[-2]}x{image.shape[-1]}, but the generator takes sides that are multiples "
-                f"of {least} alone: resize them in the data's pipeline, or set generator.num_down."
+                f"The images are {image.shape[-2]}x{image.shape[-1]}, but their sides must be multiples of {least}: "
+                "resize them in the data's pipeline, or set generator.num_down."
             )
         return super().translation(image, *args, **kwargs)
 
@@ -131,16 +124,13 @@ class NDAPix2Pix(NDAMixin, Pix2Pix):
         """One step of the discriminator, and of the generator when it is its turn."""
         self.require_discriminator()
         if get_world_size() > 1 and not self._averages_gradients:
-            # mmagic calls the networks past DistributedDataParallel, so each process would train a model of its own.
+            # mmagic calls the networks without their DDP wrappers, so no gradients would be averaged.
             for parameter in self.parameters():
                 parameter.register_post_accumulate_grad_hook(lambda p: all_reduce(p.grad, "mean"))
             self._averages_gradients = True
         updates = self.discriminator_steps * optim_wrapper["discriminators"]._accumulative_counts
         self._fake_weight_now = self.begin_step(updates)
-        log_vars = super().train_step(data, optim_wrapper)
-        if self.negative is not None:
-            log_vars["fake_weight"] = torch.tensor(self._fake_weight_now)
-        return log_vars
+        return self.log_weight(super().train_step(data, optim_wrapper), self._fake_weight_now)
 
     def _get_disc_loss(self, outputs: dict[str, Tensor]) -> tuple[Tensor, dict]:
         """The discriminator's loss on generated, real and negative pairs."""
@@ -157,7 +147,7 @@ class NDAPix2Pix(NDAMixin, Pix2Pix):
         return 0.5 * loss, log_vars
 
     def _get_gen_loss(self, outputs: dict[str, Tensor]) -> tuple[Tensor, dict]:
-        """The generator's losses, which negatives leave as they are."""
+        """The generator's losses, which negatives do not change."""
         if self.adversarial_loss == self.own_loss:
             return super()._get_gen_loss(outputs)
         fake, real = (outputs[f"{kind}_{self._default_domain}"] for kind in ("fake", "real"))

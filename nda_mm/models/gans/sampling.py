@@ -22,13 +22,13 @@ _UP_TO_DATE: WeakSet[nn.Module] = WeakSet()
 
 @contextmanager
 def batch_statistics(module: nn.Module) -> Iterator[None]:
-    """Let batch normalisation use the statistics of the batch at hand, and leave its running ones untouched.
+    """Let batch normalization use the statistics of the batch at hand, and leave its running ones untouched.
 
-    The networks stay in ``eval`` mode: spectral normalisation does not iterate and dropout stays off. This is the
+    The networks stay in ``eval`` mode: spectral normalization does not iterate and dropout stays off. This is the
     sampling mode of the BigGAN authors ("G in train mode"), without its side effects.
 
     Args:
-        module (nn.Module): The network whose batch normalisation layers are switched for the time of the context.
+        module (nn.Module): The network whose batch normalization layers are switched for the time of the context.
     """
     layers = [layer for layer in module.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
     running = [(layer.running_mean, layer.running_var) for layer in layers]
@@ -43,15 +43,15 @@ def batch_statistics(module: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def own_spectral_norm(module: nn.Module, iterations: int = 50) -> Iterator[None]:
-    """Let spectral normalisation divide by the norm of the weights at hand, and leave its vectors as they were.
+    """Let spectral normalization divide by the norm of the network's own weights, and leave its vectors unchanged.
 
-    An EMA averages weights but holds the singular vectors of the generator in training, which are not quite its own:
-    in a narrow BigGAN on CIFAR-10 (16x16 pixels, momentum 1e-4), sigma was up to 10 % off after 300 updates, and images
-    by 0.42 of their std; 50 iterations leave 0.3 % and 0.007. They start from the vectors at hand, so that samples
-    depend on the checkpoint alone. Within another such context, and in training mode, nothing is done.
+    An EMA averages weights but holds the singular vectors of the generator in training. In a narrow BigGAN on CIFAR-10
+    (16x16 pixels, momentum 1e-4) sigma was up to 10 % off after 300 updates, and images by 0.42 of their std; 50
+    iterations leave 0.3 % and 0.007. They start from the saved vectors, so that samples depend on the checkpoint alone.
+    Nested contexts and networks in training mode are left alone.
 
     Args:
-        module (nn.Module): A network in ``eval`` mode, normalised by :func:`torch.nn.utils.spectral_norm` or by the
+        module (nn.Module): A network in ``eval`` mode, normalized by :func:`torch.nn.utils.spectral_norm` or by the
             layers of mmagic's ``sn_style='ajbrock'``.
         iterations (int): Power iterations. Defaults to 50.
     """
@@ -110,18 +110,18 @@ def sample_images(
     use_batch_statistics: bool = False,
     batch_size: int = 64,
 ) -> Tensor:
-    """Generate images in ``eval`` mode and turn them into what a viewer expects.
+    """Generate images in ``eval`` mode.
 
-    The running statistics of batch normalisation are those of the generator in training: an EMA holds a copy of them
-    (or, with ``update_buffers=True``, their average), not statistics of its own features. The sigma of spectral
-    normalisation is that of the EMA's own weights, see :func:`own_spectral_norm`.
+    An EMA holds a copy of the generator's running statistics (or, with ``update_buffers=True``, their average), not
+    statistics of its own features. The sigma of spectral normalization is that of the EMA's own weights, see
+    :func:`own_spectral_norm`.
 
     Args:
         model (BaseGAN): A GAN of mmagic, wrapped for distribution or not.
         noise (Tensor): Noise vectors, on any device.
         label (Tensor): Classes to generate; ``None`` for an unconditional generator. Defaults to None.
         sample_model (str): ``'ema'`` or ``'orig'``. Defaults to ``'ema'``.
-        use_batch_statistics (bool): Normalise by the statistics of each batch instead of the running ones; the images
+        use_batch_statistics (bool): Normalize by the statistics of each batch instead of the running ones; the images
             then depend on the rest of the batch. Defaults to False.
         batch_size (int): Images to a pass. Defaults to 64.
 
@@ -129,24 +129,22 @@ def sample_images(
         ``noise`` (N, noise_size), ``label`` (N,), result (N, 3, H, W).
 
     Returns:
-        Tensor: uint8 RGB images in [0, 255] on the CPU. The model is left in the mode in which it came.
+        Tensor: uint8 RGB images in [0, 255] on the CPU. The model's mode is unchanged.
     """
     if is_model_wrapper(model):
         model = model.module
     generator = generator_of(model, sample_model)
+    inner = getattr(generator, "module", generator)
     was_training = generator.training
     generator.eval()
-    inner = generator.module if hasattr(generator, "module") else generator
     images = []
     try:
         with own_spectral_norm(inner) if sample_model == "ema" else nullcontext():
             for start in range(0, len(noise), batch_size):
                 part = slice(start, start + batch_size)
-                arguments: dict[str, Any] = dict(return_noise=False)
-                if label is not None:
-                    arguments["label"] = label[part].to(model.device)
+                classes = {} if label is None else dict(label=label[part].to(model.device))
                 with batch_statistics(inner) if use_batch_statistics else nullcontext():
-                    output = inner(noise[part].to(model.device), **arguments)
+                    output = inner(noise[part].to(model.device), return_noise=False, **classes)
                 images.append(as_rgb(model.data_preprocessor, output).cpu())
     finally:
         generator.train(was_training)
@@ -178,16 +176,14 @@ def sample_classes(
     """
     if per_class < 1:
         raise ValueError(f"per_class must be at least 1, but got {per_class}")
-    known = getattr(model.module if is_model_wrapper(model) else model, "num_classes", None)
-    wanted = list(classes) if classes else list(range(known or 1))
-    if known in (None, 1) and not classes:
-        wanted = [0] * per_class
-    unknown = [index for index in wanted if not 0 <= index < (known or 1)]
-    if unknown:
-        raise ValueError(f"classes must be in 0 to {(known or 1) - 1}, but got {unknown}")
+    model = model.module if is_model_wrapper(model) else model
+    known = getattr(model, "num_classes", None)
+    count = known or 1
+    wanted = list(classes or (range(count) if count > 1 else [0] * per_class))
+    if not all(0 <= index < count for index in wanted):
+        raise ValueError(f"classes must be in 0 to {count - 1}, but got {wanted}")
     label = torch.tensor(wanted).repeat_interleave(per_class)
-    size = (model.module if is_model_wrapper(model) else model).noise_size
-    noise = torch.randn(len(label), size, generator=torch.Generator().manual_seed(seed))
+    noise = torch.randn(len(label), model.noise_size, generator=torch.Generator().manual_seed(seed))
     return sample_images(model, noise, label if known else None, **settings), label
 
 
@@ -219,11 +215,11 @@ def write_samples(folder: str | Path, images: Tensor, label: Tensor, *, columns:
 
 
 def as_rgb(data_preprocessor: Any, images: Tensor) -> Tensor:
-    """Undo mmagic's normalisation and channel order: network images to uint8 RGB.
+    """Undo mmagic's normalization and channel order: network images to uint8 RGB.
 
     Args:
-        data_preprocessor (DataPreprocessor): mmagic's, whose mean, deviation and ``output_channel_order`` made the
-            images. Without an order the host takes images for BGR, and so does this.
+        data_preprocessor (DataPreprocessor): mmagic's, whose mean, std and ``output_channel_order`` are undone. Without
+            an order images are BGR, as in mmagic.
         images (Tensor): Images as the networks see them. Shape: (N, C, H, W).
 
     Returns:

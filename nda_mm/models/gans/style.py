@@ -14,22 +14,20 @@ from mmengine import MessageHub
 from mmengine.dist import all_reduce, broadcast, is_distributed
 from torch import Tensor
 
-from nda_mm.models.gans.mixin import Labelled, NDAMixin
+from nda_mm.models.gans.mixin import Labeled, NDAMixin
 from nda_mm.registry import MODELS
 
 __all__ = ["ADA", "NDAMSPIEStyleGAN2", "NDAStyleGAN2", "NDAStyleGAN3"]
 
 
 class StyleMixin(NDAMixin):
-    """The bridge for StyleGANs: R1 now and then, and the real images' logits where ADA reads them."""
+    """Lazy R1, and the logits of real images published where ADA reads them."""
 
     own_loss = "logistic"
     takes_other_losses = False
 
-    def penalties(
-        self, images: dict[str, Labelled], logits: dict[str, Tensor], fake_weight: float
-    ) -> dict[str, Tensor]:
-        """R1 on real images every ``r1_interval`` iterations; and ``disc_pred_real`` is published, as the host does."""
+    def penalties(self, images: dict[str, Labeled], logits: dict[str, Tensor], fake_weight: float) -> dict[str, Tensor]:
+        """R1 on real images every ``r1_interval`` iterations; ``disc_pred_real`` is published, as in mmagic."""
         hub = MessageHub.get_current_instance()
         hub.update_info("disc_pred_real", logits["real"])
         if hub.get_info("iter") % self.r1_interval:
@@ -50,9 +48,9 @@ class NDAStyleGAN2(StyleMixin, StyleGAN2):
     """StyleGAN2 (Karras et al., 2020, https://arxiv.org/abs/1912.04958) with negatives.
 
     Its discriminator has a layer of minibatch standard deviation, so real, generated and negative images are scored
-    apart; the path-length term of the generator is the host's. With mmagic's ``ADAStyleGAN2Discriminator`` all three
-    kinds of image pass through the same augmentation, and ADA reads the real ones' logits as before. On torch above
-    1.10 that discriminator trains with R1 by a patch alone (:class:`nda_mm.compat.mmagic.MMagicGridSample`).
+    apart; the path-length term of the generator is mmagic's. With ``ADAStyleGAN2Discriminator`` all three kinds of
+    image are augmented alike, and ADA reads the logits of the real ones. On torch above 1.10 that discriminator needs a
+    patch for R1 (:class:`nda_mm.compat.mmagic.MMagicGridSample`).
 
     Example:
         ``model = dict(type='nda_mm.NDAStyleGAN2', negative=dict(type='Jigsaw', grid=2), fake_weight=0.25)``
@@ -65,20 +63,17 @@ class NDAStyleGAN3(StyleMixin, StyleGAN3):
 
     forward_kwargs: dict[str, dict[str, Any]]
 
-    def generated_batch(self, count: int) -> Labelled:
-        """Generated images, with the arguments that the host gives its generator here."""
-        noise = self.noise_fn(num_batches=count)
-        with torch.no_grad():
-            return self.generator(noise, return_noise=False, **self.forward_kwargs["disc"]), None
+    def generator_kwargs(self) -> dict[str, Any]:
+        """Those that mmagic gives its generator in the discriminator's step."""
+        return self.forward_kwargs["disc"]
 
 
 @MODELS.register_module()
 class NDAMSPIEStyleGAN2(StyleMixin, MSPIEStyleGAN2):
     """MS-PIE StyleGAN2 (Xu et al., 2021, https://arxiv.org/abs/2012.05217), of several resolutions, with negatives.
 
-    The scale of a step is drawn here, on any device and by ``multi_scale_probability``: the host draws it on CUDA only
-    and hands the probabilities to numpy as another argument, so that they count for nothing. In a single process it is
-    the smallest, as in the host.
+    The scale of a step is drawn here, on any device and by ``multi_scale_probability``: mmagic draws it on CUDA only
+    and ignores the probabilities. In a single process it is the smallest, as in mmagic.
     """
 
     num_upblocks: int
@@ -86,7 +81,7 @@ class NDAMSPIEStyleGAN2(StyleMixin, MSPIEStyleGAN2):
     multi_scale_probability: list[float] | None
 
     def uses_base_step(self, fake_weight: float) -> bool:
-        """Never, for the scale's sake."""
+        """Never: the step of the base class draws another scale."""
         return False
 
     def image_sizes(self) -> list[tuple[int, int]]:
@@ -94,8 +89,8 @@ class NDAMSPIEStyleGAN2(StyleMixin, MSPIEStyleGAN2):
         sides = [(4 + scale) * 2**self.num_upblocks for scale in self.multi_input_scales or [0]]
         return [(side, side) for side in sides]
 
-    def real_batch(self, inputs: Any, data_samples: Any) -> Labelled:
-        """The real images at the scale of this step, which is drawn here."""
+    def real_batch(self, inputs: Any, data_samples: Any) -> Labeled:
+        """Draw the scale of this step and resize the real images to it."""
         images = data_samples.gt_img
         self.chosen_scale = self._draw_scale(images.device)
         side = (4 + self.chosen_scale) * 2**self.num_upblocks
@@ -111,20 +106,17 @@ class NDAMSPIEStyleGAN2(StyleMixin, MSPIEStyleGAN2):
         broadcast(scale)
         return int(scale)
 
-    def generated_batch(self, count: int) -> Labelled:
-        """Generated images at the scale of this step."""
-        noise = self.noise_fn(num_batches=count)
-        with torch.no_grad():
-            return self.generator(noise, return_noise=False, chosen_scale=self.chosen_scale), None
+    def generator_kwargs(self) -> dict[str, Any]:
+        """The scale of this step."""
+        return dict(chosen_scale=self.chosen_scale)
 
 
 @MODELS.register_module()
 class ADA(ADAAug):
     """mmagic's adaptive augmentation for a GAN other than its StyleGAN2 with ADA.
 
-    How strongly images are augmented follows the share of real images that the discriminator holds for real: above
-    ``ada_target`` it grows, below it falls. The strength and what it is computed from are buffers, so a resumed run
-    goes on with them; with several processes all see the same strength, which in mmagic's own step each has for itself.
+    The strength follows the mean sign of the logits of real images: above ``ada_target`` it grows, below it falls.
+    Strength and statistics are buffers, so a resumed run continues with them. All processes share one strength.
 
     Source: Karras et al., "Training Generative Adversarial Networks with Limited Data", NeurIPS 2020,
     https://arxiv.org/abs/2006.06676.
@@ -150,7 +142,7 @@ class ADA(ADAAug):
 
     @torch.no_grad()
     def observe(self, real_logits: Tensor, iteration: int) -> dict[str, Any]:
-        """Take note of a step's logits of real images, and at the interval change the strength.
+        """Record a step's logits of real images, and at the interval change the strength.
 
         Returns:
             What is logged: ``augment``, the strength.

@@ -21,7 +21,7 @@ def _layers(widths: list[int]) -> nn.Sequential:
 
 @MODELS.register_module()
 class PointGenerator(nn.Module):
-    """Makes points in the plane of noise, by fully connected layers.
+    """Generates points in the plane, by fully connected layers.
 
     Args:
         noise_size: Numbers of noise for a point, at least 1. Default 4.
@@ -38,19 +38,11 @@ class PointGenerator(nn.Module):
 
     def __init__(self, noise_size: int = 4, width: int = 64, depth: int = 2) -> None:
         super().__init__()
-        if noise_size < 1 or width < 1 or depth < 1:
-            raise ValueError(
-                "noise_size, width and depth must be at least 1, but got "
-                f"noise_size={noise_size}, width={width}, depth={depth}"
-            )
         self.noise_size = noise_size
         self.layers = _layers([noise_size, *[width] * depth, 2])
 
     def forward(self, noise: Tensor, num_batches: int = 0, return_noise: bool = False) -> Tensor | dict[str, Tensor]:
-        """Points of noise; with ``return_noise``, as mmagic's generators return it, the noise beside them.
-
-        ``num_batches`` is there for mmagic's sake: the noise says how many.
-        """
+        """Points; with ``return_noise`` also the noise, as mmagic's generators do. ``num_batches`` is not used."""
         points = self.layers(noise).view(-1, 1, 1, 2)
         return dict(fake_img=points, noise_batch=noise) if return_noise else points
 
@@ -73,8 +65,6 @@ class PointDiscriminator(nn.Module):
 
     def __init__(self, width: int = 64, depth: int = 2) -> None:
         super().__init__()
-        if width < 1 or depth < 1:
-            raise ValueError(f"width and depth must be at least 1, but got width={width}, depth={depth}")
         self.layers = _layers([2, *[width] * depth, 1])
 
     def forward(self, points: Tensor) -> Tensor:

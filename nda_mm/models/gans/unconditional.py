@@ -13,7 +13,7 @@ from mmagic.models.editors import DCGAN, GGAN, LSGAN, WGANGP
 from mmagic.models.losses import gradient_penalty_loss
 from torch import Tensor
 
-from nda_mm.models.gans.mixin import Labelled, NDAMixin
+from nda_mm.models.gans.mixin import Labeled, NDAMixin
 from nda_mm.registry import MODELS
 
 __all__ = ["NDADCGAN", "NDAGGAN", "NDALSGAN", "NDAWGANGP", "GradientPenaltyMixin"]
@@ -22,11 +22,11 @@ TOWARDS = ("generated", "mixture")
 
 
 class GradientPenaltyMixin:
-    """For Wasserstein GANs, whose penalty is taken on lines from real images to what the discriminator opposes.
+    """The gradient penalty of Wasserstein GANs, on lines from real images to generated ones or negatives.
 
     Source: Gulrajani et al., "Improved Training of Wasserstein GANs", 2017, https://arxiv.org/abs/1704.00028. The
-    distance that the critic estimates is that from the data to the mixture of generated images and negatives, so the
-    penalty belongs on lines between those two. The paper on negatives does not say which it took.
+    critic estimates the distance from the data to the mixture of generated images and negatives, so by default the
+    penalty is taken between those two. The paper on negatives does not say which it took.
 
     Args:
         penalty_towards (str): ``'mixture'``: each line ends in the generated image with probability ``fake_weight``, in
@@ -43,8 +43,8 @@ class GradientPenaltyMixin:
             raise ValueError(f"penalty_towards must be one of {', '.join(TOWARDS)}, but got {penalty_towards!r}.")
         self.penalty_towards = penalty_towards
 
-    def opposite(self, images: dict[str, Labelled], fake_weight: float) -> Tensor:
-        """What stands at the other end of each line: an image for each real one.
+    def opposite(self, images: dict[str, Labeled], fake_weight: float) -> Tensor:
+        """The other end of each line: one image for each real one.
 
         Args:
             images: ``fake`` and, where there are any, ``negative``.
@@ -65,7 +65,7 @@ class GradientPenaltyMixin:
 class NDADCGAN(NDAMixin, DCGAN):
     """DCGAN (Radford et al., 2016, https://arxiv.org/abs/1511.06434) with negatives: logistic loss.
 
-    Its discriminator mixes the samples of a batch by batch normalisation, so real, generated and negative images are
+    Its discriminator mixes the samples of a batch by batch normalization, so real, generated and negative images are
     scored apart.
 
     Example:
@@ -98,9 +98,7 @@ class NDAWGANGP(GradientPenaltyMixin, NDAMixin, WGANGP):
     own_loss = "wasserstein"
     takes_other_losses = False
 
-    def penalties(
-        self, images: dict[str, Labelled], logits: dict[str, Tensor], fake_weight: float
-    ) -> dict[str, Tensor]:
+    def penalties(self, images: dict[str, Labeled], logits: dict[str, Tensor], fake_weight: float) -> dict[str, Tensor]:
         """The gradient penalty."""
         penalty = gradient_penalty_loss(
             self.discriminator, images["real"][0], self.opposite(images, fake_weight), norm_mode=self.gp_norm_mode

@@ -19,9 +19,8 @@ class ConvGRU(BaseModule):
         u = \sigma(W_u * [x, h]), \quad r = \sigma(W_r * [x, h]), \quad
         c = \tanh(W_c * [x, r h]), \quad h' = (1 - u) h + u c
 
-    With kernels of one, as in DPC, places do not mix: each has a recurrent unit of its own, all with the same weights.
-    The weights start orthogonal, the biases at zero. Dropout is applied to the new state, as DPC does: what it zeroes
-    is zero both in the output and in the state that the next step starts from.
+    With kernels of one, as in DPC, places do not mix. The weights start orthogonal, the biases at zero. Dropout is
+    applied to the new state, as in DPC: to the output and to the state from which the next step starts.
 
     Source: N. Ballas, L. Yao, C. Pal, A. Courville, Delving Deeper into Convolutional Networks for Learning Video
     Representations, ICLR 2016, https://arxiv.org/abs/1511.06432; T. Han, W. Xie, A. Zisserman, Video Representation
@@ -40,7 +39,7 @@ class ConvGRU(BaseModule):
         - Outputs: (B, N, hidden_channels, H, W) and (B, hidden_channels, H, W)
 
     Raises:
-        ValueError: If an argument is out of its range.
+        ValueError: If the kernel is even.
 
     Example:
         >>> steps, last = ConvGRU(8, 16)(torch.zeros(2, 5, 8, 4, 4))
@@ -57,27 +56,20 @@ class ConvGRU(BaseModule):
         init_cfg: dict[str, Any] | list[dict[str, Any]] | None = None,
     ) -> None:
         super().__init__(init_cfg)
-        hidden_channels = in_channels if hidden_channels is None else hidden_channels
-        for name, value in (("in_channels", in_channels), ("hidden_channels", hidden_channels)):
-            if not isinstance(value, int) or value < 1:
-                raise ValueError(f"{name} must be an integer of at least 1, but got {value!r}")
-        if not isinstance(kernel_size, int) or kernel_size < 1 or kernel_size % 2 == 0:
-            raise ValueError(
-                f"kernel_size must be an odd integer, so that the state keeps its size, but got {kernel_size!r}"
-            )
-        if not 0 <= dropout < 1:
-            raise ValueError(f"dropout must be in [0, 1), but got {dropout!r}")
-        self.in_channels, self.hidden_channels = in_channels, hidden_channels
-        both = in_channels + hidden_channels
+        if kernel_size % 2 == 0:
+            raise ValueError(f"kernel_size must be odd, so that the state keeps its size, but got {kernel_size}")
+        self.in_channels = in_channels
+        self.hidden_channels = in_channels if hidden_channels is None else hidden_channels
+        both = self.in_channels + self.hidden_channels
         self.update_gate, self.reset_gate, self.candidate = (
-            nn.Conv2d(both, hidden_channels, kernel_size, padding=kernel_size // 2) for _ in range(3)
+            nn.Conv2d(both, self.hidden_channels, kernel_size, padding=kernel_size // 2) for _ in range(3)
         )
         for name, parameter in self.named_parameters():
             (nn.init.zeros_ if name.endswith("bias") else nn.init.orthogonal_)(parameter)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: torch.Tensor, hidden: torch.Tensor | None = None) -> tuple[torch.Tensor, torch.Tensor]:
-        """Take the steps one after the other.
+        """Run the unit over all steps.
 
         Args:
             x: Inputs of the steps.
@@ -85,20 +77,9 @@ class ConvGRU(BaseModule):
 
         Returns:
             The state after every step, and after the last.
-
-        Raises:
-            ValueError: If the shapes are others.
         """
-        if x.ndim != 5 or x.shape[1] < 1 or x.shape[2] != self.in_channels:
-            raise ValueError(
-                f"the input must have the shape (B, N, {self.in_channels}, H, W) with N of at least 1, but got "
-                f"{tuple(x.shape)}"
-            )
-        shape = (x.shape[0], self.hidden_channels, *x.shape[3:])
         if hidden is None:
-            hidden = x.new_zeros(shape)
-        elif hidden.shape != shape:
-            raise ValueError(f"the state must have the shape {shape}, but got {tuple(hidden.shape)}")
+            hidden = x.new_zeros(x.shape[0], self.hidden_channels, *x.shape[3:])
         states = []
         for step in x.unbind(1):
             hidden = self._advance(step, hidden)

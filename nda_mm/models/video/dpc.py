@@ -21,7 +21,7 @@ __all__ = ["DPC", "BlockEncoding"]
 
 
 class BlockEncoding(nn.Module):
-    """Put before an ``nn.Module``'s base class, it gives the parts ``backbone`` and ``aggregator``, and their use.
+    """Mixin with the parts ``backbone`` and ``aggregator``, and their use.
 
     Source: T. Han, W. Xie, A. Zisserman, Video Representation Learning by Dense Predictive Coding, 2019, section 3.1,
     https://arxiv.org/abs/1909.04656.
@@ -38,9 +38,11 @@ class BlockEncoding(nn.Module):
         """
         self.backbone = MODELS.build(backbone)
         self.aggregator = MODELS.build(aggregator)
-        channels = getattr(self.backbone, "feat_dim", None)  # mmaction2's networks say it
-        if channels is not None:
-            self._require_channels(channels)
+        given, taken = getattr(self.backbone, "feat_dim", None), self.aggregator.in_channels
+        if given not in (None, taken):
+            raise ValueError(
+                f"aggregator.in_channels must be {given}, as in {type(self.backbone).__name__}, but got {taken}"
+            )
 
     def encode(self, blocks: Tensor, *, keep_statistics: bool = False) -> Tensor:
         """Features of every block, before the ReLU.
@@ -58,18 +60,20 @@ class BlockEncoding(nn.Module):
             The mean over the time left in a block.
 
         Raises:
-            ValueError: If the backbone does not keep places apart, or its channels are not the aggregator's.
+            ValueError: If the backbone does not keep places apart.
         """
-        if blocks.ndim != 6:
-            raise ValueError(f"blocks must have the shape (B, N, C, L, H, W), but got {tuple(blocks.shape)}")
         frames = blocks.flatten(0, 1)
         if keep_statistics:
             buffers = {name: buffer.clone() for name, buffer in self.backbone.named_buffers()}
             features = functional_call(self.backbone, buffers, (frames,))
         else:
             features = self.backbone(frames)
-        self._require_places(features, blocks)
-        self._require_channels(features.shape[1])
+        if not isinstance(features, Tensor) or features.ndim != 5 or features.shape[3:].numel() == 1:
+            found = tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
+            raise ValueError(
+                f"DPC needs one feature map (B, D, T, h, w) of several places from its backbone, but got {found} for "
+                f"frames of {blocks.shape[-2]}x{blocks.shape[-1]}; remove pooling, or take larger frames"
+            )
         return features.mean(2).unflatten(0, blocks.shape[:2])
 
     def aggregate(self, features: Tensor) -> Tensor:
@@ -88,48 +92,24 @@ class BlockEncoding(nn.Module):
         context: Tensor = self.aggregator(features.relu())[1]
         return context
 
-    def _require_places(self, features: Any, blocks: Tensor) -> None:
-        name = type(self.backbone).__name__
-        if not isinstance(features, Tensor) or features.ndim != 5:
-            found = f"the shape {tuple(features.shape)}" if isinstance(features, torch.Tensor) else "several outputs"
-            raise ValueError(
-                f"{name} has {found}, but DPC needs one feature map (B, D, T, h, w) that keeps the places of a block "
-                "apart; take the pooling and the classifier off, and one of out_indices"
-            )
-        if features.shape[3] * features.shape[4] == 1:
-            raise ValueError(
-                f"{name} leaves a single place of frames of {blocks.shape[-2]}x{blocks.shape[-1]} pixels, but DPC "
-                "tells places apart; take larger frames or smaller strides"
-            )
-
-    def _require_channels(self, channels: int) -> None:
-        wanted = getattr(self.aggregator, "in_channels", channels)
-        if wanted != channels:
-            raise ValueError(
-                f"{type(self.backbone).__name__} gives {channels} channels and {type(self.aggregator).__name__} takes "
-                f"{wanted}; set aggregator.in_channels to {channels}"
-            )
-
 
 @MODELS.register_module()
 class DPC(BlockEncoding, BaseModel):
     r"""Predicts the features of a clip's last blocks from those of its first, place by place.
 
-    The backbone encodes every block on its own; the aggregator reads the first ``num_blocks - pred_steps`` of them; a
-    predictor of two layers says from its state what the next block's features are, and what it says is what the
-    aggregator reads next. A prediction is right if it resembles the features of its own block and place more than
-    those of all other places, blocks and clips of the batch (on its own process), and more than those of the
-    **negatives**: its own block, changed so that it is no longer valid.
+    The backbone encodes each block; the aggregator reads the first ``num_blocks - pred_steps`` of them; a predictor of
+    two layers maps its state to the features of the next block, which the aggregator reads next. Each prediction is
+    contrasted with the features of all places, blocks and clips of the batch (of its own process), and with those of
+    the **negatives**: its own block, changed so that it is no longer valid.
 
-    What is made: ``Jigsaw``, ``Stitch``, ``Cutout``, ``CutMix``, ``Mixup``, ... change all target blocks of a clip
-    alike in every frame; those that join two clips join it with another clip of the batch. ``ShuffleFrames`` changes
-    each target block by itself, **within** it: blocks in another order would be real ones, the positive among them. A
-    change that left a block as it was, as a shuffled block of equal frames, is left out of the loss and shows in
-    ``unchanged_share``.
+    ``Jigsaw``, ``Stitch``, ``Cutout``, ``CutMix``, ``Mixup``, ... change all target blocks of a clip alike in every
+    frame; those that need a partner take another clip of the batch. ``ShuffleFrames`` permutes frames **within** each
+    target block: blocks in another order would be real ones, the positive among them. A block that a change leaves as
+    it was, such as a shuffled one of equal frames, is left out of the loss and counted in ``unchanged_share``.
 
-    Only the ``pred_steps`` target blocks are encoded once more, in a pass of their own, so that the batch statistics of
-    the real blocks are those of DPC; running statistics do not see negatives. Gradients flow through negatives as they
-    flow through DPC's targets. Without negatives, and at weight 0, this is DPC.
+    Only the ``pred_steps`` target blocks are encoded once more, in a separate pass, so that the batch statistics of the
+    real blocks are those of DPC; running statistics do not see negatives. Gradients flow through negatives as they flow
+    through DPC's targets. Without negatives, and at weight 0, this is DPC.
 
     Source: T. Han, W. Xie, A. Zisserman, Video Representation Learning by Dense Predictive Coding, 2019,
     https://arxiv.org/abs/1909.04656; Sinha et al., "Negative Data Augmentation", ICLR 2021,
@@ -185,23 +165,13 @@ class DPC(BlockEncoding, BaseModel):
         init_cfg: dict[str, Any] | list[dict[str, Any]] | None = None,
     ) -> None:
         super().__init__(data_preprocessor=data_preprocessor, init_cfg=init_cfg)
-        for name, value in (
-            ("num_blocks", num_blocks),
-            ("pred_steps", pred_steps),
-            ("num_negatives", num_negatives),
-            ("samples_at_once", 1 if samples_at_once is None else samples_at_once),
-        ):
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(f"{name} must be a whole number above 0, but got {value!r}")
+        for name, value in dict(pred_steps=pred_steps, num_negatives=num_negatives).items():
+            if not isinstance(value, int) or value < 1:
+                raise ValueError(f"{name} must be an integer of at least 1, but got {value!r}")
         if pred_steps >= num_blocks:
-            raise ValueError(
-                f"pred_steps={pred_steps} must be below num_blocks={num_blocks}: the blocks before the predicted ones "
-                "are what they are predicted from"
-            )
+            raise ValueError(f"pred_steps must be below num_blocks={num_blocks}, but got {pred_steps}")
         self.num_blocks, self.pred_steps = num_blocks, pred_steps
-        self.weight = as_schedule(weight)
-        for share in self.weight.values:
-            check_negative_weight(share)
+        self.weight = as_schedule(weight, "weight", check_negative_weight)
         self.negative = None if negative is None else build_negative(negative)
         self.num_negatives = num_negatives
         self.negative_places = check_negative_places(negative_places)
@@ -219,8 +189,8 @@ class DPC(BlockEncoding, BaseModel):
         """The loss of a batch of blocks, or the context after the last of them.
 
         Args:
-            inputs: Blocks of frames, normalised.
-            data_samples: Not looked at: this learns without labels.
+            inputs: Blocks of frames, normalized.
+            data_samples: Not used.
             mode: 'loss' or 'tensor'.
 
         Shape:
@@ -232,7 +202,7 @@ class DPC(BlockEncoding, BaseModel):
 
         Raises:
             ValueError: If the blocks are not those that the model was built for.
-            NotImplementedError: For mode 'predict': there are no classes to predict before fine-tuning.
+            NotImplementedError: For mode 'predict', since there are no classes.
         """
         self._check_blocks(inputs)
         if mode == "tensor":
@@ -240,12 +210,12 @@ class DPC(BlockEncoding, BaseModel):
         if mode == "loss":
             return self.loss(inputs)
         raise NotImplementedError(
-            f"DPC has the modes 'loss' and 'tensor', but got {mode!r}: it is judged by what its encoder is worth to a "
-            "classifier. Leave val_dataloader, val_cfg and val_evaluator out of the pretraining's config."
+            f"mode must be 'loss' or 'tensor', but got {mode!r}. Remove val_dataloader, val_cfg and val_evaluator from "
+            "the config: DPC is evaluated by its encoder in a classifier."
         )
 
     def loss(self, blocks: Tensor) -> dict[str, Tensor]:
-        """The loss of a batch of blocks ``(B, num_blocks, C, L, H, W)``, and what is logged beside it."""
+        """The loss of a batch of blocks ``(B, num_blocks, C, L, H, W)``, and further values for the log."""
         features = self.encode(blocks)
         seen = self.num_blocks - self.pred_steps
         prediction = self.predict_features(features[:, :seen])
@@ -273,7 +243,7 @@ class DPC(BlockEncoding, BaseModel):
         return {**terms, **logged}
 
     def predict_features(self, features: Tensor) -> Tensor:
-        """What the next ``pred_steps`` blocks are expected to be, from the features of those before.
+        """Predict the features of the next ``pred_steps`` blocks.
 
         Shape:
             - features: ``(B, N, D, h, w)``
@@ -293,15 +263,15 @@ class DPC(BlockEncoding, BaseModel):
         return self.weight(iteration)
 
     def _check_blocks(self, blocks: Tensor) -> None:
-        """Refuse clips that do not fit, once for each shape, in words that name the transform to change."""
+        """Refuse clips that do not fit, once for each shape."""
         if blocks.shape == self._checked_size:
             return
         if blocks.ndim != 6 or blocks.shape[1] != self.num_blocks:
             raise ValueError(
-                f"DPC takes blocks (B, {self.num_blocks}, C, L, H, W), but got {tuple(blocks.shape)}; let the pipeline "
-                f"have dict(type='nda_mm.SampleBlocks', num_blocks={self.num_blocks}, ...) and "
-                "dict(type='FormatShape', input_format='NCTHW')"
+                f"DPC takes blocks (B, {self.num_blocks}, C, L, H, W), but got {tuple(blocks.shape)}; use "
+                f"dict(type='nda_mm.SampleBlocks', num_blocks={self.num_blocks}, ...) and dict(type='FormatShape', "
+                "input_format='NCTHW') in the pipeline"
             )
-        if self.negative is not None and self.weight.highest > 0.0:
+        if self.negative is not None and max(self.weight.values) > 0.0:
             check_blocks(self.negative, (blocks.shape[0], self.pred_steps, *blocks.shape[2:]))
         self._checked_size = blocks.shape

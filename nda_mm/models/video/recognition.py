@@ -1,4 +1,4 @@
-"""Action recognition from pretrained weights: DPC's encoder and classifier, and temporal shift in any backbone."""
+"""Action recognition from pretrained weights: DPC's encoder and classifier, and temporal shift for any ResNet."""
 
 from __future__ import annotations
 
@@ -20,15 +20,14 @@ __all__ = ["DPCEncoder", "DPCHead", "ShiftedBackbone"]
 class DPCEncoder(BlockEncoding, BaseModule):
     """Backbone and aggregator of Dense Predictive Coding, for mmaction2's ``Recognizer3D``.
 
-    A clip is cut into ``num_blocks`` blocks of as many frames each. The backbone sees one block at a time; the mean
-    over the time left in its features is the block's feature map. The aggregator reads the blocks in turn, after a
-    ReLU, and its last state is the context, which is handed on.
+    A clip is cut into ``num_blocks`` blocks of equal length. The backbone sees one block at a time; its features are
+    averaged over time. The aggregator reads the blocks in turn, after a ReLU; its last state is the output.
 
     The parts are called ``backbone`` and ``aggregator`` as in ``nda_mm.DPC``, so that a checkpoint of the pretraining
     fits without conversion: ``init_cfg=dict(type='Pretrained', checkpoint=...)``. Its predictor is left out.
 
     The authors' classifier takes the ReLU before the mean over time, their pretraining after it. Here it is after the
-    mean in both, so that the aggregator is given what it was trained on.
+    mean in both, as the aggregator was trained.
 
     Source: T. Han, W. Xie, A. Zisserman, Video Representation Learning by Dense Predictive Coding, 2019, sections 3.1
     and 4.3, https://arxiv.org/abs/1909.04656.
@@ -38,8 +37,8 @@ class DPCEncoder(BlockEncoding, BaseModule):
             ``nda_mm.ResNet2d3d``.
         aggregator: Config of a recurrent unit such as ``nda_mm.ConvGRU``. Its ``in_channels`` are D.
         num_blocks: Blocks of a clip. Defaults to 8.
-        frozen: Whether weights and normalisations are held: nothing is trained, running statistics neither, there is no
-            dropout and no gradient, so that a clip has the same features throughout. Defaults to False.
+        frozen: Whether nothing is trained: weights and running statistics are fixed, and there is no dropout. Defaults
+            to False.
         init_cfg: As in mmengine. Defaults to None.
 
     Shape:
@@ -47,7 +46,7 @@ class DPCEncoder(BlockEncoding, BaseModule):
         - Output: (B, aggregator.hidden_channels, 1, h, w)
 
     Raises:
-        ValueError: If a number is out of its range, or the channels of backbone and aggregator differ.
+        ValueError: If the channels of backbone and aggregator differ.
 
     Example:
         >>> small = dict(type="nda_mm.ResNet2d3d", base_channels=4)
@@ -65,8 +64,6 @@ class DPCEncoder(BlockEncoding, BaseModule):
         init_cfg: dict[str, Any] | list[dict[str, Any]] | None = None,
     ) -> None:
         super().__init__(init_cfg)
-        if not isinstance(num_blocks, int) or num_blocks < 1:
-            raise ValueError(f"num_blocks must be an integer of at least 1, but got {num_blocks!r}")
         self.num_blocks, self.frozen = num_blocks, frozen
         self.build_parts(backbone, aggregator)
         if frozen:
@@ -77,12 +74,12 @@ class DPCEncoder(BlockEncoding, BaseModule):
         """The context of clips, with a time of one, as mmaction2's heads take it.
 
         Raises:
-            ValueError: If the frames are no whole number of blocks.
+            ValueError: If the number of frames is not a multiple of ``num_blocks``.
         """
-        if clip.ndim != 5 or clip.shape[2] % self.num_blocks or clip.shape[2] == 0:
+        if clip.ndim != 5 or clip.shape[2] % self.num_blocks:
             raise ValueError(
-                f"a clip (B, C, T, H, W) is cut into num_blocks={self.num_blocks} blocks of as many frames each, but "
-                f"got {tuple(clip.shape)}; set clip_len of SampleFrames to a multiple of num_blocks"
+                f"clips (B, C, T, H, W) must have T that is a multiple of num_blocks={self.num_blocks}, but got "
+                f"{tuple(clip.shape)}; set clip_len of SampleFrames"
             )
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
             blocks = clip.unflatten(2, (self.num_blocks, -1)).transpose(1, 2)
@@ -96,13 +93,13 @@ class DPCEncoder(BlockEncoding, BaseModule):
 
 @MODELS.register_module()
 class DPCHead(BaseHead):
-    """Average over places, batch normalisation, dropout, a linear layer: DPC's classifier of actions.
+    """DPC's classifier of actions: average over places, batch normalization, dropout, a linear layer.
 
-    The normalisation brings contexts, which lie within (-1, 1) and are mostly small, to unit spread. The linear layer
-    starts orthogonal with a bias of zero, as the authors' does.
+    The normalization scales the contexts, which are mostly small, to unit variance. The linear layer starts orthogonal
+    with a bias of zero, as in the authors' code.
 
     Source: T. Han, W. Xie, A. Zisserman, Video Representation Learning by Dense Predictive Coding, 2019, section 4.3,
-    https://arxiv.org/abs/1909.04656; layers, dropout and initialisation from https://github.com/TengdaHan/DPC.
+    https://arxiv.org/abs/1909.04656; layers, dropout and initialization from https://github.com/TengdaHan/DPC.
 
     Args:
         num_classes: Number of classes.
@@ -114,69 +111,55 @@ class DPCHead(BaseHead):
         - Input: (B, C, T, H, W) with all of T, H and W averaged; T is 1 after :class:`DPCEncoder`
         - Output: (B, num_classes), scores before the softmax
 
-    Raises:
-        ValueError: If the dropout is out of its range.
-
     Example:
         >>> DPCHead(num_classes=101)(torch.randn(2, 256, 1, 4, 4)).shape
         torch.Size([2, 101])
     """
 
     def __init__(self, num_classes: int, in_channels: int = 256, dropout_ratio: float = 0.5, **kwargs: Any) -> None:
-        if not 0 <= dropout_ratio < 1:
-            raise ValueError(f"dropout_ratio must be in [0, 1), but got {dropout_ratio!r}")
         super().__init__(num_classes, in_channels, **kwargs)
         self.norm = nn.BatchNorm1d(in_channels)
         self.dropout = nn.Dropout(dropout_ratio)
         self.fc_cls = nn.Linear(in_channels, num_classes)
 
     def init_weights(self) -> None:
-        """Draw the linear layer; the normalisation starts as the identity."""
+        """Draw the linear layer; the normalization starts as the identity."""
         super().init_weights()
         nn.init.orthogonal_(self.fc_cls.weight)
         nn.init.zeros_(self.fc_cls.bias)
 
     def forward(self, x: torch.Tensor, **_: Any) -> torch.Tensor:
-        """Scores of the classes.
-
-        Raises:
-            ValueError: If the features have another number of channels.
-        """
-        if x.ndim != 5 or x.shape[1] != self.in_channels:
-            raise ValueError(
-                f"DPCHead with in_channels={self.in_channels} takes features (B, {self.in_channels}, T, H, W), but got "
-                f"{tuple(x.shape)}"
-            )
+        """Scores of the classes."""
         scores: torch.Tensor = self.fc_cls(self.dropout(self.norm(x.mean(dim=(2, 3, 4)))))
         return scores
 
 
 @MODELS.register_module()
 class ShiftedBackbone(BaseModule):
-    """A residual 2-D backbone whose blocks see a part of the frames before and after.
+    """A residual 2-D backbone with temporal shift: its blocks see some channels of the frames before and after.
 
     Source: J. Lin, C. Gan, S. Han, TSM: Temporal Shift Module for Efficient Video Understanding, ICCV 2019, section 3,
     the residual shift; https://arxiv.org/abs/1811.08383.
 
-    mmaction2 1.2's own ``ResNetTSM`` is a ResNet of width 64 with a 7x7 stem, made for frames of 224 pixels, and it
-    renames the convolutions that it shifts. This shifts the input of the first convolution of every residual block of
-    whatever backbone it is given (a module hook does it), so that small backbones can be used, and a pretrained file
-    fits as it fits the backbone: ``net=dict(..., init_cfg=dict(type='Pretrained', checkpoint=...))``.
+    ``ResNetTSM`` of mmaction2 1.2 is a ResNet of width 64 with a 7x7 stem, for frames of 224 pixels, and it renames the
+    convolutions that it shifts. This class shifts, by a module hook, the input of the first convolution of every
+    residual block of any backbone. Names stay, so a pretrained file fits:
+    ``net=dict(..., init_cfg=dict(type='Pretrained', checkpoint=...))``.
 
     Args:
         net: Config of the backbone, with residual blocks that have a ``conv1``, in stages ``layer1`` and so on: the
             ResNets of mmpretrain, mmdet and mmaction2.
         num_segments: Frames of a clip. Defaults to 8.
-        shift_div: One part in so many of the channels comes from the next frame, and as many from the one before.
-            Defaults to 8.
+        shift_div: 1 / shift_div of the channels comes from the next frame, and as many from the one before. Defaults to
+            8.
         init_cfg: As in mmengine; to load weights, use that of ``net``. Defaults to None.
 
     Shape:
-        - Input: (B * num_segments, C, H, W), the frames of a clip in a row.
+        - Input: (B * num_segments, C, H, W), the frames of a clip one after the other.
         - Output: (B * num_segments, C', H', W')
 
     Raises:
-        ValueError: If there is nothing to shift, or a number is out of its range.
+        ValueError: If there are no residual blocks.
 
     Example:
         >>> net = dict(type="mmpretrain.ResNet_CIFAR", depth=18, stem_channels=16, base_channels=16)
@@ -192,30 +175,24 @@ class ShiftedBackbone(BaseModule):
         init_cfg: dict[str, Any] | list[dict[str, Any]] | None = None,
     ) -> None:
         super().__init__(init_cfg)
-        for name, value in (("num_segments", num_segments), ("shift_div", shift_div)):
-            if not isinstance(value, int) or value < 2:
-                raise ValueError(f"{name} must be an integer of at least 2, but got {value!r}")
         self.num_segments, self.shift_div = num_segments, shift_div
         self.net = MODELS.build(net)
         stages = [stage for name, stage in self.net.named_children() if name.startswith("layer")]
         blocks = [block for stage in stages for block in stage.children() if hasattr(block, "conv1")]
         if not blocks:
-            raise ValueError(
-                f"{type(self.net).__name__} has no residual blocks with a conv1 in stages called layer1, layer2, ...; "
-                "there is nothing to shift"
-            )
+            raise ValueError(f"net must have residual blocks with a conv1 in its stages, but got {net!r}")
         for block in blocks:
             block.conv1.register_forward_pre_hook(self._shift)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, ...]:
-        """Features of the frames, the batch of frames as long as before."""
+        """Features of the frames."""
         if len(x) % self.num_segments:
             raise ValueError(
-                f"{len(x)} frames are no whole number of clips of num_segments={self.num_segments}; set it to the "
+                f"num_segments must divide the number of frames, but got {self.num_segments} for {len(x)}; set it to "
                 "num_clips of SampleFrames"
             )
         features = self.net(x)
-        # mmpretrain's backbones give a tuple, which Recognizer2D opens for those that it knows for mmpretrain's.
+        # mmpretrain's backbones return a tuple, which Recognizer2D does not expect from this class.
         return features[0] if isinstance(features, tuple) and len(features) == 1 else features
 
     def _shift(self, _: nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:

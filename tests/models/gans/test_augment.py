@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 import torch
-from mmengine import MessageHub
-from mmengine.registry import DefaultScope
 from torch import nn
 
 pytest.importorskip("mmagic")
@@ -15,15 +11,6 @@ from tiny_gans import CASES, MirroredNegative
 
 from nda_mm.models import ADA
 from nda_mm.models.gans.augment import DiffAugment
-
-
-@pytest.fixture(autouse=True)
-def scope() -> Any:
-    DefaultScope.get_instance("test_augment", scope_name="mmagic")
-    hub = MessageHub.get_current_instance()
-    hub.update_info("iter", 0)
-    yield
-    hub.update_info("iter", 0)
 
 
 class Counting(nn.Module):
@@ -76,7 +63,7 @@ def test_it_adds_no_keys_and_is_built_from_a_config():
     assert isinstance(model.augment, DiffAugment)
     assert list(model.state_dict()) == list(case.build().state_dict())
     with pytest.raises(ValueError, match="policy must name"):
-        case.build(augment=dict(type="nda_mm.DiffAugment", policy=["colour"]))
+        case.build(augment=dict(type="nda_mm.DiffAugment", policy=["hue"]))
     with pytest.raises(TypeError, match="augment"):
         case.build(augment="DiffAugment")
 

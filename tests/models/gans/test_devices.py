@@ -12,32 +12,17 @@ from torch import Tensor, nn
 from torch.autograd import grad
 
 pytest.importorskip("mmagic")
+from tiny_biggan import BATCH, CLASSES, NOISE, build
 from tiny_gans import MirroredNegative
 
-from nda_mm.models import NDABigGAN
 from nda_mm.models.gans.networks import compile_network
 
 Change = Callable[[Any], None]
-CLASSES, NOISE, BATCH = 10, 16, 6
 
 
-def make() -> NDABigGAN:
-    """The networks of the CIFAR-10 recipe, two channels wide, with logits away from 0."""
-    shared = dict(num_classes=CLASSES, base_channels=2, sn_eps=1e-8, sn_style="torch", init_cfg=dict(type="N02"))
-    split = dict(output_scale=32, noise_size=NOISE, with_shared_embedding=False, split_noise=False, auto_sync_bn=False)
-    torch.manual_seed(0)
+def make() -> Any:
     with DefaultScope.overwrite_default_scope("mmagic"):
-        model = NDABigGAN(
-            num_classes=CLASSES,
-            data_preprocessor=dict(type="DataPreprocessor"),
-            generator=dict(type="BigGANGenerator", **split, **shared),
-            discriminator=dict(type="BigGANDiscriminator", input_scale=32, **shared),
-            negative=MirroredNegative(),
-        )
-        model.init_weights()
-    for parameter in model.discriminator.parameters():
-        parameter.data.mul_(20)
-    return model
+        return build(negative=MirroredNegative())
 
 
 def draws(dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -57,7 +42,7 @@ def slopes(loss: Tensor, network: nn.Module) -> dict[str, Tensor]:
 def two_steps(
     device: str, change: Change | None = None, memory_format: torch.memory_format = torch.contiguous_format
 ) -> dict[str, Tensor]:
-    """What both networks give in two steps each: between them, spectral normalisation has gone on iterating."""
+    """What both networks give in two steps each: between them, spectral normalization has gone on iterating."""
     model = make().double().to(device).train()
     if change is not None:
         change(model)

@@ -1,4 +1,4 @@
-"""Compiled networks with spectral normalisation: the slopes of the eager ones."""
+"""Initial weights of a GAN's networks, and compiled networks with the gradients of the eager ones."""
 
 from __future__ import annotations
 
@@ -6,13 +6,22 @@ from typing import Any
 
 import pytest
 import torch
+from mmengine.logging import MMLogger
+from scipy import stats
 from torch import Tensor, nn
 
-from nda_mm.models.gans.networks import SavedSpectralNorm, compile_network
+pytest.importorskip("mmagic")
+
+from mmagic.models.editors import BigGAN
+from mmagic.models.editors.biggan.biggan_snmodule import SNConv2d
+from tiny_biggan import build, differing, networks
+
+from nda_mm.models import NDABigGAN
+from nda_mm.models.gans.networks import SavedSpectralNorm, _warn_once, compile_network
 
 
 class Network(nn.Module):
-    """Two normalised layers. No ``Sequential``, which PyTorch compiles layer by layer."""
+    """Two normalized layers. No ``Sequential``, which PyTorch compiles layer by layer."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -88,9 +97,68 @@ def test_uncompiled_the_hook_is_pytorchs_bit_for_bit() -> None:
     assert torch.equal(again(x), model(x))
 
 
-def test_the_vectors_of_mmagics_own_normalisation_are_refused() -> None:
-    pytest.importorskip("mmagic")
-    from mmagic.models.editors.biggan.biggan_snmodule import SNConv2d
-
-    with pytest.raises(ValueError, match=r"0 of Sequential is normalised in the manner of sn_style='ajbrock'"):
+def test_mmagics_own_spectral_norm_is_not_compiled() -> None:
+    with pytest.raises(ValueError, match="compile_networks.*sn_style='ajbrock'"):
         compile_network(nn.Sequential(SNConv2d(3, 4, 3)))
+
+
+def test_a_style_without_gradient_through_sigma_is_warned_of_once(capsys: pytest.CaptureFixture[str]) -> None:
+    MMLogger.get_instance("test_sn_style", log_level="WARNING")
+    _warn_once.cache_clear()
+    build()
+    assert "sn_style" not in capsys.readouterr().out
+    build(sn_style="ajbrock"), build(sn_style="ajbrock")
+    assert capsys.readouterr().out.count("sn_style='torch'") == 1
+
+
+def moved(cls: type = NDABigGAN, **settings: Any) -> Any:
+    """A model with weights drawn after a move, as mmengine does it. A change of type is a move, too."""
+    model = cls(**{**networks(), **settings}).to(torch.float64).to(torch.float32)
+    torch.manual_seed(0)
+    model.init_weights()
+    return model
+
+
+def test_initial_weights_are_the_recipes_after_a_move_and_mmagics_are_not() -> None:
+    """If mmagic's are, it or PyTorch has fixed it, and share_normalized_weights may go."""
+    stds = []
+    for cls in (NDABigGAN, BigGAN):
+        layers = [m for m in moved(cls).discriminator.modules() if isinstance(m, nn.Conv2d) and m.weight.numel() > 500]
+        stds.append(torch.stack([layer.weight_orig.detach().std() for layer in layers]))
+    torch.testing.assert_close(stds[0], torch.full((7,), 0.02), rtol=0.1, atol=0)
+    assert (stds[1] - 0.02).abs().min() > 0.02
+    still = NDABigGAN(**networks())
+    torch.manual_seed(0)
+    still.init_weights()
+    changed = {name for name in differing(still, moved()) if not name.endswith(("weight_u", "weight_v"))}
+    assert all(name.startswith("generator_ema.") for name in changed)
+
+
+def test_biases_are_pytorchs_where_asked_for() -> None:
+    """Weights are N(0, 0.02), biases uniform within 1 / sqrt(fan-in)."""
+    settings = networks()
+    for part in ("generator", "discriminator"):
+        settings[part]["base_channels"] = 8
+    model = moved(**settings, uniform_biases=True)
+    layers = [m for m in model.modules() if isinstance(m, (nn.Conv2d, nn.Linear)) and m.bias is not None]
+    layers = [m for m in layers if m not in set(model.generator_ema.modules())]
+    assert len(layers) == 22  # every convolution and linear layer of both networks
+    shares = torch.cat([m.bias.detach() * m.weight[0].numel() ** 0.5 for m in layers]).double().numpy()
+    assert abs(shares).max() <= 1
+    assert stats.kstest(shares, stats.uniform(-1, 2).cdf).pvalue > 0.01
+    weights = torch.cat([getattr(m, "weight_orig", m.weight).detach().flatten() for m in layers]).double().numpy()
+    assert stats.kstest(weights[:20_000], stats.norm(0, 0.02).cdf).pvalue > 0.01
+
+
+def test_loaded_biases_are_kept(tmp_path: Any) -> None:
+    settings = networks()
+    first = moved(uniform_biases=True)
+    torch.save(first.generator.state_dict(), tmp_path / "generator.pth")
+    settings["generator"]["init_cfg"] = dict(type="Pretrained", checkpoint=str(tmp_path / "generator.pth"))
+    assert not differing(first.generator, moved(**settings, uniform_biases=True).generator)
+
+
+def test_a_model_compiles_both_networks() -> None:
+    model = build(compile_networks=dict(backend="eager"))
+    assert all(network._compiled_call_impl is not None for network in (model.generator, model.discriminator))
+    assert list(model.state_dict()) == list(build().state_dict())

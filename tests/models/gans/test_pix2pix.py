@@ -10,35 +10,20 @@ from typing import Any
 
 import pytest
 import torch
-import torch.nn.functional as F
 from mmengine import MessageHub
 from mmengine.optim import OptimWrapper, OptimWrapperDict
-from mmengine.registry import DefaultScope
 
 pytest.importorskip("mmagic")
 
 from mmagic.models.editors import Pix2Pix
 from mmagic.structures import DataSample
+from tiny_gans import MirroredNegative
 from torch import Tensor, nn
 
 from nda_mm.models.gans.pix2pix import NDAPix2Pix
-from nda_mm.negatives import Negative
 
 BATCH, SIZE = 4, 32  # the shallowest U-Net of mmagic halves five times
 RATE = 0.01  # of plain descent: Adam would turn the rounding of a gradient that is all but zero into a full step
-
-
-@pytest.fixture(autouse=True)
-def scope():
-    DefaultScope.get_instance("test_pix2pix", scope_name="mmagic")
-    MessageHub.get_instance("test_pix2pix").update_info("iter", 0)
-
-
-class Mirrored(Negative):
-    """Upside down: a negative without draws, so that a test can make the same one."""
-
-    def forward(self, x: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
-        return x.flip(-2)
 
 
 def build(cls: type = NDAPix2Pix, norm: str = "BN", **settings: Any) -> Any:
@@ -165,23 +150,13 @@ class TestWithNegatives:
     def test_a_step_is_the_one_written_out(self, weight: float, kind: str, norm: str, joint: bool) -> None:
         settings = {} if norm == "BN" else dict(discriminator_forward="joint" if joint else "separate")
         loss = {} if kind == "logistic" else dict(adversarial_loss=kind)
-        ours = build(norm=norm, negative=Mirrored(), fake_weight=weight, **settings, **loss)
+        ours = build(norm=norm, negative=MirroredNegative(), fake_weight=weight, **settings, **loss)
         by_hand = copy.deepcopy(ours)
         (log,) = train(ours, 1)
         terms = written_out(by_hand, batch(0), weight, kind, joint)
         for name, value in terms.items():
             torch.testing.assert_close(log[name], value.detach(), rtol=0, atol=1e-5 if name == "loss_pixel" else 1e-6)
         assert_same(ours, by_hand, 1e-6)
-
-    def test_the_input_of_a_negative_pair_is_left_alone(self) -> None:
-        model = build(negative=Mirrored())
-        seen: list[Tensor] = []
-        model.discriminator.register_forward_hook(lambda module, args, output: seen.append(args[0].detach()))
-        train(model, 1)
-        _, real, negative, _ = seen  # generated, real, negative; and the generator's own
-        assert len(seen) == 4 and all(len(images) == BATCH for images in seen)
-        assert torch.equal(negative[:, :3], real[:, :3])
-        assert torch.equal(negative[:, 3:], real[:, 3:].flip(-2)) and not torch.equal(negative, real)
 
     def test_schedules_count_generator_steps(self) -> None:
         model = build(
@@ -194,20 +169,16 @@ class TestWithNegatives:
         assert ["loss_gan_d_negative" in log for log in logs] == [False, False, True, True, True, True]
         assert int(model.state_dict()["negative.iteration"]) == 2
 
-    def test_accumulated_gradients_are_one_step(self) -> None:
-        logs = train(build(negative=Mirrored(), fake_weight=[(0, 1.0), (1, 0.5)]), 4, accumulative_counts=2)
-        assert [log["fake_weight"].item() for log in logs] == [1.0, 1.0, 0.5, 0.5]
-
 
 class TestRefusals:
-    def test_batch_normalisation_keeps_the_kinds_apart(self) -> None:
+    def test_batch_normalization_keeps_the_kinds_apart(self) -> None:
         assert build().discriminator_forward == "separate"
         assert build(norm="IN").discriminator_forward == "joint"
-        with pytest.raises(ValueError, match="'joint' would let negatives change the scores of real images"):
+        with pytest.raises(ValueError, match="discriminator_forward='joint'"):
             build(discriminator_forward="joint")
 
     def test_augmentation_of_single_images(self) -> None:
-        with pytest.raises(ValueError, match="takes no augment.*Augment both alike"):
+        with pytest.raises(ValueError, match="augment"):
             build(augment=dict(type="DiffAugment"))
 
     def test_a_grid_that_does_not_divide_the_images(self) -> None:
@@ -229,7 +200,7 @@ def test_sides_that_the_network_cannot_halve_are_refused(how: str) -> None:
     model, data = build(), batch()
     for item in data["inputs"]:
         item.update({name: image[..., :24] for name, image in item.items()})
-    with pytest.raises(ValueError, match="32x24.*multiples of 32"):
+    with pytest.raises(ValueError, match="multiples of 32"):
         getattr(model, how)(data, *([optimizers(model)] if how == "train_step" else []))
 
 
@@ -269,7 +240,7 @@ rank, out = int(sys.argv[1]), sys.argv[2]
 distributed.init_process_group("gloo", init_method=f"file://{{out}}/group", rank=rank, world_size=2)
 DefaultScope.get_instance("step", scope_name="mmagic")
 MessageHub.get_instance("step").update_info("iter", 0)
-model = tests.build(negative=tests.Mirrored())
+model = tests.build(negative=tests.MirroredNegative())
 model.train_step(tests.batch(rank), tests.optimizers(model))
 torch.save(model.state_dict(), f"{{out}}/{{rank}}.pt")
 distributed.barrier()
@@ -286,7 +257,7 @@ def test_two_processes_train_one_model_by_the_mean_of_their_gradients(tmp_path: 
     first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2))
     alone = []
     for rank in range(2):
-        model = build(negative=Mirrored())
+        model = build(negative=MirroredNegative())
         model.train_step(batch(rank), optimizers(model))
         alone.append(model.discriminators.state_dict(prefix="discriminators."))
     for name, value in first.items():
@@ -296,9 +267,3 @@ def test_two_processes_train_one_model_by_the_mean_of_their_gradients(tmp_path: 
         if name in alone[0]:  # the generator's step sees a discriminator that has been updated already
             torch.testing.assert_close(value, (alone[0][name] + alone[1][name]) / 2)
             assert not torch.equal(alone[0][name], alone[1][name])
-
-
-def test_the_loss_of_the_host_is_the_logistic_one() -> None:
-    v = torch.randn(5, 1, 3, 3)
-    torch.testing.assert_close(F.binary_cross_entropy_with_logits(v, torch.ones_like(v)), F.softplus(-v).mean())
-    assert NDAPix2Pix.own_loss == "logistic"

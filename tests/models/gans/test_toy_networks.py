@@ -27,10 +27,3 @@ def test_they_are_multiplications_with_leaky_rectifiers_in_between(depth: int) -
     both = generator(noise, return_noise=True)
     assert torch.equal(both["noise_batch"], noise) and torch.equal(both["fake_img"], generator(noise))
     assert sum(p.numel() for p in generator.parameters()) == 3 * 7 + 7 + (depth - 1) * (49 + 7) + 7 * 2 + 2
-
-
-def test_bad_sizes_are_refused() -> None:
-    with pytest.raises(ValueError, match="must be at least 1, but got noise_size=0"):
-        PointGenerator(noise_size=0)
-    with pytest.raises(ValueError, match="width and depth must be at least 1, but got width=64, depth=0"):
-        PointDiscriminator(depth=0)

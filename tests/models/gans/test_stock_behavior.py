@@ -7,11 +7,9 @@ from typing import Any
 import pytest
 import torch
 from mmengine import MessageHub
-from mmengine.registry import DefaultScope
 from mmengine.runner import set_random_seed
 
 pytest.importorskip("mmagic")
-from mmagic.structures import DataSample
 from tiny_gans import CASES, Case
 
 #: mmagic's BaseConditionalGAN cannot draw classes where there are none.
@@ -22,12 +20,6 @@ EACH = pytest.mark.parametrize(
     [pytest.param(CASES[n], id=n, marks=[pytest.mark.slow] if CASES[n].slow or n in SLOW else []) for n in NAMES],
 )
 EMA = dict(type="ExponentialMovingAverage", interval=1, momentum=0.3)
-
-
-@pytest.fixture(autouse=True)
-def scope() -> None:
-    DefaultScope.get_instance("test_gan_hosts", scope_name="mmagic")
-    MessageHub.get_instance("test_gan_hosts").update_info("iter", 0)
 
 
 def both(case: Case, **settings: Any) -> tuple[Any, Any]:
@@ -46,58 +38,29 @@ def flat(sample: Any) -> dict[str, Any]:
     return found
 
 
-def assert_same(ours: Any, theirs: Any, count: int) -> None:
-    if isinstance(theirs, type):  # what the host raises
-        assert ours is theirs
-        return
-    assert len(ours) == len(theirs) == count
-    for mine, its in zip(ours, theirs, strict=True):
-        mine, its = flat(mine), flat(its)
-        assert mine.keys() == its.keys()
-        for key, value in its.items():
-            assert torch.equal(mine[key], value) if isinstance(value, torch.Tensor) else mine[key] == value, key
-
-
-def answers(model: Any, given: Any, how: str = "forward", samples: Any = None) -> Any:
-    """Samples, or the type of the error."""
+def samples(model: Any, how: str, given: Any) -> list[dict[str, Any]]:
     set_random_seed(3)  # StyleGANs draw the noise of their layers
-    try:
-        with torch.no_grad():
-            if how == "forward":
-                return model(given) if samples is None else model(given, samples)
-            return getattr(model, how)(dict(inputs=given))
-    except Exception as error:
-        return type(error)
+    with torch.no_grad():
+        return [flat(sample) for sample in (model(given) if how == "forward" else getattr(model, how)(given))]
 
 
 @EACH
 def test_forward_and_its_steps_give_the_hosts_samples(case: Case) -> None:
     ours, host = both(case, ema_config=EMA)
     noise = torch.randn(2, case.noise, generator=torch.Generator().manual_seed(0))
-
-    def fixed(size: Any) -> torch.Tensor:
-        return torch.ones(tuple(size))
-
-    inputs: list[Any] = [
-        noise,
-        dict(num_batches=2),
-        dict(noise=noise),
-        dict(noise=fixed, num_batches=2),
-        *(dict(noise=noise, sample_model=name) for name in ("ema", "orig", "ema/orig")),
-        dict(noise=noise, sample_kwargs=dict(return_noise=True)),
-        dict(noise=noise, img=torch.zeros(2, 3, 4, 4)),
+    inputs: list[tuple[str, Any]] = [
+        *(("forward", dict(noise=noise, sample_model=name)) for name in ("ema", "orig", "ema/orig")),
+        ("val_step", dict(inputs=dict(num_batches=2))),
     ]
     if case.scales:
-        inputs.append(dict(noise=noise, curr_scale=case.scales[0], transition_weight=0.5))
-    for given in inputs:
-        expected = answers(host, given)
-        assert isinstance(expected, list) or "sample_kwargs" in given
-        assert_same(answers(ours, given), expected, 2)
-    for how in ("val_step", "test_step"):
-        assert_same(answers(ours, dict(num_batches=3), how), answers(host, dict(num_batches=3), how), 3)
-    named = DataSample.stack([DataSample(metainfo=dict(number=number)) for number in range(2)])
-    given = dict(num_batches=2, sample_model="orig")
-    assert_same(answers(ours, given, samples=named), answers(host, given, samples=named), 2)
+        inputs.append(("forward", dict(noise=noise, curr_scale=case.scales[0], transition_weight=0.5)))
+    for how, given in inputs:
+        found, expected = samples(ours, how, given), samples(host, how, given)
+        assert len(found) == len(expected) == 2
+        for mine, its in zip(found, expected, strict=True):
+            assert mine.keys() == its.keys()
+            for key, value in its.items():
+                assert torch.equal(mine[key], value) if isinstance(value, torch.Tensor) else mine[key] == value, key
 
 
 @EACH
@@ -130,20 +93,13 @@ def test_a_generator_alone_is_built_and_draws(case: Case) -> None:
     )  # fmt: skip
     model.init_weights()
     assert model.discriminator is None
-    samples = answers(model.eval(), dict(num_batches=2))
-    assert len(samples) == 2 and samples[0].fake_img.shape[-2:] == (case.size, case.size)
+    drawn = model.eval()(dict(num_batches=2))
+    assert len(drawn) == 2 and drawn[0].fake_img.shape[-2:] == (case.size, case.size)
     with pytest.raises(ValueError, match="discriminator=None"):
         model.train_step(case.batch(), None)
 
 
-@EACH
-def test_names_that_the_host_refuses(case: Case) -> None:
-    for given in (dict(num_batches=2, sample_model="ema"), dict(num_batches=2, sample_model="orig/ema")):
-        for model in both(case):
-            assert answers(model, given) is AssertionError
-
-
-@pytest.mark.parametrize("name", ["DCGAN", "WGANGP", "SNGAN", "StyleGAN3"])
+@pytest.mark.parametrize("name", ["DCGAN", "SNGAN"])
 @pytest.mark.parametrize("settings", [{}, dict(negative=dict(type="Jigsaw"))], ids=["plain", "negatives"])
 def test_images_of_another_size_are_refused(name: str, settings: dict[str, Any]) -> None:
     case = CASES[name]
