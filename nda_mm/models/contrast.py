@@ -274,11 +274,9 @@ class NegativeContrast:
         return extended
 
     def _renew_queues(self) -> None:
-        """Replace the queues by copies.
-
-        mmpretrain writes new keys into its queue before the backward pass, for which a compiled graph has kept it;
-        torch then raises. So compiled MoCo can't be trained without this hook.
-        """
+        """Replace the queues by copies."""
+        # mmpretrain writes new keys into its queue before the backward pass, for which a compiled graph has kept it;
+        # torch then raises, so compiled MoCo can't be trained without this hook.
         for name in ("queue", "queue2"):
             if name in self.model._buffers:
                 self.model._buffers[name] = self.model._buffers[name].clone()

@@ -11,11 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.hooks import Hook
-from mmengine.registry import HOOKS
-from mmengine.runner import Runner
 from tiny_run import hook, save_outcome, train, weights
-from torch import nn
 
 BACKBONE = dict(
     type="ResNet_CIFAR",
@@ -27,40 +23,6 @@ BACKBONE = dict(
     dilations=(1, 1),
     out_indices=(1,),
 )
-
-
-@HOOKS.register_module(force=True)
-class AloneHook(Hook):
-    """At the first iteration, encodes each image of this rank alone and compares with the keys that its row received.
-
-    In eval mode, with the same statistics on all ranks, an image's key does not depend on its batch; so the keys that
-    come back through shuffle and unshuffle can be recognized.
-    """
-
-    def __init__(self) -> None:
-        self.difference = self.from_others = float("nan")
-
-    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
-        if runner.iter > 0:
-            return
-        contrast = hook(runner, "NDAContrastHook").contrast
-        encoder, encode = contrast.model.encoder_k, contrast._encode
-
-        def compare(images: torch.Tensor) -> torch.Tensor:
-            encoder.eval()
-            for module in encoder.modules():
-                if isinstance(module, nn.BatchNorm2d):
-                    module.reset_running_stats()
-            keys = encode(images)
-            alone = torch.cat([nn.functional.normalize(encoder(image[None])[0], dim=1) for image in images])
-            distance = (keys[:, None] - alone[None]).abs().amax(-1)
-            own = torch.eye(len(keys), dtype=torch.bool)
-            self.difference, self.from_others = float(distance[own].max()), float(distance[~own].min())
-            encoder.train()
-            contrast._encode = encode
-            return keys
-
-        contrast._encode = compare
 
 
 def make_config(
@@ -76,7 +38,6 @@ def make_config(
     stop_at: int | None = None,
     optim_wrapper: dict[str, Any] | None = None,
     loop: str = "nda_mm.ExactEpochLoop",
-    alone: bool = False,
     compiled: bool = False,
     launcher: str = "none",
 ) -> dict[str, Any]:
@@ -84,8 +45,6 @@ def make_config(
     hooks: list[dict[str, Any]] = [dict(type="LossesHook")]
     if contrast is not None:
         hooks.append(dict(type="nda_mm.NDAContrastHook", **contrast))
-    if alone:
-        hooks.append(dict(type="AloneHook", priority="LOW"))
     if stop_at is not None:
         hooks.append(dict(type="StopHook", at=stop_at))
     view = [dict(type="RandomCrop", crop_size=16, padding=2), dict(type="RandomFlip", prob=0.5)]
@@ -148,8 +107,4 @@ if __name__ == "__main__":
     options = json.loads(sys.argv[1])
     resume_from = options.pop("resume", False)
     finished = train(make_config(**options), resume_from)
-    alone: tuple[float, ...] = ()
-    if options.get("alone"):
-        found = hook(finished, "AloneHook")
-        alone = (found.difference, found.from_others)
-    save_outcome(finished, weights=weights(finished), losses=hook(finished, "LossesHook").seen, alone=alone)
+    save_outcome(finished, weights=weights(finished), losses=hook(finished, "LossesHook").seen)

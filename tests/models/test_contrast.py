@@ -12,6 +12,7 @@ pytest.importorskip("mmpretrain")
 from mmengine.registry import DefaultScope
 from mmpretrain.registry import MODELS as HOST_MODELS
 
+import nda_mm.models.contrast as contrast_module
 from nda_mm.losses import info_nce
 from nda_mm.models.contrast import NegativeContrast, contrast_method
 from nda_mm.negatives import Negative, build_negative
@@ -233,31 +234,6 @@ def test_draws_are_made_from_seed_and_iteration():
     assert len(set(losses)) == 3
 
 
-def test_bfloat16_autocast():
-    model = build("MoCo")
-    NegativeContrast(model, Flip()).attach()
-    expected = step(copy.deepcopy(model))
-    with torch.autocast("cpu", torch.bfloat16):
-        found = step(model)
-    for name, value in expected.items():
-        assert found[name].item() == pytest.approx(value.item(), abs=0.2), name
-    found["loss"].backward()
-    assert all(p.grad.isfinite().all() for name, p in model.named_parameters() if not name.startswith("encoder_k"))
-
-
-@pytest.mark.slow
-def test_compiled_it_computes_the_same(device):
-    eager, compiled = build("MoCo").to(device), build("MoCo").to(device)
-    for model in (eager, compiled):
-        NegativeContrast(model, build_negative(dict(type="Jigsaw"))).attach()
-    run = torch.compile(step)  # as mmengine compiles: the function around the model's call
-    for number in range(2):
-        expected, found = step(eager, number), run(compiled, number)
-        assert expected.keys() == found.keys()
-        for name in expected:
-            torch.testing.assert_close(found[name], expected[name], rtol=1e-3, atol=1e-4)
-
-
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_in_half_precision_with_a_scaler(device, dtype):
     model = build("MoCo").to(device)
@@ -274,6 +250,25 @@ def test_in_half_precision_with_a_scaler(device, dtype):
         assert all(value.isfinite() for value in found.values())
     assert 1 <= scaler.get_scale() <= 2**16
     assert all(parameter.isfinite().all() for parameter in model.parameters())
+
+
+def test_shuffle_bn_returns_each_rank_its_own_rows(monkeypatch):
+    rows = torch.randn(2, BATCH, 3, generator=torch.Generator().manual_seed(0))
+
+    def on_each_rank(given: list[torch.Tensor], way: str) -> list[torch.Tensor]:
+        found = []
+        monkeypatch.setattr(contrast_module, "get_world_size", lambda: 2)
+        monkeypatch.setattr(contrast_module, "all_gather", lambda x: list(given))
+        for rank in range(2):
+            monkeypatch.setattr(contrast_module, "get_rank", lambda rank=rank: rank)
+            shuffle = contrast_module.ShuffleBN(BATCH, torch.Generator().manual_seed(3))
+            found.append(getattr(shuffle, way)(given[rank]))
+        return found
+
+    shared = on_each_rank(list(rows), "apply")
+    assert sorted(torch.cat(shared).tolist()) == sorted(rows.flatten(0, 1).tolist())
+    assert any(row.tolist() in rows[1].tolist() for row in shared[0])  # rows move between ranks
+    assert all(torch.equal(own, back) for own, back in zip(rows, on_each_rank(shared, "undo")))
 
 
 def test_methods_without_keys_of_images_are_refused():

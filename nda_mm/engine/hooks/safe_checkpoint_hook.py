@@ -228,12 +228,10 @@ class SafeCheckpointHook(CheckpointHook):
 
 
 def _name_as_in_one_process(runner: Runner, checkpoint: dict[str, Any]) -> None:
-    """Remove DDP's ``module.`` from the names of weights.
-
-    mmengine 0.10 saves a model whose parts are wrapped one by one (``MMSeparateDistributedDataParallel``, as GANs are)
-    under ``generator.module.x``, but loads it as ``generator.x``: no weight would be loaded, without an error. For a
-    model that is wrapped as a whole, mmengine removes the prefix itself.
-    """
+    """Remove DDP's ``module.`` from the names of weights."""
+    # mmengine 0.10 saves a model whose parts are wrapped (MMSeparateDistributedDataParallel, as for GANs) under
+    # generator.module.x, but loads it as generator.x: no weight would be loaded, without an error. For a model that is
+    # wrapped as a whole, mmengine removes the prefix itself.
     model = runner.model.module if is_model_wrapper(runner.model) else runner.model
     wrapped = [name for name, module in model.named_modules() if name and is_model_wrapper(module)]
     if not wrapped:

@@ -22,9 +22,8 @@ __all__ = ["NDASAGAN", "NDASNGAN", "ClassConditionalMixin", "NDABigGAN", "Pooled
 class ClassConditionalMixin(NDAMixin):
     """The step of a GAN with classes; a negative has the label of its source.
 
-    With ``num_classes=1`` the model is unconditional: whatever labels the data carry, or if they carry none, every
-    image is of class 0 (this is how the paper's authors train without classes). ``num_classes=0`` or None is for
-    networks that have no classes at all.
+    With ``num_classes=1`` the model is unconditional: every image is of class 0, with labels in the data or without
+    (as in the paper's code). ``num_classes=0`` or None is for networks without classes.
     """
 
     num_classes: int | None

@@ -22,7 +22,7 @@ _UP_TO_DATE: WeakSet[nn.Module] = WeakSet()
 
 @contextmanager
 def batch_statistics(module: nn.Module) -> Iterator[None]:
-    """Let batch normalization use the statistics of the batch at hand, and leave its running ones untouched.
+    """Let batch normalization use the statistics of the current batch, and keep its running ones.
 
     The networks stay in ``eval`` mode: spectral normalization does not iterate and dropout stays off. This is the
     sampling mode of the BigGAN authors ("G in train mode"), without its side effects.

@@ -1,7 +1,7 @@
 """mmagic's GANs without classes, of one resolution, with negatives. Versions: mmagic 1.2.
 
 A family names its loss and its penalties; the step is that of :class:`~nda_mm.models.gans.mixin.NDAMixin`, whose
-arguments all of them take beside those of mmagic's class.
+arguments all of them take in addition to those of mmagic's class.
 """
 
 from __future__ import annotations

@@ -76,21 +76,6 @@ def with_weights_of(ours: nn.Module, plain: nn.Module) -> nn.Module:
     return plain
 
 
-def test_it_is_dpcs_network_with_as_many_parameters() -> None:
-    ours, plain = ResNet2d3d(), PlainNetwork((2, 2, 2, 2))
-    assert sum(p.numel() for p in ours.parameters()) == sum(p.numel() for p in plain.parameters()) == 14_057_536
-    with_weights_of(ours, plain)
-    clips = torch.randn(2, 3, 5, 64, 64, generator=torch.Generator().manual_seed(0))
-    for mode in (True, False):
-        ours.train(mode)
-        plain.train(mode)
-        with torch.no_grad():
-            found = ours(clips)
-            torch.testing.assert_close(found, plain(clips), rtol=1e-5, atol=1e-5)
-    assert found.shape == (2, 256, 2, 2, 2)
-    assert (found < -0.1).any() and (found > 0.1).any()
-
-
 @pytest.mark.parametrize(
     ("depth", "depths", "final_relu", "stats"),
     [(18, (2, 2, 2, 2), True, True), (34, (3, 4, 6, 3), False, False)],
