@@ -79,11 +79,11 @@ def image_grid(
     grid = Image.new("RGB", (lefts[-1] + widths[-1] + padding, top + rows * (height + padding)), BACKGROUND)
     draw = ImageDraw.Draw(grid)
     for column, heading in enumerate(headings):
-        place = lefts[column] + (widths[column] - extent(heading)[0]) / 2, padding
-        draw.multiline_text(place, heading, fill=INK, font=font, align="center")
+        x = lefts[column] + (widths[column] - extent(heading)[0]) / 2
+        draw.multiline_text((x, padding), heading, fill=INK, font=font, align="center")
     for row, name in enumerate(names):
-        place = padding, top + row * (height + padding) + (height - extent(name)[1]) / 2
-        draw.multiline_text(place, name, fill=INK, font=font, align="center")
+        y = top + row * (height + padding) + (height - extent(name)[1]) / 2
+        draw.multiline_text((padding, y), name, fill=INK, font=font, align="center")
     for index, image in enumerate(pixels):
         row, column = divmod(index, columns)
         grid.paste(

@@ -23,7 +23,7 @@ _SPARE_BIT_GENERATORS: list[np.random.MT19937] = []
 def mix(*parts: int) -> int:
     """Mix integers into one 64-bit number, so that neighboring seeds and positions give unrelated streams.
 
-    The finaliser is that of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014, https://doi.org/10.1145/2660193.2660195).
+    The finalizer is that of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014, https://doi.org/10.1145/2660193.2660195).
 
     Args:
         parts: Any integers; their order counts.

@@ -63,6 +63,7 @@ class SafeCheckpointHook(CheckpointHook):
         super().__init__(interval, by_epoch, backend_args=backend_args, **kwargs)
         if self.filename_tmpl.format(1) == self.filename_tmpl.format(2):  # each checkpoint would replace the last
             raise ValueError(f"filename_tmpl must hold {{}}, as in 'iter_{{}}.pth', but got {self.filename_tmpl!r}.")
+        self.keep_ckpt_ids: deque[int]
         self.last_ckpt: str | None
         self.best_ckpt_path: str | None
         self._gathered: dict[str, Any] | None = None
