@@ -1,4 +1,4 @@
-"""How good generated images are, and how well outlying ones are detected: pure functions, and metrics for configs."""
+"""Quality of generated images and detection of OOD images: pure functions, and metrics for configs."""
 
 from .detection import detection_measures
 from .distances import FeatureStatistics, classifier_score, frechet_distance, kernel_distance

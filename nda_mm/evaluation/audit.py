@@ -9,7 +9,7 @@ Supports cannot be observed in a finite sample; two consequences can.
 
 *Duplicates.* No negative may be a real image, its source or another. Exact: equal at 8 bits, at full resolution. Near:
 inside the ball around a real image whose radius is a tenth of the distance from that image to its nearest other real
-image (or one grey level, if that is more). So the scale is that of the data, and no real image is that near another.
+image (or one gray level, if that is more). So the scale is that of the data, and no real image is that near another.
 
 *Distinguishability.* With disjoint supports a perfect discriminator distinguishes negatives from data it has not seen:
 AUROC 1. With one distribution for both none does: 0.5. Two instruments are used: the distance to the nearest of a
@@ -31,7 +31,7 @@ from torch import Tensor
 
 from .audit_report import NEAR, Auroc, NegativeReport, Rate
 from .detection import auroc
-from .nearest import nearest_neighbours
+from .nearest import nearest_neighbors
 from .networks.feature_network import resize_images
 
 _PIXEL_SIDE, _HOG_SIDE = 32, 64
@@ -82,14 +82,10 @@ class NegativeAudit:
         seed: int = 0,
     ) -> None:
         if images.dtype != torch.uint8:
-            raise TypeError(f"images must be uint8, as they come from the data set, but got {images.dtype}")
-        if images.ndim != 4 or len(images) < 64 or images.shape[1] not in (1, 3) or min(images.shape[-2:]) < 8:
-            raise ValueError(
-                "an audit needs at least 64 images (N, C, H, W) with C 1 or 3 and sides of at least 8 pixels, "
-                f"but got {tuple(images.shape)}"
-            )
-        if samples < 32:
-            raise ValueError(f"samples must be at least 32 for rates to mean anything, but got {samples}")
+            raise TypeError(f"images must be uint8, but got {images.dtype}")
+        _check_images(images)
+        if min(samples, len(images) // 2) < 32:
+            raise ValueError(f"an audit needs 64 images and 32 samples, but got {len(images)} and {samples}")
         generator = torch.Generator().manual_seed(seed)
         self.seed = seed
         self.features = features or hog_features
@@ -99,9 +95,9 @@ class NegativeAudit:
         self._digests = {_digest(image) for image in self.images}
         self._pixels = self._in_batches(_small_pixels, self.images)
         self._features = self._in_batches(self.features, self.images)
-        self._scale = (self._neighbour_scale(self._pixels), self._neighbour_scale(self._features))
+        self._scale = (self._neighbor_scale(self._pixels), self._neighbor_scale(self._features))
         self._held_out = tuple(
-            nearest_neighbours(real[: self.count], real[self.count :])[0] for real in (self._pixels, self._features)
+            nearest_neighbors(real[: self.count], real[self.count :])[0] for real in (self._pixels, self._features)
         )
 
     def negatives(self, negative: NegativeFunction) -> Tensor:
@@ -122,10 +118,9 @@ class NegativeAudit:
             negative: The transform.
             num_offenders: How many of the most suspicious samples to list.
         """
-        made = self.negatives(negative)
-        if made.shape != self.images[: self.count].shape:
+        made, count = self.negatives(negative), self.count
+        if made.shape != self.images[:count].shape:
             raise ValueError(f"{name} changes the shape of images from {self.images.shape[1:]} to {made.shape[1:]}")
-        count = self.count
         same = (made == self.images[:count]).flatten(1).all(dim=1)
         known = torch.tensor([_digest(image) in self._digests for image in made])
         near, distances = [], []
@@ -133,7 +128,7 @@ class NegativeAudit:
         for (real, embed, floor), scale in zip(spaces, self._scale):
             points = self._in_batches(embed, made)
             near.append(self._near_ratio(points, real, scale, floor).where(~known, 0.0))
-            distances.append(nearest_neighbours(points, real[count:])[0])
+            distances.append(nearest_neighbors(points, real[count:])[0])
         generator = torch.Generator().manual_seed(self.seed + 2)
         real_scores, scores = classifier_scores(
             torch.cat([self._features[:count], torch.stack(self._held_out, dim=1)], dim=1),
@@ -152,24 +147,24 @@ class NegativeAudit:
             nearest_pixels=Auroc(auroc(self._held_out[0], distances[0]), count),
             nearest_features=Auroc(auroc(self._held_out[1], distances[1]), count),
             classifier=Auroc(auroc(real_scores, scores), count),
-            passing=Rate(passing_count(scores, real_scores), count),
+            passing=Rate(int((scores <= real_scores.quantile(0.95)).sum()), count),
             offenders=suspicion.argsort()[:num_offenders].tolist(),
         )
 
     def nearest_real(self, images: Tensor) -> Tensor:
         """The real image nearest to each, in features; to show with an offender."""
-        return self.images[nearest_neighbours(self._in_batches(self.features, images), self._features)[1]]
+        return self.images[nearest_neighbors(self._in_batches(self.features, images), self._features)[1]]
 
     def _in_batches(self, embed: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
         with torch.no_grad():
             return torch.cat([embed(chunk.float() / 127.5 - 1).flatten(1).float() for chunk in images.split(512)])
 
-    def _neighbour_scale(self, points: Tensor) -> Tensor:
+    def _neighbor_scale(self, points: Tensor) -> Tensor:
         """An upper bound of each real's distance to its nearest other, from a few of them; see :meth:`_near_ratio`."""
         few = points[:: max(1, len(points) // 256)]
         itself = torch.full((len(points),), -1)
         itself[:: max(1, len(points) // 256)] = torch.arange(len(few))
-        return nearest_neighbours(points, few, itself)[0]
+        return nearest_neighbors(points, few, itself)[0]
 
     def _near_ratio(self, points: Tensor, real: Tensor, scale: Tensor, floor: float) -> Tensor:
         """Distance to the nearest real over that real's distance to its own nearest other real.
@@ -177,20 +172,20 @@ class NegativeAudit:
         Exact where it is below ``NEAR``; above, a lower bound may stand for it: the distance between all reals would
         cost far more than all else, and the bound ``scale`` already clears nearly every negative.
         """
-        distance, index = nearest_neighbours(points, real)
+        distance, index = nearest_neighbors(points, real)
         radius = scale[index]
         doubtful = (distance < NEAR * radius).nonzero().flatten()
         if len(doubtful):
             unique, inverse = index[doubtful].unique(return_inverse=True)
-            radius[doubtful] = nearest_neighbours(real[unique], real, unique)[0][inverse]
-        # Root mean square over the pixels: `floor` is a grey level in every value.
+            radius[doubtful] = nearest_neighbors(real[unique], real, unique)[0][inverse]
+        # Root mean square over the pixels: `floor` is a gray level in every value.
         return distance / torch.clamp_min(radius, floor * real.shape[1] ** 0.5 / NEAR if floor else 1e-12)
 
 
 def hog_features(images: Tensor) -> Tensor:
-    """Compute features of images without a trained network: coarse colour, gradient orientations, edge strength.
+    """Compute features of images without a trained network: coarse color, gradient orientations, edge strength.
 
-    Three groups, each scaled so that none outweighs the others: colours averaged over an 8x8 grid; histograms of
+    Three groups, each scaled so that none outweighs the others: colors averaged over an 8x8 grid; histograms of
     gradient orientation over a 4x4 grid (after N. Dalal, B. Triggs, Histograms of oriented gradients for human
     detection, CVPR 2005); and the mean gradient along every row and column, in which seams stand out. Images with a
     side above 64 pixels are averaged down first.
@@ -205,17 +200,14 @@ def hog_features(images: Tensor) -> Tensor:
         >>> hog_features(torch.zeros(2, 3, 32, 32)).shape
         torch.Size([2, 447])
     """
-    if images.ndim != 4 or images.shape[1] not in (1, 3) or min(images.shape[-2:]) < 8:
-        raise ValueError(
-            f"images (N, C, H, W) with C 1 or 3 and sides of at least 8 are needed, but got {tuple(images.shape)}"
-        )
+    _check_images(images)
     images = shrink_images(images.float(), _HOG_SIDE)
-    grey = images.mean(dim=1)
+    gray = images.mean(dim=1)
     # Differences of adjacent pixels: a seam is sharp only there.
-    across, down = grey.diff(dim=2), grey.diff(dim=1)
+    across, down = gray.diff(dim=2), gray.diff(dim=1)
     profiles = torch.cat([across.abs().mean(dim=1), down.abs().mean(dim=2)], dim=1)
-    colours = F.adaptive_avg_pool2d(images, 8).flatten(1)
-    # On a logarithmic scale, from a grey level up, flat and blurred regions differ from merely smooth ones.
+    colors = F.adaptive_avg_pool2d(images, 8).flatten(1)
+    # On a logarithmic scale, from a gray level up, flat and blurred regions differ from merely smooth ones.
     slopes = F.pad(across, (0, 1)).abs() + F.pad(down, (0, 0, 0, 1)).abs()
     sharpness = (F.adaptive_avg_pool2d(slopes[:, None], 8).flatten(1) + 1 / 127.5).log()
     curvature = (across.diff(dim=2).abs().mean(dim=(1, 2)) + down.diff(dim=1).abs().mean(dim=(1, 2)) + 1 / 127.5).log()
@@ -230,7 +222,7 @@ def hog_features(images: Tensor) -> Tensor:
     weight = (lower_bin == bins) * (1 - share) + ((lower_bin + 1).remainder(_ORIENTATIONS) == bins) * share
     histograms = F.adaptive_avg_pool2d(weight * magnitude[:, None], 4).flatten(1)
     histograms = (histograms / histograms.sum(dim=1, keepdim=True).clamp_min(1e-6)).sqrt()
-    groups = (colours, 2 * histograms, 4 * profiles, 0.3 * sharpness, 0.3 * curvature[:, None])
+    groups = (colors, 2 * histograms, 4 * profiles, 0.3 * sharpness, 0.3 * curvature[:, None])
     return torch.cat([group / math.sqrt(group.shape[1]) for group in groups], dim=1)
 
 
@@ -255,10 +247,6 @@ def classifier_scores(
     Returns:
         Scores of reals and of negatives, higher meaning negative. Shape: (N,) each.
     """
-    if reals.shape != negatives.shape or len(reals) < 2 * folds:
-        raise ValueError(
-            f"reals and negatives must be of one shape, with {2 * folds} rows, but got {reals.shape}, {negatives.shape}"
-        )
     count = len(reals)
     both = torch.cat([reals, negatives]).double()
     both = (both - both.mean(dim=0)) / both.std(dim=0).clamp_min(1e-6)
@@ -278,21 +266,16 @@ def classifier_scores(
     return scores[:count], scores[count:]
 
 
-def passing_count(negatives: Tensor, reals: Tensor, keep: float = 0.95) -> int:
-    """Count the negatives that score no higher than the threshold that keeps the share ``keep`` of the reals.
-
-    Example:
-        >>> passing_count(torch.tensor([0.0, 9.0, 12.0]), torch.arange(11.0))
-        2
-    """
-    return int((negatives <= torch.quantile(reals.double(), keep).to(negatives.dtype)).sum())
-
-
 def shrink_images(images: Tensor, max_side: int) -> Tensor:
     """Average images down so that no side exceeds ``max_side``; smaller ones are returned as they are."""
     scale = min(1.0, max_side / max(images.shape[-2:]))
     height, width = (max(1, round(side * scale)) for side in images.shape[-2:])
     return resize_images(images, (height, width))
+
+
+def _check_images(images: Tensor) -> None:
+    if images.ndim != 4 or images.shape[1] not in (1, 3) or min(images.shape[-2:]) < 8:
+        raise ValueError(f"images must be (N, C, H, W), C 1 or 3, sides at least 8, but got {tuple(images.shape)}")
 
 
 def _small_pixels(images: Tensor) -> Tensor:

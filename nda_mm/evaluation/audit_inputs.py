@@ -39,7 +39,7 @@ def open_config(args: argparse.Namespace) -> Config | None:
 def read_images(args: argparse.Namespace, config: Config | None, count: int) -> Tensor:
     """Read the images asked for, at most ``count``. uint8. Shape: (N, C, H, W)."""
     if args.images is not None:
-        return folder_images(args.images, size=args.size, count=count, seed=args.seed)
+        return _of_arrays(ImageFolder(args.images, size=args.size, with_labels=False), count, args.seed)
     assert config is not None  # see open_config
     return config_images(config, count=count, seed=args.seed)
 
@@ -73,16 +73,10 @@ def parse_settings(text: str) -> dict:
         return {"type": text}
     try:
         value = ast.literal_eval(_WithoutDictCalls().visit(ast.parse(text.strip(), mode="eval")))
-    except (SyntaxError, ValueError) as error:
-        raise ValueError(f"settings are written like dict(type='Jigsaw', grid=4), but got {text!r}") from error
-    if not isinstance(value, dict) or "type" not in value:
-        raise ValueError(f"settings need a type, as in dict(type='Jigsaw', grid=4), but got {text!r}")
-    return value
-
-
-def folder_images(folder: str, *, size: int = 32, count: int | None = None, seed: int = 0) -> Tensor:
-    """Images of a folder as uint8 squares, classes ignored; a random choice of ``count``. Shape: (N, 3, size, size)."""
-    return _of_arrays(ImageFolder(folder, size=size, with_labels=False), count, seed)
+        value["type"]  # fails where there is none
+        return value
+    except (SyntaxError, ValueError, TypeError, KeyError) as error:
+        raise ValueError(f"settings must be written like dict(type='Jigsaw', grid=4), but got {text!r}") from error
 
 
 def config_images(config: Config, *, count: int | None = None, seed: int = 0) -> Tensor:
@@ -94,7 +88,7 @@ def config_images(config: Config, *, count: int | None = None, seed: int = 0) ->
         seed: Of the choice.
 
     Returns:
-        uint8, RGB or grey. Shape: (N, C, H, W).
+        uint8, RGB or gray. Shape: (N, C, H, W).
 
     Raises:
         ValueError: If the config has no training data, or its items hold no image.
@@ -102,7 +96,6 @@ def config_images(config: Config, *, count: int | None = None, seed: int = 0) ->
     loader = config.get("train_dataloader")
     if not loader or "dataset" not in loader:
         raise ValueError("the config has no train_dataloader.dataset; name a folder of images instead")
-    # The default scope is set for the build alone.
     with DefaultScope.overwrite_default_scope(config.get("default_scope", "mmengine")):
         dataset = DATASETS.build(dict(loader["dataset"]))
     if isinstance(dataset, ArrayDataset):
@@ -220,18 +213,18 @@ def _image_of(item: Mapping[str, Any], default_order: str) -> Tensor:
             value = torch.from_numpy(np.ascontiguousarray(value)).permute(2, 0, 1)
         if isinstance(value, Tensor) and value.ndim == 3:
             if value.dtype != torch.uint8:
-                raise ValueError(f"the pipeline gives {value.dtype} images; normalise in the data preprocessor instead")
+                raise ValueError(f"the pipeline gives {value.dtype} images; normalize in the data preprocessor instead")
             order = getattr(sample, "gt_channel_order", None) or item.get("gt_channel_order") or default_order
             return value.flip(0) if str(order).upper() == "BGR" else value
     raise ValueError(f"the training items hold no image (H, W, C) or tensor (C, H, W); their keys: {sorted(item)}")
 
 
 class _WithoutDictCalls(ast.NodeTransformer):
+    """Turns ``dict(a=1)`` into ``{'a': 1}``; any other call is left, which literal_eval refuses."""
+
     def visit_Call(self, node: ast.Call) -> ast.AST:
         self.generic_visit(node)
         if not isinstance(node.func, ast.Name) or node.func.id != "dict" or node.args:
-            raise ValueError("only dict(...) may be called")
-        if any(keyword.arg is None for keyword in node.keywords):
-            raise ValueError("** is no literal")
-        keys: list[ast.expr | None] = [ast.Constant(keyword.arg) for keyword in node.keywords]
-        return ast.copy_location(ast.Dict(keys, [keyword.value for keyword in node.keywords]), node)
+            return node
+        keys: list[ast.expr | None] = [ast.Constant(each.arg) if each.arg else None for each in node.keywords]
+        return ast.copy_location(ast.Dict(keys, [each.value for each in node.keywords]), node)

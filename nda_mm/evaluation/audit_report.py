@@ -6,7 +6,9 @@ import math
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-#: Radius within which a negative is a near duplicate, as a share of the distance between neighbouring reals.
+from scipy.stats import binomtest
+
+#: Radius within which a negative is a near duplicate, as a share of the distance between neighboring reals.
 NEAR = 0.1
 #: Share of near duplicates that a verdict tolerates.
 TOLERANCE = 0.01
@@ -17,33 +19,8 @@ IN_DISTRIBUTION = 0.65
 VERDICTS = ("safe", "doubtful", "leaks", "in distribution")
 
 
-def wilson_interval(count: int, total: int, z: float = 1.96) -> tuple[float, float]:
-    """Compute the confidence interval of a rate seen as ``count`` out of ``total``.
-
-    Source: E. B. Wilson, Probable inference, the law of succession, and statistical inference, JASA 22, 1927. It holds
-    its level where counts are small or 0, where the plain normal interval has no width.
-
-    Args:
-        count: Hits, 0 to ``total``.
-        total: Trials, at least 1.
-        z: Standard normal quantile; 1.96 gives 95 %.
-
-    Example:
-        >>> low, high = wilson_interval(0, 100)
-        >>> round(low, 4), round(high, 4)
-        (0.0, 0.037)
-    """
-    if total < 1 or not 0 <= count <= total:
-        raise ValueError(f"0 <= count <= total and total >= 1 are needed, but got {count} of {total}")
-    rate = count / total
-    denominator = 1 + z**2 / total
-    centre = (rate + z**2 / (2 * total)) / denominator
-    half = z / denominator * math.sqrt(rate * (1 - rate) / total + z**2 / (4 * total**2))
-    return max(0.0, centre - half), min(1.0, centre + half)
-
-
-def auroc_interval(value: float, num_negatives: int, num_reals: int, z: float = 1.96) -> tuple[float, float]:
-    """Compute the confidence interval of an AUROC.
+def auroc_interval(value: float, num_negatives: int, num_reals: int) -> tuple[float, float]:
+    """Compute the 95 % confidence interval of an AUROC.
 
     Source: J. A. Hanley, B. J. McNeil, The meaning and use of the area under a ROC curve, Radiology 143, 1982.
 
@@ -54,13 +31,13 @@ def auroc_interval(value: float, num_negatives: int, num_reals: int, z: float = 
     """
     first, second = value / (2 - value), 2 * value**2 / (1 + value)
     variance = value * (1 - value) + (num_negatives - 1) * (first - value**2) + (num_reals - 1) * (second - value**2)
-    half = z * math.sqrt(max(variance, 0.0) / (num_negatives * num_reals))
+    half = 1.96 * math.sqrt(max(variance, 0.0) / (num_negatives * num_reals))
     return max(0.0, value - half), min(1.0, value + half)
 
 
 @dataclass(frozen=True)
 class Rate:
-    """A share with its 95 % interval."""
+    """A share with its 95 % interval, Wilson's, which has a width where counts are 0."""
 
     count: int
     total: int
@@ -71,7 +48,8 @@ class Rate:
 
     @property
     def interval(self) -> tuple[float, float]:
-        return wilson_interval(self.count, self.total)
+        ends = binomtest(self.count, self.total).proportion_ci(0.95, method="wilson")
+        return float(ends.low), float(ends.high)
 
     def as_dict(self) -> dict[str, Any]:
         return {**asdict(self), "value": self.value, "interval": list(self.interval)}
@@ -79,7 +57,7 @@ class Rate:
 
 @dataclass(frozen=True)
 class Auroc:
-    """How well one instrument tells negatives from held-out reals, with its 95 % interval; 0.5 is chance."""
+    """How well one instrument separates negatives from held-out reals, with its 95 % interval; 0.5 is chance."""
 
     value: float
     total: int
@@ -157,28 +135,25 @@ class NegativeReport:
 
 def format_reports(reports: list[NegativeReport]) -> str:
     """The reports as a table for the terminal, rates in percent with their 95 % intervals."""
-    headings = (
-        "negative", "verdict", "= source", "= other", "near, pixels", "near, features", "AUROC dist.", "classif.",
-        "pass",
-    )  # fmt: skip
 
     def percent(rate: Rate) -> str:
         low, high = rate.interval
         return f"{100 * rate.value:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
 
-    rows = [headings] + [
-        (
-            report.name,
-            report.verdict,
-            percent(report.exact_source),
-            percent(report.exact_real),
-            percent(report.near_pixels),
-            percent(report.near_features),
-            f"{report.nearest_pixels.value:.2f} / {report.nearest_features.value:.2f}",
-            f"{report.classifier.value:.3f}",
-            percent(report.passing),
-        )
+    rows = [
+        {
+            "negative": report.name,
+            "verdict": report.verdict,
+            "= source": percent(report.exact_source),
+            "= other": percent(report.exact_real),
+            "near, pixels": percent(report.near_pixels),
+            "near, features": percent(report.near_features),
+            "AUROC dist.": f"{report.nearest_pixels.value:.2f} / {report.nearest_features.value:.2f}",
+            "classif.": f"{report.classifier.value:.3f}",
+            "pass": percent(report.passing),
+        }
         for report in reports
     ]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(headings))]
-    return "\n".join("  ".join(text.ljust(width) for text, width in zip(row, widths)).rstrip() for row in rows)
+    columns = [[name, *(row[name] for row in rows)] for name in rows[0]]
+    padded = [[text.ljust(max(map(len, column))) for text in column] for column in columns]
+    return "\n".join("  ".join(line).rstrip() for line in zip(*padded))

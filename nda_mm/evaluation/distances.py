@@ -48,8 +48,8 @@ class FeatureStatistics:
             features = features.cpu()
         batch, features = FeatureStatistics(), features.detach().double()
         batch.count, batch.mean = len(features), features.mean(dim=0)
-        centred = features - batch.mean
-        batch.scatter = centred.T @ centred
+        centered = features - batch.mean
+        batch.scatter = centered.T @ centered
         return self.merge(batch)
 
     def merge(self, other: FeatureStatistics) -> FeatureStatistics:

@@ -1,4 +1,4 @@
-"""Nearest neighbours by brute force in chunks, and what is built on them: precision and recall, kNN classification."""
+"""Nearest neighbors by brute force in chunks, and what is built on them: precision and recall, kNN classification."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["knn_scores", "nearest_neighbours", "precision_recall", "topk_hits"]
+__all__ = ["knn_scores", "nearest_neighbors", "precision_recall", "topk_hits"]
 
 #: Pairs that are held at a time, which bounds the memory: 128 MiB in float64, a few times that at the peak.
 _CHUNK = 1 << 24
 
 
-def nearest_neighbours(queries: Tensor, references: Tensor, exclude: Tensor | None = None) -> tuple[Tensor, Tensor]:
+def nearest_neighbors(queries: Tensor, references: Tensor, exclude: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Find the Euclidean distance to, and the index of, the nearest reference of each query.
 
     The search goes through matrix products; the distance to the one found is then computed from the difference, so that
@@ -34,13 +34,13 @@ def nearest_neighbours(queries: Tensor, references: Tensor, exclude: Tensor | No
         ValueError: If the shapes do not fit.
 
     Example:
-        >>> distances, indices = nearest_neighbours(torch.tensor([[0.0], [5.0]]), torch.tensor([[1.0], [7.0]]))
+        >>> distances, indices = nearest_neighbors(torch.tensor([[0.0], [5.0]]), torch.tensor([[1.0], [7.0]]))
         >>> distances.tolist(), indices.tolist()
         ([1.0, 2.0], [0, 1])
     """
     _check_pair("queries", queries, "references", references)
-    centre = references.mean(dim=0)
-    queries, references = queries - centre, references - centre
+    center = references.mean(dim=0)
+    queries, references = queries - center, references - center
     distances, indices = [], []
     for rows, squared in _squared_distances(queries, references):
         if exclude is not None:
@@ -58,7 +58,7 @@ def precision_recall(real: Tensor, fake: Tensor, *, k: int = 3) -> tuple[float, 
     r"""Compute improved precision and recall over the features of real and of generated images.
 
     The space that a set covers is estimated by balls: around each of its samples one that reaches to the sample's k-th
-    nearest neighbour in the set. **Precision** is the share of the generated samples that lie in a ball of the real
+    nearest neighbor in the set. **Precision** is the share of the generated samples that lie in a ball of the real
     ones, **recall** the share of the real samples that lie in a ball of the generated ones. A generator that drops
     modes loses recall; one that makes what is not in the data loses precision. Both rise with ``k`` and depend on the
     number of samples, so values compare at equal settings only, and the two sets should be of one size.
@@ -72,7 +72,7 @@ def precision_recall(real: Tensor, fake: Tensor, *, k: int = 3) -> tuple[float, 
 
     Args:
         real, fake: Features of any floating dtype, on one device. Shape: (N, D) and (M, D).
-        k: Which neighbour a ball reaches to, at least 1 and below the size of either set. Default 3.
+        k: Which neighbor a ball reaches to, at least 1 and below the size of either set. Default 3.
 
     Returns:
         Precision and recall, both from 0 to 1.
@@ -91,8 +91,8 @@ def precision_recall(real: Tensor, fake: Tensor, *, k: int = 3) -> tuple[float, 
     if real.device.type == "mps":  # which has no float64
         real, fake = real.cpu(), fake.cpu()
     real, fake = real.detach().double(), fake.detach().double()
-    centre = real.mean(dim=0)
-    real, fake = real - centre, fake - centre
+    center = real.mean(dim=0)
+    real, fake = real - center, fake - center
     # A product of two rows may be off by D eps |x| |y|, and both a distance and a radius are made of such.
     largest = torch.cat([real, fake]).square().sum(dim=1).max()
     slack = 4 * real.shape[1] * torch.finfo(torch.float64).eps * largest
@@ -111,8 +111,8 @@ def knn_scores(
 ) -> Tensor:
     r"""Sum the votes of each query's ``k`` most similar bank entries, weighted by their similarity.
 
-    With cosine similarities :math:`s_i` to the neighbours, class :math:`c` gets
-    :math:`\sum_{i \in N_k} \exp(s_i / \tau)\, [c_i = c]`; the votes are divided by the nearest neighbour's, which keeps
+    With cosine similarities :math:`s_i` to the neighbors, class :math:`c` gets
+    :math:`\sum_{i \in N_k} \exp(s_i / \tau)\, [c_i = c]`; the votes are divided by the nearest neighbor's, which keeps
     them finite at any temperature and changes no order.
 
     Entries that are equally similar at the ``k``-th place share what is left of the ``k`` places, so that the result
@@ -122,7 +122,7 @@ def knn_scores(
     3.4, https://arxiv.org/abs/1805.01978, with k = 200 and temperature 0.07.
 
     Args:
-        queries: Features to classify; any length, they are normalised here. Half precision is computed in float32.
+        queries: Features to classify; any length, they are normalized here. Half precision is computed in float32.
         bank: Features of known class.
         labels: Classes of the bank, in [0, ``num_classes``).
         num_classes: At least 1.
@@ -212,7 +212,7 @@ def _squared_distances(left: Tensor, right: Tensor) -> Iterator[tuple[slice, Ten
 
 
 def _squared_radius(features: Tensor, k: int) -> Tensor:
-    """Squared distance from each sample to its k-th nearest neighbour, itself not counted."""
+    """Squared distance from each sample to its k-th nearest neighbor, itself not counted."""
     pairs = _squared_distances(features, features)
     return torch.cat([squared.topk(k + 1, dim=1, largest=False).values[:, -1] for _, squared in pairs])
 

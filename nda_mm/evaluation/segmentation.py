@@ -1,4 +1,4 @@
-"""Segmenters, the classes that they read in the pixels of an image, and how well those agree with the labels."""
+"""Segmenters, and how well the classes they read in the pixels agree with the labels."""
 
 from __future__ import annotations
 
@@ -16,18 +16,6 @@ from nda_mm.checkpoints import load_strictly, read_checkpoint
 from nda_mm.compat.safe_load import require_intact
 
 from .networks.feature_network import resize_images
-
-__all__ = [
-    "CLASSES",
-    "IGNORE",
-    "PALETTE",
-    "Segmenter",
-    "build_segmenter",
-    "confusion_matrix",
-    "palette",
-    "read_colours",
-    "segmentation_scores",
-]
 
 #: Marks pixels that don't count.
 IGNORE = 255
@@ -58,15 +46,14 @@ Colours = str | Sequence[tuple[Sequence[int], int]]
 IMAGENET_MEAN, IMAGENET_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 
 
-def confusion_matrix(truth: Tensor, predicted: Tensor, num_classes: int, ignore: int = IGNORE) -> Tensor:
+def confusion_matrix(truth: Tensor, predicted: Tensor, num_classes: int) -> Tensor:
     """Count pixels by their class and the class that was read.
 
     Args:
-        truth: Class of each pixel, in [0, ``num_classes``), or ``ignore``.
-        predicted: Class read in each pixel, in [0, ``num_classes``), or ``ignore`` where none was: an error of the
-            pixel's class that no other class is charged with.
+        truth: Class of each pixel, in [0, ``num_classes``), or 255, which does not count.
+        predicted: Class read in each pixel, in [0, ``num_classes``), or 255 where none was: an error of the pixel's
+            class that no other class is charged with.
         num_classes: Number of classes, at least 1.
-        ignore: What marks pixels that don't count. Default 255.
 
     Shape:
         ``truth`` and ``predicted`` alike, any; integers.
@@ -84,12 +71,11 @@ def confusion_matrix(truth: Tensor, predicted: Tensor, num_classes: int, ignore:
     if truth.shape != predicted.shape:
         raise ValueError(f"the maps must be of one shape, but got {tuple(truth.shape)} and {tuple(predicted.shape)}")
     for name, classes in (("truth", truth), ("predicted", predicted)):
-        wrong = classes[(classes != ignore) & ((classes < 0) | (classes >= num_classes))]
-        if len(wrong):
-            raise ValueError(f"{name} must hold classes below {num_classes}, or {ignore}, but got {int(wrong[0])}")
-    counts = truth != ignore
+        if bool(((classes != IGNORE) & ((classes < 0) | (classes >= num_classes))).any()):
+            raise ValueError(f"{name} must hold classes below {num_classes}, or {IGNORE}")
+    counts = truth != IGNORE
     rows, columns = truth[counts].long(), predicted[counts].long()
-    columns = columns.where(columns != ignore, torch.full_like(columns, num_classes))
+    columns[columns == IGNORE] = num_classes
     cells = torch.bincount(rows * (num_classes + 1) + columns, minlength=num_classes * (num_classes + 1))
     return cells.reshape(num_classes, num_classes + 1)
 
@@ -171,7 +157,7 @@ class NetworkSegmenter(Segmenter):
     """A network that gives a logit for each class.
 
     Args:
-        network: Takes normalised images (N, 3, h, w) and returns logits (N, K, h', w'), or a dict with them as
+        network: Takes normalized images (N, 3, h, w) and returns logits (N, K, h', w'), or a dict with them as
             ``'out'`` as torchvision's networks do; with ``mode='tensor'`` if it is a model of mmengine.
         size: Height and width to which images are brought before, bilinearly; for a network trained at another
             resolution. Default None: as they come.
@@ -191,10 +177,8 @@ class NetworkSegmenter(Segmenter):
         **keywords: Any,
     ) -> None:
         super().__init__()
-        if size is not None and (len(size) != 2 or min(size) < 1):
-            raise ValueError(f"size must be a height and a width in pixels, but got {size!r}")
         self.network = network
-        self.size = None if size is None else (int(size[0]), int(size[1]))
+        self.size = size
         self.bgr = bgr
         self.keywords = keywords
         self.mean: Tensor
@@ -208,13 +192,13 @@ class NetworkSegmenter(Segmenter):
         """The class of the largest logit in each pixel; logits are brought to the images' size, not classes."""
         inputs = images.float()
         if self.size is not None:
-            inputs = resize_images(inputs, self.size)
+            height, width = self.size
+            inputs = resize_images(inputs, (height, width))
         inputs = (inputs - self.mean) / self.std
         logits = self.network(inputs.flip(1) if self.bgr else inputs, **self.keywords)
         logits = logits["out"] if isinstance(logits, Mapping) else logits
-        if not isinstance(logits, Tensor) or logits.ndim != 4 or len(logits) != len(images):
-            got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-            raise ValueError(f"a segmenter gives logits (N, classes, H, W) for {len(images)} images, but gave {got}")
+        if logits.ndim != 4 or len(logits) != len(images):
+            raise ValueError(f"a segmenter gives logits (N, classes, H, W), but got {tuple(logits.shape)}")
         return F.interpolate(logits.float(), images.shape[-2:], mode="bilinear", align_corners=False).argmax(dim=1)
 
 
@@ -268,8 +252,7 @@ def build_segmenter(cfg: Mapping[str, Any] | Segmenter) -> Segmenter:
 
     Raises:
         ValueError: If the type is unknown or the file is no such network.
-        FileNotFoundError: If a file is not there.
-        TypeError: If ``cfg`` is something else.
+        FileNotFoundError: If a file is missing.
 
     Example:
         >>> build_segmenter(dict(type="fcn"))
@@ -278,8 +261,6 @@ def build_segmenter(cfg: Mapping[str, Any] | Segmenter) -> Segmenter:
     """
     if isinstance(cfg, Segmenter):
         return cfg.eval()
-    if not isinstance(cfg, Mapping):
-        raise TypeError(f"a segmenter is a dict with a 'type', or a Segmenter, but got {cfg!r}")
     settings = dict(cfg)
     kind = settings.pop("type", None)
     if kind == "colours":
@@ -293,16 +274,12 @@ def build_segmenter(cfg: Mapping[str, Any] | Segmenter) -> Segmenter:
 
 
 def _torchscript(checkpoint: str | Path) -> nn.Module:
-    if not Path(checkpoint).is_file():
-        raise FileNotFoundError(f"there is no segmenter {checkpoint}")
     require_intact(checkpoint)
     try:
         return torch.jit.load(str(checkpoint), map_location="cpu")
     except RuntimeError as error:
-        reason = str(error).split("\n")[0]
         raise ValueError(
-            f"{checkpoint} is no network that torch.jit.save wrote ({reason}). Weights alone need the config of their "
-            "network: dict(type='mmengine', config=..., checkpoint=...)."
+            f"{checkpoint} is no network of torch.jit.save; weights alone need type='mmengine' and a config"
         ) from error
 
 

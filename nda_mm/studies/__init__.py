@@ -1,1 +1,1 @@
-"""Recipes compared over the same seeds and the same budget: what the commands compare, screen and transfer run."""
+"""Comparisons of recipes over seeds at equal budgets, for ``tools/compare.py``, ``screen.py`` and ``transfer.py``."""

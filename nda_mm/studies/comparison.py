@@ -6,9 +6,7 @@ with the same seeds, and compared seed by seed with the first of them, the basel
 
 from __future__ import annotations
 
-import json
 import math
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,19 +19,12 @@ from nda_mm.studies.configs import (
     describe_budget,
     digest,
     generator_step,
+    length,
     resolve,
     sample_count,
     unique_names,
 )
-from nda_mm.studies.jobs import (
-    Measurement,
-    Training,
-    is_finished,
-    last_checkpoint,
-    measured,
-    refuse_other_runs,
-    run_all,
-)
+from nda_mm.studies.jobs import Measurement, Training, is_finished, last_checkpoint, measured, run_all
 from nda_mm.studies.table import add_rows, every_run, final_values, paired_tables, plot, read_evaluations
 
 __all__ = ["Comparison", "NothingToCompareError", "Run"]
@@ -65,7 +56,7 @@ class Run:
 class Comparison:
     """Trains recipes over seeds, each run in its own process, and reports the results.
 
-    Finished runs are kept; one that was cut off is resumed, and so is one that finished with a smaller budget. A run
+    Finished runs are kept; interrupted ones are resumed, and so are those that finished with a smaller budget. A run
     whose recipe has changed otherwise is refused.
 
     Args:
@@ -99,12 +90,12 @@ class Comparison:
         self.train_command, self.cfg_options = [*train_command, *train_options], tuple(cfg_options)
         self.train_options, self.other_budgets = "".join(train_options), other_budgets
         self.configs = {recipe: resolve(recipe, cfg_options) for recipe in recipes}
-        budgets = {Path(recipe).stem: budget(config) for recipe, config in self.configs.items()}
-        if len({json.dumps(each) for each in budgets.values()}) > 1 and not other_budgets:
-            lines = "; ".join(f"{name}: {each}" for name, each in budgets.items())
+        budgets = [budget(config) for config in self.configs.values()]
+        if any(each != budgets[0] for each in budgets) and not other_budgets:
+            listed = "; ".join(f"{name}: {each}" for name, each in zip(self.names, budgets))
             raise ValueError(
-                f"the recipes have different budgets, so their results do not compare: {lines}. Make them equal "
-                "(--cfg-options), or allow it (--allow-different-budgets)."
+                f"the recipes have different budgets: {listed}. Make them equal (--cfg-options), or allow it "
+                "(--allow-different-budgets)."
             )
 
     @property
@@ -119,7 +110,7 @@ class Comparison:
     @property
     def unfinished(self) -> list[Run]:
         """The runs that have not reached their length."""
-        return [run for run in self.runs if not is_finished(run.folder, self._length(run))]
+        return [run for run in self.runs if not is_finished(run.folder, length(self.configs[run.recipe]))]
 
     @property
     def unmeasured(self) -> list[Run]:
@@ -130,8 +121,8 @@ class Comparison:
     @property
     def finished_seeds(self) -> list[int]:
         """The seeds that have finished under all recipes."""
-        unfinished = self.unfinished
-        return self._whole({(run.name, run.seed) for run in self.runs if run not in unfinished})
+        unfinished = {run.seed for run in self.unfinished}
+        return [seed for seed in self.seeds if seed not in unfinished]
 
     def train(self, jobs: int = 1) -> list[Run]:
         """Train what is not finished, ``jobs`` runs at a time.
@@ -143,8 +134,9 @@ class Comparison:
             ValueError: If the folder holds runs of these names with other settings, or ``jobs`` is below 1.
         """
         trainings = {run: self._training(run) for run in self.runs}
-        refuse_other_runs(list(trainings.values()))
-        failed = run_all(list(trainings.values()), self.train_command, jobs, share_of_the_cores(jobs))
+        for training in trainings.values():
+            training.check_folder()
+        failed = run_all(list(trainings.values()), self.train_command, jobs)
         return [run for run, training in trainings.items() if training in failed]
 
     def measure(self, test_command: Sequence[str], jobs: int = 1) -> list[Run]:
@@ -191,11 +183,11 @@ class Comparison:
             ValueError: If the runs share no metric, or do not all have those asked for.
         """
         table = self.table()
-        seeds = self.finished_seeds or self._whole({(row.recipe, row.seed) for row in table.itertuples()})
+        recipes_of_seed = table.groupby("seed")["recipe"].nunique()
+        evaluated = [seed for seed in self.seeds if recipes_of_seed.get(seed, 0) == len(self.recipes)]
+        seeds = self.finished_seeds or evaluated
         if not seeds:
-            raise NothingToCompareError(
-                f"no seed has finished runs of all recipes in {self.folder}; there is nothing to compare"
-            )
+            raise NothingToCompareError(f"no seed has been evaluated under all recipes in {self.folder}")
         table, count = table[table["seed"].isin(seeds)], len(seeds) * len(self.recipes)
         of_runs = table.drop_duplicates(["metric", "recipe", "seed"])["metric"].value_counts()
         shared = [metric for metric in table["metric"].unique() if of_runs[metric] == count]
@@ -203,8 +195,8 @@ class Comparison:
         missing = [name for name in chosen if name not in shared]
         if missing or not chosen:
             raise ValueError(
-                f"the runs do not all log {missing or 'any metric'}; they share {shared or 'none'}. Does the recipe "
-                "have val_cfg, val_dataloader and val_evaluator, and val_interval at most its length?"
+                f"the runs do not all log {missing or 'any metric'}; they share {shared or 'none'}. Is val_interval "
+                "longer than the training?"
             )
         table = pd.concat([table[table["metric"] == metric] for metric in chosen])
         if self.other_budgets:
@@ -242,22 +234,14 @@ class Comparison:
         plot(folder / "results.png", used[of_several_steps] if of_several_steps.any() else used)
         return text
 
-    def _length(self, run: Run) -> int | None:
-        length = budget(self.configs[run.recipe])
-        return length["max_iters"] or length["max_epochs"]
-
     def _training(self, run: Run) -> Training:
         config = self.configs[run.recipe]
-        settings = dict(recipe=digest(config) + self.train_options, course=course(config) + self.train_options)
-        return Training(run.recipe, run.folder, run.label, settings, self.cfg_options, run.seed, self._length(run))
+        settings = dict(course=course(config) + self.train_options)
+        return Training(run.recipe, run.folder, run.label, settings, self.cfg_options, run.seed, length(config))
 
     def _measurement(self, run: Run) -> Measurement:
         settings, checkpoint = dict(config=digest(self.configs[run.recipe])), last_checkpoint(run.folder)
         return Measurement(run.recipe, run.folder / "test", run.label, settings, self.cfg_options, checkpoint)
-
-    def _whole(self, runs: set[tuple[str, int]]) -> list[int]:
-        """The seeds that all recipes have."""
-        return [seed for seed in self.seeds if all((name, seed) in runs for name in self.names)]
 
     def _describe_budgets(self, used: pd.DataFrame) -> str:
         """The budgets of the runs that are compared."""
@@ -271,14 +255,3 @@ class Comparison:
             config = self.configs[self.recipes[self.names.index(names[0])]]
             lines.append(f"Budget{whose}: {describe_budget(config, step)}.")
         return "\n".join(lines) + "\n"
-
-
-def share_of_the_cores(jobs: int) -> dict[str, str]:
-    """Threads for each of several runs at a time, as environment variables; those that are set stay.
-
-    Otherwise each would start as many as there are cores.
-    """
-    if jobs <= 1 or "OMP_NUM_THREADS" in os.environ:
-        return {}
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return {"OMP_NUM_THREADS": str(max(1, cores // jobs))}

@@ -1,4 +1,4 @@
-"""What a config says of a training: how long it is, and whether two configs describe the same run."""
+"""What a config says about a training: its length, and whether two configs describe the same run."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from nda_mm.utils.command_line import read_settings
+from mmengine.config import Config
 
-__all__ = ["budget", "course", "describe_budget", "digest", "generator_step", "resolve", "sample_count", "unique_names"]
+from nda_mm.utils.command_line import read_settings
 
 #: The parts of a config that decide the course of a training, and the keys of train_cfg that do not.
 _COURSE = (
@@ -27,10 +27,8 @@ _COURSE = (
 _LENGTH = ("max_iters", "max_epochs", "val_interval", "val_begin")
 
 
-def resolve(recipe: str, cfg_options: Sequence[str] = ()) -> Any:
+def resolve(recipe: str, cfg_options: Sequence[str] = ()) -> Config:
     """A recipe with its overrides, as training will see it."""
-    from mmengine.config import Config
-
     config = Config.fromfile(recipe, import_custom_modules=False)
     config.merge_from_dict(read_settings(cfg_options))
     return config
@@ -74,6 +72,12 @@ def budget(config: Any) -> dict[str, Any]:
         discriminator_steps=model.get("discriminator_steps"),
         generator_steps=model.get("generator_steps"),
     )
+
+
+def length(config: Any) -> int | None:
+    """Iterations or epochs of a training."""
+    train = config.get("train_cfg") or {}
+    return train.get("max_iters") or train.get("max_epochs")
 
 
 def generator_step(config: Any, step: int) -> int | None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -50,10 +50,11 @@ def detect_with_runs(
     evaluator = resolve(recipe).get("test_evaluator")
     if not evaluator:
         raise ValueError(f"{recipe} has no test_evaluator to test the runs by")
-    names = list(names) or sorted({path.parents[1].name for path in folder.glob("*/seed_*/finished.json")})
+    finished = sorted(path.parent for path in folder.glob("*/seed_*/finished.json"))
+    names = list(names) or sorted({run.parent.name for run in finished})
     measurements = []
     for name in names:
-        runs = sorted(path.parent for path in (folder / name).glob("seed_*/finished.json"))
+        runs = [run for run in finished if run.parent.name == name]
         if not runs:
             raise ValueError(f"there is no finished run {folder / name}/seed_N; train it by tools/compare.py first")
         for run in runs:
@@ -61,18 +62,11 @@ def detect_with_runs(
             config.test_evaluator = evaluator
             out = folder / "ood" / name / run.name
             out.mkdir(parents=True, exist_ok=True)
-            config.dump(out / "recipe.py")
-            settings = dict(config=digest(resolve(str(out / "recipe.py"), cfg_options)))
-            measurements.append(
-                Measurement(
-                    str(out / "recipe.py"),
-                    out / "test",
-                    f"{name}, {run.name}",
-                    settings,
-                    tuple(cfg_options),
-                    last_checkpoint(run),
-                )
-            )
+            path = str(out / "recipe.py")
+            config.dump(path)
+            settings, label = dict(config=digest(resolve(path, cfg_options))), f"{name}, {run.name}"
+            checkpoint = last_checkpoint(run)
+            measurements.append(Measurement(path, out / "test", label, settings, tuple(cfg_options), checkpoint))
     failed = run_all(measurements, test_command, jobs)
     if failed:
         raise ValueError(f"the tests of {'; '.join(each.label for each in failed)} failed, see their output.txt")
@@ -99,29 +93,25 @@ def compare_detection(recipes: Sequence[Path], measures: Sequence[str] = ("auroc
     """
     names = [recipe.name for recipe in recipes]
     if len(set(names)) != len(names) or not names:
-        raise ValueError(f"the folders must be named after different recipes, but are {names}")
+        raise ValueError(f"the folders must have different names, those of their recipes, but got {names}")
     found = {recipe.name: _read(recipe) for recipe in recipes}
     seeds = sorted(set.intersection(*(set(results) for results in found.values())))
-    if shared and not seeds:
-        raise ValueError(f"{', '.join(names)} have no seed in common that was tested")
-    for name, results in found.items():
-        if not shared and sorted(results) != sorted(found[names[0]]):
-            raise ValueError(
-                f"{names[0]} was tested with the seeds {sorted(found[names[0]])} and {name} with {sorted(results)}; "
-                "test the missing ones"
-            )
+    tested = {name: sorted(results) for name, results in found.items()}
+    if not seeds or (not shared and any(each != seeds for each in tested.values())):
+        raise ValueError(f"the recipes were tested with different seeds: {tested}")
     reference = _conditions(found[names[0]][seeds[0]])
     rows = []
-    for name in names:
-        for seed in seeds:
-            content = found[name][seed]
-            if _conditions(content) != reference:
-                raise ValueError(
-                    f"{name}, seed {seed}, was not tested as {names[0]}, seed {seeds[0]}: "
-                    f"{_conditions(content)} against {reference}"
-                )
-            for part, values in _values(content).items():
-                rows += [(measure, f"{part} {measure}", name, seed, values[measure]) for measure in measures]
+    for name, seed in product(names, seeds):
+        content = found[name][seed]
+        if _conditions(content) != reference:
+            raise ValueError(
+                f"{name}, seed {seed}, was not tested as {names[0]}, seed {seeds[0]}: "
+                f"{_conditions(content)} against {reference}"
+            )
+        # Members of families are only in their files.
+        parts = {each["name"]: each["values"] for each in content["sets"] if "/" not in each["name"]}
+        for part, values in (parts | content["means"]).items():
+            rows += [(measure, f"{part} {measure}", name, seed, values[measure]) for measure in measures]
     final = pd.DataFrame(rows, columns=["measure", "metric", "recipe", "seed", "value"])
     by_measure = pd.concat([final[final["measure"] == measure] for measure in measures])
     return paired_tables(by_measure, names, seeds)
@@ -129,24 +119,13 @@ def compare_detection(recipes: Sequence[Path], measures: Sequence[str] = ("auroc
 
 def _read(recipe: Path) -> dict[int, dict[str, Any]]:
     """The newest results of each seed."""
-    seeds: dict[int, dict[str, Any]] = {}
-    for folder in sorted(recipe.glob("seed_*")):
-        number = re.fullmatch(r"seed_(\d+)", folder.name)
-        files = sorted(folder.rglob("results.json"), key=lambda path: path.stat().st_mtime)
-        if number and files:
-            seeds[int(number[1])] = json.loads(files[-1].read_text())
-    if not seeds:
-        raise ValueError(
-            f"there is no {recipe}/seed_N/**/results.json; test each seed with --work-dir {recipe}/seed_N first"
-        )
-    return seeds
+    files = sorted(recipe.glob("seed_*/**/results.json"), key=lambda path: path.stat().st_mtime)
+    if not files:
+        raise ValueError(f"there is no {recipe}/seed_N/**/results.json; test each seed with --work-dir {recipe}/seed_N")
+    seeds = [int(file.relative_to(recipe).parts[0].removeprefix("seed_")) for file in files]
+    return {seed: json.loads(file.read_text()) for seed, file in zip(seeds, files)}
 
 
 def _conditions(content: Mapping[str, Any]) -> dict[str, Any]:
     counts = {each["name"]: each["count"] for each in content["sets"]}
     return {key: content["protocol"].get(key) for key in _SAME} | {"sets": counts}
-
-
-def _values(content: Mapping[str, Any]) -> dict[str, dict[str, float]]:
-    """Sets and means; members of families are only in their files."""
-    return {each["name"]: each["values"] for each in content["sets"] if "/" not in each["name"]} | content["means"]

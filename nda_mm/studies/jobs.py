@@ -1,4 +1,4 @@
-"""Trainings and tests as processes: several at a time, kept when done, continued when cut off, stopped by SIGTERM."""
+"""Trainings and tests as processes: several at a time, kept when done, continued after an interruption."""
 
 from __future__ import annotations
 
@@ -13,25 +13,16 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, ClassVar, TypeVar
+from typing import IO, Any, TypeVar
 
 from nda_mm.utils.files import write_text_atomically
 from nda_mm.utils.processes import on_sigterm
 
-__all__ = [
-    "Job",
-    "Measurement",
-    "Training",
-    "is_finished",
-    "last_checkpoint",
-    "measured",
-    "refuse_other_runs",
-    "run_all",
-]
+__all__ = ["Measurement", "Training", "is_finished", "last_checkpoint", "measured", "run_all"]
 
 #: Exit statuses of a process that was asked to stop: after it saved a checkpoint, or before it listened.
 _STOPPED = (128 + signal.SIGTERM, -signal.SIGTERM)
-#: Seconds that it has to stop.
+#: Seconds that a process has to stop.
 _GRACE = 60.0
 
 
@@ -43,66 +34,45 @@ class Job:
         config: The config's file.
         folder: The work dir.
         label: What to call it in messages.
-        settings: Digests, by kind, of what the results depend on.
+        settings: Digests, by name, of what the results depend on.
         cfg_options: ``K=V`` words.
     """
 
     config: str
     folder: Path
     label: str
-    settings: Mapping[str, Any]
+    settings: Mapping[str, str]
     cfg_options: tuple[str, ...] = ()
-
-    doing: ClassVar[str] = "running"
 
     @property
     def log(self) -> Path:
-        """What the process prints."""
+        """The output of the process."""
         return self.folder / "output.txt"
-
-    def is_done(self) -> bool:
-        """Whether there is nothing left to do."""
-        raise NotImplementedError
-
-    def arguments(self) -> list[str]:
-        """The words after the command, without ``--cfg-options``."""
-        raise NotImplementedError
-
-    def before(self) -> None:
-        """Called before the process starts."""
-
-    def after(self) -> None:
-        """Called when it has ended well."""
 
 
 @dataclass(frozen=True)
 class Training(Job):
-    """One config with one seed, trained by ``tools/train.py``.
-
-    ``settings`` must stay as they are while the folder is kept. Of the kinds ``recipe`` and ``course`` (the recipe
-    without its length) one is enough.
+    """One config with one seed, trained by ``tools/train.py``; ``settings`` must not change while its folder is kept.
 
     Args:
         seed: Given as ``--seed``.
-        length: Iterations or epochs; a run that finished with fewer is continued. Defaults to None: a finished run
-            stays finished.
+        length: Iterations or epochs; a run that finished with fewer is continued. Default None: a finished run stays
+            finished.
     """
 
     seed: int = 0
     length: int | None = None
-
-    doing: ClassVar[str] = "training"
 
     def is_done(self) -> bool:
         """Whether it has finished."""
         return is_finished(self.folder, self.length)
 
     def arguments(self) -> list[str]:
-        """Config, folder and what is to be done."""
+        """The words after the command."""
         return [self.config, "--work-dir", str(self.folder), "--seed", str(self.seed), "--resume"]
 
     def before(self) -> None:
-        """Record the settings of the run."""
+        """Record the identity of the run."""
         write_text_atomically(self.folder / "started.json", json.dumps(dict(self.settings)))
 
     def after(self) -> None:
@@ -110,20 +80,15 @@ class Training(Job):
         content = dict(self.settings, seed=self.seed, length=self.length)
         write_text_atomically(self.folder / "finished.json", json.dumps(content))
 
-    def refuse_other_run(self) -> None:
+    def check_folder(self) -> None:
         """Raise a ValueError if the folder holds a run with other settings."""
         started = self.folder / "started.json"
-        if not started.is_file():
-            return
-        found = json.loads(started.read_text())
-        changed = {kind for kind, value in self.settings.items() if found.get(kind) != value}
-        identity = {"recipe", "course"} & self.settings.keys()
-        if not identity <= changed:
-            changed -= identity
+        found = json.loads(started.read_text()) if started.is_file() else {}
+        changed = [name for name, value in self.settings.items() if found.get(name, value) != value]
         if changed:
-            what = "settings" if changed & identity else " and ".join(sorted(changed))
             raise ValueError(
-                f"{self.folder} holds a run of {self.label} with other {what}; remove it, or choose another --out"
+                f"{self.folder} holds a run of {self.label} with other settings ({', '.join(changed)}); remove it, or "
+                "choose another --out"
             )
 
 
@@ -137,46 +102,42 @@ class Measurement(Job):
 
     checkpoint: Path = Path()
 
-    doing: ClassVar[str] = "measuring"
-
     def is_done(self) -> bool:
         """Whether these settings and this checkpoint have been measured."""
         kept = self.folder / "measured.json"
         return kept.is_file() and json.loads(kept.read_text())["settings"] == self._identity()
 
     def arguments(self) -> list[str]:
-        """Config, folder and what is to be done."""
+        """The words after the command."""
         return [self.config, str(self.checkpoint), "--work-dir", str(self.folder)]
+
+    def before(self) -> None:
+        """Nothing is to be recorded before a test."""
 
     def after(self) -> None:
         """Keep the values that mmengine has written."""
         files = [path for path in self.folder.glob("*/*.json") if path.stem == path.parent.name]
-        if not files:
-            raise ValueError(f"the test into {self.folder} has left no values")
-        values = json.loads(max(files, key=lambda path: path.stat().st_mtime_ns).read_text())
-        content = dict(settings=self._identity(), values=values)
+        newest = max(files, key=lambda path: path.stat().st_mtime_ns)
+        content = dict(settings=self._identity(), values=json.loads(newest.read_text()))
         write_text_atomically(self.folder / "measured.json", json.dumps(content, indent=2) + "\n")
 
     def _identity(self) -> dict[str, Any]:
         return dict(self.settings, checkpoint=self.checkpoint.name, written=self.checkpoint.stat().st_mtime_ns)
 
 
-J = TypeVar("J", bound=Job)
+J = TypeVar("J", Training, Measurement)
 
 
-def run_all(
-    jobs: Sequence[J], command: Sequence[str], at_once: int = 1, variables: Mapping[str, str] | None = None
-) -> list[J]:
+def run_all(jobs: Sequence[J], command: Sequence[str], at_once: int = 1) -> list[J]:
     """Run what is not done, several at a time, and go on after a failure.
 
     On SIGTERM, running processes get SIGTERM too, and a minute to save a checkpoint; no other is started. The next call
-    continues.
+    continues. Processes that run at the same time share the cores, unless ``OMP_NUM_THREADS`` is set.
 
     Args:
         jobs: In this order.
         command: Words that start one, for example ``[python, 'tools/train.py']``.
         at_once: At least 1.
-        variables: Added to the environment. Defaults to None.
 
     Returns:
         Those that failed. A stopped one has not failed, and is not done.
@@ -186,8 +147,11 @@ def run_all(
     """
     if at_once < 1:
         raise ValueError(f"jobs must be at least 1, but got {at_once}")
+    environment = dict(os.environ)
+    if at_once > 1:
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        environment.setdefault("OMP_NUM_THREADS", str(max(1, cores // at_once)))
     stopping = threading.Event()
-    environment = {**os.environ, **(variables or {})}
     with ThreadPoolExecutor(at_once) as pool, on_sigterm(stopping.set):
         try:
             succeeded = list(pool.map(lambda job: _run(job, command, environment, stopping), jobs))
@@ -195,12 +159,6 @@ def run_all(
             stopping.set()  # Ctrl-C must not leave processes behind, nor start more
             raise
     return [job for job, good in zip(jobs, succeeded) if not good]
-
-
-def refuse_other_runs(trainings: Sequence[Training]) -> None:
-    """Raise a ValueError if a folder holds a run with other settings."""
-    for training in trainings:
-        training.refuse_other_run()
 
 
 def is_finished(folder: Path, length: int | None = None) -> bool:
@@ -213,7 +171,7 @@ def is_finished(folder: Path, length: int | None = None) -> bool:
 
 
 def last_checkpoint(run: Path) -> Path:
-    """The last checkpoint of a work dir.
+    """The last checkpoint of a work dir, which may have been moved.
 
     Raises:
         ValueError: If there is none.
@@ -221,7 +179,7 @@ def last_checkpoint(run: Path) -> Path:
     record = run / "last_checkpoint"
     if record.is_file():
         named = Path(record.read_text().strip())
-        for path in (run / named.name, named):  # the folder may have been moved
+        for path in (run / named.name, named):
             if path.is_file():
                 return path
     raise ValueError(f"there is no checkpoint in {run} to measure")
@@ -237,7 +195,9 @@ def measured(folder: Path) -> tuple[int, dict[str, float]] | None:
     return int(step[1]) if step else 0, content["values"]
 
 
-def _run(job: Job, command: Sequence[str], environment: Mapping[str, str], stopping: threading.Event) -> bool:
+def _run(
+    job: Training | Measurement, command: Sequence[str], environment: Mapping[str, str], stopping: threading.Event
+) -> bool:
     """Run one job; whether it did not fail."""
     if job.is_done():
         return True
@@ -246,7 +206,7 @@ def _run(job: Job, command: Sequence[str], environment: Mapping[str, str], stopp
         return True
     job.folder.mkdir(parents=True, exist_ok=True)
     job.before()
-    print(f"{job.label}: {job.doing} (output in {job.log})", flush=True)
+    print(f"{job.label}: {type(job).__name__.lower()} (output in {job.log})", flush=True)
     words = [*command, *job.arguments(), *(["--cfg-options", *job.cfg_options] if job.cfg_options else [])]
     with job.log.open("a") as output:
         status = _wait(words, output, environment, stopping)

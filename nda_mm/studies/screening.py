@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from matplotlib.figure import Figure
 
 from nda_mm.evaluation.audit import NegativeAudit
 from nda_mm.evaluation.audit_inputs import config_images, negative_label, parse_settings
@@ -28,7 +30,7 @@ from nda_mm.studies.configs import digest, resolve
 from nda_mm.studies.table import final_values, markdown_table, paired_interval, values_by_seed
 from nda_mm.utils.files import write_text_atomically
 
-__all__ = ["PLAIN", "Arm", "Screening", "rank_correlation", "read_transform"]
+__all__ = ["PLAIN", "Arm", "Screening", "read_transform"]
 
 PLAIN = "plain"
 SIDES = ("negative", "positive")
@@ -73,7 +75,7 @@ class Arm:
 
 
 class Screening:
-    """Trains a recipe plain, and with every transform on every side, and reports them beside the audit's verdicts.
+    """Trains a recipe plain, and with every transform on every side, and reports the results with the audit's verdicts.
 
     Args:
         recipe: Config file of a GAN of this package; a negative it has is taken out for the plain arm.
@@ -108,21 +110,17 @@ class Screening:
         self.config = resolve(recipe, cfg_options)
         model = self.config.get("model") or {}
         if not str(model.get("type")).startswith("nda_mm.NDA") or "discriminator" not in model:
-            raise ValueError(
-                f"{recipe} trains {model.get('type')!r}; the screening needs a GAN of this package, such as "
-                "nda_mm.NDABigGAN, which takes a negative"
-            )
+            raise ValueError(f"{recipe} trains {model.get('type')!r}, which is no GAN that takes a negative")
         if transforms is None and model.get("negative") is None:
             raise ValueError(f"{recipe} has no negative; name the transforms to screen (--transforms)")
-        given = [read_transform(text) for text in transforms or ()]
-        settings = [model["negative"].to_dict()] if transforms is None else given
+        settings = (
+            [model["negative"].to_dict()] if transforms is None else [read_transform(text) for text in transforms]
+        )
         self.transforms = {negative_label(each): each for each in settings}
         if len(self.transforms) != len(settings) or not settings:
-            raise ValueError(f"the transforms must be given and differ, but got {list(transforms or ())}")
+            raise ValueError(f"the transforms must be given and differ, but got {transforms}")
         for weight in fake_weights:
             check_fake_weight(weight)
-            if weight == 1.0:
-                raise ValueError("at a fake_weight of 1 there are no negatives: that is the plain arm")
         for each in self.transforms.values():
             build_negative(each)
         self.arms = self._arms(sides, list(dict.fromkeys(fake_weights)) or [None])
@@ -161,7 +159,7 @@ class Screening:
         return {label: (found[label]["verdict"], found[label]["separability"]) for label in self.transforms}
 
     def report(self, metrics: Sequence[str] | None = None) -> str:
-        """Write ``screening.md``, ``screening.csv`` and ``screening.png`` beside the comparison's own report.
+        """Write ``screening.md``, ``screening.csv`` and ``screening.png`` in addition to the comparison's report.
 
         Args:
             metrics: Those to report, the most important first. Defaults to all that every run has.
@@ -186,25 +184,20 @@ class Screening:
     def _arms(self, sides: Sequence[str], weights: Sequence[float | None]) -> list[Arm]:
         arms = [Arm(PLAIN)]
         for label, settings in self.transforms.items():
-            short = _file_name(label)
-            if "negative" in sides:
-                for weight in weights:
-                    name = f"negative_{short}" + ("" if weight is None else f"_{weight:g}")
-                    arms.append(Arm(name, label, "negative", settings, weight))
+            short = re.sub(r"[^a-z0-9.]+", "_", label.lower()).strip("_").replace(".", "p")
+            for weight in weights if "negative" in sides else ():
+                suffix = "" if weight is None else f"_{weight:g}"
+                arms.append(Arm(f"negative_{short}{suffix}", label, "negative", settings, weight))
             if "positive" in sides:
                 arms.append(Arm(f"positive_{short}", label, "positive", settings))
         return arms
 
     def _write(self, arm: Arm) -> Path:
-        """The arm as a recipe; an equal one is left as it is."""
         path = self.folder / "recipes" / f"{arm.name}.py"
         path.parent.mkdir(parents=True, exist_ok=True)
         base = os.path.relpath(Path(self.recipe).resolve(), path.parent.resolve())
-        text = (
-            f"# Written by a screening of {Path(self.recipe).name}.\n_base_ = {base!r}\n\n{arm.changes(self.config)}\n"
-        )
-        if not path.is_file() or path.read_text() != text:
-            path.write_text(text)
+        title = f"# Written by a screening of {Path(self.recipe).name}."
+        path.write_text(f"{title}\n_base_ = {base!r}\n\n{arm.changes(self.config)}\n")
         return path
 
 
@@ -226,21 +219,6 @@ def read_transform(text: str) -> dict[str, Any]:
     return {**settings, "type": known[name.lower()]}
 
 
-def rank_correlation(first: Sequence[float], second: Sequence[float]) -> float:
-    """Spearman's rank correlation, ties at their mean rank; nan where it is not defined, and below three pairs.
-
-    Example:
-        >>> round(rank_correlation([1, 2, 3, 4], [1, 10, 5, 20]), 6)
-        0.8
-    """
-    from scipy.stats import spearmanr
-
-    known = all(math.isfinite(value) for value in (*first, *second))
-    if len(first) < 3 or len(set(first)) == 1 or len(set(second)) == 1 or not known:
-        return math.nan
-    return float(spearmanr(first, second).statistic)
-
-
 def markdown(final: pd.DataFrame, arms: Sequence[Arm], audited: Mapping[str, tuple[str, float]], recipe: str) -> str:
     """The report: for every metric a row for each transform, the audit's verdict first.
 
@@ -257,7 +235,7 @@ def markdown(final: pd.DataFrame, arms: Sequence[Arm], audited: Mapping[str, tup
         "from the plain arm, seed by seed, with the 95 % t interval of the mean where there are several seeds. As "
         "negative: the transformed images are shown as fake. As positive: all real images are shown transformed, as "
         "real. Audit: the verdict of tools/audit_negatives.py on the training images, and the AUROC at which negatives "
-        "are told from real ones.",
+        "are distinguished from real ones.",
     ]
     for metric in final["metric"].unique():
         plain = found[metric, PLAIN]
@@ -272,11 +250,12 @@ def markdown(final: pd.DataFrame, arms: Sequence[Arm], audited: Mapping[str, tup
         parts += [f"## {metric}", f"Plain: {_value(plain)}."]
         parts.append(markdown_table(["transform", "audit", "as negative", "as positive"], rows))
         negatives = [arm for arm in arms if arm.side == "negative"]
-        differences = [(found[metric, arm.name] - plain).mean() for arm in negatives]
-        correlation = rank_correlation([audited[arm.transform][1] for arm in negatives], differences)
+        aurocs = pd.Series([audited[arm.transform][1] for arm in negatives], dtype=float)
+        differences = pd.Series([(found[metric, arm.name] - plain).mean() for arm in negatives], dtype=float)
+        correlation = aurocs.corr(differences, method="spearman", min_periods=3)
         if not math.isnan(correlation):
             parts.append(
-                f"Rank correlation (Spearman) of the audit's AUROC with the mean difference as negative: "
+                "Rank correlation (Spearman) of the audit's AUROC with the mean difference as negative: "
                 f"{correlation:+.2f} over {len(negatives)} arms; where lower values are better, an audit that predicts "
                 "gives -1."
             )
@@ -284,7 +263,7 @@ def markdown(final: pd.DataFrame, arms: Sequence[Arm], audited: Mapping[str, tup
 
 
 def table(final: pd.DataFrame, arms: Sequence[Arm], audited: Mapping[str, tuple[str, float]]) -> pd.DataFrame:
-    """Every final value of every arm, beside that of the plain arm and the audit's verdict."""
+    """Every final value of every arm, with that of the plain arm and the audit's verdict."""
     columns = ["recipe", "transform", "side", "fake_weight", "verdict", "auroc"]
     rows = [
         (arm.name, arm.transform, arm.side, arm.fake_weight, *audited.get(arm.transform, ("", None))) for arm in arms
@@ -296,8 +275,6 @@ def table(final: pd.DataFrame, arms: Sequence[Arm], audited: Mapping[str, tuple[
 
 def plot(path: Path, final: pd.DataFrame, arms: Sequence[Arm], audited: Mapping[str, tuple[str, float]]) -> None:
     """Each metric of each arm: a small dot for each seed, a large one for their mean, a line where the plain arm is."""
-    from matplotlib.figure import Figure
-
     found, metrics = values_by_seed(final), final["metric"].unique()
     labels = {arm.label: f"{arm.label}\n{audited[arm.transform][0]}" for arm in arms[1:]}
     heights = {label: -number for number, label in enumerate(labels)}
@@ -305,12 +282,12 @@ def plot(path: Path, final: pd.DataFrame, arms: Sequence[Arm], audited: Mapping[
     for index, metric in enumerate(metrics):
         axes = figure.add_subplot(len(metrics), 1, index + 1)
         axes.axvline(found[metric, PLAIN].mean(), color="0.6", label="plain")
-        for side, colour, shift in (("negative", "C0", 0.12), ("positive", "C3", -0.12)):
+        for side, color, shift in (("negative", "C0", 0.12), ("positive", "C3", -0.12)):
             legend: str | None = f"as {side}"
             for arm in (arm for arm in arms if arm.side == side):
                 values, height = found[metric, arm.name], heights[arm.label] + shift
-                axes.plot(values, [height] * len(values), ".", color=colour, markersize=4, alpha=0.5)
-                axes.plot(values.mean(), height, "o", color=colour, markersize=6, label=legend)
+                axes.plot(values, [height] * len(values), ".", color=color, markersize=4, alpha=0.5)
+                axes.plot(values.mean(), height, "o", color=color, markersize=6, label=legend)
                 legend = None
         axes.set_yticks(list(heights.values()), list(labels.values()), fontsize=8)
         axes.set(xlabel=metric, ylim=(0.5 - len(labels), 0.5))
@@ -333,14 +310,3 @@ def _value_and_difference(values: pd.Series, plain: pd.Series) -> str:
     low, high = paired_interval(differences)
     interval = "" if math.isnan(low) else f", {low:+.3g} to {high:+.3g}"
     return f"{_value(values)} [{differences.mean():+.3g}{interval}]"
-
-
-def _file_name(label: str) -> str:
-    """A transform's label in letters that a file name may have.
-
-    Example:
-        >>> _file_name("Jigsaw(grid=(2, 4))")
-        'jigsaw_grid_2_4'
-    """
-    words = "".join(letter if letter.isalnum() or letter == "." else " " for letter in label.lower()).split()
-    return "_".join(words).replace(".", "p")

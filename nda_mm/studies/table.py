@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from matplotlib.figure import Figure
+from scipy.stats import t
 
 from nda_mm.utils.files import write_text_atomically
 
@@ -49,7 +51,7 @@ def read_evaluations(folder: Path, *, training: bool = False) -> pd.DataFrame:
     Returns:
         ``metric``, ``step`` and ``value``, by step.
     """
-    found: dict[tuple[str, int], float] = {}
+    rows = []
     for path in sorted(folder.glob("*/vis_data/scalars.json")):
         for line in path.read_text().splitlines():
             try:
@@ -59,12 +61,10 @@ def read_evaluations(folder: Path, *, training: bool = False) -> pd.DataFrame:
             if training != any(key == "iter" or key.startswith(("lr", "loss")) or key.endswith("lr") for key in entry):
                 continue
             for key, value in entry.items():
-                if key in _NOT_METRICS or not isinstance(value, (int, float)) or (training and key.endswith("lr")):
-                    continue
-                found[f"train/{key}" if training else key, int(entry["step"])] = float(value)
-    rows = [(metric, step, value) for (metric, step), value in found.items()]
-    table = pd.DataFrame(rows, columns=["metric", "step", "value"]).astype({"metric": str, "step": int, "value": float})
-    return table.sort_values("step", kind="stable")
+                if key not in _NOT_METRICS and not key.endswith("lr") and isinstance(value, (int, float)):
+                    rows.append((f"train/{key}" if training else key, entry["step"], value))
+    table = pd.DataFrame(rows, columns=["metric", "step", "value"]).drop_duplicates(["metric", "step"], keep="last")
+    return table.astype({"metric": str, "step": int, "value": float}).sort_values("step", kind="stable")
 
 
 def add_rows(path: Path, rows: pd.DataFrame) -> pd.DataFrame:
@@ -74,9 +74,8 @@ def add_rows(path: Path, rows: pd.DataFrame) -> pd.DataFrame:
         What the file holds now.
     """
     if path.is_file():
-        counts = {"generator_step": "Int64", "samples": "Int64"}
+        run, counts = ["recipe", "seed"], {"generator_step": "Int64", "samples": "Int64"}
         old = pd.read_csv(path, dtype={"recipe": str, **counts}, float_precision="round_trip")
-        run = ["recipe", "seed"]
         kept = old[~old.set_index(run).index.isin(rows.set_index(run).index)]
         rows = pd.concat([kept, rows] if len(kept) else [rows], ignore_index=True)
     write_text_atomically(path, rows.to_csv(index=False, lineterminator="\n"))
@@ -116,8 +115,6 @@ def paired_interval(differences: pd.Series, confidence: float = 0.95) -> tuple[f
         >>> [round(end, 3) for end in paired_interval(pd.Series([0.2, 0.1]))]
         [-0.485, 0.785]
     """
-    from scipy.stats import t
-
     mean = differences.mean(skipna=False)
     half = t.ppf((1 + confidence) / 2, len(differences) - 1) * differences.sem(skipna=False)
     return mean - half, mean + half
@@ -159,8 +156,7 @@ def paired_tables(
         values = found.get((metric, recipe), pd.Series(dtype=float))
         if len(values):
             mean, std = values.mean(skipna=False), values.std(skipna=False)
-            listed = ", ".join(f"{value:.4g}" for value in values)
-            rows.append([metric, recipe, f"{mean:.4g}", f"{std:.3g}", listed])
+            rows.append([metric, recipe, f"{mean:.4g}", f"{std:.3g}", ", ".join(f"{value:.4g}" for value in values)])
         absent = [str(seed) for seed in seeds if seed not in values.index]
         missing += [f"- {metric} of {recipe}, seed {', '.join(absent)}"] if absent else []
     parts = [f"Final values over seeds {', '.join(map(str, seeds))} (n = {len(seeds)})."]
@@ -168,12 +164,14 @@ def paired_tables(
     for baseline in baselines or recipes[:1]:
         rows = []
         for metric, recipe in product(metrics, recipes[recipes.index(baseline) + 1 :]):
-            if (metric, recipe) in found and (metric, baseline) in found:
-                both = pd.concat([found[metric, recipe], found[metric, baseline]], axis=1, join="inner")
-                differences = both[0] - both[1]
+            if (metric, recipe) not in found or (metric, baseline) not in found:
+                continue
+            both = pd.concat([found[metric, recipe], found[metric, baseline]], axis=1, join="inner")
+            differences = both[0] - both[1]
+            if len(differences):
                 mean, (low, high) = differences.mean(skipna=False), paired_interval(differences)
                 listed = ", ".join(f"{value:+.4g}" for value in differences)
-                rows += [[metric, recipe, f"{mean:+.4g}", f"{low:+.4g} to {high:+.4g}", listed]] if listed else []
+                rows.append([metric, recipe, f"{mean:+.4g}", f"{low:+.4g} to {high:+.4g}", listed])
         if rows:
             columns = ["metric", "recipe", "mean difference", "95 % interval", "differences"]
             parts.append(f"Paired differences from {baseline}, seed by seed, with the 95 % t interval of the mean.")
@@ -199,8 +197,6 @@ def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str
 
 def plot(path: Path, table: pd.DataFrame) -> None:
     """Each metric over the steps: a thin line for each run, a thick one for the mean of a recipe."""
-    from matplotlib.figure import Figure
-
     metrics = table["metric"].unique()
     figure = Figure(figsize=(6.4, 3.2 * len(metrics)), layout="constrained")
     for index, metric in enumerate(metrics):

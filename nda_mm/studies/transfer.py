@@ -1,4 +1,4 @@
-"""Pretraining recipes compared by what their backbones are worth to other tasks, over the same seeds.
+"""Pretraining recipes compared by the downstream results of their backbones, over the same seeds.
 
 Every recipe is pretrained with every seed; each backbone then goes to every downstream recipe, which is trained with
 the same seed. So differences are taken seed by seed, and the spread holds both trainings.
@@ -10,7 +10,6 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import torch
@@ -20,21 +19,19 @@ from nda_mm.conversion import convert_backbone, find_backbone
 from nda_mm.conversion.checks import write_untrained
 from nda_mm.conversion.formats import weights_of
 from nda_mm.engine.resume import find_resumable
+from nda_mm.studies.backbone_slots import find_slot
 from nda_mm.studies.comparison import Comparison, Run
-from nda_mm.studies.configs import digest, resolve, unique_names
-from nda_mm.studies.jobs import Training, is_finished, refuse_other_runs, run_all
+from nda_mm.studies.configs import course, length, resolve, unique_names
+from nda_mm.studies.jobs import Training, is_finished, run_all
 from nda_mm.studies.table import paired_tables, read_evaluations
 
-__all__ = ["NO_PRETRAINING", "BackboneSlot", "DownstreamRun", "TransferStudy", "find_slot"]
+__all__ = ["NO_PRETRAINING", "DownstreamRun", "TransferStudy"]
 
 NO_PRETRAINING = "no_pretraining"
 _EXPLANATION = (
-    "Each backbone was pretrained with a seed and handed to the downstream recipes, trained with the same seed. "
+    "Each downstream recipe was trained on each backbone, with the seed of its pretraining. "
     "Differences are taken seed by seed."
 )
-_CHECKS = ("nda_mm.PretrainedCheckHook", "nda_mm.VideoBackboneCheckHook")
-#: Scope of a config, or of a backbone's type -> the host whose names its backbones have.
-_HOSTS = {"mmpretrain": "mmpretrain", "mmdet": "mmdet", "mmaction": "mmaction2"}
 
 
 @dataclass(frozen=True)
@@ -50,19 +47,19 @@ class DownstreamRun(Run):
 
 
 class TransferStudy:
-    """Pretrains, hands the backbones on, trains the downstream recipes, and reports.
+    """Pretrains, trains the downstream recipes on the backbones, and reports.
 
-    Finished runs are kept and cut off ones resumed, also those that ``tools/compare.py`` has trained into
+    Finished runs are kept and interrupted ones resumed, also those that ``tools/compare.py`` has trained into
     ``FOLDER/pretrain``. A run whose recipe, or whose backbone, has changed since is refused.
 
     Args:
         pretraining: Config files of self-supervised models, the plain one first.
-        downstream: Config files of mmpretrain's classifiers, mmdet's detectors, mmaction2's recognisers.
+        downstream: Config files of mmpretrain's classifiers, mmdet's detectors, mmaction2's recognizers.
         seeds: The same for every recipe.
         folder: Gets ``pretrain/RECIPE/seed_N``, ``backbones``, ``downstream/RECIPE/ARM/seed_N`` and the report.
         train_command: Words that start the training of a config, for example ``[python, 'tools/train.py']``.
         scratch: Whether to add, as the first, an arm without pretraining. A recipe that requires a checkpoint gets
-            one of the untrained model of the first pretraining recipe, with that seed: a linear probe then judges
+            one of the untrained model of the first pretraining recipe, with that seed: a linear probe then measures
             random features. Others are trained without one. Defaults to False.
         pretraining_options: ``K=V`` words for every pretraining.
         downstream_options: ``K=V`` words for every downstream training.
@@ -92,9 +89,8 @@ class TransferStudy:
             raise ValueError(f"a pretraining recipe can't be called {NO_PRETRAINING}: that is the name of an arm")
         self.downstream, self.folder, self.options = list(downstream), folder, list(downstream_options)
         self.arms = [*([NO_PRETRAINING] if scratch else []), *self.pretraining.names]
-        configs = {recipe: resolve(recipe, downstream_options) for recipe in downstream}
-        self.digests = {recipe: digest(config) for recipe, config in configs.items()}
-        self.slots = {recipe: find_slot(config, recipe) for recipe, config in configs.items()}
+        self.configs = {recipe: resolve(recipe, downstream_options) for recipe in downstream}
+        self.slots = {recipe: find_slot(config, recipe) for recipe, config in self.configs.items()}
         self.failures: list[str] = []
 
     @property
@@ -116,7 +112,8 @@ class TransferStudy:
         Raises:
             ValueError: If the folder holds runs of these names with other settings or backbones, or jobs is below 1.
         """
-        refuse_other_runs([self._training(run) for run in self.runs])  # before hours of pretraining
+        for run in self.runs:
+            self._training(run).check_folder()  # before hours of pretraining
         failed = self.pretraining.train(jobs)
         self.failures = [f"{run.label}: see {run.folder / 'output.txt'}" for run in failed]
         trainings = []
@@ -128,8 +125,9 @@ class TransferStudy:
                 trainings.append(self._training(run, *self.backbone(run)))
             except (OSError, ValueError) as error:
                 self.failures.append(f"{run.label}: not started: {error}")
-        refuse_other_runs(trainings)
-        broken = run_all(trainings, self.pretraining.train_command, jobs, variables={"OMP_NUM_THREADS": "1"})
+        for training in trainings:
+            training.check_folder()
+        broken = run_all(trainings, self.pretraining.train_command, jobs)
         self.failures += [f"{each.label}: see {each.log}" for each in broken]
         return self.failures
 
@@ -171,17 +169,18 @@ class TransferStudy:
 
     def table(self) -> pd.DataFrame:
         """Every evaluation of every finished run: ``recipe``, ``arm``, ``seed``, ``metric``, ``step``, ``value``."""
-        tables, unfinished = [], self.pretraining.unfinished
+        columns = ["recipe", "arm", "seed", "metric", "step", "value"]
+        tables = [pd.DataFrame(columns=columns)]
+        unfinished = self.pretraining.unfinished
         for run in (run for run in self.pretraining.runs if run not in unfinished):
             found = read_evaluations(run.folder)
             if found.empty:  # without an evaluation, the log of the training
                 found = read_evaluations(run.folder, training=True)
             tables.append(found.assign(recipe="pretraining", arm=run.name, seed=run.seed))
-        for trained in (run for run in self.runs if is_finished(run.folder)):
+        for trained in (run for run in self.runs if is_finished(run.folder, length(self.configs[run.recipe]))):
             found = read_evaluations(trained.folder)
             tables.append(found.assign(recipe=trained.name, arm=trained.arm, seed=trained.seed))
-        columns = ["recipe", "arm", "seed", "metric", "step", "value"]
-        return pd.concat(tables, ignore_index=True)[columns] if tables else pd.DataFrame(columns=columns)
+        return pd.concat([each for each in tables if len(each)] or tables, ignore_index=True)[columns]
 
     def report(self, metrics: Sequence[str] | None = None) -> str:
         """Write ``results.csv`` and ``results.md`` from the finished runs, and return the text of the second.
@@ -215,9 +214,10 @@ class TransferStudy:
         return text
 
     def _training(self, run: DownstreamRun, file: Path | None = None, weights: str | None = None) -> Training:
-        settings = dict(recipe=self.digests[run.recipe]) | ({} if weights is None else dict(weights=weights))
+        config = self.configs[run.recipe]
+        settings = dict(course=course(config)) | ({} if weights is None else dict(weights=weights))
         options = (*self.options, *self.slots[run.recipe].options(file))
-        return Training(run.recipe, run.folder, run.label, settings, options, run.seed)
+        return Training(run.recipe, run.folder, run.label, settings, options, run.seed, length(config))
 
 
 def compare_arms(table: pd.DataFrame, arms: Sequence[str], seeds: Sequence[int], baselines: Sequence[str] = ()) -> str:
@@ -230,101 +230,3 @@ def compare_arms(table: pd.DataFrame, arms: Sequence[str], seeds: Sequence[int],
         return "No run has measured anything."
     final = table[table["step"] == table.groupby("metric")["step"].transform("max")]
     return paired_tables(final.assign(recipe=final["arm"]), arms, seeds, baselines)
-
-
-@dataclass(frozen=True)
-class BackboneSlot:
-    """Where a recipe takes a pretrained backbone.
-
-    Args:
-        host: Whose names the file must have; None if the checkpoint of the pretraining itself is taken.
-        with_file: ``K=V`` words with ``{file}`` for the file.
-        without: ``K=V`` words that take away any file that the recipe names by itself.
-        required: Whether the recipe refuses to train without a file.
-        whole: Whether it takes all of the checkpoint's model and not its backbone alone, as ``nda_mm.DPCEncoder`` does.
-
-    Example:
-        >>> BackboneSlot(None, ("model.backbone.init_cfg.checkpoint={file}",), (), True).options(Path("a/b.pth"))
-        ('model.backbone.init_cfg.checkpoint=a/b.pth',)
-    """
-
-    host: str | None
-    with_file: tuple[str, ...]
-    without: tuple[str, ...]
-    required: bool
-    whole: bool = False
-
-    def options(self, file: Path | None) -> tuple[str, ...]:
-        """The ``K=V`` words that give the recipe a file, or none."""
-        return self.without if file is None else tuple(each.format(file=file) for each in self.with_file)
-
-
-def find_slot(config: Any, recipe: str) -> BackboneSlot:
-    """Read from a config how its backbone is pretrained, as the recipes' header comments say it.
-
-    Args:
-        config: A resolved config of mmpretrain, mmdet or mmaction2.
-        recipe: What to call it in messages.
-
-    Raises:
-        ValueError: If it takes no backbone, or nothing in the recipe would notice a file that does not fit.
-    """
-    scope = config.get("default_scope")
-    backbone = (config.get("model") or {}).get("backbone")
-    if scope not in _HOSTS or backbone is None:
-        raise ValueError(
-            f"{recipe} takes no pretrained backbone: it needs a model.backbone and a default_scope of "
-            f"{', '.join(_HOSTS)}, but has the scope {scope!r} and {'a' if backbone else 'no'} model.backbone"
-        )
-    hooks = [hook for hook in config.get("custom_hooks") or [] if hook.get("type") in _CHECKS]
-    if not hooks:
-        raise ValueError(
-            f"{recipe} would train on random weights without a word if a checkpoint did not fit it; add "
-            f"dict(type='{_CHECKS[scope == 'mmaction']}') to its custom_hooks"
-        )
-    required = any(hook.get("required", False) for hook in hooks)
-    if scope == "mmpretrain":
-        return _classifier_slot(backbone, recipe)
-    path, network = ("model.backbone.net", backbone["net"]) if "net" in backbone else ("model.backbone", backbone)
-    if "pretrained" in network:  # mmaction2's own way, which reads plain names and inflates them
-        without = (f"{path}.pretrained=None", *((f"{path}.pretrained2d=False",) if "TSM" in network["type"] else ()))
-        return BackboneSlot("mmpretrain", (f"{path}.pretrained={{file}}",), without, required)
-    parts = {path: network}
-    shared_head = (config.model.get("roi_head") or {}).get("shared_head")
-    if shared_head is not None:  # takes its stage from the same file
-        parts["model.roi_head.shared_head"] = shared_head
-    with_file: list[str] = []
-    without = ()
-    for part, settings in parts.items():
-        init_cfg = settings.get("init_cfg", {})
-        if not isinstance(init_cfg, dict) or init_cfg.get("prefix"):
-            raise ValueError(
-                f"{recipe}: {part}.init_cfg={init_cfg!r} can't be turned into "
-                "dict(type='Pretrained', checkpoint=FILE); leave it out of the recipe, or write that"
-            )
-        with_file += [f"{part}.init_cfg.type=Pretrained", f"{part}.init_cfg.checkpoint={{file}}"]
-        without += (f"{part}.init_cfg=None",) if init_cfg else ()
-    without += _full_rates(config)
-    if network["type"] == "nda_mm.DPCEncoder":  # has the names of the pretraining
-        return BackboneSlot(None, tuple(with_file), without, required, whole=True)
-    inner = str(network["type"]).split(".")[0]
-    return BackboneSlot(_HOSTS.get(inner, _HOSTS[scope]), tuple(with_file), without, required)
-
-
-def _full_rates(config: Any) -> tuple[str, ...]:
-    """What takes away the lower rate of a pretrained backbone: one from scratch has nothing to keep."""
-    paramwise = (config.get("optim_wrapper") or {}).get("paramwise_cfg") or {}
-    rate = ((paramwise.get("custom_keys") or {}).get("backbone") or {}).get("lr_mult", 1.0)
-    return ("optim_wrapper.paramwise_cfg.custom_keys.backbone.lr_mult=1.0",) if rate != 1.0 else ()
-
-
-def _classifier_slot(backbone: Any, recipe: str) -> BackboneSlot:
-    """mmpretrain's classifiers find the backbone in the checkpoint by its prefix."""
-    init_cfg = backbone.get("init_cfg")
-    if not isinstance(init_cfg, dict) or init_cfg.get("type") != "Pretrained" or init_cfg.get("prefix") != "backbone.":
-        raise ValueError(
-            f"{recipe} takes no pretrained backbone: model.backbone.init_cfg must be "
-            f"dict(type='Pretrained', checkpoint='', prefix='backbone.'), but is {init_cfg!r}"
-        )
-    # Without pretraining it gets a file of random weights: the recipes require one.
-    return BackboneSlot(None, ("model.backbone.init_cfg.checkpoint={file}",), (), True)

@@ -6,20 +6,12 @@ import math
 
 import pytest
 import torch
-from scipy.stats import binomtest
 from torch import Tensor
 
 from nda_mm import functional as F
 from nda_mm.datasets import Digits
-from nda_mm.evaluation.audit import NegativeAudit, classifier_scores, hog_features, passing_count, shrink_images
-from nda_mm.evaluation.audit_report import (
-    Auroc,
-    NegativeReport,
-    Rate,
-    auroc_interval,
-    format_reports,
-    wilson_interval,
-)
+from nda_mm.evaluation.audit import NegativeAudit, classifier_scores, hog_features
+from nda_mm.evaluation.audit_report import Auroc, NegativeReport, Rate, auroc_interval, format_reports
 from nda_mm.evaluation.detection import auroc
 
 
@@ -38,17 +30,12 @@ def noise(count: int = 600, side: int = 16) -> Tensor:
     return torch.randint(0, 256, (count, 3, side, side), dtype=torch.uint8, generator=rng())
 
 
-def identity(x: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
-    return x.clone()
-
-
 def flip(x: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
     return x.flip(-1)
 
 
-@pytest.mark.parametrize("grid", [2, 4])
-def test_jigsaw_of_digits_is_out_of_distribution(digits: NegativeAudit, grid: int) -> None:
-    report = digits.measure("jigsaw", lambda x, *, generator: F.jigsaw(x, grid=grid, generator=generator))
+def test_jigsaw_of_digits_is_out_of_distribution(digits: NegativeAudit) -> None:
+    report = digits.measure("jigsaw", F.jigsaw)
     assert report.verdict == "safe"
     assert report.classifier.value > 0.99
     assert report.nearest_pixels.value > 0.95
@@ -67,20 +54,16 @@ def test_rearranged_texture_is_in_distribution(name: str) -> None:
 
 def test_flip_of_symmetric_images_leaks_though_it_looks_like_data() -> None:
     half = noise()[..., :8]
-    symmetric = torch.cat([half, half.flip(-1)], dim=-1)
-    report = NegativeAudit(symmetric).measure("flip", flip)
+    report = NegativeAudit(torch.cat([half, half.flip(-1)], dim=-1)).measure("flip", flip)
     assert report.verdict == "leaks"
     assert (report.exact_source.value, report.exact_real.value) == (1.0, 0.0)
     assert (report.near_pixels.value, report.near_features.value) == (1.0, 1.0)
     scores = report.classifier, report.nearest_pixels, report.nearest_features
     assert [score.value for score in scores] == pytest.approx([0.5] * 3)
-
-
-def test_flip_of_a_set_closed_under_flips_finds_the_other_images() -> None:
     images = noise(200)
-    report = NegativeAudit(torch.cat([images, images.flip(-1)])).measure("flip", flip)
-    assert report.verdict == "leaks"
-    assert (report.exact_source.value, report.exact_real.value) == (0.0, 1.0)
+    closed = NegativeAudit(torch.cat([images, images.flip(-1)])).measure("flip", flip)
+    assert closed.verdict == "leaks"
+    assert (closed.exact_source.value, closed.exact_real.value) == (0.0, 1.0)
 
 
 def test_shift_by_the_period_of_periodic_images_leaks_and_by_another_does_not() -> None:
@@ -173,10 +156,9 @@ def test_same_seed_same_report_and_images_are_left_alone(digits: NegativeAudit) 
 def test_large_images_are_compared_small_but_equality_is_at_full_size() -> None:
     images = noise(70, side=8).repeat_interleave(16, dim=2).repeat_interleave(16, dim=3)
     audit = NegativeAudit(images)
-    one_pixel = lambda x, *, generator: x.index_fill(3, torch.tensor([5]), -1.0)  # noqa: E731
-    report = audit.measure("one column", one_pixel)
-    assert report.exact_source.count == 0
-    assert audit.measure("identity", identity).exact_source.value == 1.0
+    one_column = audit.measure("one column", lambda x, *, generator: x.index_fill(3, torch.tensor([5]), -1.0))
+    assert one_column.exact_source.count == 0
+    assert audit.measure("identity", lambda x, *, generator: x.clone()).exact_source.value == 1.0
 
 
 def make_report(
@@ -235,13 +217,8 @@ def test_what_cannot_be_audited_is_refused(images: Tensor, settings: dict, error
         NegativeAudit(images, **settings)
 
 
-def test_transform_that_changes_the_shape_is_refused(digits: NegativeAudit) -> None:
-    with pytest.raises(ValueError, match="crop changes the shape"):
-        digits.measure("crop", lambda x, *, generator: x[..., 1:])
-
-
 # Where the groups stand for 32x32 RGB.
-COLOURS, HISTOGRAMS, PROFILES, SHARPNESS = slice(0, 192), slice(192, 320), slice(320, 382), slice(382, 446)
+COLORS, HISTOGRAMS, PROFILES = slice(0, 192), slice(192, 320), slice(320, 382)
 
 
 def ramp(angle: float, side: int = 32) -> torch.Tensor:
@@ -267,35 +244,17 @@ def test_seam_stands_out_at_its_place() -> None:
     assert profile[15].item() == pytest.approx(4 / 62**0.5)
 
 
-def test_colours_are_means_of_places() -> None:
-    image = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    colours = hog_features(image)[0, COLOURS].reshape(3, 8, 8) * 192**0.5
-    torch.testing.assert_close(colours[2, 1, 5], image[0, 2, 4:8, 20:24].mean())
+def test_colors_are_means_over_cells() -> None:
+    image = torch.rand(1, 3, 32, 32, generator=rng()) * 2 - 1
+    colors = hog_features(image)[0, COLORS].reshape(3, 8, 8) * 192**0.5
+    torch.testing.assert_close(colors[2, 1, 5], image[0, 2, 4:8, 20:24].mean())
 
 
-def test_flat_places_are_told_from_calm_ones() -> None:
-    image = 0.02 * torch.randn(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-    image[..., 8:16, 8:16] = 0
-    sharpness = hog_features(image)[0, SHARPNESS].reshape(8, 8)
-    flat = sharpness[2, 2]  # 8 to 12 px, wholly inside
-    assert flat.item() == pytest.approx(0.3 * math.log(1 / 127.5) / 8, rel=1e-4)
-    assert (sharpness > flat).sum() >= 60
-
-
-def test_sizes_and_what_is_refused() -> None:
-    assert hog_features(torch.zeros(2, 1, 8, 20)).shape[0] == 2
-    assert hog_features(torch.zeros(1, 3, 200, 100)).isfinite().all()
-    assert shrink_images(torch.zeros(1, 3, 200, 100), 64).shape == (1, 3, 64, 32)
-    constant = torch.full((1, 3, 90, 90), 0.3)
-    torch.testing.assert_close(shrink_images(constant, 32), torch.full((1, 3, 32, 32), 0.3))
-    with pytest.raises(ValueError, match="sides"):
-        hog_features(torch.zeros(1, 3, 7, 8))
-
-
-@pytest.mark.parametrize(("count", "total"), [(0, 10), (10, 10), (3, 7), (44, 1000), (1, 1)])
-def test_wilson_interval_is_scipys(count: int, total: int) -> None:
-    expected = binomtest(count, total).proportion_ci(0.95, method="wilson")
-    assert wilson_interval(count, total, z=1.959963984540054) == pytest.approx(tuple(expected), abs=1e-9)
+def test_large_images_are_averaged_down_first() -> None:
+    small = torch.rand(1, 3, 64, 32, generator=rng()) * 2 - 1
+    large = small.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
+    shrunk = torch.nn.functional.interpolate(large, (64, 32), mode="bilinear", antialias=True)
+    torch.testing.assert_close(hog_features(large), hog_features(shrunk))
 
 
 def test_auroc_interval_holds_its_level() -> None:
@@ -308,10 +267,6 @@ def test_auroc_interval_holds_its_level() -> None:
         low, high = auroc_interval(value, 80, 60)
         hits += low <= truth <= high
     assert 0.92 <= hits / 400 <= 0.98
-
-
-def test_passing_count_by_hand() -> None:
-    assert passing_count(torch.tensor([1.0, 94.9, 95.1, 200.0]), torch.arange(101.0)) == 2
 
 
 def test_classifier_finds_chance_where_there_is_nothing_to_find() -> None:
@@ -339,10 +294,3 @@ def test_an_image_does_not_help_to_judge_its_own_negative() -> None:
     reals = torch.randn(100, 5, generator=rng())
     real_scores, scores = classifier_scores(reals, reals.clone(), generator=rng())
     torch.testing.assert_close(real_scores, scores)
-
-
-def test_what_does_not_fit_is_refused() -> None:
-    with pytest.raises(ValueError, match="count"):
-        wilson_interval(5, 3)
-    with pytest.raises(ValueError, match="reals and negatives"):
-        classifier_scores(torch.zeros(7, 2), torch.zeros(7, 2))

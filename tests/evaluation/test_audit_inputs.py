@@ -15,8 +15,6 @@ from nda_mm.evaluation.audit_inputs import (
     config_images,
     config_negatives,
     default_negatives,
-    folder_images,
-    negative_label,
     negatives_of,
     network_features,
     open_config,
@@ -67,11 +65,6 @@ def test_images_of_another_hosts_pipeline_come_in_rgb(tmp_path: Path, to_rgb: bo
     np.testing.assert_array_equal(images[0].permute(1, 2, 0), image if to_rgb else image[..., ::-1])
 
 
-def test_config_without_training_data_is_refused() -> None:
-    with pytest.raises(ValueError, match="has no train_dataloader"):
-        config_images(Config({}))
-
-
 def test_negatives_are_found_wherever_a_config_names_them() -> None:
     in_pipeline = dict(type="MakeNegative", negative=dict(type="Jigsaw", grid=4))
     config = Config(
@@ -111,11 +104,6 @@ def test_network_sees_bytes_in_three_channels() -> None:
     torch.testing.assert_close(features, grey.float().mean(dim=(2, 3)).expand(5, 3))
 
 
-def test_labels_are_short() -> None:
-    nested = dict(type="RandomNegative", negatives=[1], inner=dict(type="nda_mm.Jigsaw", grid=2))
-    assert negative_label(nested) == "RandomNegative(negatives=[1], inner=Jigsaw(grid=2))"
-
-
 @pytest.mark.parametrize(
     "text",
     [
@@ -146,21 +134,18 @@ def test_options_choose_images_and_negatives(tmp_path: Path) -> None:
     images = read_images(args, config, 4)
     assert images.shape == (4, 3, 16, 16)
     assert list(negatives_of(args, config, images)) == ["Jigsaw(grid=4)", "Shift"]
-    assert torch.equal(images, folder_images(str(tmp_path), size=16, count=4))
 
     config = digits_config(negative=dict(type="Stitch"))
     assert list(negatives_of(parse("x.py"), config, images)) == ["Stitch"]
     assert len(negatives_of(parse("x.py", "--all"), config, images)) >= 7
-    with pytest.raises(ValueError, match="name a config, or a folder by --images"):
-        open_config(parse())
-
-
-def test_overrides_reach_the_config(tmp_path: Path) -> None:
     path = tmp_path / "config.py"
     path.write_text("model = dict(negative=dict(type='Jigsaw', grid=2))\n")
     config = open_config(parse(str(path), "--cfg-options", "model.negative.grid=4"))
-    assert config is not None
-    assert list(config_negatives(config)) == ["Jigsaw(grid=4)"]
+    assert list(negatives_of(parse(str(path)), config, images)) == ["Jigsaw(grid=4)"]
+    with pytest.raises(ValueError, match="train_dataloader"):
+        config_images(config)
+    with pytest.raises(ValueError, match="--images"):
+        open_config(parse())
 
 
 def test_sizes_that_cannot_be_served_are_refused_at_once() -> None:

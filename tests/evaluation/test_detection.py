@@ -1,10 +1,9 @@
-"""Measures of detection against pytorch-ood, pairs counted one by one, and by hand; the report of them."""
+"""Measures of detection against pytorch-ood, against counted pairs, and by hand."""
 
 from __future__ import annotations
 
-import csv
 import json
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,18 +11,11 @@ import pytest
 import torch
 
 from nda_mm.evaluation.detection import (
-    MEASURES,
-    OODResult,
     aupr,
     auroc,
     bootstrap_intervals,
     detection_measures,
-    format_table,
     fpr_at_tpr,
-    means,
-    plot_scores,
-    roc_points,
-    write_results,
 )
 
 
@@ -65,19 +57,19 @@ def test_by_hand() -> None:
     assert fpr_at_tpr(inside, outside) == 0.5
     assert fpr_at_tpr(inside, outside, tpr=0.5) == 0.0
     assert fpr_at_tpr([1, 2, 3, 4], [0, 4, 5], tpr=0.75, positive="id") == pytest.approx(1 / 3)
-    assert [rates.tolist() for rates in roc_points(inside, outside)] == [[0, 0, 0.5, 1], [0, 0.5, 1, 1]]
 
 
-def test_all_equal_is_chance() -> None:
-    assert detection_measures([2.0] * 3, [2.0]) == dict(auroc=0.5, aupr_out=0.25, aupr_in=0.75, fpr95=1.0)
-
-
-@pytest.mark.parametrize(("out", "expected"), [(1.0, (1.0, 1.0, 1.0, 0.0)), (-1.0, (0.0, 0.5, 0.5, 1.0))])
-def test_one_sample_of_each(out: float, expected: tuple[float, ...]) -> None:
-    assert tuple(detection_measures([0.0], [out]).values()) == expected
-    assert bootstrap_intervals([0.0], [out], resamples=5) == {
-        name: (value, value) for name, value in zip(MEASURES, expected, strict=True)
-    }
+@pytest.mark.parametrize(
+    ("inside", "outside", "expected"),
+    [
+        ([2.0] * 3, [2.0], (0.5, 0.25, 0.75, 1.0)),
+        ([0.0], [1.0], (1.0, 1.0, 1.0, 0.0)),
+        ([0.0], [-1.0], (0.0, 0.5, 0.5, 1.0)),
+    ],
+)
+def test_few_and_equal_scores(inside: list[float], outside: list[float], expected: tuple[float, ...]) -> None:
+    assert tuple(detection_measures(inside, outside).values()) == expected
+    assert list(bootstrap_intervals(inside, outside, resamples=5).values()) == [(each, each) for each in expected]
 
 
 def test_exactly_95_percent_are_found_at_the_19th_of_20() -> None:
@@ -119,11 +111,6 @@ class TestBootstrap:
             covered += low <= truth <= high
         assert 0.84 <= covered / 200 <= 0.95
 
-    @pytest.mark.parametrize("bad", [dict(resamples=0), dict(confidence=1.0)])
-    def test_refuses(self, bad: dict) -> None:
-        with pytest.raises(ValueError, match=next(iter(bad))):
-            bootstrap_intervals([0.0], [1.0], **bad)
-
 
 @pytest.mark.parametrize(
     ("inside", "outside", "name"),
@@ -135,77 +122,20 @@ class TestBootstrap:
     ],
 )
 def test_bad_scores_are_refused(inside: object, outside: object, name: str) -> None:
-    for function in (auroc, aupr, fpr_at_tpr, detection_measures, roc_points, bootstrap_intervals):
+    for function in (auroc, bootstrap_intervals):
         with pytest.raises(ValueError, match=name):
             function(inside, outside)
 
 
-def test_bad_choices_are_refused() -> None:
-    with pytest.raises(ValueError, match="tpr"):
-        fpr_at_tpr([0.0], [1.0], tpr=0)
-    with pytest.raises(ValueError, match="positive"):
-        aupr([0.0], [1.0], positive="real")
-
-
-def result(name: str, value: float, count: int = 200, **intervals: tuple[float, float]) -> OODResult:
-    values = {measure: value + number / 100 for number, measure in enumerate(MEASURES)}
-    return OODResult(name, count, "as it is", values, intervals)
-
-
-RESULTS = [
-    result("svhn", 0.5, auroc=(0.4, 0.6)),
-    result("cifar10_c/fog_1", 0.1),
-    result("cifar10_c/fog_2", 0.3),
-    result("dtd", 0.8, count=20),
-]
-
-
-class TestReport:
-    def test_a_family_counts_as_one_set(self) -> None:
-        found = means(RESULTS)
-        assert list(found) == ["cifar10_c", "mean"]
-        assert found["cifar10_c"] == pytest.approx(dict(auroc=0.2, aupr_out=0.21, aupr_in=0.22, fpr95=0.23))
-        assert found["mean"]["auroc"] == pytest.approx((0.5 + 0.2 + 0.8) / 3)
-
-    def test_the_table_has_counts_intervals_and_small_sets(self) -> None:
-        lines = format_table(RESULTS, id_count=50).splitlines()
-        assert [line.split()[0] for line in lines[1:]] == [
-            "svhn", "cifar10_c/fog_1", "cifar10_c/fog_2", "dtd", "cifar10_c", "mean", "fewer",
-        ]  # fmt: skip
-        assert lines[1].split() == ["svhn", "200", "0.500", "[0.400,", "0.600]", "0.510", "0.520", "0.530"]
-        assert lines[-1].endswith("the data (50), dtd (20)")
-        assert "fewer" not in format_table(RESULTS[:3], id_count=100)
-
-    def test_files_hold_everything(self, tmp_path: Path) -> None:
-        write_results(tmp_path / "deep" / "ood", RESULTS, dict(inside_count=50, score="minus"))
-        content = json.loads((tmp_path / "deep/ood/results.json").read_text())
-        assert content["protocol"] == dict(inside_count=50, score="minus")
-        assert content["sets"][0] == dict(
-            name="svhn", count=200, resizing="as it is", values=RESULTS[0].values, intervals=dict(auroc=[0.4, 0.6])
-        )
-        assert content["means"] == means(RESULTS)
-        with (tmp_path / "deep/ood/results.csv").open() as file:
-            rows = list(csv.DictReader(file))
-        assert len(rows) == len(MEASURES) * (len(RESULTS) + 2)
-        assert rows[0] == dict(
-            set="svhn", n_inside="50", n_outside="200", measure="auroc", value="0.5", low="0.4", high="0.6"
-        )
-        assert {row["set"] for row in rows[-8:]} == {"cifar10_c (mean)", "mean"}
-
-    def test_both_plots_are_drawn(self, tmp_path: Path) -> None:
-        pytest.importorskip("matplotlib")
-        from PIL import Image
-
-        draw = np.random.default_rng(0)
-        sets = {f"set_{number}": draw.normal(number, 1, 50) for number in range(12)}
-        assert plot_scores(tmp_path / "a", draw.normal(0, 1, 50), sets)
-        assert plot_scores(tmp_path / "b", np.zeros(3), {"equal": np.zeros(2)})  # no spread at all
-        for path in (tmp_path / "a", tmp_path / "b"):
-            for name in ("scores.png", "roc.png"):
-                pixels = np.asarray(Image.open(path / name).convert("L"))
-                assert pixels.min() < 100 < pixels.max()
-
-    def test_without_matplotlib_there_are_no_plots(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-        assert not plot_scores(tmp_path / "a", np.zeros(3), {"x": np.ones(2)})
-        assert not (tmp_path / "a").exists()
+@pytest.mark.parametrize(
+    ("function", "bad"),
+    [
+        (fpr_at_tpr, dict(tpr=0)),
+        (aupr, dict(positive="real")),
+        (bootstrap_intervals, dict(resamples=0)),
+        (bootstrap_intervals, dict(confidence=1.0)),
+    ],
+)
+def test_bad_settings_are_refused(function: Callable, bad: dict) -> None:
+    with pytest.raises(ValueError, match=next(iter(bad))):
+        function([0.0], [1.0], **bad)

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from nda_mm.evaluation.detection import MEASURES, OODResult, write_results
+from nda_mm.evaluation.detection import MEASURES
+from nda_mm.evaluation.ood_report import OODResult, write_results
 from nda_mm.studies.detection import compare_detection, detect_with_runs
 
 
@@ -47,24 +48,20 @@ def test_of_two_tests_the_newest_counts(folders: list[Path]) -> None:
 
 
 def test_what_does_not_compare_is_refused(folders: list[Path], tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"absent/seed_N"):
+    with pytest.raises(ValueError, match="absent/seed_N"):
         compare_detection([*folders, tmp_path / "absent"])
-    with pytest.raises(ValueError, match=r"different recipes"):
+    with pytest.raises(ValueError, match="different names"):
         compare_detection([folders[1]] * 2)
     make_results(folders[1] / "seed_2", 0.5)
-    with pytest.raises(ValueError, match=r"seeds \[0, 1\] and nda with \[0, 1, 2\]"):
+    with pytest.raises(ValueError, match="different seeds"):
         compare_detection(folders)
     assert compare_detection(folders, shared=True).startswith("Final values over seeds 0, 1 (n = 2).")
     make_results(folders[0] / "seed_2", 0.5, count=8)
     with pytest.raises(ValueError, match=r"plain, seed 2, was not tested as plain, seed 0: .*'svhn': 8"):
         compare_detection(folders)
-
-
-def test_recipes_without_a_common_seed_do_not_compare(tmp_path: Path) -> None:
-    for name, seed in (("plain", 0), ("nda", 1)):
-        make_results(tmp_path / name / f"seed_{seed}", 0.5)
-    with pytest.raises(ValueError, match="no seed in common"):
-        compare_detection([tmp_path / "plain", tmp_path / "nda"], shared=True)
+    make_results(tmp_path / "other" / "seed_7", 0.5)
+    with pytest.raises(ValueError, match="different seeds"):
+        compare_detection([*folders, tmp_path / "other"], shared=True)
 
 
 #: In place of tools/test.py: checks what it is given. That of the real command is in tests/tools/test_compare_ood.py.

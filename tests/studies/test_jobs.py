@@ -41,7 +41,7 @@ COUNTS = python(
 
 
 def trainings(folder: Path, count: int = 2, **kwargs) -> list[Training]:
-    return [Training("a.py", folder / f"{n}", f"a, seed {n}", dict(recipe="1"), seed=n, **kwargs) for n in range(count)]
+    return [Training("a.py", folder / f"{n}", f"a, seed {n}", dict(course="1"), seed=n, **kwargs) for n in range(count)]
 
 
 def test_sigterm_stops_what_runs_and_the_next_call_continues(tmp_path, capsys):
@@ -83,40 +83,38 @@ def test_a_run_that_finished_with_fewer_steps_is_continued(tmp_path):
     (short,) = trainings(tmp_path, 1, length=100)
     run_all([short], DONE)
     record = short.folder / "finished.json"
-    assert json.loads(record.read_text()) == dict(recipe="1", seed=0, length=100)
+    assert json.loads(record.read_text()) == dict(course="1", seed=0, length=100)
     assert [is_finished(short.folder, length) for length in (50, 100, 101, None)] == [True, True, False, True]
     longer = replace(short, length=200)
     assert run_all([longer], FAILS) == [longer]
     assert is_finished(short.folder, 100)
     run_all([longer], DONE)
     assert longer.is_done()
-    record.write_text('{"recipe": "1", "seed": 0}')  # of a version that kept no lengths
-    assert is_finished(short.folder, 300)
 
 
-@pytest.mark.parametrize(
-    ("started", "settings", "refused"),
-    [
-        (dict(recipe="1"), dict(recipe="1", course="c"), False),  # of a version that kept no courses
-        (dict(recipe="1", course="c"), dict(recipe="2", course="c"), False),
-        (dict(recipe="1", course="c"), dict(recipe="2", course="d"), True),
-        (dict(recipe="1"), dict(recipe="2", course="c"), True),
-        (dict(recipe="1", weights="w"), dict(recipe="1", weights="v"), True),
-    ],
-)
-def test_only_the_length_may_change(tmp_path, started, settings, refused):
-    (tmp_path / "started.json").write_text(json.dumps(started))
-    training = Training("a.py", tmp_path, "a", settings)
-    if refused:
-        with pytest.raises(ValueError, match="run of a with other (settings|weights)"):
-            training.refuse_other_run()
-    else:
-        training.refuse_other_run()
+def test_a_folder_of_another_run_is_refused(tmp_path):
+    training = Training("a.py", tmp_path, "a", dict(course="1", weights="w"))
+    training.check_folder()
+    training.before()
+    training.check_folder()
+    replace(training, settings=dict(course="1"), length=9).check_folder()  # weights that are not known yet
+    for changed in ("course", "weights"):
+        with pytest.raises(ValueError, match=rf"run of a .*\({changed}\)"):
+            replace(training, settings={**training.settings, changed: "2"}).check_folder()
 
 
-def test_less_than_one_job_at_once_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="jobs must be at least 1"):
-        run_all(trainings(tmp_path), DONE, at_once=0)
+def test_runs_at_the_same_time_share_the_cores(tmp_path, monkeypatch):
+    says = python("import os; print('threads', os.environ.get('OMP_NUM_THREADS'))")
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(16)), raising=False)
+    for at_once, given, expected in ((1, None, "None"), (3, None, "5"), (40, None, "1"), (3, "2", "2")):
+        if given:
+            monkeypatch.setenv("OMP_NUM_THREADS", given)
+        (training,) = trainings(tmp_path / f"{at_once}_{given}", 1)
+        assert run_all([training], says, at_once) == []
+        assert training.log.read_text() == f"threads {expected}\n"
+    with pytest.raises(ValueError, match="jobs"):
+        run_all([training], says, at_once=0)
 
 
 @pytest.fixture
@@ -143,11 +141,8 @@ def test_a_measurement_is_kept_until_checkpoint_or_config_change(one, tmp_path):
             assert measured(one.folder) == (20 if expected < 2 else 30, {"net/frechet": expected + 0.5})
 
 
-def test_a_failed_measurement_is_not_kept(one):
+def test_a_failed_measurement_is_not_kept(one, tmp_path):
     assert run_all([one], FAILS) == [one]
     assert measured(one.folder) is None
-
-
-def test_a_run_without_a_checkpoint_is_named(tmp_path):
     with pytest.raises(ValueError, match="no checkpoint in"):
-        last_checkpoint(tmp_path)
+        last_checkpoint(tmp_path / "test")

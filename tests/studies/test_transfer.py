@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import sys
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ pytest.importorskip("mmdet")
 
 from nda_mm.checkpoints import read_checkpoint
 from nda_mm.studies.configs import resolve
-from nda_mm.studies.transfer import NO_PRETRAINING, TransferStudy, compare_arms, find_slot
+from nda_mm.studies.transfer import NO_PRETRAINING, TransferStudy, compare_arms
 from nda_mm.utils.files import recipe_path
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -40,111 +41,20 @@ def study(folder: Path, **settings: Any) -> TransferStudy:
     return TransferStudy(folder=folder, **{**defaults, **settings})
 
 
-class TestWhereABackboneGoes:
-    """The words are those of the recipes' header comments."""
-
-    @pytest.mark.parametrize(
-        ("name", "host", "given", "none", "required"),
-        [
-            ("linear_digits", None, ["backbone.init_cfg.checkpoint=F"], [], True),
-            (
-                "detection_digits_scenes",
-                "mmpretrain",  # its backbone is mmpretrain's
-                ["backbone.init_cfg.type=Pretrained", "backbone.init_cfg.checkpoint=F"],
-                [],
-                False,
-            ),
-            (
-                "detection_voc_c4",
-                "mmdet",
-                [
-                    "backbone.init_cfg.type=Pretrained",
-                    "backbone.init_cfg.checkpoint=F",
-                    "roi_head.shared_head.init_cfg.type=Pretrained",
-                    "roi_head.shared_head.init_cfg.checkpoint=F",
-                ],
-                ["backbone.init_cfg=None", "roi_head.shared_head.init_cfg=None"],
-                True,
-            ),
-            ("i3d_digits", "mmpretrain", ["backbone.pretrained=F"], ["backbone.pretrained=None"], False),
-            (
-                "tsm_ucf101",
-                "mmpretrain",
-                ["backbone.pretrained=F"],
-                ["backbone.pretrained=None", "backbone.pretrained2d=False"],
-                False,
-            ),
-        ],
-    )
-    def test_of_our_recipes(
-        self, name: str, host: str | None, given: list[str], none: list[str], required: bool
-    ) -> None:
-        if ("digits" not in name and not name.startswith(("linear", "detection"))) or name == "i3d_digits":
-            pytest.importorskip("mmaction")
-        slot = find_slot(resolve(config(name)), name)
-        assert (slot.host, slot.required) == (host, required)
-        assert slot.options(Path("F")) == tuple(f"model.{each}" for each in given)
-        assert slot.options(None) == tuple(f"model.{each}" for each in none)
-        given_file = resolve(config(name), slot.options(Path("F")))  # mmengine can merge them
-        assert "F" in str(given_file.model.backbone.to_dict())
-        resolve(config(name), slot.options(None))
-
-    def test_dpcs_encoder_takes_the_checkpoint_itself_and_is_trained_at_the_full_rate_without(self) -> None:
-        pytest.importorskip("mmaction")
-        for name, required in (("dpc_finetune_ucf101", False), ("dpc_linear_digits", True)):
-            slot = find_slot(resolve(config(name)), name)
-            assert (slot.host, slot.whole, slot.required) == (None, True, required)
-            with_file = resolve(config(name), slot.options(Path("F"))).model.backbone
-            assert with_file.init_cfg == dict(type="Pretrained", checkpoint="F")
-        name = "dpc_finetune_ucf101"
-        without = resolve(config(name), find_slot(resolve(config(name)), name).options(None))
-        assert without.optim_wrapper.paramwise_cfg.custom_keys == dict(backbone=dict(lr_mult=1.0))
-        assert without.model.backbone.get("init_cfg") is None
-
-    def test_dpcs_backbone_alone_takes_a_converted_file(self) -> None:
-        pytest.importorskip("mmaction")
-        slot = find_slot(resolve(config("resnet2d3d_ucf101")), "resnet2d3d_ucf101")
-        assert (slot.host, slot.whole, slot.required) == ("mmaction2", False, False)
-        assert slot.options(None) == ("optim_wrapper.paramwise_cfg.custom_keys.backbone.lr_mult=1.0",)
-
-    def test_every_probe_and_detector_takes_one(self) -> None:
-        for path in [*CONFIGS.glob("linear/*.py"), *CONFIGS.glob("detection/*.py"), *CONFIGS.glob("dpc/dpc_[fl]*.py")]:
-            find_slot(resolve(str(path)), path.stem)
-
-    @pytest.mark.parametrize(
-        ("name", "option", "message"),
-        [
-            ("linear_digits", "default_scope=mmagic", "takes no pretrained backbone.*'mmagic'"),
-            ("linear_digits", "custom_hooks=[]", "would train on random weights"),
-            ("linear_digits", "model.backbone.init_cfg.prefix=net.", "init_cfg must be .*'net.'"),
-            ("linear_digits", "model.backbone.init_cfg=None", "init_cfg must be .*None"),
-            ("detection_digits_scenes", "model.backbone.init_cfg=[]", r"model.backbone.init_cfg=\[\] can't be"),
-        ],
-    )
-    def test_a_recipe_that_takes_none_is_refused(self, name: str, option: str, message: str) -> None:
-        with pytest.raises(ValueError, match=message):
-            find_slot(resolve(config(name), [option]), name)
-
-
 class TestRuns:
     def test_they_come_seed_by_seed_and_arm_by_arm(self, tmp_path: Path) -> None:
-        runs = study(tmp_path, scratch=True).runs
         arms = [NO_PRETRAINING, "moco_digits", "nda_moco_digits"]
-        assert [(run.seed, run.name, run.arm) for run in runs] == [
-            (seed, name, arm)
-            for seed in (3, 1)
-            for name in ("linear_digits", "detection_digits_scenes")
-            for arm in arms
-        ]
+        expected = product((3, 1), ("linear_digits", "detection_digits_scenes"), arms)
+        runs = study(tmp_path, scratch=True).runs
+        assert [(run.seed, run.name, run.arm) for run in runs] == list(expected)
         assert runs[1].folder == tmp_path / "downstream" / "linear_digits" / "moco_digits" / "seed_3"
 
     @pytest.mark.parametrize(
         ("settings", "message"),
         [
-            (dict(downstream=[]), r"got \[\]"),
-            (dict(downstream=[config("linear_digits")] * 2), "file names"),
+            (dict(downstream=[]), "recipes"),
             (dict(seeds=[1, 1]), "seeds"),
-            (dict(downstream=[config("moco_digits")]), "moco_digits.py would train on random weights"),
+            (dict(downstream=[config("moco_digits")]), "would train on random weights"),
         ],
     )
     def test_bad_use_is_refused(self, tmp_path: Path, settings: dict, message: str) -> None:
@@ -154,8 +64,8 @@ class TestRuns:
     def test_changed_downstream_settings_are_refused_before_anything_is_trained(self, tmp_path: Path) -> None:
         folder = tmp_path / "downstream" / "linear_digits" / "moco_digits" / "seed_1"
         folder.mkdir(parents=True)
-        (folder / "started.json").write_text(json.dumps(dict(recipe="another", weights="x")))
-        with pytest.raises(ValueError, match="run of linear_digits after moco_digits, seed 1 with other settings"):
+        (folder / "started.json").write_text(json.dumps(dict(course="another", weights="x")))
+        with pytest.raises(ValueError, match="run of linear_digits after moco_digits, seed 1 .*course"):
             study(tmp_path).train()
         assert not (tmp_path / "pretrain").exists()
 
@@ -291,5 +201,5 @@ def test_a_study_of_a_toy_size(tmp_path: Path, capsys: pytest.CaptureFixture) ->
     checkpoint = torch.load(file, weights_only=True)
     checkpoint["state_dict"]["backbone.conv1.weight"] += 1
     torch.save(checkpoint, file)
-    with pytest.raises(ValueError, match="run of tiny_probe after tiny_moco, seed 1 with other weights"):
+    with pytest.raises(ValueError, match="run of tiny_probe after tiny_moco, seed 1 .*weights"):
         again.train()

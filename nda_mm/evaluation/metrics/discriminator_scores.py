@@ -25,7 +25,7 @@ def count_classes(discriminator: Any) -> int:
 def layers_that_mix(discriminator: nn.Module) -> list[str]:
     """Names of the layers through which, in evaluation, images of one batch change each other's scores.
 
-    Batch normalisation by its running statistics does not; the minibatch standard deviation does.
+    Batch normalization by its running statistics does not; the minibatch standard deviation does.
     """
     return [
         name
@@ -66,13 +66,13 @@ def scoring(model: Any) -> Iterator[Any]:
 
 
 def anomaly_scores(discriminator: Any, images: Tensor, *, class_reduction: str = "max") -> Tensor:
-    r"""Score images by a discriminator: **a higher score means more outlying**.
+    r"""Score images by a discriminator: **a higher score means more anomalous**.
 
     The discriminator was trained to give data a high logit and everything else, negatives too, a low one; so the score
     is :math:`-D(x)`. One with classes reads a class :math:`y`, which an OOD image does not have, and which is therefore
     not given for any image, not even for ID images that have it. Over all K classes it is reduced to
 
-    * ``'max'``: :math:`-\max_y D(x, y)`. An image is outlying if it is a good example of no class.
+    * ``'max'``: :math:`-\max_y D(x, y)`. An image is anomalous if it is a good example of no class.
     * ``'mean'``: :math:`-\frac{1}{K} \sum_y D(x, y)`. With a projection discriminator, the score under the mean
       embedding: class cancels out. Classes that don't fit weigh as much as the one that does.
     * ``'logsumexp'``: :math:`-\log \frac{1}{K} \sum_y e^{D(x, y)}`, between the two. Where logits are log-ratios of

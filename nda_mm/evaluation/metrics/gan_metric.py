@@ -1,4 +1,4 @@
-"""What the metrics of a GAN share: the model, its samples, real images, and the turns of several processes."""
+"""What the metrics of a GAN share: the model, its samples, real images, and the split over processes."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from nda_mm.utils.messages import Progress
 class GANMetric(BaseMetric):
     """A metric for mmagic's evaluation loops that does all its work in :meth:`evaluate`.
 
-    Of several processes each takes every ``world_size``-th image, and all return the same values.
+    With several processes each takes every ``world_size``-th image, and all return the same values.
 
     Args:
         prefix: Prefix of the results.
-        batch_size: Images to a pass.
+        batch_size: Images per forward pass.
         collect_device: As of mmengine's metrics.
     """
 
@@ -37,31 +37,23 @@ class GANMetric(BaseMetric):
             raise ValueError(f"batch_size must be at least 1, but got {batch_size}")
         super().__init__(collect_device=collect_device, prefix=prefix)
         self.batch_size = batch_size
+        self.loader: Any = None
         self._model: Any = None
-        self._loader: Any = None
 
     def prepare(self, module: Any, dataloader: DataLoader) -> None:
         """Keep the model and the loader of real images; mmagic's evaluator calls this before the first evaluation."""
         self._model = module.module if is_model_wrapper(module) else module
-        self._loader = dataloader
+        self.loader = dataloader
 
     @property
     def model(self) -> Any:
         """The GAN under evaluation."""
-        return self._prepared(self._model)
-
-    @property
-    def loader(self) -> Any:
-        """The loader of real images."""
-        return self._prepared(self._loader)
-
-    def _prepared(self, value: Any) -> Any:
-        if value is None:
+        if self._model is None:
             raise RuntimeError(
-                f"{type(self).__name__} was not prepared; use it in an evaluator of mmagic "
-                "(val_cfg=dict(type='MultiValLoop'), val_evaluator=dict(type='Evaluator', ...)), which calls prepare()"
+                f"{type(self).__name__} was not prepared; use it with val_cfg=dict(type='MultiValLoop') and "
+                "val_evaluator=dict(type='Evaluator', metrics=[...]) of mmagic"
             )
-        return value
+        return self._model
 
     @property
     def device(self) -> torch.device:
@@ -101,7 +93,7 @@ class GANMetric(BaseMetric):
             generator=torch.Generator(),  # else the loader draws its seed from the global RNG
         )
         done = 0
-        with Progress(f"evaluating {what}", len(loader.dataset), "images") as progress:  # type: ignore[arg-type]
+        with Progress(f"evaluating {what}", len(indices[rank::world]), "images") as progress:
             for items in loader:
                 yield self.network_input(items)
                 done += len(items)
@@ -117,21 +109,21 @@ class GANMetric(BaseMetric):
 
 
 class GeneratorMetric(GANMetric):
-    """A metric that draws its own samples, always the same ones.
+    """A metric of generated samples, the same ones in every evaluation.
 
-    mmagic's metrics share batches drawn from the global RNG. These draw from a generator of their own, seeded and
-    independent of the number of processes: two evaluations differ by the model alone, and training is not affected.
-    Classes are equally frequent.
+    mmagic's metrics share batches drawn from the global RNG. These have their own generator, whose draws do not depend
+    on the number of processes: two evaluations differ by the model alone, and training is not affected. Classes are
+    equally frequent.
 
     Args:
-        fake_nums: Number of generated images, in all processes together.
+        fake_nums: Number of generated images, over all processes.
         prefix: Prefix of the results.
         sample_model: ``'ema'`` (default) or ``'orig'``.
-        batch_statistics: Whether batch normalisation uses the statistics of each batch of ``batch_size`` samples, as
+        batch_statistics: Whether batch normalization uses the statistics of each batch of ``batch_size`` samples, as
             the authors of the paper evaluate, instead of its running ones, which stay as they are (an EMA's are copies
             of those of the generator in training). Default False.
-        batch_size: Images to a pass. Default 64.
-        seed: Of noise. Default 0.
+        batch_size: Images per forward pass. Default 64.
+        seed: Of the noise. Default 0.
 
     Raises:
         ValueError: If a number is out of its range or a name is unknown.
@@ -159,7 +151,7 @@ class GeneratorMetric(GANMetric):
         self.seed = seed
 
     def noise(self) -> Iterator[tuple[Tensor, Tensor | None]]:
-        """Yield this process's share of the noise, in batches, and the classes to be generated of it."""
+        """Yield this process's share of the noise, in batches, with the classes to generate."""
         rng = torch.Generator().manual_seed(self.seed)
         size = self.model.noise_size
         noise = torch.randn(self.fake_nums, *([size] if isinstance(size, int) else size), generator=rng)
@@ -196,17 +188,21 @@ class GeneratorMetric(GANMetric):
         for images in self.load(dataset, chosen[: count if count >= 0 else None].tolist(), "real images"):
             yield as_rgb(self.model.data_preprocessor, images).to(self.device)
 
+    @property
+    def generator(self) -> Any:
+        """The generator that is evaluated, without the wrapper of an EMA."""
+        generator = generator_of(self.model, self.sample_model)
+        return generator.module if hasattr(generator, "module") else generator
+
     @torch.no_grad()
     def evaluate(self, size: int = 0) -> dict[str, float]:
         """Compute and log the values; see :meth:`GANMetric.evaluate`."""
-        generator = generator_of(self.model, self.sample_model)
-        inner = generator.module if hasattr(generator, "module") else generator
-        with own_spectral_norm(inner) if self.sample_model == "ema" else nullcontext():
+        # Spectral norm is brought up to date once, not for each batch.
+        with own_spectral_norm(self.generator) if self.sample_model == "ema" else nullcontext():
             values = super().evaluate(size)
         if is_main_process():
-            print_log(
-                f"{', '.join(f'{key} {value:.4g}' for key, value in values.items())} ({self.protocol()})", "current"
-            )
+            listed = ", ".join(f"{key} {value:.4g}" for key, value in values.items())
+            print_log(f"{listed} ({self.protocol()})", "current")
         return values
 
     def protocol(self) -> str:

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from nda_mm.models.gans.sampling import generator_of
 from nda_mm.registry import METRICS
 
 from .gan_metric import GeneratorMetric, gather_rows
@@ -57,10 +56,7 @@ def mode_coverage(samples: Tensor, centres: Tensor, std: float, *, within: float
         ModeCoverage(ratio=0.75, shares=(0.5, 0.25))
     """
     if samples.ndim != 2 or samples.shape[1] != 2 or not len(samples) or centres.ndim != 2 or centres.shape[1] != 2:
-        raise ValueError(
-            f"samples and centres must be (N, 2) and (M, 2) with N at least 1, but got {tuple(samples.shape)} and "
-            f"{tuple(centres.shape)}"
-        )
+        raise ValueError(f"samples and centres must be (N, 2), (M, 2), but got {samples.shape}, {centres.shape}")
     if not (std > 0 and within > 0):
         raise ValueError(f"std and within must be above 0, but got {std} and {within}")
     centres = centres.to(samples)
@@ -105,27 +101,23 @@ class HighQualityRatio(GeneratorMetric):
         super().prepare(module, dataloader)
         dataset: Any = dataloader.dataset
         if not hasattr(dataset, "centres"):
-            raise TypeError(
-                "HighQualityRatio needs a data set that has the centres and the std of its modes, such as "
-                f"nda_mm.ToyGaussians, but got {type(dataset).__name__}"
-            )
+            raise TypeError(f"HighQualityRatio needs nda_mm.ToyGaussians, but got {type(dataset).__name__}")
         count = min(self.fake_nums, len(dataset))
         real = torch.stack([torch.from_numpy(dataset.get_data_info(index)["gt"]) for index in range(count)])
         self._ratio_real = self._coverage(real).ratio
 
     def _coverage(self, samples: Tensor) -> ModeCoverage:
         dataset = self.loader.dataset
-        std = dataset.std if hasattr(dataset, "std") else dataset.deviation
-        return mode_coverage(samples.double().flatten(1), torch.from_numpy(dataset.centres), std, within=self.within)
+        centres = torch.from_numpy(dataset.centres)
+        return mode_coverage(samples.double().flatten(1), centres, dataset.deviation, within=self.within)
 
     def compute(self) -> dict[str, float]:
         """See :class:`GANMetric`."""
-        generator: Any = generator_of(self.model, self.sample_model)
+        generator = self.generator
         was_training = generator.training
         generator.eval()
         try:
-            inner = generator.module if hasattr(generator, "module") else generator
-            made = [inner(noise.to(self.device), return_noise=False).cpu() for noise, _ in self.noise()]
+            made = [generator(noise.to(self.device), return_noise=False).cpu() for noise, _ in self.noise()]
         finally:
             generator.train(was_training)
         coverage = self._coverage(gather_rows(torch.cat(made) if made else torch.empty(0)))

@@ -1,4 +1,4 @@
-"""``nda_mm.OODMetric``: how well a GAN's discriminator distinguishes other data sets from its own."""
+"""``nda_mm.OODMetric``: how well a GAN's discriminator separates other data sets from its own."""
 
 from __future__ import annotations
 
@@ -17,15 +17,8 @@ from torch.utils.data import DataLoader
 from nda_mm.registry import METRICS
 from nda_mm.utils.messages import shorten
 
-from ..detection import (
-    OODResult,
-    bootstrap_intervals,
-    detection_measures,
-    format_table,
-    means,
-    plot_scores,
-    write_results,
-)
+from ..detection import bootstrap_intervals, detection_measures
+from ..ood_report import OODResult, format_table, means, plot_scores, write_results
 from .discriminator_scores import CLASS_REDUCTIONS, anomaly_scores, count_classes, layers_that_mix, scoring
 from .gan_metric import GANMetric, gather_rows
 
@@ -34,14 +27,15 @@ from .gan_metric import GANMetric, gather_rows
 class OODMetric(GANMetric):
     """Anomaly detection by the discriminator: the test images of its data (ID) against any number of OOD data sets.
 
-    **A higher score means more outlying**: the score is minus the discriminator's logit, see
-    :func:`~nda_mm.evaluation.metrics.discriminator_scores.anomaly_scores`. Labels of images are never used. Reported
-    are, for each set and as ``mean`` over the sets, ``ood/SET/auroc``, ``aupr_out`` (OOD images are to be found),
-    ``aupr_in`` and ``fpr95`` (OOD images as positives), see :mod:`nda_mm.evaluation.detection`. The log has a table
-    with counts and bootstrap intervals; ``results.json``, ``results.csv``, ``scores.png`` and ``roc.png`` are written.
+    **A higher score means more anomalous**: the score is minus the discriminator's logit, see
+    :func:`~nda_mm.evaluation.metrics.discriminator_scores.anomaly_scores`. Labels of images are never used. The results
+    are, for each set and as ``mean`` over the sets, ``ood/SET/auroc``, ``aupr_out`` (OOD images are the positives),
+    ``aupr_in`` and ``fpr95`` (OOD images are the positives), see :mod:`nda_mm.evaluation.detection`. The log has a
+    table with counts and bootstrap intervals; ``results.json``, ``results.csv``, ``scores.png`` and ``roc.png`` are
+    written.
 
     Every image passes the model's data preprocessor, as in training. OOD sets must have the data's size. Resizing
-    leaves traces by which images can be recognised, so how a set was resized (its attribute ``resizing``) is kept in
+    leaves traces by which images can be recognized, so how a set was resized (its attribute ``resizing``) is kept in
     the results.
 
     Source: Sinha et al., "Negative Data Augmentation", ICLR 2021, arXiv 2102.05113, the section on anomaly detection.
@@ -50,22 +44,22 @@ class OODMetric(GANMetric):
         outside: Configs of OOD data sets by the name they are reported under. A value without ``type`` is a family,
             itself configs by name: its members are in the table and the files, only their mean is among the values
             returned, and it counts as one set in the mean over sets.
-        only: Names of the sets (or families) to use; the others' data need not be there. Default None: all.
+        only: Names of the sets (or families) to use; the others' data need not exist. Default None: all.
         class_reduction: ``'max'`` (default), ``'mean'`` or ``'logsumexp'``, for a discriminator with classes. One with
             a projection, as BigGAN's, is run once for all classes, any other once for each.
-        batch_size: Images to a pass. Default 256. Must be 1 for a discriminator whose scores depend on the batch
-            (minibatch standard deviation), as it would recognise batches of OOD images.
+        batch_size: Images per forward pass. Default 256. Must be 1 for a discriminator whose scores depend on the batch
+            (minibatch standard deviation), as it would recognize batches of OOD images.
         resamples: Bootstrap samples of the 95 % intervals; 0 leaves them out. Default 1000: about 0.5 s for a set of
             10,000.
         seed: Of the bootstrap. Default 0.
         out_dir: Folder of the files. Default None: ``ood`` in the folder of the run's log, so that no run overwrites
             another's.
-        plots: Whether to draw. Default True; needs matplotlib, and warns without it.
+        plots: Whether to plot. Default True.
         prefix: Of the names. Default 'ood'.
 
     Raises:
         ValueError: If an argument is out of its range; at the evaluation, if the model has no discriminator, mixes the
-            images of a batch, or a set is empty, unreadable or of another size. Every set that can't be read is named.
+            images of a batch, or a set is empty, unreadable or of another size. Every set that fails is named.
 
     Example:
         In a recipe of mmagic::
@@ -119,41 +113,30 @@ class OODMetric(GANMetric):
             except (OSError, ValueError, TypeError, KeyError, RuntimeError, ImportError) as error:
                 failures.setdefault(str(error), []).append(name)  # members of a family may share a damaged file
         if failures:
-            failed = [name for names in failures.values() for name in names]
-            families = dict.fromkeys(name.split("/")[0] for name in self.ood_cfg)
-            usable = [name for name in families if name not in {each.split("/")[0] for each in failed}]
+            lines = "\n".join(f"{shorten(names, 3)}: {cause}" for cause, names in failures.items())
             raise ValueError(
-                f"{len(failed)} of {len(self.ood_cfg)} OOD sets cannot be used. Repair them, or name the sets you have "
-                f'with only=[...] (--cfg-options "test_evaluator.metrics.0.only={usable or ["svhn"]}"):\n'
-                + "\n".join(f"{shorten(names, 3)}: {cause}" for cause, names in failures.items())
+                f"{len(self.ood_cfg) - len(self._ood_sets)} of {len(self.ood_cfg)} OOD sets cannot be used. Name those "
+                f"you have with only=[...] (--cfg-options \"test_evaluator.metrics.0.only=['svhn']\"):\n{lines}"
             )
 
     def _build(self, cfg: Mapping[str, Any]) -> Any:
         dataset = DATASETS.build(dict(cfg))
         if not len(dataset):
-            raise ValueError(f"the data set {cfg['type']} is empty; look at its data_root, 'indices' and 'every'")
+            raise ValueError(f"the data set {cfg['type']} is empty; check its data_root, 'indices' and 'every'")
         id_size, size = (tuple(self.network_input([each[0]]).shape[1:]) for each in (self.loader.dataset, dataset))
         if size != id_size:
-            raise ValueError(
-                f"its images reach the network as {size}, those of the data as {id_size}; set size= (and channels=) of "
-                "the OOD set to the data's"
-            )
+            raise ValueError(f"the network gets its images as {size}, the data's as {id_size}; set size= or channels=")
         return dataset
 
     def compute(self) -> dict[str, float]:
-        """Score all sets and compare them with the data; every process returns the same values."""
-        id_scores = self.scores(self.id_dataset, "the data")
+        """Score the ID set and each OOD set, compare them, and report; the same values on every process."""
+        id_scores = self.scores(self.loader.dataset, "the ID set")
         ood_scores = {name: self.scores(dataset, f"'{name}'") for name, dataset in self._ood_sets.items()}
         results = [self._compare(name, id_scores, scores) for name, scores in ood_scores.items()]
         if is_main_process():
             self._report(results, id_scores, ood_scores)
         values = {result.name: result.values for result in results if "/" not in result.name} | means(results)
         return {f"{name}/{measure}": value for name, each in values.items() for measure, value in each.items()}
-
-    @property
-    def id_dataset(self) -> Any:
-        """The test images of the data."""
-        return self.loader.dataset
 
     def scores(self, dataset: Any, name: str) -> np.ndarray:
         """Score all images of a set, in its order, on every process.
@@ -164,10 +147,7 @@ class OODMetric(GANMetric):
         with scoring(self.model) as discriminator:
             mixing = layers_that_mix(discriminator)
             if mixing and self.batch_size > 1:
-                raise ValueError(
-                    f"the discriminator's layers {mixing[:3]} compare the images of a batch, so that it would "
-                    "recognise a batch of OOD images; set batch_size=1"
-                )
+                raise ValueError(f"batch_size must be 1, as the discriminator's {mixing[:3]} compare images of a batch")
             parts = [
                 anomaly_scores(discriminator, images, class_reduction=self.class_reduction)
                 for images in self.load(dataset, range(len(dataset)), name)
@@ -187,33 +167,28 @@ class OODMetric(GANMetric):
 
     def _report(self, results: list[OODResult], id_scores: np.ndarray, ood_scores: dict[str, np.ndarray]) -> None:
         protocol = self.protocol()
-        split = f" '{protocol['inside_split']}'" if protocol["inside_split"] else ""
-        reduced = f", {self.class_reduction} over {protocol['classes']} classes" if protocol["classes"] else ""
-        resizings = dict.fromkeys(getattr(each, "resizing", None) for each in self._ood_sets.values())
-        resized = f" ({'; '.join(each for each in resizings if each)})" if any(resizings) else ""
-        print_log(
-            f"Anomaly detection: {len(id_scores)} images of {protocol['inside']}{split} against OOD sets{resized}; "
-            f"{protocol['score']}{reduced}; {protocol['intervals']}\n{format_table(results, len(id_scores))}",
-            "current",
-        )
+        lines = "\n".join(f"{name}: {value}" for name, value in protocol.items())
+        print_log(f"Anomaly detection\n{lines}\n{format_table(results, len(id_scores))}", "current")
         log = MMLogger.get_current_instance().log_file
         folder = Path(self.out_dir) if self.out_dir else (Path(log).parent if log else Path.cwd()) / "ood"
         write_results(folder, results, protocol)
-        drawn = ["scores.png", "roc.png"] if self.plots and plot_scores(folder, id_scores, ood_scores) else []
-        print_log(f"Written to {folder}: {', '.join(['results.json', 'results.csv', *drawn])}", "current")
+        if self.plots:
+            plot_scores(folder, id_scores, ood_scores)
+        print_log(f"Results written to {folder}", "current")
 
     def protocol(self) -> dict[str, Any]:
-        """Describe how the values were measured, for the results file."""
+        """Describe how the values were measured."""
         with scoring(self.model) as discriminator:
             classes = count_classes(discriminator)
+        dataset: Any = self.loader.dataset
         return dict(
-            score="minus the discriminator's logit; higher is more outlying",
+            score="minus the discriminator's logit; higher is more anomalous",
             model=type(self.model).__name__,
             classes=classes,
             class_reduction=self.class_reduction if classes else None,
-            inside=type(self.id_dataset).__name__,
-            inside_split=getattr(self.id_dataset, "split", None),
-            inside_count=len(self.id_dataset),
+            inside=type(dataset).__name__,
+            inside_split=getattr(dataset, "split", None),
+            inside_count=len(dataset),
             batch_size=self.batch_size,
             intervals=f"95 % percentile bootstrap, {self.resamples} stratified resamples, seed {self.seed}",
         )
@@ -226,12 +201,12 @@ def _flatten(outside: Mapping[str, Any], only: Sequence[str] | None) -> dict[str
     wanted = [only] if isinstance(only, str) else list(outside if only is None else only)
     unknown = [name for name in wanted if name not in outside]
     if unknown or not wanted:
-        raise ValueError(f"only names {unknown or 'nothing'}; the OOD sets are {', '.join(outside)}")
+        raise ValueError(f"only must name some of {', '.join(outside)}, but got {only!r}")
     found: dict[str, Mapping[str, Any]] = {}
-    for name in dict.fromkeys(wanted):
+    for name in wanted:
         cfg = outside[name]
         if name == "mean" or "/" in name:
-            raise ValueError(f"an OOD set may not be called {name!r}: 'mean' and '/' have a meaning in the results")
+            raise ValueError(f"an OOD set cannot be called {name!r}: 'mean' and '/' have a meaning in the results")
         is_family = isinstance(cfg, Mapping) and cfg and "type" not in cfg
         found |= {f"{name}/{member}": each for member, each in cfg.items()} if is_family else {name: cfg}
     for name, cfg in found.items():

@@ -1,4 +1,4 @@
-"""Metrics of image translators: how near outputs come to their targets, and what a segmenter reads in them."""
+"""Metrics of image translation: the distance of outputs from their targets, and what a segmenter reads in them."""
 
 from __future__ import annotations
 
@@ -31,8 +31,6 @@ class TranslationMetric(BaseMetric):
     sample_model = "orig"
 
     def __init__(self, target: str, *, prefix: str | None = None, collect_device: str = "cpu") -> None:
-        if not target or not isinstance(target, str):
-            raise ValueError(f"target must name the domain of the outputs, but got {target!r}")
         super().__init__(collect_device=collect_device, prefix=prefix or target)
         self.target = target
         self.size: int | None = None
@@ -52,29 +50,15 @@ class TranslationMetric(BaseMetric):
 
     def evaluate(self, size: int | None = None) -> dict[str, float]:
         """Gather from all processes and compute; mmagic's evaluator gives no size."""
-        size = self.size if size is None else size
-        if size is None:
-            raise RuntimeError(
-                f"{type(self).__name__} was not prepared; use it in an evaluator of mmagic (val_cfg=dict("
-                "type='MultiValLoop')), which calls prepare()"
-            )
-        return super().evaluate(size)
+        return super().evaluate(self.size if size is None else size)
 
     @staticmethod
     def images(data_samples: Sequence[dict], key: str) -> Tensor:
-        """Take images of a batch by their name in the data samples: uint8 RGB (N, 3, H, W).
+        """Take the images of a batch by their name in the data samples: uint8 RGB (N, 3, H, W).
 
-        mmagic gives outputs and data as BGR in [0, 255] in evaluation.
-
-        Raises:
-            KeyError: If the samples have no such images.
+        mmagic gives outputs and data as BGR in [0, 255] in evaluation. A KeyError means that the name is missing from
+        ``data_keys`` of the pipeline's ``PackInputs`` or of the model's ``data_preprocessor``.
         """
-        missing = next((sample for sample in data_samples if key not in sample), None)
-        if missing is not None:
-            raise KeyError(
-                f"the data samples hold no {key!r}, but {', '.join(missing)}. Is the domain right, and is the name "
-                "among data_keys of the pipeline's PackInputs and of the model's data_preprocessor?"
-            )
         images = torch.stack([sample[key] for sample in data_samples])
         return images.float().round().clamp(0, 255).to(torch.uint8).flip(1)
 
@@ -83,7 +67,7 @@ class TranslationMetric(BaseMetric):
 class TranslationScores(TranslationMetric):
     """Mean absolute error of the pixels, and whether a classifier reads the same in an output as in its target.
 
-    Reported as ``DOMAIN/mae``, in [0, 1] (of the range of grey values; lower is better), and, with a network,
+    Reported as ``DOMAIN/mae``, in [0, 1] (of the range of gray values; lower is better), and, with a network,
     ``DOMAIN/class_agreement``, the share of outputs in [0, 1] that get the class of their targets, not of the labels:
     an error on the target does not count against the output. The first rewards blur, the second doesn't.
 
@@ -102,27 +86,19 @@ class TranslationScores(TranslationMetric):
     def __init__(self, target: str, network: Mapping[str, Any] | FeatureNetwork | None = None, **kwargs: Any) -> None:
         super().__init__(target, **kwargs)
         self._network_cfg = network
-        self._network: FeatureNetwork | None = None
-
-    @property
-    def network(self) -> FeatureNetwork | None:
-        """The network; built (and, if its config allows, trained) when first used."""
-        if self._network is None and self._network_cfg is not None:
-            self._network = build_feature_network(self._network_cfg)
-        return self._network
+        self.network: FeatureNetwork | None = None
 
     def move_to(self, device: torch.device) -> None:
-        """See :class:`TranslationMetric`."""
-        if self.network is not None:
-            self.network.to(device)
+        """Build the network (and, if its config allows, train it) on the model's device."""
+        if self._network_cfg is not None:
+            self.network = build_feature_network(self._network_cfg).to(device)
 
     @torch.no_grad()
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Compare a batch; one row for each image."""
         made, real = (self.images(data_samples, f"{kind}_{self.target}") for kind in ("fake", "img"))
         real = real.to(made.device)
-        errors = (made.double() - real.double()).abs().mean(dim=(1, 2, 3)) / 255
-        rows = [errors]
+        rows = [(made.double() - real.double()).abs().mean(dim=(1, 2, 3)) / 255]
         if self.network is not None:
             read, wanted = (self.network(images).probabilities.argmax(dim=1) for images in (made, real))
             rows.append((read == wanted).double())

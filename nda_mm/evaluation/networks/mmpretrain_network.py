@@ -13,9 +13,10 @@ from mmpretrain.registry import MODELS
 from torch import Tensor
 
 from nda_mm.checkpoints import load_strictly, read_checkpoint
+from nda_mm.utils.files import recipe_path
 
 from .feature_network import FeatureNetwork, FeaturesAndProbs, resize_images
-from .train_classifier import ensure_checkpoint, find_recipe, read_recipe
+from .train_classifier import ensure_checkpoint, read_recipe
 
 
 class MMPretrainNetwork(FeatureNetwork):
@@ -26,7 +27,7 @@ class MMPretrainNetwork(FeatureNetwork):
         checkpoint: Path of its weights. Default None: the cached ones of the recipe.
         train_if_missing: Without a checkpoint, train the recipe once into the cache: seconds for the digits, on a CPU;
             CIFAR-10 needs a GPU. Default False.
-        cfg_options: Overrides of the recipe, for example where its data lie:
+        cfg_options: Overrides of the recipe, for example the folder of its data:
             ``{'train_dataloader.dataset.data_root': ..., 'val_dataloader.dataset.data_root': ...}``. Default None.
         cache_dir: Folder of the cache. Default ``'work_dirs/feature_networks'``.
         size: Side to which images are resized (bilinear, antialiased), in pixels. Default None: the recipe's variable
@@ -49,7 +50,7 @@ class MMPretrainNetwork(FeatureNetwork):
         size: int | None = None,
         name: str | None = None,
     ) -> None:
-        recipe = find_recipe(config)
+        recipe = recipe_path(config)
         path = Path(checkpoint or ensure_checkpoint(config, cache_dir, train=train_if_missing, cfg_options=cfg_options))
         cfg = read_recipe(recipe, cfg_options)
         saved = read_checkpoint(path, needed=())

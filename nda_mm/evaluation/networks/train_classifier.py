@@ -21,8 +21,8 @@ import tempfile
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -43,18 +43,9 @@ from nda_mm.utils.files import recipe_path, write_atomically
 from nda_mm.utils.messages import Progress
 from nda_mm.utils.processes import on_sigterm
 
-__all__ = ["cached_checkpoint", "ensure_checkpoint", "find_recipe", "read_recipe", "to_be_trained", "train_recipe"]
+__all__ = ["cached_checkpoint", "ensure_checkpoint", "read_recipe", "to_be_trained", "train_recipe"]
 
 _LAUNCHER_VARIABLES = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
-
-
-def find_recipe(name: str) -> Path:
-    """Find a recipe by its path, or one of ours by its file name.
-
-    Raises:
-        FileNotFoundError: If there is none; the message lists ours.
-    """
-    return recipe_path(name).resolve()
 
 
 def read_recipe(path: Path, cfg_options: Mapping[str, Any] | None = None) -> Config:
@@ -90,7 +81,7 @@ def to_be_trained(evaluator: Any, cache_dir: str = "work_dirs/feature_networks")
         return []
     if not evaluator.get("train_if_missing") or evaluator.get("checkpoint") is not None:
         return to_be_trained(list(evaluator.values()), cache_dir)
-    recipe, options = find_recipe(evaluator["config"]), evaluator.get("cfg_options")
+    recipe, options = recipe_path(evaluator["config"]), evaluator.get("cfg_options")
     if cached_checkpoint(recipe, evaluator.get("cache_dir", cache_dir), options).is_file():
         return []
     return [f"{recipe.name} ({read_recipe(recipe, options).train_cfg.max_epochs} epochs)"]
@@ -122,16 +113,16 @@ def ensure_checkpoint(
         FileNotFoundError: If it is missing and must not be trained, or there is no such recipe.
         RuntimeError: If its training failed; the message has the end of its output.
     """
-    path = find_recipe(recipe)
+    path = recipe_path(recipe)
     target = cached_checkpoint(path, cache_dir, cfg_options)
     if not target.is_file() and not train:
         raise FileNotFoundError(
-            f"the classifier of {recipe} has no checkpoint at {target}: train it (tools/train.py {recipe}) and give "
-            "its path as `checkpoint`, or allow it to be trained with train_if_missing=True"
+            f"the classifier of {recipe} has no checkpoint at {target}: give one as `checkpoint`, or set "
+            "train_if_missing=True"
         )
     failure = ""
     if not target.is_file() and is_main_process():
-        with _locked(target.parent):
+        with _lock(target.parent):
             if not target.is_file():
                 failure = _train_in_a_process(path, target, cfg_options)
     barrier()
@@ -140,20 +131,15 @@ def ensure_checkpoint(
     return target
 
 
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock, which the system takes back from a process that dies."""
+def _lock(folder: Path) -> AbstractContextManager:
+    """Take the folder's lock, which the system takes back from a process that dies."""
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / ".lock")
     try:
-        lock.acquire(timeout=0)
+        return lock.acquire(timeout=0)
     except Timeout:
         print_log(f"Waiting for another run, which is training a classifier into {folder}", "current")
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
+        return lock.acquire()
 
 
 def _train_in_a_process(recipe: Path, target: Path, cfg_options: Mapping[str, Any] | None) -> str:
@@ -247,7 +233,7 @@ def main() -> None:
     else:
         target = args.target
         try:
-            accuracy = train_recipe(find_recipe(args.recipe), target, args.cfg_options)
+            accuracy = train_recipe(recipe_path(args.recipe), target, args.cfg_options)
         except KeyboardInterrupt:
             sys.exit(128 + signal.SIGINT)
     print(f"{Path(args.recipe).stem}: {accuracy:.2f} % right on held-out images, written to {target}")

@@ -7,14 +7,21 @@ import logging
 
 import pytest
 import torch
-from mmengine.dataset import pseudo_collate
 from mmengine.evaluator import Evaluator
-from mmengine.registry import MODELS as ROOT_MODELS
 from mmengine.registry import DefaultScope
+from tiny_gan import (
+    PACKED,
+    PixelNetwork,
+    build_gan,
+    build_loader,
+    evaluate,
+    evaluate_in_two_processes,
+    prepared,
+    samples,
+)
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from nda_mm.compat import apply_patches
 from nda_mm.datasets import Digits
 from nda_mm.evaluation import (
     ClassifierScore,
@@ -30,73 +37,12 @@ from nda_mm.evaluation import (
     precision_recall,
 )
 from nda_mm.evaluation.metrics import network_metrics
-from nda_mm.evaluation.metrics.network_metrics import NetworkMetric
 from nda_mm.evaluation.networks import FeatureNetwork, FeaturesAndProbs
-from nda_mm.models.gans.sampling import sample_images
 from nda_mm.registry import METRICS
 
-apply_patches()
 pytest.importorskip("mmagic.models")
 
 ORDER = torch.randperm(445, generator=torch.Generator().manual_seed(0))
-
-
-class PixelNetwork(FeatureNetwork):
-    """Nine mean pixels as features, the brightest of ten rows as the class."""
-
-    def __init__(self) -> None:
-        super().__init__("pixels", "3x3 mean pixels")
-        self.calls = 0
-
-    def forward(self, images: Tensor) -> FeaturesAndProbs:
-        self.calls += 1
-        assert images.dtype == torch.uint8
-        grey = images.float().mean(dim=1)
-        features = nn.functional.adaptive_avg_pool2d(grey, 3).flatten(1)
-        return FeaturesAndProbs(features, grey[:, 3:13].mean(dim=2).softmax(dim=1))
-
-
-def build_gan() -> nn.Module:
-    from mmagic.utils import register_all_modules
-
-    register_all_modules(init_default_scope=False)
-    torch.manual_seed(0)
-    generator = dict(
-        type="BigGANGenerator",
-        output_scale=16,
-        noise_size=8,
-        num_classes=10,
-        with_shared_embedding=False,
-        split_noise=False,
-        auto_sync_bn=False,
-        arch_cfg=dict(
-            in_channels=[8, 8],
-            out_channels=[8, 8],
-            upsample=[True, True],
-            resolution=[8, 16],
-            attention=[False, False],
-        ),
-    )
-    with DefaultScope.overwrite_default_scope("mmagic"):
-        model = ROOT_MODELS.build(
-            dict(
-                type="BigGAN",
-                num_classes=10,
-                data_preprocessor=dict(type="DataPreprocessor", output_channel_order="BGR"),
-                generator=generator,
-                discriminator=None,
-                ema_config=dict(type="ExponentialMovingAverage"),
-            )
-        )
-    for parameter in model.generator.parameters():
-        parameter.data.mul_(1.5)  # the two generators differ
-    return model.eval()
-
-
-def build_loader() -> DataLoader:
-    with DefaultScope.overwrite_default_scope("mmagic"):
-        data = Digits(split="test", size=16, pipeline=[dict(type="PackInputs")])
-    return DataLoader(data, batch_size=32, collate_fn=pseudo_collate)
 
 
 @pytest.fixture(scope="module")
@@ -113,33 +59,12 @@ def reals(loader: DataLoader) -> Tensor:
     return torch.from_numpy(loader.dataset.images).permute(0, 3, 1, 2)
 
 
-def prepared(metrics: list[NetworkMetric], gan: nn.Module, loader: DataLoader) -> Evaluator:
-    """As mmagic's loop does it, with mmagic's own evaluator."""
-    from mmagic.evaluation.evaluator import Evaluator as MagicEvaluator
-
-    evaluator = MagicEvaluator(metrics)
-    evaluator.prepare_metrics(gan, loader)
-    for _, sampler in evaluator.prepare_samplers(gan, loader):
-        assert len(sampler) == 0
-    return evaluator
-
-
-def evaluate(metric: NetworkMetric, gan: nn.Module, loader: DataLoader) -> dict[str, float]:
-    return prepared([metric], gan, loader).evaluate()
-
-
-def samples(gan: nn.Module, count: int, **kwargs) -> tuple[Tensor, Tensor]:
-    noise = torch.randn(count, 8, generator=torch.Generator().manual_seed(0))
-    labels = torch.arange(count) % 10
-    return sample_images(gan, noise, labels, **kwargs), labels
-
-
 def distance(real: Tensor, fake: Tensor) -> float:
     first, second = FeatureStatistics().update(real), FeatureStatistics().update(fake)
     return frechet_distance(first.mean, first.covariance, second.mean, second.covariance)
 
 
-def test_frechet_distance_gives_all_that_its_settings_ask_for_in_one_pass(gan, loader):
+def test_frechet_distance_reports_others_with_it_in_one_pass(gan, loader):
     network = PixelNetwork()
     metric = FrechetDistance(network, fake_nums=100, kernel_nums=60, precision_recall_nums=10_000, k=5, score_splits=2)
     results = evaluate(metric, gan, loader)
@@ -185,10 +110,9 @@ def test_metrics_with_equal_settings_share_one_pass_and_give_what_they_give_alon
     evaluator = prepared(metrics, gan, loader)
     evaluator.evaluate()
     network.calls = 0
-    with torch.no_grad():
-        altered = copy.deepcopy(gan)
-        for parameter in altered.generator_ema.parameters():
-            parameter.mul_(1.1)
+    altered = copy.deepcopy(gan)
+    for parameter in altered.generator_ema.parameters():
+        parameter.data.mul_(1.1)
     for metric in metrics:
         metric._model = altered
     evaluator.prepare_samplers(altered, loader)
@@ -212,21 +136,20 @@ def test_metrics_with_other_samples_share_nothing(gan, loader):
     assert set(results) == {f"{p}/conditional_accuracy{w}" for p in ("pixels", "other") for w in ("", "_worst")}
 
 
-@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
-def test_all_values_are_computed_where_the_model_is(gan, loader, device):
+@pytest.mark.gpu
+def test_all_values_are_computed_where_the_model_is(gan, loader):
     settings = dict(fake_nums=100, kernel_nums=50, precision_recall_nums=100, batch_statistics=True)
     expected = evaluate(FrechetDistance(PixelNetwork(), **settings), gan, loader)
-    found = evaluate(FrechetDistance(PixelNetwork(), **settings), copy.deepcopy(gan).to(device), loader)
+    found = evaluate(FrechetDistance(PixelNetwork(), **settings), copy.deepcopy(gan).to("cuda"), loader)
     # Another device rounds a few pixels to the next level.
     assert found == pytest.approx(expected, rel=1e-2, abs=0.02)
 
 
 def test_another_set_of_real_images_under_another_name(gan, loader):
-    train = dict(type="nda_mm.Digits", split="train", size=16, pipeline=[dict(type="PackInputs")])
+    train = dict(type="nda_mm.Digits", split="train", size=16, **PACKED)
     network = PixelNetwork()
     metric = FrechetDistance(network, fake_nums=70, real_set=train, prefix="pixels_train", score_splits=0)
-    with DefaultScope.overwrite_default_scope("mmagic"):
-        results = evaluate(metric, gan, loader)
+    results = evaluate(metric, gan, loader)
     assert set(results) == {"pixels_train/frechet", "pixels_train/kernel"}
     images = torch.from_numpy(Digits(split="train", size=16).images).permute(0, 3, 1, 2)
     expected = distance(network(images).features, network(samples(gan, 70)[0]).features)
@@ -235,18 +158,14 @@ def test_another_set_of_real_images_under_another_name(gan, loader):
 
 
 def test_both_generators_and_both_statistics_can_be_measured(gan, loader):
-    values = {
-        (which, batch): evaluate(
-            FrechetDistance(PixelNetwork(), fake_nums=70, sample_model=which, batch_statistics=batch), gan, loader
-        )["pixels/frechet"]
-        for which in ("ema", "orig")
-        for batch in (False, True)
-    }
-    assert len({round(value, 6) for value in values.values()}) == 4
-    images, _ = samples(gan, 70, sample_model="orig", use_batch_statistics=True, batch_size=64)
-    network = PixelNetwork()
-    expected = distance(network(reals(loader)).features, network(images).features)
-    assert values["orig", True] == pytest.approx(expected, rel=1e-9)
+    for which in ("ema", "orig"):
+        for batch in (False, True):
+            network = PixelNetwork()
+            metric = FrechetDistance(network, fake_nums=70, sample_model=which, batch_statistics=batch)
+            found = evaluate(metric, gan, loader)["pixels/frechet"]
+            images, _ = samples(gan, 70, sample_model=which, use_batch_statistics=batch, batch_size=64)
+            expected = distance(network(reals(loader)).features, network(images).features)
+            assert found == pytest.approx(expected, rel=1e-9)
 
 
 def test_an_evaluation_leaves_model_and_rng_alone_and_repeats_exactly(gan, loader):
@@ -261,12 +180,12 @@ def test_an_evaluation_leaves_model_and_rng_alone_and_repeats_exactly(gan, loade
 
 
 def test_too_few_samples_are_allowed_with_a_warning(gan, loader, monkeypatch):
-    said = []
-    monkeypatch.setattr(network_metrics, "print_log", lambda message, logger, level: said.append((level, message)))
+    logged = []
+    monkeypatch.setattr(network_metrics, "print_log", lambda message, logger, level: logged.append((level, message)))
     assert evaluate(FrechetDistance(PixelNetwork(), fake_nums=8), gan, loader)["pixels/frechet"] > 0
-    assert len(said) == 1
-    assert said[0][0] == logging.WARNING
-    assert said[0][1].startswith("8 generated images are too few for 9 features")
+    ((level, message),) = logged
+    assert level == logging.WARNING
+    assert message.startswith("8 generated images are too few for 9 features")
 
 
 class Brightness(FeatureNetwork):
@@ -309,9 +228,6 @@ def test_built_from_a_config_in_any_scope():
     with pytest.raises(FileNotFoundError, match=r"absent\.py"):
         _ = metric.network
     assert isinstance(METRICS.build({**cfg, "type": "ClassAgreement"}), ConditionalAccuracy)
-    with pytest.warns(FutureWarning, match="neighbours"):
-        old = METRICS.build(dict(cfg, precision_recall_nums=9, neighbours=2))
-    assert [each.k for each in old.others if isinstance(each, PrecisionRecall)] == [2]
 
 
 @pytest.mark.parametrize(
@@ -323,7 +239,6 @@ def test_built_from_a_config_in_any_scope():
         dict(real_nums=0),
         dict(kernel_nums=-1),
         dict(score_splits=-1),
-        dict(precision_recall_nums=3),
         dict(precision_recall_nums=50, k=10),
         dict(precision_recall_nums=50, k=0),
         dict(real_set=dict(type="nda_mm.Digits")),
@@ -339,40 +254,22 @@ def test_bad_use_is_refused(gan, loader):
         FrechetDistance(PixelNetwork(), fake_nums=10).evaluate()
     with pytest.raises(ValueError, match="real_nums"):
         evaluate(FrechetDistance(PixelNetwork(), fake_nums=10, real_nums=446), gan, loader)
-    other = copy.copy(gan)
-    other.num_classes = 3
-    with pytest.raises(ValueError, match="the model has 3 classes and pixels has 10"):
-        evaluate(ConditionalAccuracy(PixelNetwork(), fake_nums=10), other, loader)
+    with pytest.raises(ValueError, match="10 classes and ink has 3"):
+        evaluate(ConditionalAccuracy(Brightness((1.0, 2.0)), fake_nums=10), gan, loader)
     with pytest.raises(ValueError, match="valid"):
         RuleBreaks(PixelNetwork(), fake_nums=10, valid=[])
     with pytest.raises(ValueError, match="valid"):
         evaluate(RuleBreaks(PixelNetwork(), fake_nums=10, valid=[10]), gan, loader)
 
 
-def _in_two_processes(rank: int, folder: str) -> None:
-    import torch.distributed as dist
-
-    dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
-    try:
-        torch.save(_results_of_a_small_evaluation(), f"{folder}/{rank}.pt")
-    finally:
-        dist.destroy_process_group()
-
-
-def _results_of_a_small_evaluation() -> dict[str, float]:
-    network = PixelNetwork()
-    metrics = [
-        FrechetDistance(network, fake_nums=75, kernel_nums=10_000, precision_recall_nums=61, score_splits=2),
-        ConditionalAccuracy(network, fake_nums=75),
-        RuleBreaks(network, fake_nums=75, valid=[1, 2, 3]),
-    ]
-    return prepared(metrics, build_gan(), build_loader()).evaluate()
-
-
 @pytest.mark.slow
 def test_two_processes_report_what_one_does(tmp_path):
-    torch.multiprocessing.start_processes(_in_two_processes, args=(str(tmp_path),), nprocs=2, start_method="fork")
-    expected = _results_of_a_small_evaluation()
-    for rank in (0, 1):
-        results = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
-        assert results == pytest.approx(expected, rel=1e-5)
+    common = dict(network=PixelNetwork(), fake_nums=75)
+    metrics = [
+        dict(common, type="nda_mm.FrechetDistance", kernel_nums=10_000, precision_recall_nums=61, score_splits=2),
+        dict(common, type="nda_mm.ConditionalAccuracy"),
+        dict(common, type="nda_mm.RuleBreaks", valid=[1, 2, 3]),
+    ]
+    found = evaluate_in_two_processes(metrics, 1, tmp_path)
+    expected = prepared(metrics, build_gan(), build_loader()).evaluate()
+    assert found == [pytest.approx(expected, rel=1e-5)] * 2

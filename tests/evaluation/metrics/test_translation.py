@@ -64,14 +64,6 @@ class TestTranslationScores:
         assert scores["x/class_agreement"] == 0.75
         assert scores["x/mae"] == pytest.approx(2 / 3 / 4)  # one of four is wrong in two of three channels
 
-    def test_refusals(self) -> None:
-        with pytest.raises(ValueError, match="target"):
-            TranslationScores("")
-        with pytest.raises(RuntimeError, match="TranslationScores was not prepared"):
-            TranslationScores("b").evaluate()
-        with pytest.raises(KeyError, match="img_b"):
-            evaluate(TranslationScores("b"), [[{"fake_b": torch.zeros(3, 2, 2)}]])
-
 
 class TestSegmentationScores:
     def test_scores_are_over_all_pixels_of_all_images(self) -> None:
@@ -113,5 +105,5 @@ class TestSegmentationScores:
 
         image = painted(torch.zeros(2, 2, dtype=torch.long))
         metric = SegmentationScores("photo", "label", Odd(), colours=COLOURS, score_real=False)
-        with pytest.raises(ValueError, match="predicted .* got 7"):
+        with pytest.raises(ValueError, match="predicted"):
             evaluate(metric, [[{"img_label": image, "fake_photo": image}]])

@@ -17,7 +17,7 @@ from mmengine.registry import DefaultScope
 from nda_mm.compat import apply_patches
 from nda_mm.datasets import Digits
 from nda_mm.evaluation.networks import build_feature_network
-from nda_mm.evaluation.networks.train_classifier import cached_checkpoint, ensure_checkpoint, find_recipe, to_be_trained
+from nda_mm.evaluation.networks.train_classifier import cached_checkpoint, ensure_checkpoint, to_be_trained
 from nda_mm.utils.files import recipe_path
 
 apply_patches()
@@ -43,32 +43,23 @@ def visible(folder: Path) -> list[Path]:
     return [path for path in folder.iterdir() if not path.name.startswith(".")]
 
 
-def accuracy_of(judge, split: str, **kwargs) -> float:
-    digits = Digits(split=split, **kwargs)
-    images = torch.from_numpy(digits.images).permute(0, 3, 1, 2)
-    return (judge(images).probabilities.argmax(1) == torch.from_numpy(digits.labels)).float().mean().item()
-
-
 @pytest.mark.slow
-def test_digits_probe_is_97_percent_right_on_held_out_images(checkpoint):
-    judge = network(checkpoint)
-    accuracy = accuracy_of(judge, "test", size=16)
-    assert accuracy >= 0.97
-    assert judge.accuracy == pytest.approx(100 * accuracy, abs=1e-3)  # what mmpretrain's own evaluation said
-    assert f"({judge.accuracy:.2f} % right on its held-out images)" in judge.protocol
-    assert accuracy_of(judge, "test", size=32) >= 0.97  # images of another size are resized
+def test_the_network_of_the_digits_reads_97_percent_of_held_out_images(checkpoint):
+    with DefaultScope.overwrite_default_scope("mmagic"):
+        judge = network(checkpoint)
+        assert DefaultScope.get_current_instance().scope_name == "mmagic"  # that of the training run
     assert judge.name == "classifier_digits"
-
-
-@pytest.mark.slow
-def test_features_are_what_the_last_layer_reads(checkpoint):
-    judge = network(checkpoint)
-    images = torch.from_numpy(Digits(split="test", size=16).images[:5]).permute(0, 3, 1, 2)
-    result = judge(images)
-    assert result.features.shape == (5, 64)
-    expected = judge.model.head.fc(result.features).softmax(1)
-    torch.testing.assert_close(result.probabilities, expected)
-    assert not result.features.requires_grad
+    for side in (16, 32):  # images of another size are resized
+        digits = Digits(split="test", size=side)
+        result = judge(torch.from_numpy(digits.images).permute(0, 3, 1, 2))
+        accuracy = (result.probabilities.argmax(1) == torch.from_numpy(digits.labels)).double().mean().item()
+        assert accuracy >= 0.97
+        if side == 16:
+            assert judge.accuracy == pytest.approx(100 * accuracy, abs=1e-3)  # what mmpretrain's own evaluation said
+    assert f"({judge.accuracy:.2f} % right on its held-out images)" in judge.protocol
+    # Features are what the last layer reads.
+    assert result.features.shape == (445, 64) and not result.features.requires_grad
+    torch.testing.assert_close(result.probabilities, judge.model.head.fc(result.features).softmax(1))
 
 
 @pytest.mark.slow
@@ -76,11 +67,9 @@ def test_it_is_trained_once_and_atomically(checkpoint, monkeypatch):
     import nda_mm.evaluation.networks.train_classifier as module
 
     monkeypatch.setattr(module.subprocess, "Popen", lambda *args, **kwargs: pytest.fail("trained again"))
-    again = ensure_checkpoint("classifier_digits.py", str(checkpoint.parent))
-    assert again == checkpoint
+    assert ensure_checkpoint("classifier_digits.py", str(checkpoint.parent)) == checkpoint
     assert visible(checkpoint.parent) == [checkpoint]  # no parts are left behind
-    saved = torch.load(checkpoint, weights_only=True)
-    assert saved["meta"]["recipe"] == "classifier_digits.py"
+    assert torch.load(checkpoint, weights_only=True)["meta"]["recipe"] == "classifier_digits.py"
 
 
 #: A run whose training ends when it is told so.
@@ -155,7 +144,7 @@ def test_what_will_be_trained_is_known_before(tmp_path):
     assert to_be_trained(evaluator, str(tmp_path)) == ["classifier_digits.py (12 epochs)"]
     assert to_be_trained(dict(network=dict(network, checkpoint="there.pth")), str(tmp_path)) == []
     assert to_be_trained(None) == []
-    cached_checkpoint(find_recipe("classifier_digits.py"), str(tmp_path)).touch()
+    cached_checkpoint(recipe_path("classifier_digits.py"), str(tmp_path)).touch()
     assert to_be_trained(evaluator, str(tmp_path)) == []
 
 
@@ -172,13 +161,6 @@ def test_it_can_be_trained_ahead_by_a_command(tmp_path):
         dict(type="mmpretrain", config=str(recipe), cache_dir=str(tmp_path / "work_dirs" / "feature_networks"))
     )
     assert f"weights {Path(said[2]).name} ({said[1]} % right" in judge.protocol
-
-
-@pytest.mark.slow
-def test_a_build_leaves_the_default_scope_of_the_training_run(checkpoint):
-    with DefaultScope.overwrite_default_scope("mmagic"):
-        network(checkpoint)
-        assert DefaultScope.get_current_instance().scope_name == "mmagic"
 
 
 @pytest.mark.slow
@@ -244,23 +226,16 @@ def test_a_changed_recipe_has_a_checkpoint_of_its_own(tmp_path):
 def test_a_failed_training_is_reported_with_its_cause(tmp_path):
     recipe = tmp_path / "broken.py"
     recipe.write_text("default_scope = 'mmpretrain'\nmodel = dict(type='NoSuchModel')\n")
-    with pytest.raises(
-        RuntimeError, match=r"left no checkpoint at .*broken-[0-9a-f]{12}\.pth\. It ended with status 1"
-    ):
+    with pytest.raises(RuntimeError, match=r"broken-[0-9a-f]{12}\.pth\. It ended with status 1"):
         ensure_checkpoint(str(recipe), str(tmp_path / "cache"))
     assert visible(tmp_path / "cache") == []
 
 
-def test_missing_files_are_refused(tmp_path):
+def test_a_missing_checkpoint_and_one_of_another_model_are_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"absent\.pth"):
         network(Path("absent.pth"))
-    with pytest.raises(FileNotFoundError, match=r"absent\.py"):
-        find_recipe("absent.py")
-
-
-def test_a_checkpoint_of_another_model_is_refused(tmp_path):
     torch.save(dict(state_dict={"head.fc.weight": torch.zeros(10, 64)}), tmp_path / "other.pth")
-    with pytest.raises(ValueError, match=r"(?s)does not fit the model of classifier_digits\.py.*backbone\.conv1"):
+    with pytest.raises(ValueError, match=r"(?s)classifier_digits\.py.*backbone\.conv1"):
         network(tmp_path / "other.pth")
 
 

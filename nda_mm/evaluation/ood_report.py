@@ -1,0 +1,150 @@
+"""The report of an anomaly detection: a table, ``results.json``, ``results.csv`` and two plots."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+from sklearn.metrics import roc_curve
+
+from .detection import MEASURES
+
+__all__ = ["OODResult", "format_table", "means", "plot_scores", "write_results"]
+
+#: With fewer images, bootstrap intervals are unreliable.
+_FEW = 100
+#: Sets that the plots show, at most.
+_MAX_PLOTTED = 24
+
+
+@dataclass(frozen=True)
+class OODResult:
+    """How well one OOD set was separated from the ID set.
+
+    Args:
+        name: ``'svhn'``, or ``'FAMILY/MEMBER'``.
+        count: Number of its images.
+        resizing: How they were resized, in words.
+        values: By the names of :data:`~nda_mm.evaluation.detection.MEASURES`.
+        intervals: Lower and upper end by the same names; empty without a bootstrap.
+    """
+
+    name: str
+    count: int
+    resizing: str
+    values: dict[str, float]
+    intervals: dict[str, tuple[float, float]]
+
+
+def means(results: Sequence[OODResult]) -> dict[str, dict[str, float]]:
+    """Average over each family, and over all sets, a family counting as one: the entry ``'mean'``.
+
+    Example:
+        >>> sets = [OODResult(name, 9, "", dict.fromkeys(MEASURES, value), {})
+        ...         for name, value in (("a", 0.0), ("b/1", 0.5), ("b/2", 1.5))]
+        >>> {name: each["auroc"] for name, each in means(sets).items()}
+        {'b': 1.0, 'mean': 0.5}
+    """
+
+    def mean(values: Sequence[Mapping[str, float]]) -> dict[str, float]:
+        return {measure: float(np.mean([each[measure] for each in values])) for measure in MEASURES}
+
+    groups: dict[str, list[Mapping[str, float]]] = {}
+    for result in results:
+        groups.setdefault(result.name.split("/")[0], []).append(result.values)
+    over_groups = {name: mean(values) for name, values in groups.items()}
+    single = {result.name for result in results}
+    families = {name: values for name, values in over_groups.items() if name not in single}
+    return families | {"mean": mean(list(over_groups.values()))}
+
+
+def format_table(results: Sequence[OODResult], id_count: int) -> str:
+    """Format each set with its count, measures and intervals, then the means, as a table for the log."""
+
+    def cell(result: OODResult, measure: str) -> str:
+        interval = " [{:.3f}, {:.3f}]".format(*result.intervals[measure]) if measure in result.intervals else ""
+        return f"{result.values[measure]:.3f}{interval}"
+
+    rows: list[tuple[str, ...]] = [("OOD set", "n", *MEASURES)]
+    rows += [(each.name, str(each.count), *(cell(each, measure) for measure in MEASURES)) for each in results]
+    rows += [(_label(name), "", *(f"{value:.3f}" for value in each.values())) for name, each in means(results).items()]
+    lines = [f"{name:<34}{count:>7}  " + "".join(f"{cell:<24}" for cell in cells) for name, count, *cells in rows]
+    counts = {"ID set": id_count} | {result.name: result.count for result in results}
+    few = [f"{name} ({count})" for name, count in counts.items() if count < _FEW]
+    if few:
+        lines.append(f"fewer than {_FEW} images, so the intervals are rough: {', '.join(few)}")
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def write_results(folder: Path, results: Sequence[OODResult], protocol: Mapping[str, object]) -> None:
+    """Write ``results.json`` (everything) and ``results.csv`` (one line per set and measure).
+
+    Args:
+        folder: Created if absent; files of these names are replaced.
+        results: All sets.
+        protocol: How they were measured; ``inside_count`` is the number of ID images.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    content = dict(protocol=dict(protocol), sets=[asdict(result) for result in results], means=means(results))
+    (folder / "results.json").write_text(json.dumps(content, indent=2) + "\n")
+    with (folder / "results.csv").open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["set", "n_inside", "n_outside", "measure", "value", "low", "high"])
+        for result in results:
+            for measure, value in result.values.items():
+                ends = result.intervals.get(measure, ("", ""))
+                writer.writerow([result.name, protocol["inside_count"], result.count, measure, value, *ends])
+        for name, values in means(results).items():
+            writer.writerows([_label(name), protocol["inside_count"], "", *pair, "", ""] for pair in values.items())
+
+
+def _label(name: str) -> str:
+    return name if name == "mean" else f"{name} (mean)"
+
+
+def plot_scores(folder: Path, id_scores: np.ndarray, ood_scores: Mapping[str, np.ndarray]) -> None:
+    """Plot ``scores.png``, histograms of the scores, and ``roc.png``, the ROC curves.
+
+    Args:
+        folder: Must exist; files of these names are replaced.
+        id_scores: Scores of the ID set.
+        ood_scores: Scores of each OOD set by name; at most the first 24 are plotted.
+    """
+    plotted = dict(list(ood_scores.items())[:_MAX_PLOTTED])
+    # A few far scores must not squeeze all others into one bin.
+    low, high = np.quantile(np.concatenate([id_scores, *plotted.values()]), [0.002, 0.998])
+    bins = np.linspace(low, max(high, low + 1e-6), 41)
+    columns = min(3, len(plotted))
+    rows = -(-len(plotted) // columns)
+    figure = Figure(figsize=(4 * columns, 2.4 * rows), layout="constrained")
+    for number, (name, scores) in enumerate(plotted.items()):
+        axes = figure.add_subplot(rows, columns, number + 1)
+        for values, label, color in ((id_scores, "ID", "0.6"), (scores, name, f"C{number % 10}")):
+            axes.hist(
+                np.clip(values, bins[0], bins[-1]),
+                bins,
+                weights=np.full(len(values), 1 / len(values)),
+                histtype="stepfilled",
+                alpha=0.6,
+                color=color,
+                label=f"{label} (n = {len(values)})",
+            )
+        axes.set(xlabel="score (higher: more anomalous)", ylabel="share")
+        axes.legend(fontsize="small")
+    figure.savefig(folder / "scores.png", dpi=120)
+
+    figure = Figure(figsize=(5.6, 5), layout="constrained")
+    axes = figure.add_subplot()
+    axes.plot([0, 1], [0, 1], color="0.8", linestyle="--")
+    for number, (name, scores) in enumerate(plotted.items()):
+        is_ood = np.repeat([False, True], [len(id_scores), len(scores)])
+        false, true, _ = roc_curve(is_ood, np.concatenate([id_scores, scores]))
+        axes.plot(false, true, color=f"C{number % 10}", linestyle=("-", "--", ":")[number // 10], label=name)
+    axes.set(xlabel="false positive rate", ylabel="true positive rate", aspect="equal")
+    axes.legend(fontsize="small")
+    figure.savefig(folder / "roc.png", dpi=120)
