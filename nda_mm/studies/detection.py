@@ -119,11 +119,14 @@ def compare_detection(recipes: Sequence[Path], measures: Sequence[str] = ("auroc
 
 def _read(recipe: Path) -> dict[int, dict[str, Any]]:
     """The newest results of each seed."""
-    files = sorted(recipe.glob("seed_*/**/results.json"), key=lambda path: path.stat().st_mtime)
-    if not files:
+    seeds = {}
+    for file in sorted(recipe.glob("seed_*/**/results.json"), key=lambda path: path.stat().st_mtime):
+        seed = file.relative_to(recipe).parts[0].removeprefix("seed_")
+        if seed.isdigit():
+            seeds[int(seed)] = json.loads(file.read_text())
+    if not seeds:
         raise ValueError(f"there is no {recipe}/seed_N/**/results.json; test each seed with --work-dir {recipe}/seed_N")
-    seeds = [int(file.relative_to(recipe).parts[0].removeprefix("seed_")) for file in files]
-    return {seed: json.loads(file.read_text()) for seed, file in zip(seeds, files)}
+    return seeds
 
 
 def _conditions(content: Mapping[str, Any]) -> dict[str, Any]:

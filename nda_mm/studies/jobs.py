@@ -83,8 +83,10 @@ class Training(Job):
     def check_folder(self) -> None:
         """Raise a ValueError if the folder holds a run with other settings."""
         started = self.folder / "started.json"
-        found = json.loads(started.read_text()) if started.is_file() else {}
-        changed = [name for name, value in self.settings.items() if found.get(name, value) != value]
+        if not started.is_file():
+            return
+        found = json.loads(started.read_text())
+        changed = [name for name, value in self.settings.items() if found.get(name) != value]
         if changed:
             raise ValueError(
                 f"{self.folder} holds a run of {self.label} with other settings ({', '.join(changed)}); remove it, or "
