@@ -2,7 +2,7 @@
 # python tools/test.py ood_biggan_digits work_dirs/biggan_digits/iter_2500.pth
 _base_ = "../biggan/biggan_digits.py"
 
-outside = dict(type="nda_mm.OutlyingDigits", split="test", size=16, pipeline=[dict(type="PackInputs")])
+outside = dict(type="nda_mm.OODDigits", split="test", size=16, pipeline=[dict(type="PackInputs")])
 test_evaluator = dict(
     metrics=[
         dict(

@@ -16,7 +16,7 @@ model = dict(
 optimizer = dict(type="Adam", lr=1e-3, betas=(0.5, 0.9))
 optim_wrapper = dict(generator=dict(optimizer=optimizer), discriminator=dict(optimizer=optimizer))
 
-points = dict(type="nda_mm.ToyGaussians", modes=8, radius=1.0, deviation=0.05, pipeline=[dict(type="PackInputs")])
+points = dict(type="nda_mm.ToyGaussians", modes=8, radius=1.0, std=0.05, pipeline=[dict(type="PackInputs")])
 train_dataloader = dict(
     batch_size=64,
     num_workers=0,

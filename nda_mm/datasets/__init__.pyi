@@ -19,7 +19,7 @@ from .toy.digits import Digits as Digits
 from .toy.digits_scenes import DigitsScenes as DigitsScenes
 from .toy.moving_digits import MovingDigits as MovingDigits
 from .toy.numerosity import Numerosity as Numerosity
-from .toy.outlying_digits import OutlyingDigits as OutlyingDigits
+from .toy.ood_digits import OODDigits as OODDigits
 from .toy.toy_gaussians import ToyGaussians as ToyGaussians
 from .transforms import MakeNegative as MakeNegative
 from .videos.readers import CheckedDecordDecode as CheckedDecordDecode

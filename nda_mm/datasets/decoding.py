@@ -93,6 +93,149 @@ def image_size(path: str | Path, *, decode: bool = True) -> tuple[int, int]:
     return (height, width) if sideways else (width, height)
 
 
+def decode_images(
+    files: Sequence[Path],
+    decode: Callable[[Path], np.ndarray],
+    shape: tuple[int, int, int],
+    *,
+    root: Path,
+    name: str,
+    cache_dir: str | Path | bool = True,
+) -> DecodedImages:
+    """Decode files with a pool of threads, or map the array that an earlier call has written.
+
+    The cache is one ``.npy`` file whose name carries a fingerprint of the file list (names, sizes, modification times)
+    and of ``name`` and ``shape``; any change of the data makes a new one and removes the old. It is written to a
+    temporary file and renamed, so no process ever sees half of it; several may write at once. Its checksum is compared
+    at each start (about a second for 2 GB): a damaged cache is replaced.
+
+    Args:
+        files: Files below ``root``, in the order wanted.
+        decode: Turns one file into a uint8 array of ``shape``; what it raises makes the file a bad one.
+        shape: (H, W, C) of every image.
+        root: Folder against which names are fingerprinted, so that a moved folder keeps its cache.
+        name: Distinguishes caches of one folder, e.g. 'train'; part of the file name.
+        cache_dir: Folder for the cache; True: ``.nda_mm_cache`` inside ``root``; False: none.
+
+    Returns:
+        The images (memory-mapped, read-only, where a cache could be written), which files they are, and the bad files.
+    """
+    if cache_dir is False:
+        return _decode_all(files, decode, shape, root)
+    folder = root / CACHE_FOLDER if cache_dir is True else Path(cache_dir)
+    # In a shared cache folder two data sets of the same split name must not evict each other.
+    owner = hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:8]
+    stem = f"{name}_{owner}_{'x'.join(map(str, shape))}_"
+    cache = folder / f"{stem}{fingerprint(files, root, repr((name, shape, 'v2')).encode())}.npy"
+    if (cached := _read_cache(cache, len(files), shape)) is not None:
+        return cached
+    decoded = _decode_all(files, decode, shape, root)
+    if not len(decoded.images):
+        return decoded
+    try:
+        _write_cache(cache, decoded)
+        for old in folder.glob(f"{stem}*"):
+            if old.suffix in {".npy", ".json"} and old.stem != cache.stem:
+                old.unlink(missing_ok=True)
+    except OSError as error:
+        print_log(
+            f"No cache of the decoded images could be written to '{folder}' ({error}); they are decoded in every run. "
+            "Name a writable folder with cache_dir=..., or set cache_dir=False.",
+            logger="current",
+            level=logging.WARNING,
+        )
+        return decoded
+    return _read_cache(cache, len(files), shape) or decoded
+
+
+def _read_cache(path: Path, count: int, shape: tuple[int, int, int]) -> DecodedImages | None:
+    try:
+        notes = json.loads(path.with_suffix(".json").read_text())
+        images = np.load(path, mmap_mode="r", allow_pickle=False)
+        kept = np.setdiff1d(np.arange(count), notes["dropped"])
+        if images.dtype != np.uint8 or images.shape != (len(kept), *shape):
+            raise ValueError(f"it holds {images.dtype} {images.shape}")
+        if notes["checksum"] != _checksum(images, notes["dropped"], notes["bad"]):
+            raise ValueError("its checksum is wrong")
+        return DecodedImages(images, kept, [(file, reason) for file, reason in notes["bad"]])
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except Exception as error:  # whatever JSON and numpy make of a damaged file
+        print_log(
+            f"The cache '{path}' is damaged ({describe_error(error)}) and is replaced.", "current", logging.WARNING
+        )
+        return None
+
+
+def _decode_all(
+    files: Sequence[Path], decode: Callable[[Path], np.ndarray], shape: tuple[int, int, int], root: Path
+) -> DecodedImages:
+    images = np.zeros((len(files), *shape), dtype=np.uint8)
+
+    def decode_one(index: int) -> str:
+        """Fill one image; return the fault of its file, or ''."""
+        try:
+            image = decode(files[index])
+            if image.shape != shape:
+                raise ValueError(f"{image.shape[1]}x{image.shape[0]} pixels, not {shape[1]}x{shape[0]}")
+            images[index] = image
+        except MemoryError:
+            raise
+        except Exception as error:  # whatever a decoder makes of a damaged file
+            return describe_error(error)
+        return ""
+
+    faults = {}
+    with ThreadPoolExecutor(_THREADS) as pool, Progress(f"decoding '{root}'", len(files), "images") as progress:
+        for index, fault in enumerate(pool.map(decode_one, range(len(files)))):
+            if fault:
+                faults[index] = fault
+            progress.update(index + 1)
+    kept = np.setdiff1d(np.arange(len(files)), list(faults))
+    bad = [(printable(files[index].relative_to(root).as_posix()), fault) for index, fault in faults.items()]
+    return DecodedImages(images[kept] if bad else images, kept, bad)
+
+
+def _write_cache(cache: Path, decoded: DecodedImages) -> None:
+    count = len(decoded.kept) + len(decoded.bad)
+    dropped = np.setdiff1d(np.arange(count), decoded.kept).tolist()
+    checksum = _checksum(decoded.images, dropped, decoded.bad)
+    notes = json.dumps({"dropped": dropped, "bad": decoded.bad, "checksum": checksum}).encode()
+    # The notes come first: an array without them would be taken for complete, while notes alone are no cache.
+    write_atomically(cache.with_suffix(".json"), lambda file: file.write(notes))
+    write_atomically(cache, lambda file: np.save(file, decoded.images, allow_pickle=False))
+
+
+def _checksum(images: np.ndarray, *notes: Any) -> int:
+    """CRC-32 of the pixels and of what is noted of them."""
+    value = zlib.crc32(json.dumps(notes).encode())
+    for start in range(0, len(images), _CHUNK):
+        value = zlib.crc32(np.ascontiguousarray(images[start : start + _CHUNK]).data, value)
+    return value
+
+
+def fingerprint(files: Sequence[Path], root: Path, start: bytes = b"") -> str:
+    """Digest of the names below ``root``, sizes and modification times of files, and of ``start``."""
+    digest = hashlib.sha256(start)
+    for path in files:
+        try:
+            status = path.stat()
+        except OSError:  # a link to nowhere
+            status = path.lstat()
+        digest.update(os.fsencode(path.relative_to(root).as_posix()))
+        digest.update(f"\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
+    return digest.hexdigest()[:24]
+
+
+def read_record(record: Path) -> dict[str, Any]:
+    """A JSON file with the results of earlier checks; empty if it is missing or damaged."""
+    try:
+        known = json.loads(record.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return {}
+    return known if isinstance(known, dict) else {}
+
+
 def resize_squares(images: np.ndarray, size: int) -> np.ndarray:
     """Resize square images with Pillow's antialiasing bicubic filter; the same size changes nothing.
 
@@ -112,16 +255,15 @@ def resize_squares(images: np.ndarray, size: int) -> np.ndarray:
     if images.shape[1:3] == (size, size):
         return images
     channels = images.shape[-1]
+
+    def resize(image: np.ndarray) -> np.ndarray:
+        picture = Image.fromarray(image[..., 0] if channels == 1 else np.ascontiguousarray(image))
+        return np.asarray(picture.resize((size, size), Image.Resampling.BICUBIC)).reshape(size, size, channels)
+
     resized = np.empty((len(images), size, size, channels), dtype=np.uint8)
-
-    def resize_chunk(start: int) -> None:
-        for target, image in zip(resized[start : start + _CHUNK], images[start : start + _CHUNK], strict=True):
-            picture = Image.fromarray(image[..., 0] if channels == 1 else np.ascontiguousarray(image))
-            scaled = np.asarray(picture.resize((size, size), Image.Resampling.BICUBIC))
-            target[...] = scaled.reshape(target.shape)
-
     with ThreadPoolExecutor(_THREADS) as pool:
-        list(pool.map(resize_chunk, range(0, len(images), _CHUNK)))  # a list, so that errors are raised
+        for target, image in zip(resized, pool.map(resize, images), strict=True):
+            target[...] = image
     return resized
 
 
@@ -135,154 +277,3 @@ def describe_resizing(source: int, size: int) -> str:
     if size == source:
         return f"{size}x{size} as they are"
     return f"{source}x{source} to {size}x{size}, bicubic, antialiased"
-
-
-def decode_images(
-    files: Sequence[Path],
-    decode: Callable[[Path], np.ndarray],
-    shape: tuple[int, int, int],
-    *,
-    root: Path,
-    name: str,
-    cache_dir: str | Path | bool = True,
-) -> DecodedImages:
-    """Decode files with a pool of threads, or map the array that an earlier call left behind.
-
-    The cache is one ``.npy`` file whose name carries a fingerprint of the file list (names, sizes, modification times)
-    and of ``name`` and ``shape``; any change of the data makes a new one and removes the old. It is written to a
-    temporary file and renamed, so no process ever sees half of it; several may write at once. Its checksum is compared
-    at each start (about a second for 2 GB): a damaged cache is made anew.
-
-    Args:
-        files: Files below ``root``, in the order wanted.
-        decode: Turns one file into a uint8 array of ``shape``; what it raises makes the file a bad one.
-        shape: (H, W, C) of every image.
-        root: Folder against which names are fingerprinted, so that a moved folder keeps its cache.
-        name: Distinguishes caches of one folder, e.g. 'train'; part of the file name.
-        cache_dir: Folder for the cache; True: ``.nda_mm_cache`` inside ``root``; False: none.
-
-    Returns:
-        The images (memory-mapped, read-only, where a cache could be written), which files they are, and the bad files.
-    """
-    folder = None if cache_dir is False else (root / CACHE_FOLDER if cache_dir is True else Path(cache_dir))
-    # In a shared cache folder two data sets of the same split name must not evict each other.
-    owner = hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:8]
-    stem = f"{name}_{owner}_{'x'.join(map(str, shape))}_"
-    mark = ""
-    if folder is not None:
-        mark = fingerprint(files, root, repr((name, shape, "v2")).encode())
-        cached = _read_cache(folder / f"{stem}{mark}.npy", len(files), shape)
-        if cached is not None:
-            return cached
-    decoded = _decode_all(files, decode, shape, root)
-    if folder is None or not len(decoded.images):
-        return decoded
-    try:
-        path = _write_cache(folder, stem, mark, decoded)
-    except OSError as error:
-        print_log(
-            f"No cache of the decoded images could be written to '{folder}' ({error}); they will be decoded anew in "
-            "every run. Name a writable folder with cache_dir=..., or silence this with cache_dir=False.",
-            logger="current",
-            level=logging.WARNING,
-        )
-        return decoded
-    return _read_cache(path, len(files), shape) or decoded
-
-
-def fingerprint(files: Sequence[Path], root: Path, start: bytes = b"") -> str:
-    """Digest of the names below ``root``, sizes and modification times of files, and of ``start``."""
-    digest = hashlib.sha256(start)
-    for path in files:
-        try:
-            status = path.stat()
-        except OSError:  # a link to nowhere
-            status = path.lstat()
-        digest.update(os.fsencode(path.relative_to(root).as_posix()))
-        digest.update(f"\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
-    return digest.hexdigest()[:24]
-
-
-def read_record(record: Path) -> dict[str, Any]:
-    """A JSON file of what is known of other files; a missing or damaged one is empty."""
-    try:
-        known = json.loads(record.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        return {}
-    return known if isinstance(known, dict) else {}
-
-
-def _decode_all(
-    files: Sequence[Path], decode: Callable[[Path], np.ndarray], shape: tuple[int, int, int], root: Path
-) -> DecodedImages:
-    images = np.zeros((len(files), *shape), dtype=np.uint8)
-
-    def decode_chunk(start: int) -> list[tuple[int, str]]:
-        failures = []
-        for index in range(start, min(start + _CHUNK, len(files))):
-            try:
-                image = decode(files[index])
-                if image.shape != shape:
-                    raise ValueError(f"{image.shape[1]}x{image.shape[0]} pixels, not {shape[1]}x{shape[0]}")
-                images[index] = image
-            except MemoryError:
-                raise
-            except Exception as error:  # whatever a decoder makes of a damaged file
-                failures.append((index, describe_error(error)))
-        return failures
-
-    failures: list[tuple[int, str]] = []
-    starts = range(0, len(files), _CHUNK)
-    with (
-        ThreadPoolExecutor(_THREADS) as pool,
-        Progress(f"decoding '{root}'", len(files), "images") as progress,
-    ):
-        for start, failed in zip(starts, pool.map(decode_chunk, starts), strict=True):
-            failures += failed
-            progress.update(min(start + _CHUNK, len(files)))
-    bad = [(printable(files[index].relative_to(root).as_posix()), reason) for index, reason in failures]
-    kept = np.setdiff1d(np.arange(len(files)), [index for index, _ in failures])
-    return DecodedImages(images if not bad else images[kept], kept, bad)
-
-
-def _read_cache(path: Path, count: int, shape: tuple[int, int, int]) -> DecodedImages | None:
-    try:
-        notes = json.loads(path.with_suffix(".json").read_text())
-        images = np.load(path, mmap_mode="r", allow_pickle=False)
-        kept = np.setdiff1d(np.arange(count), notes["dropped"])
-        if images.dtype != np.uint8 or images.shape != (len(kept), *shape):
-            raise ValueError(f"it holds {images.dtype} {images.shape}")
-        if notes["checksum"] != _checksum(images, notes["dropped"], notes["bad"]):
-            raise ValueError("its checksum is wrong")
-        return DecodedImages(images, kept, [(file, reason) for file, reason in notes["bad"]])
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except Exception as error:  # whatever JSON and numpy make of a damaged file
-        print_log(
-            f"The cache '{path}' is damaged ({describe_error(error)}) and is made anew.", "current", logging.WARNING
-        )
-        return None
-
-
-def _checksum(images: np.ndarray, *notes: Any) -> int:
-    """CRC-32 of the pixels and of what is noted of them."""
-    value = zlib.crc32(json.dumps(notes).encode())
-    for start in range(0, len(images), _CHUNK):
-        value = zlib.crc32(np.ascontiguousarray(images[start : start + _CHUNK]).data, value)
-    return value
-
-
-def _write_cache(folder: Path, stem: str, mark: str, decoded: DecodedImages) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{stem}{mark}.npy"
-    count = len(decoded.kept) + len(decoded.bad)
-    dropped = np.setdiff1d(np.arange(count), decoded.kept).tolist()
-    # The notes come first: an array without notes would be taken for complete, notes without an array are no cache.
-    checksum = _checksum(decoded.images, dropped, decoded.bad)
-    notes = json.dumps({"dropped": dropped, "bad": decoded.bad, "checksum": checksum}).encode()
-    write_atomically(path.with_suffix(".json"), lambda file: file.write(notes))
-    write_atomically(path, lambda file: np.save(file, decoded.images, allow_pickle=False))
-    for old in folder.glob(f"{stem}*"):
-        if old.suffix in {".npy", ".json"} and old.stem != path.stem:
-            old.unlink(missing_ok=True)
-    return path

@@ -17,10 +17,10 @@ from ..registry import TRANSFORMS
 class MakeNegative(BaseTransform):
     """Put a negative of the image, or of the clip, into the results.
 
-    Negatives are cheaper on the batch and on its device, where partners are at hand; this serves those who want them in
-    the pipeline. A pipeline sees one sample at a time: a negative that joins two needs the other one under
-    ``partner_key`` (as a wrapper such as mmcv's or mmdet's mixing data sets put it there), or use ``ExternalStitch``,
-    which brings its own images. Draws come from torch's default generator, which mmengine seeds in every worker.
+    Negatives are cheaper on the batch and on its device, where partners are available. A pipeline sees one sample at a
+    time: a negative that joins two needs the other one under ``partner_key`` (where a mixing data set such as mmcv's
+    puts it), or use ``ExternalStitch``, which has its own images. Draws come from torch's default generator, which
+    mmengine seeds in every worker.
 
     Required keys:
         ``key``, and ``partner_key`` if given.
@@ -30,11 +30,11 @@ class MakeNegative(BaseTransform):
 
     Args:
         negative: a negative or its config, for example ``dict(type="Jigsaw", grid=2)``.
-        key: where the image lies: ``(H, W, C)`` or ``(H, W)``, or a list of such frames of equal size, as numpy arrays
+        key: the image: ``(H, W, C)`` or ``(H, W)``, or a list of such frames of equal size, as numpy arrays
             of uint8, float16, float32 or float64. Default ``"img"``.
-        output_key: where the negative goes, in the same form; the same as ``key`` replaces the image. Default
+        output_key: the negative, in the same form; the same as ``key`` replaces the image. Default
             ``"{key}_negative"``.
-        partner_key: where a partner lies, in the form and size of the image; needed by negatives that join two.
+        partner_key: the partner, in the form and size of the image; needed by negatives that join two.
 
     Raises:
         ValueError: if the negative joins two samples and there is no ``partner_key``, or if it is or holds a
@@ -60,34 +60,28 @@ class MakeNegative(BaseTransform):
         self.partner_key = partner_key
         if self.negative.needs_partner and partner_key is None:
             raise ValueError(
-                f"{self.negative} joins two samples, but a pipeline sees one; name the results' key of the other by "
-                "partner_key, use ExternalStitch, which brings its own images, or make this negative on the batch"
+                f"{self.negative} joins two samples, but a pipeline sees one: set partner_key, use ExternalStitch, or "
+                "make this negative on the batch"
             )
         if any(isinstance(module, Curriculum) for module in self.negative.modules()):
             raise ValueError(
-                "a curriculum follows the iteration of the training, which a data loader's workers do not know; use "
-                "one of its stages here, or make the negatives on the batch"
+                "a Curriculum needs the iteration, which the workers of a data loader do not know: use one of its "
+                "stages, or make the negatives on the batch"
             )
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Add the negative of ``results[key]``.
 
         Raises:
-            KeyError: if ``key`` or ``partner_key`` is missing from ``results``.
-            TypeError: if what lies there is no image or clip.
+            TypeError: if there is no image or clip.
             ValueError: if the partner differs in shape, or the negative refuses the size.
         """
-        image = self._read(results, self.key)
-        other = None if self.partner_key is None else _to_batch(self._read(results, self.partner_key), self.partner_key)
+        image = results[self.key]
+        other = None if self.partner_key is None else _to_batch(results[self.partner_key], self.partner_key)
         with torch.no_grad():
             negative = self.negative(_to_batch(image, self.key), other=other)
         results[self.output_key] = _from_batch(negative, image)
         return results
-
-    def _read(self, results: dict[str, Any], key: str) -> Any:
-        if key not in results:
-            raise KeyError(f"MakeNegative reads {key!r}, but the results hold {sorted(results)}; load the image first")
-        return results[key]
 
     def __repr__(self) -> str:
         return (
@@ -101,11 +95,9 @@ def _to_batch(image: np.ndarray | list[np.ndarray], key: str) -> torch.Tensor:
     frames = image if isinstance(image, (list, tuple)) else [image]
     if not frames or any(not isinstance(frame, np.ndarray) or frame.ndim not in (2, 3) for frame in frames):
         raise TypeError(
-            f"MakeNegative expects an (H, W, C) or (H, W) numpy array, or a list of such frames, under {key!r}, but "
-            f"got {type(image).__name__}{getattr(image, 'shape', '')}; apply it before images are packed into tensors"
+            f"{key!r} must be an (H, W, C) or (H, W) numpy array, or a list of such frames, but got "
+            f"{type(image).__name__}{getattr(image, 'shape', '')}"
         )
-    if len({frame.shape for frame in frames}) > 1:
-        raise ValueError(f"the frames under {key!r} differ in size: {sorted({frame.shape for frame in frames})}")
     stacked = np.stack([frame if frame.ndim == 3 else frame[..., None] for frame in frames])
     clip = torch.from_numpy(stacked).permute(3, 0, 1, 2)[None]
     return clip if isinstance(image, (list, tuple)) else clip[:, :, 0]

@@ -12,14 +12,6 @@ from ..datasets.videos.lists import CheckSettings, filter_list, prepare_lists
 from ..datasets.videos.official_splits import read_hmdb51_splits, read_ucf101_splits
 from .images import take
 
-__all__ = [
-    "prepare_action_videos",
-    "prepare_bccd",
-    "prepare_digits_scenes",
-    "prepare_moving_digits",
-    "prepare_video_list",
-]
-
 BCCD_CLASSES = ("RBC", "WBC", "Platelets")
 #: The folders of PASCAL VOC's layout, and the suffixes of the files that belong there.
 _VOC_FOLDERS = {
@@ -77,20 +69,19 @@ def place_voc(parts: tuple[str, ...]) -> PurePosixPath | None:
 
 def prepare_digits_scenes(args: argparse.Namespace) -> None:
     """Write the scenes, unless they are there."""
-    from ..datasets.toy.digits_scenes import SceneSettings, make_digits_scenes
+    from ..datasets.toy.digits_scenes import make_digits_scenes
 
-    written = make_digits_scenes(args.out, SceneSettings(seed=args.seed))
+    written = make_digits_scenes(args.out, seed=args.seed)
     print(f"{args.out}: the scenes {'were written' if written else 'are there'}")
 
 
 def prepare_moving_digits(args: argparse.Namespace) -> None:
     """Write the clips of both splits."""
-    out = Path(args.out or "data/moving_digits")
     for split, count in zip(("train", "test"), args.clips):
         clips = MovingDigits(
             split, num_clips=count, size=args.size, bouncing=args.bouncing, seed=args.seed, cache=False
         )
-        print(f"{write_videos(clips, out)}: {count} clips of {clips.num_frames} frames")
+        print(f"{write_videos(clips, args.out)}: {count} clips of {clips.num_frames} frames")
 
 
 def prepare_action_videos(args: argparse.Namespace) -> None:
@@ -100,7 +91,7 @@ def prepare_action_videos(args: argparse.Namespace) -> None:
     read_splits = {"ucf101": read_ucf101_splits, "hmdb51": read_hmdb51_splits}[args.verb]
     official = read_splits(args.annotations or args.folder)
     settings = CheckSettings(args.min_frames, args.workers, args.every_frame)
-    report = prepare_lists(official, args.folder, Path(args.out or f"data/{args.verb}"), settings)
+    report = prepare_lists(official, args.folder, args.out, settings)
     print("\n".join(report.lines()))
 
 

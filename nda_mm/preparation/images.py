@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -13,28 +13,16 @@ from typing import Any
 from ..datasets import CIFAR10, CIFAR100, DTD, STL10, SVHN, CelebA, DatasetNotReadableError, Places365, TinyImageNet
 from ..datasets.archives import Place, list_bad_files, unpack
 from ..datasets.decoding import image_files, is_image
+from ..datasets.download import download
 from ..datasets.images.celeba import take_celeba
 from ..datasets.images.cifar10_c import CORRUPTIONS, open_cifar10_c
 from ..datasets.images.imagenet import prepare_imagenet
 from ..datasets.images.pairs import build_cityscapes_pairs, is_cityscapes, pair_faults
-from ..datasets.images.stl10 import download_stl10, take_stl10
 from ..utils.files import link_folder, printable, write_atomically
 from .verbs import SPLITS
 
-__all__ = [
-    "prepare_celeba",
-    "prepare_cifar",
-    "prepare_cifar10_c",
-    "prepare_folder",
-    "prepare_imagenet_lists",
-    "prepare_pairs",
-    "prepare_stl10",
-    "prepare_svhn",
-    "take",
-]
 
-
-def take(source: Path, out: Path, place: Place, holds: Sequence[str], limits: Mapping[str, int] | None = None) -> str:
+def take(source: Path, out: Path, place: Place, holds: Sequence[str]) -> str:
     """Unpack an archive to ``out``, or link ``out`` to a folder that holds the data already.
 
     Args:
@@ -42,18 +30,17 @@ def take(source: Path, out: Path, place: Place, holds: Sequence[str], limits: Ma
         out: Where the recipes look.
         place: Where each member of an archive belongs, see :func:`nda_mm.datasets.archives.unpack`.
         holds: Names of the folders or files by which the data are known.
-        limits: The most bytes that files may have, as in the same.
 
     Returns:
         What was done, and which members of a zip file are damaged and left out.
 
     Raises:
         FileNotFoundError: If there is no such file or folder, or it holds nothing of the data.
-        FileExistsError: If something else stands at ``out``.
+        FileExistsError: If ``out`` is something else.
         ValueError: If the archive is damaged or another.
     """
     if not source.is_dir():
-        found = unpack(source, out, place, limits)
+        found = unpack(source, out, place)
         return f"{source}: {found.count} files in {out}{found.report()}"
     near = [source, *([source.parent] if source.name in holds else []), *sorted(source.iterdir())]
     folder = next((place for place in near if all((place / name).exists() for name in holds)), None)
@@ -74,10 +61,10 @@ def _copy(source: Path, target: Path) -> str:
 def prepare_cifar(args: argparse.Namespace) -> None:
     """Unpack or copy the sources, then load what is there."""
     kind = {"cifar10": CIFAR10, "cifar100": CIFAR100}[args.verb]
-    out = Path(args.out or f"data/{args.verb}")
+    out = args.out
     for source in args.sources:
         if source.name.endswith((".tar.gz", ".tgz")):
-            print(_copy(source, out / kind.published().filename))
+            print(_copy(source, out / kind.published.filename))
         else:
             print(take(source, out, partial(place_class_folders, split=args.split), SPLITS))
     only = [args.split] if args.split else [split for split in SPLITS if (out / split).is_dir()] or SPLITS
@@ -116,12 +103,19 @@ def prepare_celeba(args: argparse.Namespace) -> None:
 
 def prepare_stl10(args: argparse.Namespace) -> None:
     """Unpack or link the source, then read every part."""
-    source = download_stl10(args.out) if args.download and args.source is None else args.source
+    source, published = args.source, STL10.published
+    if source is None and args.download:
+        source = download(published.url, args.out / published.filename, md5=published.tgz_md5)
     if source is not None:
-        print(take_stl10(source, args.out))
+        print(take(source, args.out / published.base_folder, _place_stl10, ("train_X.bin",)))
     for split in ("train", "test", "unlabeled"):
         dataset = STL10(str(args.out), split, size=16, allow_partial=args.allow_partial)
         print(f"{args.out}, {split}: {len(dataset)} images")
+
+
+def _place_stl10(parts: tuple[str, ...]) -> PurePosixPath | None:
+    listed = {name for name, _ in STL10.published.train_list + STL10.published.test_list}
+    return PurePosixPath(parts[-1]) if parts[-1] in listed else None
 
 
 def prepare_imagenet_lists(args: argparse.Namespace) -> None:
@@ -132,14 +126,7 @@ def prepare_imagenet_lists(args: argparse.Namespace) -> None:
 
 @dataclass(frozen=True)
 class PairSet:
-    """A published set of pairs.
-
-    Args:
-        counts: Number of pairs in each folder.
-        read: The folders that the recipes read.
-        recipes: Their names.
-        source: Where the data are published.
-    """
+    """A published set: its number of pairs in each folder, the folders and recipes that read it, and its source."""
 
     counts: dict[str, int]
     read: tuple[str, ...]
@@ -152,22 +139,21 @@ PAIR_SETS = {
         counts={"train": 400, "val": 100, "test": 106},
         read=("train", "test"),
         recipes=("pix2pix_facades",),
-        source="facades.tar.gz, from the authors of Pix2Pix (phillipi.github.io/pix2pix)",
+        source="facades.tar.gz (phillipi.github.io/pix2pix)",
     ),
     "cityscapes": PairSet(
         counts={"train": 2975, "val": 500},
         read=("train", "val"),
         recipes=("pix2pix_cityscapes_labels2photo", "pix2pix_cityscapes_photo2labels"),
-        source="cityscapes.tar.gz, from the authors of Pix2Pix (phillipi.github.io/pix2pix), or leftImg8bit_trainval"
-        "test.zip and gtFine_trainvaltest.zip (https://www.cityscapes-dataset.com), of which the pairs are made",
+        source="cityscapes.tar.gz (phillipi.github.io/pix2pix), or leftImg8bit_trainvaltest.zip and "
+        "gtFine_trainvaltest.zip (https://www.cityscapes-dataset.com)",
     ),
 }
 
 
 def prepare_pairs(args: argparse.Namespace) -> None:
     """Unpack, make or link the pairs, then decode every one."""
-    pairs, usual = PAIR_SETS[args.verb], Path("data/pix2pix") / args.verb
-    out = args.out or usual
+    pairs, out = PAIR_SETS[args.verb], args.out
     raw = [source for source in args.sources if args.verb == "cityscapes" and is_cityscapes(source)]
     for source in args.sources:
         if source not in raw:
@@ -184,11 +170,10 @@ def prepare_pairs(args: argparse.Namespace) -> None:
     if wrong and not args.allow_partial:
         listed = ", ".join(f"{usable[split]} of {pairs.counts[split]} in {split}" for split in wrong)
         raise ValueError(
-            f"{args.verb} was published with other numbers of pairs: usable are {listed}. Download what is missing or "
-            "bad again, or accept it with --allow-partial"
+            f"{args.verb} is incomplete: usable are {listed}. Download it again, or accept it with --allow-partial"
         )
     options = "".join(f" {loader}_dataloader.dataset.data_root={out}" for loader in ("train", "val", "test"))
-    elsewhere = "" if out == usual else f" --cfg-options{options}"
+    elsewhere = "" if str(out) == args.usual else f" --cfg-options{options}"
     print("next: " + "\n  or: ".join(f"python tools/train.py {name}{elsewhere}" for name in pairs.recipes))
 
 
@@ -210,7 +195,6 @@ def _count_pairs(folder: Path) -> int:
 RECIPE = "ood_biggan_cifar10"
 SVHN_FILES = {split: f"{split}_32x32.mat" for split in ("train", "test")}
 CORRUPTED_COUNT = 50_000
-CORRUPTED_LIMITS = {f"{name}.npy": CORRUPTED_COUNT * 32 * 32 * 3 + 4096 for name in CORRUPTIONS}  # with the header
 
 
 def prepare_svhn(args: argparse.Namespace) -> None:
@@ -232,15 +216,8 @@ def prepare_svhn(args: argparse.Namespace) -> None:
 
 @dataclass(frozen=True)
 class FolderSet:
-    """A published set of images in folders.
-
-    Args:
-        kind: Its data set, with whose defaults the recipe reads it.
-        archive: Name of its archive.
-        count: Its number of images.
-        holds: What its folder is known by.
-        place: Where members of the archive belong.
-    """
+    """A published set of images in folders: its data set, archive and number of images, by what its folder is known,
+    and where members of the archive belong."""
 
     kind: Callable[..., Any]
     archive: str
@@ -285,9 +262,8 @@ def prepare_folder(args: argparse.Namespace) -> None:
     print(f"{args.out}: {len(images)} images, {images.resizing}")
     if len(images) != known.count and not args.allow_partial:
         raise ValueError(
-            f"{images.title} was published with {known.count} images, of which {len(images)} can be read here. "
-            f"Download {known.archive} again ({images.url}), remove what is damaged and run this with it, or accept "
-            "what is there with --allow-partial"
+            f"{images.title} has {known.count} images, of which {len(images)} can be read here. Download "
+            f"{known.archive} again ({images.url}), or accept what is there with --allow-partial"
         )
     _print_next(args.verb, args.out, args.usual)
 
@@ -295,7 +271,7 @@ def prepare_folder(args: argparse.Namespace) -> None:
 def prepare_cifar10_c(args: argparse.Namespace) -> None:
     """Unpack or link the source, then open every file."""
     if args.source is not None:
-        print(take(args.source, args.out, _place_cifar10_c, ("labels.npy",), CORRUPTED_LIMITS))
+        print(take(args.source, args.out, _place_cifar10_c, ("labels.npy",)))
     files, bad = open_cifar10_c(args.out, ("labels", *CORRUPTIONS))
     count = len(files.pop("labels", ()))
     whole = f"{args.out}: {len(files)} of {len(CORRUPTIONS)} corruptions, {count} images of each"
@@ -303,8 +279,7 @@ def prepare_cifar10_c(args: argparse.Namespace) -> None:
     if not files or not count or ((bad or count != CORRUPTED_COUNT) and not args.allow_partial):
         raise DatasetNotReadableError(
             f"'{args.out}' does not hold all of CIFAR-10-C, 19 corruptions of {CORRUPTED_COUNT} images. Download "
-            "CIFAR-10-C.tar from https://zenodo.org/records/2535967, remove what is damaged and run this with it"
-            + ("; --allow-partial accepts what is there" if files and count else "")
+            "CIFAR-10-C.tar from https://zenodo.org/records/2535967 again, or accept what is there with --allow-partial"
         )
     if str(args.out) != args.usual:
         print(f"the recipe reads {args.usual}: link it to {args.out}")

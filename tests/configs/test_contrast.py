@@ -36,13 +36,6 @@ def test_the_queue_is_a_multiple_of_the_batch_on_one_to_four_ranks(name: str, re
     assert [n for n in (1, 2, 4) if config.model.queue_len % (n * config.train_dataloader.batch_size)] == []
 
 
-def test_the_width_is_an_override(build: Any) -> None:
-    narrow = {"backbone.base_channels": 16, "backbone.stem_channels": 16, "neck.in_channels": 128}
-    _, model = build("moco_cifar10", **{f"model.{key}": value for key, value in narrow.items()})
-    features = model.backbone(torch.zeros(2, 3, 32, 32))
-    assert (features[-1].shape[1], model.neck.mlp[0].in_features) == (128, 128)
-
-
 def test_views_of_digits_differ_and_are_normalised_by_the_training_split(build: Any) -> None:
     config, _ = build("moco_digits")
     images = DATASETS.build({**config.train_dataloader.dataset, "pipeline": []}).images

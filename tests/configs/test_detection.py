@@ -113,19 +113,6 @@ class TestMoCosProtocol:
         assert config.test_evaluator.eval_mode == "11points"
 
 
-@pytest.mark.parametrize("name", ["detection_voc_fpn", "detection_voc_retinanet"])
-def test_pyramids_take_the_pretrained_weights_and_train_all_of_them(
-    name: str, resnet50: tuple[dict[str, torch.Tensor], Path], build: Any
-) -> None:
-    weights, file = resnet50
-    _, model = build(name, **{"model.backbone.init_cfg.checkpoint": str(file)})
-    model.init_weights()
-    assert differing(model.backbone, weights) == []
-    model.train()
-    assert all(parameter.requires_grad for parameter in model.backbone.parameters())
-    assert model.backbone.bn1.training
-
-
 @pytest.mark.parametrize(
     ("detection", "pretraining"), [("detection_digits_scenes", "moco_digits"), ("detection_bccd", "moco_bccd")]
 )

@@ -41,12 +41,3 @@ def test_cifar10s_sets_are_those_of_the_paper_and_every_corruption() -> None:
     ]
     assert corrupted == [(corruption, severity) for corruption in CORRUPTIONS for severity in SEVERITIES]
     assert found["cifar100"]["split"] == "test"
-
-
-def test_digits_sets_have_the_size_of_the_data() -> None:
-    config = Config.fromfile(recipe_path("ood_biggan_digits"))
-    found = sets("ood_biggan_digits")
-    assert list(found) == [each["kind"] for each in found.values()] == ["rotated", "inverted", "blurred", "letters"]
-    assert {(each["size"], each["split"]) for each in found.values()} == {
-        (config.test_dataloader.dataset["size"], config.test_dataloader.dataset["split"])
-    }

@@ -98,17 +98,6 @@ def ucf101(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder.parents[1]
 
 
-@pytest.fixture
-def hmdb51(ucf101: Path, tmp_path: Path) -> Path:
-    """The same clips in data/hmdb51's layout."""
-    (tmp_path / "data" / "hmdb51").mkdir(parents=True)
-    (tmp_path / "data" / "hmdb51" / "videos").symlink_to(ucf101 / "data" / "ucf101" / "videos")
-    for split in ("train", "val"):
-        words = (ucf101 / "data" / "ucf101" / f"ucf101_{split}_split_1_videos.txt").read_text()
-        (tmp_path / "data" / "hmdb51" / f"hmdb51_{split}_split_1_videos.txt").write_text(words)
-    return tmp_path
-
-
 class TestVideoFiles:
     """The clips have 70 frames, so a window of DPC's 8 blocks of 5, which spans 118, starts over."""
 
@@ -141,15 +130,6 @@ class TestVideoFiles:
             whole = DATASETS.build({**config.train_dataloader.dataset, "pipeline": [plain[0], frames, *plain[2:]]})
             clip = whole[1]["inputs"]
         assert torch.equal(blocks.transpose(0, 1).flatten(1, 2), clip[0])
-
-    def test_classifiers_test_on_ten_clips(self, hmdb51: Path, monkeypatch: pytest.MonkeyPatch, read: Any) -> None:
-        monkeypatch.chdir(hmdb51)
-        config = read("dpc_finetune_hmdb51")
-        with DefaultScope.overwrite_default_scope("mmaction"):
-            for split, clips in (("train", 1), ("val", 1), ("test", 10)):
-                item = DATASETS.build(config[f"{split}_dataloader"].dataset)[2]
-                assert tuple(item["inputs"].shape) == (clips, 3, 40, 128, 128)
-                assert item["data_samples"].gt_label.tolist() == [2]
 
 
 def train(config: Config, folder: Path) -> Any:

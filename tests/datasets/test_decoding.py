@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -43,7 +42,7 @@ def test_one_wrong_byte_anywhere_in_the_cache_is_noticed(tmp_path: Path) -> None
     whole = {path: path.read_bytes() for path in files}
     assert [path.suffix for path in files] == [".json", ".npy"]
     rng = np.random.default_rng(0)
-    for path in files * 30:
+    for path in files * 10:
         damaged = bytearray(whole[path])
         # The first 128 bytes of the array's file are its header.
         damaged[rng.integers(len(damaged)) if rng.random() < 0.5 else rng.integers(128)] ^= 1 << rng.integers(8)
@@ -56,10 +55,6 @@ def test_one_wrong_byte_anywhere_in_the_cache_is_noticed(tmp_path: Path) -> None
     for path in files:
         path.write_bytes(whole[path][: len(whole[path]) // 2])
         np.testing.assert_array_equal(ImageFolder(str(tmp_path)).images, images)
-    notes = json.loads(whole[files[0]])
-    files[0].write_text(json.dumps({key: value for key, value in notes.items() if key != "checksum"}))
-    np.testing.assert_array_equal(ImageFolder(str(tmp_path)).images, images)
-    assert {path: path.read_bytes() for path in files} == whole
 
 
 def test_the_cache_goes_to_the_named_folder_or_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,33 +83,34 @@ def test_resizing_is_pillows_filter_and_keeps_what_fits() -> None:
     assert np.abs(resize_squares(checkerboard, 48).astype(float) - 127.5).max() <= 3  # filtered, not picked
 
 
-class TestImageSize:
-    def test_head_and_pixels_agree_and_a_cut_file_is_found_by_its_pixels_alone(self, tmp_path: Path) -> None:
-        path = tmp_path / "a.jpg"
-        noise = np.random.default_rng(0).integers(0, 256, (40, 30, 3), dtype=np.uint8)
-        Image.fromarray(noise).save(path)
-        assert image_size(path, decode=False) == image_size(path, decode=True) == (30, 40)
-        path.write_bytes(path.read_bytes()[:-400])
-        assert image_size(path, decode=False) == (30, 40)
-        with pytest.raises(OSError, match="truncated"):
-            image_size(path, decode=True)
+def test_a_truncated_image_is_found_by_its_pixels(tmp_path: Path) -> None:
+    path = tmp_path / "a.jpg"
+    noise = np.random.default_rng(0).integers(0, 256, (40, 30, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(path)
+    assert image_size(path, decode=False) == image_size(path, decode=True) == (30, 40)
+    path.write_bytes(path.read_bytes()[:-400])
+    assert image_size(path, decode=False) == (30, 40)
+    with pytest.raises(OSError, match="truncated"):
+        image_size(path, decode=True)
 
-    def test_the_size_is_that_of_the_upright_image_as_the_detectors_reader_sees_it(self, tmp_path: Path) -> None:
-        import cv2
 
-        image = Image.new("RGB", (30, 20))
-        exif = Image.Exif()
-        for orientation in range(1, 9):
-            exif[0x0112] = orientation
-            path = tmp_path / f"{orientation}.jpg"
-            image.save(path, exif=exif)
-            height, width = cv2.imread(str(path)).shape[:2]
-            assert image_size(path, decode=False) == (width, height)
+def test_the_size_is_that_of_the_upright_image(tmp_path: Path) -> None:
+    import cv2
 
-    def test_what_is_no_image_is_an_os_error(self, tmp_path: Path) -> None:
-        path = tmp_path / "a.png"
-        path.write_bytes(b"no image")
-        with pytest.raises(OSError, match="a.png"):
-            image_size(path, decode=False)
-        with pytest.raises(FileNotFoundError):
-            image_size(tmp_path / "absent.png", decode=True)
+    image = Image.new("RGB", (30, 20))
+    exif = Image.Exif()
+    for orientation in range(1, 9):
+        exif[0x0112] = orientation
+        path = tmp_path / f"{orientation}.jpg"
+        image.save(path, exif=exif)
+        height, width = cv2.imread(str(path)).shape[:2]
+        assert image_size(path, decode=False) == (width, height)
+
+
+def test_what_is_no_image_is_an_os_error(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(b"no image")
+    with pytest.raises(OSError, match="a.png"):
+        image_size(path, decode=False)
+    with pytest.raises(FileNotFoundError):
+        image_size(tmp_path / "absent.png", decode=True)

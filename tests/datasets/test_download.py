@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nda_mm.datasets.download import DownloadError, download, file_md5
+from nda_mm.datasets.download import DownloadError, download
 
 CONTENT = np.random.default_rng(0).bytes(3_000_000)
 MD5 = hashlib.md5(CONTENT).hexdigest()
@@ -67,6 +67,11 @@ def server() -> Iterator[Server]:
     thread.join()
 
 
+@pytest.fixture(autouse=True)
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nda_mm.datasets.download.time.sleep", lambda _: None)
+
+
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "new" / "file.tar.gz"
@@ -75,20 +80,21 @@ def path(tmp_path: Path) -> Path:
 def test_whole_file(server: Server, path: Path) -> None:
     assert download(server.url, path, md5=MD5) == path
     assert path.read_bytes() == CONTENT
-    assert file_md5(path) == MD5
+    download(server.url, path, md5=MD5)
+    assert len(server.asked) == 1  # it is there
     assert [entry.name for entry in path.parent.iterdir()] == [path.name]
 
 
 def test_cut_connection_continues_where_it_broke(server: Server, path: Path) -> None:
     server.cut_after = [1_000_000, 500_000]
-    download(server.url, path, md5=MD5, wait=0)
+    download(server.url, path, md5=MD5)
     assert path.read_bytes() == CONTENT
     assert server.asked == [None, "bytes=1000000-", "bytes=1500000-"]
 
 
 def test_later_run_continues_an_earlier_one(server: Server, path: Path) -> None:
     server.cut_after = [1_234_567]
-    with pytest.raises(DownloadError, match=r"in 1 attempts .*1234567 bytes are kept in '.*file.tar.gz.part'"):
+    with pytest.raises(DownloadError, match="in 1 attempts"):
         download(server.url, path, md5=MD5, attempts=1)
     assert not path.exists()
     download(server.url, path, md5=MD5, attempts=1)
@@ -99,50 +105,47 @@ def test_later_run_continues_an_earlier_one(server: Server, path: Path) -> None:
 def test_server_without_ranges_is_asked_from_the_start(server: Server, path: Path) -> None:
     server.ranges = False
     server.cut_after = [1_000_000]
-    download(server.url, path, md5=MD5, wait=0)
+    download(server.url, path, md5=MD5)
     assert path.read_bytes() == CONTENT
     assert server.asked == [None, "bytes=1000000-"]
 
 
-@pytest.mark.parametrize("surplus", [0, 5])
-def test_part_that_is_complete_or_too_long(server: Server, path: Path, surplus: int) -> None:
+def test_a_complete_part_is_not_downloaded_again(server: Server, path: Path) -> None:
     path.parent.mkdir()
-    path.with_name("file.tar.gz.part").write_bytes(CONTENT + bytes(surplus))
+    path.with_name("file.tar.gz.part").write_bytes(CONTENT)
     download(server.url, path, md5=MD5)
     assert path.read_bytes() == CONTENT
-    assert len(server.asked) == (1 if surplus == 0 else 2)
 
 
 def test_wrong_checksum_leaves_nothing_behind(server: Server, path: Path) -> None:
-    with pytest.raises(DownloadError, match=f"wrong checksum: MD5 {MD5} over 3000000 bytes, expected {'0' * 32}"):
+    with pytest.raises(DownloadError, match=MD5):
         download(server.url, path, md5="0" * 32)
     assert list(path.parent.iterdir()) == []
 
 
-def test_part_of_another_file_is_caught_by_the_checksum_and_the_next_call_mends_it(server: Server, path: Path) -> None:
+@pytest.mark.parametrize("size", [1000, len(CONTENT) + 5])
+def test_a_part_of_another_file_is_caught_by_the_checksum(server: Server, path: Path, size: int) -> None:
     path.parent.mkdir()
-    path.with_name("file.tar.gz.part").write_bytes(b"x" * 1000)
+    path.with_name("file.tar.gz.part").write_bytes(b"x" * size)
     with pytest.raises(DownloadError, match="wrong checksum"):
         download(server.url, path, md5=MD5)
     download(server.url, path, md5=MD5)
     assert path.read_bytes() == CONTENT
 
 
-def test_busy_server_is_tried_again_a_missing_file_is_not(server: Server, path: Path) -> None:
+def test_a_busy_server_is_tried_again_and_a_missing_file_is_not(server: Server, path: Path) -> None:
     server.statuses = [503, 429]
-    download(server.url, path, md5=MD5, wait=0)
+    download(server.url, path, md5=MD5)
     assert len(server.asked) == 3
     server.statuses = [404]
-    with pytest.raises(DownloadError, match="answers 404 Not Found"):
-        download(server.url, path.with_name("other"), wait=0)
+    with pytest.raises(DownloadError, match="404"):
+        download(server.url, path.with_name("other"), md5=MD5)
     assert len(server.asked) == 4
 
 
-def test_no_server_and_no_web_address(path: Path) -> None:
+def test_without_a_server_it_fails_after_all_attempts(path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    with pytest.raises(DownloadError, match="could not be fetched in 2 attempts"):
-        download(f"http://127.0.0.1:{port}/x", path, attempts=2, wait=0)
-    with pytest.raises(ValueError, match=r"only http and https addresses.*'file:///etc/passwd'"):
-        download("file:///etc/passwd", path)
+    with pytest.raises(DownloadError, match="in 2 attempts"):
+        download(f"http://127.0.0.1:{port}/x", path, md5=MD5, attempts=2)

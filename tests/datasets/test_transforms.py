@@ -29,7 +29,7 @@ def test_it_is_found_by_the_prefix_in_a_pipeline_of_any_scope(scope):
     assert isinstance(TRANSFORMS.build(dict(type="MakeNegative", negative=JIGSAW)), MakeNegative)
 
 
-@pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.float64])
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
 @pytest.mark.parametrize("shape", [(6, 4, 3), (6, 4, 1), (6, 4)])
 def test_the_negative_is_the_functions_in_the_images_form(dtype, shape):
     source = image(*shape, dtype=dtype)
@@ -71,29 +71,25 @@ def test_a_partner_comes_from_its_key():
     transform = MakeNegative(dict(type="Stitch"), key="gt", partner_key="mate")
     results = transform(dict(gt=np.zeros((4, 4, 3), np.uint8), mate=np.full((4, 4, 3), 9, np.uint8)))
     assert sorted(np.unique(results["gt_negative"], return_counts=True)[1]) == [24, 24]
-    with pytest.raises(KeyError, match=r"reads 'mate', but the results hold \['gt'\]"):
+    with pytest.raises(KeyError, match="mate"):
         transform(dict(gt=image(4, 4, 3)))
     with pytest.raises(ValueError, match="must have the batch's shape"):
         transform(dict(gt=image(4, 4, 3), mate=image(4, 6, 3)))
 
 
-@pytest.mark.parametrize("kind", ["Stitch", "Mixup", "CutMix"])
-def test_a_negative_without_its_partner_is_refused_with_the_ways_out(kind):
-    with pytest.raises(
-        ValueError, match=r"joins two samples, but a pipeline sees one; .* partner_key, use ExternalStitch"
-    ):
-        MakeNegative(dict(type=kind))
-    with pytest.raises(ValueError, match="joins two samples"):
-        MakeNegative(dict(type="RandomNegative", negatives=[JIGSAW, dict(type=kind)]))
+def test_a_negative_without_its_partner_is_refused():
+    for negative in (dict(type="Stitch"), dict(type="RandomNegative", negatives=[JIGSAW, dict(type="CutMix")])):
+        with pytest.raises(ValueError, match="partner_key"):
+            MakeNegative(negative)
 
 
-def test_foreign_images_serve_a_pipeline():
-    foreign = torch.full((2, 3, 8, 8), 255, dtype=torch.uint8)
-    results = MakeNegative(dict(type="ExternalStitch", images=foreign))(dict(img=np.zeros((4, 4, 3), np.uint8)))
+def test_external_images_serve_a_pipeline():
+    external = torch.full((2, 3, 8, 8), 255, dtype=torch.uint8)
+    results = MakeNegative(dict(type="ExternalStitch", images=external))(dict(img=np.zeros((4, 4, 3), np.uint8)))
     assert results["img_negative"].mean() == 127.5
 
 
-def test_a_curriculum_is_refused_wherever_it_hides():
+def test_a_curriculum_is_refused():
     hidden = dict(type="RandomNegative", negatives=[dict(type="Curriculum", milestones=[(0, JIGSAW)])])
     with pytest.raises(ValueError, match="curriculum"):
         MakeNegative(hidden)
@@ -101,19 +97,6 @@ def test_a_curriculum_is_refused_wherever_it_hides():
 
 def test_what_is_no_image_is_refused():
     transform = MakeNegative(JIGSAW)
-    with pytest.raises(KeyError, match=r"reads 'img', but the results hold \['gt'\]"):
-        transform(dict(gt=image(4, 4, 3)))
-    with pytest.raises(TypeError, match=r"numpy array, or a list of such frames, under 'img', but got Tensor"):
-        transform(dict(img=torch.zeros(3, 4, 4)))
-    with pytest.raises(TypeError, match="under 'img'"):
-        transform(dict(img=[]))
-    with pytest.raises(ValueError, match="frames under 'img' differ in size"):
-        transform(dict(img=[image(4, 4, 3), image(6, 4, 3)]))
-    with pytest.raises(TypeError, match="expected pixels of dtype"):
-        transform(dict(img=image(4, 4, 3).astype(np.int64)))
-
-
-def test_its_settings_are_shown():
-    assert repr(MakeNegative(JIGSAW)) == (
-        "MakeNegative(negative=Jigsaw(grid=(2, 2)), key='img', output_key='img_negative', partner_key=None)"
-    )
+    for image_like in (torch.zeros(3, 4, 4), []):
+        with pytest.raises(TypeError, match="'img'"):
+            transform(dict(img=image_like))

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from nda_mm.datasets.toy.toy_gaussians import ring_centres
+from nda_mm.datasets.toy.toy_gaussians import ring_centers
 from nda_mm.negatives import TurnPoints, build_negative
 
 
@@ -27,7 +27,7 @@ def test_it_is_a_multiplication_by_a_unit_number_to_either_side(degrees):
 
 
 def test_half_the_spacing_puts_every_mode_into_a_gap():
-    centres = torch.from_numpy(ring_centres(8, 1.0)).view(8, 1, 1, 2)
+    centres = torch.from_numpy(ring_centers(8, 1.0)).view(8, 1, 1, 2)
     out = TurnPoints(22.5)(centres, generator=seeded()).view(8, 2)
     nearest = torch.cdist(out, centres.view(8, 2)).min(dim=1).values
     torch.testing.assert_close(nearest, torch.full((8,), 2 * math.sin(math.pi / 16), dtype=torch.float64))

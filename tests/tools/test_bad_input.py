@@ -10,7 +10,6 @@ from pathlib import Path
 import mmengine.runner.runner
 import numpy as np
 import pytest
-from mmengine.logging import MMLogger
 from PIL import Image
 
 from nda_mm.utils.files import recipe_path
@@ -96,40 +95,24 @@ def damage(folder: Path) -> list[str]:
     return list(bad)
 
 
-@pytest.fixture
-def logged(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> pytest.LogCaptureFixture:
-    """The warnings of mmengine's loggers, which hand nothing on to the root, where pytest listens."""
-    handle = MMLogger.callHandlers
-
-    def both(self: MMLogger, record: object) -> None:
-        caplog.handler.handle(record)  # type: ignore[arg-type]
-        handle(self, record)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(MMLogger, "callHandlers", both)
-    return caplog
-
-
 @pytest.mark.parametrize(
     ("option", "named"),
     [
-        ("model.type=nda_mm.NDAFunnyGAN", ("'nda_mm.NDAFunnyGAN'", "nda_mm.NDABigGAN", "nda_mm.NDAStyleGAN3")),
-        ("model.type=NDABigGAN", ("nda_mm.NDABigGAN",)),
-        ("model.type=FunnyGAN", ("FunnyGAN",)),
-        ("model.negative.type=Jigsav", ("'Jigsav'", "Jigsaw")),
-        ("model.negative.grid=5", ("5 x 5", "16 x 16", "[1, 2, 4, 8, 16]")),
-        ("model.fake_weight=1.5", ("fake_weight", "1.5")),
-        ("train_cfg.data_on_device=no", ("train_cfg.data_on_device", "'no'")),
+        ("model.type=nda_mm.NDAFunnyGAN", "nda_mm.NDABigGAN"),
+        ("model.type=NDABigGAN", "nda_mm.NDABigGAN"),
+        ("model.negative.type=Jigsav", "Jigsaw"),
+        ("model.negative.grid=5", "16 x 16"),
+        ("train_cfg.data_on_device=no", "train_cfg.data_on_device"),
     ],
 )
 def test_settings_that_cannot_work_are_refused_before_training(
-    refuse: Refuse, place: Path, option: str, named: tuple[str, ...]
+    refuse: Refuse, place: Path, option: str, named: str
 ) -> None:
-    said = refuse("train", GAN, "--cfg-options", option)
-    assert all(each in said for each in named)
+    assert named in refuse("train", GAN, "--cfg-options", option)
     assert not list(place.rglob("*.pth"))
 
 
-def test_a_config_that_there_is_not(refuse: Refuse) -> None:
+def test_a_missing_config_names_the_recipes(refuse: Refuse) -> None:
     said = refuse("train", "configs/nda_biggan_digitz.py")
     assert "nda_biggan_digitz" in said and "nda_biggan_digits" in said
 
@@ -164,22 +147,15 @@ def test_a_missing_or_empty_training_folder(refuse: Refuse, place: Path) -> None
     assert "'images' holds no images" in refuse("train", GAN, *options)
 
 
-class TestADamagedTrainingFolder:
-    def test_every_bad_file_is_named_once_and_training_continues(
-        self, run: Run, place: Path, logged: pytest.LogCaptureFixture
-    ) -> None:
-        bad = damage(save_images(place / "images", 40))
-        unconditional = [f"model.{part}num_classes=1" for part in ("", "generator.", "discriminator.")]
-        run("train", GAN, "--work-dir", "run", "--cfg-options", *SHORT, *FOLDER, *unconditional)
-        assert (place / "run" / "iter_1.pth").is_file()
-        assert "3 of 43 image files in 'images'" in logged.text
-        assert [logged.text.count(f"\n  {name}: ") for name in bad] == [1, 1, 1]
-
-    def test_one_that_is_mostly_damaged_is_refused_with_all_of_them(self, refuse: Refuse, place: Path) -> None:
-        bad = damage(save_images(place / "images", 10))
-        said = refuse("train", GAN, "--cfg-options", *SHORT, *FOLDER)
-        assert "3 of 13 image files in 'images'" in said and "max_bad=0.1" in said
-        assert [said.count(f"\n  {name}: ") for name in bad] == [1, 1, 1]
+def test_a_damaged_training_folder(run: Run, refuse: Refuse, place: Path) -> None:
+    bad = damage(save_images(place / "images", 40))
+    unconditional = [f"model.{part}num_classes=1" for part in ("", "generator.", "discriminator.")]
+    run("train", GAN, "--work-dir", "run", "--cfg-options", *SHORT, *FOLDER, *unconditional)
+    assert (place / "run" / "iter_1.pth").is_file()
+    for path in (place / "images").glob("[1-3]*.png"):
+        path.unlink()
+    said = refuse("train", GAN, "--cfg-options", *SHORT, *FOLDER)
+    assert "max_bad=0.1" in said and all(name in said for name in bad)
 
 
 class TestOODSets:
@@ -214,24 +190,8 @@ class TestOODSets:
         )
         said = refuse("test", config, checkpoint)
         assert said.startswith("9 of 10 ") and "only=['whole']" in said
-        for part in (
-            "empty: 'nothing' holds no images",
-            "unreadable: ",
-            "a.png: UnidentifiedImageError",
-            "missing: DTD",
-            "large: ",
-            "corrupted/fog_1, corrupted/fog_2, corrupted/fog_3 and 2 more: CIFAR-10-C",
-        ):
-            assert said.count(part) == 1, part
-
-    def test_bad_files_of_one_are_named_once_and_the_rest_scored(
-        self, run: Run, place: Path, checkpoint: str, logged: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture
-    ) -> None:
-        bad = damage(save_images(place / "dtd" / "images" / "banded", 6))
-        run("test", self.config(place, dtd="type='nda_mm.DTD', data_root='dtd', size=16, **packed"), checkpoint)
-        assert "ood/dtd/auroc: " in capsys.readouterr().out
-        assert "3 of 9 image files in 'dtd/images'" in logged.text
-        assert [logged.text.count(f"\n  banded/{name}: ") for name in bad] == [1, 1, 1]
+        for name in ("empty", "unreadable", "missing", "large", "corrupted/fog_1"):
+            assert name in said
 
     def test_a_checkpoint_that_is_none(self, refuse: Refuse, place: Path) -> None:
         (place / "broken.pth").write_bytes(b"no checkpoint")

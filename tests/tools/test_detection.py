@@ -170,7 +170,7 @@ def test_the_moco_protocol_trains_and_refuses_a_head_that_its_checkpoint_does_no
     """Two iterations of the recipe on planted images, small and few, of fewer boxes; nothing else of it is changed."""
     for year in ("VOC2007", "VOC2012"):
         for number in range(3):
-            tiny.write_voc(tmp_path / year, str(number), [("cat", tiny.GOOD), ("dog", tiny.FAULTY["swapped corners"])])
+            tiny.write_voc(tmp_path / year, str(number), [("cat", tiny.GOOD), ("dog", tiny.FAULTY[2])])
         tiny.list_images(tmp_path / year, "012", "trainval")
     DefaultScope.get_instance("test_detection_c4", scope_name="mmpretrain")
     torch.manual_seed(0)

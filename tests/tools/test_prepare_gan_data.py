@@ -1,165 +1,137 @@
-"""The verbs of tools/prepare_data.py for the image sets of GANs, on made archives of the same layout."""
+"""The image sets of GANs in tools/prepare_data.py, on archives of the official layouts."""
 
 from __future__ import annotations
 
-import gzip
-import io
-import tarfile
+import hashlib
 import zipfile
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
+from tiny_archives import RNG, make_tar, make_zip, noise, truncate
 
-from nda_mm.datasets import STL10, CelebA
-from nda_mm.datasets.images import stl10
+from nda_mm.datasets import CIFAR10, STL10, CelebA
+from nda_mm.datasets.archives import unpack
+from nda_mm.preparation.images import place_class_folders
 from tools import prepare_data as tool
 
-RNG = np.random.default_rng(0)
+Captured = pytest.CaptureFixture[str]
 
 
-def jpeg() -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(RNG.integers(0, 256, (218, 178, 3), dtype=np.uint8)).save(buffer, "jpeg")
-    return buffer.getvalue()
+def cifar_members(prefix: str) -> dict[str, bytes]:
+    return {f"{prefix}{name}/{i}.png": noise(32, 32, "png") for name in CIFAR10.METAINFO["classes"] for i in (0, 1)}
 
 
-def make_celeba(folder: Path, count: int = 4) -> tuple[Path, Path]:
-    folder.mkdir(parents=True, exist_ok=True)
+def test_cifar_is_unpacked_and_loaded(tmp_path: Path, capsys: Captured) -> None:
+    out = str(tmp_path / "out")
+    wrapped = make_zip(tmp_path / "train.zip", cifar_members("some/wrapping/cifar10/train/"))
+    assert tool.main(["cifar10", str(wrapped), "--out", out]) == 1
+    assert "each class has 5000 images" in capsys.readouterr().err
+    assert tool.main(["cifar10", str(wrapped), "--out", out, "--allow-partial"]) == 0
+    assert "train: 20 images of 10 classes" in capsys.readouterr().out
+    without_split = make_zip(tmp_path / "folders.zip", cifar_members(""))
+    assert tool.main(["cifar10", str(without_split), "--out", out, "--split", "test", "--allow-partial"]) == 0
+    assert "test: 20 images of 10 classes" in capsys.readouterr().out
+
+
+def test_class_folders_are_linked(tmp_path: Path) -> None:
+    members = {**cifar_members("train/"), **cifar_members("test/")}
+    with zipfile.ZipFile(make_zip(tmp_path / "a.zip", members)) as archive:
+        archive.extractall(tmp_path / "unpacked")
+    assert tool.main(["cifar10", str(tmp_path / "unpacked"), "--out", str(tmp_path / "out"), "--allow-partial"]) == 0
+    assert (tmp_path / "out").is_symlink()
+
+
+def test_a_class_may_have_the_name_of_a_split(tmp_path: Path) -> None:
+    members = {f"cifar100/test/{name}/0.png": noise(32, 32, "png") for name in ("train", "apple")}
+    assert unpack(make_zip(tmp_path / "a.zip", members), tmp_path / "out", place_class_folders).count == 2
+    assert (tmp_path / "out" / "test" / "train" / "0.png").is_file()
+    assert not (tmp_path / "out" / "train").exists()
+
+
+def test_damaged_members_and_archives_are_named(tmp_path: Path, capsys: Captured) -> None:
+    source, out = make_zip(tmp_path / "train.zip", cifar_members("train/")), tmp_path / "out"
+    content = bytearray(source.read_bytes())
+    content[60] ^= 255
+    source.write_bytes(content)
+    assert tool.main(["cifar10", str(source), "--out", str(out), "--allow-partial"]) == 0
+    assert "train/airplane/0.png: BadZipFile: Bad CRC-32" in capsys.readouterr().out
+    official = tmp_path / "cifar-10-python.tar.gz"
+    official.write_bytes(b"\x1f\x8b" + bytes(100))
+    assert tool.main(["cifar10", str(official), "--out", str(tmp_path / "other")]) == 1
+    assert "cifar-10-python.tar.gz' is truncated or damaged" in capsys.readouterr().err
+    assert tool.main(["cifar10", str(tmp_path / "absent.zip"), "--out", str(out)]) == 1
+    assert "absent.zip" in capsys.readouterr().err
+
+
+def make_celeba(folder: Path) -> tuple[Path, Path]:
+    folder.mkdir()
     archive = folder / "img_align_celeba.zip"
-    with zipfile.ZipFile(archive, "w") as file:
-        for number in range(1, count + 1):
-            file.writestr(f"img_align_celeba/{number:06d}.jpg", jpeg())
+    make_zip(archive, {f"img_align_celeba/{number:06d}.jpg": noise(178, 218) for number in range(1, 5)})
     listed = folder / "list_eval_partition.txt"
-    listed.write_text("".join(f"{number:06d}.jpg {(0, 0, 1, 2)[number - 1]}\n" for number in range(1, count + 1)))
+    listed.write_text("".join(f"{number:06d}.jpg {split}\n" for number, split in enumerate("0012", 1)))
     return archive, listed
 
 
-def test_celeba_is_unpacked_split_and_decoded(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_celeba_is_unpacked_split_and_decoded(tmp_path: Path, capsys: Captured) -> None:
     archive, listed = make_celeba(tmp_path / "source")
     out = tmp_path / "out"
     arguments = ["celeba", str(archive), str(listed), "--out", str(out)]
     assert tool.main(arguments) == 0
-    printed = capsys.readouterr().out
-    assert f"{archive}: 4 images in {out}/img_align_celeba" in printed
-    assert f"{out}, train: 2 images, 178 pixels of each scaled to 64" in printed
-    assert f"{out}, test: 1 images" in printed
+    assert f"{out}, train: 2 images, 178 pixels of each scaled to 64" in capsys.readouterr().out
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file() and path.suffix != ".txt"}
     assert tool.main(arguments) == 0  # nothing is unpacked or decoded again
     assert {path: path.stat().st_mtime_ns for path in before} == before
     assert len(CelebA(str(out))) == 2
-
-
-def test_a_folder_of_celeba_is_linked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    archive, _ = make_celeba(tmp_path / "source")
-    with zipfile.ZipFile(archive) as file:
-        file.extractall(tmp_path / "source")
-    out = tmp_path / "out"
-    assert tool.main(["celeba", str(tmp_path / "source"), "--out", str(out)]) == 0
-    assert (out / "img_align_celeba").is_symlink()
-    assert "the splits of 4 images" in capsys.readouterr().out
-    assert tool.main(["celeba", "--out", str(out), "--crop", "108"]) == 0  # looked at again
+    assert tool.main(["celeba", str(out), "--out", str(tmp_path / "linked"), "--crop", "108"]) == 0
+    assert (tmp_path / "linked" / "img_align_celeba").is_symlink()
     assert "108 pixels of each scaled to 64" in capsys.readouterr().out
 
 
-def test_what_is_damaged_or_missing_of_celeba_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_damaged_and_missing_files_of_celeba_are_named(tmp_path: Path, capsys: Captured) -> None:
     archive, listed = make_celeba(tmp_path / "source")
     with zipfile.ZipFile(archive) as file:
         start = file.getinfo("img_align_celeba/000002.jpg").header_offset + 200
     content = bytearray(archive.read_bytes())
     content[start] ^= 255
     archive.write_bytes(content)
-    out = tmp_path / "out"
-    assert tool.main(["celeba", str(archive), str(listed), "--out", str(out)]) == 1
+    arguments = ["celeba", str(archive), str(listed), "--out", str(tmp_path / "out")]
+    assert tool.main(arguments) == 1
     streams = capsys.readouterr()
-    assert "1 x damaged in the archive, left out:\n  img_align_celeba/000002.jpg: BadZipFile: Bad CRC-32" in streams.out
+    assert "img_align_celeba/000002.jpg: BadZipFile" in streams.out
     assert "of 2 images 1 are missing" in streams.err
-    assert tool.main(["celeba", str(archive), str(listed), "--out", str(out), "--allow-partial"]) == 0
-    archive.write_bytes(content[: len(content) // 2])
-    assert tool.main(["celeba", str(archive), "--out", str(out)]) == 1
-    assert "img_align_celeba.zip' is cut off" in capsys.readouterr().err
+    assert tool.main([*arguments, "--allow-partial"]) == 0
     assert tool.main(["celeba", "--out", str(tmp_path / "nothing")]) == 1
     assert "Get img_align_celeba.zip" in capsys.readouterr().err
-    assert tool.main(["celeba", str(tmp_path / "absent.zip"), "--out", str(out)]) == 1
-    assert "absent.zip" in capsys.readouterr().err
 
 
-def make_stl10(path: Path) -> Path:
-    members = {
-        "train_X.bin": RNG.integers(0, 256, 2 * 27_648, dtype=np.uint8).tobytes(),
-        "train_y.bin": bytes([1, 10]),
-        "test_X.bin": RNG.integers(0, 256, 27_648, dtype=np.uint8).tobytes(),
-        "test_y.bin": bytes([3]),
-        "unlabeled_X.bin": RNG.integers(0, 256, 3 * 27_648, dtype=np.uint8).tobytes(),
-        "class_names.txt": b"airplane\n",
-        "../../train_X.bin.evil": b"x",
-    }
-    with tarfile.open(path, "w:gz") as archive:
-        for name, content in members.items():
-            info = tarfile.TarInfo(f"stl10_binary/{name}")
-            info.size = len(content)
-            archive.addfile(info, io.BytesIO(content))
-    return path
-
-
-def test_stl10_is_unpacked_and_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    source, out = make_stl10(tmp_path / "stl10_binary.tar.gz"), tmp_path / "data" / "out"
-    arguments = ["stl10", str(source), "--out", str(out), "--allow-partial"]
-    assert tool.main(arguments) == 0
-    printed = capsys.readouterr().out
-    for part, count in (("train", 2), ("test", 1), ("unlabeled", 3)):
-        assert f"{out}, {part}: {count} images" in printed
-    with tarfile.open(source) as archive:
-        held = archive.extractfile("stl10_binary/unlabeled_X.bin")
-        assert held is not None
-        assert (out / "stl10_binary" / "unlabeled_X.bin").read_bytes() == held.read()
-    assert sorted(path.name for path in tmp_path.rglob("*") if path.is_file()) == sorted(
-        ["stl10_binary.tar.gz", *stl10.FILES]
-    )
-    before = {path: path.stat().st_mtime_ns for path in out.rglob("*.bin")}
-    assert tool.main(arguments) == 0
-    assert {path: path.stat().st_mtime_ns for path in before} == before
-    linked = tmp_path / "linked"
-    assert tool.main(["stl10", str(out), "--out", str(linked), "--allow-partial"]) == 0
-    assert len(STL10(str(linked), allow_partial=True)) == 3
-
-
-def test_the_archive_is_not_opened_where_all_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    source, out = make_stl10(tmp_path / "a.tar.gz"), tmp_path / "out"
-    tool.main(["stl10", str(source), "--out", str(out), "--allow-partial"])
-    sizes = {path.name: path.stat().st_size for path in (out / "stl10_binary").iterdir()}
-    monkeypatch.setattr(stl10, "FILES", sizes)
-    source.write_bytes(b"no archive any more")
-    assert stl10.take_stl10(source, out).endswith("all files are there")
-
-
-def test_what_is_damaged_or_missing_of_stl10_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    source, out = make_stl10(tmp_path / "stl10_binary.tar.gz"), tmp_path / "out"
-    content = source.read_bytes()
-    source.write_bytes(content[: len(content) // 2])
+def test_stl10_is_unpacked_and_read(tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
+    counts = {"train": 2, "test": 1, "unlabeled": 3}
+    members = {f"{part}_X.bin": RNG.bytes(count * 27_648) for part, count in counts.items()}
+    members |= {"train_y.bin": bytes([1, 10]), "test_y.bin": bytes([3])}
+    for name in ("train_list", "test_list"):
+        listed = [[file, hashlib.md5(members[file]).hexdigest()] for file, _ in getattr(STL10.published, name)]
+        monkeypatch.setattr(STL10.published, name, listed)
+    source = tmp_path / "stl10_binary.tar.gz"
+    make_tar(source, {f"stl10_binary/{name}": content for name, content in {**members, "notes.txt": b"x"}.items()})
+    out = tmp_path / "data" / "out"
+    whole = truncate(source)
     assert tool.main(["stl10", str(source), "--out", str(out)]) == 1
     assert "stl10_binary.tar.gz' is cut off" in capsys.readouterr().err
-    assert not any(path.name.endswith("_X.bin") and path.stat().st_size % 27_648 for path in out.rglob("*"))
-    source.write_bytes(content)  # an interrupted run is completed by the next
-    assert tool.main(["stl10", str(source), "--out", str(out)]) == 1
-    assert "its part 'train' has 5000 images, but found are 2" in capsys.readouterr().err
-    assert tool.main(["stl10", str(source), "--out", str(out), "--allow-partial"]) == 0
-    empty = tmp_path / "empty.tar.gz"
-    with gzip.open(empty, "wb") as file:
-        file.write(bytes(10_240))
-    assert tool.main(["stl10", str(empty), "--out", str(out)]) == 1
-    assert "holds no undamaged file" in capsys.readouterr().err
+    source.write_bytes(whole)  # the interrupted run is completed by the next
+    assert tool.main(["stl10", str(source), "--out", str(out)]) == 0
+    printed = capsys.readouterr().out
+    assert all(f"{out}, {part}: {count} images" in printed for part, count in counts.items())
+    assert {path.name: path.read_bytes() for path in (out / "stl10_binary").iterdir()} == members
+    assert tool.main(["stl10", str(out), "--out", str(tmp_path / "linked")]) == 0
+    assert (tmp_path / "linked" / "stl10_binary").is_symlink()
     assert tool.main(["stl10", str(tmp_path), "--out", str(out)]) == 1
-    assert "holds a train_X.bin" in capsys.readouterr().err
-    assert tool.main(["stl10", "--out", str(tmp_path / "nothing")]) == 1
-    assert "prepare_data.py stl10 stl10_binary.tar.gz" in capsys.readouterr().err
+    assert "train_X.bin" in capsys.readouterr().err
 
 
-def test_imagenet_is_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_imagenet_is_listed(tmp_path: Path, capsys: Captured) -> None:
     for name in ("n01440764", "n01443537"):
         (tmp_path / "source" / "train" / name).mkdir(parents=True)
-        (tmp_path / "source" / "train" / name / f"{name}_1.JPEG").write_bytes(jpeg())
+        (tmp_path / "source" / "train" / name / f"{name}_1.JPEG").write_bytes(noise())
     (tmp_path / "source" / "train" / "n01443537" / "broken.JPEG").write_bytes(b"")
     arguments = ["imagenet", str(tmp_path / "source"), "--out", str(tmp_path / "out")]
     assert tool.main(arguments) == 1
@@ -167,4 +139,4 @@ def test_imagenet_is_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert tool.main([*arguments, "--allow-partial", "--workers", "2"]) == 0
     printed = capsys.readouterr().out
     assert f"{tmp_path}/out/meta/train.txt: 2 images" in printed
-    assert "1 x cannot be read, left out: train/n01443537/broken.JPEG" in printed
+    assert "train/n01443537/broken.JPEG" in printed

@@ -12,12 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from tiny_archives import RNG, make_tar, noise
 
-from nda_mm.datasets.archives import LARGEST
 from nda_mm.preparation import images as commands
 from tools import prepare_data as tool
 
-DRAW = np.random.default_rng(0)
 COUNTS = {"facades": {"train": 3, "val": 1, "test": 2}, "cityscapes": {"train": 3, "val": 2}}
 
 
@@ -29,32 +28,19 @@ def tiny_counts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     return
 
 
-def image(width: int, height: int, kind: str = "jpeg") -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(DRAW.integers(0, 256, (height, width, 3), dtype=np.uint8)).save(buffer, kind)
-    return buffer.getvalue()
-
-
 def make_pairs(path: Path, name: str, **changed: bytes) -> Path:
     """As the authors of Pix2Pix publish them: NAME/SPLIT/NUMBER.jpg, 512x256 pixels; here smaller."""
     members = {
-        f"{name}/{split}/{number}.jpg": image(64, 32)
+        f"{name}/{split}/{number}.jpg": noise(64, 32)
         for split, count in COUNTS[name].items()
         for number in range(1, count + 1)
     }
     members |= {f"{name}/{place.replace('_', '/')}.jpg": content for place, content in changed.items()}
-    with tarfile.open(path, "w:gz") as archive:
-        for member, content in members.items():
-            info = tarfile.TarInfo(member)
-            info.size = len(content)
-            archive.addfile(info, io.BytesIO(content))
-    return path
+    return make_tar(path, members)
 
 
 @pytest.mark.parametrize("name", COUNTS)
-def test_pairs_are_unpacked_looked_at_and_counted(
-    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_pairs_are_unpacked_and_counted(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source, out = make_pairs(tmp_path / "pairs.tar.gz", name), tmp_path / "data" / name
     arguments = [name, str(source), "--out", str(out)]
     assert tool.main(arguments) == 0
@@ -71,15 +57,6 @@ def test_pairs_are_unpacked_looked_at_and_counted(
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
-def test_in_its_place_no_option_is_needed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert tool.main(["facades", str(make_pairs(tmp_path / "facades.tar.gz", "facades"))]) == 0
-    assert capsys.readouterr().out.endswith("next: python tools/train.py pix2pix_facades\n")
-    assert sorted(path.name for path in (tmp_path / "data" / "pix2pix").iterdir()) == ["facades"]
-
-
 def test_a_folder_is_linked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with tarfile.open(make_pairs(tmp_path / "facades.tar.gz", "facades")) as archive:
         archive.extractall(tmp_path / "unpacked", filter="data")
@@ -88,27 +65,16 @@ def test_a_folder_is_linked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
         assert tool.main(["facades", str(source), "--out", str(out)]) == 0
         assert f"{tmp_path}/unpacked/facades: is read as {out}" in capsys.readouterr().out
         assert out.resolve() == tmp_path / "unpacked" / "facades"
-    assert tool.main(["facades", str(tmp_path / "facades.tar.gz"), "--out", str(out)]) == 1
-    assert "is a link to" in capsys.readouterr().err
-    (tmp_path / "empty").mkdir()
-    assert tool.main(["facades", str(tmp_path / "empty"), "--out", str(tmp_path / "2")]) == 1
-    assert "nor a folder in it holds train and test" in capsys.readouterr().err
 
 
 def test_every_bad_pair_is_named_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    whole = image(64, 32)
-    bad = dict(train_2=whole[:200], train_3=b"", test_1=image(63, 32), test_9=image(32, 32), val_1=b"no image")
+    whole = noise(64, 32)
+    bad = dict(train_2=whole[:200], train_3=b"", test_1=noise(63, 32), test_9=noise(32, 32), val_1=b"no image")
     source, out = make_pairs(tmp_path / "facades.tar.gz", "facades", **bad), tmp_path / "out"
     arguments = ["facades", str(source), "--out", str(out)]
     assert tool.main(arguments) == 1
     streams = capsys.readouterr()
-    for split, line in (
-        ("train", "1 pairs\n2 x no pair"),
-        ("val", "0 pairs\n1 x no pair"),
-        ("test", "1 pairs\n2 x no"),
-    ):
-        assert f"{out / split}: {line}" in streams.out
-    for name in ("2.jpg: OSError", "3.jpg: UnidentifiedImageError", "9.jpg: 32x32 pixels, which two squares side by"):
+    for name in ("2.jpg: OSError", "3.jpg: UnidentifiedImageError", "9.jpg: 32x32 pixels"):
         assert streams.out.count(f"\n  {name}") == 1
     assert "usable are 1 of 3 in train, 0 of 1 in val, 1 of 2 in test" in streams.err
     assert "--allow-partial" in streams.err
@@ -116,26 +82,13 @@ def test_every_bad_pair_is_named_once(tmp_path: Path, capsys: pytest.CaptureFixt
     for path in (out / "test").iterdir():
         path.unlink()
     assert tool.main([*arguments[:1], *arguments[2:], "--allow-partial"]) == 1
-    assert (
-        "holds no usable pairs in train and test, which the recipes read. Get facades.tar.gz" in capsys.readouterr().err
-    )
+    assert "Get facades.tar.gz" in capsys.readouterr().err
 
 
-def test_a_cut_off_archive_leaves_nothing_in_place(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    source, out = make_pairs(tmp_path / "facades.tar.gz", "facades"), tmp_path / "out"
-    content = source.read_bytes()
-    source.write_bytes(content[: len(content) // 2])
-    assert tool.main(["facades", str(source), "--out", str(out)]) == 1
-    assert "facades.tar.gz' is cut off" in capsys.readouterr().err
-    assert not out.exists()
-    source.write_bytes(content)
-    assert tool.main(["facades", str(source), "--out", str(out)]) == 0
-
-
-class TestCityscapesAsItIsGivenOut:
+class TestCityscapesAsPublished:
     """leftImg8bit and gtFine in two zips, of 2048x1024 pixels; here smaller."""
 
-    COLOURS = np.array([[128, 64, 128], [70, 70, 70], [220, 20, 60], [0, 0, 0]], dtype=np.uint8)
+    COLORS = np.array([[128, 64, 128], [70, 70, 70], [220, 20, 60], [0, 0, 0]], dtype=np.uint8)
 
     def make(self, folder: Path) -> tuple[Path, Path]:
         folder.mkdir(exist_ok=True)
@@ -144,13 +97,13 @@ class TestCityscapesAsItIsGivenOut:
             for split, count in {**COUNTS["cityscapes"], "test": 1}.items():
                 for number in range(count):
                     stem = f"{split}/aachen/aachen_{number:06d}_000019"
-                    photos.writestr(f"leftImg8bit/{stem}_leftImg8bit.png", image(512, 256, "png"))
-                    painted = self.COLOURS[DRAW.integers(0, 4, (64, 128))].repeat(4, 0).repeat(4, 1)
+                    photos.writestr(f"leftImg8bit/{stem}_leftImg8bit.png", noise(512, 256, "png"))
+                    painted = self.COLORS[RNG.integers(0, 4, (64, 128))].repeat(4, 0).repeat(4, 1)
                     alpha = np.full((256, 512, 1), 255, dtype=np.uint8)
                     buffer = io.BytesIO()
                     Image.fromarray(np.concatenate([painted, alpha], axis=2)).save(buffer, "png")
                     labels.writestr(f"gtFine/{stem}_gtFine_color.png", buffer.getvalue())
-                    labels.writestr(f"gtFine/{stem}_gtFine_labelIds.png", b"not looked at")
+                    labels.writestr(f"gtFine/{stem}_gtFine_labelIds.png", b"not read")
         return zips
 
     def test_pairs_are_made(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -168,7 +121,7 @@ class TestCityscapesAsItIsGivenOut:
             photo = Image.open(io.BytesIO(one.read(f"leftImg8bit/{stem}_leftImg8bit.png")))
             painted = np.asarray(Image.open(io.BytesIO(other.read(f"gtFine/{stem}_gtFine_color.png"))))[..., :3]
         assert np.array_equal(pair[:, :256], np.asarray(photo.resize((256, 256), Image.Resampling.BICUBIC)))
-        # Twice as wide as high: of two equal neighbours one is left, and every colour is one of Cityscapes'.
+        # Twice as wide as high: of two equal neighbors one is left, and every color is one of Cityscapes'.
         assert np.array_equal(pair[:, 256:], painted[:, ::2])
         before = {path: path.stat().st_mtime_ns for path in out.rglob("*.png")}
         assert tool.main(arguments) == 0
@@ -193,33 +146,21 @@ class TestCityscapesAsItIsGivenOut:
         content[start + 500] ^= 255
         photos.write_bytes(content)
         with zipfile.ZipFile(photos, "a") as archive:
-            archive.writestr("leftImg8bit/val/aachen/aachen_000009_000019_leftImg8bit.png", image(8, 8, "png"))
+            archive.writestr("leftImg8bit/val/aachen/aachen_000009_000019_leftImg8bit.png", noise(8, 8, "png"))
         arguments = ["cityscapes", str(photos), str(labels), "--out", str(tmp_path / "out")]
         assert tool.main(arguments) == 1
         streams = capsys.readouterr()
         assert "pairs of {'train': 2, 'val': 2}\n2 x cannot be made a pair:" in streams.out
-        assert "\n  val/aachen_000009_000019: there is no aachen_000009_000019_gtFine_color.png" in streams.out
+        assert "\n  val/aachen_000009_000019: it has no labels" in streams.out
         assert "\n  train/aachen_000001_000019: the photo cannot be read (BadZipFile: Bad CRC-32" in streams.out
         assert "usable are 2 of 3 in train" in streams.err
         assert tool.main([*arguments, "--allow-partial"]) == 0
-
-    def test_a_member_larger_than_any_image_is_bad_and_not_read(
-        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        photos, labels = self.make(tmp_path / "source")
-        for source, ending in ((photos, "leftImg8bit"), (labels, "gtFine_color")):
-            with zipfile.ZipFile(source, "a", zipfile.ZIP_DEFLATED) as archive:
-                archive.writestr(f"{ending[:6]}/train/aachen/big_{ending}.png", bytes(LARGEST + 1))
-        assert tool.main(["cityscapes", str(photos), str(labels), "--out", str(tmp_path / "out")]) == 0
-        assert f"train/big: the photo cannot be read (BadZipFile: {LARGEST + 1} bytes" in capsys.readouterr().out
 
     def test_refusals(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         photos, labels = self.make(tmp_path / "source")
         out = ["--out", str(tmp_path / "out")]
         assert tool.main(["cityscapes", str(photos), *out]) == 1
-        assert "there are no labels (SPLIT/CITY/*_gtFine_color.png)" in capsys.readouterr().err
-        assert tool.main(["cityscapes", str(photos), str(labels), "--workers", "0", *out]) == 1
-        assert "workers must be at least 1" in capsys.readouterr().err
+        assert "there are no labels" in capsys.readouterr().err
         labels.write_bytes(labels.read_bytes()[:999])
         assert tool.main(["cityscapes", str(photos), str(labels), *out]) == 1
         assert "gtFine_trainvaltest.zip' is truncated or no zip file" in capsys.readouterr().err

@@ -5,15 +5,14 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from mmengine.logging import print_log
 
 from nda_mm.datasets.decoding import image_size
-from nda_mm.utils.files import check_data_root, printable
-from nda_mm.utils.messages import shorten
+from nda_mm.datasets.report import FileReport
+from nda_mm.utils.files import check_data_root
 
 FILE_FAULTS = (
     "missing image", "unreadable image", "wrong image size", "missing annotation", "unreadable annotation",
@@ -47,54 +46,35 @@ def is_good_box(box: Sequence[Any] | None, width: float, height: float) -> bool:
     return is_finite and has_area and right > 0 and bottom > 0 and left < width and top < height
 
 
-@dataclass
-class FaultReport:
-    """Everything found in one set, by kind; each entry is the name of a file and what is wrong in it."""
+def check_image(
+    report: FileReport, path: Path, stated: tuple[Any, Any], *, decode: bool = False
+) -> tuple[int, int] | None:
+    """Width and height of an image, or None, with the fault in the report, if it cannot be used.
 
-    source: str
-    found: dict[str, list[str]] = field(default_factory=dict)
-
-    def add(self, kind: str, file: str, detail: str = "") -> None:
-        """Add one fault."""
-        self.found.setdefault(kind, []).append(printable(f"{file} ({detail})" if detail else file))
-
-    def check_image(self, path: Path, stated: tuple[Any, Any], *, decode: bool) -> tuple[int, int] | None:
-        """Width and height of an image, or None, with the fault added, if it cannot be used.
-
-        Args:
-            path: The file.
-            stated: Width and height that the annotation states; 0 or None where it does not.
-            decode: Whether all of the file is read, not only its header.
-        """
-        try:
-            size = image_size(path, decode=decode)
-        except FileNotFoundError:
-            self.add("missing image", path.name)
-        except OSError as error:
-            self.add("unreadable image", path.name, str(error))
-        else:
-            if not all(stated) or stated == size:
-                return size
-            self.add("wrong image size", path.name, f"{stated[0]}x{stated[1]}, but the image is {size[0]}x{size[1]}")
+    Args:
+        report: Gets the fault.
+        path: The file.
+        stated: Width and height in the annotation; 0 or None where it has none.
+        decode: Whether all of the file is read, not only its header.
+    """
+    try:
+        size = image_size(path, decode=decode)
+    except FileNotFoundError:
+        report.add("missing image", path.name)
         return None
-
-    def lines(self, kinds: Collection[str] | None = None) -> list[str]:
-        """``N x kind: file (detail); file (detail); ...`` for each of these kinds that was found. Default: all."""
-        chosen = {kind: files for kind, files in self.found.items() if kinds is None or kind in kinds}
-        return [f"{len(files)} x {kind}: {shorten(files, 20, '; ')}" for kind, files in chosen.items()]
+    except OSError as error:
+        report.add("unreadable image", path.name, str(error))
+        return None
+    if all(stated) and stated != size:
+        report.add("wrong image size", path.name, f"{stated[0]}x{stated[1]}, but the image is {size[0]}x{size[1]}")
+        return None
+    return size
 
 
 class BoxChecks:
-    """Mixin before a data set of mmdet's: checks all files and boxes when the annotations are loaded.
+    """Mixin before a data set of mmdet's: checks all files and boxes when the annotations are loaded."""
 
-    Args:
-        bad_files: See the classes.
-        unknown_classes: See the classes.
-        decode: See the classes.
-        kwargs: Of mmdet's class.
-    """
-
-    report: FaultReport
+    report: FileReport
 
     def __init__(
         self, *, bad_files: str = "refuse", unknown_classes: str = "refuse", decode: bool = False, **kwargs: Any
@@ -115,17 +95,22 @@ class BoxChecks:
 
     def load_data_list(self) -> list[dict]:
         """Read the annotations, then raise or warn."""
-        source = str(self.ann_file)  # type: ignore[attr-defined]
-        self.report = FaultReport(source)
+        self.report = FileReport()
         data_list = self.read_checked()
-        if self.bad_files == "refuse" and (lines := self.report.lines(FILE_FAULTS)):
-            raise ValueError("\n  ".join([f"{source} has bad files (bad_files='skip' leaves them out):", *lines]))
-        if self.unknown_classes == "refuse" and (lines := self.report.lines([UNKNOWN_CLASS])):
-            raise ValueError(
-                "\n  ".join([f"{source}: add these to the classes, or set unknown_classes='skip':", *lines])
-            )
+        if self.bad_files == "refuse":
+            self._refuse("has bad files (bad_files='skip' leaves them out)", FILE_FAULTS)
+        if self.unknown_classes == "refuse":
+            self._refuse("has unknown classes (unknown_classes='skip' leaves them out)", [UNKNOWN_CLASS])
         if not data_list:
-            raise ValueError("\n  ".join([f"{source}: no image can be used.", *self.report.lines()]))
+            raise ValueError("\n  ".join([f"{self._source}: no image can be used", *self.report.lines()]))
         if lines := self.report.lines([*FILE_FAULTS, UNKNOWN_CLASS, BAD_BOX]):
-            print_log("\n  ".join([f"{source}: left out are", *lines]), "current", logging.WARNING)
+            print_log("\n  ".join([f"{self._source}: left out are", *lines]), "current", logging.WARNING)
         return data_list
+
+    @property
+    def _source(self) -> str:
+        return str(self.ann_file)  # type: ignore[attr-defined]
+
+    def _refuse(self, what: str, kinds: Collection[str]) -> None:
+        if lines := self.report.lines(kinds):
+            raise ValueError("\n  ".join([f"{self._source} {what}:", *lines]))

@@ -10,7 +10,7 @@ from mmdet.datasets import CocoDataset
 from nda_mm.registry import DATASETS
 from nda_mm.utils.messages import Progress, describe_error
 
-from .checks import BAD_BOX, NO_BOXES, UNKNOWN_CLASS, BoxChecks, is_good_box
+from .checks import BAD_BOX, NO_BOXES, UNKNOWN_CLASS, BoxChecks, check_image, is_good_box
 
 
 @DATASETS.register_module()
@@ -57,17 +57,17 @@ class CheckedCocoDataset(BoxChecks, CocoDataset):
         known = {category["id"]: category["name"] for category in index.cats.values() if category["name"] in classes}
         if list(known.values()) != list(classes):
             raise ValueError(
-                f"'{annotation_file}' numbers the classes {', '.join(known.values())}, but classes is "
-                f"{', '.join(classes)}; labels would be named wrongly. Write metainfo=dict(classes=...) in the file's "
-                "order"
+                f"metainfo=dict(classes=...) must be in the order of '{annotation_file}', {', '.join(known.values())}, "
+                f"but got {', '.join(classes)}"
             )
-        images = {}
+        images, sizes = {}, {}
         with Progress("checking images", len(index.imgs), "images") as progress:
             for number, (image_id, image) in enumerate(index.imgs.items(), 1):
                 path = Path(self.data_prefix["img"], str(image.get("file_name")))
-                size = self.report.check_image(path, (image.get("width"), image.get("height")), decode=self.decode)
+                size = check_image(self.report, path, (image.get("width"), image.get("height")), decode=self.decode)
                 if size is not None:
                     images[image_id] = {**image, "width": size[0], "height": size[1]}
+                    sizes[image_id] = size
                 progress.update(number)
         annotations = []
         for annotation in index.anns.values():
@@ -79,15 +79,11 @@ class CheckedCocoDataset(BoxChecks, CocoDataset):
             elif category not in known:
                 name = index.cats.get(category, {}).get("name", category)
                 self.report.add(UNKNOWN_CLASS, images[image_id]["file_name"], repr(name))
-            elif (box := _corners(annotation.get("bbox"))) is None or not is_good_box(
-                box, images[image_id]["width"], images[image_id]["height"]
-            ):
-                detail = f"annotation {number}, {annotation.get('bbox')}"
-                self.report.add(BAD_BOX, images[image_id]["file_name"], detail)
+            elif not is_good_box(_corners(bbox := annotation.get("bbox")), *sizes[image_id]):
+                self.report.add(BAD_BOX, images[image_id]["file_name"], f"annotation {number}, {bbox}")
             else:
-                # mmdet drops boxes without area; the area serves COCO's size classes alone
-                area = annotation.get("area") or (box[2] - box[0]) * (box[3] - box[1])
-                annotations.append({**annotation, "area": area})
+                # mmdet drops boxes without area, which it needs for COCO's size classes only
+                annotations.append({**annotation, "area": annotation.get("area") or bbox[2] * bbox[3]})
         index.dataset = {**content, "images": list(images.values()), "annotations": annotations}
         index.createIndex()
         # mmdet's class takes these names of the index when it is made

@@ -12,7 +12,7 @@ from nda_mm.registry import DATASETS
 from nda_mm.utils.files import check_file
 from nda_mm.utils.messages import Progress
 
-from .checks import BAD_BOX, NO_BOXES, UNKNOWN_CLASS, BoxChecks, is_good_box
+from .checks import BAD_BOX, NO_BOXES, UNKNOWN_CLASS, BoxChecks, check_image, is_good_box
 from .voc_images import find_image, read_image_set
 
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
@@ -72,7 +72,7 @@ class CheckedVOCDataset(BoxChecks, VOCDataset):
             check_file(annotation)
             tree = ElementTree.parse(annotation)
             stated = int(tree.findtext("size/width") or 0), int(tree.findtext("size/height") or 0)
-            size = self.report.check_image(image, stated, decode=self.decode)
+            size = check_image(self.report, image, stated, decode=self.decode)
             if size is None:
                 return None
             self._drop_unusable(tree.getroot(), annotation.name, size)
@@ -95,7 +95,7 @@ class CheckedVOCDataset(BoxChecks, VOCDataset):
         }
 
     def _drop_unusable(self, root: ElementTree.Element, file: str, size: tuple[int, int]) -> None:
-        """Take the objects out that mmdet cannot use, or would skip silently."""
+        """Remove the objects that mmdet cannot use, or would skip silently."""
         for node in root.findall("object"):
             name = node.findtext("name") or ""
             corners = [node.findtext(f"bndbox/{corner}") for corner in _CORNERS]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,6 @@ from nda_mm.datasets.decoding import decode_images, open_image
 from nda_mm.datasets.images.array_dataset import ArrayDataset
 from nda_mm.registry import DATASETS
 from nda_mm.utils.files import check_data_root, read_text
-from nda_mm.utils.messages import shorten
 
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".JPG", ".JPEG", ".PNG")
 
@@ -29,7 +27,7 @@ def read_image_set(path: str | Path) -> list[str]:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it lists no images, or one twice.
+        ValueError: If it lists no images.
     """
     path = Path(path)
     if not path.is_file():
@@ -39,9 +37,6 @@ def read_image_set(path: str | Path) -> list[str]:
     names = [re.sub(r"\s+-?[01]$", "", line.strip()) for line in read_text(path).splitlines() if line.strip()]
     if not names:
         raise ValueError(f"the list of images '{path}' is empty")
-    repeated = sorted(name for name, count in Counter(names).items() if count > 1)
-    if repeated:
-        raise ValueError(f"'{path}' lists {len(repeated)} images more than once: {shorten(repeated)}")
     return names
 
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from mmengine.dataset import BaseDataset, force_full_init
-
-Indices = int | Sequence[int] | None
 
 
 class DatasetNotReadableError(RuntimeError):
@@ -32,20 +30,17 @@ class ArrayDataset(BaseDataset):
             mmpretrain's.
         every: Keep every n-th image, from the first on, n >= 1: a smaller set of all classes, also where the images are
             sorted by class. Default 1: all.
-        indices: Of those, keep the first (n > 0) or last (n < 0) images, or those listed. Default: all.
         pipeline: Transforms an item passes through.
-        metainfo: Overrides of the meta information, e.g. ``classes``.
-        test_mode: As in ``BaseDataset``: whether a pipeline that returns None is an error.
-        lazy_init: Load at the first use, not at construction.
-        max_refetch: As in ``BaseDataset``.
+        kwargs: ``indices`` (of the images that ``every`` leaves), ``metainfo``, ``test_mode``, ``lazy_init`` and
+            ``max_refetch`` of ``BaseDataset``.
     """
 
     #: (N, H, W, C) uint8; RGB where C is 3.
     images: np.ndarray
     #: (N,) int64.
     labels: np.ndarray
-    #: Whether the labels say anything. Where they don't, all are 0 and items carry none, so that a model that needs the
-    #: class of an image says so, instead of taking all images for one class.
+    #: Whether there are labels. If not, all are 0 and items carry none, so that a model that needs the classes fails
+    #: instead of taking all images for one class.
     labelled: bool = True
     _fully_initialized: bool = False
 
@@ -55,29 +50,15 @@ class ArrayDataset(BaseDataset):
         *,
         image_key: str = "gt",
         every: int = 1,
-        indices: Indices = None,
         pipeline: Sequence[dict | Callable] = (),
-        metainfo: Mapping | None = None,
-        test_mode: bool = False,
-        lazy_init: bool = False,
-        max_refetch: int = 1000,
+        **kwargs: Any,
     ) -> None:
-        if not image_key or not isinstance(image_key, str):
-            raise ValueError(f"image_key must be a name such as 'gt' (mmagic) or 'img' (mmpretrain), got {image_key!r}")
-        if isinstance(every, bool) or not isinstance(every, int) or every < 1:
-            raise ValueError(f"every must be a whole number of at least 1 (1 keeps all images), but got {every!r}")
+        if every < 1:
+            raise ValueError(f"every must be at least 1, but got {every!r}")
         self.image_key = image_key
         self.every = every
         super().__init__(
-            metainfo=metainfo,
-            data_root=str(data_root),
-            data_prefix={},
-            indices=indices,
-            serialize_data=False,
-            pipeline=list(pipeline),
-            test_mode=test_mode,
-            lazy_init=lazy_init,
-            max_refetch=max_refetch,
+            data_root=str(data_root), data_prefix={}, serialize_data=False, pipeline=list(pipeline), **kwargs
         )
 
     def load_arrays(self) -> tuple[np.ndarray, np.ndarray]:
@@ -143,10 +124,8 @@ class ArrayDataset(BaseDataset):
         selector: slice | np.ndarray
         if isinstance(indices, (int, np.integer)):
             if abs(indices) > len(self.images):
-                raise ValueError(f"a subset of {abs(indices)} images was asked for, but there are {len(self.images)}")
+                raise ValueError(f"indices must be within the {len(self.images)} images, but got {indices}")
             selector = slice(0, int(indices)) if indices >= 0 else slice(int(indices), None)
-        elif isinstance(indices, (Sequence, np.ndarray)) and not isinstance(indices, str):
-            selector = np.asarray(indices, dtype=np.int64)
         else:
-            raise TypeError(f"indices must be an int or a sequence of ints, but got {indices!r}")
+            selector = np.asarray(indices, dtype=np.int64)
         self.images, self.labels = self.images[selector], self.labels[selector]

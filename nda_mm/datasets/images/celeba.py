@@ -10,11 +10,11 @@ import numpy as np
 
 from nda_mm.datasets.archives import unpack
 from nda_mm.registry import DATASETS
-from nda_mm.utils.files import link_folder, write_text_atomically
+from nda_mm.utils.files import link_folder, read_text, write_text_atomically
 from nda_mm.utils.messages import shorten
 
 from .array_dataset import DatasetNotReadableError
-from .image_folder import ImageFolder, read_square
+from .image_folder import ImageFolder
 
 FOLDER, PARTITION = "img_align_celeba", "list_eval_partition.txt"
 SPLITS = ("train", "val", "test")
@@ -30,11 +30,11 @@ class CelebA(ImageFolder):
     Source: Liu et al., "Deep Learning Face Attributes in the Wild", ICCV 2015,
     https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html.
 
-    ``data_root`` holds the folder ``img_align_celeba`` (or is it) and, if at hand, ``list_eval_partition.txt``; without
-    that list, the splits are taken by the official numbers, which is what the list says. Of each image a centred square
-    is cut out and scaled with an antialiasing bicubic filter. Two squares are in use, and distances compare only within
-    one: 178 pixels, the whole width, and 108, the face alone. Images are decoded once and kept in one memory-mapped
-    file: 2.0 GB for the training split at 64 pixels.
+    ``data_root`` holds the folder ``img_align_celeba`` (or is it) and, optionally, ``list_eval_partition.txt``; without
+    that list, the splits are taken by the official numbers, which are the same. A centered square of each image is
+    scaled with an antialiasing bicubic filter. Two squares are in use, and distances compare only within one: 178
+    pixels, the whole width, and 108, the face alone. Images are decoded once and kept in one memory-mapped file: 2.0 GB
+    for the training split at 64 pixels.
 
     Args:
         data_root: See above.
@@ -67,21 +67,11 @@ class CelebA(ImageFolder):
         if split not in (*SPLITS, "all"):
             raise ValueError(f"split must be one of {(*SPLITS, 'all')}, but got {split!r}")
         if crop not in CROPS:
-            raise ValueError(
-                f"crop must be 178, the whole width of CelebA's images, or 108, the face alone, but got {crop!r}"
-            )
+            raise ValueError(f"crop must be one of {CROPS}, but got {crop!r}")
         self.crop = crop
+        self.cache_name = f"{split}_crop{crop}"
         self.allow_partial = allow_partial
         super().__init__(data_root, split, size=size, with_labels=False, **kwargs)
-
-    def read(self, path: Path) -> np.ndarray:
-        """One face as a square of the wanted size."""
-        return read_square(path, self.size, self.crop)
-
-    @property
-    def cache_name(self) -> str:
-        """The split and the crop."""
-        return f"{self.split}_crop{self.crop}"
 
     def _folder(self) -> Path:
         root = Path(self.data_root)
@@ -94,35 +84,35 @@ class CelebA(ImageFolder):
         self.labelled = False
         names = self._names(folder)
         there = {entry.name for entry in folder.iterdir()}
-        files = [folder / name for name in names if name in there]
-        if not files or (len(files) < len(names) and not self.allow_partial):
-            missing = [name for name in names if name not in there]
+        missing = [name for name in names if name not in there]
+        if len(missing) == len(names) or (missing and not self.allow_partial):
             raise self._not_readable(
                 f"of {len(names)} images {len(missing)} are missing from '{folder}': {shorten(missing)} "
-                "(allow_partial=True reads those that are there)"
+                "(allow_partial=True accepts that)"
             )
+        files = [folder / name for name in names if name in there]
         return files, np.zeros(len(files), dtype=np.int64), ("face",)
 
     def _names(self, folder: Path) -> list[str]:
-        wanted = range(3) if self.split == "all" else (SPLITS.index(self.split),)
-        places = [place / PARTITION for place in (folder.parent, folder) if (place / PARTITION).is_file()]
-        if not places:
-            first = (1, *(last + 1 for last in LAST))
-            return [f"{number:06d}.jpg" for part in wanted for number in range(first[part], LAST[part] + 1)]
-        return [name for name, part in read_partition(places[0]) if part in wanted]
+        parts = range(3) if self.split == "all" else (SPLITS.index(self.split),)
+        for place in (folder.parent, folder):
+            if (place / PARTITION).is_file():
+                return [name for name, part in read_partition(place / PARTITION) if part in parts]
+        first = (1, *(last + 1 for last in LAST))
+        return [f"{number:06d}.jpg" for part in parts for number in range(first[part], LAST[part] + 1)]
 
     def _not_readable(self, cause: str) -> DatasetNotReadableError:
         return DatasetNotReadableError(
             f"CelebA ({self.split} split) cannot be read from '{self.data_root}': {cause}.\n"
             "Get img_align_celeba.zip ('Align&Cropped Images') and, from the folder Eval, list_eval_partition.txt at "
-            "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html (its drives allow no plain download), and run\n"
+            "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html, and run\n"
             f"  python tools/prepare_data.py celeba img_align_celeba.zip {PARTITION}\n"
             "or train where no data are needed: tools/train.py nda_biggan_digits"
         )
 
 
 def read_partition(path: str | Path) -> list[tuple[str, int]]:
-    """The list of CelebA's splits.
+    """Read the list of CelebA's splits.
 
     Args:
         path: ``list_eval_partition.txt``: in each line a file name and 0 (train), 1 (val) or 2 (test).
@@ -131,14 +121,14 @@ def read_partition(path: str | Path) -> list[tuple[str, int]]:
         Names and numbers, in the list's order.
 
     Raises:
-        ValueError: If a line says something else; it is named.
+        ValueError: If a line has another form; it is named.
     """
     entries = []
-    for number, line in enumerate(Path(path).read_text(encoding="utf-8", errors="replace").splitlines(), 1):
-        found = re.fullmatch(r"([\w.-]+\.\w+)\s+([012])", line.strip())
-        if found:
-            entries.append((found[1], int(found[2])))
-        elif line.strip():
+    for number, line in enumerate(read_text(path).splitlines(), 1):
+        name, *part = line.split() or [""]
+        if part in (["0"], ["1"], ["2"]):
+            entries.append((name, int(part[0])))
+        elif name:
             raise ValueError(f"'{path}' is damaged: line {number}, {line[:60]!r}, is no file name with 0, 1 or 2")
     return entries
 
@@ -156,7 +146,7 @@ def take_celeba(source: Path, out: Path) -> str:
 
     Raises:
         FileNotFoundError: If there is no such file or folder, or the folder holds no images.
-        FileExistsError: If something else stands where a link should.
+        FileExistsError: If there is something else in place of a link.
         ValueError: If the zip or the list is damaged, or is another file.
     """
     if source.is_dir():
@@ -168,7 +158,7 @@ def take_celeba(source: Path, out: Path) -> str:
         return "\n".join([f"{folder}: linked as {out / FOLDER}", *(take_celeba(path, out) for path in listed[:1])])
     if source.suffix == ".txt":
         entries = read_partition(source)
-        write_text_atomically(out / PARTITION, source.read_text(encoding="utf-8", errors="replace"))
+        write_text_atomically(out / PARTITION, read_text(source))
         return f"{source}: the splits of {len(entries)} images"
     found = unpack(
         source,

@@ -76,8 +76,8 @@ class CIFAR10C(ArrayDataset):
         if bad:
             raise DatasetNotReadableError(
                 f"CIFAR-10-C cannot be read from '{self.data_root}': {'; '.join(': '.join(each) for each in bad)}. "
-                "Download CIFAR-10-C.tar from https://zenodo.org/records/2535967, let tools/prepare_data.py cifar10_c "
-                "unpack it, and set data_root to the folder of its .npy files."
+                "Download CIFAR-10-C.tar from https://zenodo.org/records/2535967 and run "
+                "tools/prepare_data.py cifar10_c CIFAR-10-C.tar"
             )
         count = len(files["labels"]) // len(SEVERITIES)
         rows = slice((self.severity - 1) * count, self.severity * count)

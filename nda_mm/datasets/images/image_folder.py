@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from .array_dataset import ArrayDataset
 
 @DATASETS.register_module()
 class ImageFolder(ArrayDataset):
-    """All images below a folder, turned upright, scaled by their short side, cropped to their centre.
+    """All images below a folder, turned upright, scaled by their short side, cropped to their center.
 
     Grey, palette and transparent images become RGB (transparent ones on white), the EXIF orientation is obeyed, scaling
     filters what the target cannot hold (antialiasing). Files are decoded once and kept in one memory-mapped file; N
@@ -42,8 +43,13 @@ class ImageFolder(ArrayDataset):
 
     Raises:
         FileNotFoundError: If the folder is missing or holds no images.
-        ValueError: If too many files are unreadable, or images lie both in class folders and beside them.
+        ValueError: If too many files are unreadable, or there are images both in class folders and next to them.
     """
+
+    #: Side of the centered square that is cut out, in pixels of the file. Default: the short side.
+    crop: int | None = None
+    #: Tells caches of one folder and size apart.
+    cache_name = "images"
 
     def __init__(
         self,
@@ -65,7 +71,7 @@ class ImageFolder(ArrayDataset):
         self.with_labels = with_labels
         self.max_bad = max_bad
         self.cache_dir = cache_dir
-        self.resizing = f"short side to {size}, bicubic, antialiased, centre cropped to {size}x{size}"
+        self.resizing = f"short side to {size}, bicubic, antialiased, center cropped to {size}x{size}"
         super().__init__(check_data_root(data_root), **kwargs)
 
     def load_arrays(self) -> tuple[np.ndarray, np.ndarray]:
@@ -74,7 +80,7 @@ class ImageFolder(ArrayDataset):
         files, labels, classes = self._list(folder)
         decoded = decode_images(
             files,
-            self.read,
+            partial(read_square, size=self.size, crop=self.crop),
             (self.size, self.size, 3),
             root=folder,
             name=self.cache_name,
@@ -84,15 +90,6 @@ class ImageFolder(ArrayDataset):
             self._report(folder, decoded.bad, len(files))
         self._metainfo.setdefault("classes", classes)
         return decoded.images, labels[decoded.kept]
-
-    def read(self, path: Path) -> np.ndarray:
-        """One file as a square of the wanted size."""
-        return read_square(path, self.size)
-
-    @property
-    def cache_name(self) -> str:
-        """Tells caches of one folder and size apart."""
-        return "images"
 
     def _folder(self) -> Path:
         folder = Path(self.data_root)
@@ -110,8 +107,8 @@ class ImageFolder(ArrayDataset):
             )
             if loose:
                 raise ValueError(
-                    f"'{folder}' holds class folders ({', '.join(list(by_class)[:3])}, ...) and {len(loose)} images "
-                    f"beside them ({loose[0]}, ...), which would have no class; move them, or set with_labels=False"
+                    f"'{folder}' holds class folders and {len(loose)} images without a class ({loose[0]}, ...); move "
+                    "them, or set with_labels=False"
                 )
             files = [path for paths in by_class.values() for path in paths]
             labels = np.repeat(np.arange(len(by_class)), [len(paths) for paths in by_class.values()])
@@ -135,12 +132,12 @@ class ImageFolder(ArrayDataset):
 
 
 def read_square(path: str | Path, size: int, crop: int | None = None) -> np.ndarray:
-    """Read one image file as an upright RGB square: the centre is cut out and scaled to ``size``.
+    """Read one image file as an upright RGB square: the center is cut out and scaled to ``size``.
 
     Args:
         path: An image file of any mode.
         size: Side in pixels.
-        crop: Side of the centred square that is cut out, in pixels of the file, at most the short side. Default: the
+        crop: Side of the centerd square that is cut out, in pixels of the file, at most the short side. Default: the
             short side.
 
     Returns:
@@ -161,7 +158,7 @@ def read_square(path: str | Path, size: int, crop: int | None = None) -> np.ndar
         if side > min(width, height):
             raise ValueError(f"{width}x{height} pixels hold no square of {side}")
         left, top = (width - side) / 2, (height - side) / 2
-        # Scaling the centred square is the same as cropping the scaled image, without rounding its long side.
+        # Scaling the centerd square is the same as cropping the scaled image, without rounding its long side.
         box = (left, top, left + side, top + side)
         return np.asarray(image.resize((size, size), Image.Resampling.BICUBIC, box=box))
 

@@ -3,46 +3,26 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 
 from nda_mm.datasets.decoding import fingerprint, image_size, is_image, read_record
-from nda_mm.utils.files import link_folder, printable, subfolders, write_text_atomically
+from nda_mm.datasets.report import FileReport
+from nda_mm.utils.files import link_folder, subfolders, write_text_atomically
 from nda_mm.utils.messages import Progress, shorten
-
-__all__ = ["ImageNetReport", "imagenet100_classes", "link_classes", "prepare_imagenet"]
 
 CLASSES = 1000
 _SPLITS = ("train", "val")
 
 
-@dataclass
-class ImageNetReport:
-    """What :func:`prepare_imagenet` has listed, and what it left out and why."""
-
-    listed: dict[str, int] = field(default_factory=dict)
-    bad: list[tuple[str, str]] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-
-    def lines(self) -> list[str]:
-        """One line for each list and note, and one for the unreadable images."""
-        lines = [f"{path}: {count} images" for path, count in self.listed.items()] + self.notes
-        if self.bad:
-            named = shorten([f"{name} ({reason})" for name, reason in self.bad], limit=20, separator="; ")
-            lines.append(f"{len(self.bad)} x cannot be read, left out: {named}")
-        return lines
-
-
-def prepare_imagenet(source: Path, out: Path, *, allow_partial: bool = False, workers: int = 1) -> ImageNetReport:
+def prepare_imagenet(source: Path, out: Path, *, allow_partial: bool = False, workers: int = 1) -> FileReport:
     """Link ImageNet to where the recipes look, decode every image once, and list those that can be read.
 
     ``out/train`` and ``out/val`` become links, ``out/meta/train.txt`` and ``out/meta/val.txt`` name in each line an
     image and the number of its class, which is the place of its folder (n01440764, ...) in alphabetical order. The
-    results are kept beside them, so that another run opens only images of folders that have changed.
+    results are kept next to them, so that another run opens only images of folders that have changed.
 
     Args:
         source: Holds ``train`` and, optionally, ``val``, each with one folder of images for each class.
@@ -55,24 +35,21 @@ def prepare_imagenet(source: Path, out: Path, *, allow_partial: bool = False, wo
 
     Raises:
         FileNotFoundError: If there is no ``train`` with class folders, or a class of ``val`` is none of ``train``'s.
-        FileExistsError: If something else stands where a link should.
+        FileExistsError: If there is something else in place of a link.
         ValueError: If the number of classes is not 1,000, or no image can be read.
     """
-    if workers < 1:
-        raise ValueError(f"workers must be at least 1, but got {workers}")
     train = subfolders(source / "train")
     if not train:
         raise FileNotFoundError(
-            f"'{source}' must hold the folder train with one folder of images for each class (n01440764, ...); unpack "
-            "ILSVRC2012_img_train.tar and each of the 1,000 archives in it into a folder of its name. The data are "
-            "available at https://image-net.org after registration"
+            f"'{source}' must hold the folder train with one folder of images for each class (n01440764, ...): unpack "
+            "ILSVRC2012_img_train.tar and each of the 1,000 archives in it into a folder of its name"
         )
     if len(train) != CLASSES and not allow_partial:
         raise ValueError(
-            f"'{source / 'train'}' has {len(train)} class folders, not {CLASSES} (--allow-partial accepts that; set "
-            "num_classes in the model, its generator and its discriminator then)"
+            f"'{source / 'train'}' has {len(train)} class folders, not {CLASSES} (--allow-partial accepts that; then "
+            "set num_classes in the model, its generator and its discriminator)"
         )
-    report = ImageNetReport()
+    report = FileReport()
     for split in _SPLITS:
         names = subfolders(source / split)
         if strange := sorted(set(names) - set(train)):
@@ -86,7 +63,7 @@ def prepare_imagenet(source: Path, out: Path, *, allow_partial: bool = False, wo
 
 
 def _list_split(
-    out: Path, split: str, names: list[str], labels: dict[str, int], workers: int, report: ImageNetReport
+    out: Path, split: str, names: list[str], labels: dict[str, int], workers: int, report: FileReport
 ) -> None:
     record = out / "meta" / f".{split}_looked_at.json"
     known = read_record(record)
@@ -105,14 +82,15 @@ def _list_split(
                 known[name] = {"stamp": stamp, "bad": bad}
                 write_text_atomically(record, json.dumps(known))  # an interrupted run continues from here
             bad = known[name]["bad"]
-            report.bad += [(printable(f"{split}/{name}/{file}"), fault) for file, fault in bad.items()]
+            for file, fault in bad.items():
+                report.add("cannot be read, left out", f"{split}/{name}/{file}", fault)
             lines += [f"{name}/{path.name} {labels[name]}\n" for path in images if path.name not in bad]
             progress.update(number)
     if not lines:
         raise ValueError(f"no image of '{out / split}' can be read:\n  " + "\n  ".join(report.lines()))
     path = out / "meta" / f"{split}.txt"
     write_text_atomically(path, "".join(lines))
-    report.listed[str(path)] = len(lines)
+    report.notes.append(f"{path}: {len(lines)} images")
 
 
 def _fault(path: Path) -> str:
@@ -153,8 +131,8 @@ def link_classes(source: Path, out: Path, classes: Sequence[str]) -> int:
         The number of links.
 
     Raises:
-        FileNotFoundError: If splits or classes are missing or empty; each is named, and nothing is written.
-        FileExistsError: If ``out`` holds anything but these links; nothing is written.
+        FileNotFoundError: If splits or classes are missing or empty.
+        FileExistsError: If ``out`` holds other folders than these links.
 
     Example:
         >>> import tempfile
@@ -166,28 +144,13 @@ def link_classes(source: Path, out: Path, classes: Sequence[str]) -> int:
         ...     link_classes(Path(folder, "imagenet"), Path(folder, "subset"), ["n01558993"])
         2
     """
-    faults = []
+    wanted = [(split, name) for split in _SPLITS for name in classes]
+    empty = [f"{split}/{name}" for split, name in wanted if not any((source / split / name).glob("*"))]
+    if empty:
+        raise FileNotFoundError(f"'{source}' has no images in {shorten(empty)}")
     for split in _SPLITS:
-        folders = set(subfolders(source / split))
-        missing = [name for name in classes if name not in folders]
-        empty = [name for name in classes if name in folders and not any(os.scandir(source / split / name))]
-        if missing:
-            faults.append(f"'{source / split}' has no folder {', '.join(missing)}")
-        if empty:
-            faults.append(f"in '{source / split}' nothing is in {', '.join(empty)}")
-    if faults:
-        raise FileNotFoundError(
-            f"{'; '.join(faults)}. It must hold train and val, each with one folder of images for each class"
-        )
-    links = {out / split / name: source / split / name for split in _SPLITS for name in classes}
-    there = [entry for split in _SPLITS if (out / split).is_dir() for entry in (out / split).iterdir()]
-    leads_to = {link: os.path.realpath(folder) for link, folder in links.items()}
-    strange = [printable(entry) for entry in there if leads_to.get(entry) != os.path.realpath(entry)]
-    if strange:
-        raise FileExistsError(
-            f"{len(strange)} entries in '{out}' are none of the links to make ({shorten(strange)}). Remove them, or "
-            "choose another folder"
-        )
-    for link, folder in links.items():
-        link_folder(folder, link)
-    return len(links)
+        if surplus := sorted(set(subfolders(out / split)) - set(classes)):
+            raise FileExistsError(f"'{out / split}' holds other folders: {shorten(surplus)}; remove them")
+    for split, name in wanted:
+        link_folder(source / split / name, out / split / name)
+    return len(wanted)

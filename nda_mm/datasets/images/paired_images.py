@@ -42,7 +42,7 @@ class PairedImages(PairedImageDataset):
 
     def __init__(self, data_root: str, *, max_bad: float = 0.01, **kwargs: Any) -> None:
         if not 0 <= max_bad <= 1:
-            raise ValueError(f"max_bad must lie in [0, 1], but is {max_bad}")
+            raise ValueError(f"max_bad must be within 0 and 1, but got {max_bad}")
         self.max_bad = max_bad
         super().__init__(check_data_root(data_root), **kwargs)
 
@@ -51,11 +51,10 @@ class PairedImages(PairedImageDataset):
         folder = Path(path)
         files = image_files(folder) if folder.is_dir() else []
         if not files:
-            found = "holds no images" if folder.is_dir() else "does not exist"
             raise FileNotFoundError(
-                f"'{folder}' {found}. Put the pairs there, two images of one size side by side in each file, as the "
-                "authors of Pix2Pix publish them (phillipi.github.io/pix2pix; tools/prepare_data.py takes facades and "
-                "cityscapes), or name another folder with data_root. The recipe pix2pix_digits needs no files."
+                f"'{folder}' holds no images. Put the pairs there, two images of one size side by side in each file "
+                "(tools/prepare_data.py takes facades and cityscapes), or set data_root. The recipe pix2pix_digits "
+                "needs no files."
             )
         reasons = dict(zip(files, pair_faults(files), strict=True))
         bad = [f"\n  {printable(file.relative_to(folder))}: {reason}" for file, reason in reasons.items() if reason]

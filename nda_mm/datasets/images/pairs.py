@@ -8,9 +8,10 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path, PurePosixPath
 
-from nda_mm.datasets.archives import move_in_place, open_member, unfinished_folder
+from nda_mm.datasets.archives import move_in_place, unfinished_folder
 from nda_mm.datasets.decoding import image_size
 from nda_mm.utils.files import check_file, printable, write_atomically
 from nda_mm.utils.messages import Progress, describe_error
@@ -42,10 +43,8 @@ def pair_faults(paths: Sequence[Path], *, squares: bool = False) -> list[str]:
             width, height = image_size(path)
         except OSError as error:
             return str(error)
-        if width % 2:
-            return f"{width} pixels wide, which two images of one size cannot be"
-        if squares and width != 2 * height:
-            return f"{width}x{height} pixels, which two squares side by side cannot be"
+        if width % 2 or (squares and width != 2 * height):
+            return f"{width}x{height} pixels are not two {'squares' if squares else 'images of one size'} side by side"
         return ""
 
     with ThreadPoolExecutor(max_workers=8) as pool, Progress("reading pairs", len(paths), "pairs") as progress:
@@ -77,8 +76,8 @@ def is_cityscapes(source: Path) -> bool:
 def build_cityscapes_pairs(sources: Sequence[Path], out: Path, *, workers: int = 1) -> BuiltPairs:
     """Write each photograph with its painted labels on its right, both 256x256, as one PNG file.
 
-    Photographs are scaled by Pillow's bicubic filter, labels by the nearest pixel, so that they keep their colours.
-    All is made in a hidden folder and moved in place at the end; an interrupted run is continued.
+    Photographs are scaled by Pillow's bicubic filter, labels by the nearest pixel, so that they keep their colors.
+    The pairs are made in a hidden folder and moved in place at the end; an interrupted run is continued.
 
     Args:
         sources: ``leftImg8bit_trainvaltest.zip`` and ``gtFine_trainvaltest.zip``, or folders that hold
@@ -93,8 +92,6 @@ def build_cityscapes_pairs(sources: Sequence[Path], out: Path, *, workers: int =
         FileNotFoundError: If a source is missing.
         ValueError: If a source is a damaged archive, or there are only photographs or only labels.
     """
-    if workers < 1:
-        raise ValueError(f"workers must be at least 1, but got {workers}")
     unfinished = unfinished_folder(out)
     with ExitStack() as stack:
         found: dict[str, _Readers] = {kind: {} for kind in _ENDINGS}
@@ -103,14 +100,13 @@ def build_cityscapes_pairs(sources: Sequence[Path], out: Path, *, workers: int =
         for kind, readers in found.items():
             if not readers:
                 raise ValueError(
-                    f"{', '.join(map(str, sources))}: there are no {kind} (SPLIT/CITY/*{_ENDINGS[kind]}); "
-                    "leftImg8bit_trainvaltest.zip and gtFine_trainvaltest.zip are both needed, from "
-                    "https://www.cityscapes-dataset.com"
+                    f"there are no {kind} (SPLIT/CITY/*{_ENDINGS[kind]}) in {', '.join(map(str, sources))}; "
+                    "leftImg8bit_trainvaltest.zip and gtFine_trainvaltest.zip are both needed"
                 )
         built = BuiltPairs()
         for split, name in sorted(found["photo"].keys() ^ found["labels"].keys()):
             lacks = "labels" if (split, name) in found["photo"] else "photo"
-            built.bad.append((printable(f"{split}/{name}"), f"there is no {printable(name)}{_ENDINGS[lacks]}"))
+            built.bad.append((printable(f"{split}/{name}"), f"it has no {lacks}"))
         keys = sorted(found["photo"].keys() & found["labels"].keys())
 
         def make(key: tuple[str, str]) -> str:
@@ -132,20 +128,18 @@ def build_cityscapes_pairs(sources: Sequence[Path], out: Path, *, workers: int =
 
 
 def _find(source: Path, found: dict[str, _Readers], stack: ExitStack) -> None:
-    names: dict[str, Callable[[], bytes]] = {}
+    readers: dict[str, Callable[[], bytes]]
     if source.is_dir():
-        for path in source.rglob("*.png"):
-            names[path.absolute().as_posix()] = lambda path=path: _read(path)  # type: ignore[misc]
+        readers = {path.absolute().as_posix(): partial(_read, path) for path in source.rglob("*.png")}
     elif source.is_file():
         try:
             archive = stack.enter_context(zipfile.ZipFile(source))
         except zipfile.BadZipFile as error:
-            raise ValueError(f"'{source}' is truncated or no zip file: {error}. Fetch it again") from error
-        for info in archive.infolist():
-            names[info.filename] = lambda archive=archive, info=info: _read_member(archive, info)  # type: ignore[misc]
+            raise ValueError(f"'{source}' is truncated or no zip file: {error}. Download it again") from error
+        readers = {name: partial(archive.read, name) for name in archive.namelist()}
     else:
         raise FileNotFoundError(f"there is no file or folder '{source}'")
-    for name, read in names.items():
+    for name, read in readers.items():
         parts = PurePosixPath(name).parts
         for kind, ending in _ENDINGS.items():
             if len(parts) >= 3 and parts[-3] in _SPLITS and parts[-1].endswith(ending):
@@ -157,13 +151,8 @@ def _read(path: Path) -> bytes:
     return path.read_bytes()
 
 
-def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
-    with open_member(archive, info) as content:
-        return content.read()
-
-
 def _make(photo: Callable[[], bytes], labels: Callable[[], bytes], target: Path) -> str:
-    """Write one pair; why it cannot be, or ''."""
+    """Write one pair; return the reason if it cannot be made, or ''."""
     from PIL import Image
 
     pair = Image.new("RGB", (2 * SIDE, SIDE))

@@ -64,7 +64,7 @@ class DTD(PublicImageFolder):
 
     Args:
         data_root: The folder above ``images/CLASS/*.jpg``, or ``images`` itself.
-        size: Side of the squares in pixels: short side scaled (bicubic, antialiased), centre kept. Default 32.
+        size: Side of the squares in pixels: short side scaled (bicubic, antialiased), center kept. Default 32.
         kwargs: As for :class:`PublicImageFolder`.
     """
 
@@ -85,7 +85,7 @@ class Places365(PublicImageFolder):
     Args:
         data_root: The folder above ``val_256/*.jpg``, or that folder itself.
         split: Name of the folder of images. Default ``'val_256'``; ``'test_256'`` is read in the same way.
-        size: Side of the squares in pixels: short side scaled (bicubic, antialiased), centre kept. Default 32.
+        size: Side of the squares in pixels: short side scaled (bicubic, antialiased), center kept. Default 32.
         kwargs: As for :class:`PublicImageFolder`; all images are of class 0.
     """
 

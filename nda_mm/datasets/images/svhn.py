@@ -58,8 +58,7 @@ class SVHN(ArrayDataset):
         except RuntimeError as error:
             cause = f"its MD5 is not {md5}" if (folder / name).is_file() else "there is no such file"
             raise DatasetNotReadableError(
-                f"SVHN ({self.split} split) cannot be read from '{folder / name}': {cause}. Download {url} into the "
-                "folder, and set data_root to it."
+                f"SVHN ({self.split} split) cannot be read from '{folder / name}': {cause}. Download {url}"
             ) from error
         images = np.ascontiguousarray(data.data.transpose(0, 2, 3, 1))
         return resize_squares(images, self.size), data.labels

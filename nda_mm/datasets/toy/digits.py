@@ -23,7 +23,7 @@ class Digits(ArrayDataset):
     are enlarged by bicubic interpolation. At 32x32 RGB they take 5.5 MB.
 
     The split is fixed, drawn by no generator: within each class every fourth image, in scikit-learn's order, is a test
-    image. The same writers stand in both halves, so a test score here says nothing about unknown writers.
+    image. Both have digits of the same writers, so a test score here says nothing about unknown writers.
 
     Args:
         data_root: Not used; there so that a recipe's data set can be exchanged for this one.
@@ -59,12 +59,7 @@ class Digits(ArrayDataset):
 
     def load_arrays(self) -> tuple[np.ndarray, np.ndarray]:
         """Read, select and enlarge; a fraction of a second."""
-        try:
-            from sklearn.datasets import load_digits
-        except ImportError as error:
-            raise ModuleNotFoundError(
-                f"the digits come with scikit-learn, which cannot be imported ({error}); pip install 'nda_mm[gan]'"
-            ) from error
+        from sklearn.datasets import load_digits
 
         bunch = load_digits()
         labels = bunch.target.astype(np.int64)
@@ -99,9 +94,8 @@ def enlarge(ink: np.ndarray, size: int, channels: int) -> np.ndarray:
 class DigitEdges(Digits):
     """The digits of :class:`~nda_mm.datasets.Digits` with their outlines: a small set for image translation.
 
-    The outline is white on black: every pixel of ink (grey value of 128 or more) of whose four neighbours one is no
-    ink; beyond the border there is none. It is a function of the digit, without draws. What lies inside it, and how
-    dark, is for a network to fill in.
+    The outline is white on black: every pixel of ink (grey value of 128 or more) with one of its four neighbors, or the
+    border, not ink. It is a function of the digit, without draws.
 
     An item has ``img_edge`` and ``img_digit``, (size, size, channels) uint8, and ``gt_label``, for mmagic's Pix2Pix
     with the domains ``edge`` and ``digit``.

@@ -1,4 +1,4 @@
-"""Images whose rule is a number: so many handwritten digits stand on each, wherever they stand."""
+"""Images whose rule is a number: that of the handwritten digits on each, at any place."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _SIDE = 8  # of scikit-learn's digits
 class Numerosity(ArrayDataset):
     """Handwritten digits on black, a given number on each image, none over another.
 
-    A generator that has learnt the data puts the right number on every image; how often it does not is what
-    ``nda_mm.RuleBreaks`` counts. Images of other numbers are the negatives of ``nda_numerosity_digits.py``.
+    ``nda_mm.RuleBreaks`` counts how often a generator puts another number on an image. Images of other numbers are the
+    negatives of ``nda_numerosity_digits.py``.
 
     Source: the task is that of Sinha et al., "Negative Data Augmentation", ICLR 2021,
     https://arxiv.org/abs/2102.05113 (numerosity containment), here with the digits of
@@ -68,8 +68,8 @@ class Numerosity(ArrayDataset):
             raise ValueError(f"counts must be different numbers from 0 to 4, but got {list(counts)}")
         if size < 20 or channels not in (1, 3) or num_images < 1:
             raise ValueError(
-                "size must be at least 20, channels 1 or 3 and num_images at least 1, but got "
-                f"size={size}, channels={channels}, num_images={num_images}"
+                f"size must be at least 20, channels 1 or 3 and num_images at least 1, but got {size}, {channels} and "
+                f"{num_images}"
             )
         self.split, self.counts, self.size, self.channels = split, tuple(counts), size, channels
         self.num_images, self.seed = num_images, seed

@@ -13,11 +13,11 @@ from nda_mm.registry import DATASETS
 _SPLITS = ("train", "test")
 
 
-def ring_centres(modes: int, radius: float) -> np.ndarray:
-    """Centres of Gaussians on a circle around 0, the first on the positive x axis. Shape: (modes, 2).
+def ring_centers(modes: int, radius: float) -> np.ndarray:
+    """Centers of Gaussians on a circle around 0, the first on the positive x axis. Shape: (modes, 2).
 
     Example:
-        >>> ring_centres(4, 2.0).round(6).tolist()
+        >>> ring_centers(4, 2.0).round(6).tolist()
         [[2.0, 0.0], [0.0, 2.0], [-2.0, 0.0], [-0.0, -2.0]]
     """
     angles = 2 * math.pi * np.arange(modes) / modes
@@ -40,7 +40,7 @@ class ToyGaussians(BaseDataset):
         split: 'train' or 'test', two independent draws.
         modes: Number of Gaussians, at least 2.
         radius: Of the ring, above 0.
-        deviation: Standard deviation of each Gaussian in both directions, above 0.
+        std: Standard deviation of each Gaussian in both directions, above 0.
         num_points: Points of the split, at least 1.
         seed: Of the draw.
         kwargs: ``pipeline``, ``indices``, ... of mmengine's ``BaseDataset``.
@@ -63,7 +63,7 @@ class ToyGaussians(BaseDataset):
         *,
         modes: int = 8,
         radius: float = 1.0,
-        deviation: float = 0.05,
+        std: float = 0.05,
         num_points: int = 20_000,
         seed: int = 0,
         **kwargs: Any,
@@ -71,26 +71,24 @@ class ToyGaussians(BaseDataset):
         if split not in _SPLITS:
             raise ValueError(f"split must be one of {', '.join(_SPLITS)}, but got {split!r}")
         if modes < 2 or num_points < 1:
-            raise ValueError(
-                f"modes must be at least 2 and num_points 1, but got modes={modes}, num_points={num_points}"
-            )
-        if not (radius > 0 and deviation > 0):
-            raise ValueError(f"radius and deviation must be above 0, but got radius={radius}, deviation={deviation}")
+            raise ValueError(f"modes must be at least 2 and num_points at least 1, but got {modes} and {num_points}")
+        if not (radius > 0 and std > 0):
+            raise ValueError(f"radius and std must be above 0, but got {radius} and {std}")
         self.split = split
-        self.modes, self.radius, self.deviation = modes, radius, deviation
+        self.modes, self.radius, self.std = modes, radius, std
         self.num_points, self.seed = num_points, seed
         super().__init__(data_root=str(data_root), data_prefix={}, **kwargs)
 
     @property
-    def centres(self) -> np.ndarray:
-        """Centres of the Gaussians. Shape: (modes, 2)."""
-        return ring_centres(self.modes, self.radius)
+    def centers(self) -> np.ndarray:
+        """Centers of the Gaussians. Shape: (modes, 2)."""
+        return ring_centers(self.modes, self.radius)
 
     def load_data_list(self) -> list[dict[str, Any]]:
         """Draw the points."""
         draw = np.random.default_rng([self.seed, _SPLITS.index(self.split)])
         mode = draw.integers(self.modes, size=self.num_points)
-        points = self.centres[mode] + self.deviation * draw.standard_normal((self.num_points, 2))
+        points = self.centers[mode] + self.std * draw.standard_normal((self.num_points, 2))
         return [
             dict(gt=point.reshape(1, 2, 1), gt_channel_order="single", gt_label=int(label))
             for point, label in zip(points.astype(np.float32), mode)

@@ -23,13 +23,11 @@ class OfficialSplits:
         name: As mmaction2 calls the data set.
         classes: In the order of their labels.
         lists: Videos as 'Class/name' without the file's ending, by 'train_split_1', 'val_split_1' and so on.
-        unused: Videos that belong to the data set but to none of the lists.
     """
 
     name: str
     classes: tuple[str, ...]
     lists: dict[str, list[str]]
-    unused: frozenset[str] = frozenset()
 
 
 def read_ucf101_splits(folder: str | Path) -> OfficialSplits:
@@ -56,8 +54,8 @@ def read_ucf101_splits(folder: str | Path) -> OfficialSplits:
     if index is None or missing:
         where = folder if index is None else index.parent
         raise FileNotFoundError(
-            f"{where} has no {shorten(missing)}; unpack UCF101TrainTestSplits-RecognitionTask.zip there "
-            "(https://www.crcv.ucf.edu/data/UCF101.php), or name its folder by --annotations"
+            f"{where} has no {shorten(missing)}; unpack UCF101TrainTestSplits-RecognitionTask.zip there, or set "
+            "--annotations"
         )
     classes = _read_classes(index)
     lists = {
@@ -74,7 +72,6 @@ def _read_classes(index: Path) -> tuple[str, ...]:
     if any(len(row) != 2 for row in rows) or numbers != [str(number + 1) for number in range(_UCF_CLASSES)]:
         raise ValueError(
             f"{index} must number {_UCF_CLASSES} classes from 1 on, as '1 ApplyEyeMakeup', but has {len(rows)} lines"
-            + (f", from {' '.join(rows[0])!r} to {' '.join(rows[-1])!r}" if rows else "")
         )
     return tuple(row[1] for row in rows)
 
@@ -118,22 +115,17 @@ def read_hmdb51_splits(folder: str | Path) -> OfficialSplits:
     classes = tuple(sorted({name for name, _ in files}))
     missing = [f"{name}_test_split{split}.txt" for name in classes for split in "123" if (name, split) not in files]
     if len(classes) != _HMDB_CLASSES or missing:
-        fault = f"has no {shorten(missing)}" if missing else f"has CLASS_test_split1.txt of {len(classes)} classes"
         raise FileNotFoundError(
-            f"{folder} {fault}; {_HMDB_CLASSES} classes with three files each are needed: unpack test_train_splits.rar "
-            "there (https://serre-lab.clps.brown.edu/resource/hmdb-a-large-human-motion-database/), or name its folder "
-            "by --annotations"
+            f"{folder} must have CLASS_test_split1.txt to 3 of {_HMDB_CLASSES} classes, but has {len(classes)} classes "
+            f"and misses {shorten(missing)}; unpack test_train_splits.rar there, or set --annotations"
         )
     lists: dict[str, list[str]] = {f"{use}_split_{split}": [] for split in "123" for use in ("train", "val")}
-    every: set[str] = set()
     for split in "123":
         for name in classes:
             for key, use in _read_hmdb_list(files[name, split], name):
-                every.add(key)
                 if use in _HMDB_USES:
                     lists[f"{_HMDB_USES[use]}_split_{split}"].append(key)
-    used = {key for keys in lists.values() for key in keys}
-    return OfficialSplits("hmdb51", classes, lists, frozenset(every - used))
+    return OfficialSplits("hmdb51", classes, lists)
 
 
 def _read_hmdb_list(path: Path, name: str) -> list[tuple[str, str]]:

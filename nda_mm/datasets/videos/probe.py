@@ -1,27 +1,22 @@
-"""Video files opened in separate processes, to find those that training could not read."""
+"""Video files opened in separate processes, to find those that training could not read.
+
+Such a process imports this module, which therefore loads neither torch nor a host.
+"""
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-import time
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+import io
+import multiprocessing
+import re
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from pathlib import Path
 from queue import SimpleQueue
-from typing import Any
-
-from nda_mm.datasets.decoding import read_record
-from nda_mm.utils.files import check_file, write_text_atomically
-from nda_mm.utils.messages import Progress
-
-from . import probe_process
 
 DEADLY = "decord crashes on it; the file is damaged or cut off"
-#: Seconds between the times that the record is saved.
-_SAVE_EVERY = 30.0
+#: Where in decord's own sources an error arose.
+_SOURCE_PLACE = re.compile(r"^.*\.(?:cc|h):\d+:\s*")
 
 
 @dataclass(frozen=True)
@@ -32,64 +27,66 @@ class Probe:
     fault: str = ""
 
 
+def reason_of(error: BaseException) -> str:
+    """The first line of an error of decord's without the places in its sources.
+
+    Example:
+        >>> reason_of(RuntimeError("[06:39:02] /src/video/reader.cc:83: Check failed: n >= 0\\nStack trace:"))
+        'Check failed: n >= 0'
+    """
+    lines = str(error).strip().splitlines()
+    return _SOURCE_PLACE.sub("", lines[0]).strip().rstrip(".") if lines else type(error).__name__
+
+
+def open_video(path: str, every_frame: bool = False) -> Probe:
+    """Open one video as mmaction2 does, count its frames, and decode the first and the last, or all.
+
+    A damaged file can end the process.
+
+    Args:
+        path: The file.
+        every_frame: Whether all frames are decoded.
+    """
+    import decord
+
+    decord.logging.set_level(decord.logging.QUIET)
+    try:
+        # From bytes, as DecordInit reads: some cut-off files are harmless only when they are opened by their path.
+        with open(path, "rb") as file:
+            reader = decord.VideoReader(io.BytesIO(file.read()), num_threads=1)
+        frames = len(reader)
+        for index in range(frames) if every_frame else sorted({0, frames - 1}):
+            reader[index]
+    except Exception as error:  # whatever decord makes of a damaged file
+        return Probe(0, reason_of(error))
+    return Probe(frames)
+
+
 class Prober:
     """Opens videos one after another in another process, which is restarted when a video has crashed it.
 
     decord 0.6 does not refuse every damaged file: some end the process by a segmentation fault.
-
-    Args:
-        every_frame: Whether all frames are decoded, not just the first and the last. Defaults to False.
     """
 
     def __init__(self, every_frame: bool = False) -> None:
         self.every_frame = every_frame
-        self._process: subprocess.Popen[str] | None = None
+        self._process: ProcessPoolExecutor | None = None
 
     def __call__(self, path: str) -> Probe:
-        """Open one video.
-
-        Raises:
-            ModuleNotFoundError: If decord is not installed.
-        """
-        process = self._process or self._start()
-        assert process.stdin is not None and process.stdout is not None
+        """Open one video."""
+        if self._process is None:
+            self._process = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
         try:
-            process.stdin.write(json.dumps([path, self.every_frame]) + "\n")
-            process.stdin.flush()
-            answer = process.stdout.readline()
-        except BrokenPipeError:
-            answer = ""
-        if not answer:
+            return self._process.submit(open_video, path, self.every_frame).result()
+        except BrokenProcessPool:
             self.close()
             return Probe(0, DEADLY)
-        return Probe(*json.loads(answer))
 
     def close(self) -> None:
-        """End the process, whatever it is doing."""
+        """Let the process end after the video that it is reading."""
         process, self._process = self._process, None
         if process is not None:
-            process.kill()
-            process.communicate()
-
-    def _start(self) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [sys.executable, probe_process.__file__],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            encoding="utf-8",
-        )
-        assert process.stdout is not None
-        if process.stdout.readline() != "ready\n":
-            process.kill()
-            process.communicate()
-            raise ModuleNotFoundError(
-                "videos are read by decord, which cannot be imported: pip install decord, and see what "
-                f"`{sys.executable} -c 'import decord'` says"
-            )
-        self._process = process
-        return process
+            process.shutdown(wait=False, cancel_futures=True)
 
 
 def probe_videos(paths: Iterable[str], *, workers: int = 1, every_frame: bool = False) -> Iterator[tuple[str, Probe]]:
@@ -98,7 +95,7 @@ def probe_videos(paths: Iterable[str], *, workers: int = 1, every_frame: bool = 
     Args:
         paths: The files.
         workers: Number of processes. Defaults to 1.
-        every_frame: As in :class:`Prober`. Defaults to False.
+        every_frame: Whether all frames are decoded, not just the first and the last. Defaults to False.
 
     Yields:
         (path, what was found), in the order in which they are done.
@@ -107,97 +104,26 @@ def probe_videos(paths: Iterable[str], *, workers: int = 1, every_frame: bool = 
         ModuleNotFoundError: If decord is not installed.
     """
     waiting = list(dict.fromkeys(paths))
+    if not waiting:
+        return
     probers = [Prober(every_frame) for _ in range(min(workers, len(waiting)))]
     idle: SimpleQueue[Prober] = SimpleQueue()
     for prober in probers:
         idle.put(prober)
 
-    def look(path: str) -> Probe:
+    def probe(path: str) -> Probe:
         prober = idle.get()
         try:
             return prober(path)
         finally:
             idle.put(prober)
 
-    if not waiting:
-        return
     with ThreadPoolExecutor(len(probers)) as pool:  # the threads only wait for the processes
-        futures = {pool.submit(look, path): path for path in waiting}
+        futures = {pool.submit(probe, path): path for path in waiting}
         try:
             for future in as_completed(futures):
                 yield futures[future], future.result()
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)  # a caller that stops does not wait for the rest,
+            pool.shutdown(cancel_futures=True)  # a caller that stops does not wait for the rest
             for prober in probers:
-                prober.close()  # nor for the videos that are open
-            pool.shutdown(wait=True)
-            for prober in probers:
-                prober.close()  # one may have been started meanwhile
-
-
-def check_videos(
-    root: Path,
-    names: Sequence[str],
-    record: Path,
-    *,
-    workers: int = 1,
-    every_frame: bool = False,
-) -> dict[str, Probe]:
-    """Open videos, or take the result of an earlier call where neither size nor modification time differ.
-
-    An interrupted call loses at most half a minute of work.
-
-    Args:
-        root: Folder of the videos.
-        names: Their paths relative to ``root``.
-        record: JSON file that keeps the results.
-        workers: Number of processes. Defaults to 1.
-        every_frame: Whether all frames are decoded, not just the first and the last. Defaults to False.
-
-    Returns:
-        What was found, for each name.
-
-    Raises:
-        ModuleNotFoundError: If decord is not installed.
-    """
-    known = read_record(record)
-    stamps: dict[str, list[int]] = {}
-    found: dict[str, Probe] = {}
-    for name in names:
-        try:
-            check_file(root / name)
-            status = (root / name).stat()
-        except OSError as error:
-            found[name] = Probe(0, str(error))
-            continue
-        stamps[name] = [status.st_size, status.st_mtime_ns]
-        if (probe := _recall(known.get(name), stamps[name], every_frame)) is not None:
-            found[name] = probe
-    paths = {str(root / name): name for name in names if name not in found}
-    probed = probe_videos(paths, workers=workers, every_frame=every_frame)
-    saved = time.monotonic()
-    try:
-        with Progress(f"opening videos of '{root}'", len(paths), "videos") as progress:
-            for number, (path, probe) in enumerate(probed, 1):
-                name = paths[path]
-                found[name] = probe
-                known[name] = [*stamps[name], every_frame, probe.frames, probe.fault]
-                progress.update(number)
-                if time.monotonic() - saved > _SAVE_EVERY:
-                    _write_record(record, known)
-                    saved = time.monotonic()
-    finally:
-        if paths:
-            _write_record(record, known)
-    return found
-
-
-def _recall(entry: Any, stamp: list[int], every_frame: bool) -> Probe | None:
-    if not isinstance(entry, list) or len(entry) != 5 or entry[:2] != stamp:
-        return None
-    thorough, frames, fault = entry[2:]
-    return Probe(frames, fault) if thorough or not every_frame or fault else None
-
-
-def _write_record(record: Path, known: dict[str, Any]) -> None:
-    write_text_atomically(record, json.dumps(known, ensure_ascii=False, indent=0))
+                prober.close()

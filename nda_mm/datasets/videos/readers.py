@@ -9,24 +9,20 @@ from mmaction.datasets.transforms import DecordDecode, DecordInit
 
 from nda_mm.registry import TRANSFORMS
 
-from .probe_process import reason_of
+from .probe import reason_of
 
-_REMEDY = (
-    "Replace it or take it out of the list; tools/prepare_data.py (ucf101, hmdb51 or video_list) finds all such files "
-    "and writes lists without them"
-)
+_REMEDY = "tools/prepare_data.py (ucf101, hmdb51 or video_list) finds all such files and writes lists without them"
 
 
 @TRANSFORMS.register_module()
 class CheckedDecordInit(DecordInit):
-    """``DecordInit`` of mmaction2 1.2 that names a file it cannot open, and does not let it take the process down.
+    """``DecordInit`` of mmaction2 1.2 that names a file it cannot open, and survives truncated files.
 
-    The host passes the bytes of the file to decord, whose errors then name no file. Worse, decord 0.6 reads beyond the
-    end of them where an AVI file is truncated, and the process ends by a segmentation fault, without a message. Local
-    files are therefore opened by their path; the frames are the same.
+    The host passes the bytes of the file to decord, whose errors then name no file. Worse, decord 0.6 reads beyond
+    their end if an AVI file is truncated, which is a segmentation fault. Local files are therefore opened by their
+    path; the frames are the same.
 
-    Overridden: ``DecordInit._get_video_reader``. Use with :class:`CheckedDecordDecode`, since many damages show only
-    then.
+    Overrides ``DecordInit._get_video_reader``. Use with :class:`CheckedDecordDecode`: most damage shows up there.
 
     Args:
         io_backend: As in the host; other than 'disk' and 'local', bytes are read as the host does it.
@@ -43,11 +39,9 @@ class CheckedDecordInit(DecordInit):
         if os.path.splitext(filename)[0] == filename:
             filename += ".mp4"  # as the host does
         if not os.path.isfile(filename):
-            raise FileNotFoundError(f"there is no video {filename}; is data_prefix right, and the list that of this?")
-        try:
-            from decord import VideoReader
-        except ImportError as error:
-            raise ModuleNotFoundError(f"videos are read by decord (pip install decord): {error}") from error
+            raise FileNotFoundError(f"there is no video {filename}; check ann_file and data_prefix")
+        from decord import VideoReader
+
         return self._checked(filename, lambda: VideoReader(filename, num_threads=self.num_threads))
 
     @staticmethod

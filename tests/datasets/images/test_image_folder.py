@@ -6,22 +6,14 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tiny_images import save_noise
 
 from nda_mm.datasets import ImageFolder
 from nda_mm.datasets.images.image_folder import read_square
 
-RNG = np.random.default_rng(0)
-
-
-def save_random(path: Path, height: int = 32, width: int = 32) -> np.ndarray:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    image = RNG.integers(0, 256, (height, width, 3), dtype=np.uint8)
-    Image.fromarray(image).save(path)
-    return image
-
 
 def test_subfolders_are_classes_in_alphabetical_order(tmp_path: Path) -> None:
-    images = [save_random(tmp_path / name) for name in ("apple/1.png", "apple/deep/2.png", "train/0.png", "zoo/9.png")]
+    images = [save_noise(tmp_path / name) for name in ("apple/1.png", "apple/deep/2.png", "train/0.png", "zoo/9.png")]
     (tmp_path / "empty").mkdir()
     (tmp_path / "zoo" / "notes.txt").write_text("not an image")
     (tmp_path / "zoo" / "._9.png").write_text("the companion that macOS leaves behind")
@@ -32,7 +24,7 @@ def test_subfolders_are_classes_in_alphabetical_order(tmp_path: Path) -> None:
 
 
 def test_without_subfolders_all_are_one_class(tmp_path: Path) -> None:
-    images = [save_random(tmp_path / f"{index}.png") for index in range(3)]
+    images = [save_noise(tmp_path / f"{index}.png") for index in range(3)]
     data = ImageFolder(str(tmp_path), image_key="img")
     assert data.metainfo["classes"] == ("image",)
     assert data.labels.tolist() == [0, 0, 0]
@@ -40,21 +32,21 @@ def test_without_subfolders_all_are_one_class(tmp_path: Path) -> None:
 
 
 def test_labels_can_be_ignored_or_demanded(tmp_path: Path) -> None:
-    save_random(tmp_path / "a" / "0.png")
-    save_random(tmp_path / "b" / "0.png")
+    save_noise(tmp_path / "a" / "0.png")
+    save_noise(tmp_path / "b" / "0.png")
     assert ImageFolder(str(tmp_path), with_labels=False).labels.tolist() == [0, 0]
     with pytest.raises(FileNotFoundError, match="holds no subfolders with images"):
         ImageFolder(str(tmp_path / "a"), with_labels=True)
-    save_random(tmp_path / "loose.png")
-    with pytest.raises(ValueError, match=r"1 images beside them \(loose.png, ...\).*with_labels=False"):
+    save_noise(tmp_path / "loose.png")
+    with pytest.raises(ValueError, match=r"loose\.png.*with_labels"):
         ImageFolder(str(tmp_path))
     assert len(ImageFolder(str(tmp_path), with_labels=False)) == 3
 
 
 def test_split_is_taken_where_it_exists(tmp_path: Path) -> None:
-    save_random(tmp_path / "train" / "0.png")
-    save_random(tmp_path / "test" / "0.png")
-    save_random(tmp_path / "test" / "1.png")
+    save_noise(tmp_path / "train" / "0.png")
+    save_noise(tmp_path / "test" / "0.png")
+    save_noise(tmp_path / "test" / "1.png")
     assert len(ImageFolder(str(tmp_path), split="test")) == 2
     assert len(ImageFolder(str(tmp_path / "test"), split="test")) == 2
 
@@ -74,12 +66,6 @@ def test_short_side_is_scaled_and_the_centre_kept(tmp_path: Path, height: int, w
     expected = scaled[:, top : top + 32, left : left + 32].permute(1, 2, 0).numpy()
     # The borders differ: what the crop leaves out still enters the reference.
     assert np.abs(ours[3:-3, 3:-3].astype(float) - expected[3:-3, 3:-3]).max() <= 1.5
-
-
-def test_shrinking_filters_what_cannot_be_shown(tmp_path: Path) -> None:
-    checkerboard = (np.indices((256, 256)).sum(axis=0) % 2 * 255).astype(np.uint8)
-    Image.fromarray(checkerboard).save(tmp_path / "a.png")
-    assert np.abs(read_square(tmp_path / "a.png", 32).astype(float) - 127.5).max() <= 1
 
 
 def test_every_mode_becomes_upright_rgb(tmp_path: Path) -> None:
@@ -118,36 +104,21 @@ def test_every_mode_becomes_upright_rgb(tmp_path: Path) -> None:
     assert (upright[:, :-1] == 0).all()
 
 
-def test_unreadable_files_are_named_once_and_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    images = [save_random(tmp_path / name / f"{index}.png") for name in "ab" for index in range(5)]
-    (tmp_path / "a" / "3.png").write_bytes(b"broken")
-    said: list[str] = []
-    monkeypatch.setattr("nda_mm.datasets.images.image_folder.print_log", lambda message, **_: said.append(message))
-    for _ in range(2):  # decoded, then from the cache
-        data = ImageFolder(str(tmp_path))
-        np.testing.assert_array_equal(data.images, np.stack(images[:3] + images[4:]))
-        assert data.labels.tolist() == [0] * 4 + [1] * 5
-    assert len(said) == 2
-    assert "1 of 10 image files" in said[0]
-    assert "a/3.png: UnidentifiedImageError" in said[0]
-    assert said[0] == said[1]
-
-
 def test_too_many_unreadable_files_are_refused(tmp_path: Path) -> None:
-    save_random(tmp_path / "0.png")
+    save_noise(tmp_path / "0.png")
     (tmp_path / "1.png").write_bytes(b"broken")
-    with pytest.raises(ValueError, match=r"(?s)1 of 2 image files .* more than max_bad=0.1 allows:.*1.png"):
+    with pytest.raises(ValueError, match=r"(?s)max_bad.*1\.png"):
         ImageFolder(str(tmp_path))
     assert len(ImageFolder(str(tmp_path), max_bad=0.5)) == 1
     (tmp_path / "0.png").unlink()
-    with pytest.raises(ValueError, match="1 of 1 image files"):
+    with pytest.raises(ValueError, match="max_bad"):
         ImageFolder(str(tmp_path), max_bad=1.0)
 
 
 def test_missing_or_empty_folder_is_named(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"image folder '.*nowhere' does not exist"):
+    with pytest.raises(FileNotFoundError, match="nowhere"):
         ImageFolder(str(tmp_path / "nowhere"))
     with pytest.raises(FileNotFoundError, match="holds no images"):
         ImageFolder(str(tmp_path))
-    with pytest.raises(ValueError, match="size=0"):
+    with pytest.raises(ValueError, match="size"):
         ImageFolder(str(tmp_path), size=0)

@@ -31,7 +31,6 @@ def test_images_and_labels_are_the_files_with_ten_as_zero(folder: Path) -> None:
         data = SVHN(str(root))
         np.testing.assert_array_equal(data.images, IMAGES)
         assert data.labels.tolist() == [1, 0, 9, 0, 5]
-        assert data.resizing == "32x32 as they are"
     assert data[1]["gt_label"] == 0
 
 
@@ -39,13 +38,12 @@ def test_another_size_is_pillows_bicubic(folder: Path) -> None:
     data = SVHN(str(folder), size=16, every=2)
     expected = [np.asarray(Image.fromarray(each).resize((16, 16), Image.Resampling.BICUBIC)) for each in IMAGES[::2]]
     np.testing.assert_array_equal(data.images, expected)
-    assert data.resizing == "32x32 to 16x16, bicubic, antialiased"
 
 
 def test_a_missing_or_damaged_file_is_refused(folder: Path) -> None:
     path = folder / "test_32x32.mat"
     path.write_bytes(path.read_bytes()[:3000])
-    with pytest.raises(DatasetNotReadableError, match=r"test_32x32\.mat'.*MD5.*Download http"):
+    with pytest.raises(DatasetNotReadableError, match=r"test_32x32\.mat'.*MD5"):
         SVHN(str(folder))
     with pytest.raises(DatasetNotReadableError, match=r"train_32x32\.mat'.*no such file"):
         SVHN(str(folder), split="train")

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import sys
-
 import numpy as np
 import pytest
 import torch
@@ -52,28 +50,10 @@ def test_a_simple_probe_reads_the_held_out_digits() -> None:
     assert probe.score(test.images.reshape(len(test), -1) / 255, test.labels) > 0.97
 
 
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [({"split": "val"}, "'train', 'test' or 'all'.*'val'"), ({"size": 4}, "size=4"), ({"channels": 2}, "channels=2")],
-)
-def test_what_does_not_exist_is_refused(settings: dict, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
+@pytest.mark.parametrize("settings", [{"split": "val"}, {"size": 4}, {"channels": 2}])
+def test_bad_settings_are_refused(settings: dict) -> None:
+    with pytest.raises(ValueError, match=next(iter(settings))):
         Digits(**settings)
-
-
-def test_missing_scikit_learn_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
-    with pytest.raises(ModuleNotFoundError, match=r"scikit-learn.*pip install 'nda_mm\[gan\]'"):
-        Digits()
-
-
-def test_every_nth_image_is_kept_before_the_first_ones_are_chosen() -> None:
-    everything = Digits(split="train", size=8)
-    some = Digits(split="train", size=8, every=5, indices=20)
-    np.testing.assert_array_equal(some.images, everything.images[::5][:20])
-    np.testing.assert_array_equal(some.labels, everything.labels[::5][:20])
-    with pytest.raises(ValueError, match="every must be a whole number of at least 1 .* but got 0"):
-        Digits(every=0)
 
 
 def by_loop(image: np.ndarray) -> np.ndarray:
@@ -107,11 +87,9 @@ def test_pairs_are_the_digits_with_their_outlines() -> None:
         assert set(pair) == {
             "img_edge", "img_digit", "img_edge_channel_order", "img_digit_channel_order", "gt_label", "sample_idx",
         }  # fmt: skip
-    again = DigitEdges(split="test", size=24, channels=1)
-    assert all(np.array_equal(pairs[i]["img_edge"], again[i]["img_edge"]) for i in range(445))
 
 
-def test_it_goes_through_the_hosts_pipeline_in_the_order_of_networks() -> None:
+def test_pairs_go_through_the_hosts_pipeline() -> None:
     pytest.importorskip("mmagic")
     from mmengine.registry import DefaultScope
 

@@ -1,8 +1,6 @@
-"""Moving digits: motion tells the class, one frame does not, and what is drawn is what was meant."""
+"""Moving digits: motion tells the class, one frame does not, and the pictures move as the class says."""
 
 from __future__ import annotations
-
-from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -44,10 +42,6 @@ class TestRender:
             moved = render(digit, np.array([[(0.5 + right / 32) % 1, (0.5 + down / 32) % 1, 0.1, 0.6]]), 32)[0]
             np.testing.assert_allclose(moved, np.roll(still, (down, right), axis=(0, 1)), atol=1e-9)
 
-    def test_a_quarter_turn_is_clockwise(self, digit):
-        upright, turned = render(digit, np.array([[0.5, 0.5, 0.0, 0.9], [0.5, 0.5, 0.25, 0.9]]), 32)
-        np.testing.assert_allclose(turned, np.rot90(upright, -1), atol=1e-9)
-
 
 class TestMotion:
     @pytest.mark.parametrize("label", range(8), ids=CLASSES)
@@ -74,24 +68,10 @@ class TestMotion:
         # The control: the same test does see a class whose phase stands still at one place.
         assert stats.kstest(paths[::8, 13, 0] / 2, "uniform").pvalue < 1e-10
 
-    def test_one_frame_does_not_tell_the_class_and_two_do(self):
-        from sklearn.ensemble import RandomForestClassifier
-
-        clips = MovingDigits(num_clips=960, num_frames=2, pace=(1 / 16, 1 / 16))
-        frames = np.stack([clips.render_clip(i) for i in range(960)]).reshape(960, 2, -1).astype(float)
-        labels = np.arange(960) % 8
-        forest = RandomForestClassifier(60, max_depth=10, random_state=0, n_jobs=1)
-        chance, spread = 1 / 8, (1 / 8 * 7 / 8 / 320) ** 0.5
-        one = forest.fit(frames[:640, 0], labels[:640]).score(frames[640:, 0], labels[640:])
-        assert abs(one - chance) < 3.5 * spread
-        change = frames[:, 1] - frames[:, 0]
-        two = forest.fit(change[:640], labels[:640]).score(change[640:], labels[640:])
-        assert two > chance + 4.5 * spread
-
     @pytest.mark.parametrize("label", range(8), ids=CLASSES)
     def test_the_pictures_move_as_the_class_says(self, clips, label):
         """Measured on pixels: shift by circular correlation, size by mass, turn by correlation of turned frames."""
-        for clip in range(label, 64, 8):
+        for clip in range(label, 32, 8):
             frames = clips.render_clip(clip).astype(float)
             first, second = frames[0], frames[1]
             power = np.fft.ifft2(np.fft.fft2(second) * np.conj(np.fft.fft2(first))).real
@@ -109,13 +89,6 @@ class TestMotion:
                 angles = np.arange(-30, 31, 3)  # of scipy's, which turns counterclockwise
                 fit = [(ndimage.rotate(first, a, reshape=False, order=1) * second).sum() for a in angles]
                 assert np.sign(angles[int(np.argmax(fit))]) == -MOTIONS[CLASSES[label]][1]
-
-    def test_a_clip_backwards_is_a_clip_of_the_paired_class(self, clips):
-        for label in range(0, 8, 2):
-            forward, backward = clips.phases(label)[0], clips.phases(label + 1)[0][::-1]
-            axis = MOTIONS[CLASSES[label]][0]
-            for path in (forward, backward):
-                assert np.all((np.diff(path[:, axis]) % 1) < 1 / 15)
 
 
 class TestBouncing:
@@ -168,19 +141,6 @@ class TestBouncing:
         assert min(values) > 0.05 / len(values)
         assert stats.kstest(values, "uniform").pvalue > 0.001
 
-    def test_the_pictures_turn_round(self, bouncing):
-        """On pixels: the shift from each frame to the next goes both ways along one axis, and never across."""
-        for clip in (8, 9, 18, 19):
-            frames = bouncing.render_clip(clip).astype(float)
-            shifts = []
-            for first, second in pairwise(frames):
-                power = np.fft.ifft2(np.fft.fft2(second) * np.conj(np.fft.fft2(first))).real
-                shifts.append([(s + 16) % 32 - 16 for s in np.unravel_index(power.argmax(), power.shape)])
-            down, right = np.array(shifts).T
-            along, across = (right, down) if clip % 10 == 8 else (down, right)
-            assert np.all(across == 0)
-            assert (along >= 1).sum() > 3 and (along <= -1).sum() > 3 and np.abs(along).max() <= 2
-
 
 class TestClips:
     def test_a_clip_depends_on_split_seed_and_number_alone(self):
@@ -191,16 +151,12 @@ class TestClips:
         for i in reversed(range(24)):
             np.testing.assert_array_equal(again[i]["array"], forward[i])
             np.testing.assert_array_equal(first[i]["array"], forward[i])  # from the cache
+        first[0]["array"][:] = 7  # a copy
+        np.testing.assert_array_equal(first[0]["array"], forward[0])
         longer = MovingDigits(num_clips=99, num_frames=6)
         np.testing.assert_array_equal(longer[20]["array"], forward[20])
         for other in (MovingDigits(**settings, seed=1), MovingDigits(split="test", **settings)):
             assert all((other[i]["array"] != forward[i]).any() for i in range(24))
-
-    def test_what_an_item_is_changed_to_does_not_last(self):
-        clips = MovingDigits(num_clips=8, num_frames=2)
-        before = clips[0]["array"].copy()
-        clips[0]["array"][:] = 7
-        np.testing.assert_array_equal(clips[0]["array"], before)
 
     def test_digits_of_the_test_split_are_never_trained_on(self):
         train, test = MovingDigits(num_clips=8), MovingDigits(split="test", num_clips=8)
@@ -216,19 +172,10 @@ class TestClips:
         assert clips.render_clip(5).sum() > alone.render_clip(5).sum()
 
     @pytest.mark.parametrize(
-        ("settings", "message"),
-        [
-            (dict(split="val"), "split must be one of train, test, all, but got 'val'"),
-            (dict(num_clips=0), "num_clips must be an integer of at least 1, but got 0"),
-            (dict(num_frames=2.5), "num_frames must be an integer of at least 1, but got 2.5"),
-            (dict(size=8), "size must be an integer of at least 16, but got 8"),
-            (dict(pace=(0.1, 0.5)), r"pace must be .slowest, fastest.*where direction.*but got \(0.1, 0.5\)"),
-            (dict(pace=(0.2, 0.1)), "0 < slowest <= fastest < 0.5"),
-            (dict(seed=-1), "seed must be an integer of at least 0, but got -1"),
-        ],
+        "settings", [dict(split="val"), dict(num_clips=0), dict(size=8), dict(pace=(0.1, 0.5)), dict(pace=(0.2, 0.1))]
     )
-    def test_bad_settings_are_refused(self, settings, message):
-        with pytest.raises(ValueError, match=message):
+    def test_bad_settings_are_refused(self, settings):
+        with pytest.raises(ValueError, match=next(iter(settings))):
             MovingDigits(**settings)
 
 
@@ -284,22 +231,6 @@ def test_mmaction2_reads_back_what_was_written(tmp_path):
         assert np.abs(np.roll(read, 1, axis=0) - written).mean() > np.abs(read - written).mean()
 
 
-def test_colours_keep_their_order(tmp_path):
-    pytest.importorskip("cv2")
-    decord = pytest.importorskip("decord")
-    clips = MovingDigits(num_clips=1, num_frames=3, size=32)
-    coloured = np.zeros((3, 32, 32, 3), dtype=np.uint8)
-    coloured[..., 0] = 200  # red
-
-    def red(index):
-        return {"clip": 0, "label": 0, "array": coloured}
-
-    clips.get_data_info = red
-    write_videos(clips, tmp_path)
-    frames = decord.VideoReader(str(tmp_path / "train" / "000000_right.avi"))[0].asnumpy()
-    assert frames[..., 0].mean() > 180 and frames[..., 2].mean() < 20
-
-
 def test_the_list_is_written_last(tmp_path, monkeypatch):
     """A folder that has its list is complete; an interrupted run leaves none, nor an outdated one."""
     pytest.importorskip("cv2")
@@ -316,10 +247,3 @@ def test_the_list_is_written_last(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         write_videos(clips, tmp_path)
     assert not (tmp_path / "train_list_videos.txt").exists()
-
-
-def test_a_place_that_cannot_be_written_is_named(tmp_path):
-    pytest.importorskip("cv2")
-    (tmp_path / "train").write_text("in the way")
-    with pytest.raises(OSError, match="train"):
-        write_videos(MovingDigits(num_clips=1, num_frames=2), tmp_path)

@@ -14,7 +14,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from nda_mm.compat import apply_patches
-from nda_mm.datasets.toy.toy_gaussians import ring_centres
+from nda_mm.datasets.toy.toy_gaussians import ring_centers
 from nda_mm.evaluation import HighQualityRatio, mode_coverage
 from nda_mm.registry import METRICS
 from nda_mm.utils.files import recipe_path
@@ -22,7 +22,7 @@ from nda_mm.utils.files import recipe_path
 apply_patches()
 pytest.importorskip("mmagic.models")
 
-CENTRES = torch.from_numpy(ring_centres(8, 1.0))
+CENTRES = torch.from_numpy(ring_centers(8, 1.0))
 
 
 class TestModeCoverage:

@@ -14,14 +14,14 @@ from tiny_gan import PACKED, build_gan, build_loader, evaluate, evaluate_in_two_
 from torch import nn
 from torch.utils.data import DataLoader
 
-from nda_mm.datasets import Digits, OutlyingDigits
+from nda_mm.datasets import Digits, OODDigits
 from nda_mm.evaluation.detection import MEASURES, bootstrap_intervals, detection_measures
 from nda_mm.evaluation.metrics.ood_metric import OODMetric
 
 pytest.importorskip("mmagic.models")
 
-LETTERS = dict(type="nda_mm.OutlyingDigits", kind="letters", size=16, every=5, **PACKED)
-TURNED = dict(type="nda_mm.OutlyingDigits", kind="rotated", size=16, every=7, **PACKED)
+LETTERS = dict(type="nda_mm.OODDigits", kind="letters", size=16, every=5, **PACKED)
+TURNED = dict(type="nda_mm.OODDigits", kind="rotated", size=16, every=7, **PACKED)
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def test_values_are_those_of_the_scores_written_out(gan: nn.Module, loader: Data
     found = evaluate(metric, gan, loader)
     inside = written_out(gan, Digits(split="test", size=16, every=3).images)
     outside = {
-        name: written_out(gan, OutlyingDigits(kind=kind, size=16, every=every).images)
+        name: written_out(gan, OODDigits(kind=kind, size=16, every=every).images)
         for name, kind, every in (("letters", "letters", 5), ("turned", "rotated", 7))
     }
     expected = {name: detection_measures(inside, scores) for name, scores in outside.items()}
@@ -113,7 +113,7 @@ def test_every_set_that_cannot_be_used_is_named(gan: nn.Module, loader: DataLoad
     for line in (
         rf"svhn: .*{tmp_path}/absent/test_32x32.mat",
         r"large: .*\(3, 32, 32\).*\(3, 16, 16\)",
-        r"none: the data set nda_mm.OutlyingDigits is empty",
+        r"none: the data set nda_mm.OODDigits is empty",
         r"unknown: .*Absent is not in",
     ):
         assert re.search(line, message), line

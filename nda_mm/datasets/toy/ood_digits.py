@@ -34,8 +34,8 @@ _SCAN = 32  # the forms of the digits were scanned at 32x32, black or white,
 _GRID = 8  # and ink was counted in blocks of 4x4, which gives 0 to 16
 
 
-@DATASETS.register_module()
-class OutlyingDigits(Digits):
+@DATASETS.register_module(name=["OODDigits", "OutlyingDigits"])
+class OODDigits(Digits):
     """Embedded OOD data sets for models of :class:`~nda_mm.datasets.Digits`, as many images as the split has.
 
     * ``'rotated'``: by a quarter turn to the left or the right, drawn per image; no value is interpolated.
@@ -43,8 +43,8 @@ class OutlyingDigits(Digits):
     * ``'blurred'``: by a Gaussian with a std of an eighth of the side, one pixel of the 8x8 original.
     * ``'letters'``: letters drawn with strokes, see :func:`draw_letters`.
 
-    They differ in what gives them away: letters and turned digits only by their form, inverted and blurred ones by
-    their pixels. Some turned digits remain digits: a lying 0 is a wide 0.
+    Letters and rotated digits differ from digits in their form only, inverted and blurred ones in their pixels. Some
+    rotated digits remain digits: a 0 on its side is a wide 0.
 
     Args:
         data_root: Not used, as in :class:`~nda_mm.datasets.Digits`.
@@ -57,7 +57,7 @@ class OutlyingDigits(Digits):
         ValueError: If ``kind`` is none of these.
 
     Example:
-        >>> letters = OutlyingDigits(kind="letters", size=16)
+        >>> letters = OODDigits(kind="letters", size=16)
         >>> len(letters), letters[0]["gt"].shape
         (445, (16, 16, 3))
     """
@@ -97,11 +97,10 @@ def _blur(image: np.ndarray, std: float) -> np.ndarray:
 def draw_letters(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Draw letters as the digits of scikit-learn were made: ink on 32x32 pixels, counted in blocks of 4x4.
 
-    Each letter has its own wobble of the corners, width (as a digit's box varies) and pen. All letters are equally
-    frequent. So pixels alone (8x8 grey values of 17 levels, the ink at the border, the softness of a stroke) don't tell
-    letters from digits: form must.
+    Corners, width and pen vary from letter to letter, and all letters are equally frequent. So pixels alone (8x8 grey
+    values of 17 levels, the ink at the border, the softness of a stroke) do not tell letters from digits.
 
-    Source of the digits' making: E. Alpaydin, C. Kaynak, https://doi.org/10.24432/C50P49.
+    Source of how the digits were made: E. Alpaydin, C. Kaynak, https://doi.org/10.24432/C50P49.
 
     Args:
         count: Number of letters, at least 1.
@@ -110,16 +109,11 @@ def draw_letters(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     Returns:
         Ink, 0 to 16, float64, shape (count, 8, 8), and the letters' numbers in :data:`LETTERS`, shape (count,).
 
-    Raises:
-        ValueError: If ``count`` is less than 1.
-
     Example:
         >>> ink, labels = draw_letters(3)
         >>> ink.shape, labels.tolist()
         ((3, 8, 8), [0, 1, 2])
     """
-    if count < 1:
-        raise ValueError(f"count must be at least 1, but got {count}")
     draw = np.random.default_rng(seed)
     labels = np.arange(count) % len(LETTERS)
     shapes = list(LETTERS.values())
@@ -132,12 +126,12 @@ def _draw(strokes: tuple[tuple[Point, ...], ...], draw: np.random.Generator) -> 
     size = np.array([width, height]) * (_SCAN - 2 * pen)
     corner = (_SCAN - size) / 2
     rows, columns = np.indices((_SCAN, _SCAN)) + 0.5
-    centres = np.stack([columns, rows], axis=-1)
+    centers = np.stack([columns, rows], axis=-1)
     ink = np.zeros((_SCAN, _SCAN), dtype=bool)
     for stroke in strokes:
         points = np.clip(np.array(stroke) + draw.normal(0, 0.05, (len(stroke), 2)), 0, 1) * size + corner
         for start, end in pairwise(points):
-            ink |= _distance(centres, start, end) <= pen
+            ink |= _distance(centers, start, end) <= pen
     block = _SCAN // _GRID
     return ink.reshape(_GRID, block, _GRID, block).sum(axis=(1, 3)).astype(np.float64)
 

@@ -6,50 +6,32 @@ import dataclasses
 import hashlib
 import io
 import shlex
-import tarfile
-import zipfile
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from mmengine.config import Config, DictAction
-from mmengine.logging import MMLogger
 from mmengine.registry import DATASETS
-from PIL import Image
+from tiny_archives import RNG, make_tar, make_zip, noise, truncate
 
 from nda_mm.datasets.images.cifar10_c import CORRUPTIONS
 from nda_mm.preparation import images as commands
 from nda_mm.utils.files import recipe_path
 from tools import prepare_data as tool
 
-DRAW = np.random.default_rng(0)
 RECIPE = recipe_path("ood_biggan_cifar10.py")
-
-
-def jpeg() -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(DRAW.integers(0, 256, (40, 60, 3), dtype=np.uint8)).save(buffer, "jpeg")
-    return buffer.getvalue()
-
-
-def make_tar(path: Path, members: dict[str, bytes], mode: str) -> Path:
-    with tarfile.open(path, mode) as archive:
-        for name, content in members.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(content)
-            archive.addfile(info, io.BytesIO(content))
-    return path
 
 
 def dtd_members() -> dict[str, bytes]:
     names = ("banded/banded_0002", "banded/banded_0005", "zigzagged/zigzagged_0001", "zigzagged/zigzagged_0002")
-    images = {f"dtd/images/{name}.jpg": jpeg() for name in names}
+    images = {f"dtd/images/{name}.jpg": noise() for name in names}
     return {**images, "dtd/labels/test1.txt": b"banded/banded_0002.jpg\n", "dtd/imdb/imdb.mat": b"x"}
 
 
 def places365_members() -> dict[str, bytes]:
-    return {f"val_256/Places365_val_{number:08d}.jpg": jpeg() for number in range(1, 5)}
+    return {f"val_256/Places365_val_{number:08d}.jpg": noise() for number in range(1, 5)}
 
 
 def tiny_imagenet_members() -> dict[str, bytes]:
@@ -58,22 +40,15 @@ def tiny_imagenet_members() -> dict[str, bytes]:
     return {
         f"{top}/wnids.txt": b"n01\nn00\n",
         f"{top}/words.txt": b"n00\tthing\n",
-        **{f"{top}/val/images/val_{number}.JPEG": jpeg() for number in range(4)},
+        **{f"{top}/val/images/val_{number}.JPEG": noise() for number in range(4)},
         f"{top}/val/val_annotations.txt": notes.encode(),
-        f"{top}/train/n00/images/n00_0.JPEG": jpeg(),
-        f"{top}/test/images/test_0.JPEG": jpeg(),
+        f"{top}/train/n00/images/n00_0.JPEG": noise(),
+        f"{top}/test/images/test_0.JPEG": noise(),
     }
 
 
-def make_zip(path: Path, members: dict[str, bytes]) -> Path:
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, content in members.items():
-            archive.writestr(name, content)
-    return path
-
-
 MAKERS: dict[str, Callable[[Path], Path]] = {
-    "dtd": lambda folder: make_tar(folder / "dtd-r1.0.1.tar.gz", dtd_members(), "w:gz"),
+    "dtd": lambda folder: make_tar(folder / "dtd-r1.0.1.tar.gz", dtd_members()),
     "places365": lambda folder: make_tar(folder / "val_256.tar", places365_members(), "w"),
     "tiny_imagenet": lambda folder: make_zip(folder / "tiny-imagenet-200.zip", tiny_imagenet_members()),
 }
@@ -122,80 +97,31 @@ def test_folders_are_unpacked_decoded_and_counted(
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
-@FOLDERS
-def test_where_the_recipe_looks_no_option_is_needed(
-    verb: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert tool.main([verb, str(MAKERS[verb](tmp_path))]) == 0
-    printed = capsys.readouterr().out
-    assert "data_root" not in printed
-    assert len(recipes_set(verb, printed)) == 4  # type: ignore[arg-type]
-
-
-@FOLDERS
-def test_unpacked_folders_are_linked(verb: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    source = MAKERS[verb](tmp_path)
-    shutil_unpack(source, tmp_path / "unpacked")
-    inner = next(
-        path.parent for path in (tmp_path / "unpacked").rglob("*") if path.name in commands.FOLDER_SETS[verb].holds
-    )
-    for number, given in enumerate((tmp_path / "unpacked", inner, inner / commands.FOLDER_SETS[verb].holds[-1])):
+def test_unpacked_folders_are_linked(tmp_path: Path) -> None:
+    shutil.unpack_archive(MAKERS["dtd"](tmp_path), tmp_path / "unpacked", filter="data")
+    inner = tmp_path / "unpacked" / "dtd"
+    for number, given in enumerate((tmp_path / "unpacked", inner, inner / "images")):
         out = tmp_path / f"out{number}"
-        assert tool.main([verb, str(given), "--out", str(out)]) == 0, capsys.readouterr().err
+        assert tool.main(["dtd", str(given), "--out", str(out)]) == 0
         assert out.resolve() == inner
 
 
-def shutil_unpack(source: Path, folder: Path) -> None:
-    if source.suffix == ".zip":
-        with zipfile.ZipFile(source) as archive:
-            archive.extractall(folder)
-    else:
-        with tarfile.open(source) as archive:
-            archive.extractall(folder, filter="data")
-
-
-@FOLDERS
-def test_every_unreadable_image_is_named_once_and_the_rest_are_counted(
-    verb: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
-) -> None:
-    out = tmp_path / "out"
-    arguments = [verb, str(MAKERS[verb](tmp_path)), "--out", str(out)]
-    assert tool.main(arguments) == 0
-    first, second, *others = images_of(out)
-    first.write_bytes(b"")
-    second.write_bytes(second.read_bytes()[:200])
-    capsys.readouterr()
-    logger = MMLogger.get_current_instance()  # which hands nothing on to the root, where pytest listens
-    logger.addHandler(caplog.handler)
-    assert tool.main([verb, "--out", str(out)]) == 1
-    logger.removeHandler(caplog.handler)
-    streams = capsys.readouterr()
-    said = streams.out + streams.err
-    assert [caplog.text.count(f"{path.name}: ") for path in (first, second, *others)] == [1, 1, 0, 0]
-    assert f"{out}: 2 images" in said and "was published with 4 images, of which 2 can be read here" in said
-    assert tool.main([verb, "--out", str(out), "--allow-partial"]) == 0
-    assert tool.main(arguments) == 0  # an archive mends what has another size
-    for path in images_of(out):
-        path.write_bytes(b"no image")
-    assert tool.main([verb, "--out", str(out), "--allow-partial"]) == 1
-    assert "4 of 4 image files" in capsys.readouterr().err
-
-
-@FOLDERS
-def test_a_cut_off_archive_or_another_one_is_refused(
-    verb: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    source, out = MAKERS[verb](tmp_path), tmp_path / "out"
-    content = source.read_bytes()
-    source.write_bytes(content[: len(content) // 2])
-    assert tool.main([verb, str(source), "--out", str(out), "--allow-partial"]) == 1
+def test_unreadable_images_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source, out = MAKERS["dtd"](tmp_path), tmp_path / "out"
+    whole = truncate(source)
+    assert tool.main(["dtd", str(source), "--out", str(out), "--allow-partial"]) == 1
     assert f"{source.name}' is cut off" in capsys.readouterr().err
-    assert not out.exists()
-    make_zip(source, {"else/a.txt": b"text"})
-    assert tool.main([verb, str(source), "--out", str(out)]) == 1
-    assert "holds no undamaged file" in capsys.readouterr().err
-    assert tool.main([verb, "--out", str(out)]) == 1
+    source.write_bytes(whole)
+    assert tool.main(["dtd", str(source), "--out", str(out)]) == 0
+    images = images_of(out)
+    images[0].write_bytes(b"")
+    assert tool.main(["dtd", "--out", str(out)]) == 1
+    assert "DTD has 4 images, of which 3 can be read here" in capsys.readouterr().err
+    assert tool.main(["dtd", "--out", str(out), "--allow-partial"]) == 0
+    assert tool.main(["dtd", str(source), "--out", str(out)]) == 0  # the archive replaces what has another size
+    for path in images:
+        path.write_bytes(b"no image")
+    assert tool.main(["dtd", "--out", str(out), "--allow-partial"]) == 1
     assert "published at http" in capsys.readouterr().err
 
 
@@ -208,8 +134,8 @@ class TestSVHN:
         paths = {split: tmp_path / "source" / f"{split}_32x32.mat" for split in ("train", "test")}
         (tmp_path / "source").mkdir()
         for (split, path), count in zip(paths.items(), (3, 5), strict=True):
-            images = DRAW.integers(0, 256, (32, 32, 3, count), dtype=np.uint8)
-            savemat(path, dict(X=images, y=DRAW.integers(1, 11, (count, 1), dtype=np.uint8)))
+            images = RNG.integers(0, 256, (32, 32, 3, count), dtype=np.uint8)
+            savemat(path, dict(X=images, y=RNG.integers(1, 11, (count, 1), dtype=np.uint8)))
             md5 = hashlib.md5(path.read_bytes()).hexdigest()
             monkeypatch.setitem(SVHN.split_list, split, [SVHN.split_list[split][0], path.name, md5])
         return paths
@@ -230,16 +156,13 @@ class TestSVHN:
         assert tool.main(["svhn", str(out), "--out", str(tmp_path / "linked")]) == 0
         assert (tmp_path / "linked").is_symlink()
 
-    def test_bad_and_missing_files_are_named(
+    def test_other_files_are_refused(
         self, files: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         files["test"].write_bytes(files["train"].read_bytes())
-        assert tool.main(["svhn", str(files["test"]), "--out", str(tmp_path / "out")]) == 1
-        assert "SVHN (test split) cannot be read from" in capsys.readouterr().err
-        assert tool.main(["svhn", str(tmp_path / "digits.mat"), "--out", str(tmp_path / "out")]) == 1
-        assert "is none of train_32x32.mat, test_32x32.mat" in capsys.readouterr().err
-        assert tool.main(["svhn", "--out", str(tmp_path / "empty")]) == 1
-        assert "there is no such file" in capsys.readouterr().err
+        for source in (files["test"], tmp_path / "digits.mat"):
+            assert tool.main(["svhn", str(source), "--out", str(tmp_path / "out")]) == 1
+            assert "test_32x32.mat" in capsys.readouterr().err
 
 
 class TestCIFAR10C:
@@ -248,11 +171,11 @@ class TestCIFAR10C:
         for name in (*CORRUPTIONS, "labels"):
             buffer = io.BytesIO()
             shape = (15,) if name == "labels" else (15, 32, 32, 3)
-            np.save(buffer, DRAW.integers(0, 10, shape, dtype=np.uint8))
+            np.save(buffer, RNG.integers(0, 10, shape, dtype=np.uint8))
             members[f"CIFAR-10-C/{name}.npy"] = buffer.getvalue()
         return make_tar(path, members, "w")
 
-    def test_it_is_unpacked_and_every_file_looked_at(
+    def test_it_is_unpacked_and_every_file_checked(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         monkeypatch.chdir(tmp_path)
@@ -278,19 +201,10 @@ class TestCIFAR10C:
         np.save(out / "spatter.npy", np.zeros((), dtype=np.uint8))
         assert tool.main(arguments) == 1
         streams = capsys.readouterr()
-        assert "15 of 19 corruptions, 15 images of each\n4 x cannot be read:" in streams.out
-        for line in (
-            "fog.npy: ValueError",
-            "snow.npy: FileNotFoundError",
-            "frost.npy: it holds uint8 (14, 32, 32, 3)",
-        ):
-            assert streams.out.count(f"\n  {line}") == 1
-        assert (
-            "does not hold all of CIFAR-10-C" in streams.err and "--allow-partial accepts what is there" in streams.err
-        )
+        assert "15 of 19 corruptions, 15 images of each" in streams.out
+        for name in ("fog", "snow", "frost", "spatter"):
+            assert streams.out.count(f"\n  {name}.npy: ") == 1
+        assert "CIFAR-10-C.tar" in streams.err
         assert tool.main([*arguments, "--allow-partial"]) == 0
         (out / "labels.npy").unlink()
         assert tool.main([*arguments, "--allow-partial"]) == 1
-        assert "\n  labels.npy: FileNotFoundError" in capsys.readouterr().out
-        assert tool.main(["cifar10_c", "--out", str(tmp_path / "nothing")]) == 1
-        assert "Download CIFAR-10-C.tar from https://zenodo.org" in capsys.readouterr().err

@@ -1,0 +1,198 @@
+"""Image sets that torchvision knows: its names, addresses, checksums and readers behind one adapter."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any, ClassVar
+
+import mmengine.dist as dist
+import numpy as np
+from torchvision.datasets.utils import check_integrity, extract_archive
+
+from nda_mm.datasets.decoding import class_folders, decode_images, image_files, open_image, resize_squares
+from nda_mm.datasets.download import DownloadError, download
+from nda_mm.utils.files import check_data_root
+from nda_mm.utils.messages import shorten
+
+from .array_dataset import ArrayDataset, DatasetNotReadableError
+
+
+class TorchvisionImages(ArrayDataset):
+    """Base of CIFAR and STL-10, which are read from ``data_root`` in one of three forms.
+
+    They are looked for in this order:
+
+    1. the folder of the official files, or ``data_root`` being that folder;
+    2. the official archive, or ``data_root`` being that file; it is unpacked to a temporary folder and checked;
+    3. class folders of PNG, ``SPLIT/CLASS/*.png``; the alphabetical order of the classes is that of the labels. They
+       are decoded once and kept in one memory-mapped file (see ``cache_dir``).
+
+    Names, checksums and the address of the official files are torchvision's, and no file is opened before its checksum
+    is verified: they are pickles, which could run code.
+
+    Args:
+        data_root: Where to look, see above.
+        split: One of ``splits``.
+        size: Side of the images in pixels; another than the official one is made by an antialiasing bicubic filter.
+        download: Download the official archive into ``data_root`` if the data are not there, or if the archive there is
+            damaged. Interrupted downloads resume. Of several processes, one on each machine downloads.
+        allow_partial: Accept class folders that hold other than the official number of images in each class.
+        cache_dir: Folder for the decoded class folders; True: ``.nda_mm_cache`` in ``data_root``; False: none. If
+            nothing can be written, a warning says so and the images are decoded in each run.
+        kwargs: ``image_key``, ``pipeline``, ``indices``, ... of :class:`~nda_mm.datasets.ArrayDataset`.
+
+    Raises:
+        DatasetNotReadableError: If the data are missing, truncated, altered or incomplete; the message says how to get
+            them, and which recipe needs none.
+        ValueError: If an argument is out of its range.
+    """
+
+    title: ClassVar[str]
+    #: torchvision's class of the same data set.
+    published: ClassVar[Any]
+    #: Side of the official images in pixels.
+    side: ClassVar[int]
+    splits: ClassVar[tuple[str, ...]]
+    #: Of each part of a split; the unlabelled images count as one class.
+    images_per_class: ClassVar[dict[str, int]]
+
+    def __init__(
+        self,
+        data_root: str,
+        split: str,
+        *,
+        size: int | None = None,
+        download: bool = False,
+        allow_partial: bool = False,
+        cache_dir: str | bool = True,
+        **kwargs: Any,
+    ) -> None:
+        if split not in self.splits:
+            raise ValueError(f"split must be one of {self.splits}, but got {split!r}")
+        if size is not None and size < 1:
+            raise ValueError(f"size must be at least 1, but got {size}")
+        self.split = split
+        self.size = size or self.side
+        self.download = download
+        self.allow_partial = allow_partial
+        self.cache_dir = cache_dir
+        self.labelled = "unlabeled" not in split
+        super().__init__(check_data_root(data_root), **kwargs)
+
+    def read_official(self, root: Path) -> tuple[np.ndarray, np.ndarray]:
+        """Images (N, H, W, 3) and labels of the split, read by torchvision from a folder above the official one."""
+        raise NotImplementedError
+
+    def load_arrays(self) -> tuple[np.ndarray, np.ndarray]:
+        """Download the data if that is allowed and needed, then read and resize them."""
+        unpacked, packed = self._official_paths()
+        try:
+            if self.download:
+                self._download_if_needed()
+            if unpacked.is_dir():
+                images, labels = self._read_checked(unpacked.parent)
+            elif packed.is_file():
+                images, labels = self._read_archive(packed)
+            else:
+                images, labels = self._read_class_folders()
+        except (DatasetNotReadableError, OSError) as error:
+            raise self._explain(error) from error
+        labels = labels.astype(np.int64) if self.labelled else np.zeros(len(images), dtype=np.int64)
+        images = resize_squares(images, self.size)
+        return images if images.flags.c_contiguous else np.ascontiguousarray(images), labels
+
+    def _official_paths(self) -> tuple[Path, Path]:
+        """The folder of the official files and the archive, whether ``data_root`` is one of them or holds them."""
+        root = Path(self.data_root)
+        unpacked = root if root.name == self.published.base_folder else root / self.published.base_folder
+        packed = root if root.name.endswith((".tar.gz", ".tgz")) else root / self.published.filename
+        return unpacked, packed
+
+    def _download_if_needed(self) -> None:
+        (unpacked, packed), published = self._official_paths(), self.published
+        wanted = not unpacked.is_dir() and (packed.is_file() or not Path(self.data_root, self.split).is_dir())
+        failure: Exception | None = None
+        # The main process downloads; then, on machines that do not share its disk, the first process of each.
+        for my_turn in (dist.is_main_process(), os.environ.get("LOCAL_RANK", "0") == "0"):
+            try:
+                if wanted and my_turn and failure is None:
+                    download(published.url, packed, md5=published.tgz_md5)
+            except (DownloadError, OSError) as error:
+                failure = error  # raised only below: a process that stopped now would keep the others waiting
+            dist.barrier()
+        if failure is not None:
+            raise DatasetNotReadableError(f"the download failed: {failure}") from failure
+
+    def _read_archive(self, packed: Path) -> tuple[np.ndarray, np.ndarray]:
+        if not check_integrity(packed, self.published.tgz_md5):
+            raise DatasetNotReadableError(f"'{packed}' is truncated or damaged: MD5 is not {self.published.tgz_md5}")
+        with tempfile.TemporaryDirectory() as folder:
+            extract_archive(packed, folder)
+            return self._read_checked(Path(folder))
+
+    def _read_checked(self, root: Path) -> tuple[np.ndarray, np.ndarray]:
+        try:
+            return self.read_official(root)
+        except RuntimeError as error:  # torchvision names no file
+            folder = root / self.published.base_folder
+            listed = [*self.published.train_list, *self.published.test_list]
+            bad = [name for name, md5 in listed if not check_integrity(folder / name, md5)]
+            cause = f"missing, truncated or damaged are {shorten(bad)}" if bad else error
+            raise DatasetNotReadableError(f"in '{folder}', {cause}") from error
+
+    def _read_class_folders(self) -> tuple[np.ndarray, np.ndarray]:
+        parts = [self._read_folder(part) for part in self.split.split("+")]
+        if len(parts) == 1:
+            return parts[0]  # memory-mapped
+        return np.concatenate([images for images, _ in parts]), np.concatenate([labels for _, labels in parts])
+
+    def _read_folder(self, part: str) -> tuple[np.ndarray, np.ndarray]:
+        root, folder = Path(self.data_root), Path(self.data_root, part)
+        if not folder.is_dir():
+            raise DatasetNotReadableError(f"there is no archive and no folder '{folder}'")
+        if part == "unlabeled":
+            found = {"image": image_files(folder)}
+        else:
+            found, classes = class_folders(folder), self.METAINFO["classes"]
+            if set(found) != set(classes):
+                missing, unknown = sorted(set(classes) - set(found)), sorted(set(found) - set(classes))
+                raise DatasetNotReadableError(
+                    f"'{folder}' must hold the {len(classes)} classes as folders with images: "
+                    f"missing {shorten(missing)}, unknown {shorten(unknown)}"
+                )
+            found = {name: found[name] for name in classes}
+        expected = self.images_per_class[part]
+        wrong = [f"{name} {len(files)}" for name, files in found.items() if len(files) != expected]
+        if wrong and not self.allow_partial:
+            raise DatasetNotReadableError(
+                f"each class has {expected} images, but found are {shorten(wrong)} (allow_partial=True accepts that)"
+            )
+        files = [path for paths in found.values() for path in paths]
+        decoded = decode_images(
+            files, _read_as_it_is, (self.side, self.side, 3), root=root, name=part, cache_dir=self.cache_dir
+        )
+        if decoded.bad:
+            listed = shorten([f"{name} ({reason})" for name, reason in decoded.bad], separator="; ")
+            raise DatasetNotReadableError(
+                f"{len(decoded.bad)} of {len(files)} images in '{folder}' cannot be read: {listed}"
+            )
+        return decoded.images, np.repeat(np.arange(len(found)), [len(paths) for paths in found.values()])
+
+    def _explain(self, cause: Exception) -> DatasetNotReadableError:
+        unpacked, packed = self._official_paths()
+        folders = f"{self.data_root}/{self.split}/{self.METAINFO['classes'][0]}/*.png"
+        return DatasetNotReadableError(
+            f"{self.title} ({self.split} split) cannot be read from '{self.data_root}': {cause}.\n"
+            "Do one of these:\n"
+            f"  1. put the official archive at '{packed}', or unpack it to '{unpacked}'\n"
+            f"  2. put class folders of PNG at '{folders}', ...\n"
+            f"  3. set download=True to download {self.published.url}\n"
+            "or train where no data are needed: tools/train.py nda_biggan_digits"
+        )
+
+
+def _read_as_it_is(path: Path) -> np.ndarray:
+    with open_image(path) as image:
+        return np.asarray(image.convert("RGB"))
