@@ -15,9 +15,10 @@ from nda_mm.datasets.decoding import read_record
 from nda_mm.datasets.report import FileReport
 from nda_mm.utils.files import check_file, files_below, link_folder, write_text_atomically
 from nda_mm.utils.messages import Progress
+from nda_mm.utils.video_files import Probe
 
 from .official_splits import OfficialSplits
-from .probe import Probe, probe_videos
+from .probe import probe_videos
 
 VIDEO_SUFFIXES = frozenset({".avi", ".mp4", ".mkv", ".webm", ".mov", ".mpg", ".mpeg", ".wmv", ".flv"})
 #: A line of a list: a path, which may hold spaces, and the labels behind it, if any.

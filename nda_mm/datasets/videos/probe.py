@@ -1,65 +1,16 @@
-"""Video files opened in separate processes, to find those that training could not read.
-
-Such a process imports this module, which therefore loads neither torch nor a host.
-"""
+"""Video files opened in separate processes, to find those that training could not read."""
 
 from __future__ import annotations
 
-import io
 import multiprocessing
-import re
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
 from queue import SimpleQueue
 
+from nda_mm.utils.video_files import Probe, open_video, silence_stderr
+
 DEADLY = "decord crashes on it; the file is damaged or cut off"
-#: Where in decord's own sources an error arose.
-_SOURCE_PLACE = re.compile(r"^.*\.(?:cc|h):\d+:\s*")
-
-
-@dataclass(frozen=True)
-class Probe:
-    """What was found in a video file: its number of frames, or why it cannot be read."""
-
-    frames: int
-    fault: str = ""
-
-
-def reason_of(error: BaseException) -> str:
-    """The first line of an error of decord's without the places in its sources.
-
-    Example:
-        >>> reason_of(RuntimeError("[06:39:02] /src/video/reader.cc:83: Check failed: n >= 0\\nStack trace:"))
-        'Check failed: n >= 0'
-    """
-    lines = str(error).strip().splitlines()
-    return _SOURCE_PLACE.sub("", lines[0]).strip().rstrip(".") if lines else type(error).__name__
-
-
-def open_video(path: str, every_frame: bool = False) -> Probe:
-    """Open one video as mmaction2 does, count its frames, and decode the first and the last, or all.
-
-    A damaged file can end the process.
-
-    Args:
-        path: The file.
-        every_frame: Whether all frames are decoded.
-    """
-    import decord
-
-    decord.logging.set_level(decord.logging.QUIET)
-    try:
-        # From bytes, as DecordInit reads: some cut-off files are harmless only when they are opened by their path.
-        with open(path, "rb") as file:
-            reader = decord.VideoReader(io.BytesIO(file.read()), num_threads=1)
-        frames = len(reader)
-        for index in range(frames) if every_frame else sorted({0, frames - 1}):
-            reader[index]
-    except Exception as error:  # whatever decord makes of a damaged file
-        return Probe(0, reason_of(error))
-    return Probe(frames)
 
 
 class Prober:
@@ -75,7 +26,8 @@ class Prober:
     def __call__(self, path: str) -> Probe:
         """Open one video."""
         if self._process is None:
-            self._process = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
+            spawn = multiprocessing.get_context("spawn")
+            self._process = ProcessPoolExecutor(1, mp_context=spawn, initializer=silence_stderr)
         try:
             return self._process.submit(open_video, path, self.every_frame).result()
         except BrokenProcessPool:

@@ -8,8 +8,7 @@ from typing import Any
 from mmaction.datasets.transforms import DecordDecode, DecordInit
 
 from nda_mm.registry import TRANSFORMS
-
-from .probe import reason_of
+from nda_mm.utils.video_files import reason_of
 
 _REMEDY = "tools/prepare_data.py (ucf101, hmdb51 or video_list) finds all such files and writes lists without them"
 

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import shutil
 from pathlib import Path
 
@@ -58,7 +57,7 @@ def test_unreadable_images_are_left_out_and_named_once(tmp_path: Path) -> None:
     (tmp_path / "train" / "n01" / "n01_0.JPEG").write_bytes(whole[: len(whole) // 2])
     (tmp_path / "train" / "n02" / "n02_1.JPEG").write_bytes(b"no image")
     (tmp_path / "train" / "n02" / "notes.txt").write_text("not an image")
-    for _ in range(2):  # looked at, then recalled
+    for _ in range(2):  # read, then remembered
         report = prepare_imagenet(tmp_path, tmp_path, allow_partial=True, workers=2)
         (faults,) = report.found.values()
         assert [fault.split(" (")[0] for fault in faults] == ["train/n01/n01_0.JPEG", "train/n02/n02_1.JPEG"]
@@ -140,14 +139,8 @@ def four_classes(tmp_path: Path) -> Path:
 def test_the_list_is_cmcs() -> None:
     classes = imagenet100_classes()
     assert len(set(classes)) == 100
-    assert list(classes) == sorted(classes)
-    assert all(re.fullmatch(r"n\d{8}", name) for name in classes)
-    # The first and last of the published file, which is not sorted, and a digest of all.
-    assert {"n02869837", "n02090622"} <= set(classes)
-    assert (
-        hashlib.sha256("\n".join(classes).encode()).hexdigest()
-        == "d61d354b64beb3ce2c2c9cf04a874298362dc9fcd589e15ee34c5e4592145746"
-    )
+    digest = hashlib.sha256("\n".join(classes).encode()).hexdigest()
+    assert digest == "d61d354b64beb3ce2c2c9cf04a874298362dc9fcd589e15ee34c5e4592145746"
 
 
 def test_links_lead_to_the_classes_alone_and_may_be_made_again(four_classes: Path, tmp_path: Path) -> None:
@@ -158,15 +151,6 @@ def test_links_lead_to_the_classes_alone_and_may_be_made_again(four_classes: Pat
         for name in CLASSES:
             assert (out / split / name).is_symlink()
             assert (out / split / name / f"{name}_{split}.JPEG").read_text() == name
-
-
-def test_a_source_given_relatively_is_found_from_anywhere(
-    four_classes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    link_classes(Path("imagenet"), Path("subset"), CLASSES)
-    monkeypatch.chdir("/")
-    assert (tmp_path / "subset" / "val" / "n02" / "n02_val.JPEG").read_text() == "n02"
 
 
 def test_missing_and_empty_classes_are_named_and_nothing_is_written(four_classes: Path, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from tiny_videos import cut_off, numbered_frames, write_noise, write_video
 from nda_mm.datasets.videos import lists
 from nda_mm.datasets.videos.lists import CheckSettings, check_videos, filter_list, find_videos, prepare_lists
 from nda_mm.datasets.videos.official_splits import read_hmdb51_splits, read_ucf101_splits
-from nda_mm.datasets.videos.probe import Probe
+from nda_mm.utils.video_files import Probe
 
 pytest.importorskip("decord")
 pytest.importorskip("cv2")
@@ -198,6 +198,8 @@ class TestFilter:
         report = filter_list(source, videos, out, CheckSettings(min_frames=10))
         assert out.read_text() == "abseiling/a.mp4.avi 0\n"
         assert source.read_text() == before
+        filter_list(source, videos, source, CheckSettings())  # in place
+        assert source.read_text() == "abseiling/a.mp4.avi 0\nabseiling/b.mp4.avi 1\n"
         assert report.lines() == [
             f"{out}: 1 videos",
             "1 x listed but not there: abseiling/gone.avi",
@@ -225,11 +227,6 @@ class TestFilter:
         found = [(item["filename"], item["label"]) for item in data.load_data_list()]
         expected = {"{}": list(range(3)), "{} 3": [[number, 3] for number in range(3)], "": [-1] * 3}[labels]
         assert found == list(zip(names, expected, strict=True))
-
-    def test_in_place(self, kinetics):
-        source, videos = kinetics
-        filter_list(source, videos, source, CheckSettings())
-        assert source.read_text() == "abseiling/a.mp4.avi 0\nabseiling/b.mp4.avi 1\n"
 
     def test_nothing_left(self, kinetics, tmp_path):
         source, _ = kinetics

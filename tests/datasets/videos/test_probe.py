@@ -8,7 +8,8 @@ import pytest
 from tiny_videos import cut_off, damage_frames, numbered_frames, write_noise, write_video
 
 from nda_mm.datasets.videos import probe
-from nda_mm.datasets.videos.probe import DEADLY, Probe, open_video, probe_videos
+from nda_mm.datasets.videos.probe import DEADLY, probe_videos
+from nda_mm.utils.video_files import Probe, open_video
 
 pytest.importorskip("decord")
 pytest.importorskip("cv2")
