@@ -11,7 +11,6 @@ import urllib.request
 from pathlib import Path
 
 from mmengine.logging import print_log
-from torchvision.datasets.utils import calculate_md5, check_integrity
 
 from nda_mm.utils.messages import Progress
 
@@ -20,6 +19,13 @@ _CHUNK = 1 << 20
 
 class DownloadError(RuntimeError):
     """A file could not be downloaded, or its checksum is wrong."""
+
+
+def has_md5(path: Path, md5: str) -> bool:
+    """Whether a file is there, and has this checksum."""
+    from torchvision.datasets.utils import check_integrity
+
+    return bool(check_integrity(path, md5))
 
 
 def download(url: str, path: str | Path, *, md5: str, attempts: int = 4, timeout: float = 30.0) -> Path:
@@ -43,7 +49,7 @@ def download(url: str, path: str | Path, *, md5: str, attempts: int = 4, timeout
             removed; an incomplete one is kept for the next call.
     """
     path = Path(path)
-    if check_integrity(path, md5):
+    if has_md5(path, md5):
         return path
     part = path.with_name(path.name + ".part")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -57,9 +63,9 @@ def download(url: str, path: str | Path, *, md5: str, attempts: int = 4, timeout
                 raise DownloadError(f"{url} could not be downloaded in {attempt} attempts: {error}") from error
             print_log(f"{url}: {error}; trying again ({attempt} of {attempts - 1})", "current", logging.WARNING)
             time.sleep(2 ** (attempt - 1))
-    if (found := calculate_md5(part)) != md5:
+    if not has_md5(part, md5):
         part.unlink()
-        raise DownloadError(f"{url} has the wrong checksum: MD5 {found}, expected {md5}")
+        raise DownloadError(f"{url} has the wrong checksum: its MD5 is not {md5}")
     os.replace(part, path)
     return path
 

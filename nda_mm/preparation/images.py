@@ -64,7 +64,7 @@ def prepare_cifar(args: argparse.Namespace) -> None:
     out = args.out
     for source in args.sources:
         if source.name.endswith((".tar.gz", ".tgz")):
-            print(_copy(source, out / kind.published.filename))
+            print(_copy(source, out / kind.published().filename))
         else:
             print(take(source, out, partial(place_class_folders, split=args.split), SPLITS))
     only = [args.split] if args.split else [split for split in SPLITS if (out / split).is_dir()] or SPLITS
@@ -103,7 +103,7 @@ def prepare_celeba(args: argparse.Namespace) -> None:
 
 def prepare_stl10(args: argparse.Namespace) -> None:
     """Unpack or link the source, then read every part."""
-    source, published = args.source, STL10.published
+    source, published = args.source, STL10.published()
     if source is None and args.download:
         source = download(published.url, args.out / published.filename, md5=published.tgz_md5)
     if source is not None:
@@ -114,7 +114,7 @@ def prepare_stl10(args: argparse.Namespace) -> None:
 
 
 def _place_stl10(parts: tuple[str, ...]) -> PurePosixPath | None:
-    listed = {name for name, _ in STL10.published.train_list + STL10.published.test_list}
+    listed = {name for name, _ in STL10.published().train_list + STL10.published().test_list}
     return PurePosixPath(parts[-1]) if parts[-1] in listed else None
 
 

@@ -109,8 +109,8 @@ def test_stl10_is_unpacked_and_read(tmp_path: Path, capsys: Captured, monkeypatc
     members = {f"{part}_X.bin": RNG.bytes(count * 27_648) for part, count in counts.items()}
     members |= {"train_y.bin": bytes([1, 10]), "test_y.bin": bytes([3])}
     for name in ("train_list", "test_list"):
-        listed = [[file, hashlib.md5(members[file]).hexdigest()] for file, _ in getattr(STL10.published, name)]
-        monkeypatch.setattr(STL10.published, name, listed)
+        listed = [[file, hashlib.md5(members[file]).hexdigest()] for file, _ in getattr(STL10.published(), name)]
+        monkeypatch.setattr(STL10.published(), name, listed)
     source = tmp_path / "stl10_binary.tar.gz"
     make_tar(source, {f"stl10_binary/{name}": content for name, content in {**members, "notes.txt": b"x"}.items()})
     out = tmp_path / "data" / "out"

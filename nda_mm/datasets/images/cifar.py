@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torchvision import datasets
 
 from nda_mm.registry import DATASETS
 
@@ -57,7 +56,7 @@ class CIFAR10(TorchvisionImages):
         "classes": ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
     }
     title = "CIFAR-10"
-    published = datasets.CIFAR10
+    torchvision_name = "CIFAR10"
     side = 32
     splits = ("train", "test")
     images_per_class = {"train": 5000, "test": 1000}
@@ -67,7 +66,7 @@ class CIFAR10(TorchvisionImages):
 
     def read_official(self, root: Path) -> tuple[np.ndarray, np.ndarray]:
         """Images and labels from the batch files."""
-        data = self.published(str(root), train=self.split == "train")
+        data = self.published()(str(root), train=self.split == "train")
         return data.data, np.array(data.targets)
 
 
@@ -87,7 +86,7 @@ class CIFAR100(CIFAR10):
 
     METAINFO: dict[str, tuple[str, ...]] = {"classes": CIFAR100_CLASSES}
     title = "CIFAR-100"
-    published = datasets.CIFAR100
+    torchvision_name = "CIFAR100"
     images_per_class = {"train": 500, "test": 100}
 
     def __init__(self, data_root: str = "data/cifar100", split: str = "train", **kwargs: Any) -> None:

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torchvision import datasets
 
 from nda_mm.registry import DATASETS
 
@@ -43,9 +42,9 @@ class STL10(TorchvisionImages):
 
     METAINFO = {"classes": ("airplane", "bird", "car", "cat", "deer", "dog", "horse", "monkey", "ship", "truck")}
     title = "STL-10"
-    published = datasets.STL10
+    torchvision_name = "STL10"
     side = 96
-    splits = datasets.STL10.splits
+    splits = ("train", "test", "unlabeled", "train+unlabeled")
     images_per_class = {"train": 500, "test": 800, "unlabeled": 100_000}
 
     def __init__(self, data_root: str = "data/stl10", split: str = "unlabeled", *, size: int = 48, **kwargs: Any):
@@ -53,5 +52,5 @@ class STL10(TorchvisionImages):
 
     def read_official(self, root: Path) -> tuple[np.ndarray, np.ndarray]:
         """Images and labels from the binary files."""
-        data = self.published(str(root), self.split)
+        data = self.published()(str(root), self.split)
         return data.data.transpose(0, 2, 3, 1), data.labels

@@ -9,10 +9,9 @@ from typing import Any, ClassVar
 
 import mmengine.dist as dist
 import numpy as np
-from torchvision.datasets.utils import check_integrity, extract_archive
 
 from nda_mm.datasets.decoding import class_folders, decode_images, image_files, open_image, resize_squares
-from nda_mm.datasets.download import DownloadError, download
+from nda_mm.datasets.download import DownloadError, download, has_md5
 from nda_mm.utils.files import check_data_root
 from nda_mm.utils.messages import shorten
 
@@ -50,8 +49,8 @@ class TorchvisionImages(ArrayDataset):
     """
 
     title: ClassVar[str]
-    #: torchvision's class of the same data set.
-    published: ClassVar[Any]
+    #: Name of torchvision's class of the same data set.
+    torchvision_name: ClassVar[str]
     #: Side of the official images in pixels.
     side: ClassVar[int]
     splits: ClassVar[tuple[str, ...]]
@@ -81,6 +80,13 @@ class TorchvisionImages(ArrayDataset):
         self.labelled = "unlabeled" not in split
         super().__init__(check_data_root(data_root), **kwargs)
 
+    @classmethod
+    def published(cls) -> Any:
+        """torchvision's class, with the names, the address and the checksums of the official files."""
+        from torchvision import datasets
+
+        return getattr(datasets, cls.torchvision_name)
+
     def read_official(self, root: Path) -> tuple[np.ndarray, np.ndarray]:
         """Images (N, H, W, 3) and labels of the split, read by torchvision from a folder above the official one."""
         raise NotImplementedError
@@ -106,12 +112,12 @@ class TorchvisionImages(ArrayDataset):
     def _official_paths(self) -> tuple[Path, Path]:
         """The folder of the official files and the archive, whether ``data_root`` is one of them or holds them."""
         root = Path(self.data_root)
-        unpacked = root if root.name == self.published.base_folder else root / self.published.base_folder
-        packed = root if root.name.endswith((".tar.gz", ".tgz")) else root / self.published.filename
+        unpacked = root if root.name == self.published().base_folder else root / self.published().base_folder
+        packed = root if root.name.endswith((".tar.gz", ".tgz")) else root / self.published().filename
         return unpacked, packed
 
     def _download_if_needed(self) -> None:
-        (unpacked, packed), published = self._official_paths(), self.published
+        (unpacked, packed), published = self._official_paths(), self.published()
         wanted = not unpacked.is_dir() and (packed.is_file() or not Path(self.data_root, self.split).is_dir())
         failure: Exception | None = None
         # The main process downloads; then, on machines that do not share its disk, the first process of each.
@@ -126,8 +132,10 @@ class TorchvisionImages(ArrayDataset):
             raise DatasetNotReadableError(f"the download failed: {failure}") from failure
 
     def _read_archive(self, packed: Path) -> tuple[np.ndarray, np.ndarray]:
-        if not check_integrity(packed, self.published.tgz_md5):
-            raise DatasetNotReadableError(f"'{packed}' is truncated or damaged: MD5 is not {self.published.tgz_md5}")
+        from torchvision.datasets.utils import extract_archive
+
+        if not has_md5(packed, self.published().tgz_md5):
+            raise DatasetNotReadableError(f"'{packed}' is truncated or damaged: MD5 is not {self.published().tgz_md5}")
         with tempfile.TemporaryDirectory() as folder:
             extract_archive(packed, folder)
             return self._read_checked(Path(folder))
@@ -136,9 +144,9 @@ class TorchvisionImages(ArrayDataset):
         try:
             return self.read_official(root)
         except RuntimeError as error:  # torchvision names no file
-            folder = root / self.published.base_folder
-            listed = [*self.published.train_list, *self.published.test_list]
-            bad = [name for name, md5 in listed if not check_integrity(folder / name, md5)]
+            folder = root / self.published().base_folder
+            listed = [*self.published().train_list, *self.published().test_list]
+            bad = [name for name, md5 in listed if not has_md5(folder / name, md5)]
             cause = f"missing, truncated or damaged are {shorten(bad)}" if bad else error
             raise DatasetNotReadableError(f"in '{folder}', {cause}") from error
 
@@ -188,7 +196,7 @@ class TorchvisionImages(ArrayDataset):
             "Do one of these:\n"
             f"  1. put the official archive at '{packed}', or unpack it to '{unpacked}'\n"
             f"  2. put class folders of PNG at '{folders}', ...\n"
-            f"  3. set download=True to download {self.published.url}\n"
+            f"  3. set download=True to download {self.published().url}\n"
             "or train where no data are needed: tools/train.py nda_biggan_digits"
         )
 
