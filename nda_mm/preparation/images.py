@@ -216,8 +216,7 @@ def prepare_svhn(args: argparse.Namespace) -> None:
 
 @dataclass(frozen=True)
 class FolderSet:
-    """A published set of images in folders: its data set, archive and number of images, by what its folder is known,
-    and where members of the archive belong."""
+    """A published set of images in folders; ``holds`` are names in its folder, ``place`` says where members belong."""
 
     kind: Callable[..., Any]
     archive: str
