@@ -91,7 +91,7 @@ def test_external_images_serve_a_pipeline():
 
 def test_a_curriculum_is_refused():
     hidden = dict(type="RandomNegative", negatives=[dict(type="Curriculum", milestones=[(0, JIGSAW)])])
-    with pytest.raises(ValueError, match="curriculum"):
+    with pytest.raises(ValueError, match="Curriculum"):
         MakeNegative(hidden)
 
 

@@ -158,7 +158,7 @@ class TestAgain:
             assert (source / "videos").resolve() == source / "UCF-101"
         (source / "videos").unlink()
         (source / "UCF-101").rename(source / "videos")  # mmaction2's own layout
-        assert prepare(source, source).left_out == {}
+        assert prepare(source, source).found == {}
         assert not (source / "videos").is_symlink()
         assert len(lines(source, "train_split_1")) == 4
 
