@@ -20,7 +20,19 @@ Example:
 from .erasing import cutout
 from .geometry import rotate, shift
 from .mixing import cutmix, mixup
+from .patches import patches
 from .temporal import shuffle_frames
-from .tiles import jigsaw, stitch
+from .tiles import jigsaw, stitch, tilemix
 
-__all__ = ["cutmix", "cutout", "jigsaw", "mixup", "rotate", "shift", "shuffle_frames", "stitch"]
+__all__ = [
+    "cutmix",
+    "cutout",
+    "jigsaw",
+    "mixup",
+    "patches",
+    "rotate",
+    "shift",
+    "shuffle_frames",
+    "stitch",
+    "tilemix",
+]

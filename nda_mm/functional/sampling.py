@@ -128,6 +128,35 @@ def random_partners(
     return torch.empty_like(order).scatter_(0, order, order.roll(-1))
 
 
+def random_others(
+    batch: int, count: int, *, device: torch.device | str = "cpu", generator: torch.Generator | None = None
+) -> Tensor:
+    """For every sample ``count`` other samples of the batch, not all of them the same.
+
+    All are drawn independently; where they are equal, one of them, drawn at random, becomes another.
+
+    Args:
+        batch: The number of samples, at least 3.
+        count: How many others each sample gets, at least 2.
+        device: Where to draw.
+        generator: The source of randomness, on ``device``; torch's default one if None.
+
+    Returns:
+        ``(batch, count)`` int64 distances in ``[1, batch - 1]``: sample ``i`` gets sample ``(i + distance) % batch``.
+
+    Example:
+        >>> random_others(3, 2).sort(dim=1).values.tolist()
+        [[1, 2], [1, 2], [1, 2]]
+    """
+    distance = torch.randint(1, batch, (batch, count), device=device, generator=generator)
+    turn = torch.randint(1, batch - 1, (batch, 1), device=device, generator=generator)
+    place = torch.randint(count, (batch, 1), device=device, generator=generator)
+    other = (distance[:, :1] - 1 + turn) % (batch - 1) + 1
+    equal = (distance == distance[:, :1]).all(dim=1, keepdim=True)
+    here = torch.arange(count, device=distance.device) == place
+    return torch.where(equal & here, other, distance)
+
+
 def draw_partners(x: Tensor, other: Tensor | None, generator: torch.Generator | None) -> Tensor:
     """``other`` where partners are given, else one partner for each sample by :func:`random_partners`."""
     if other is not None:

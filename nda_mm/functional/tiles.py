@@ -1,4 +1,4 @@
-"""Negatives of rearranged parts: jigsaw (tiles of one image) and stitch (halves of two)."""
+"""Negatives of rearranged parts: jigsaw (tiles of one image), stitch (halves of two), tilemix (tiles of several)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import Tensor
 from .boxes import Boxes, apply_boxes
 from .checks import check_batch, check_partner
 from .layout import spatial_view
-from .sampling import draw_partners, random_permutations
+from .sampling import draw_partners, random_others, random_permutations
 
 
 def jigsaw(x: Tensor, grid: int | tuple[int, int] = 2, *, generator: torch.Generator | None = None) -> Tensor:
@@ -47,7 +47,50 @@ def jigsaw(x: Tensor, grid: int | tuple[int, int] = 2, *, generator: torch.Gener
     return apply_tiles(x, permutation, (rows, columns))
 
 
-def apply_tiles(x: Tensor, permutation: Tensor, grid: tuple[int, int]) -> Tensor:
+def tilemix(x: Tensor, grid: int | tuple[int, int] = 2, *, generator: torch.Generator | None = None) -> Tensor:
+    """Put each image together from tiles of other images, each tile at its own place.
+
+    Every tile of every sample draws its image among the others of the batch. Where all tiles would come from one image,
+    which would be real, one of them, drawn at random, takes another. Tiles with equal content cannot be told apart: a
+    batch of equal images has no such negatives.
+
+    Source:
+        The negatives of Panda, AAAI 2026, made of patches from other images, each at its own place.
+
+    Args:
+        x: The batch, at least three samples; any floating dtype or uint8.
+        grid: Tiles in each direction, or ``(rows, columns)``; must divide the size. Defaults to 2.
+        generator: The source of randomness, on the device of ``x``; torch's default one if None.
+
+    Shape:
+        ``(B, C, H, W)`` or ``(B, C, T, H, W)``, and the same out.
+
+    Returns:
+        A new tensor of the shape, dtype, device and memory format of ``x``.
+
+    Raises:
+        TypeError: If ``grid`` is not an int or a pair of ints, or the dtype is refused.
+        ValueError: If the grid has one tile or does not divide the size, the shape is wrong, or there are fewer than
+            three samples.
+
+    Example:
+        >>> x = torch.arange(3.0).view(3, 1, 1, 1).expand(3, 1, 2, 2)
+        >>> mixed = tilemix(x)  # image 0 consists of tiles of 1 and of 2
+        >>> sorted(mixed[0].unique().tolist())
+        [1.0, 2.0]
+    """
+    check_batch(x, generator)
+    rows, columns = check_grid(grid, x.shape[-2], x.shape[-1])
+    batch = len(x)
+    if batch < 3:
+        raise ValueError(f"tilemix takes tiles of at least two other images of the batch, but the batch is {batch}")
+    own = torch.arange(batch, device=x.device)[:, None]
+    source = random_others(batch, rows * columns, device=x.device, generator=generator)
+    in_place = torch.arange(rows * columns, device=x.device).expand(batch, -1)
+    return apply_tiles(x, in_place, (rows, columns), (own + source) % batch)
+
+
+def apply_tiles(x: Tensor, permutation: Tensor, grid: tuple[int, int], source: Tensor | None = None) -> Tensor:
     """Put tile ``permutation[b, k]`` of sample ``b`` at place ``k``; tiles are counted row by row.
 
     A tile's rows are contiguous runs of pixels, so the result is one gather of such runs: each pixel is read once and
@@ -57,6 +100,7 @@ def apply_tiles(x: Tensor, permutation: Tensor, grid: tuple[int, int]) -> Tensor
         x: ``(B, C, H, W)`` or ``(B, C, T, H, W)``.
         permutation: ``(B, rows * columns)`` integers.
         grid: ``(rows, columns)``, which divide the size.
+        source: ``(B, rows * columns)`` the sample that each tile is taken from; by default ``b`` itself.
 
     Returns:
         A new tensor of the shape, dtype, device and memory format of ``x``.
@@ -72,7 +116,10 @@ def apply_tiles(x: Tensor, permutation: Tensor, grid: tuple[int, int]) -> Tensor
     tile_height, tile_width = height // rows, width // columns
     runs = view.view(-1, tile_width * inner)
     # A run's number is ((plane * rows + row) * tile_height + line) * columns + column.
-    plane = torch.arange(batch * planes, device=x.device).view(batch, planes, 1, 1, 1) * (height * columns)
+    if source is None:
+        source = torch.arange(batch, device=x.device).view(batch, 1).expand_as(permutation)
+    plane = source.view(batch, 1, rows, 1, columns) * planes + torch.arange(planes, device=x.device).view(-1, 1, 1, 1)
+    plane = plane * (height * columns)
     tile = permutation // columns * (tile_height * columns) + permutation % columns
     line = torch.arange(tile_height, device=x.device).view(tile_height, 1) * columns
     index = plane + tile.view(batch, 1, rows, 1, columns) + line

@@ -4,7 +4,7 @@
 """
 
 from .base import Negative, build_negative
-from .basic import CutMix, Cutout, Jigsaw, Mixup, Rotate, Shift, ShuffleFrames, Stitch
+from .basic import CutMix, Cutout, Jigsaw, Mixup, Patches, Rotate, Shift, ShuffleFrames, Stitch, TileMix
 from .combined import Curriculum, IdentityLeak, RandomNegative
 from .external import ExternalImage, ExternalStitch
 from .turn_points import TurnPoints
@@ -19,11 +19,13 @@ __all__ = [
     "Jigsaw",
     "Mixup",
     "Negative",
+    "Patches",
     "RandomNegative",
     "Rotate",
     "Shift",
     "ShuffleFrames",
     "Stitch",
+    "TileMix",
     "TurnPoints",
     "build_negative",
 ]

@@ -8,6 +8,7 @@ from torch import Tensor
 from .. import functional as F
 from ..functional import erasing, geometry, mixing, temporal, tiles
 from ..functional.checks import check_positive
+from ..functional.patches import check_patch_sides, check_patch_size
 from ..registry import NEGATIVES
 from .base import Negative
 
@@ -36,6 +37,54 @@ class Jigsaw(Negative):
 
     def extra_repr(self) -> str:
         return f"grid={self.grid}"
+
+
+@NEGATIVES.register_module()
+class TileMix(Negative):
+    """Tiles of other images, each at its own place, see :func:`nda_mm.functional.tilemix`.
+
+    Args:
+        grid: Tiles in each direction, or ``(rows, columns)``; must divide the images. Defaults to 2.
+    """
+
+    needs_partner = True
+
+    def __init__(self, grid: int | tuple[int, int] = 2) -> None:
+        super().__init__()
+        self.grid = tiles.check_grid(grid)
+
+    def make(self, x: Tensor, other: Tensor | None, generator: torch.Generator | None) -> Tensor:
+        if other is not None:
+            raise ValueError("TileMix takes its tiles from several images of the batch, so that one partner is too few")
+        return F.tilemix(x, self.grid, generator=generator)
+
+    def check_size(self, height: int, width: int, frames: int | None = None) -> None:
+        tiles.check_grid(self.grid, height, width)
+
+    def extra_repr(self) -> str:
+        return f"grid={self.grid}"
+
+
+@NEGATIVES.register_module()
+class Patches(Negative):
+    """Square crops of the image itself, tiled, see :func:`nda_mm.functional.patches`.
+
+    Args:
+        size: Bounds of the side as a share of the short side, within ``[1/64, 1/2]``. Defaults to (16 / 224, 72 / 224).
+    """
+
+    def __init__(self, size: tuple[float, float] = (16 / 224, 72 / 224)) -> None:
+        super().__init__()
+        self.size = check_patch_size(size)
+
+    def make(self, x: Tensor, other: Tensor | None, generator: torch.Generator | None) -> Tensor:
+        return F.patches(x, self.size, generator=generator)
+
+    def check_size(self, height: int, width: int, frames: int | None = None) -> None:
+        check_patch_sides(self.size, height, width)
+
+    def extra_repr(self) -> str:
+        return "size=({:.3g}, {:.3g})".format(*self.size)
 
 
 @NEGATIVES.register_module()

@@ -12,6 +12,8 @@ from nda_mm import functional as F
 ALL = sorted(F.__all__)
 SPATIAL = [name for name in ALL if name != "shuffle_frames"]
 PARTNERS = ["cutmix", "mixup", "stitch"]
+#: The least batch; 1 of the others.
+LEAST = {"tilemix": 3, **dict.fromkeys(PARTNERS, 2)}
 DTYPES = [torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.uint8]
 
 
@@ -30,9 +32,9 @@ def pixels(shape, dtype, seed=0):
 @st.composite
 def batches(draw):
     name = draw(st.sampled_from(ALL))
-    even = name == "jigsaw"
+    even = name in ("jigsaw", "tilemix")
     height, width = (draw(st.integers(4, 9)) * (2 if even else 1) for _ in range(2))
-    batch = draw(st.integers(2 if name in PARTNERS else 1, 5))
+    batch = draw(st.integers(LEAST.get(name, 1), 5))
     clip = name == "shuffle_frames" or draw(st.booleans())
     shape = (batch, draw(st.integers(1, 3)), *([draw(st.integers(2, 4))] if clip else []), height, width)
     x = pixels(shape, draw(st.sampled_from(DTYPES)), draw(st.integers(0, 99)))
@@ -76,7 +78,7 @@ def test_a_clip_is_changed_alike_in_every_frame(name):
 @pytest.mark.parametrize("name", ALL)
 def test_samples_draw_for_themselves_and_calls_differ(name):
     x = pixels((1, 2, 6, 8, 8), torch.float32).expand(40, 2, 6, 8, 8).contiguous()
-    if name in PARTNERS:  # equal samples, but two partners each
+    if name in LEAST:  # equal samples, but two partners each
         x = x + torch.arange(40.0).view(40, 1, 1, 1, 1)
     generator = torch.Generator().manual_seed(0)
     first, second = (getattr(F, name)(x, generator=generator) for _ in range(2))
@@ -136,6 +138,7 @@ def test_partners_that_do_not_fit_are_refused():
 WEAKEST = {
     "mixup": dict(alpha=1e-9, min_share=0.05), "cutmix": dict(beta=1e-9, min_area=1 / 64),
     "cutout": dict(size=(0.125, 0.125)), "rotate": dict(degrees=5), "shift": dict(share=(1 / 16, 1 / 16)),
+    "patches": dict(size=(0.5, 0.5)),
 }  # fmt: skip
 
 
@@ -176,6 +179,7 @@ def test_settings_of_another_type_are_refused(name, settings):
 
 @pytest.mark.parametrize(("name", "shape"), [
     ("cutout", (1, 8)), ("rotate", (1, 4)), ("shift", (8, 1)), ("stitch", (1, 8)), ("cutmix", (1, 8)),
+    ("patches", (3, 8)),
 ])  # fmt: skip
 def test_images_that_are_too_small_are_refused(name, shape):
     with pytest.raises(ValueError, match="pixels"):
@@ -222,7 +226,7 @@ def test_selection_is_bit_exact_in_every_dtype():
     for dtype in DTYPES:
         x = pixels((6, 3, 16, 16), dtype)
         pool = set(x.flatten().tolist())
-        for name in ("jigsaw", "stitch", "cutmix", "shift"):
+        for name in ("jigsaw", "stitch", "cutmix", "shift", "patches", "tilemix"):
             assert set(call(name, x).flatten().tolist()) <= pool
 
 

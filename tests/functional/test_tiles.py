@@ -1,4 +1,4 @@
-"""Jigsaw and stitch against loops over pixels that say what they are."""
+"""Jigsaw, stitch and tilemix against loops over pixels that say what they are."""
 
 import itertools
 from collections import Counter
@@ -138,3 +138,44 @@ def test_stitch_joins_two_different_samples_in_four_equally_likely_ways():
     foreign = out[~own].view(batch, 2)
     assert torch.equal(foreign[:, 0], foreign[:, 1])
     assert torch.equal(foreign[:, 0].sort().values, torch.arange(batch).double()), "each sample serves once"
+
+
+@pytest.mark.parametrize("shape", [(4, 2, 6, 8), (3, 1, 2, 4, 4)])
+def test_tiles_of_other_samples_match_the_loop(shape):
+    generator = torch.Generator().manual_seed(0)
+    x, (height, width) = numbered(*shape), shape[-2:]
+    source = torch.randint(shape[0], (shape[0], 4), generator=generator)
+    expected = x.clone()
+    for sample in range(shape[0]):
+        for i in range(height):
+            for j in range(width):
+                tile = i // (height // 2) * 2 + j // (width // 2)
+                expected[sample, ..., i, j] = x[int(source[sample, tile]), ..., i, j]
+    in_place = torch.arange(4).expand(shape[0], 4)
+    assert torch.equal(apply_tiles(x, in_place, (2, 2), source), expected)
+
+
+class TestTileMix:
+    def sources(self, batch, grid=2, seed=0):
+        """The sample that each tile of each sample came from, read off the pixels."""
+        rows, columns = (grid, grid) if isinstance(grid, int) else grid
+        x = torch.arange(batch, dtype=torch.float64).view(-1, 1, 1, 1).expand(batch, 1, rows, columns)
+        return F.tilemix(x, grid, generator=torch.Generator().manual_seed(seed)).flatten(1).long()
+
+    @pytest.mark.parametrize("grid", [2, (1, 2), 4])
+    def test_no_tile_is_its_own_and_not_all_are_of_one_image(self, grid):
+        for seed in range(200):
+            found = self.sources(3, grid, seed)
+            assert not (found == torch.arange(3)[:, None]).any()
+            assert not (found == found[:, :1]).all(dim=1).any()
+
+    def test_every_other_image_is_equally_likely_at_every_place(self):
+        distance = (self.sources(5 * 2000) - torch.arange(5 * 2000)[:, None]) % (5 * 2000)
+        assert distance.min() >= 1
+        few = torch.cat([(self.sources(5, seed=seed) - torch.arange(5)[:, None]) % 5 for seed in range(500)])
+        for place in range(4):
+            assert stats.chisquare(torch.bincount(few[:, place], minlength=5)[1:].numpy()).pvalue > 1e-4
+
+    def test_two_samples_are_too_few(self):
+        with pytest.raises(ValueError, match="two other images"):
+            F.tilemix(torch.rand(2, 3, 8, 8))

@@ -8,7 +8,7 @@ from torch import nn
 from nda_mm.negatives import Jigsaw, Negative, build_negative
 from nda_mm.registry import NEGATIVES
 
-NAMES = ["Jigsaw", "Stitch", "Mixup", "CutMix", "Cutout", "Rotate", "Shift", "ShuffleFrames"]
+NAMES = ["Jigsaw", "Stitch", "Mixup", "CutMix", "Cutout", "Rotate", "Shift", "ShuffleFrames", "Patches", "TileMix"]
 CUTOUT = dict(type="Cutout")
 
 

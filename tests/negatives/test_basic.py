@@ -14,11 +14,13 @@ from nda_mm.negatives import (
     ExternalStitch,
     Jigsaw,
     Mixup,
+    Patches,
     RandomNegative,
     Rotate,
     Shift,
     ShuffleFrames,
     Stitch,
+    TileMix,
     build_negative,
 )
 
@@ -30,6 +32,8 @@ BOUND = [
     (Cutout(size=(0.5, 0.9)), lambda x, g: F.cutout(x, (0.5, 0.9), generator=g)),
     (Rotate(degrees=60), lambda x, g: F.rotate(x, 60.0, generator=g)),
     (Shift(share=(0.1, 0.9)), lambda x, g: F.shift(x, (0.1, 0.9), generator=g)),
+    (TileMix(grid=(2, 4)), lambda x, g: F.tilemix(x, (2, 4), generator=g)),
+    (Patches(size=(0.25, 0.5)), lambda x, g: F.patches(x, (0.25, 0.5), generator=g)),
     (ShuffleFrames(chunks=2), lambda x, g: F.shuffle_frames(x, 2, generator=g)),
 ]
 NAMES = [type(negative).__name__ for negative, _ in BOUND]
@@ -67,9 +71,15 @@ def test_a_negative_survives_copying_and_its_state_is_empty(negative):
 
 
 def test_only_those_that_join_two_samples_need_a_partner():
-    assert [name for (each, _), name in zip(BOUND, NAMES) if each.needs_partner] == ["Stitch", "Mixup", "CutMix"]
+    joining = [name for (each, _), name in zip(BOUND, NAMES) if each.needs_partner]
+    assert joining == ["Stitch", "Mixup", "CutMix", "TileMix"]
     for negative, _ in BOUND:
-        if negative.needs_partner:
+        if isinstance(negative, TileMix):
+            with pytest.raises(ValueError, match="two other images"):
+                negative(clips(2))
+            with pytest.raises(ValueError, match="one partner is too few"):
+                negative(clips(4), other=1 - clips(4))
+        elif negative.needs_partner:
             with pytest.raises(ValueError, match="batch has one sample"):
                 negative(clips(1))
             assert negative(clips(1), other=1 - clips(1)).shape == clips(1).shape
@@ -87,6 +97,8 @@ def test_only_those_that_join_two_samples_need_a_partner():
     (dict(type="Rotate", degrees=(0, 90)), ValueError, "degrees"),
     (dict(type="Shift", share=(0.5, 2)), ValueError, "share"),
     (dict(type="ShuffleFrames", chunks=1), ValueError, "chunks"),
+    (dict(type="TileMix", grid=1), ValueError, "grid"),
+    (dict(type="Patches", size=(0.1, 0.9)), ValueError, "size"),
 ])  # fmt: skip
 def test_settings_are_refused_when_it_is_built(settings, error, message):
     with pytest.raises(error, match=message):
@@ -96,6 +108,7 @@ def test_settings_are_refused_when_it_is_built(settings, error, message):
 @pytest.mark.parametrize(("negative", "size", "message"), [
     (Jigsaw(3), (32, 32), "does not divide"), (Stitch(), (1, 8), "2 x 2"), (CutMix(), (1, 8), "no box"),
     (Cutout(), (8, 1), "2 x 2"), (Rotate(), (1, 8), "2 x 2"), (Shift(), (8, 1), "got one of 1"),
+    (TileMix(3), (32, 32), "does not divide"), (Patches(), (3, 9), "4 x 4"),
     (ShuffleFrames(3), (8, 8, 4), "do not divide clips of 4"),
     (RandomNegative([Jigsaw(), Jigsaw(3)]), (32, 32), "does not divide"),
     (Curriculum([(0, Jigsaw(4)), (9, Jigsaw(3))]), (32, 32), "does not divide"),

@@ -11,7 +11,7 @@ from nda_mm.negatives import RandomNegative, build_negative
 from nda_mm.negatives.blocks import change_blocks, check_blocks
 
 B, N, C, L, H, W = 4, 3, 2, 5, 8, 8
-SPATIAL = ["Jigsaw", "Stitch", "Mixup", "CutMix", "Cutout", "Rotate", "Shift"]
+SPATIAL = ["Jigsaw", "Stitch", "Mixup", "CutMix", "Cutout", "Rotate", "Shift", "Patches", "TileMix"]
 
 
 def seeded(seed: int = 0) -> torch.Generator:
