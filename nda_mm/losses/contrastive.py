@@ -27,15 +27,21 @@ def check_negative_weight(negative_weight: float) -> float:
 
 
 def negative_logits(
-    query: Tensor, negative_keys: Tensor, *, temperature: float, negative_weight: float = 1.0
+    query: Tensor,
+    negative_keys: Tensor,
+    *,
+    temperature: float,
+    negative_weight: float = 1.0,
+    similarity_scale: float = 1.0,
 ) -> Tensor:
-    """The columns that its own negatives add to each query's row of logits: ``q_i . n_ij / temperature + log w``.
+    """The columns that its own negatives add to each query's row of logits: ``a q_i . n_ij / temperature + log w``.
 
     Args:
         query: ``(B, C)``, of unit length.
         negative_keys: ``(B, m, C)``, of unit length; those of row ``i`` were made from image ``i``.
         temperature: Above 0.
         negative_weight: ``w``, above 0 here.
+        similarity_scale: ``a``, above 0.
 
     Returns:
         ``(B, m)``.
@@ -50,14 +56,16 @@ def negative_logits(
     """
     check_positive(temperature, "temperature")
     weight = check_positive(negative_weight, "negative_weight")
+    scale = check_positive(similarity_scale, "similarity_scale")
     batch, channels = query.shape
     if negative_keys.ndim != 3 or negative_keys.shape[::2] != (batch, channels):
         raise ValueError(
             f"negative_keys must be (B, m, C) = ({batch}, m, {channels}), but is {tuple(negative_keys.shape)}"
         )
-    similarity = torch.einsum("bc,bmc->bm", query, negative_keys)
-    # log 1 is 0, but adding it would still cost a pass over the logits
-    return similarity / temperature + math.log(weight) if weight != 1.0 else similarity / temperature
+    logits = torch.einsum("bc,bmc->bm", query, negative_keys) / temperature
+    # At 1 neither changes a bit, but each would cost a pass over the logits.
+    logits = logits * scale if scale != 1.0 else logits
+    return logits + math.log(weight) if weight != 1.0 else logits
 
 
 def info_nce(
@@ -68,15 +76,18 @@ def info_nce(
     *,
     temperature: float,
     negative_weight: float = 1.0,
+    similarity_scale: float = 1.0,
 ) -> Tensor:
     """InfoNCE over a positive key, a queue, and negatives of the query's own image.
 
     For query ``q_i``, positive key ``k_i``, queue ``K`` and negative keys ``n_ij``::
 
-        loss_i = -log( e(k_i) / ( e(k_i) + sum_K e(k) + w * sum_j e(n_ij) ) ),   e(k) = exp(q_i . k / temperature)
+        loss_i = -log( e(k_i) / ( e(k_i) + sum_K e(k) + w * sum_j e(n_ij)^a ) ),   e(k) = exp(q_i . k / temperature)
 
     and the loss is the mean over ``i``. The weight enters as ``log w`` on the negatives' logits. At ``w = 0``, as
-    without negatives, it is the plain loss, to the last bit. Gradients flow into whatever was not detached: MoCo's keys
+    without negatives, it is the plain loss, to the last bit. The scale ``a`` multiplies the negatives' similarity:
+    above 1 it stresses those near the query, where ``w`` counts all alike. At ``a = w = 1`` a negative is one more key.
+    Gradients flow into whatever was not detached: MoCo's keys
     have none, DPC's targets have.
 
     Source: see the module. Only the negatives of image ``i`` enter row ``i``: they say what this image is not.
@@ -89,6 +100,8 @@ def info_nce(
         negative_keys: ``(B, m, C)``, of unit length, or None.
         temperature: Above 0; MoCo v1 has 0.07, v2 0.2.
         negative_weight: ``w``, finite and at least 0. Defaults to 1.
+        similarity_scale: ``a``, above 0. Defaults to 1. Ge et al. call it alpha, with 2 or 3
+            (https://arxiv.org/abs/2110.14189, eq. 2).
 
     Shape:
         float16 and bfloat16 are promoted to float32, in which exponentials do not overflow at small temperatures.
@@ -120,7 +133,11 @@ def info_nce(
     logits = torch.cat(rows, dim=1) / temperature
     if negative_keys is not None and weight > 0.0:
         negatives = negative_logits(
-            query, check_floating(negative_keys, "negative_keys"), temperature=temperature, negative_weight=weight
+            query,
+            check_floating(negative_keys, "negative_keys"),
+            temperature=temperature,
+            negative_weight=weight,
+            similarity_scale=similarity_scale,
         )
         logits = torch.cat([logits, negatives], dim=1)
     if logits.shape[1] == 1:

@@ -122,12 +122,12 @@ def test_equals_the_moco_of_ge_et_al(alpha):
     expected, temperature = kept["results"][f"alpha_{alpha}"], kept["temperature"]
     output = kept["query_output"].clone().requires_grad_()
     query, key = F.normalize(output, dim=1), F.normalize(kept["key_output"], dim=1)
-    negatives = alpha * F.normalize(kept["negative_outputs"], dim=2)
-    loss = info_nce(query, key, kept["queue"], negatives, temperature=temperature)
+    negatives = F.normalize(kept["negative_outputs"], dim=2)
+    loss = info_nce(query, key, kept["queue"], negatives, temperature=temperature, similarity_scale=alpha)
     loss.backward()
     assert loss.item() == pytest.approx(expected["loss"], rel=1e-13)
     torch.testing.assert_close(output.grad, expected["gradient_query_output"], rtol=1e-10, atol=1e-14)
-    logits = negative_logits(query, negatives, temperature=temperature)
+    logits = negative_logits(query, negatives, temperature=temperature, similarity_scale=alpha)
     torch.testing.assert_close(logits, expected["logits"][:, -negatives.shape[1] :], rtol=1e-12, atol=1e-14)
 
 
@@ -142,9 +142,18 @@ def test_half_precision_is_promoted():
 
 def test_logits_of_negatives():
     query, _, _, negatives = features()
-    logits = negative_logits(query, negatives, temperature=0.5, negative_weight=0.25)
-    expected = [[dot(query[i], negatives[i, j]).item() / 0.5 + math.log(0.25) for j in range(3)] for i in range(5)]
+    settings = dict(temperature=0.5, negative_weight=0.25, similarity_scale=3.0)
+    logits = negative_logits(query, negatives, **settings)
+    expected = [[3 * dot(query[i], negatives[i, j]).item() / 0.5 + math.log(0.25) for j in range(3)] for i in range(5)]
     torch.testing.assert_close(logits, torch.tensor(expected, dtype=torch.float64))
+    with pytest.raises(ValueError, match="similarity_scale"):
+        negative_logits(query, negatives, temperature=0.5, similarity_scale=0.0)
+
+
+def test_a_scale_of_1_changes_no_bit():
+    parts = features()
+    settings = dict(temperature=0.07, negative_weight=0.3)
+    assert torch.equal(info_nce(*parts, **settings, similarity_scale=1), info_nce(*parts, **settings))
 
 
 def test_what_does_not_fit_is_refused():

@@ -47,7 +47,11 @@ POINTS = {"TurnPoints"}
 LEAKS = {"IdentityLeak"}
 #: What only moves pixels must be exact. What blends or interpolates may be rounded otherwise: half a step of the dtype
 #: at 2, the width of the range, or as exact as the draws, which are made in float32.
-MOVES = {name for name in CASES if name.startswith(("Jigsaw", "Stitch", "Shift", "Shuffle", "Identity", "Patches", "TileMix"))}
+MOVES = {
+    name
+    for name in CASES
+    if name.startswith(("Jigsaw", "Stitch", "Shift", "Shuffle", "Identity", "Patches", "TileMix"))
+}
 STEPS = {torch.float16: 2e-3, torch.float32: 1e-4, torch.uint8: 1}
 IMAGES_AND_CLIPS = [
     *((name, False) for name in CASES if name not in CLIPS_ONLY),
