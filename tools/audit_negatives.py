@@ -21,12 +21,13 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from nda_mm.utils.command_line import add_input_options, start_command
 
 
-def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_input_options(parser)
     parser.add_argument("--samples", type=int, default=2000, help="negatives made of each transform; default: 2000")
@@ -41,11 +42,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         choices=("doubtful", "leaks", "in distribution"),
         help="exit status 1 if any verdict is this or worse",
     )
-    return parser.parse_args(argv)
+    return parser.parse_args(arguments)
 
 
-def main(argv: list[str] | None = None) -> int:
-    args = parse_args(argv)
+def main(arguments: Sequence[str] | None = None) -> int:
+    args = parse_args(arguments)
     start_command()
     # Not before the options are read: it takes seconds.
     import torch

@@ -10,21 +10,22 @@ The columns are the negatives of the config; with --all, or where the config has
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 
 from nda_mm.utils.command_line import add_input_options, one_line_errors, start_command
 
 
-def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_input_options(parser)
     parser.add_argument("--samples", type=int, default=8, help="images, one a row; default: 8")
     parser.add_argument("--out", default="work_dirs/negatives.png", help="the PNG; default: work_dirs/negatives.png")
     parser.add_argument("--scale", type=int, help="size of a pixel on the sheet; default: images get 96 or more")
-    return parser.parse_args(argv)
+    return parser.parse_args(arguments)
 
 
-def main(argv: list[str] | None = None) -> None:
-    args = parse_args(argv)
+def main(arguments: Sequence[str] | None = None) -> None:
+    args = parse_args(arguments)
     start_command()
     # Not before the options are read: it takes seconds.
     import torch

@@ -17,15 +17,16 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
-from nda_mm.utils.command_line import one_line_errors, start_command
+from nda_mm.utils.command_line import add_cfg_options, one_line_errors, start_command
 from nda_mm.utils.files import recipe_path
 
 TRAIN, TEST = (Path(__file__).with_name(name) for name in ("train.py", "test.py"))
 
 
-def parse_args() -> argparse.Namespace:
+def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("configs", nargs="+", metavar="CONFIG", help="recipes, the baseline first")
@@ -38,9 +39,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time (default: 1)")
     parser.add_argument("--test", action="store_true", help="measure what has finished by its test_evaluator, too")
     parser.add_argument("--amp", action="store_true", help="mixed precision, as of tools/train.py")
-    parser.add_argument("--cfg-options", nargs="+", default=[], metavar="K=V", help="overrides for every recipe")
+    add_cfg_options(parser)
     parser.add_argument("--allow-different-budgets", action="store_true", help="compare recipes of different length")
-    return parser.parse_args()
+    return parser.parse_args(arguments)
 
 
 def main() -> int:

@@ -16,16 +16,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from nda_mm.utils.command_line import one_line_errors, start_command
+from nda_mm.utils.command_line import add_cfg_options, one_line_errors, start_command
 from nda_mm.utils.files import recipe_path
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Print the tables.
-
-    Args:
-        arguments: Words of the command line. Defaults to None: this process's.
-    """
+def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recipes", nargs="*", metavar="RECIPE", help="folders of tests; with --runs, names of recipes")
     measures = ("auroc", "aupr_out", "aupr_in", "fpr95")
@@ -33,12 +29,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, help="also write the tables to this file (with --runs: DIR/ood/ood.md)")
     parser.add_argument("--runs", type=Path, metavar="DIR", help="folder of a comparison, whose runs are to be tested")
     parser.add_argument("--recipe", help="with --runs: the recipe whose evaluator tests them")
-    parser.add_argument("--only", nargs="+", metavar="SET", help="with --runs: the outside sets (default: all)")
+    parser.add_argument("--only", nargs="+", metavar="SET", help="with --runs: the OOD sets (default: all)")
     parser.add_argument("--jobs", type=int, default=1, help="with --runs: tests at a time (default: 1)")
-    parser.add_argument("--cfg-options", nargs="+", default=[], metavar="K=V", help="with --runs: overrides")
+    add_cfg_options(parser)
     args = parser.parse_args(arguments)
     if bool(args.runs) != bool(args.recipe) or not (args.runs or args.recipes):
         parser.error("give folders of tests, or --runs and --recipe")
+    return args
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print the tables."""
+    args = parse_args(arguments)
     start_command()
     from nda_mm.studies.detection import compare_detection  # not before the options are read: it takes seconds
 

@@ -8,8 +8,10 @@
 # machine without GPUs, as many CPU processes as you say.
 set -euo pipefail
 
+usage() { sed -n '2,8s/^# \{0,1\}//p' "$0"; }
+case "${1:-}" in -h | --help) usage && exit 0 ;; esac
 if [ "$#" -lt 2 ]; then
-    sed -n '2,8s/^# \{0,1\}//p' "$0" >&2
+    usage >&2
     exit 2
 fi
 tool=$1

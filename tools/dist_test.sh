@@ -6,8 +6,10 @@
 # On several machines: NNODES, NODE_RANK, MASTER_ADDR and PORT in the environment, as tools/dist_run.sh says.
 set -euo pipefail
 
+usage() { sed -n '2,6s/^# \{0,1\}//p' "$0"; }
+case "${1:-}" in -h | --help) usage && exit 0 ;; esac
 if [ "$#" -lt 3 ]; then
-    sed -n '2,6s/^# \{0,1\}//p' "$0" >&2
+    usage >&2
     exit 2
 fi
 config=$1

@@ -12,16 +12,17 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 
-def parse_args() -> argparse.Namespace:
+def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("source", type=Path, metavar="IMAGENET", help="folder with train/ and val/")
     parser.add_argument("--out", type=Path, default=Path("data/imagenet100"), help="(default: data/imagenet100)")
     parser.add_argument("--classes", type=Path, help="a file of class folders, one to a line (default: CMC's 100)")
-    return parser.parse_args()
+    return parser.parse_args(arguments)
 
 
 def main() -> int:

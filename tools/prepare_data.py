@@ -52,19 +52,20 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 
 from nda_mm.preparation.verbs import add_verbs, run_verb
 from nda_mm.utils.command_line import start_command
 
 
-def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_verbs(parser.add_subparsers(dest="verb", required=True))
-    return parser.parse_args(argv)
+    return parser.parse_args(arguments)
 
 
-def main(argv: list[str] | None = None) -> int:
-    args = parse_args(argv)
+def main(arguments: Sequence[str] | None = None) -> int:
+    args = parse_args(arguments)
     start_command()
     # Not before the options are read: it takes seconds.
     from nda_mm.datasets import DatasetNotReadableError

@@ -1,72 +1,62 @@
 """Write images of a trained GAN: a sheet with a row for each class, and single files.
 
-    python tools/sample.py nda_biggan_digits work_dirs/nda_biggan_digits/iter_4000.pth --out samples
+    python tools/sample.py work_dirs/nda_biggan_digits
+    python tools/sample.py work_dirs/nda_biggan_digits/iter_2500.pth --num 1000 --out samples
+    python tools/sample.py nda_biggan_cifar10 downloaded.pth --classes 3 5 --per-class 20
 
-By default the moving average of the generator is sampled with its running statistics; ``--batch-statistics`` normalises
-by each batch instead, as the paper's authors evaluate.
+The checkpoint is a file, or the folder of a run for its newest one. The config may be left out where the run has left
+its own beside the checkpoint. By default the EMA of the generator is sampled with its running statistics;
+--batch-statistics normalizes by each batch instead, as the paper's authors evaluate.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
+from collections.abc import Sequence
 from pathlib import Path
 
-from nda_mm.compat import apply_patches
-from nda_mm.utils.command_line import add_cfg_options, one_line_errors, read_settings, say_loading, start_command
+from nda_mm.utils.command_line import add_cfg_options, one_line_errors, start_command
 
 
-def parse_args() -> argparse.Namespace:
+def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("config", help="recipe of the model")
-    parser.add_argument("checkpoint", help="checkpoint of the model")
+    parser.add_argument("config", nargs="?", help="recipe of the model; default: the config beside the checkpoint")
+    parser.add_argument("checkpoint", help="checkpoint of the model, or the folder of its run")
     parser.add_argument("--out", type=Path, default=Path("samples"), help="folder to write into (default: samples)")
+    parser.add_argument("--num", type=int, help="images in all (default: --per-class of each class)")
     parser.add_argument("--per-class", type=int, default=10, help="images of each class (default: 10)")
     parser.add_argument("--classes", type=int, nargs="*", help="class indices to generate (default: all)")
     parser.add_argument("--sample-model", choices=("ema", "orig"), default="ema", help="default: ema")
-    parser.add_argument("--batch-statistics", action="store_true", help="normalise by the batch at hand")
+    parser.add_argument("--batch-statistics", action="store_true", help="normalize by the batch at hand")
     parser.add_argument("--batch-size", type=int, default=64, help="images to a pass (default: 64)")
     parser.add_argument("--seed", type=int, default=0, help="of the noise (default: 0)")
     parser.add_argument("--scale", type=int, default=2, help="size of a pixel on the sheet (default: 2)")
-    parser.add_argument("--device", default="cpu", help="default: cpu")
+    parser.add_argument("--device", help="default: a GPU if there is one, else the CPU")
     add_cfg_options(parser)
-    return parser.parse_args()
+    return parser.parse_intermixed_args(arguments)
 
 
-def main() -> None:
-    args = parse_args()
+def main(arguments: Sequence[str] | None = None) -> None:
+    args = parse_args(arguments)
     start_command()
     # Not before the options are read: it takes seconds.
-    from mmengine import Config
-    from mmengine.registry import MODELS, init_default_scope
-    from mmengine.runner import CheckpointLoader
-
-    from nda_mm.checkpoints import load_strictly
+    from nda_mm.engine.launch import load_model
     from nda_mm.models.gans.sampling import sample_classes, write_samples
-    from nda_mm.utils.files import recipe_path
 
-    apply_patches()
-    config = Config.fromfile(recipe_path(args.config))
-    config.merge_from_dict(read_settings(args.cfg_options))
-    scope = config.get("default_scope", "mmagic")
-    say_loading(scope)
-    init_default_scope(scope)
-    model = MODELS.build(config.model).to(args.device).eval()
-    load_strictly(
-        model,
-        CheckpointLoader.load_checkpoint(args.checkpoint, map_location="cpu"),
-        source=args.checkpoint,
-        target=f"the {type(model).__name__} of {args.config}",
-    )
+    model = load_model(args.checkpoint, args.config, cfg_options=args.cfg_options, device=args.device)
     images, label = sample_classes(
         model,
         args.per_class,
         args.classes,
+        num=args.num,
         seed=args.seed,
         sample_model=args.sample_model,
         use_batch_statistics=args.batch_statistics,
         batch_size=args.batch_size,
     )
-    sheet = write_samples(args.out, images, label, columns=args.per_class, scale=args.scale)
+    columns = args.per_class if args.num is None else math.ceil(math.sqrt(args.num))
+    sheet = write_samples(args.out, images, label, columns=columns, scale=args.scale)
     print(f"{len(images)} images in {args.out}, all on one sheet: {sheet}")
 
 

@@ -17,7 +17,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from nda_mm.utils.command_line import one_line_errors, start_command
+from nda_mm.utils.command_line import add_cfg_options, one_line_errors, start_command
 from nda_mm.utils.files import recipe_path
 
 SIDES = ("negative", "positive")
@@ -41,7 +41,7 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--metrics", nargs="+", help="metrics to report (default: all that every run logs)")
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time (default: 1)")
     parser.add_argument("--reals", type=int, default=4000, help="real images the audit looks at (default: 4000)")
-    parser.add_argument("--cfg-options", nargs="+", default=[], metavar="K=V", help="overrides for every arm")
+    add_cfg_options(parser)
     return parser.parse_args(arguments)
 
 

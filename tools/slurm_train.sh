@@ -8,8 +8,10 @@
 # If Slurm ends and requeues the job, add --resume: a run without a checkpoint starts from the beginning.
 set -euo pipefail
 
+usage() { sed -n '2,8s/^# \{0,1\}//p' "$0"; }
+case "${1:-}" in -h | --help) usage && exit 0 ;; esac
 if [ "$#" -lt 4 ]; then
-    sed -n '2,8s/^# \{0,1\}//p' "$0" >&2
+    usage >&2
     exit 2
 fi
 partition=$1

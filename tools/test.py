@@ -1,6 +1,6 @@
 """Measure a trained model with the metrics that its config names.
 
-python tools/test.py nda_biggan_digits work_dirs/nda_biggan_digits/iter_5000.pth
+python tools/test.py nda_biggan_digits work_dirs/nda_biggan_digits/iter_2500.pth
 tools/dist_test.sh nda_biggan_cifar10 work_dirs/nda_biggan_cifar10/iter_390000.pth 8
 python tools/test.py detection_bccd work_dirs/detection_bccd/epoch_24.pth --show-dir drawn
 """

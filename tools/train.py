@@ -15,7 +15,6 @@ its iteration and ends with status 143.
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 
 from nda_mm.utils.command_line import add_common_options, one_line_errors, start_command
@@ -60,19 +59,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     args = parse_args(arguments)
     start_command()
-    from nda_mm.engine import StopOnSignalHook, launch, run_report  # not before the options are read: it takes seconds
+    from nda_mm.engine import launch, run_report  # not before the options are read: it takes seconds
 
     cfg = launch.prepare_training(args)
     if args.dry_run:
         print(run_report.dry_run_report(cfg))
-        return
-    runner, stopping = launch.build_runner(cfg), StopOnSignalHook()
-    runner.register_hook(stopping)
-    runner.register_hook(run_report.RunReportHook())
-    runner.train()
-    launch.end_processes()
-    if stopping.stopped:
-        sys.exit(StopOnSignalHook.EXIT_STATUS)
+    else:
+        launch.train(cfg)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,8 @@ from mmengine.config import Config
 from mmengine.dist import broadcast_object_list, init_dist, is_main_process
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
-from mmengine.registry import RUNNERS
-from mmengine.runner import Runner
+from mmengine.registry import MODELS, RUNNERS, init_default_scope
+from mmengine.runner import CheckpointLoader, Runner
 from torch import nn
 
 from nda_mm import compat
@@ -25,8 +26,10 @@ from nda_mm.utils.command_line import read_settings, say_loading
 from nda_mm.utils.files import recipe_path
 
 from .config_check import check_config, check_model_name
+from .hooks.stop_on_signal_hook import StopOnSignalHook
 from .precision import check_amp_model, enable_amp
-from .resume import choose_checkpoint
+from .resume import choose_checkpoint, find_resumable
+from .run_report import RunReportHook
 
 
 def load_config(args: argparse.Namespace) -> Config:
@@ -231,6 +234,75 @@ def build_runner(cfg: Config) -> Runner:
     if cfg.get("channels_last", False):
         runner.register_hook(_ChannelsLast())
     return runner
+
+
+def train(cfg: Config) -> None:
+    """Train as ``tools/train.py`` does: with reports of the run, and a last checkpoint on a signal to stop.
+
+    Args:
+        cfg: From :func:`prepare_training`.
+
+    Raises:
+        SystemExit: If the run was stopped by a signal.
+    """
+    runner, stopping = build_runner(cfg), StopOnSignalHook()
+    runner.register_hook(stopping)
+    runner.register_hook(RunReportHook())
+    runner.train()
+    end_processes()
+    if stopping.stopped:
+        raise SystemExit(StopOnSignalHook.EXIT_STATUS)
+
+
+def load_model(
+    checkpoint: str,
+    config: str | None = None,
+    *,
+    cfg_options: Sequence[str] | Mapping[str, Any] | None = None,
+    device: str | None = None,
+) -> nn.Module:
+    """Build the model of a checkpoint, in evaluation mode, with its weights.
+
+    Args:
+        checkpoint: A file, or the work directory of a run, for its newest good checkpoint.
+        config: A config or recipe. Defaults to None: the config that the run has left beside its checkpoints.
+        cfg_options: Settings to override, ``KEY=VALUE`` words or a mapping. Defaults to None.
+        device: Defaults to None: a GPU if there is one, else the CPU.
+
+    Returns:
+        The model.
+
+    Raises:
+        FileNotFoundError: If there is no checkpoint, or no config beside it.
+        MismatchedCheckpointError: If the weights do not fit.
+    """
+    compat.apply_patches()
+    folder = Path(checkpoint)
+    if folder.is_dir():
+        found = find_resumable(folder)
+        if found is None:
+            raise FileNotFoundError(f"There is no good checkpoint in {folder}; give a file, or another folder.")
+        checkpoint = found
+    else:
+        folder = folder.parent
+    if config is None:
+        beside = sorted(folder.glob("*.py"))
+        if len(beside) != 1:
+            raise FileNotFoundError(f"{folder} holds {len(beside)} configs (*.py); name the checkpoint's: CONFIG CKPT.")
+        config = str(beside[0])
+    cfg = Config.fromfile(recipe_path(config))
+    cfg.merge_from_dict(read_settings(cfg_options))
+    scope = cfg.get("default_scope", "mmagic")
+    say_loading(scope)
+    init_default_scope(scope)
+    model = MODELS.build(cfg.model).to(device or ("cuda" if torch.cuda.is_available() else "cpu")).eval()
+    load_strictly(
+        model,
+        CheckpointLoader.load_checkpoint(checkpoint, map_location="cpu"),
+        source=checkpoint,
+        target=f"the {type(model).__name__} of {config}",
+    )
+    return model
 
 
 def to_channels_last(module: nn.Module) -> None:

@@ -107,7 +107,14 @@ def precision_recall(real: Tensor, fake: Tensor, *, k: int = 3) -> tuple[float, 
 
 
 def knn_scores(
-    queries: Tensor, bank: Tensor, labels: Tensor, num_classes: int, *, k: int = 200, temperature: float = 0.07
+    queries: Tensor,
+    bank: Tensor,
+    labels: Tensor,
+    num_classes: int,
+    *,
+    k: int = 200,
+    temperature: float = 0.07,
+    exclude: Tensor | None = None,
 ) -> Tensor:
     r"""Sum the votes of each query's ``k`` most similar bank entries, weighted by their similarity.
 
@@ -128,9 +135,10 @@ def knn_scores(
         num_classes: At least 1.
         k: Neighbours that vote, from 1 to the size of the bank. Default 200.
         temperature: > 0; the smaller, the more the nearest decide. Default 0.07.
+        exclude: For each query the index of an entry that has no vote (itself). Default None.
 
     Shape:
-        ``(Q, D)``, ``(N, D)``, ``(N,)``.
+        ``(Q, D)``, ``(N, D)``, ``(N,)``, ``exclude`` ``(Q,)``.
 
     Returns:
         Votes, shape ``(Q, num_classes)``, at least 0.
@@ -146,15 +154,20 @@ def knn_scores(
     _check_pair("queries", queries, "bank", bank)
     if labels.shape != bank.shape[:1]:
         raise ValueError(f"labels must be one for each of {len(bank)} entries of the bank, but got {labels.shape}")
-    if not 1 <= k <= len(bank):
-        raise ValueError(f"k must be from 1 to the size of the bank, {len(bank)}, but got {k}")
+    voters = len(bank) - (exclude is not None)
+    if not 1 <= k <= voters:
+        raise ValueError(f"k must be from 1 to the number of entries that vote, {voters}, but got {k}")
     if not (temperature > 0 and math.isfinite(temperature)):
         raise ValueError(f"temperature must be above 0, but got {temperature}")
     queries, bank = (F.normalize(each.detach().to(_at_least_float32(each)), dim=1) for each in (queries, bank))
     one_hot = F.one_hot(labels.long(), num_classes).to(bank.dtype)
     votes = [queries.new_zeros(0, num_classes)]
+    start = 0
     for part in _chunks(queries, len(bank)):
         similarity = part @ bank.T
+        if exclude is not None:
+            similarity.scatter_(1, exclude[start : start + len(part), None], -math.inf)
+        start += len(part)
         nearest = similarity.topk(k, dim=1).values
         above, tied = similarity > nearest[:, -1:], similarity == nearest[:, -1:]
         share = (k - above.sum(dim=1, keepdim=True)) / tied.sum(dim=1, keepdim=True)

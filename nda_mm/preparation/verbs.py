@@ -41,7 +41,9 @@ def _add(verbs: Any, name: str, about: str, run: tuple[str, str], out: str, part
 
 
 def _add_workers(sub: Any, what: str = "threads") -> None:
-    sub.add_argument("--workers", type=int, default=os.cpu_count() or 1, help=f"{what}; default: one a core")
+    sub.add_argument(
+        "--jobs", "--workers", dest="workers", type=int, default=os.cpu_count(), help=f"{what}; default: one a core"
+    )
 
 
 def _add_images(verbs: Any) -> None:

@@ -40,6 +40,7 @@ def add_cfg_options(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         action="extend",
         type=_setting,
+        default=[],
         metavar="K=V",
         help="settings to override, e.g. train_cfg.max_iters=9",
     )

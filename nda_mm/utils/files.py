@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import stat
 import uuid
@@ -189,7 +190,7 @@ def recipe_path(name: str) -> Path:
         The path as given, or of the recipe inside the installed package or in the checkout.
 
     Raises:
-        FileNotFoundError: If there is none; the message lists the recipes.
+        FileNotFoundError: If there is none; the message names the recipes that are spelled alike, or all.
     """
     if not name.startswith(PREFIX) and Path(name).is_file():
         return Path(name)
@@ -203,7 +204,8 @@ def recipe_path(name: str) -> Path:
             if path.is_file():
                 return path
     known = sorted({path.stem for folder in folders for path in folder.glob("[a-z]*/*.py")})
+    near = difflib.get_close_matches(wanted.stem, known, n=3)
     raise FileNotFoundError(
-        f"There is no config {name!r}, neither a file nor one of nda_mm's recipes: "
-        f"{', '.join(known) or 'it was installed without any'}."
+        f"There is no config {name!r}, neither a file nor one of nda_mm's recipes."
+        + (f" Did you mean {' or '.join(near)}?" if near else f" They are: {', '.join(known)}.")
     )

@@ -59,6 +59,18 @@ def test_seed_classes_and_statistics_decide(checkpoint, tmp_path, monkeypatch):
     assert [np.array_equal(found[0]["sheet.png"], each["sheet.png"]) for each in found[1:]] == [True, False, False]
 
 
+def test_a_number_of_images_of_the_newest_checkpoint_of_a_run(checkpoint, tmp_path, monkeypatch):
+    run = tmp_path / "run"
+    run.mkdir()
+    content = torch.load(checkpoint, weights_only=True)
+    torch.save({**content, "optimizer": {}, "message_hub": {}, "meta": {"iter": 1, "epoch": 0}}, run / "iter_1.pth")
+    Config.fromfile(RECIPE).dump(run / "nda_biggan_digits.py")
+    monkeypatch.setattr(sys, "argv", ["sample.py", str(run), "--num", "12", "--out", str(tmp_path / "out")])
+    runpy.run_path(str(ROOT / "tools" / "sample.py"), run_name="__main__")
+    written = [path.parent.name for path in (tmp_path / "out").glob("class_*/*.png")]
+    assert sorted(written) == sorted([f"class_{index:03d}" for index in range(10)] + ["class_000", "class_001"])
+
+
 def test_a_damaged_or_incomplete_checkpoint_is_refused(checkpoint, tmp_path, monkeypatch, capsys):
     content = torch.load(checkpoint, weights_only=True)
     weights = content["state_dict"]

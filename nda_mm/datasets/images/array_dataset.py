@@ -29,7 +29,7 @@ class ArrayDataset(BaseDataset):
         image_key: Name of the image in an item: 'gt' for mmagic's pipelines (``[dict(type='PackInputs')]``), 'img' for
             mmpretrain's.
         every: Keep every n-th image, from the first on, n >= 1: a smaller set of all classes, also where the images are
-            sorted by class. Default 1: all.
+            sorted by class. With -n, keep all others: 5 and -5 make a test and a training set. Default 1: all.
         pipeline: Transforms an item passes through.
         kwargs: ``indices`` (of the images that ``every`` leaves), ``metainfo``, ``test_mode``, ``lazy_init`` and
             ``max_refetch`` of ``BaseDataset``.
@@ -39,6 +39,8 @@ class ArrayDataset(BaseDataset):
     images: np.ndarray
     #: (N,) int64.
     labels: np.ndarray
+    #: (N,) the file of each image, as ``Path``, if each has one.
+    files: np.ndarray | None = None
     #: Whether there are labels. If not, all are 0 and items carry none, so that a model that needs the classes fails
     #: instead of taking all images for one class.
     labelled: bool = True
@@ -53,8 +55,8 @@ class ArrayDataset(BaseDataset):
         pipeline: Sequence[dict | Callable] = (),
         **kwargs: Any,
     ) -> None:
-        if every < 1:
-            raise ValueError(f"every must be at least 1, but got {every!r}")
+        if not isinstance(every, int) or -2 < every < 1:
+            raise ValueError(f"every must be n (keep each n-th image) or -n (all others, n > 1), but got {every!r}")
         self.image_key = image_key
         self.every = every
         super().__init__(
@@ -70,7 +72,8 @@ class ArrayDataset(BaseDataset):
         if self._fully_initialized:
             return
         images, labels = self.load_arrays()
-        self.images, self.labels = images[:: self.every], labels[:: self.every].astype(np.int64)
+        self.images, self.labels = images, labels.astype(np.int64)
+        self._keep(slice(None, None, self.every) if self.every > 0 else np.arange(len(images)) % -self.every != 0)
         self._fully_initialized = True
         if self._indices is not None:
             self._select(self._indices)
@@ -128,4 +131,9 @@ class ArrayDataset(BaseDataset):
             selector = slice(0, int(indices)) if indices >= 0 else slice(int(indices), None)
         else:
             selector = np.asarray(indices, dtype=np.int64)
+        self._keep(selector)
+
+    def _keep(self, selector: slice | np.ndarray) -> None:
         self.images, self.labels = self.images[selector], self.labels[selector]
+        if self.files is not None:
+            self.files = self.files[selector]

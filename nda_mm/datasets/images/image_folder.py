@@ -89,6 +89,7 @@ class ImageFolder(ArrayDataset):
         if decoded.bad:
             self._report(folder, decoded.bad, len(files))
         self._metainfo.setdefault("classes", classes)
+        self.files = np.array(files, dtype=object)[decoded.kept]
         return decoded.images, labels[decoded.kept]
 
     def _folder(self) -> Path:

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from mmengine.dist import all_gather, all_reduce, get_rank, get_world_size
 from mmengine.hooks import CheckpointHook, Hook
 from mmengine.model import is_model_wrapper
+from mmengine.registry import DATASETS
 from mmengine.runner import IterBasedTrainLoop, Runner
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
@@ -40,8 +41,10 @@ class KNNHook(Hook):
     training ends.
 
     Args:
-        bank: The labeled images that vote: a data set (or its config) whose pipeline ends in ``PackInputs``.
-        test: The images to classify, in the same form.
+        bank: The labeled images that vote: a data set (or its config) whose pipeline ends in ``PackInputs``. Defaults to
+            None: the training images without their augmentation; if they have no labels, the hook does nothing.
+        test: The images to classify, in the same form. Defaults to None: those of the bank, each by all others
+            (leave-one-out).
         k: Nearest images that vote; at most the size of the bank. Defaults to 200.
         temperature: Of the votes' weights, > 0. Defaults to 0.07.
         interval: Epochs or iterations between evaluations; the last one is always evaluated. Defaults to 1.
@@ -73,8 +76,8 @@ class KNNHook(Hook):
 
     def __init__(
         self,
-        bank: Dataset | Mapping[str, Any],
-        test: Dataset | Mapping[str, Any],
+        bank: Dataset | Mapping[str, Any] | None = None,
+        test: Dataset | Mapping[str, Any] | None = None,
         k: int = 200,
         temperature: float = 0.07,
         interval: int = 1,
@@ -89,7 +92,7 @@ class KNNHook(Hook):
                 raise ValueError(f"{name} must be an integer of at least 1, but got {value!r}.")
         if not temperature > 0:
             raise ValueError(f"temperature must be above 0, but got {temperature}.")
-        self.sets = {"bank": bank, "test": test}
+        self.bank, self.test = bank, test
         self.k, self.temperature = k, temperature
         self.interval, self.by_epoch, self.evaluate_first = interval, by_epoch, before_train
         self.batch_size, self.num_workers = batch_size, num_workers
@@ -101,18 +104,23 @@ class KNNHook(Hook):
         """Load the sets, check the settings against them, and evaluate the untrained network."""
         if self.by_epoch and isinstance(runner.train_loop, IterBasedTrainLoop):
             raise ValueError("KNNHook counts epochs, but this run counts iterations; set by_epoch=False and interval.")
+        bank = _training_images(runner) if self.bank is None else self.bank
         with isolated_rng(self._seed(runner)):
-            self._loaders = {name: self._loader(given) for name, given in self.sets.items()}
-        size = len(self._loaders["bank"].dataset)  # type: ignore[arg-type]
-        if self.k > size:
-            raise ValueError(f"k must be at most the bank's {size} images, but got {self.k}.")
+            if self.bank is None and "gt_label" not in bank[0]["data_samples"]:
+                runner.logger.info("The training images have no labels, so that no kNN accuracy is measured.")
+                return
+            given = dict(bank=bank) if self.test is None else dict(bank=bank, test=self.test)
+            self._loaders = {name: self._loader(each) for name, each in given.items()}
+        voters = len(self._loaders["bank"].dataset) - (self.test is None)  # type: ignore[arg-type]
+        if self.k > voters:
+            raise ValueError(f"k must be at most the {voters} images that vote, but got {self.k}.")
         if self.evaluate_first and runner.iter == 0:
             self.evaluate(runner, step=0)
 
     def after_train_epoch(self, runner: Runner) -> None:
         """Evaluate at the interval, if it counts epochs."""
         last = runner.epoch + 1 == runner.max_epochs
-        if self.by_epoch and (last or self.every_n_epochs(runner, self.interval)):
+        if self._loaders and self.by_epoch and (last or self.every_n_epochs(runner, self.interval)):
             self._new_metrics = self.evaluate(runner, step=runner.epoch + 1)
 
     def after_train_iter(
@@ -120,7 +128,7 @@ class KNNHook(Hook):
     ) -> None:
         """Evaluate at the interval, if it counts iterations."""
         last = runner.iter + 1 == runner.max_iters
-        if not self.by_epoch and (last or self.every_n_train_iters(runner, self.interval)):
+        if self._loaders and not self.by_epoch and (last or self.every_n_train_iters(runner, self.interval)):
             self._new_metrics = self.evaluate(runner, step=runner.iter + 1)
 
     def before_train_epoch(self, runner: Runner) -> None:
@@ -149,11 +157,22 @@ class KNNHook(Hook):
         """
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         with isolated_rng(self._seed(runner)), _in_eval_mode(model):
-            bank, labels = (_from_all_ranks(part, self._loaders["bank"]) for part in self._encode(model, "bank"))
-            queries, truth = self._encode(model, "test")
+            own = self._encode(model, "bank")
+            bank, labels = (_from_all_ranks(part, self._loaders["bank"]) for part in own)
+            leave_one_out = self.test is None
+            queries, truth = own if leave_one_out else self._encode(model, "test")
+        places = torch.arange(len(bank), device=bank.device)[get_rank() :: get_world_size()]
         classes = all_gather(torch.stack([labels.max(), truth.max()]))
         num_classes = int(torch.stack(classes).max()) + 1
-        scores = knn_scores(queries, bank, labels, num_classes, k=self.k, temperature=self.temperature)
+        scores = knn_scores(
+            queries,
+            bank,
+            labels,
+            num_classes,
+            k=self.k,
+            temperature=self.temperature,
+            exclude=places if leave_one_out else None,
+        )
         topk = (1, 5) if num_classes > 5 else (1,)
         hits = torch.tensor([*topk_hits(scores, truth, topk), len(truth)], dtype=torch.float64)
         all_reduce(hits)
@@ -203,6 +222,14 @@ class KNNHook(Hook):
             watched = getattr(hook, "key_indicators", None) if isinstance(hook, CheckpointHook) else None
             if watched and all(name.startswith(f"{self.prefix}/") for name in watched):
                 hook.after_val_epoch(runner, metrics)
+
+
+def _training_images(runner: Runner) -> Any:
+    """The training data set without the transform that makes the views."""
+    config = runner.cfg.train_dataloader["dataset"].to_dict()
+    if "pipeline" not in config:
+        raise ValueError(f"KNNHook must be given a bank where the training data is a {config['type']}.")
+    return DATASETS.build(dict(config, pipeline=[each for each in config["pipeline"] if each["type"] != "MultiView"]))
 
 
 @contextmanager

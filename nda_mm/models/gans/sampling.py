@@ -156,6 +156,7 @@ def sample_classes(
     per_class: int,
     classes: Sequence[int] | None = None,
     *,
+    num: int | None = None,
     seed: int = 0,
     **settings: Any,
 ) -> tuple[Tensor, Tensor]:
@@ -165,6 +166,7 @@ def sample_classes(
         model (BaseGAN): A GAN of mmagic. One without classes, or with a single one, gives ``per_class`` rows of them.
         per_class (int): Images of each class, at least 1.
         classes (Sequence[int]): Class indices. Defaults to None: all of the model's.
+        num (int): Images in all, instead of ``per_class``; the first classes may get one more. Defaults to None.
         seed (int): Of the noise, drawn on the CPU, so that every device gives the same images. Defaults to 0.
         **settings: Passed to :func:`sample_images`.
 
@@ -172,17 +174,22 @@ def sample_classes(
         tuple[Tensor, Tensor]: uint8 RGB images (N, 3, H, W) and their classes (N,), class by class.
 
     Raises:
-        ValueError: If ``per_class`` is not positive or the model does not know a class.
+        ValueError: If ``per_class`` or ``num`` is not positive or the model does not know a class.
     """
-    if per_class < 1:
-        raise ValueError(f"per_class must be at least 1, but got {per_class}")
+    for name, value in dict(per_class=per_class, num=num).items():
+        if value is not None and value < 1:
+            raise ValueError(f"{name} must be at least 1, but got {value}")
     model = model.module if is_model_wrapper(model) else model
     known = getattr(model, "num_classes", None)
     count = known or 1
     wanted = list(classes or (range(count) if count > 1 else [0] * per_class))
     if not all(0 <= index < count for index in wanted):
         raise ValueError(f"classes must be in 0 to {count - 1}, but got {wanted}")
-    label = torch.tensor(wanted).repeat_interleave(per_class)
+    label = torch.tensor(wanted)
+    if num is None:
+        label = label.repeat_interleave(per_class)
+    else:
+        label = label.repeat(-(-num // len(label)))[:num].sort().values
     noise = torch.randn(len(label), model.noise_size, generator=torch.Generator().manual_seed(seed))
     return sample_images(model, noise, label if known else None, **settings), label
 
@@ -212,6 +219,23 @@ def write_samples(folder: str | Path, images: Tensor, label: Tensor, *, columns:
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(image.permute(1, 2, 0).numpy()).save(path)
     return save_image_grid(folder / "sheet.png", images, columns, scale=scale)
+
+
+def from_rgb(data_preprocessor: Any, images: Tensor) -> Tensor:
+    """Normalize 8-bit RGB images as mmagic's preprocessor does in training; :func:`as_rgb` undoes it.
+
+    Args:
+        data_preprocessor (DataPreprocessor): mmagic's.
+        images (Tensor): uint8 RGB. Shape: (N, 3, H, W).
+
+    Returns:
+        Tensor: float32 images of the same shape, on the preprocessor's device.
+    """
+    pixels = (images if data_preprocessor.output_channel_order == "RGB" else images.flip(1)).float()
+    pixels = pixels.to(data_preprocessor.device)
+    if getattr(data_preprocessor, "_enable_normalize", True):
+        pixels = (pixels - data_preprocessor.mean.view(-1, 1, 1)) / data_preprocessor.std.view(-1, 1, 1)
+    return pixels
 
 
 def as_rgb(data_preprocessor: Any, images: Tensor) -> Tensor:

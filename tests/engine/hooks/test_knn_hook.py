@@ -61,6 +61,29 @@ def test_the_accuracy_is_that_of_a_loop_over_single_images(tmp_path):
     assert f"kNN (epoch 1)  knn/top1: {curves['knn/top1'][-1][1]:.2f}" in log
 
 
+def test_without_sets_each_training_image_is_classified_by_the_others(tmp_path):
+    """24 images, each as the single test image of a bank of the other 23."""
+    runner = tiny_selfsup.build(make_config(tmp_path, steps=1, custom_hooks=(dict(type="nda_mm.KNNHook", k=5),)))
+    runner.train()
+    right = 0.0
+    for index in range(24):
+        others = [each for each in range(24) if each != index]
+        hook = KNNHook(images(indices=others), images(indices=[index]), k=5)
+        hook.before_train(runner)
+        right += hook.evaluate(runner, step=9)["knn/top1"]
+    curve = read_curves(tmp_path)["knn/top1"]
+    assert [step for step, _ in curve[:2]] == [0, 1]
+    assert curve[1][1] == pytest.approx(right / 24)
+
+
+def test_without_sets_and_labels_nothing_is_measured(tmp_path):
+    config = make_config(tmp_path, steps=1, custom_hooks=(dict(type="nda_mm.KNNHook", k=5),))
+    config["train_dataloader"]["dataset"]["pipeline"].insert(0, dict(type="nda_mm.Unlabeled"))
+    tiny_selfsup.train(config)
+    assert "no labels" in next(tmp_path.glob("*/*.log")).read_text()
+    assert not any("knn" in path.read_text() for path in tmp_path.rglob("scalars.json"))
+
+
 @pytest.mark.parametrize("loop", ["nda_mm.ExactEpochLoop", "EpochBasedTrainLoop", "IterBasedTrainLoop"])
 def test_training_is_left_bit_for_bit_as_it_was(tmp_path, loop):
     by_epoch = "Epoch" in loop

@@ -1,0 +1,97 @@
+"""Commands that the documentation shows: their options exist, their recipes exist, their overrides lead somewhere."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import shlex
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from mmengine.config import Config
+
+from nda_mm.utils.files import recipe_path
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    *(ROOT / "docs").glob("*.md"),
+    *(ROOT / "docs" / "guides").glob("*.md"),
+    *(ROOT / "configs").rglob("*.md"),
+    *(ROOT / "tools").glob("*.py"),
+]
+#: What a page writes where the reader has a name of their own.
+OWN = re.compile(r"[A-Z]+(\.py|\.pth)?$|my[/_]|mine|path/to|runs?/|imported\.pth|downloaded\.pth|/")
+
+
+def commands(page: Path) -> list[str]:
+    """Calls of the project's tools in code blocks, docstrings and inline code, without those that leave words out."""
+    text = re.sub(r"\\+\n\s*", " ", page.read_text())
+    fenced = re.findall(r"```\w*\n(.*?)```", text, re.DOTALL) if page.suffix == ".md" else [text]
+    lines = [line.split(" #")[0] for block in fenced for line in block.splitlines()]
+    lines = [line.strip() for line in lines if page.suffix == ".md" or line.startswith("    ")]
+    inline = re.findall(r"`([^`]+)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL))
+    calls = [re.sub(r"\s+", " ", call) for call in (*lines, *inline)]
+    calls = [call.removeprefix("python ") for call in calls if re.match(r"(python )?tools/\w+\.(py|sh) \S", call)]
+    return [call for call in calls if not re.search(r"\.\.\.|[{}|>]|_$", call)]
+
+
+CALLS = sorted({(page.relative_to(ROOT).as_posix(), call) for page in PAGES for call in commands(page)})
+
+
+@cache
+def tool(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"documented_{name}", ROOT / "tools" / f"{name}.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@cache
+def recipe(name: str) -> Config:
+    return Config.fromfile(recipe_path(name))
+
+
+def leads_somewhere(config: Any, path: str) -> bool:
+    """Whether an override's path begins in the config."""
+    for part in path.split(".")[:-1][:2]:
+        if isinstance(config, (list, tuple)):
+            config = config[int(part)] if part.isdigit() and int(part) < len(config) else None
+        else:
+            config = config.get(part)
+        if config is None:
+            return False
+    return True
+
+
+@pytest.mark.parametrize(("page", "call"), CALLS)
+def test_a_documented_command_is_one_that_works(page: str, call: str) -> None:
+    script, *words = shlex.split(call.replace("--seed N", "--seed 0"))
+    name = Path(script).stem
+    if script.endswith(".sh"):
+        assert (ROOT / script).is_file()
+        if name.startswith("dist"):
+            name, count = name.removeprefix("dist_"), {"dist_train": 1, "dist_test": 2, "dist_run": 1}[name]
+            words = [word for place, word in enumerate(words) if place != count]
+        else:
+            name, words = "train", [words[2], "--work-dir", *words[3:]]
+    args = tool(name).parse_args(words)
+    named = [getattr(args, key, None) or [] for key in ("config", "configs", "recipe", "pretrain", "downstream")]
+    recipes = [each for value in named for each in ([value] if isinstance(value, str) else value)]
+    recipes = [each for each in recipes if not OWN.match(each)]
+    for each in recipes:
+        options = [] if "tools/" in each else getattr(args, "cfg_options", None) or []
+        assert [word for word in options if not leads_somewhere(recipe(each), word.split("=")[0])] == []
+    checkpoint = re.fullmatch(r"work_dirs/(\w+)/(iter|epoch)_(\d+)\.pth", str(getattr(args, "checkpoint", "") or ""))
+    if checkpoint:
+        config = recipe(checkpoint[1])
+        assert int(checkpoint[3]) == config.train_cfg[f"max_{checkpoint[2]}s"]
+
+
+def test_there_are_commands() -> None:
+    assert len(CALLS) > 60
