@@ -67,9 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     table.to_csv(args.out / "scores.csv", index=False)
     draw_ranking(args.out / "sheet.png", judged.images, table, args.show)
     print(table.head(10).to_string(index=False))
-    print(
-        f"{len(table)} images, the most anomalous first: {args.out / 'scores.csv'}; pictures: {args.out / 'sheet.png'}"
-    )
+    print(f"{len(table)} images, the most anomalous first: {args.out}/scores.csv and sheet.png")
     if args.normal_class:
         classes = [name.split("/")[0] if "/" in name else "(no folder)" for name in names]
         print(report_classes(args.out, scores, classes, args.normal_class))
@@ -82,20 +80,18 @@ def train(args: argparse.Namespace) -> str:
     folder = args.out / "training"
     dataset = "train_dataloader.dataset"
     options = [f"{dataset}.data_root={args.normal}", f"{dataset}.with_labels=False", f"{dataset}.every=-{HELD_OUT}"]
-    common: dict[str, Any] = dict(launcher="none", local_rank=0, resume="auto", amp_dtype=None)
-    options += args.cfg_options
-    launch.train(
-        launch.prepare_training(
-            argparse.Namespace(
-                config=args.config,
-                work_dir=str(folder),
-                cfg_options=options,
-                amp=args.amp,
-                seed=args.seed,
-                **common,
-            )
-        )
+    training = argparse.Namespace(
+        config=args.config,
+        work_dir=str(folder),
+        cfg_options=options + args.cfg_options,
+        launcher="none",
+        local_rank=0,
+        resume="auto",
+        amp=args.amp,
+        amp_dtype=None,
+        seed=args.seed,
     )
+    launch.train(launch.prepare_training(training))
     return str(folder)
 
 

@@ -26,6 +26,7 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add_common_options(parser)
     parser.add_argument("checkpoint", help="the trained weights")
     parser.add_argument("--seed", type=int, help="seed of whatever the metrics draw")
+    parser.add_argument("--out", metavar="FILE.pkl", help="write the predictions of all samples")
     parser.add_argument("--show-dir", metavar="DIR", help="draw what a detector finds on each image, into DIR")
     return parser.parse_args(arguments)
 

@@ -30,7 +30,9 @@ optim_wrapper = dict(type="OptimWrapper")
 # A backbone without a checkpoint is trained from scratch; a checkpoint that does not fill it is refused.
 custom_hooks = [dict(type="nda_mm.FiniteLossHook"), dict(type="nda_mm.PretrainedCheckHook")]
 
-visualizer = dict(type="DetLocalVisualizer", vis_backends=[dict(type="LocalVisBackend")])
+visualizer = dict(
+    type="DetLocalVisualizer", vis_backends=[dict(type="LocalVisBackend"), dict(type="TensorboardVisBackend")]
+)
 log_processor = dict(type="LogProcessor", window_size=50, by_epoch=True)
 log_level = "INFO"
 load_from = None

@@ -27,7 +27,9 @@ default_hooks = dict(
 )
 custom_hooks = [dict(type="nda_mm.PretrainedCheckHook", required=True), dict(type="nda_mm.FiniteLossHook")]
 
-visualizer = dict(type="UniversalVisualizer", vis_backends=[dict(type="LocalVisBackend")])
+visualizer = dict(
+    type="UniversalVisualizer", vis_backends=[dict(type="LocalVisBackend"), dict(type="TensorboardVisBackend")]
+)
 log_level = "INFO"
 load_from = None
 resume = False

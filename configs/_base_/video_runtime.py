@@ -25,7 +25,9 @@ default_hooks = dict(
 custom_hooks = [dict(type="nda_mm.VideoBackboneCheckHook"), dict(type="nda_mm.FiniteLossHook")]
 
 log_processor = dict(type="LogProcessor", window_size=20, by_epoch=True)
-visualizer = dict(type="ActionVisualizer", vis_backends=[dict(type="LocalVisBackend")])
+visualizer = dict(
+    type="ActionVisualizer", vis_backends=[dict(type="LocalVisBackend"), dict(type="TensorboardVisBackend")]
+)
 log_level = "INFO"
 load_from = None
 resume = False

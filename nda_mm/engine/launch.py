@@ -176,6 +176,8 @@ def prepare_test(args: argparse.Namespace) -> Config:
     cfg = load_config(args)
     if any(cfg.get(key) is None for key in ("test_dataloader", "test_cfg", "test_evaluator")):
         raise ValueError(f"{args.config} can't be tested: it must set test_dataloader, test_cfg and test_evaluator.")
+    if args.out is not None:
+        dump_predictions(cfg, args.out)
     if args.show_dir is not None:
         draw_into(cfg, args.show_dir)
     if "://" not in args.checkpoint:
@@ -185,6 +187,25 @@ def prepare_test(args: argparse.Namespace) -> Config:
     cfg.load_from = args.checkpoint
     cfg.resume = False
     return cfg
+
+
+def dump_predictions(cfg: Config, path: str) -> None:
+    """Let mmengine's ``DumpResults`` write the predictions of a test to a file.
+
+    Args:
+        cfg: Its ``test_evaluator`` is extended.
+        path: The file, ``*.pkl`` or ``*.pickle``.
+
+    Raises:
+        ValueError: If the file has another suffix, or the config tests a GAN, which predicts nothing.
+    """
+    if not path.endswith((".pkl", ".pickle")):
+        raise ValueError(f"--out must end in .pkl or .pickle, but got {path}.")
+    evaluator = cfg.test_evaluator
+    if cfg.get("default_scope") == "mmagic":
+        raise ValueError("--out writes predictions, which a GAN has none of; tools/sample.py writes its images.")
+    metrics = list(evaluator) if isinstance(evaluator, (list, tuple)) else [evaluator]
+    cfg.test_evaluator = [*metrics, dict(type="DumpResults", out_file_path=path)]
 
 
 def draw_into(cfg: Config, folder: str | Path) -> None:

@@ -14,6 +14,7 @@ import torch
 from mmengine.config import Config
 from mmengine.dist import get_dist_info
 from mmengine.hooks import Hook
+from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
 from nda_mm.checkpoints import read_checkpoint
@@ -128,11 +129,14 @@ def _short(path: str | Path | None) -> str:
 
 
 def dry_run_report(cfg: Config) -> str:
-    """Return the resolved config, the environment, and how the run would start.
+    """Return the resolved config, the environment, and how the run would start. The model is built, the data not read.
 
     Args:
         cfg: From :func:`~nda_mm.engine.launch.prepare_training`.
     """
+    init_default_scope(cfg.get("default_scope", "mmengine"))
+    model = MODELS.build(cfg.model)
+    parameters = sum(parameter.numel() for parameter in model.parameters())
     start = "starts anew"
     if cfg.get("resume"):
         meta = read_checkpoint(cfg.load_from)["meta"]
@@ -149,6 +153,7 @@ def dry_run_report(cfg: Config) -> str:
         "processes": f"{get_dist_info()[1]} (launcher {cfg.launcher})",
     }
     run = {
+        "model": f"{type(model).__name__}, {parameters:,} parameters",
         "seed": "drawn at the start and kept in the checkpoint" if seed is None else seed,
         "precision": _precision(cfg.get("optim_wrapper") or {}),
         "memory": "channels last" if cfg.get("channels_last") else "channels first",

@@ -5,15 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
 from mmengine.registry import DATASETS
+from PIL import Image
 from torch import nn
 
 pytest.importorskip("mmpretrain")
 
 from nda_mm import registry
+from tools import train
 
 SETS = ["cifar10", "cifar100", "digits", "imagenet100"]
 
@@ -79,3 +82,36 @@ def test_the_hook_that_is_added_serves_a_stock_recipe(tmp_path: Path, read: Any)
     (tmp_path / "mine.py").write_text(f"_base_ = {stock!r}\ncustom_hooks = [{added!r}]\n")
     (hook,) = Config.fromfile(tmp_path / "mine.py").custom_hooks
     assert type(registry.HOOKS.build(hook)).__name__ == "NDAContrastHook"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("classes", [True, False])
+def test_a_folder_of_images_is_enough(classes: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four steps of the narrow recipe; with class folders the log has the accuracy."""
+    monkeypatch.chdir(tmp_path)
+    draw = np.random.default_rng(0)
+    for number in range(16):
+        folder = tmp_path / "images" / (("a", "b")[number % 2] if classes else "")
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(draw.integers(0, 256, (50, 60, 3), dtype=np.uint8)).save(folder / f"{number}.png")
+    options = {
+        "train_dataloader.dataset.data_root": tmp_path / "images",
+        "train_dataloader.batch_size": 4,
+        "train_cfg.max_epochs": 1,
+        "custom_hooks.1.k": 3,
+        "model.queue_len": 8,
+        "model.backbone.base_channels": 4,
+        "model.backbone.stem_channels": 4,
+        "model.neck.in_channels": 32,
+    }
+    words = [
+        "nda_moco_images",
+        "--work-dir",
+        "run",
+        "--cfg-options",
+        *(f"{key}={value}" for key, value in options.items()),
+    ]
+    train.main(words)
+    log = next((tmp_path / "run").glob("*/*.log")).read_text()
+    assert ("knn/top1: " in log) == classes
+    assert ("no labels" in log) != classes

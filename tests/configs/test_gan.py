@@ -187,6 +187,7 @@ STYLE = {"train_dataloader.dataset.size": 8, "model.generator.out_size": 8, "mod
 FOLDER = dict(type="nda_mm.ImageFolder", size=32, image_key="gt", pipeline=[dict(type="PackInputs")])
 CASES: dict[str, tuple[Callable[[Path], None], dict[str, Any]]] = {
     "nda_biggan_images": (pictures, BIGGAN),
+    "nda_biggan_images_cpu": (pictures, BIGGAN),
     "nda_biggan_cifar100_uncond": (cifar100, BIGGAN | PARTIAL),
     "nda_biggan_celeba64": (celeba, ATTENTIVE | PARTIAL),
     "nda_biggan_stl10": (stl10, NARROW | PARTIAL),

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import mmengine
 import pytest
 import tiny_run
 import torch
@@ -109,7 +110,7 @@ def test_dry_run_tells_all_and_does_nothing(
     path = config_file(steps=2)
     train.main([path, "--dry-run", "--seed", "7", "--cfg-options", "model.spoil_at=99"])
     said = capsys.readouterr().out
-    for expected in ("spoil_at=99", "torch ", "mmengine ", "seed         7", "float32", "start        starts anew"):
+    for expected in ("spoil_at=99", "torch ", " parameters", "seed         7", "float32", "start        starts anew"):
         assert expected in said, expected
     assert not (tmp_path / "work_dirs").exists()
     train.main([path, "--seed", "7"])
@@ -158,6 +159,10 @@ def test_test_prints_the_metrics(
     metrics = test.main([tested(), "work_dirs/tiny/iter_2.pth", "--seed", "1"])
     assert metrics["seen"] == 14.0
     assert f"score: {metrics['score']}" in capsys.readouterr().out
+    test.main([tested(), "work_dirs/tiny/iter_2.pth", "--out", "found.pkl"])
+    assert len(mmengine.load("found.pkl")) == 14
+    with pytest.raises(ValueError, match=r"--out .* found\.json"):
+        test.main([tested(), "work_dirs/tiny/iter_2.pth", "--out", "found.json"])
     (tmp_path / "bad.pth").write_bytes(b"no")
     with pytest.raises(ValueError, match=r"bad\.pth"):
         test.main([str(tmp_path / "tested.py"), "bad.pth"])
@@ -212,3 +217,5 @@ def test_scripts_say_how_they_are_used(script: str) -> None:
     done = subprocess.run(["bash", str(ROOT / "tools" / script)], capture_output=True, text=True)
     assert done.returncode == 2
     assert f"tools/{script} " in done.stderr
+    helped = subprocess.run(["bash", str(ROOT / "tools" / script), "--help"], capture_output=True, text=True)
+    assert (helped.returncode, helped.stdout, helped.stderr) == (0, done.stderr, "")
