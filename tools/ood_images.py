@@ -18,6 +18,7 @@ against it is printed with its interval, and results.csv, roc.png and scores.png
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -41,14 +42,13 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, help="of the training")
     parser.add_argument("--device", help="where images are scored; default: a GPU if there is one, else the CPU")
     add_cfg_options(parser)
-    args = parser.parse_args(arguments)
-    if args.normal_class and not (args.images / args.normal_class).is_dir():
-        parser.error(f"--normal-class must be a folder of {args.images}, but got {args.normal_class!r}")
-    return args
+    return parser.parse_args(arguments)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     args = parse_args(arguments)
+    if args.normal_class and not (args.images / args.normal_class).is_dir():
+        sys.exit(f"error: --normal-class must be a folder of {args.images}, but got {args.normal_class!r}")
     start_command()
     # Not before the options are read: it takes seconds.
     from nda_mm.datasets import ImageFolder

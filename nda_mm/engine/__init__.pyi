@@ -6,6 +6,7 @@ from .hooks.grid_hooks import SampleGridHook as SampleGridHook
 from .hooks.grid_hooks import TranslationGridHook as TranslationGridHook
 from .hooks.knn_hook import KNNHook as KNNHook
 from .hooks.nda_contrast_hook import NDAContrastHook as NDAContrastHook
+from .hooks.nda_outlier_exposure_hook import NDAOutlierExposureHook as NDAOutlierExposureHook
 from .hooks.positive_transform_hook import PositiveTransformHook as PositiveTransformHook
 from .hooks.safe_checkpoint_hook import SafeCheckpointHook as SafeCheckpointHook
 from .hooks.stop_on_signal_hook import StopOnSignalHook as StopOnSignalHook

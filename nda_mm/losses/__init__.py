@@ -1,8 +1,9 @@
-"""How negatives enter a loss: pure torch functions on logits (adversarial) and features (contrastive, dense)."""
+"""How negatives enter a loss: adversarial, contrastive, dense, outlier exposure. Pure torch functions."""
 
 from .adversarial import KINDS, check_fake_weight, check_kind, discriminator_loss, generator_loss
 from .contrastive import check_negative_weight, info_nce, negative_logits
 from .dense_contrast import check_negative_places, dense_contrast
+from .outlier_exposure import outlier_exposure
 
 __all__ = [
     "KINDS",
@@ -15,4 +16,5 @@ __all__ = [
     "generator_loss",
     "info_nce",
     "negative_logits",
+    "outlier_exposure",
 ]

@@ -31,17 +31,12 @@ def save_images(folder: Path, count: int, mean: int) -> None:
 
 
 @pytest.mark.usefixtures("quick")
-def test_folders_become_a_ranking_and_classes_an_auroc(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_folders_become_a_ranking_and_classes_an_auroc(tmp_path: Path) -> None:
     save_images(tmp_path / "normal", 20, 60)
     save_images(tmp_path / "new" / "good", 6, 60)
     save_images(tmp_path / "new" / "bright", 5, 220)
-    (tmp_path / "new" / "good" / "broken.png").write_bytes(b"no image")
+    (tmp_path / "new" / "good" / "broken.png").write_bytes(b"no image")  # named in a warning, and left out
     words = ["normal", "new", "--out", "out", "--normal-class", "good", "--show", "3"]
-    with pytest.raises(ValueError, match=r"1 of 12|max_bad"):
-        ood_images.main([*words[:-4], "--cfg-options", *SHORT])
-    (tmp_path / "new" / "good" / "broken.png").unlink()
-
-    capsys.readouterr()
     ood_images.main([*words, "--cfg-options", *SHORT])
     table = pd.read_csv(tmp_path / "out" / "scores.csv")
     folders = {name.split("/")[0] for name in table["file"]}
@@ -63,12 +58,9 @@ def test_folders_become_a_ranking_and_classes_an_auroc(tmp_path: Path, capsys: p
 
 
 @pytest.mark.usefixtures("quick")
-def test_an_unknown_normal_class_is_refused_before_the_training(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_unknown_normal_class_is_refused_before_the_training(tmp_path: Path) -> None:
     save_images(tmp_path / "normal", 10, 60)
     save_images(tmp_path / "new" / "good", 4, 60)
-    with pytest.raises(SystemExit):
+    with pytest.raises(SystemExit, match="'fine'"):
         ood_images.main(["normal", "new", "--normal-class", "fine"])
-    assert "'fine'" in capsys.readouterr().err
     assert not (tmp_path / "work_dirs").exists()

@@ -1,0 +1,102 @@
+"""What the hooks share that show negatives to a stock model: a schedule, a seed, and when they act."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+from torch import nn
+
+from nda_mm.losses import check_negative_weight
+from nda_mm.negatives import Negative, build_negative
+from nda_mm.utils.schedules import as_schedule
+
+
+class Attached(Protocol):
+    """What a hook attaches to a model."""
+
+    seed: int
+
+    def attach(self) -> None: ...
+    def detach(self) -> None: ...
+    def set_step(self, iteration: int, weight: float) -> None: ...
+
+
+class NegativeHook(Hook):
+    """Base of the hooks that show negatives to a stock model.
+
+    Args:
+        negative: What makes the negatives: a config such as ``dict(type='Jigsaw', grid=2)``.
+        weight: Finite and at least 0, or a schedule over iterations such as ``[(0, 0.0), (1000, 1.0)]``.
+        seed: Of the negatives' draws. Defaults to None: the run's.
+    """
+
+    #: The checkpoint's key for the seed of the negatives.
+    checkpoint_key: str
+
+    def __init__(
+        self,
+        negative: Negative | Mapping[str, Any],
+        weight: float | Sequence[Sequence[float]] | Mapping[str, Any],
+        seed: int | None = None,
+    ) -> None:
+        self.negative = build_negative(negative)
+        self.weight = as_schedule(weight)
+        for value in self.weight.values:
+            check_negative_weight(value)
+        self.seed = seed
+        self.attached: Attached | None = None
+        self._loaded_seed: int | None = None
+
+    @abstractmethod
+    def check(self, runner: Runner, model: nn.Module) -> None:
+        """Refuse a model that can't take negatives, at weight 0 too."""
+
+    @abstractmethod
+    def build(self, runner: Runner, model: nn.Module, seed: int) -> Attached:
+        """Make what is attached to the model."""
+
+    # In the order in which a run calls them.
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """Read the seed of the run that wrote the checkpoint; used if the run is resumed from it."""
+        self._loaded_seed = checkpoint.get(self.checkpoint_key, {}).get("seed")
+
+    def before_train(self, runner: Runner) -> None:
+        """Check the model, and attach the negatives unless their weight is always 0."""
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        self.check(runner, model)
+        if max(self.weight.values) == 0.0:
+            return
+        self.negative.to(next(model.parameters()).device)
+        self.attached = self.build(runner, model, self._choose_seed(runner))
+        self.attached.attach()
+
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
+        """Set the iteration, which seeds the draws, and the weight of the coming step."""
+        if self.attached is not None:
+            self.attached.set_step(runner.iter, self.weight(runner.iter))
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """Save the seed."""
+        if self.attached is not None:
+            checkpoint[self.checkpoint_key] = {"seed": self.attached.seed}
+
+    def after_train(self, runner: Runner) -> None:
+        """Detach the negatives from the model."""
+        if self.attached is not None:
+            self.attached.detach()
+
+    def _choose_seed(self, runner: Runner) -> int:
+        """The seed of a resumed run, else the hook's, else the run's."""
+        if runner.iter > 0 and self._loaded_seed is not None:
+            return self._loaded_seed
+        if self.seed is not None:
+            return self.seed
+        # With diff_rank_seed mmengine adds the rank, but ShuffleBN needs a seed that all ranks share.
+        rank = runner.rank if runner._randomness_cfg.get("diff_rank_seed", False) else 0
+        return runner.seed - rank
