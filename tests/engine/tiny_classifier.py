@@ -80,6 +80,14 @@ def make_config(
     )
 
 
+def digits(count: int) -> torch.Tensor:
+    """Images of the training set, normalized."""
+    from nda_mm.datasets import Digits
+
+    images = torch.from_numpy(Digits(split="train", size=16, image_key="img", indices=count).images)
+    return images.permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
 if __name__ == "__main__":
     torch.set_num_threads(1)
     options = json.loads(sys.argv[1])
