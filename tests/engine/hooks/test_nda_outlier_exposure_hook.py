@@ -124,7 +124,7 @@ def test_a_classifier_is_less_certain_of_negatives_than_the_hosts(tmp_path: Path
         exposed = OutlierExposure(trained, build_negative(JIGSAW["negative"]))
         logits = trained(exposed._make(tiny_classifier.digits(64)), mode="tensor")
         confidence[name] = float(logits.detach().softmax(dim=1).amax(dim=1).mean())
-    assert confidence["ours"] < confidence["plain"] - 0.05
+    assert confidence["ours"] - 0.1 < (confidence["plain"] - 0.1) / 2  # 0.1 is no certainty at all
 
 
 def test_a_transformer_with_label_smoothing_and_mixup(tmp_path: Path) -> None:
