@@ -13,11 +13,13 @@ from mmpretrain.models import DenseCL, MoCo, MoCoV3
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from nda_mm.functional.checks import check_positive
 from nda_mm.losses import negative_logits
 from nda_mm.negatives import Negative
 from nda_mm.utils.random_state import mix
 
 VIEWS = ("query", "key")
+KEPT = ("all", "hardest")
 # Mixed into the seed, so that negatives and permutations draw different numbers; the training loops use others.
 _NEGATIVES, _PERMUTATION = 48, 49
 
@@ -136,9 +138,9 @@ class _Step:
 class NegativeContrast:
     """Adds negatives of each image, encoded by the key encoder, to the image's own row of logits.
 
-    For row ``i`` with query ``q_i`` the loss becomes ``-log(e(k_i) / (e(k_i) + sum_queue e(k) + w sum_j e(n_ij)))``,
+    For row ``i`` with query ``q_i`` the loss becomes ``-log(e(k_i) / (e(k_i) + sum_queue e(k) + w sum_j e(n_ij)^a))``,
     ``e(k) = exp(q_i . k / temperature)``; see :func:`nda_mm.losses.info_nce`. The head's own loss module computes it,
-    from rows that are longer by ``num_negatives``.
+    from rows that are longer by ``num_negatives``, or by the one nearest to the query.
 
     The keys of negatives carry no gradient and never enter a queue. They are encoded after the key encoder's update of
     the step, in a pass of their own, under their own permutation where the method has ShuffleBN. That pass uses copies
@@ -151,6 +153,8 @@ class NegativeContrast:
         model: MoCo, DenseCL or MoCoV3 of mmpretrain, unwrapped.
         negative: Makes the negatives, from images as the model gets them (normalized).
         num_negatives: ``m``, negatives of each query, at least 1. Default 1.
+        similarity_scale: ``a``, factor of a negative's similarity, above 0. Default 1.
+        keep: 'all' negatives of a query (default), or the 'hardest', the one nearest to it.
         view: The view they are made from, 'query' (default) or 'key' of their row.
         seed: Of negatives and permutations, together with the iteration and the rank; the same on every rank.
         compiled: Whether the training step runs through ``torch.compile``.
@@ -166,6 +170,8 @@ class NegativeContrast:
         negative: Negative,
         *,
         num_negatives: int = 1,
+        similarity_scale: float = 1.0,
+        keep: str = "all",
         view: str = "query",
         seed: int = 0,
         compiled: bool = False,
@@ -182,7 +188,11 @@ class NegativeContrast:
                 "negative=dict(type='RandomNegative', negatives=[...])."
             )
         self.negative = negative
+        if keep not in KEPT:
+            raise ValueError(f"keep must be one of {', '.join(KEPT)}, but got {keep!r}.")
         self.num_negatives = num_negatives
+        self.similarity_scale = check_positive(similarity_scale, "similarity_scale")
+        self.keep = keep
         self.view = view
         self.seed = seed
         self.compiled = compiled
@@ -267,9 +277,18 @@ class NegativeContrast:
         if step.negatives:
             keys = self._encode(step.negatives.pop(0)).view(self.num_negatives, len(logits), -1).transpose(0, 1)
             query = F.normalize(cast(Tensor, step.query).float(), dim=1)
-            added = negative_logits(query, keys, temperature=self.model.head.temperature, negative_weight=self.weight)
-            extended = torch.cat([logits, added.to(logits.dtype)], dim=1)
             similarity = torch.einsum("bc,bmc->bm", query.detach(), keys)
+            if self.keep == "hardest":
+                hardest = similarity.argmax(dim=1, keepdim=True)
+                keys, similarity = keys.take_along_dim(hardest[..., None], dim=1), similarity.gather(1, hardest)
+            added = negative_logits(
+                query,
+                keys,
+                temperature=self.model.head.temperature,
+                negative_weight=self.weight,
+                similarity_scale=self.similarity_scale,
+            )
+            extended = torch.cat([logits, added.to(logits.dtype)], dim=1)
         self._measure(step, logits, labels, extended, similarity)
         return extended
 

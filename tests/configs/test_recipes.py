@@ -12,7 +12,7 @@ from mmengine.config import Config
 from mmengine.registry import Registry
 
 from nda_mm import registry
-from nda_mm.negatives import build_negative
+from nda_mm.negatives import Patches, build_negative
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 RECIPES = sorted(CONFIGS.glob("[a-z]*/*.py"))
@@ -45,14 +45,17 @@ def test_every_recipe_builds(name: str, build: Any) -> None:
 @pytest.mark.parametrize(("plain", "nda"), PAIRS, ids=lambda path: path.stem)
 def test_a_pair_differs_by_its_negatives_alone(plain: Path, nda: Path) -> None:
     plain_cfg, nda_cfg = Config.fromfile(plain).to_dict(), Config.fromfile(nda).to_dict()
-    if plain_cfg["model"]["type"] == "MoCo":
-        added = nda_cfg["custom_hooks"].pop()
-        assert added.pop("type") == "nda_mm.NDAContrastHook"
-        assert build_negative(added.pop("negative"))
-        assert added == {}
+    kind = plain_cfg["model"]["type"]
+    if kind in ("MoCo", "ImageClassifier"):
+        hooks = nda_cfg.pop("custom_hooks")
+        added = hooks.pop()
+        assert added.pop("type") == ("nda_mm.NDAContrastHook" if kind == "MoCo" else "nda_mm.NDAOutlierExposureHook")
+        negative = build_negative(added.pop("negative"))
+        assert added == (dict(similarity_scale=2.0) if isinstance(negative, Patches) else {})
+        assert hooks == plain_cfg.pop("custom_hooks", [])
     else:
         assert build_negative(nda_cfg["model"].pop("negative"))
-        assert plain_cfg["model"]["type"] == "nda_mm.DPC" or nda_cfg["model"].pop("fake_weight")
+        assert kind == "nda_mm.DPC" or nda_cfg["model"].pop("fake_weight")
     assert plain_cfg == nda_cfg
 
 

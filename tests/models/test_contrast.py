@@ -117,6 +117,21 @@ def test_a_step_of_moco_is_info_nce_over_queue_and_negatives(view, num_negatives
             torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-4, atol=1e-7)
 
 
+def test_the_hardest_negative_alone_enters_the_row():
+    """The nearest to the query of four, scaled as Ge et al. do."""
+    model = build("MoCo")
+    twin, query, key, negatives = written_out(model, num_negatives=4)
+    nearest = [max(range(4), key=lambda number: float(query[row] @ negatives[row, number])) for row in range(BATCH)]
+    assert len(set(nearest)) > 1
+    hardest = negatives[torch.arange(BATCH), nearest][:, None]
+    expected = info_nce(query, key, twin.queue, hardest, temperature=0.2, similarity_scale=2.0)
+    contrast = NegativeContrast(model, Flip(), num_negatives=4, similarity_scale=2.0, keep="hardest")
+    contrast.attach()
+    found = step(model)
+    torch.testing.assert_close(found["loss"], expected)
+    torch.testing.assert_close(found["negative_similarity"], (query * hardest[:, 0]).sum(dim=1).mean())
+
+
 def test_negatives_change_nothing_but_the_rows():
     """Weights, running statistics and queue after a step are those of a step without; so are the global draws."""
     plain, ours = build("MoCo"), build("MoCo")

@@ -41,8 +41,8 @@ class KNNHook(Hook):
     training ends.
 
     Args:
-        bank: The labeled images that vote: a data set (or its config) whose pipeline ends in ``PackInputs``. Defaults to
-            None: the training images without their augmentation; if they have no labels, the hook does nothing.
+        bank: The labeled images that vote: a data set (or its config) whose pipeline ends in ``PackInputs``. Defaults
+            to None: the training images without their augmentation; if they have no labels, the hook does nothing.
         test: The images to classify, in the same form. Defaults to None: those of the bank, each by all others
             (leave-one-out).
         k: Nearest images that vote; at most the size of the bank. Defaults to 200.

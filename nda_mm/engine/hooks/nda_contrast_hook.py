@@ -6,22 +6,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mmengine.dist import get_world_size
-from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
+from torch import nn
 
-from nda_mm.losses import check_negative_weight
 from nda_mm.models.contrast import NegativeContrast, contrast_method
-from nda_mm.negatives import Negative, build_negative
+from nda_mm.negatives import Negative
 from nda_mm.registry import HOOKS
-from nda_mm.utils.schedules import as_schedule
 
-#: The checkpoint's key for the seed of the negatives.
-CHECKPOINT_KEY = "nda_mm_contrast"
+from .negative_hook import NegativeHook
 
 
 @HOOKS.register_module()
-class NDAContrastHook(Hook):
+class NDAContrastHook(NegativeHook):
     """Adds negatives of each image to MoCo, as further keys in the image's row of logits.
 
     A stock recipe of mmpretrain needs only this line. The model's code, its checkpoint keys and the queue stay as they
@@ -50,6 +46,9 @@ class NDAContrastHook(Hook):
             schedule over iterations such as ``[(0, 0.0), (1000, 1.0)]``. Defaults to 1.
         view: The view of the image that the negatives of its row are made from, 'query' or 'key'. Defaults to 'query'.
         seed: Of the negatives' draws. Defaults to None: the run's.
+        similarity_scale: Factor of a negative's similarity, ``a`` in the loss, above 0; Ge et al. have 2 or 3. Defaults
+            to 1.
+        keep: 'all' negatives of a query, or the 'hardest' of them, the one nearest to it. Defaults to 'all'.
 
     Raises:
         TypeError, ValueError, KeyError: At construction if ``negative`` or ``weight`` is wrong; before the first step
@@ -63,6 +62,7 @@ class NDAContrastHook(Hook):
     """
 
     priority = "NORMAL"
+    checkpoint_key = "nda_mm_contrast"
 
     def __init__(
         self,
@@ -71,62 +71,24 @@ class NDAContrastHook(Hook):
         weight: float | Sequence[Sequence[float]] | Mapping[str, Any] = 1.0,
         view: str = "query",
         seed: int | None = None,
+        *,
+        similarity_scale: float = 1.0,
+        keep: str = "all",
     ) -> None:
-        self.negative = build_negative(negative)
-        self.num_negatives = num_negatives
-        self.weight = as_schedule(weight, "weight", check_negative_weight)
-        self.view = view
-        self.seed = seed
-        self.contrast: NegativeContrast | None = None
-        self._loaded_seed: int | None = None
+        super().__init__(negative, weight, seed)
+        self.settings: dict[str, Any] = dict(
+            num_negatives=num_negatives, view=view, similarity_scale=similarity_scale, keep=keep
+        )
 
-    # In the order in which a run calls them.
-
-    def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Read the seed of the run that wrote the checkpoint; used if the run is resumed from it."""
-        self._loaded_seed = checkpoint.get(CHECKPOINT_KEY, {}).get("seed")
-
-    def before_train(self, runner: Runner) -> None:
-        """Check the model and its batches, and attach the negatives."""
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    def check(self, runner: Runner, model: nn.Module) -> None:
+        """Refuse models that can't take negative keys, and batches that do not divide the queue."""
         if contrast_method(model).queued:
             _check_batches(runner, model.queue_len)
-        if max(self.weight.values) == 0.0:
-            return
-        self.contrast = NegativeContrast(
-            model,
-            self.negative.to(next(model.parameters()).device),
-            num_negatives=self.num_negatives,
-            view=self.view,
-            seed=self._choose_seed(runner),
-            compiled=bool(runner.cfg.get("compile", False)),
-        )
-        self.contrast.attach()
 
-    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
-        """Set the iteration, which seeds the draws, and the weight of the coming step."""
-        if self.contrast is not None:
-            self.contrast.set_step(runner.iter, self.weight(runner.iter))
-
-    def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Save the seed."""
-        if self.contrast is not None:
-            checkpoint[CHECKPOINT_KEY] = {"seed": self.contrast.seed}
-
-    def after_train(self, runner: Runner) -> None:
-        """Detach the negatives from the model."""
-        if self.contrast is not None:
-            self.contrast.detach()
-
-    def _choose_seed(self, runner: Runner) -> int:
-        """The seed of a resumed run, else the hook's, else the run's."""
-        if runner.iter > 0 and self._loaded_seed is not None:
-            return self._loaded_seed
-        if self.seed is not None:
-            return self.seed
-        # With diff_rank_seed mmengine adds the rank, but ShuffleBN needs a seed that all ranks share.
-        rank = runner.rank if runner._randomness_cfg.get("diff_rank_seed", False) else 0
-        return runner.seed - rank
+    def build(self, runner: Runner, model: nn.Module, seed: int) -> NegativeContrast:
+        """Make the negative keys."""
+        compiled = bool(runner.cfg.get("compile", False))
+        return NegativeContrast(model, self.negative, seed=seed, compiled=compiled, **self.settings)
 
 
 def _check_batches(runner: Runner, queue_len: int) -> None:

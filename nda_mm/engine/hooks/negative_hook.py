@@ -45,9 +45,7 @@ class NegativeHook(Hook):
         seed: int | None = None,
     ) -> None:
         self.negative = build_negative(negative)
-        self.weight = as_schedule(weight)
-        for value in self.weight.values:
-            check_negative_weight(value)
+        self.weight = as_schedule(weight, "weight", check_negative_weight)
         self.seed = seed
         self.attached: Attached | None = None
         self._loaded_seed: int | None = None

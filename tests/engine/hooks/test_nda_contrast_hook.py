@@ -18,7 +18,7 @@ from mmengine.runner import Runner
 from tiny_run import assert_equal, train_in_processes
 
 from nda_mm import compat
-from nda_mm.engine.hooks.nda_contrast_hook import CHECKPOINT_KEY, NDAContrastHook
+from nda_mm.engine.hooks.nda_contrast_hook import NDAContrastHook
 
 JIGSAW = dict(negative=dict(type="Jigsaw", grid=2))
 AMP = dict(type="nda_mm.BF16OptimWrapper", optimizer=dict(type="SGD", lr=0.05, momentum=0.9))
@@ -77,11 +77,11 @@ def test_the_seed_of_the_negatives_comes_from_the_checkpoint(tmp_path):
     contrast = dict(**JIGSAW, seed=11)
     run(tmp_path, "run", contrast=contrast, stop_at=2)
     saved = torch.load(tmp_path / "run" / "iter_2.pth", weights_only=True)
-    assert saved[CHECKPOINT_KEY] == {"seed": 11}
+    assert saved[NDAContrastHook.checkpoint_key] == {"seed": 11}
     stock = tiny_run.build(tiny_contrast.make_config(tmp_path / "plain")).model
     assert list(saved["state_dict"]) == list(stock.state_dict())
     resumed = run(tmp_path, "run", resume=True, contrast=dict(**JIGSAW, seed=12))
-    assert tiny_run.hook(resumed, "NDAContrastHook").contrast.seed == 11
+    assert tiny_run.hook(resumed, "NDAContrastHook").attached.seed == 11
 
 
 def test_a_schedule_of_the_weight_and_a_curriculum_follow_the_iteration(tmp_path):
@@ -153,6 +153,8 @@ def test_two_ranks_agree_on_weights_draw_apart_and_resume_exactly(tmp_path):
         (dict(images=36, drop_last=False), "train_dataloader.drop_last"),
         (dict(contrast=dict(JIGSAW, num_negatives=0)), "num_negatives"),
         (dict(contrast=dict(JIGSAW, view="both")), "view"),
+        (dict(contrast=dict(JIGSAW, similarity_scale=0)), "similarity_scale"),
+        (dict(contrast=dict(JIGSAW, keep="easiest")), "keep"),
         (dict(views=(2, 1)), "two views"),
         (dict(contrast=dict(negative=dict(type="Stitch")), batch_size=1), "stitch"),
     ],

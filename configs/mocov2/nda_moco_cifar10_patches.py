@@ -1,0 +1,7 @@
+# MoCo v2 on CIFAR-10 with patch negatives, as Ge et al. (arXiv 2110.14189) make and weigh them on ImageNet.
+_base_ = "moco_cifar10.py"
+
+custom_hooks = [
+    *_base_.custom_hooks,
+    dict(type="nda_mm.NDAContrastHook", negative=dict(type="Patches"), similarity_scale=2.0),
+]
