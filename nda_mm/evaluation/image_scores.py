@@ -12,15 +12,9 @@ import torch
 from nda_mm.models.gans.sampling import from_rgb
 from nda_mm.utils.image_grid import save_image_grid
 
-from .detection import (
-    OODResult,
-    bootstrap_intervals,
-    detection_measures,
-    format_table,
-    plot_scores,
-    write_results,
-)
+from .detection import bootstrap_intervals, detection_measures
 from .metrics.discriminator_scores import anomaly_scores, layers_that_mix, scoring
+from .ood_report import OODResult, format_table, plot_scores, write_results
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -177,9 +177,6 @@ class TestKNN:
             alone = knn_scores(bank[index : index + 1], bank[others], labels[others], 3, k=5)
             torch.testing.assert_close(votes[index : index + 1], alone)
 
-    def test_no_query_no_vote(self):
-        assert knn_scores(normal(0, 4, 0), normal(3, 4, 1), torch.tensor([0, 1, 1]), 2, k=1).shape == (0, 2)
-
     @pytest.mark.parametrize("change", [dict(k=4), dict(k=0), dict(temperature=0.0), dict(labels=torch.tensor([0, 1]))])
     def test_bad_input_is_refused(self, change):
         given = dict(queries=normal(2, 4, 0), bank=normal(3, 4, 1), labels=torch.tensor([0, 1, 1]), num_classes=2, k=2)
