@@ -1,19 +1,26 @@
-"""Commands that the documentation shows: their options exist, their recipes exist, their overrides lead somewhere."""
+"""What the documentation shows: commands have the options and recipes that exist, and code runs."""
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import re
 import shlex
-from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
+import torch
 from mmengine.config import Config
+from mmengine.registry import HOOKS, DefaultScope
 
+from nda_mm.compat import apply_patches
+from nda_mm.negatives import build_negative
+from nda_mm.registry import NEGATIVES
 from nda_mm.utils.files import recipe_path
+
+apply_patches()  # `_base_ = 'nda_mm::...'` is one of them
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [
@@ -43,7 +50,7 @@ def commands(page: Path) -> list[str]:
 CALLS = sorted({(page.relative_to(ROOT).as_posix(), call) for page in PAGES for call in commands(page)})
 
 
-@cache
+@functools.cache
 def tool(name: str) -> ModuleType:
     spec = importlib.util.spec_from_file_location(f"documented_{name}", ROOT / "tools" / f"{name}.py")
     assert spec is not None and spec.loader is not None
@@ -52,7 +59,7 @@ def tool(name: str) -> ModuleType:
     return module
 
 
-@cache
+@functools.cache
 def recipe(name: str) -> Config:
     return Config.fromfile(recipe_path(name))
 
@@ -95,3 +102,47 @@ def test_a_documented_command_is_one_that_works(page: str, call: str) -> None:
 
 def test_there_are_commands() -> None:
     assert len(CALLS) > 100
+
+
+def python_blocks(page: str) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "guides" / f"{page}.md").read_text(), re.DOTALL)
+
+
+def test_the_loop_of_ones_own_runs() -> None:
+    """Both blocks of the guide, with small networks in the reader's names."""
+    unit = functools.partial(torch.nn.functional.normalize, dim=-1)
+    names: dict[str, Any] = dict(
+        loader=[torch.rand(4, 3, 8, 8)],
+        generator=torch.nn.Sequential(torch.nn.Linear(128, 192), torch.nn.Unflatten(1, (3, 8, 8))),
+        discriminator=torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(192, 1)),
+        query=unit(torch.randn(4, 6)),
+        key=unit(torch.randn(4, 6)),
+        queue=unit(torch.randn(9, 6)).T,
+        negative_keys=unit(torch.randn(4, 2, 6)),
+    )
+    for block in python_blocks("own_loop"):
+        exec(block, names)
+        assert names["loss"].isfinite()
+
+
+def test_the_negative_of_ones_own_is_found_by_its_name() -> None:
+    exec(python_blocks("extending")[0], {})
+    try:
+        x = torch.rand(2, 3, 4, 4)
+        assert torch.equal(build_negative(dict(type="UpsideDown"))(x), x.flip(-2))
+    finally:
+        NEGATIVES.module_dict.pop("UpsideDown")
+
+
+CONFIG_BLOCKS = [block for page in ("existing_projects",) for block in python_blocks(page) if "_base_" in block]
+
+
+@pytest.mark.parametrize("block", CONFIG_BLOCKS)
+def test_the_lines_for_an_existing_project_build(block: str, tmp_path: Path) -> None:
+    (tmp_path / "config.py").write_text(block)
+    config = Config.fromfile(tmp_path / "config.py")
+    with DefaultScope.overwrite_default_scope(config.default_scope):
+        for hook in config.get("custom_hooks", []):
+            HOOKS.build(hook)
+        if "negative" in config.model:
+            build_negative(config.model.negative)

@@ -109,16 +109,16 @@ def draw_ranking(path: Path, images: np.ndarray, table: pd.DataFrame, count: int
     """
     count = min(count, max(1, len(table) // 2))
     columns = min(count, 8)
-    rows = -(-count // columns)
-    blank = rows * columns - count
     pictures: list[np.ndarray] = []
-    labels: list[str] = []
-    for part in (table.head(count), table.tail(count)):
-        pictures += [images[part.index], np.full((blank, *images.shape[1:]), 255, dtype=np.uint8)]
-        labels += [f"p = {value:.3f}" for value in part["p_value"]] + [""] * blank
-    names = [text if row == 0 else "" for text in ("most anomalous", "most ordinary") for row in range(rows)]
+    names: list[str] = []
+    for title, part in (("most anomalous", table.head(count)), ("most ordinary", table.tail(count))):
+        for start in range(0, count, columns):
+            row = part[start : start + columns]
+            names.append(f"{title}\np = {row['p_value'].min():.3f} to {row['p_value'].max():.3f}")
+            blank = np.full((columns - len(row), *images.shape[1:]), 255, dtype=np.uint8)
+            pictures += [images[row.index], blank]
     grid = np.concatenate(pictures).transpose(0, 3, 1, 2)
-    save_image_grid(path, grid, columns, labels, scale=max(1, 64 // images.shape[1]), row_labels=names)
+    save_image_grid(path, grid, columns, scale=max(1, 64 // images.shape[1]), row_labels=names)
 
 
 def report_classes(folder: Path, scores: np.ndarray, classes: Sequence[str], normal_class: str) -> str:
