@@ -38,6 +38,9 @@ def test_subsets_leave_the_rest_alone() -> None:
     np.testing.assert_array_equal(Noise(indices=4).images, IMAGES[:4])
     np.testing.assert_array_equal(Noise(indices=[2, 0], lazy_init=True)[0]["gt"], IMAGES[2])
     np.testing.assert_array_equal(Noise(every=3, indices=2).images, IMAGES[:6:3])
+    kept, others = (Noise(every=every).images for every in (3, -3))
+    np.testing.assert_array_equal(others, [image for number, image in enumerate(IMAGES) if number % 3])
+    assert len(kept) + len(others) == len(IMAGES)
     assert len(data) == 40
     with pytest.raises(ValueError, match="indices"):
         data.get_subset_(41)

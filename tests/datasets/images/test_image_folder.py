@@ -122,3 +122,16 @@ def test_missing_or_empty_folder_is_named(tmp_path: Path) -> None:
         ImageFolder(str(tmp_path))
     with pytest.raises(ValueError, match="size"):
         ImageFolder(str(tmp_path), size=0)
+
+
+def test_the_file_of_each_image_is_known(tmp_path: Path) -> None:
+    for number in range(6):
+        save_random(tmp_path / f"{number}.png")
+    (tmp_path / "2.png").write_bytes(b"no image")
+    data = ImageFolder(str(tmp_path), max_bad=0.5)
+    assert [path.name for path in data.files] == ["0.png", "1.png", "3.png", "4.png", "5.png"]
+    for every, names in ((2, ["0.png", "3.png", "5.png"]), (-2, ["1.png", "4.png"])):
+        part = ImageFolder(str(tmp_path), max_bad=0.5, every=every, indices=[0, 1])
+        assert [path.name for path in part.files] == names[:2]
+        for path, image in zip(part.files, part.images, strict=True):
+            np.testing.assert_array_equal(image, read_square(path, 32))
