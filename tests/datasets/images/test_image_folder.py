@@ -126,7 +126,7 @@ def test_missing_or_empty_folder_is_named(tmp_path: Path) -> None:
 
 def test_the_file_of_each_image_is_known(tmp_path: Path) -> None:
     for number in range(6):
-        save_random(tmp_path / f"{number}.png")
+        save_noise(tmp_path / f"{number}.png")
     (tmp_path / "2.png").write_bytes(b"no image")
     data = ImageFolder(str(tmp_path), max_bad=0.5)
     assert [path.name for path in data.files] == ["0.png", "1.png", "3.png", "4.png", "5.png"]
