@@ -40,7 +40,7 @@ _BATCH = 64
 
 
 class NegativeFunction(Protocol):
-    """What an audit examines: a registered negative, or any function of the same form."""
+    """A registered negative, or any function with the same signature."""
 
     def __call__(self, x: Tensor, /, *, generator: torch.Generator | None = None) -> Tensor: ...
 
@@ -167,11 +167,9 @@ class NegativeAudit:
         return nearest_neighbors(points, few, itself)[0]
 
     def _near_ratio(self, points: Tensor, real: Tensor, scale: Tensor, floor: float) -> Tensor:
-        """Distance to the nearest real over that real's distance to its own nearest other real.
-
-        Exact where it is below ``NEAR``; above, a lower bound may stand for it: the distance between all reals would
-        cost far more than all else, and the bound ``scale`` already clears nearly every negative.
-        """
+        """Distance to the nearest real over that real's distance to its nearest other; a lower bound from NEAR on."""
+        # The distances between all reals would cost most of an audit, and the bound `scale` clears nearly every
+        # negative.
         distance, index = nearest_neighbors(points, real)
         radius = scale[index]
         doubtful = (distance < NEAR * radius).nonzero().flatten()
