@@ -70,7 +70,7 @@ def test_dpc_on_digits_from_end_to_end(tmp_path: Path) -> None:
     assert not torch.equal(trained["aggregator.candidate.weight"], untrained["aggregator.candidate.weight"])
 
     said = {arm: (run("dpc_finetune_digits", arm) / "output.txt").read_text() for arm in ARMS}
-    assert "backbone bears all 106 tensors of" in said["small_dpc"]  # five of each of 20 layers, six of the unit
+    assert "backbone holds all 106 tensors of" in said["small_dpc"]  # five of each of 20 layers, six of the unit
     assert "No pretrained file is named for the backbone, which is trained from scratch." in said[NO_PRETRAINING]
     assert "| train/negative_share | small_dpc |" in text
     with (out / "results.csv").open() as file:

@@ -32,10 +32,10 @@ class ModeCoverage:
         return sum(share >= 0.2 / len(self.shares) for share in self.shares)
 
 
-def mode_coverage(samples: Tensor, centres: Tensor, std: float, *, within: float = 3.0) -> ModeCoverage:
+def mode_coverage(samples: Tensor, centers: Tensor, std: float, *, within: float = 3.0) -> ModeCoverage:
     r"""Count the samples on each mode of a mixture of equal round Gaussians in the plane.
 
-    A sample lies on a mode if its distance from the centre is at most ``within`` standard deviations. Of a Gaussian in
+    A sample lies on a mode if its distance from the center is at most ``within`` standard deviations. Of a Gaussian in
     the plane :math:`e^{-w^2/2}` lies farther out: 1.1 % at 3, which holds for real samples too.
 
     Source: the share of "high quality" samples of Azadi et al., "Discriminator Rejection Sampling", ICLR 2019,
@@ -43,7 +43,7 @@ def mode_coverage(samples: Tensor, centres: Tensor, std: float, *, within: float
 
     Args:
         samples: Shape: (N, 2), N at least 1. What is not finite lies on no mode.
-        centres: Of the modes, farther from each other than the modes are wide. Shape: (M, 2).
+        centers: Of the modes, farther from each other than the modes are wide. Shape: (M, 2).
         std: Standard deviation of each mode in both directions, above 0.
         within: Radius of a mode in standard deviations, above 0.
 
@@ -51,20 +51,20 @@ def mode_coverage(samples: Tensor, centres: Tensor, std: float, *, within: float
         ValueError: If a shape or a number does not fit, or the modes overlap.
 
     Example:
-        >>> centres = torch.tensor([[0.0, 0.0], [10.0, 0.0]])
-        >>> mode_coverage(torch.tensor([[0.0, 1.0], [0.0, 2.9], [0.0, 3.1], [10.0, 0.0]]), centres, 1.0)
+        >>> centers = torch.tensor([[0.0, 0.0], [10.0, 0.0]])
+        >>> mode_coverage(torch.tensor([[0.0, 1.0], [0.0, 2.9], [0.0, 3.1], [10.0, 0.0]]), centers, 1.0)
         ModeCoverage(ratio=0.75, shares=(0.5, 0.25))
     """
-    if samples.ndim != 2 or samples.shape[1] != 2 or not len(samples) or centres.ndim != 2 or centres.shape[1] != 2:
-        raise ValueError(f"samples and centres must be (N, 2), (M, 2), but got {samples.shape}, {centres.shape}")
+    if samples.ndim != 2 or samples.shape[1] != 2 or not len(samples) or centers.ndim != 2 or centers.shape[1] != 2:
+        raise ValueError(f"samples and centers must be (N, 2), (M, 2), but got {samples.shape}, {centers.shape}")
     if not (std > 0 and within > 0):
         raise ValueError(f"std and within must be above 0, but got {std} and {within}")
-    centres = centres.to(samples)
-    if len(centres) > 1 and torch.pdist(centres.double()).min() <= 2 * within * std:
-        raise ValueError(f"modes of radius {within * std:g} around these centres overlap; lower within or std")
-    distance, nearest = torch.cdist(samples, centres, compute_mode="donot_use_mm_for_euclid_dist").min(dim=1)
+    centers = centers.to(samples)
+    if len(centers) > 1 and torch.pdist(centers.double()).min() <= 2 * within * std:
+        raise ValueError(f"modes of radius {within * std:g} around these centers overlap; lower within or std")
+    distance, nearest = torch.cdist(samples, centers, compute_mode="donot_use_mm_for_euclid_dist").min(dim=1)
     on_mode = distance <= within * std  # false where it is nan
-    shares = torch.bincount(nearest[on_mode], minlength=len(centres)).double() / len(samples)
+    shares = torch.bincount(nearest[on_mode], minlength=len(centers)).double() / len(samples)
     return ModeCoverage(on_mode.double().mean().item(), tuple(shares.tolist()))
 
 
@@ -84,7 +84,7 @@ class HighQualityRatio(GeneratorMetric):
             :class:`~nda_mm.evaluation.metrics.gan_metric.GeneratorMetric`.
 
     Raises:
-        TypeError: At the first evaluation, if the data set has no centres and no standard deviation of its modes, as
+        TypeError: At the first evaluation, if the data set has no centers and no standard deviation of its modes, as
             ``nda_mm.ToyGaussians`` has.
 
     Example:
@@ -108,8 +108,8 @@ class HighQualityRatio(GeneratorMetric):
 
     def _coverage(self, samples: Tensor) -> ModeCoverage:
         dataset = self.loader.dataset
-        centres = torch.from_numpy(dataset.centers)
-        return mode_coverage(samples.double().flatten(1), centres, dataset.std, within=self.within)
+        centers = torch.from_numpy(dataset.centers)
+        return mode_coverage(samples.double().flatten(1), centers, dataset.std, within=self.within)
 
     def compute(self) -> dict[str, float]:
         """See :class:`GANMetric`."""
@@ -129,4 +129,4 @@ class HighQualityRatio(GeneratorMetric):
 
     def protocol(self) -> str:
         """See :class:`GeneratorMetric`."""
-        return f"high quality: within {self.within:g} std of a centre; {super().protocol()}"
+        return f"high quality: within {self.within:g} std of a center; {super().protocol()}"

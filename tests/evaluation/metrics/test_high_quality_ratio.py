@@ -22,7 +22,7 @@ from nda_mm.utils.files import recipe_path
 apply_patches()
 pytest.importorskip("mmagic.models")
 
-CENTRES = torch.from_numpy(ring_centers(8, 1.0))
+CENTERS = torch.from_numpy(ring_centers(8, 1.0))
 
 
 class TestModeCoverage:
@@ -30,9 +30,9 @@ class TestModeCoverage:
         samples = 0.9 * torch.randn(400, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
         counts = [0] * 8
         for across, up in samples.tolist():
-            for mode, (x, y) in enumerate(CENTRES.tolist()):
+            for mode, (x, y) in enumerate(CENTERS.tolist()):
                 counts[mode] += math.hypot(across - x, up - y) <= 0.1 * 2
-        found = mode_coverage(samples, CENTRES, 0.1, within=2)
+        found = mode_coverage(samples, CENTERS, 0.1, within=2)
         assert found.shares == pytest.approx([count / 400 for count in counts])
         assert found.ratio == pytest.approx(sum(counts) / 400)
         assert 0 < found.ratio < 1
@@ -41,18 +41,18 @@ class TestModeCoverage:
     def test_of_the_true_mixture_the_share_is_that_of_a_gaussian(self, within: float) -> None:
         draw = torch.Generator().manual_seed(1)
         mode = torch.randint(8, (40_000,), generator=draw)
-        samples = CENTRES[mode] + 0.05 * torch.randn(40_000, 2, generator=draw, dtype=torch.float64)
+        samples = CENTERS[mode] + 0.05 * torch.randn(40_000, 2, generator=draw, dtype=torch.float64)
         outside = math.exp(-(within**2) / 2)
-        found = mode_coverage(samples, CENTRES, 0.05, within=within)
+        found = mode_coverage(samples, CENTERS, 0.05, within=within)
         assert found.ratio == pytest.approx(1 - outside, abs=4 * math.sqrt(outside / 40_000))
         assert found.covered == 8
 
     def test_a_dropped_mode_is_not_covered_and_what_is_not_finite_is_on_none(self) -> None:
-        samples = CENTRES[torch.arange(1000) % 7]
-        found = mode_coverage(samples, CENTRES, 0.05)
+        samples = CENTERS[torch.arange(1000) % 7]
+        found = mode_coverage(samples, CENTERS, 0.05)
         assert (found.ratio, found.covered, found.shares[7]) == (1.0, 7, 0.0)
         broken = torch.cat([samples, torch.full((1000, 2), float("nan"), dtype=torch.float64)])
-        assert mode_coverage(broken, CENTRES, 0.05).ratio == 0.5
+        assert mode_coverage(broken, CENTERS, 0.05).ratio == 0.5
 
     @pytest.mark.parametrize(
         ("samples", "std", "name"),
@@ -60,7 +60,7 @@ class TestModeCoverage:
     )
     def test_bad_input_is_refused(self, samples: torch.Tensor, std: float, name: str) -> None:
         with pytest.raises(ValueError, match=name):
-            mode_coverage(samples, CENTRES, std)
+            mode_coverage(samples, CENTERS, std)
 
 
 def build(num_points: int) -> tuple[nn.Module, DataLoader]:
@@ -94,7 +94,7 @@ class TestHighQualityRatio:
         assert all(torch.equal(value, before[name]) for name, value in gan.state_dict().items())
 
         def ratio(samples: list[list[float]]) -> float:
-            return sum(min(math.dist(each, centre) for centre in CENTRES.tolist()) <= 0.3 for each in samples) / 300
+            return sum(min(math.dist(each, center) for center in CENTERS.tolist()) <= 0.3 for each in samples) / 300
 
         generator = gan.generator_ema.module if which == "ema" else gan.generator
         noise = torch.randn(300, 4, generator=torch.Generator().manual_seed(0))
