@@ -15,7 +15,7 @@ class DatasetNotReadableError(RuntimeError):
 
 
 class ArrayDataset(BaseDataset):
-    """A labelled set of equally sized images, held as one uint8 array instead of one dictionary per image.
+    """A labeled set of equally sized images, held as one uint8 array instead of one dictionary per image.
 
     mmengine's ``BaseDataset`` keeps a list of dictionaries, pickled into one buffer. For 50,000 small images that is
     slow to build and to read; here the images stay in the one array they were loaded into. Forked loader workers share
@@ -43,7 +43,7 @@ class ArrayDataset(BaseDataset):
     files: np.ndarray | None = None
     #: Whether there are labels. If not, all are 0 and items carry none, so that a model that needs the classes fails
     #: instead of taking all images for one class.
-    labelled: bool = True
+    labeled: bool = True
     _fully_initialized: bool = False
 
     def __init__(
@@ -87,7 +87,7 @@ class ArrayDataset(BaseDataset):
         """One item before the pipeline. The image is a copy, so a transform that works in place does no harm."""
         index = range(len(self.images))[idx]
         image = np.array(self.images[index])
-        label = {"gt_label": int(self.labels[index])} if self.labelled else {}
+        label = {"gt_label": int(self.labels[index])} if self.labeled else {}
         return {
             self.image_key: image,
             f"{self.image_key}_channel_order": "single" if image.shape[-1] == 1 else "RGB",

@@ -81,7 +81,7 @@ class CelebA(ImageFolder):
         return folder
 
     def _list(self, folder: Path) -> tuple[list[Path], np.ndarray, tuple[str, ...]]:
-        self.labelled = False
+        self.labeled = False
         names = self._names(folder)
         there = {entry.name for entry in folder.iterdir()}
         missing = [name for name in names if name not in there]

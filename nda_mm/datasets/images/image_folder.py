@@ -116,7 +116,7 @@ class ImageFolder(ArrayDataset):
             return files, labels, tuple(by_class)
         if self.with_labels:
             raise FileNotFoundError(f"with_labels=True, but '{folder}' holds no subfolders with images")
-        self.labelled = False
+        self.labeled = False
         files = image_files(folder)
         if not files:
             raise FileNotFoundError(

@@ -22,11 +22,11 @@ class STL10(TorchvisionImages):
     ``data_root`` holds the folder ``stl10_binary`` (or is it) that the official archive unpacks to; or images in
     folders: ``train/CLASS/*.png``, ``test/CLASS/*.png``, ``unlabeled/*.png``. The archive itself is read too, but
     unpacking its 2.6 GB takes minutes at each start: let ``tools/prepare_data.py stl10`` do it once. Resizing to 48
-    pixels takes about 0.2 ms an image and a core, and the unlabelled images 691 MB afterwards.
+    pixels takes about 0.2 ms an image and a core, and the unlabeled images 691 MB afterwards.
 
     Args:
         data_root: See above.
-        split: 'train', 'test', 'unlabeled' or 'train+unlabeled'. With unlabelled images among them, no item carries a
+        split: 'train', 'test', 'unlabeled' or 'train+unlabeled'. With unlabeled images among them, no item carries a
             label.
         size: Side of the images in pixels.
         kwargs: ``download``, ``allow_partial``, ``image_key``, ``pipeline``, ... of :class:`TorchvisionImages`.

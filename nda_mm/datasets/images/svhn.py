@@ -16,7 +16,7 @@ from .array_dataset import ArrayDataset, DatasetNotReadableError
 
 @DATASETS.register_module()
 class SVHN(ArrayDataset):
-    """SVHN's cropped digits: 32x32 photographs of house numbers, labelled by the digit in the middle.
+    """SVHN's cropped digits: 32x32 photographs of house numbers, labeled by the digit in the middle.
 
     Source: Netzer et al., "Reading digits in natural images with unsupervised feature learning", NIPS workshop 2011,
     http://ufldl.stanford.edu/housenumbers/.

@@ -54,7 +54,7 @@ class TorchvisionImages(ArrayDataset):
     #: Side of the official images in pixels.
     side: ClassVar[int]
     splits: ClassVar[tuple[str, ...]]
-    #: Of each part of a split; the unlabelled images count as one class.
+    #: Of each part of a split; the unlabeled images count as one class.
     images_per_class: ClassVar[dict[str, int]]
 
     def __init__(
@@ -77,7 +77,7 @@ class TorchvisionImages(ArrayDataset):
         self.download = download
         self.allow_partial = allow_partial
         self.cache_dir = cache_dir
-        self.labelled = "unlabeled" not in split
+        self.labeled = "unlabeled" not in split
         super().__init__(check_data_root(data_root), **kwargs)
 
     @classmethod
@@ -105,7 +105,7 @@ class TorchvisionImages(ArrayDataset):
                 images, labels = self._read_class_folders()
         except (DatasetNotReadableError, OSError) as error:
             raise self._explain(error) from error
-        labels = labels.astype(np.int64) if self.labelled else np.zeros(len(images), dtype=np.int64)
+        labels = labels.astype(np.int64) if self.labeled else np.zeros(len(images), dtype=np.int64)
         images = resize_squares(images, self.size)
         return images if images.flags.c_contiguous else np.ascontiguousarray(images), labels
 

@@ -185,12 +185,12 @@ class MovingDigits(BaseDataset):
         start = draw.random((self.digits_per_clip, 1, 4))
         pace = draw.uniform(*self.pace, size=(self.digits_per_clip, 1))
         phases = np.repeat(start, self.num_frames, axis=1)
-        travelled = pace * np.arange(self.num_frames)
+        traveled = pace * np.arange(self.num_frames)
         if direction:
-            phases[..., axis] += direction * travelled
+            phases[..., axis] += direction * traveled
         else:
             # Half a turn of the cycle leads from one edge to the other, the other half back; uniform stays uniform.
-            phases[..., axis] = 1 - np.abs(1 - 2 * ((phases[..., axis] + travelled / 2) % 1))
+            phases[..., axis] = 1 - np.abs(1 - 2 * ((phases[..., axis] + traveled / 2) % 1))
         return phases % 1
 
     def render_clip(self, clip: int) -> np.ndarray:
