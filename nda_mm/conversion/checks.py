@@ -14,7 +14,7 @@ from mmengine.logging import MMLogger
 from mmengine.registry import MODELS, DefaultScope
 from torch import Tensor, nn
 
-from nda_mm.checkpoints import read_checkpoint, write_checkpoint
+from nda_mm.checkpoints import compare_keys, read_checkpoint, write_checkpoint
 from nda_mm.compat import apply_patches
 from nda_mm.utils.files import recipe_path
 from nda_mm.utils.messages import shorten
@@ -35,11 +35,11 @@ def plain_state(module: nn.Module, given: Mapping[str, Tensor] | None = None) ->
 
     Args:
         module: A backbone of any framework, a stage of one, or a 3-D one that was inflated.
-        given: Weights by plain name that the tensors are held against: what is 3-D there was not inflated and is left
+        given: Weights by plain name that the tensors are compared with: what is 3-D there was not inflated and is left
             as it is. Defaults to None.
 
     Returns:
-        Tensors by plain name, without batch counters; a network that is no ResNet keeps its own names.
+        Tensors by plain name, without batch counters; a network that is not a ResNet keeps its own names.
     """
     state = {name: value for name, value in module.state_dict().items() if not name.endswith(_COUNTER)}
     plain = plain_names(state)
@@ -77,32 +77,20 @@ def require_fit(module: nn.Module, weights: Mapping[str, Tensor], *, source: str
         nda_mm.conversion.resnet.BackboneMismatchError: a.pth does not fit ResNet...
     """
     wanted = plain_state(module, weights)
-    given = {name: value for name, value in weights.items() if not name.endswith(_COUNTER)}
     stages = {name.split(".")[0] for name in wanted}
-    # A shared head is one stage; a backbone has the layers before its last stage too.
-    unused = [name for name in given if name not in wanted and name.split(".")[0] not in stages]
-    differences = [
-        f"{name} is {tuple(given[name].shape)} and should be {tuple(tensor.shape)}"
-        if name in given
-        else f"{name} is missing"
-        for name, tensor in wanted.items()
-        if name not in given or given[name].shape != tensor.shape
-    ]
-    differences += [
-        f"{name} has no place" for name in given if name not in wanted and name.split(".")[0] in stages
-    ]  # a deeper network's further blocks
-    if differences:
+    given = {name: value for name, value in weights.items() if not name.endswith(_COUNTER)}
+    used = {name: value for name, value in given.items() if name.split(".")[0] in stages}
+    if faults := compare_keys(wanted, used):
         raise BackboneMismatchError(
-            f"{source} does not fit {target}: the weights are those of {_label(given)}, the model is {_label(wanted)}. "
-            f"{len(differences)} tensors differ: {shorten(differences)}."
+            f"{source} does not fit {target}: the weights are {_label(given)}, the model is {_label(wanted)}; {faults}"
         )
-    return unused
+    return [name for name in given if name not in used]
 
 
 def require_carried(
     module: nn.Module, weights: Mapping[str, Tensor], *, source: str, target: str, tolerance: float = 1e-5
 ) -> int:
-    """Refuse a model that does not hold the weights it was told to load.
+    """Refuse a model that does not hold the weights it should have loaded.
 
     The frameworks load leniently: what doesn't fit by name is skipped with a line in the log, and the layer stays
     random. This compares values instead, through every naming that :mod:`nda_mm.conversion.resnet` knows, inflated
@@ -136,9 +124,8 @@ def require_carried(
     ]
     if different:
         raise BackboneMismatchError(
-            f"{target} was told to load {source} but does not hold its weights: {len(different)} of {len(loaded)} "
-            f"tensors differ, {shorten(different)}. Either the names in the file are those of another framework (see "
-            "tools/convert_backbone.py --to), or the model's settings keep it from reading the file."
+            f"{target} does not hold the weights of {source}: {len(different)} of {len(loaded)} tensors differ "
+            f"({shorten(different)}); are the names in the file those of another framework (tools/convert_backbone.py)?"
         )
     return len(loaded)
 
@@ -147,8 +134,7 @@ def _label(weights: Mapping[str, Tensor]) -> str:
     with suppress(BackboneMismatchError):
         if (found := describe(weights)) is not None:
             return f"a {found}"
-    stages = list(dict.fromkeys(name.split(".")[0] for name in weights))
-    return f"a network of {shorten(stages, 6)}"
+    return f"a network of {shorten(dict.fromkeys(name.split('.')[0] for name in weights), 6)}"
 
 
 def check_config(config: str, file: Path, weights: Mapping[str, Tensor], source: str) -> dict[str, int]:
@@ -168,15 +154,45 @@ def check_config(config: str, file: Path, weights: Mapping[str, Tensor], source:
         ValueError: If there is no such network, or the config has no ``model.backbone``.
         FileNotFoundError: If there is no such config.
     """
-    scope, parts = _parts(config)
+    if config.startswith(_TORCHVISION) and not Path(config).exists():
+        import torchvision
+
+        net = torchvision.models.get_model(config.removeprefix(_TORCHVISION), weights=None)
+        net.fc = nn.Identity()  # the classifier is not part of a backbone
+        require_fit(net, weights, source=source, target=config)
+        net.load_state_dict(read_checkpoint(file, needed=("state_dict",))["state_dict"], strict=False)
+        return {config: require_carried(net, weights, source=source, target=config)}
+    apply_patches()
+    cfg = Config.fromfile(recipe_path(config))
+    backbone = cfg.get("model", {}).get("backbone")
+    if backbone is None:
+        raise ValueError(f"{config} has no model.backbone to check")
+    parts = {f"the backbone of {config}": backbone.get("net", backbone).to_dict()}
+    if (shared_head := (cfg.model.get("roi_head") or {}).get("shared_head")) is not None:
+        parts[f"the shared head of {config}"] = shared_head.to_dict()
     counts = {}
-    with DefaultScope.overwrite_default_scope(scope), quiet():
+    with DefaultScope.overwrite_default_scope(cfg.get("default_scope", "mmengine")), quiet():
         for target, settings in parts.items():
             module = _build(settings, file)
             require_fit(module, weights, source=source, target=target)
-            _load(module, settings, file)
+            module.init_weights()
             counts[target] = require_carried(module, weights, source=source, target=target)
     return counts
+
+
+def _build(settings: dict[str, Any], file: Path) -> Any:
+    if "pretrained" in settings:  # mmaction2's own way, which inflates too
+        return MODELS.build({**settings, "pretrained": str(file)})
+    return MODELS.build({**settings, "init_cfg": dict(type="Pretrained", checkpoint=str(file))})
+
+
+def initial_model(config: Config, seed: int) -> nn.Module:
+    """Build a config's model with the random weights of a seed; the caller's random state is left as it was."""
+    scope = config.get("default_scope", "mmengine")
+    with DefaultScope.overwrite_default_scope(scope), quiet(), isolated_rng(seed):
+        model: nn.Module = MODELS.build(config.model)
+        model.init_weights()  # type: ignore[operator]
+    return model
 
 
 def write_untrained(config: Config, seed: int, file: Path) -> None:
@@ -184,15 +200,11 @@ def write_untrained(config: Config, seed: int, file: Path) -> None:
 
     Args:
         config: A resolved config.
-        seed: Of its random weights; the caller's random numbers go on as if nothing had been drawn.
+        seed: Of its random weights.
         file: Gets the weights as ``state_dict``, whole or not at all.
     """
     apply_patches()
-    scope = config.get("default_scope", "mmengine")
-    with DefaultScope.overwrite_default_scope(scope), quiet(), isolated_rng(seed):
-        model = MODELS.build(config.model)
-        model.init_weights()
-    write_checkpoint(dict(meta=dict(seed=seed), state_dict=model.state_dict()), file)
+    write_checkpoint(dict(meta=dict(seed=seed), state_dict=initial_model(config, seed).state_dict()), file)
 
 
 @contextmanager
@@ -205,44 +217,3 @@ def quiet() -> Iterator[None]:
             yield
     finally:
         MMLogger._instance_dict.pop(name)
-
-
-def _parts(config: str) -> tuple[str, dict[str, dict[str, Any]]]:
-    if config.startswith(_TORCHVISION) and not Path(config).exists():
-        return "mmengine", {config: dict(type=config)}
-    apply_patches()
-    cfg = Config.fromfile(recipe_path(config))
-    backbone = cfg.get("model", {}).get("backbone")
-    if backbone is None:
-        raise ValueError(f"{config} has no model.backbone to check")
-    parts = {f"the backbone of {config}": backbone.get("net", backbone).to_dict()}
-    shared_head = (cfg.model.get("roi_head") or {}).get("shared_head")
-    if shared_head is not None:
-        parts[f"the shared head of {config}"] = shared_head.to_dict()
-    return cfg.get("default_scope", "mmengine"), parts
-
-
-def _build(settings: dict[str, Any], file: Path) -> nn.Module:
-    settings = dict(settings)
-    if str(settings["type"]).startswith(_TORCHVISION):
-        import torchvision
-
-        name = settings.pop("type").removeprefix(_TORCHVISION)
-        if not hasattr(torchvision.models, name):
-            raise ValueError(f"torchvision.models has no {name}")
-        module = getattr(torchvision.models, name)(**{**settings, "weights": None})
-        module.fc = nn.Identity()  # the classifier is no part of a backbone
-        return module
-    if "pretrained" in settings:  # mmaction2's own way, which inflates too
-        settings["pretrained"] = str(file)
-    else:
-        settings["init_cfg"] = dict(type="Pretrained", checkpoint=str(file))
-    return MODELS.build(settings)
-
-
-def _load(module: nn.Module, settings: Mapping[str, Any], file: Path) -> None:
-    if str(settings["type"]).startswith(_TORCHVISION):
-        # torchvision has no way to be given a file: strict=False is what people write.
-        module.load_state_dict(read_checkpoint(file, needed=("state_dict",))["state_dict"], strict=False)
-    else:
-        module.init_weights()  # type: ignore[operator]  # every framework's network is a BaseModule

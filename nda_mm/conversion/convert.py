@@ -22,7 +22,7 @@ from .resnet import BackboneMismatchError, ResNetArchitecture, describe, host_na
 
 HOSTS = ("mmdet", "mmaction2", "mmpretrain", "torchvision")
 REMINDER = (
-    "colour order, mean and std of the inputs, and the style of the blocks (pytorch: the 3x3 convolution strides; "
+    "color order, mean and std of the inputs, and the style of the blocks (pytorch: the 3x3 convolution strides; "
     "caffe: the 1x1), must be those of the pretraining; no file can show a mistake in them"
 )
 
@@ -37,7 +37,6 @@ class ConversionReport:
         host: The framework whose names the file has.
         found: The backbone as it was found.
         architecture: Which ResNet; None for another network.
-        missing: Names that the host's network has and the checkpoint lacks, its batch counters.
         checked: Tensors that arrived in the models built from a config, by model.
         statistics: Input statistics of the pretraining, as far as the checkpoint says.
         other_statistics: Those of the config that was checked, where they differ.
@@ -48,7 +47,6 @@ class ConversionReport:
     host: str
     found: FoundBackbone
     architecture: ResNetArchitecture | None
-    missing: list[str]
     checked: dict[str, int] = field(default_factory=dict)
     statistics: dict[str, Any] = field(default_factory=dict)
     other_statistics: dict[str, Any] = field(default_factory=dict)
@@ -60,7 +58,6 @@ class ConversionReport:
             ("backbone", str(self.architecture or "no ResNet; its names are left as they are")),
             ("taken", f"{len(self.found.weights)} tensors: {_groups(self.found.weights, 1)}"),
             ("dropped", f"{len(self.found.dropped)} tensors: {_groups(self.found.dropped, 2)}"),
-            ("missing", f"{len(self.missing)} batch counters, which are not needed" if self.missing else "none"),
             *(("checked", f"{target} holds {count} of {count} tensors") for target, count in self.checked.items()),
             ("written", f"{self.out}, with the names of {self.host}"),
             ("inputs", ", ".join(f"{k}={v}" for k, v in self.statistics.items()) or "the checkpoint doesn't say"),
@@ -75,7 +72,7 @@ def convert_backbone(
 ) -> ConversionReport:
     """Take the backbone out of a checkpoint and write it under a host's names.
 
-    Served are checkpoints of OpenMMLab models (ours, mmpretrain's classifiers and self-supervised models, mmdet's and
+    It takes checkpoints of OpenMMLab models (ours, mmpretrain's classifiers and self-supervised models, mmdet's and
     mmaction2's 2-D ones, saved under DDP or not), of facebookresearch/moco and moco-v3, and plain backbone files such
     as torchvision's. The file is read and written without running any code in it; it is written whole or not at all.
 
@@ -89,7 +86,7 @@ def convert_backbone(
         source: The checkpoint.
         out: Where to write; not the source.
         host: 'mmdet', 'mmaction2', 'mmpretrain' or 'torchvision'.
-        encoder: 'query', the trained network, or 'key', its moving average. Defaults to 'query'.
+        encoder: 'query', the trained network, or 'key', its EMA. Defaults to 'query'.
         config: A config (or ``torchvision.resnet50``) whose backbone is built, filled from the new file and compared,
             before the file gets its name. Defaults to None.
 
@@ -123,7 +120,7 @@ def convert_backbone(
     try:
         architecture = describe(found.weights)
     except BackboneMismatchError as error:
-        raise BackboneMismatchError(f"{source} is no whole backbone: {error}.") from error
+        raise BackboneMismatchError(f"{source} is not a whole backbone: {error}.") from error
     _require_served(found, architecture, host, source, config)
 
     names = host_names(found.weights, host) if architecture else {name: name for name in found.weights}
@@ -150,7 +147,7 @@ def convert_backbone(
     write_checkpoint(converted, out)
     said, wanted = input_statistics(checkpoint), _wanted_statistics(config) if config else {}
     other = {name: value for name, value in wanted.items() if name in said and list(said[name]) != value}
-    return ConversionReport(source, out, host, found, architecture, _counters_missing(found), checked, said, other)
+    return ConversionReport(source, out, host, found, architecture, checked, said, other)
 
 
 def _require_served(
@@ -158,36 +155,22 @@ def _require_served(
 ) -> None:
     """Refuse what the host has no network for."""
     if architecture is None:
+        holds = f"{source} holds no ResNet but a network of {_groups(found.weights, 1)}"
         if host in ("mmaction2", "torchvision"):
-            raise BackboneMismatchError(
-                f"{source} holds no ResNet but a network of {_groups(found.weights, 1)}; the names that {host} has for "
-                "it are not known. Only ResNets are converted for it."
-            )
+            raise BackboneMismatchError(f"{holds}; only ResNets are converted for {host}")
         if found.format != "OpenMMLab model" or config is None:
-            raise BackboneMismatchError(
-                f"{source} holds no ResNet but a network of {_groups(found.weights, 1)}. Whether {host} calls its "
-                "layers so can only be seen at a model: name a config with --check."
-            )
+            raise BackboneMismatchError(f"{holds}; name a config (--check) that shows how {host} calls its layers")
         return
     require_whole(found.weights, architecture, str(source))
-    if architecture.late_time:
-        if host != "mmaction2":
-            raise BackboneMismatchError(
-                f"{source} holds a {architecture}, a video network, and {host} has none; convert with --to mmaction2, "
-                "for nda_mm.ResNet2d3d"
-            )
-        return
-    if host in ("mmdet", "mmpretrain"):
-        return
-    if architecture.stem != 7 or architecture.width != 64 or architecture.pooled_shortcut:
-        remedy = (
-            "mmaction2 takes mmpretrain's networks as they are (backbone type='mmpretrain.ResNet_CIFAR') and inflates "
-            "from their names: convert with --to mmpretrain"
-            if host == "mmaction2"
-            else "convert with --to mmpretrain, which has it"
-        )
+    if architecture.late_time and host != "mmaction2":
         raise BackboneMismatchError(
-            f"{source} holds a {architecture}, and {host} has only ResNets with a 7x7 stem and width 64; {remedy}."
+            f"{source} holds a {architecture}, a video network, and {host} has none; convert with --to mmaction2"
+        )
+    plain = architecture.stem == 7 and architecture.width == 64 and not architecture.pooled_shortcut
+    if host in ("mmaction2", "torchvision") and not plain and not architecture.late_time:
+        raise BackboneMismatchError(
+            f"{source} holds a {architecture}, and {host} has only ResNets with a 7x7 stem and width 64; convert with "
+            "--to mmpretrain, whose networks mmaction2 takes too (backbone type='mmpretrain.ResNet_CIFAR')"
         )
 
 
@@ -198,11 +181,6 @@ def _wanted_statistics(config: str) -> dict[str, Any]:
     cfg = Config.fromfile(recipe_path(config))
     said = cfg.get("model", {}).get("data_preprocessor") or cfg.get("data_preprocessor") or {}
     return {name: list(said[name]) for name in ("mean", "std") if said.get(name) is not None}
-
-
-def _counters_missing(found: FoundBackbone) -> list[str]:
-    norms = [name.removesuffix("running_mean") for name in found.weights if name.endswith("running_mean")]
-    return [f"{norm}num_batches_tracked" for norm in norms if f"{norm}num_batches_tracked" not in found.weights]
 
 
 def _groups(names: Iterable[str], levels: int) -> str:

@@ -25,8 +25,8 @@ class Format:
     Args:
         name: What to call it.
         query: Prefixes of the encoder that is trained; the first that is there counts.
-        key: Prefixes of its moving average.
-        resnet_only: Whether names that no ResNet has are dropped (a classifier beside the backbone), or are part of
+        key: Prefixes of its EMA.
+        resnet_only: Whether names that no ResNet has are dropped (a classifier next to the backbone), or are part of
             the backbone.
     """
 
@@ -34,10 +34,6 @@ class Format:
     query: tuple[str, ...]
     key: tuple[str, ...]
     resnet_only: bool
-
-    def prefixes(self, encoder: str) -> tuple[str, ...]:
-        """Prefixes of one of the encoders."""
-        return self.query if encoder == "query" else self.key
 
 
 FORMATS = (
@@ -88,16 +84,13 @@ def weights_of(checkpoint: Any, where: str) -> dict[str, torch.Tensor]:
         if isinstance(checkpoint, Mapping) and isinstance(checkpoint.get(inside), Mapping):
             checkpoint = checkpoint[inside]
             break
-    if not isinstance(checkpoint, Mapping) or not any(isinstance(value, torch.Tensor) for value in checkpoint.values()):
-        keys = shorten(map(str, checkpoint)) if isinstance(checkpoint, Mapping) else type(checkpoint).__name__
-        raise ValueError(
-            f"{where} holds no weights: neither `state_dict` nor `model`, nor tensors by name, but {keys or 'nothing'}."
-        )
-    weights = {str(name): value for name, value in checkpoint.items() if isinstance(value, torch.Tensor)}
-    wrapper = next((w for w in _WRAPPERS if all(name.startswith(w) for name in weights)), None)
-    while wrapper is not None:
-        weights = {name[len(wrapper) :]: value for name, value in weights.items()}
-        wrapper = next((w for w in _WRAPPERS if all(name.startswith(w) for name in weights)), None)
+    named = checkpoint if isinstance(checkpoint, Mapping) else {}
+    weights = {str(name): value for name, value in named.items() if isinstance(value, torch.Tensor)}
+    if not weights:
+        raise ValueError(f"{where} holds no weights by name, alone or as `state_dict` or `model`: {shorten(named)}")
+    for wrapper in 2 * _WRAPPERS:  # in either order
+        if all(name.startswith(wrapper) for name in weights):
+            weights = {name.removeprefix(wrapper): value for name, value in weights.items()}
     return weights
 
 
@@ -106,7 +99,7 @@ def find_backbone(checkpoint: Any, encoder: str = "query", where: str = "the che
 
     Args:
         checkpoint: What was loaded.
-        encoder: 'query', the network that was trained, or 'key', its moving average. Defaults to 'query'.
+        encoder: 'query', the network that was trained, or 'key', its EMA. Defaults to 'query'.
         where: What to call the checkpoint in messages.
 
     Returns:
@@ -128,21 +121,18 @@ def find_backbone(checkpoint: Any, encoder: str = "query", where: str = "the che
         for prefix in layout.query:
             if not _holds(weights, prefix, layout.resnet_only):
                 continue
-            wanted = next((p for p in layout.prefixes(encoder) if any(n.startswith(p) for n in weights)), None)
+            prefixes = layout.query if encoder == "query" else layout.key
+            wanted = next((p for p in prefixes if any(n.startswith(p) for n in weights)), None)
             if wanted is None:
-                raise ValueError(
-                    f"{where} ({layout.name}) has no key encoder"
-                    + (f" under {' or '.join(layout.key)}" if layout.key else "")
-                    + "; it holds one backbone, taken with encoder='query'."
-                )
+                raise ValueError(f"{where} ({layout.name}) has no key encoder; take encoder='query'")
             return _take(weights, wanted, layout)
     groups = shorten(dict.fromkeys(".".join(name.split(".")[:2]) for name in weights), 6)
-    known = ", ".join(f"{layout.name} ({layout.query[0] or 'conv1.weight, layer1.0...'})" for layout in FORMATS)
-    raise ValueError(f"The format of {where} is unknown: its names begin with {groups}. Known are: {known}.")
+    known = ", ".join(layout.name for layout in FORMATS)
+    raise ValueError(f"the format of {where} is unknown: its names begin with {groups}; known are: {known}")
 
 
 def input_statistics(checkpoint: Any) -> dict[str, Any]:
-    """Mean, standard deviation and colour order that a checkpoint's own config gave its inputs, as far as it says.
+    """Mean, standard deviation and color order that a checkpoint's own config gave its inputs, as far as it says.
 
     mmengine stores the config's text in ``meta``. It is parsed, never run.
 

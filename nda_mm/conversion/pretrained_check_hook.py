@@ -29,7 +29,7 @@ class PretrainedCheckHook(Hook):
     line in the log. This hook reads the checkpoint before that, compares names and shapes, and afterwards compares the
     values, bit for bit. A resumed run, which has weights of its own, is not checked.
 
-    Counters of batch normalisation (``num_batches_tracked``), which old checkpoints lack, may be absent.
+    Counters of batch normalization (``num_batches_tracked``), which old checkpoints lack, may be absent.
 
     Args:
         module (str): The part, as a path of attributes. Defaults to 'backbone'.
@@ -42,7 +42,7 @@ class PretrainedCheckHook(Hook):
 
     Raises:
         ValueError: Before training, if no checkpoint is given, or names, shapes or values do not fit.
-        FileNotFoundError: If there is no such file.
+        FileNotFoundError: If the file does not exist.
         BrokenCheckpointError: If it is truncated or would run code.
 
     Example:
@@ -75,7 +75,7 @@ class PretrainedCheckHook(Hook):
             self._expected[name] = file, self._read(file, prefix, part)
         if self.required and not self._expected:
             raise ValueError(
-                f"This recipe trains on a pretrained {self.module}, but none is given; name its checkpoint: "
+                f"this recipe needs a pretrained {self.module}: "
                 f"--cfg-options model.{self.module}.init_cfg.checkpoint=CHECKPOINT"
             )
 
@@ -106,24 +106,21 @@ class PretrainedCheckHook(Hook):
 
     def _read(self, file: str, prefix: str | None, part: nn.Module) -> dict[str, Tensor]:
         """The file's weights by the part's names; refused if they don't fit."""
-        found = _weights(file)
-        given = {name: value for name, value in _behind(prefix, found).items() if not name.startswith(self.ignore)}
+        weights = _read_weights(file, prefix)
+        given = {name: value for name, value in weights.items() if not name.startswith(self.ignore)}
         state = {name: value for name, value in part.state_dict().items() if not name.startswith(self.new)}
         faults = compare_keys(state, given)
         if not faults:
             return given
-        raise ValueError(
-            f"{file} does not fit {self.module} ({type(part).__name__}"
-            f"{f', prefix {prefix!r}' if prefix else ''}) of {len(state)} weights: {faults}. {_advice(found, state)}"
-        )
+        raise ValueError(f"{file} (prefix {prefix!r}) does not fit {self.module} ({type(part).__name__}): {faults}")
 
     def _compare_values(self, name: str, part: nn.Module, file: str, weights: Mapping[str, Tensor]) -> None:
         state = part.state_dict()
         wrong = [key for key, value in weights.items() if not torch.equal(state[key].cpu(), value.to(state[key].dtype))]
         if wrong:
             raise ValueError(
-                f"{name} does not hold what its checkpoint {file} says: {shorten(wrong)}. Something initialised it "
-                "again after the checkpoint was loaded; look at init_cfg of the model and at load_from."
+                f"{name} does not hold the weights of {file}: {shorten(wrong)}; were they initialized again, by the "
+                "model's init_cfg or by load_from?"
             )
 
 
@@ -139,7 +136,6 @@ class VideoBackboneCheckHook(PretrainedCheckHook):
 
     Raises:
         BackboneMismatchError: Before training, if the file is another network's, or did not arrive.
-        ValueError: If ``pretrained`` names a file with mmaction2's names, which that way does not read.
     """
 
     def before_run(self, runner: Runner) -> None:
@@ -160,14 +156,7 @@ class VideoBackboneCheckHook(PretrainedCheckHook):
                 yield name, module, settings["checkpoint"], settings.get("prefix")
 
     def _read(self, file: str, prefix: str | None, part: nn.Module) -> dict[str, Tensor]:
-        weights = _behind(prefix, _weights(file))
-        if not prefix and getattr(part, "pretrained", None) and getattr(part, "pretrained2d", True):
-            foreign = next((name for name in weights if to_plain(name) != name), None)
-            if foreign is not None:
-                raise ValueError(
-                    f"pretrained={file!r} has mmaction2's own names ({foreign}), which are for init_cfg; `pretrained` "
-                    "reads torchvision's. Convert with tools/convert_backbone.py --to torchvision."
-                )
+        weights = _read_weights(file, prefix)
         # nda_mm.DPCEncoder has the pretraining's own names, and more in it than one ResNet.
         if not any(name in weights and not is_resnet_name(to_plain(name)) for name in part.state_dict()):
             weights = find_backbone(weights, where=file).weights
@@ -186,25 +175,12 @@ def _pretrained(part: nn.Module) -> Mapping[str, Any]:
     return chosen[-1] if chosen else {}
 
 
-def _weights(file: str) -> dict[str, Tensor]:
+def _read_weights(file: str, prefix: str | None) -> dict[str, Tensor]:
+    """The weights of a file whose names begin with a prefix, without it."""
     if "://" in file:  # mmengine downloads and caches it
-        return weights_of(CheckpointLoader.load_checkpoint(file, map_location="cpu"), file)
-    return weights_of(read_checkpoint(file, needed=()), file)
-
-
-def _behind(prefix: str | None, weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The weights whose names begin with a prefix, without it."""
+        checkpoint = CheckpointLoader.load_checkpoint(file, map_location="cpu")
+    else:
+        checkpoint = read_checkpoint(file, needed=())
     start = f"{prefix.rstrip('.')}." if prefix else ""
+    weights = weights_of(checkpoint, file)
     return {name.removeprefix(start): value for name, value in weights.items() if name.startswith(start)}
-
-
-def _advice(found: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> str:
-    """What to do about names that do not fit: the prefix behind which all of them are, if there is one."""
-    first = next(iter(state))
-    for name in found:
-        if name.endswith(f".{first}") and all(f"{name[: -len(first)]}{other}" in found for other in state):
-            return f"All its names stand there behind {name[: -len(first)]!r}; set init_cfg.prefix to that."
-    return (
-        "Take the depth, width and type of the backbone that was pretrained, or convert the names of the file with "
-        "tools/convert_backbone.py."
-    )

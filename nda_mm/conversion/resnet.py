@@ -1,7 +1,7 @@
 """ResNets by their weights: what each framework calls a layer, which ResNet it is, whether it is whole.
 
 The plain names, into which everything is translated first, are torchvision's, which mmpretrain's and mmdet's ResNets
-share: ``conv1.weight``, ``bn1.bias``, ``layer1.0.downsample.0.weight``. Others differ thus:
+share: ``conv1.weight``, ``bn1.bias``, ``layer1.0.downsample.0.weight``. Others differ:
 
 =====================  ==================================  ================================
 model                  its name                            the plain name
@@ -27,7 +27,7 @@ from torch import Tensor
 
 from nda_mm.utils.messages import shorten
 
-#: What a deep stem of mmdet's has in a row for each of its three layers: convolution, normalisation, activation.
+#: What a deep stem of mmdet's has in a row for each of its three layers: convolution, normalization, activation.
 _STEM_PARTS = ("conv", "bn", None)
 _FIRST_SHORTCUT = "layer1.0.downsample."
 
@@ -99,7 +99,7 @@ class ResNetArchitecture:
 
 
 def to_plain(name: str) -> str:
-    """The plain name of a backbone's tensor.
+    """Give a backbone's tensor its plain name.
 
     Args:
         name: As any of the hosts calls it, without a prefix such as ``backbone.``.
@@ -116,32 +116,8 @@ def to_plain(name: str) -> str:
     return name
 
 
-def from_plain(name: str, host: str) -> str:
-    """What a host's ResNet calls a tensor.
-
-    Args:
-        name: The plain name.
-        host: 'mmdet', 'mmaction2', 'mmpretrain' or 'torchvision'.
-
-    Returns:
-        The host's name.
-
-    Example:
-        >>> from_plain("layer2.0.bn3.weight", "mmaction2"), from_plain("layer2.0.bn3.weight", "mmdet")
-        ('layer2.0.conv3.bn.weight', 'layer2.0.bn3.weight')
-    """
-    if host == "mmaction2":
-        for pattern, theirs in _TO_MMACTION:
-            name = pattern.sub(theirs, name)
-    elif host == "mmdet":
-        stem = re.match(r"stem\.(\d)\.(conv|bn)\.", name)
-        if stem:
-            name = f"stem.{3 * int(stem[1]) + _STEM_PARTS.index(stem[2])}.{name[stem.end() :]}"
-    return name
-
-
 def plain_names(names: Iterable[str]) -> dict[str, str]:
-    """The plain names of all tensors of a backbone.
+    """Map all tensors of a backbone to their plain names.
 
     Args:
         names: As one host calls them.
@@ -160,7 +136,7 @@ def plain_names(names: Iterable[str]) -> dict[str, str]:
 
 
 def host_names(plain: Iterable[str], host: str) -> dict[str, str]:
-    """What a host calls all tensors of a ResNet.
+    """Map all tensors of a ResNet from their plain names to those of a host.
 
     Args:
         plain: The plain names.
@@ -173,10 +149,19 @@ def host_names(plain: Iterable[str], host: str) -> dict[str, str]:
         >>> host_names(["conv1.weight", "bn1.bias"], "mmaction2")
         {'conv1.weight': 'conv1.conv.weight', 'bn1.bias': 'conv1.bn.bias'}
     """
-    theirs = {name: from_plain(name, host) for name in plain}
+    theirs = {name: _host_name(name, host) for name in plain}
     if host == "mmdet" and any(name.endswith(".downsample.2.weight") for name in theirs):
         theirs = {name: _renumber(to, 1) for name, to in theirs.items()}
     return theirs
+
+
+def _host_name(name: str, host: str) -> str:
+    if host == "mmaction2":
+        for pattern, theirs in _TO_MMACTION:
+            name = pattern.sub(theirs, name)
+    elif host == "mmdet" and (stem := re.match(r"stem\.(\d)\.(conv|bn)\.", name)):
+        return f"stem.{3 * int(stem[1]) + _STEM_PARTS.index(stem[2])}.{name[stem.end() :]}"
+    return name
 
 
 def _renumber(name: str, by: int) -> str:
@@ -252,34 +237,28 @@ def require_whole(weights: Mapping[str, Tensor], architecture: ResNetArchitectur
     Raises:
         BackboneMismatchError: With the first missing names, or the first layer that doesn't fit the one before.
     """
-    missing = [name for name in _names(weights, architecture) if name not in weights]
-    if missing:
+    pairs, kinds = _pairs(architecture, weights), _norm_tensors(weights, architecture)
+    # The counters num_batches_tracked are absent from old files and not needed.
+    needed = [name for conv, norm in pairs for name in (f"{conv}.weight", *(f"{norm}.{kind}" for kind in kinds))]
+    if missing := [name for name in needed if name not in weights]:
         raise BackboneMismatchError(
-            f"{where} is no whole backbone: it looks like a {architecture}, of which {len(missing)} tensors are "
-            f"missing: {shorten(missing)}."
+            f"{where} is not a whole backbone: it looks like a {architecture}, of which {len(missing)} tensors are "
+            f"missing: {shorten(missing)}"
         )
     if architecture.depth is None:
+        raise BackboneMismatchError(f"{where} holds a {architecture}: no ResNet of a known depth has these blocks")
+    if not architecture.late_time and any(tensor.ndim == 5 for tensor in weights.values()):
         raise BackboneMismatchError(
-            f"{where} holds a {architecture}, and no ResNet of depth 18, 34, 50, 101 or 152 has these numbers of "
-            "blocks. Are layers missing?"
+            f"{where} is a video network; only 2-D backbones and DPC's 2D3D-ResNets are converted"
         )
-    for name, tensor in weights.items():
-        if tensor.ndim == 5 and not architecture.late_time:
-            raise BackboneMismatchError(
-                f"{where} is a video network: its {name} has the shape {tuple(tensor.shape)}, a convolution in space "
-                "and time. Only 2-D backbones and DPC's 2D3D-ResNets are converted."
-            )
-    for conv, norm in _pairs(architecture, weights):
-        sizes = {tuple(weights[f"{norm}.{kind}"].shape) for kind in _kinds(weights, architecture)}
-        if sizes != {weights[f"{conv}.weight"].shape[:1]}:
-            raise BackboneMismatchError(
-                f"{where} does not fit itself: {conv} gives {weights[f'{conv}.weight'].shape[0]} channels, {norm} "
-                f"has {sorted(sizes)}."
-            )
+    for conv, norm in pairs:
+        channels = len(weights[f"{conv}.weight"])
+        if any(len(weights[f"{norm}.{kind}"]) != channels for kind in kinds):
+            raise BackboneMismatchError(f"{where} does not fit itself: {conv} gives {channels} channels, {norm} others")
 
 
 def _pairs(architecture: ResNetArchitecture, weights: Mapping[str, Tensor]) -> list[tuple[str, str]]:
-    """Every convolution with the normalisation that follows it."""
+    """Every convolution with the normalization that follows it."""
     pairs = [("conv1", "bn1")] if architecture.stem else [(f"stem.{i}.conv", f"stem.{i}.bn") for i in range(3)]
     convolutions = 3 if architecture.block == "bottleneck" else 2
     for stage, blocks in enumerate(architecture.blocks, 1):
@@ -293,16 +272,8 @@ def _pairs(architecture: ResNetArchitecture, weights: Mapping[str, Tensor]) -> l
     return pairs
 
 
-def _names(weights: Mapping[str, Tensor], architecture: ResNetArchitecture) -> list[str]:
-    """Names that must be there; the counters ``num_batches_tracked`` are absent from old files and not needed."""
-    names = []
-    for conv, norm in _pairs(architecture, weights):
-        names += [f"{conv}.weight", *(f"{norm}.{kind}" for kind in _kinds(weights, architecture))]
-    return names
-
-
-def _kinds(weights: Mapping[str, Tensor], architecture: ResNetArchitecture) -> tuple[str, ...]:
-    """What each normalisation must have. DPC's may keep no running statistics, and then none of them does."""
+def _norm_tensors(weights: Mapping[str, Tensor], architecture: ResNetArchitecture) -> tuple[str, ...]:
+    """What each normalization must have. DPC's may keep no running statistics, and then none of them does."""
     keeps = any(name.endswith(_NORM[2:]) for name in weights)
     return _NORM if keeps or not architecture.late_time else _NORM[:2]
 

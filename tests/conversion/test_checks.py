@@ -7,72 +7,57 @@ from collections import OrderedDict
 import pytest
 import tiny_backbones as tiny
 import torch
+from mmengine.config import Config
 from torch import nn
 
 from nda_mm.conversion import BackboneMismatchError, convert_backbone
 from nda_mm.conversion.checks import check_config, plain_state, require_carried, require_fit
 from nda_mm.utils.files import recipe_path
 
+THREE_STAGES = dict(num_stages=3, strides=(1, 2, 2), dilations=(1, 1, 1), out_indices=(2,))
+
 
 @pytest.fixture(scope="module")
 def resnet18():
-    return plain_state(tiny.randomise(tiny.build("mmpretrain", 18)))
+    return plain_state(tiny.randomize(tiny.build("mmpretrain", 18)))
 
 
-def test_a_deeper_networks_weights_do_not_pass_for_a_shallower_ones():
-    """Every tensor of ResNet-18 has its like in ResNet-34, so that a lenient load complains of nothing missing."""
-    deeper = plain_state(tiny.build("mmpretrain", 34))
-    with pytest.raises(BackboneMismatchError) as refusal:
-        require_fit(tiny.build("mmpretrain", 18), deeper, source="a.pth", target="the backbone")
-    message = str(refusal.value)
-    assert "a.pth does not fit the backbone: the weights are those of a ResNet-34 (7x7 stem, width 64)" in message
-    assert "the model is a ResNet-18 (7x7 stem, width 64). 80 tensors differ: layer1.2." in message
-
-
-def test_other_widths_and_stems_are_named_by_shape(resnet18):
-    narrow = tiny.build("mmpretrain", 18, type="ResNet_CIFAR", base_channels=16, stem_channels=16)
-    with pytest.raises(
-        BackboneMismatchError,
-        match=r"the model is a ResNet-18 \(3x3 stem, width 16\).*conv1.weight is \(64, 3, 7, 7\) and should be \(16,",
-    ):
-        require_fit(narrow, resnet18, source="a.pth", target="it")
-
-
-def test_a_deep_stem_does_not_pass_for_a_plain_one():
-    with pytest.raises(BackboneMismatchError, match="deep stem, width 64.*7x7 stem, width 64.*conv1.weight is missing"):
+@pytest.mark.parametrize(
+    ("weights", "model", "message"),
+    [
+        # Every tensor of ResNet-18 has its like in ResNet-34, so that a lenient load complains of nothing missing.
+        (dict(depth=34), dict(depth=18), r"ResNet-34 .*ResNet-18 \(7x7 stem, width 64\); 80 unexpected \(layer1.2."),
+        (dict(depth=18), tiny.SMALL, r"ResNet-18 \(3x3 stem, width 16\); .*conv1.weight \(64, 3, 7, 7\) for \(16,"),
+        (dict(depth=50, type="ResNetV1c"), dict(depth=50), "deep stem, width 64.*7x7 stem, width 64.*missing .conv1."),
+    ],
+)
+def test_another_network_is_refused_with_both_named(weights, model, message):
+    with pytest.raises(BackboneMismatchError, match=message):
         require_fit(
-            tiny.build("mmpretrain", 50),
-            plain_state(tiny.build("mmpretrain", 50, type="ResNetV1c")),
-            source="a.pth",
-            target="it",
+            tiny.build("mmpretrain", **model), plain_state(tiny.build("mmpretrain", **weights)), source="a", target="b"
         )
 
 
 def test_a_stage_that_the_model_lacks_is_unused(resnet18):
-    three = tiny.build("mmdet", 18, num_stages=3, strides=(1, 2, 2), dilations=(1, 1, 1), out_indices=(2,))
-    unused = require_fit(three, resnet18, source="a.pth", target="it")
-    assert set(unused) == {name for name in resnet18 if name.startswith("layer4.")}
-    head = tiny.build("mmdet", 18, type="ResLayer", stage=3)
-    unused = require_fit(head, resnet18, source="a.pth", target="it")
-    assert set(unused) == {name for name in resnet18 if not name.startswith("layer4.")}
+    three, head = tiny.build("mmdet", 18, **THREE_STAGES), tiny.build("mmdet", 18, type="ResLayer", stage=3)
+    fourth = {name for name in resnet18 if name.startswith("layer4.")}
+    assert set(require_fit(three, resnet18, source="a.pth", target="it")) == fourth
+    assert set(require_fit(head, resnet18, source="a.pth", target="it")) == resnet18.keys() - fourth
 
 
-@pytest.mark.parametrize("spoiled", ["conv1.weight", "layer3.1.bn2.running_var", "layer4.0.downsample.1.bias"])
-def test_one_layer_left_random_is_found(resnet18, spoiled):
-    model = tiny.randomise(tiny.build("mmaction2", 18))
+@pytest.mark.parametrize(
+    ("plain", "theirs"),
+    [
+        ("conv1.weight", "conv1.conv.weight"),
+        ("layer3.1.bn2.running_var", "layer3.1.conv2.bn.running_var"),
+        ("layer4.0.downsample.1.bias", "layer4.0.downsample.bn.bias"),
+    ],
+)
+def test_one_layer_left_random_is_found(resnet18, plain, theirs):
+    model = tiny.randomize(tiny.build("mmaction2", 18))
     assert require_carried(model, resnet18, source="a.pth", target="it") == 100
-    with torch.no_grad():
-        for name, tensor in model.state_dict().items():
-            if (
-                name
-                == {
-                    "conv1.weight": "conv1.conv.weight",
-                    "layer3.1.bn2.running_var": "layer3.1.conv2.bn.running_var",
-                    "layer4.0.downsample.1.bias": "layer4.0.downsample.bn.bias",
-                }[spoiled]
-            ):
-                tensor.view(-1)[-1] += 0.01
-    with pytest.raises(BackboneMismatchError, match=f"told to load a.pth.*: 1 of 100 tensors differ, {spoiled}"):
+    model.state_dict()[theirs].view(-1)[-1] += 0.01
+    with pytest.raises(BackboneMismatchError, match=rf"a\.pth: 1 of 100 tensors differ \({plain}\)"):
         require_carried(model, resnet18, source="a.pth", target="it")
 
 
@@ -86,13 +71,13 @@ def test_kernels_inflated_in_time_are_summed():
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
     """The kind of backbone that moco_digits.py trains."""
-    net = tiny.build("mmpretrain", 18, type="ResNet_CIFAR", base_channels=16, stem_channels=16)
-    return tiny.save(tiny.randomise(net), "mmpretrain", tmp_path_factory.mktemp("small") / "moco.pth")
+    net = tiny.randomize(tiny.build("mmpretrain", **tiny.SMALL))
+    return tiny.save(net, "mmpretrain", tmp_path_factory.mktemp("small") / "moco.pth")
 
 
 @pytest.fixture(scope="module")
 def resnet50(tmp_path_factory):
-    net = tiny.randomise(tiny.build("torchvision", 50))
+    net = tiny.randomize(tiny.build("torchvision", 50))
     return tiny.save(net, "torchvision", tmp_path_factory.mktemp("r50") / "r50.pth")
 
 
@@ -114,7 +99,6 @@ def test_inputs_unlike_those_of_the_pretraining_are_warned_of(tmp_path, small):
         report = convert_backbone(tmp_path / "a.pth", tmp_path / "out.pth", "mmpretrain", config=config)
         assert ("WARNING   the config has mean=[78.8, 78.8, 78.8]" in str(report)) == warned
         assert "WARNING   the config has std" not in str(report)
-        assert f"inputs    mean={mean}" in str(report)
 
 
 @pytest.mark.slow
@@ -128,15 +112,14 @@ def test_the_ucf101_recipes_take_a_resnet50(tmp_path, resnet50, recipe):
 def test_a_detectors_shared_head_is_checked_too(tmp_path, resnet50):
     config = tmp_path / "c4.py"
     config.write_text(
-        "default_scope = 'mmdet'\nmodel = dict(\n    backbone=dict(type='ResNet', depth=50, num_stages=3,"
-        " strides=(1, 2, 2), dilations=(1, 1, 1), out_indices=(2,)),\n"
+        f"default_scope = 'mmdet'\nmodel = dict(\n    backbone=dict(type='ResNet', depth=50, **{THREE_STAGES}),\n"
         "    roi_head=dict(shared_head=dict(type='ResLayer', depth=50, stage=3)),\n)\n"
     )
     report = convert_backbone(resnet50, tmp_path / "out.pth", "mmdet", config=str(config))
     assert report.checked == {f"the backbone of {config}": 215, f"the shared head of {config}": 50}
     # A head of another depth is refused although the backbone fits.
     config.write_text(config.read_text().replace("'ResLayer', depth=50", "'ResLayer', depth=18"))
-    with pytest.raises(BackboneMismatchError, match="does not fit the shared head.*layer4.0.conv1.weight is"):
+    with pytest.raises(BackboneMismatchError, match="does not fit the shared head.*layer4.0.conv1.weight"):
         convert_backbone(resnet50, tmp_path / "other.pth", "mmdet", config=str(config))
     assert not (tmp_path / "other.pth").exists()
 
@@ -144,9 +127,7 @@ def test_a_detectors_shared_head_is_checked_too(tmp_path, resnet50):
 @pytest.mark.slow
 def test_names_that_the_model_does_not_read_are_found(tmp_path, resnet50):
     """mmaction2 inflates from torchvision's names; with its own 2-D names it would leave all of I3D random."""
-    with pytest.raises(
-        BackboneMismatchError, match="I3D|i3d_ucf101.py was told to load .* but does not hold its weights"
-    ):
+    with pytest.raises(BackboneMismatchError, match=r"i3d_ucf101.py does not hold the weights of"):
         convert_backbone(resnet50, tmp_path / "out.pth", "mmaction2", config=str(recipe_path("i3d_ucf101.py")))
     assert not (tmp_path / "out.pth").exists()
 
@@ -156,23 +137,18 @@ def test_another_kind_of_network_is_taken_if_a_config_has_it(tmp_path):
     net = tiny.build("mmpretrain", 50, type="SEResNet")
     config = tmp_path / "se.py"
     config.write_text("default_scope = 'mmpretrain'\nmodel = dict(backbone=dict(type='SEResNet', depth=50))\n")
-    source = tiny.save(tiny.randomise(net), "mmpretrain", tmp_path / "a.pth")
+    source = tiny.save(tiny.randomize(net), "mmpretrain", tmp_path / "a.pth")
     report = convert_backbone(source, tmp_path / "out.pth", "mmpretrain", config=str(config))
     assert report.architecture is None
     assert sum(report.checked.values()) == sum("num_batches" not in name for name in net.state_dict())
 
 
-def test_what_cannot_be_checked_is_said(tmp_path):
-    with pytest.raises(ValueError, match="torchvision.models has no resnet19"):
+def test_a_config_without_a_backbone_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="resnet19"):
         check_config("torchvision.resnet19", tmp_path / "a.pth", {}, "a.pth")
-    with pytest.raises(FileNotFoundError):
-        check_config(str(tmp_path / "none.py"), tmp_path / "a.pth", {}, "a.pth")
     (tmp_path / "gan.py").write_text("model = dict(type='X')\n")
-    with pytest.raises(ValueError, match="gan.py has no model.backbone to check"):
+    with pytest.raises(ValueError, match="gan.py has no model.backbone"):
         check_config(str(tmp_path / "gan.py"), tmp_path / "a.pth", {}, "a.pth")
-
-
-SMALL = dict(type="ResNet_CIFAR", depth=18, base_channels=16, stem_channels=16)
 
 
 def still(frame: torch.Tensor, frames: int) -> torch.Tensor:
@@ -182,8 +158,8 @@ def still(frame: torch.Tensor, frames: int) -> torch.Tensor:
 
 @pytest.fixture
 def inflatable(tmp_path):
-    """A ResNet-50 of mmpretrain's, and the converted file that recognisers load by ``pretrained``."""
-    net = tiny.randomise(tiny.build("mmpretrain", 50))
+    """A ResNet-50 of mmpretrain's, and the converted file that recognizers load by ``pretrained``."""
+    net = tiny.randomize(tiny.build("mmpretrain", 50))
     convert_backbone(tiny.save(net, "mmpretrain", tmp_path / "a.pth"), tmp_path / "r50.pth", "torchvision")
     return net, str(tmp_path / "r50.pth")
 
@@ -215,9 +191,7 @@ def test_an_inflated_network_sees_a_still_clip_as_the_flat_one_sees_the_picture(
 
 
 def test_the_small_backbone_of_the_digits_is_inflated_kernel_by_kernel(tmp_path):
-    from mmengine.config import Config
-
-    flat = tiny.randomise(tiny.build("mmpretrain", **SMALL))
+    flat = tiny.randomize(tiny.build("mmpretrain", **tiny.SMALL))
     convert_backbone(tiny.save(flat, "mmpretrain", tmp_path / "a.pth"), tmp_path / "small.pth", "mmpretrain")
     settings = Config.fromfile(recipe_path("i3d_digits.py")).model.backbone.to_dict()
     settings.update(pretrained=str(tmp_path / "small.pth"), temporal_strides=(1, 1, 1, 1))

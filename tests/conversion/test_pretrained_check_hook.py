@@ -29,7 +29,7 @@ def probe(work_dir: Path, checkpoint: str, hook: dict[str, Any] | None = None, *
         backbone=dict(
             **{
                 **dict(type="ResNet_CIFAR", depth=18, stem_channels=4, base_channels=4, frozen_stages=4),
-                **dict(init_cfg=dict(type="Pretrained", checkpoint=checkpoint, prefix="backbone.")),
+                "init_cfg": dict(type="Pretrained", checkpoint=checkpoint, prefix="backbone."),
                 **backbone,
             }
         ),
@@ -74,42 +74,22 @@ def refused(config: dict[str, Any], message: str, error: type[Exception] = Value
     assert runner.iter == 0
 
 
-def test_no_checkpoint_is_refused_with_the_option_to_give(tmp_path):
-    message = "but none is given; name its checkpoint: --cfg-options model.backbone.init_cfg.checkpoint=CHECKPOINT"
-    refused(probe(tmp_path, ""), message)
-    refused(probe(tmp_path, "", init_cfg=None), message)
-
-
-def test_a_file_that_is_absent_or_damaged_is_refused(moco, tmp_path):
-    refused(probe(tmp_path, str(tmp_path / "nowhere.pth")), "There is no checkpoint .*nowhere.pth", FileNotFoundError)
+def test_what_does_not_fit_is_refused_before_training(moco, tmp_path):
+    refused(probe(tmp_path, ""), r"--cfg-options model\.backbone\.init_cfg\.checkpoint")
+    refused(probe(tmp_path, "", init_cfg=None), r"--cfg-options model\.backbone\.init_cfg\.checkpoint")
+    refused(probe(tmp_path, str(tmp_path / "nowhere.pth")), r"nowhere\.pth", FileNotFoundError)
     damaged = tmp_path / "damaged.pth"
     damaged.write_bytes(Path(moco).read_bytes()[:5000])
-    refused(probe(tmp_path, str(damaged)), "damaged.pth is truncated or damaged", Exception)
-
-
-@pytest.mark.parametrize(
-    ("backbone", "message"),
-    [
-        (
-            dict(base_channels=8),
-            r"does not fit backbone \(ResNet_CIFAR.* of another shape \(layer1.0.conv1.weight \(4, 4, 3, 3\) for",
-        ),
-        (dict(depth=34), r"\d+ missing \(layer1.2.conv1.weight, .* more\)"),
-        (
-            dict(num_stages=3, strides=(1, 2, 2), dilations=(1, 1, 1), out_indices=(2,), frozen_stages=3),
-            r"unexpected \(layer4.0",
-        ),
-    ],
-)
-def test_another_architecture_is_refused(moco, tmp_path, backbone, message):
-    refused(probe(tmp_path, moco, **backbone), message)
-
-
-def test_a_prefix_that_does_not_fit_is_refused_and_the_right_one_named(moco, tmp_path):
-    init_cfg = dict(type="Pretrained", checkpoint=moco)
-    refused(
-        probe(tmp_path, moco, init_cfg=init_cfg), "All its names stand there behind 'backbone.'; set init_cfg.prefix"
-    )
+    refused(probe(tmp_path, str(damaged)), r"damaged\.pth")
+    refused(probe(tmp_path, moco, base_channels=8), r"does not fit backbone .* of another shape \(layer1.0.conv1")
+    refused(probe(tmp_path, moco, depth=34), r"\d+ missing \(layer1.2.conv1.weight")
+    three = dict(num_stages=3, strides=(1, 2, 2), dilations=(1, 1, 1), out_indices=(2,), frozen_stages=3)
+    refused(probe(tmp_path, moco, **three), r"unexpected \(layer4.0")
+    without_prefix = dict(type="Pretrained", checkpoint=moco)
+    refused(probe(tmp_path, moco, init_cfg=without_prefix), r"prefix None.*unexpected .*backbone\.")
+    refused(probe(tmp_path, moco, dict(module="trunk")), "ImageClassifier has no part 'trunk'")
+    with pytest.raises(TypeError, match="ignore must be a list"):
+        PretrainedCheckHook(ignore="fc.")
 
 
 def test_plain_weights_fit_and_counters_may_be_absent(moco, tmp_path):
@@ -130,7 +110,7 @@ def test_weights_that_are_initialised_again_are_noticed(moco, tmp_path, monkeypa
         torch.nn.init.zeros_(self.layer3[0].conv1.weight)
 
     monkeypatch.setattr(ResNet_CIFAR, "init_weights", init_weights)
-    refused(probe(tmp_path, moco), r"does not hold .*: layer3.0.conv1.weight\. Something initialised")
+    refused(probe(tmp_path, moco), "does not hold .*: layer3.0.conv1.weight")
 
 
 def test_where_it_is_not_required_a_run_from_scratch_trains(tmp_path):
@@ -149,11 +129,3 @@ def test_a_resumed_run_needs_the_checkpoint_no_more(moco, tmp_path):
     assert runner.iter == 12
     found = runner.model.backbone.state_dict()
     assert all(torch.equal(value, found[name]) for name, value in backbone_of(moco).items())
-
-
-def test_an_unknown_part_and_a_string_for_a_list_are_refused(moco, tmp_path):
-    refused(
-        probe(tmp_path, moco, dict(module="trunk")), "ImageClassifier has no part 'trunk'; its parts are .*backbone"
-    )
-    with pytest.raises(TypeError, match=r"must be a list .* but got 'fc.'; write \['fc.'\]"):
-        PretrainedCheckHook(ignore="fc.")

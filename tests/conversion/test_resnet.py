@@ -9,7 +9,6 @@ import torch
 from nda_mm.conversion.resnet import (
     BackboneMismatchError,
     describe,
-    from_plain,
     host_names,
     plain_names,
     require_whole,
@@ -20,11 +19,12 @@ from nda_mm.conversion.resnet import (
 @pytest.mark.parametrize("depth", [18, 50])
 @pytest.mark.parametrize("host", tiny.HOSTS)
 def test_every_name_of_a_host_is_translated_to_torchvisions_and_back(host, depth):
-    theirs = list(tiny.build(host, depth).state_dict())
-    plain = [name for name in tiny.build("torchvision", depth).state_dict() if not name.startswith("fc.")]
-    theirs = [name for name in theirs if not name.startswith("fc.")]
-    assert sorted(map(to_plain, theirs)) == sorted(plain)
-    assert sorted(from_plain(name, host) for name in plain) == sorted(theirs)
+    theirs, plain = (
+        sorted(name for name in tiny.build(each, depth).state_dict() if not name.startswith("fc."))
+        for each in (host, "torchvision")
+    )
+    assert sorted(plain_names(theirs).values()) == plain
+    assert sorted(host_names(plain, host).values()) == theirs
 
 
 @pytest.mark.parametrize("pooled", [False, True])
@@ -51,10 +51,8 @@ def weights_of(module):
     ("settings", "label"),
     [
         (dict(depth=18), "ResNet-18 (7x7 stem, width 64)"),
-        (dict(depth=34), "ResNet-34 (7x7 stem, width 64)"),
         (dict(depth=50), "ResNet-50 (7x7 stem, width 64)"),
-        (dict(depth=101), "ResNet-101 (7x7 stem, width 64)"),
-        (dict(type="ResNet_CIFAR", depth=18, base_channels=16, stem_channels=16), "ResNet-18 (3x3 stem, width 16)"),
+        (tiny.SMALL, "ResNet-18 (3x3 stem, width 16)"),
         (dict(type="ResNetV1d", depth=50), "ResNet-50 (deep stem, width 64, pooled shortcuts)"),
         (
             dict(depth=50, num_stages=3, strides=(1, 2, 2), dilations=(1, 1, 1), out_indices=(2,)),
@@ -75,22 +73,21 @@ def test_another_network_is_no_resnet():
     assert describe({"patch_embed.projection.weight": torch.zeros(4, 3, 2, 2)}) is None
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["conv1.weight", "bn1.running_var", "layer1.1.conv2.weight", "layer3.0.downsample.0.weight", "layer4.1.bn2.bias"],
-)
-def test_each_missing_tensor_is_named(name):
+def test_each_missing_tensor_is_named():
     weights = weights_of(tiny.build("torchvision", 18))
     architecture = describe(weights)
-    del weights[name]
-    with pytest.raises(BackboneMismatchError, match=rf"no whole backbone.*ResNet-18.*missing: {name}\."):
-        require_whole(weights, architecture, "a.pth")
+    for name in ("conv1.weight", "bn1.running_var", "layer1.1.conv2.weight", "layer3.0.downsample.0.weight"):
+        rest = {each: value for each, value in weights.items() if each != name}
+        with pytest.raises(BackboneMismatchError, match=rf"not a whole backbone.*ResNet-18.*missing: {name}$"):
+            require_whole(rest, architecture, "a.pth")
+    without_counters = {name: value for name, value in weights.items() if "num_batches" not in name}
+    require_whole(without_counters, architecture, "an old file")
 
 
 def test_a_missing_block_or_stage_is_seen():
     weights = weights_of(tiny.build("torchvision", 50))
     fewer = {name: value for name, value in weights.items() if not name.startswith("layer3.5.")}
-    with pytest.raises(BackboneMismatchError, match="3-4-5-3 bottlenecks.*no ResNet of depth 18, 34, 50, 101 or 152"):
+    with pytest.raises(BackboneMismatchError, match="3-4-5-3 bottlenecks"):
         require_whole(fewer, describe(fewer), "a.pth")
     with pytest.raises(BackboneMismatchError, match=r"stages \[1, 3, 4\] are there"):
         describe({name: value for name, value in weights.items() if not name.startswith("layer2.")})
@@ -99,16 +96,5 @@ def test_a_missing_block_or_stage_is_seen():
 def test_a_layer_that_does_not_fit_the_next_is_named():
     weights = weights_of(tiny.build("torchvision", 18))
     weights["layer2.0.bn1.weight"] = torch.ones(127)
-    with pytest.raises(BackboneMismatchError, match=r"layer2.0.conv1 gives 128 channels, layer2.0.bn1 has \[\(127,\)"):
+    with pytest.raises(BackboneMismatchError, match=r"layer2.0.conv1 gives 128 channels, layer2.0.bn1"):
         require_whole(weights, describe(weights), "a.pth")
-
-
-def test_a_video_network_is_refused():
-    weights = weights_of(tiny.build("mmaction2", 18, type="ResNet3d", pretrained=None))
-    with pytest.raises(BackboneMismatchError, match=r"a.pth is a video network: its conv1.weight has the shape \(64"):
-        require_whole(weights, describe(weights), "a.pth")
-
-
-def test_counters_of_batches_may_be_absent():
-    weights = {k: v for k, v in weights_of(tiny.build("torchvision", 18)).items() if "num_batches" not in k}
-    require_whole(weights, describe(weights), "an old file")

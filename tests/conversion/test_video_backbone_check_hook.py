@@ -79,21 +79,19 @@ def test_another_architecture_stops_before_training(tmp_path, recipe):
         wider = MODELS.build(dict(SMALL, stem_channels=32, base_channels=32)).state_dict()
     torch.save(wider, tmp_path / "wider.pth")
     runner = runner_of(recipe, tmp_path, **named(recipe, str(tmp_path / "wider.pth")))
-    with pytest.raises(
-        BackboneMismatchError,
-        match=r"wider.pth does not fit backbone.*stem, width 32\), the model is .*width 16\).*conv1.weight",
-    ):
+    with pytest.raises(BackboneMismatchError, match=r"wider.pth does not fit backbone.*width 32.*width 16"):
         runner.train()
     assert runner.iter == 0
 
 
 def test_names_that_pretrained_does_not_read_stop_before_training(tmp_path, small):
     _, weights = small
-    torch.save({f"conv1.conv.{n.split('.')[-1]}" if n.startswith("conv1") else n: v for n, v in weights.items()},
-               tmp_path / "theirs.pth")  # fmt: skip
+    theirs = {f"conv1.conv.{n.split('.')[-1]}" if n.startswith("conv1") else n: v for n, v in weights.items()}
+    torch.save(theirs, tmp_path / "theirs.pth")
     runner = runner_of("i3d_digits", tmp_path, **named("i3d_digits", str(tmp_path / "theirs.pth")))
-    with pytest.raises(ValueError, match=r"mmaction2's own names \(conv1.conv.weight\).*--to torchvision"):
+    with pytest.raises(BackboneMismatchError, match=r"does not hold the weights of .*theirs.pth.*convert_backbone"):
         runner.train()
+    assert runner.iter == 0
 
 
 def test_weights_that_did_not_arrive_stop_before_training(tmp_path, small):
@@ -107,14 +105,9 @@ def test_weights_that_did_not_arrive_stop_before_training(tmp_path, small):
             runner.model.backbone.layer3[1].conv2.weight.mul_(1.1)
 
     runner.model.backbone.init_weights = forget
-    with pytest.raises(BackboneMismatchError, match="does not hold its weights: 1 of 100.*layer3.1.conv2.weight"):
+    with pytest.raises(BackboneMismatchError, match="1 of 100 tensors differ .layer3.1.conv2.weight"):
         runner.train()
     assert runner.iter == 0
-
-
-def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match="There is no checkpoint .*none.pth"):
-        runner_of("i3d_digits", tmp_path, **named("i3d_digits", str(tmp_path / "none.pth"))).train()
 
 
 def test_without_a_file_the_network_is_trained_from_scratch_and_resumes(tmp_path):
@@ -176,21 +169,23 @@ class TestDPC:
         part = "aggregator.update_gate.bias"
         file = self.changed(pretrained, tmp_path, lambda weights: weights.pop(part))
         runner = self.runner(tmp_path, file)
-        with pytest.raises(
-            BackboneMismatchError, match=f"changed.pth does not fit backbone.*1 tensors differ: {part} is"
-        ):
+        with pytest.raises(BackboneMismatchError, match=f"changed.pth does not fit backbone.*1 missing .{part}"):
             runner.train()
         assert runner.iter == 0
 
     def test_another_network_stops_before_training(self, tmp_path, pretrained):
-        runner = self.runner(tmp_path, str(pretrained), **{"model.backbone.backbone.base_channels": 16,
-            "model.backbone.aggregator.in_channels": 64, "model.cls_head.in_channels": 64})  # fmt: skip
-        with pytest.raises(BackboneMismatchError, match=r"does not fit backbone.*conv1.conv.weight is \(8, 3, 1"):
+        wider = {
+            "model.backbone.backbone.base_channels": 16,
+            "model.backbone.aggregator.in_channels": 64,
+            "model.cls_head.in_channels": 64,
+        }
+        runner = self.runner(tmp_path, str(pretrained), **wider)
+        with pytest.raises(BackboneMismatchError, match=r"does not fit backbone.*conv1.conv.weight \(8, 3, 1"):
             runner.train()
 
     def test_a_backbone_alone_is_no_encoder(self, tmp_path, pretrained):
         convert_backbone(pretrained, tmp_path / "alone.pth", "mmaction2")
-        with pytest.raises(BackboneMismatchError, match="alone.pth does not fit backbone.*are missing|is missing"):
+        with pytest.raises(BackboneMismatchError, match="alone.pth does not fit backbone.*missing"):
             self.runner(tmp_path, str(tmp_path / "alone.pth")).train()
 
     def test_weights_that_are_drawn_again_stop_before_training(self, tmp_path, pretrained):
@@ -202,9 +197,7 @@ class TestDPC:
             torch.nn.init.orthogonal_(runner.model.backbone.aggregator.candidate.weight)
 
         runner.model.backbone.init_weights = forget
-        with pytest.raises(
-            BackboneMismatchError, match="does not hold its weights: 1 of .*aggregator.candidate.weight"
-        ):
+        with pytest.raises(BackboneMismatchError, match="1 of .*tensors differ .aggregator.candidate.weight"):
             runner.train()
         assert runner.iter == 0
 
@@ -216,7 +209,7 @@ class TestDPC:
         assert "No pretrained file is named for the backbone, which is trained from scratch." in said
 
     def test_a_linear_probe_refuses_to_go_without_and_leaves_the_encoder_alone(self, tmp_path, pretrained):
-        with pytest.raises(ValueError, match="trains on a pretrained backbone, but none is given"):
+        with pytest.raises(ValueError, match="needs a pretrained backbone"):
             self.runner(tmp_path, None, "dpc_linear_digits").train()
         runner = self.runner(tmp_path / "given", str(pretrained), "dpc_linear_digits")
         runner.train()
@@ -233,5 +226,5 @@ class TestDPC:
         weights = torch.load(pretrained, weights_only=True)["state_dict"]
         assert all(torch.equal(v, weights[f"backbone.{n}"]) for n, v in runner.model.backbone.named_parameters())
         other = self.changed(pretrained, tmp_path, lambda weights: weights.pop("backbone.conv1.bn.bias"))
-        with pytest.raises(BackboneMismatchError, match="changed.pth does not fit backbone.*bn1.bias is missing"):
+        with pytest.raises(BackboneMismatchError, match="changed.pth does not fit backbone.*missing .bn1.bias"):
             self.runner(tmp_path / "other", other, "resnet2d3d_digits").train()

@@ -12,9 +12,10 @@ from torch import nn
 
 from nda_mm.compat import apply_patches
 
-PROJECT = Path(__file__).resolve().parents[2]
 SCOPES = {"mmpretrain": "mmpretrain", "mmdet": "mmdet", "mmaction2": "mmaction", "torchvision": "mmengine"}
 HOSTS = tuple(SCOPES)
+#: The backbone of the digits' recipes.
+SMALL = dict(type="ResNet_CIFAR", depth=18, base_channels=16, stem_channels=16)
 
 
 class Trunk(nn.Module):
@@ -35,11 +36,13 @@ def build(host: str, depth: int, **settings: Any) -> nn.Module:
     apply_patches()
     if host == "torchvision":
         return getattr(torchvision.models, f"resnet{depth}")(weights=None)
+    if settings.get("type") == "ResNet_CIFAR":  # mmpretrain's, which the others take too
+        settings["type"] = "mmpretrain.ResNet_CIFAR"
     with DefaultScope.overwrite_default_scope(SCOPES[host]):
         return MODELS.build({"type": "ResNet", "depth": depth, **settings})
 
 
-def randomise(module: nn.Module, seed: int = 0) -> nn.Module:
+def randomize(module: nn.Module, seed: int = 0) -> nn.Module:
     """Weights and running statistics that no initialisation has, at a scale that keeps features near 1."""
     generator = torch.Generator().manual_seed(seed)
     for part in module.modules():
