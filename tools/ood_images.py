@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     start_command()
     # Not before the options are read: it takes seconds.
     from nda_mm.datasets import ImageFolder
-    from nda_mm.engine.launch import load_model
+    from nda_mm.engine.testing import load_model
     from nda_mm.evaluation.image_scores import draw_ranking, rank_images, report_classes, score_images
 
     checkpoint = args.checkpoint or train(args)

@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     args = parse_args(arguments)
     start_command()
     # Not before the options are read: it takes seconds.
-    from nda_mm.engine.launch import load_model
+    from nda_mm.engine.testing import load_model
     from nda_mm.models.gans.sampling import sample_classes, write_samples
 
     model = load_model(args.checkpoint, args.config, cfg_options=args.cfg_options, device=args.device)

@@ -42,10 +42,10 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, float]:
     """
     args = parse_args(arguments)
     start_command()
-    from nda_mm.engine import launch  # not before the options are read: it takes seconds
+    from nda_mm.engine import launch, testing  # not before the options are read: it takes seconds
 
-    runner = launch.build_runner(launch.prepare_test(args))
-    metrics = launch.run_test(runner)
+    runner = launch.build_runner(testing.prepare_test(args))
+    metrics = testing.run_test(runner)
     if runner.rank == 0:
         print("\n".join(f"{name}: {value}" for name, value in metrics.items()))
     launch.end_processes()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 import time
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +13,12 @@ from mmengine.config import Config
 from mmengine.dist import broadcast_object_list, init_dist, is_main_process
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
-from mmengine.registry import MODELS, RUNNERS, init_default_scope
-from mmengine.runner import CheckpointLoader, Runner
+from mmengine.registry import RUNNERS
+from mmengine.runner import Runner
 from torch import nn
 
 from nda_mm import compat
-from nda_mm.checkpoints import MismatchedCheckpointError, load_strictly, read_checkpoint
+from nda_mm.checkpoints import MismatchedCheckpointError, load_strictly
 from nda_mm.compat.mmagic import float_betas
 from nda_mm.compat.notices import quiet_loggers
 from nda_mm.utils.command_line import read_settings, say_loading
@@ -28,7 +27,7 @@ from nda_mm.utils.files import recipe_path
 from .config_check import check_config, check_model_name
 from .hooks.stop_on_signal_hook import StopOnSignalHook
 from .precision import check_amp_model, enable_amp
-from .resume import choose_checkpoint, find_resumable
+from .resume import choose_checkpoint
 from .run_report import RunReportHook
 
 
@@ -161,84 +160,6 @@ def prepare_training(args: argparse.Namespace) -> Config:
     return cfg
 
 
-def prepare_test(args: argparse.Namespace) -> Config:
-    """Turn the options of ``tools/test.py`` into a config ready for the Runner.
-
-    Args:
-        args: The options.
-
-    Returns:
-        The config.
-
-    Raises:
-        ValueError: If the config has no test settings, or the checkpoint can't be used.
-    """
-    cfg = load_config(args)
-    if any(cfg.get(key) is None for key in ("test_dataloader", "test_cfg", "test_evaluator")):
-        raise ValueError(f"{args.config} can't be tested: it must set test_dataloader, test_cfg and test_evaluator.")
-    if args.out is not None:
-        dump_predictions(cfg, args.out)
-    if args.show_dir is not None:
-        draw_into(cfg, args.show_dir)
-    if "://" not in args.checkpoint:
-        read_checkpoint(args.checkpoint, needed=("state_dict",))
-    set_seed(cfg, args.seed)
-    start_processes(cfg)
-    cfg.load_from = args.checkpoint
-    cfg.resume = False
-    return cfg
-
-
-def dump_predictions(cfg: Config, path: str) -> None:
-    """Let mmengine's ``DumpResults`` write the predictions of a test to a file.
-
-    Args:
-        cfg: Its ``test_evaluator`` is extended.
-        path: The file, ``*.pkl`` or ``*.pickle``.
-
-    Raises:
-        ValueError: If the file has another suffix, or the config tests a GAN, which predicts nothing.
-    """
-    if not path.endswith((".pkl", ".pickle")):
-        raise ValueError(f"--out must end in .pkl or .pickle, but got {path}.")
-    evaluator = cfg.test_evaluator
-    if cfg.get("default_scope") == "mmagic":
-        raise ValueError("--out writes predictions, which a GAN has none of; tools/sample.py writes its images.")
-    metrics = list(evaluator) if isinstance(evaluator, (list, tuple)) else [evaluator]
-    cfg.test_evaluator = [*metrics, dict(type="DumpResults", out_file_path=path)]
-
-
-def draw_into(cfg: Config, folder: str | Path) -> None:
-    """Let mmdet's ``DetVisualizationHook`` draw each test image and its detections into a folder.
-
-    True boxes are on the left, those found with a score above the hook's ``score_thr`` on the right. Files of the same
-    names are overwritten.
-
-    Args:
-        cfg: A detector's config; its hook is set.
-        folder: Where the pictures go.
-
-    Raises:
-        ValueError: If the config has no such hook.
-
-    Example:
-        >>> cfg = Config(dict(default_hooks=dict(visualization=dict(type="DetVisualizationHook"))))
-        >>> draw_into(cfg, "/tmp/drawn")
-        >>> cfg.default_hooks.visualization.draw
-        True
-    """
-    hooks = [*(cfg.get("default_hooks") or {}).values(), *(cfg.get("custom_hooks") or ())]
-    drawing = [hook for hook in hooks if hook and str(hook.get("type")).split(".")[-1] == "DetVisualizationHook"]
-    if not drawing:
-        raise ValueError(
-            "--show-dir needs mmdet's DetVisualizationHook; add default_hooks=dict(visualization=dict("
-            "type='DetVisualizationHook')) to a detector's config."
-        )
-    for hook in drawing:
-        # The hook joins this to the work dir for every batch, so it must be absolute.
-        hook.update(draw=True, test_out_dir=str(Path(folder).resolve()))
-
-
 def build_runner(cfg: Config) -> Runner:
     """Build the config's Runner: mmengine's, or its ``runner_type``.
 
@@ -273,57 +194,6 @@ def train(cfg: Config) -> None:
     end_processes()
     if stopping.stopped:
         raise SystemExit(StopOnSignalHook.EXIT_STATUS)
-
-
-def load_model(
-    checkpoint: str,
-    config: str | None = None,
-    *,
-    cfg_options: Sequence[str] | Mapping[str, Any] | None = None,
-    device: str | None = None,
-) -> nn.Module:
-    """Build the model of a checkpoint, in evaluation mode, with its weights.
-
-    Args:
-        checkpoint: A file, or the work directory of a run, for its newest good checkpoint.
-        config: A config or recipe. Defaults to None: the config that the run has left beside its checkpoints.
-        cfg_options: Settings to override, ``KEY=VALUE`` words or a mapping. Defaults to None.
-        device: Defaults to None: a GPU if there is one, else the CPU.
-
-    Returns:
-        The model.
-
-    Raises:
-        FileNotFoundError: If there is no checkpoint, or no config beside it.
-        MismatchedCheckpointError: If the weights do not fit.
-    """
-    compat.apply_patches()
-    folder = Path(checkpoint)
-    if folder.is_dir():
-        found = find_resumable(folder)
-        if found is None:
-            raise FileNotFoundError(f"There is no good checkpoint in {folder}; give a file, or another folder.")
-        checkpoint = found
-    else:
-        folder = folder.parent
-    if config is None:
-        beside = sorted(folder.glob("*.py"))
-        if len(beside) != 1:
-            raise FileNotFoundError(f"{folder} holds {len(beside)} configs (*.py); name the checkpoint's: CONFIG CKPT.")
-        config = str(beside[0])
-    cfg = Config.fromfile(recipe_path(config))
-    cfg.merge_from_dict(read_settings(cfg_options))
-    scope = cfg.get("default_scope", "mmagic")
-    say_loading(scope)
-    init_default_scope(scope)
-    model = MODELS.build(cfg.model).to(device or ("cuda" if torch.cuda.is_available() else "cpu")).eval()
-    load_strictly(
-        model,
-        CheckpointLoader.load_checkpoint(checkpoint, map_location="cpu"),
-        source=checkpoint,
-        target=f"the {type(model).__name__} of {config}",
-    )
-    return model
 
 
 def to_channels_last(module: nn.Module) -> None:
@@ -374,28 +244,3 @@ class _StrictLoad(Hook):
             raise MismatchedCheckpointError(
                 f"{error} Give a checkpoint of this recipe, or load what fits by --cfg-options load_strict=False."
             ) from error
-
-
-class _Metrics(Hook):
-    """Keeps the metrics of a test, since mmagic's test loop returns nothing."""
-
-    def __init__(self) -> None:
-        self.values: dict[str, float] = {}
-
-    def after_test_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
-        self.values.update(metrics or {})
-
-
-def run_test(runner: Runner) -> dict[str, float]:
-    """Test and return the metrics, under any host's test loop.
-
-    Args:
-        runner: From :func:`build_runner`.
-
-    Returns:
-        The metrics by name.
-    """
-    kept = _Metrics()
-    runner.register_hook(kept)
-    runner.test()
-    return kept.values

@@ -1,4 +1,4 @@
-"""What the commands do before a Runner is built; the rest is tested through the tools."""
+"""What a test adds to a config; the rest is tested through the tools."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
-from nda_mm.engine.launch import draw_into
+from nda_mm.engine.testing import draw_into
 
 HOOK = "DetVisualizationHook"
 
