@@ -12,17 +12,25 @@ from nda_mm.evaluation import OODMetric
 from nda_mm.registry import METRICS
 from nda_mm.utils.files import recipe_path
 
-RECIPES = ["biggan_digits", "nda_biggan_digits", "biggan_cifar10", "nda_biggan_cifar10"]
+RECIPES = [
+    "biggan_digits",
+    "nda_biggan_digits",
+    "biggan_cifar10",
+    "nda_biggan_cifar10",
+    "classifier_digits",
+    "nda_classifier_digits",
+]
+TESTS = {"test_evaluator", "test_cfg"}
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_they_differ_from_the_gans_by_the_test_alone(name: str) -> None:
-    gan, ood = (Config.fromfile(recipe_path(f"{prefix}{name}")).to_dict() for prefix in ("", "ood_"))
+def test_they_differ_from_the_model_by_the_test_alone(name: str) -> None:
+    model, ood = (Config.fromfile(recipe_path(f"{prefix}{name}")).to_dict() for prefix in ("", "ood_"))
     added = {"outside", "packed", "corruptions", "cifar10_c"}
-    assert {key: value for key, value in ood.items() if key not in added | {"test_evaluator"}} == {
-        key: value for key, value in gan.items() if key != "test_evaluator"
+    assert {key: value for key, value in ood.items() if key not in added | TESTS} == {
+        key: value for key, value in model.items() if key not in TESTS
     }
-    assert ood["test_evaluator"]["type"] == "Evaluator"
+    assert ood["test_evaluator"]["type"].removeprefix("mmagic.") == "Evaluator"
     metrics = ood["test_evaluator"]["metrics"]
     assert [metric["type"] for metric in metrics] == ["nda_mm.OODMetric"]
     assert isinstance(METRICS.build(metrics[0]), OODMetric)

@@ -46,7 +46,7 @@ def checkpoint(recipe: str, path: Path, **options: object) -> str:
     """An untrained model of a recipe, saved."""
     config = Config.fromfile(recipe_path(recipe))
     config.merge_from_dict(options)
-    with DefaultScope.overwrite_default_scope("mmagic"):
+    with DefaultScope.overwrite_default_scope(config.default_scope):
         torch.manual_seed(0)
         model = MODELS.build(config.model)
     model.init_weights()
@@ -55,9 +55,8 @@ def checkpoint(recipe: str, path: Path, **options: object) -> str:
 
 
 @pytest.mark.slow
-def test_digits_are_scored_by_one_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    pytest.importorskip("sklearn")
-    recipe = "ood_nda_biggan_digits.py"
+@pytest.mark.parametrize("recipe", ["ood_nda_biggan_digits.py", "ood_nda_classifier_digits.py"])
+def test_digits_are_scored_by_one_command(recipe: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     weights = checkpoint(recipe, tmp_path / "weights.pth")
     found = test_tool.main([str(recipe_path(recipe)), weights, "--work-dir", "run"])
     names = ["rotated", "inverted", "blurred", "letters", "mean"]

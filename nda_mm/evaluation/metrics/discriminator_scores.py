@@ -36,13 +36,17 @@ def layers_that_mix(discriminator: nn.Module) -> list[str]:
 
 
 @contextmanager
-def scoring(model: Any) -> Iterator[Any]:
-    """Give the discriminator of a GAN of mmagic, in evaluation and without its random augmentation; restore it after.
+def scoring(model: Any, part: str | None = "discriminator") -> Iterator[Any]:
+    """Give the network that scores, in evaluation and without its random augmentation; restore it after.
+
+    Args:
+        model: A GAN of mmagic, or any other model.
+        part: Name of the part that scores. Default 'discriminator'; None: the model itself.
 
     Raises:
-        ValueError: If the model has none.
+        ValueError: If the model has no such part.
     """
-    discriminator = getattr(model, "discriminator", None)
+    discriminator = model if part is None else getattr(model, part, None)
     if discriminator is None:
         raise ValueError(
             f"{type(model).__name__} has no discriminator to score images with; build it with one, and load a "

@@ -1,4 +1,4 @@
-"""``nda_mm.OODMetric``: how well a GAN's discriminator separates other data sets from its own."""
+"""``nda_mm.OODMetric``: how well a discriminator or a classifier separates other data sets from its own."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from mmengine.dist import is_main_process
 from mmengine.logging import MMLogger, print_log
 from mmengine.registry import DATASETS
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from nda_mm.registry import METRICS
@@ -19,16 +19,25 @@ from nda_mm.utils.messages import shorten
 
 from ..detection import bootstrap_intervals, detection_measures
 from ..ood_report import OODResult, format_table, means, plot_scores, write_results
+from .classifier_scores import CLASSIFIER_SCORES, classifier_scores
 from .discriminator_scores import CLASS_REDUCTIONS, anomaly_scores, count_classes, layers_that_mix, scoring
 from .gan_metric import GANMetric, gather_rows
+
+_MEANINGS = {
+    "discriminator": "minus its logit",
+    "msp": "minus the highest probability",
+    "energy": "minus the log-sum-exp of the logits",
+    "max_logit": "minus the highest logit",
+}
 
 
 @METRICS.register_module()
 class OODMetric(GANMetric):
-    """Anomaly detection by the discriminator: the test images of its data (ID) against any number of OOD data sets.
+    """Anomaly detection: the test images of a model's data (ID) against any number of OOD data sets.
 
-    **A higher score means more anomalous**: the score is minus the discriminator's logit, see
-    :func:`~nda_mm.evaluation.metrics.discriminator_scores.anomaly_scores`. Labels of images are never used. The results
+    **A higher score means more anomalous**. That of a GAN is minus its discriminator's logit, see
+    :func:`~nda_mm.evaluation.metrics.discriminator_scores.anomaly_scores`; those of a classifier of mmpretrain are in
+    :func:`~nda_mm.evaluation.metrics.classifier_scores.classifier_scores`. Labels of images are never used. The results
     are, for each set and as ``mean`` over the sets, ``ood/SET/auroc``, ``aupr_out`` (OOD images are the positives),
     ``aupr_in`` and ``fpr95`` (OOD images are the positives), see :mod:`nda_mm.evaluation.detection`. The log has a
     table with counts and bootstrap intervals; ``results.json``, ``results.csv``, ``scores.png`` and ``roc.png`` are
@@ -45,6 +54,7 @@ class OODMetric(GANMetric):
             itself configs by name: its members are in the table and the files, only their mean is among the values
             returned, and it counts as one set in the mean over sets.
         only: Names of the sets (or families) to use; the others' data need not exist. Default None: all.
+        score: ``'discriminator'`` (default), or ``'msp'``, ``'energy'`` or ``'max_logit'`` of a classifier.
         class_reduction: ``'max'`` (default), ``'mean'`` or ``'logsumexp'``, for a discriminator with classes. One with
             a projection, as BigGAN's, is run once for all classes, any other once for each.
         batch_size: Images per forward pass. Default 256. Must be 1 for a discriminator whose scores depend on the batch
@@ -80,6 +90,7 @@ class OODMetric(GANMetric):
         outside: Mapping[str, Any],
         *,
         only: Sequence[str] | None = None,
+        score: str = "discriminator",
         class_reduction: str = "max",
         batch_size: int = 256,
         resamples: int = 1000,
@@ -94,7 +105,10 @@ class OODMetric(GANMetric):
             raise ValueError(f"resamples must be at least 0, but got {resamples}")
         if class_reduction not in CLASS_REDUCTIONS:
             raise ValueError(f"class_reduction must be one of {CLASS_REDUCTIONS}, but got {class_reduction!r}")
+        if score not in ("discriminator", *CLASSIFIER_SCORES):
+            raise ValueError(f"score must be discriminator, {', '.join(CLASSIFIER_SCORES)}, but got {score!r}")
         self.ood_cfg = _flatten(outside, only)
+        self.score = score
         self.class_reduction = class_reduction
         self.resamples = resamples
         self.seed = seed
@@ -144,19 +158,32 @@ class OODMetric(GANMetric):
         Raises:
             ValueError: If the model cannot score, or a score is not finite.
         """
-        with scoring(self.model) as discriminator:
-            mixing = layers_that_mix(discriminator)
+        with scoring(self.model, self.part) as network:
+            mixing = layers_that_mix(network)
             if mixing and self.batch_size > 1:
-                raise ValueError(f"batch_size must be 1, as the discriminator's {mixing[:3]} compare images of a batch")
-            parts = [
-                anomaly_scores(discriminator, images, class_reduction=self.class_reduction)
-                for images in self.load(dataset, range(len(dataset)), name)
-            ]
+                raise ValueError(f"batch_size must be 1, as the network's {mixing[:3]} compare images of a batch")
+            parts = [self._score(network, images) for images in self.load(dataset, range(len(dataset)), name)]
         scores = gather_rows(torch.cat(parts) if parts else torch.empty(0)).numpy()
         wrong = int((~np.isfinite(scores)).sum())
         if wrong:
             raise ValueError(f"{wrong} of {len(scores)} scores of {name} are not finite; the discriminator diverged")
         return scores
+
+    @property
+    def part(self) -> str | None:
+        """The part of the model that scores; None for the whole."""
+        return "discriminator" if self.score == "discriminator" else None
+
+    def _score(self, network: Any, images: Tensor) -> Tensor:
+        if self.score == "discriminator":
+            return anomaly_scores(network, images, class_reduction=self.class_reduction)
+        return classifier_scores(network(images, mode="tensor"), self.score)
+
+    def network_input(self, items: Sequence[Any]) -> Tensor:
+        """Turn items of a data set into images as the network sees them, without the augmentation of batches."""
+        if self.score == "discriminator":
+            return super().network_input(items)
+        return self.model.data_preprocessor(self.loader.collate_fn(items), False)["inputs"]
 
     def _compare(self, name: str, id_scores: np.ndarray, ood_scores: np.ndarray) -> OODResult:
         intervals = {}
@@ -178,11 +205,11 @@ class OODMetric(GANMetric):
 
     def protocol(self) -> dict[str, Any]:
         """Describe how the values were measured."""
-        with scoring(self.model) as discriminator:
-            classes = count_classes(discriminator)
+        with scoring(self.model, self.part) as network:
+            classes = count_classes(network)
         dataset: Any = self.loader.dataset
         return dict(
-            score="minus the discriminator's logit; higher is more anomalous",
+            score=f"{self.score} ({_MEANINGS[self.score]}); higher is more anomalous",
             model=type(self.model).__name__,
             classes=classes,
             class_reduction=self.class_reduction if classes else None,
