@@ -6,7 +6,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.evaluator import BaseMetric, Evaluator
+from mmengine.hooks import CheckpointHook
+from mmengine.registry import EVALUATOR, HOOKS, LOOPS, METRICS, Registry
+from mmengine.runner import IterBasedTrainLoop
 
+from nda_mm.engine.hooks.knn_hook import KNNHook
 from nda_mm.registry import MODELS, SCOPE
 
 #: Keys that take integers of at least 1, wherever they occur.
@@ -16,7 +21,10 @@ _SWITCH_WORDS = ("yes", "no", "on", "off", "true", "false")
 
 
 def check_config(cfg: Config) -> None:
-    """Refuse counts and intervals that are not integers of at least 1, and strings instead of True or False.
+    """Refuse settings that would cost a run.
+
+    These are counts and intervals that are not integers of at least 1, strings instead of True or False, and
+    checkpoints that would be lost, never written, or chosen by a metric that does not exist.
 
     Args:
         cfg: A config for training.
@@ -30,7 +38,8 @@ def check_config(cfg: Config) -> None:
         ...
         ValueError: train_cfg.val_interval must be an integer of at least 1, but got 0.
     """
-    wrong = list(_wrong_values(cfg.to_dict()))
+    settings = cfg.to_dict()
+    wrong = [*_wrong_values(settings), *_wrong_checkpoints(settings)]
     if wrong:
         raise ValueError("\n".join(wrong))
 
@@ -45,6 +54,73 @@ def _wrong_values(node: Any, parent: str = "") -> Iterator[str]:
         elif isinstance(key, str) and isinstance(value, str) and value.lower() in _SWITCH_WORDS:
             yield f"{here} must be True or False, but got the string {value!r}, which would count as True."
         yield from _wrong_values(value, here)
+
+
+def _wrong_checkpoints(settings: dict[str, Any]) -> Iterator[str]:
+    scope, loop = settings.get("default_scope"), settings.get("train_cfg") or {}
+    loop_class = _find(LOOPS, loop.get("type"), scope)
+    by_iteration = loop.get("by_epoch") is False if loop_class is None else issubclass(loop_class, IterBasedTrainLoop)
+    for key, hook in _hooks(settings, CheckpointHook):
+        if not _is_count(hook.get("interval", 1)):
+            yield f"{key}.interval must be an integer of at least 1, but got {hook['interval']!r}."
+        if by_iteration and hook.get("by_epoch", True):
+            yield f"{key}.by_epoch must be False: this run counts iterations, and would save at its end only."
+        template = hook.get("filename_tmpl", "{}")
+        if template is not None and str(template).count("{}") != 1:
+            yield f"{key}.filename_tmpl must hold {{}} once, as in 'iter_{{}}.pth', but got {template!r}."
+        yield from _unknown_metrics(settings, key, hook.get("save_best") or [])
+
+
+def _unknown_metrics(settings: dict[str, Any], key: str, wanted: str | list[str]) -> Iterator[str]:
+    unknown = {wanted} - {"auto"} if isinstance(wanted, str) else {*wanted}
+    known = (_metrics(settings) or []) if unknown else []
+    for name in sorted(unknown) if known else ():
+        if not any(name == each or (each.endswith("/") and name.startswith(each)) for each in known):
+            shown = ", ".join(f"{each}..." if each.endswith("/") else each for each in known)
+            yield f"{key}.save_best={name!r} is none of the metrics of this config, which are {shown}."
+
+
+def _metrics(settings: dict[str, Any]) -> list[str] | None:
+    """Names of the metrics, or ``'acc/'`` for all with that prefix; None where the config does not tell.
+
+    A metric of mmengine's has its prefix in its names, unless it overrides ``evaluate``. A run without validation has
+    those of :class:`~nda_mm.engine.KNNHook` alone.
+    """
+    scope, evaluator = settings.get("default_scope"), settings.get("val_evaluator")
+    if isinstance(evaluator, dict) and "metrics" in evaluator:
+        kind = _find(EVALUATOR, evaluator.get("type", "Evaluator"), scope)
+        if kind is None or kind.evaluate is not Evaluator.evaluate:
+            return None
+        evaluator = evaluator["metrics"]
+    if evaluator is None:
+        near = [hook.get("prefix", "knn") for _, hook in _hooks(settings, KNNHook)]
+        return [f"{prefix}/top{number}" for prefix in near for number in (1, 5)]
+    known = []
+    for metric in [evaluator] if isinstance(evaluator, dict) else evaluator:
+        kind = _find(METRICS, metric.get("type"), scope)
+        prefix = metric.get("prefix") or getattr(kind, "default_prefix", None)
+        if kind is None or getattr(kind, "evaluate", None) is not BaseMetric.evaluate or not prefix:
+            return None
+        known.append(f"{prefix}/")
+    return known
+
+
+def _hooks(settings: dict[str, Any], wanted: type) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Keys and settings of all hooks of a class."""
+    for key in ("default_hooks", "custom_hooks"):
+        hooks = settings.get(key) or {}
+        for name, hook in hooks.items() if isinstance(hooks, dict) else enumerate(hooks):
+            kind = _find(HOOKS, hook.get("type"), settings.get("default_scope")) if isinstance(hook, dict) else None
+            if kind is not None and issubclass(kind, wanted):
+                yield f"{key}.{name}", hook
+
+
+def _find(registry: Registry, kind: Any, scope: str | None) -> Any:
+    """The class that a ``type`` names, or None."""
+    if isinstance(kind, str):
+        with registry.switch_scope_and_registry(scope) as scoped:
+            kind = scoped.get(kind)
+    return kind if isinstance(kind, type) else None
 
 
 def _is_count(value: Any) -> bool:
