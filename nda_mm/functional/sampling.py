@@ -12,6 +12,8 @@ import math
 import torch
 from torch import Tensor
 
+from .layout import spatial_view
+
 #: The longest permutations that are looked up in a table of all of them (8! = 40,320 rows).
 _TABLE_LENGTH = 8
 
@@ -161,7 +163,8 @@ def draw_partners(x: Tensor, other: Tensor | None, generator: torch.Generator | 
     """``other`` where partners are given, else one partner for each sample by :func:`random_partners`."""
     if other is not None:
         return other
-    return x.index_select(0, random_partners(len(x), device=x.device, generator=generator))
+    view, restore = spatial_view(x)  # index_select gives up the memory format
+    return restore(view.index_select(0, random_partners(len(x), device=x.device, generator=generator)))
 
 
 def random_integers(
