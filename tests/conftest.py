@@ -20,7 +20,7 @@ from nda_mm.compat.placeholders import MMActionDRN, MMActionMultimodal, MMagicEd
 PROJECT = Path(__file__).resolve().parents[1]
 
 sys.path.insert(0, str(Path(__file__).parent))  # test modules are imported without a package
-collect_ignore_glob = ["tiny_*.py"]
+collect_ignore_glob = ["tiny_*.py", "small_*.py"]
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -24,6 +24,8 @@ _DAMAGE = (
     *(tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError, struct.error),
     *(OSError, ValueError, LookupError, OverflowError, NotImplementedError),
 )
+#: Bytes of the largest image or list, and of the largest array.
+_LARGEST, _LARGEST_ARRAY = 1 << 24, 1 << 31
 _BLOCK = 512  # of a tar file, which ends with two that are empty
 
 
@@ -56,8 +58,8 @@ def unpack(source: Path, out: Path, place: Place) -> Unpacked:
 
     An interrupted call leaves no half-filled folder below ``out``, and the next call continues it. Files of the right
     size are kept. No member can leave ``out``: names with '..' are skipped, links and devices are never created. In a
-    zip file, members with a wrong checksum are left out and reported; a tar file has no checksums, so any damage is an
-    error.
+    zip file, members that have a wrong checksum or are larger than a data set's can be are left out and reported; a
+    tar file has no checksums, so there both are errors.
 
     Args:
         source: A zip file, or a tar file with any compression.
@@ -150,6 +152,7 @@ def _unpack_zip(source: Path, out: Path, unfinished: Path, place: Place, found: 
             if target is None:
                 continue
             try:
+                _check_size(target, info.file_size)
                 if not _is_there(target, info.file_size, out, unfinished):
                     with archive.open(info) as content:
                         _write(content, unfinished / target, info.file_size)
@@ -164,6 +167,7 @@ def _unpack_tar(source: Path, out: Path, unfinished: Path, place: Place, found: 
             target = _target(member.name, place) if member.isfile() else None
             if target is None:
                 continue
+            _check_size(target, member.size)
             content = archive.extractfile(member)
             if content is not None and not _is_there(target, member.size, out, unfinished):
                 _write(content, unfinished / target, member.size)
@@ -179,6 +183,13 @@ def _unpack_tar(source: Path, out: Path, unfinished: Path, place: Place, found: 
 def _target(name: str, place: Place) -> PurePosixPath | None:
     parts = tuple(part for part in PurePosixPath(name.replace("\\", "/")).parts if part not in (".", "/"))
     return place(parts) if parts and ".." not in parts else None
+
+
+def _check_size(target: PurePosixPath, size: int) -> None:
+    """Refuse a member before it is read that would fill the disk."""
+    most = _LARGEST_ARRAY if target.suffix in (".npy", ".bin", ".mat") else _LARGEST
+    if not 0 <= size <= most:
+        raise zipfile.BadZipFile(f"{target.name} has {size} bytes, but no such file of a data set has more than {most}")
 
 
 def _is_there(target: PurePosixPath, size: int, *folders: Path) -> bool:

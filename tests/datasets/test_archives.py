@@ -212,3 +212,14 @@ def test_damage_anywhere_ends_in_whole_files_or_a_value_error(kind: str, tmp_pat
         if kind != "tar":  # the others have checksums
             assert {name: value for name, value in content(out).items() if name in WHOLE and value != WHOLE[name]} == {}
     assert all(path.name.isdigit() or "unfinished" in path.name or path == source for path in tmp_path.iterdir())
+
+
+def test_a_member_larger_than_its_set_can_be_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archives, "_LARGEST_ARRAY", 702)
+    with pytest.raises(ValueError, match=r"3\.bin has 703 bytes"):
+        unpack(make_tar(tmp_path / "set.tar"), tmp_path / "tar", place)
+    assert not (tmp_path / "tar").exists()
+    found = unpack(make_zip(tmp_path / "set.zip"), tmp_path / "zip", place)
+    assert found.count == 6
+    assert [name for name, _ in found.damaged] == ["set/a/3.bin", "set/b/3.bin"]
+    assert all("703 bytes" in reason for _, reason in found.damaged)

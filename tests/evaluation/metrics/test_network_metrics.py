@@ -9,7 +9,7 @@ import pytest
 import torch
 from mmengine.evaluator import Evaluator
 from mmengine.registry import DefaultScope
-from tiny_gan import (
+from small_gan import (
     PACKED,
     PixelNetwork,
     build_gan,

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tiny_gan import PACKED, build_gan, build_loader, evaluate, evaluate_in_two_processes
+from small_gan import PACKED, build_gan, build_loader, evaluate, evaluate_in_two_processes
 from torch import nn
 from torch.utils.data import DataLoader
 
