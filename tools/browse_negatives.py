@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from nda_mm.utils.image_grid import save_image_grid, to_uint8
 
     config = open_config(args)
-    images = read_images(args, config, max(2, args.samples))
+    images = read_images(args, config, max(3, args.samples))
     negatives = negatives_of(args, config, images)
     # All in one batch, so that partners come from the images on the sheet.
     x = images.float() / 127.5 - 1

@@ -120,7 +120,7 @@ def default_negatives(images: Tensor) -> tuple[dict[str, Negative], dict[str, st
     """All registered negatives that do with default settings for such images, by label; the others with the reason.
 
     Args:
-        images: A few of the images. Shape: (N, C, H, W), N at least 2.
+        images: A few of the images. Shape: (N, C, H, W), N at least 3.
     """
     usable, unusable = {}, {}
     for name, kind in NEGATIVES.module_dict.items():
@@ -132,7 +132,7 @@ def default_negatives(images: Tensor) -> tuple[dict[str, Negative], dict[str, st
             continue
         try:
             negative = build_negative(dict(type=name))
-            negative(images[:2].float() / 127.5 - 1, generator=torch.Generator().manual_seed(0))
+            negative(images[:3].float() / 127.5 - 1, generator=torch.Generator().manual_seed(0))
         except (TypeError, ValueError) as error:
             unusable[name] = str(error)
         else:

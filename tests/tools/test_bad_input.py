@@ -101,7 +101,7 @@ def damage(folder: Path) -> list[str]:
         ("model.type=nda_mm.NDAFunnyGAN", "nda_mm.NDABigGAN"),
         ("model.type=NDABigGAN", "nda_mm.NDABigGAN"),
         ("model.negative.type=Jigsav", "Jigsaw"),
-        ("model.negative.grid=5", "16 x 16"),
+        ("model.negative.grid=5", "5 x 5 does not divide height 16"),
         ("train_cfg.data_on_device=no", "train_cfg.data_on_device"),
     ],
 )

@@ -57,7 +57,7 @@ def test_folder_gets_all_registered_negatives(tmp_path: Path, capsys: pytest.Cap
     out = tmp_path / "a.png"
     tool.main(["--images", str(tmp_path), "--size", "24", "--out", str(out)])
     printed = capsys.readouterr()
-    assert "3 images beside 7 negatives" in printed.out
+    assert "3 images beside 9 negatives" in printed.out
     assert "left out ShuffleFrames" in printed.err
     with Image.open(out) as sheet:
         assert sheet.width >= 8 * 96

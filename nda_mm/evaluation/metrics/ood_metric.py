@@ -127,10 +127,12 @@ class OODMetric(GANMetric):
             except (OSError, ValueError, TypeError, KeyError, RuntimeError, ImportError) as error:
                 failures.setdefault(str(error), []).append(name)  # members of a family may share a damaged file
         if failures:
+            failed = {name.split("/")[0] for names in failures.values() for name in names}
+            usable = [name for name in dict.fromkeys(each.split("/")[0] for each in self.ood_cfg) if name not in failed]
             lines = "\n".join(f"{shorten(names, 3)}: {cause}" for cause, names in failures.items())
             raise ValueError(
                 f"{len(self.ood_cfg) - len(self._ood_sets)} of {len(self.ood_cfg)} OOD sets cannot be used. Name those "
-                f"you have with only=[...] (--cfg-options \"test_evaluator.metrics.0.only=['svhn']\"):\n{lines}"
+                f'you have (--cfg-options "test_evaluator.metrics.0.only={usable or ["svhn"]}"):\n{lines}'
             )
 
     def _build(self, cfg: Mapping[str, Any]) -> Any:
