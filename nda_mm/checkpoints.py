@@ -126,7 +126,7 @@ def write_checkpoint(checkpoint: Mapping[str, Any], path: str | Path) -> None:
 def compare_keys(wanted: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> str:
     """Say where weights do not fit a model by name and shape.
 
-    Counters of batch normalisation (``num_batches_tracked``), which old checkpoints lack, may be absent.
+    Counters of batch normalization (``num_batches_tracked``), which old checkpoints lack, may be absent.
 
     Args:
         wanted: The model's ``state_dict()``, or a part of it.

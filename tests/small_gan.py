@@ -87,9 +87,9 @@ class PixelNetwork(FeatureNetwork):
     def forward(self, images: Tensor) -> FeaturesAndProbs:
         self.calls += 1
         assert images.dtype == torch.uint8
-        grey = images.float().mean(dim=1)
-        features = nn.functional.adaptive_avg_pool2d(grey, 3).flatten(1)
-        return FeaturesAndProbs(features, grey[:, 3:13].mean(dim=2).softmax(dim=1))
+        gray = images.float().mean(dim=1)
+        features = nn.functional.adaptive_avg_pool2d(gray, 3).flatten(1)
+        return FeaturesAndProbs(features, gray[:, 3:13].mean(dim=2).softmax(dim=1))
 
 
 def prepared(metrics: Sequence[Any], gan: nn.Module, loader: DataLoader) -> Any:

@@ -8,7 +8,7 @@ The theory of negative augmentation holds only if no negative could be a real im
   verdict          safe, doubtful, leaks (some negatives are real images) or in distribution (no difference seen)
   = source         negatives equal to the image they were made of, in % with a 95 % interval
   = other          equal to another real image
-  near             within a tenth of the distance between neighbouring reals of some real image, in pixels, in features
+  near             within a tenth of the distance between neighboring reals of some real image, in pixels, in features
   AUROC dist.      negatives against held-out reals by the distance to the nearest real, in pixels / in features
   classif.         the same by a small classifier, out of fold: 1 always distinguished, 0.5 never
   pass             negatives the classifier takes for real where it keeps 95 % of the reals

@@ -1,4 +1,4 @@
-"""Show real images beside their negatives, as one labelled PNG; no GPU needed.
+"""Show real images beside their negatives, as one labeled PNG; no GPU needed.
 
     python tools/browse_negatives.py nda_biggan_cifar10
     python tools/browse_negatives.py --images my_photos --size 64 --out negatives.png

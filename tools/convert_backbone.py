@@ -12,7 +12,7 @@ SRC is a checkpoint of an OpenMMLab model (nda_mm, mmpretrain, mmdet, mmaction2)
 or a plain backbone such as torchvision's. DPC's goes to nda_mm.ResNet2d3d, by --to mmaction2; nda_mm.DPCEncoder takes
 the checkpoint itself. Nothing in it is run. --check builds a config's backbone (or, for example,
 torchvision.resnet50), loads the new file into it as training would, and compares all tensors; a file that fails is not
-written. Colour order, mean and std of the inputs and the blocks' style must be those of the pretraining: no file can
+written. Color order, mean and std of the inputs and the blocks' style must be those of the pretraining: no file can
 show a mistake in them.
 """
 

@@ -8,9 +8,9 @@ Then: python tools/sample.py nda_biggan_cifar10 OUT
 
 The generator's images and the discriminator's logits, in eval mode, are those of the authors' code. Width, number of
 classes and length of the noise come from the files; where they are not the recipe's, the --cfg-options to give to
-sample.py, test.py and train.py are printed. The recipe decides about the order of colours, which the authors' networks
+sample.py, test.py and train.py are printed. The recipe decides about the order of colors, which the authors' networks
 have as RGB: with model.data_preprocessor.output_channel_order=BGR, red and blue are exchanged in the layers that touch
-images, and samples keep their colours. Nothing in the files is run, and what doesn't fit is refused by name. Training
+images, and samples keep their colors. Nothing in the files is run, and what doesn't fit is refused by name. Training
 goes on by --cfg-options load_from=OUT; the state of the authors' optimizers is not taken over.
 """
 

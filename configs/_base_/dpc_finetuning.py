@@ -1,5 +1,5 @@
 # A classifier of actions on DPC's encoder, as the authors fine-tune it: backbone and ConvGRU are kept, at a tenth of
-# the rate of the new layers (batch normalisation, dropout, linear). The checkpoint is that of the pretraining itself;
+# the rate of the new layers (batch normalization, dropout, linear). The checkpoint is that of the pretraining itself;
 # a weight of the encoder that is not in it stops the run.
 _base_ = ["video_runtime.py"]
 

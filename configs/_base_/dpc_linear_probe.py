@@ -1,4 +1,4 @@
-# A linear classifier on DPC's encoder, which is frozen: its normalisations stay at the running statistics of the
+# A linear classifier on DPC's encoder, which is frozen: its normalizations stay at the running statistics of the
 # pretraining, its dropout rests, so that a clip has the same features throughout. The encoder must be named; with none,
 # or one that does not fit, the run stops before it trains on random features.
 _base_ = ["dpc_finetuning.py"]

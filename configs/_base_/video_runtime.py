@@ -1,4 +1,4 @@
-# How a recogniser of mmaction2's is run here: epochs that resume exactly, safe checkpoints, pretrained weights checked.
+# How a recognizer of mmaction2's is run here: epochs that resume exactly, safe checkpoints, pretrained weights checked.
 default_scope = "mmaction"
 channels_last = True  # memory format: convolutions are faster, results differ by rounding alone
 

@@ -1,4 +1,4 @@
-# BigGAN on CelebA at 64x64, without classes: the centred square of 178 pixels, the whole width of the aligned images,
+# BigGAN on CelebA at 64x64, without classes: the centered square of 178 pixels, the whole width of the aligned images,
 # scaled down (crop=108 takes the face alone); tools/prepare_data.py celeba unpacks and decodes them. The
 # paper's crop, network, width and budget for CelebA are not known. The network is mmagic's own for 64 pixels, with
 # self-attention at full resolution in the generator; the rest is CIFAR-10's recipe: 97,500 steps are 153 epochs here.

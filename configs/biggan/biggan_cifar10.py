@@ -46,7 +46,7 @@ optim_wrapper = dict(
 # step of a GPU.
 train_cfg = dict(max_iters=generator_steps * discriminator_steps, val_interval=20_000, data_on_device=True)
 
-# Sampled as the paper's authors do: the moving average of the generator, normalised by batches of 64. The network is a
+# Sampled as the paper's authors do: the moving average of the generator, normalized by batches of 64. The network is a
 # classifier that its own recipe trains when it is first asked for; give network.checkpoint if you have one, or train
 # without validation by --cfg-options val_cfg=None. With the Inception weights, network=dict(type="inception",
 # path=...) in a recipe of your own makes the distance FID.

@@ -1,5 +1,5 @@
 # MoCo's detection protocol on PASCAL VOC (He et al., CVPR 2020; facebookresearch/moco, detection/configs): Faster R-CNN
-# R50-C4, every layer trained with synchronised batch statistics, one more normalisation after the fifth stage,
+# R50-C4, every layer trained with synchronised batch statistics, one more normalization after the fifth stage,
 # trainval07+12 -> test07, 24k iterations of 16 images: tools/dist_train.sh detection_voc_c4 8
 # mmdet's own C4 recipe is the base, but is made for Caffe's weights: BGR, unscaled, stride in the first convolution,
 # frozen statistics. MoCo's weights load into that without an error and perform wrongly.

@@ -1,4 +1,4 @@
-# Motions of digits from DPC's encoder, with 8 labelled clips of each; a minute on two CPU cores:
+# Motions of digits from DPC's encoder, with 8 labeled clips of each; a minute on two CPU cores:
 #   python tools/train.py dpc_finetune_digits --cfg-options model.backbone.init_cfg.type=Pretrained \
 #       model.backbone.init_cfg.checkpoint=work_dirs/dpc_digits/epoch_16.pth
 # Without them, from scratch.

@@ -1,6 +1,6 @@
 # MoCo v2 on CIFAR-10, ResNet-18 with the CIFAR stem: the settings of the MoCo authors' own demo on CIFAR-10
 # (facebookresearch/moco, colab/moco_cifar10_demo.ipynb), with MoCo v2's projection head. Their split batch
-# normalisation, which imitates 8 GPUs on one, mmpretrain does not have: keys are shuffled among GPUs alone.
+# normalization, which imitates 8 GPUs on one, mmpretrain does not have: keys are shuffled among GPUs alone.
 # On a CPU: --cfg-options model.backbone.base_channels=16 model.backbone.stem_channels=16 model.neck.in_channels=128
 # and train_dataloader.dataset.every=5 for each fifth image.
 _base_ = ["../_base_/moco_runtime.py", "../_base_/datasets/moco_cifar10.py"]

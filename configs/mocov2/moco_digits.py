@@ -11,7 +11,7 @@ model = dict(
     queue_len=256,  # a multiple of the batch of all ranks together
     momentum=0.05,  # of the step towards the query encoder; MoCo writes 0.95
     backbone=dict(type="ResNet_CIFAR", depth=18, stem_channels=16, base_channels=16, zero_init_residual=False),
-    # With batch normalisation, as SimCLR's: in a new network all digits are nearly alike, and without it the loss rose.
+    # With batch normalization, as SimCLR's: in a new network all digits are nearly alike, and without it the loss rose.
     neck=dict(
         type="NonLinearNeck",
         in_channels=128,

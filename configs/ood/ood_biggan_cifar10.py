@@ -3,7 +3,7 @@
 # Each outside set is unpacked and checked by the verb of its name: python tools/prepare_data.py svhn test_32x32.mat,
 # ... tiny_imagenet tiny-imagenet-200.zip, ... places365 val_256.tar, ... dtd dtd-r1.0.1.tar.gz, ... cifar10_c
 # CIFAR-10-C.tar, ... cifar100 cifar-100-python.tar.gz. To leave a set out, name the others.
-# Whatever is not 32x32 is scaled by its short side (bicubic, antialiased) and cropped to its centre.
+# Whatever is not 32x32 is scaled by its short side (bicubic, antialiased) and cropped to its center.
 _base_ = "../biggan/biggan_cifar10.py"
 
 packed = dict(pipeline=[dict(type="PackInputs")])

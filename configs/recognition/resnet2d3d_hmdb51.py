@@ -1,4 +1,4 @@
-# HMDB51 by DPC's backbone alone, without its recurrent unit, under mmaction2's own recogniser and head:
+# HMDB51 by DPC's backbone alone, without its recurrent unit, under mmaction2's own recognizer and head:
 #   python tools/convert_backbone.py work_dirs/dpc_ucf101/epoch_300.pth r2d3d.pth --to mmaction2
 #   python tools/train.py resnet2d3d_hmdb51 --cfg-options model.backbone.init_cfg.type=Pretrained \
 #       model.backbone.init_cfg.checkpoint=r2d3d.pth

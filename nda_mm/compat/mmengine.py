@@ -57,7 +57,7 @@ class CPUDistributed(Patch):
     """Let the Runner wrap a model for several processes without a GPU.
 
     DDP gets no device, and synchronized batch normalization, which has no CPU form, becomes plain: each process then
-    normalises by its own batch. The process group is started by :func:`nda_mm.compat.start_process_group`.
+    normalizes by its own batch. The process group is started by :func:`nda_mm.compat.start_process_group`.
     """
 
     name = "cpu-distributed"
@@ -81,7 +81,7 @@ class CPUDistributed(Patch):
         def wrap_model(self: Any, model_wrapper_cfg: Mapping[str, Any] | None, model: Any) -> Any:
             if self.distributed and not torch.cuda.is_available() and not is_model_wrapper(model):
                 if any(type(module).__name__ == "SyncBatchNorm" for module in model.modules()):
-                    self.logger.warning("Without a GPU SyncBN becomes BN: each process normalises by its own batch.")
+                    self.logger.warning("Without a GPU SyncBN becomes BN: each process normalizes by its own batch.")
                     model = revert_sync_batchnorm(model)
                 default = {
                     "broadcast_buffers": False,

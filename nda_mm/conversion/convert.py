@@ -79,7 +79,7 @@ def convert_backbone(
     A detector's shared head (mmdet's ``ResLayer``) takes its stage from the same file by the same ``init_cfg``: the
     names ``layer4...`` are the same in both. mmaction2 has a second way to load, ``pretrained=...``, which reads
     torchvision's names and inflates them into 3-D networks: for it, convert to 'torchvision' (or 'mmpretrain' for a
-    ResNet with a small stem). Of a checkpoint of ``nda_mm.DPC``, or of a recogniser trained on its encoder, the
+    ResNet with a small stem). Of a checkpoint of ``nda_mm.DPC``, or of a recognizer trained on its encoder, the
     2D3D-ResNet is taken, for ``nda_mm.ResNet2d3d`` in mmaction2.
 
     Args:

@@ -37,7 +37,7 @@ class Format:
 
 
 FORMATS = (
-    Format("recogniser on nda_mm.DPCEncoder", ("backbone.backbone.",), (), resnet_only=True),
+    Format("recognizer on nda_mm.DPCEncoder", ("backbone.backbone.",), (), resnet_only=True),
     Format(
         "OpenMMLab model",
         ("backbone.",),

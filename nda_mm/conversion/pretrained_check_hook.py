@@ -126,7 +126,7 @@ class PretrainedCheckHook(Hook):
 
 @HOOKS.register_module()
 class VideoBackboneCheckHook(PretrainedCheckHook):
-    """The same check for recognisers, by architecture and value instead of by name.
+    """The same check for recognizers, by architecture and value instead of by name.
 
     mmaction2 has a second way to load, ``pretrained=...``, by which a 2-D file also fills networks whose layers have
     other names (ResNet, ResNetTSM) or other shapes (ResNet3d, inflated). This hook serves both ways: before anything is

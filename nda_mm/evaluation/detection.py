@@ -39,7 +39,7 @@ def auroc(id_scores: Any, ood_scores: Any) -> float:
         >>> auroc([0.0, 1.0], [1.0, 2.0])
         0.875
     """
-    return float(roc_auc_score(*_labelled(id_scores, ood_scores)))
+    return float(roc_auc_score(*_labeled(id_scores, ood_scores)))
 
 
 def aupr(id_scores: Any, ood_scores: Any, *, positive: str = "ood") -> float:
@@ -67,7 +67,7 @@ def aupr(id_scores: Any, ood_scores: Any, *, positive: str = "ood") -> float:
         >>> aupr([0.0, 1.0], [2.0]), aupr([0.0, 1.0], [2.0], positive="id")
         (1.0, 1.0)
     """
-    return float(average_precision_score(*_labelled(id_scores, ood_scores, positive)))
+    return float(average_precision_score(*_labeled(id_scores, ood_scores, positive)))
 
 
 def fpr_at_tpr(id_scores: Any, ood_scores: Any, *, tpr: float = 0.95, positive: str = "ood") -> float:
@@ -95,7 +95,7 @@ def fpr_at_tpr(id_scores: Any, ood_scores: Any, *, tpr: float = 0.95, positive: 
     """
     if not 0 < tpr <= 1:
         raise ValueError(f"tpr must be in (0, 1], but got {tpr}")
-    false, true, _ = roc_curve(*_labelled(id_scores, ood_scores, positive), drop_intermediate=False)
+    false, true, _ = roc_curve(*_labeled(id_scores, ood_scores, positive), drop_intermediate=False)
     return float(false[np.argmax(true >= tpr)])
 
 
@@ -146,7 +146,7 @@ def bootstrap_intervals(
             f"resamples must be at least 1 and confidence in (0, 1), but got resamples={resamples}, "
             f"confidence={confidence}"
         )
-    is_ood, scores = _labelled(id_scores, ood_scores)
+    is_ood, scores = _labeled(id_scores, ood_scores)
     distinct, index = np.unique(scores, return_inverse=True)
     kinds = index[~is_ood], index[is_ood]
     rng = np.random.default_rng(seed)
@@ -159,7 +159,7 @@ def bootstrap_intervals(
     return {name: (float(low), float(high)) for name, low, high in zip(MEASURES, *ends, strict=True)}
 
 
-def _labelled(id_scores: Any, ood_scores: Any, positive: str = "ood") -> tuple[np.ndarray, np.ndarray]:
+def _labeled(id_scores: Any, ood_scores: Any, positive: str = "ood") -> tuple[np.ndarray, np.ndarray]:
     """Whether each sample is positive, and its score: the higher, the surer."""
     if positive not in ("ood", "id"):
         raise ValueError(f"positive must be 'ood' or 'id', but got {positive!r}")

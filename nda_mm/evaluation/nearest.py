@@ -133,7 +133,7 @@ def knn_scores(
         bank: Features of known class.
         labels: Classes of the bank, in [0, ``num_classes``).
         num_classes: At least 1.
-        k: Neighbours that vote, from 1 to the size of the bank. Default 200.
+        k: Neighbors that vote, from 1 to the size of the bank. Default 200.
         temperature: > 0; the smaller, the more the nearest decide. Default 0.07.
         exclude: For each query the index of an entry that has no vote (itself). Default None.
 

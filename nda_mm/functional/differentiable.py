@@ -39,7 +39,7 @@ def diff_augment(x: Tensor, policy: Sequence[str] = POLICIES, *, generator: torc
 
     Color: brightness moved by up to 0.5 either way, saturation multiplied by 0 to 2, contrast by 0.5 to 1.5, nothing
     clipped. Translation: by up to an eighth of height and width either way, zeros moving in. Cutout: a square of half
-    the image's height and width, its centre anywhere, set to zero.
+    the image's height and width, its center anywhere, set to zero.
 
     Source: Zhao et al., "Differentiable Augmentation for Data-Efficient GAN Training", NeurIPS 2020,
     https://arxiv.org/abs/2006.10738, section 3.2 and appendix.
@@ -101,8 +101,8 @@ def _cutout(x: Tensor, generator: torch.Generator | None) -> Tensor:
     inside = []
     for side in (height, width):
         length = int(side * _CUTOUT + 0.5)
-        centre = random_integers(0, side - length % 2, batch, like=x, generator=generator)
-        offset = torch.arange(side, device=x.device) - (centre - length // 2)[:, None]
+        center = random_integers(0, side - length % 2, batch, like=x, generator=generator)
+        offset = torch.arange(side, device=x.device) - (center - length // 2)[:, None]
         inside.append((offset >= 0) & (offset < length))
     return x * ~(inside[0][:, :, None] & inside[1][:, None, :])[:, None]
 

@@ -25,7 +25,7 @@ def rotate(
     *,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """Turn each image about its centre, magnified so that no corner stays empty.
+    """Turn each image about its center, magnified so that no corner stays empty.
 
     Empty corners would tell a negative from a real image at the first glance and teach nothing. So the turned image is
     magnified, by no more than needed, until it covers the frame (a square at 45 degrees by 1.41, at 180 by none), and
@@ -78,7 +78,7 @@ def apply_rotation(x: Tensor, degrees: Tensor) -> Tensor:
     pixels = x.reshape(x.shape[0], -1, height, width).to(working)
     angle = torch.deg2rad(degrees.to(working))
     sine, cosine = angle.sin(), angle.cos()
-    # Half sides between the centres of the outermost pixels: sampling within them never meets the border.
+    # Half sides between the centers of the outermost pixels: sampling within them never meets the border.
     tall, wide = height - 1, width - 1
     zoom = torch.maximum(cosine.abs() + sine.abs() * (tall / wide), cosine.abs() + sine.abs() * (wide / tall))
     cosine, sine, none = cosine / zoom, sine / zoom, torch.zeros_like(sine)

@@ -105,7 +105,7 @@ def cutmix(
     """Fill a box of each image from the same place of another one.
 
     Every sample draws its own box: its area is a share ``1 - l`` of the image, ``l ~ Beta(beta, beta)``, its sides in
-    the image's proportions, its centre uniform over the image, and what sticks out is cut off. A box of a few pixels,
+    the image's proportions, its center uniform over the image, and what sticks out is cut off. A box of a few pixels,
     or one that leaves a few pixels, would give a real image and not a negative: after all cutting the box covers at
     least ``min_area`` and at most ``1 - min_area``. A box cut too small is extended inwards.
 
@@ -150,12 +150,12 @@ def cutmix(
 
 
 def cut_boxes(area: Tensor, row: Tensor, column: Tensor, height: int, width: int, min_area: float) -> Boxes:
-    """Boxes of a given share of the area around given centres, cut to the image, neither tiny nor all of it.
+    """Boxes of a given share of the area around given centers, cut to the image, neither tiny nor all of it.
 
     Args:
         area: ``(B,)`` share of the area in ``[0, 1]``.
-        row: ``(B,)`` the centre's row.
-        column: ``(B,)`` the centre's column.
+        row: ``(B,)`` the center's row.
+        column: ``(B,)`` the center's column.
         height: Rows of the images.
         width: Columns of the images.
         min_area: Least share of the area inside, and outside, every box.
@@ -170,9 +170,9 @@ def cut_boxes(area: Tensor, row: Tensor, column: Tensor, height: int, width: int
     return Boxes(top, bottom, left, right)
 
 
-def _cut_side(scale: Tensor, centre: Tensor, size: int, least: int, most: int) -> tuple[Tensor, Tensor]:
+def _cut_side(scale: Tensor, center: Tensor, size: int, least: int, most: int) -> tuple[Tensor, Tensor]:
     length = (scale * size).round().long().clamp(least, most)
-    begin = centre - length // 2
+    begin = center - length // 2
     end = (begin + length).clamp(max=size)
     begin = begin.clamp(min=0)
     length = (end - begin).clamp(min=least)

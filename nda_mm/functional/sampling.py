@@ -50,7 +50,7 @@ def random_permutations(
     device = torch.device(device)
     if length <= _TABLE_LENGTH:
         return _permutations_that_move(batch, length, device, generator)
-    # Integer keys: those of 32-bit floats would tie often enough at large grids to favour the given order.
+    # Integer keys: those of 32-bit floats would tie often enough at large grids to favor the given order.
     keys = torch.randint(2**62, (batch, length), device=device, generator=generator)
     tail = _permutations_that_move(batch, _TABLE_LENGTH, device, generator)
     return _move_the_unmoved(keys.argsort(dim=1), tail)

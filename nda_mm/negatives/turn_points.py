@@ -18,7 +18,7 @@ class TurnPoints(Negative):
     """Points turned around the origin by a fixed angle, to the left or to the right with equal chance.
 
     For data on a ring: half the angle between neighboring modes puts every point into a gap. As in all negative
-    augmentation the negative is made of the sample, and keeps all that the turn keeps: the distance from the centre and
+    augmentation the negative is made of the sample, and keeps all that the turn keeps: the distance from the center and
     the spread around the mode.
 
     Source:

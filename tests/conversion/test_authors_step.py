@@ -31,7 +31,7 @@ LOSSES = {
     "D_loss": ("loss", 1.0),
     "G_loss": ("loss_gen", 1.0),
 }
-#: Before a batch normalisation: the true gradient is zero, what is computed is rounding, and Adam divides by its size.
+#: Before a batch normalization: the true gradient is zero, what is computed is rounding, and Adam divides by its size.
 NO_GRADIENT = [f"blocks.{block}.0.{conv}.bias" for block in range(3) for conv in ("conv1", "conv2", "conv_sc")]
 
 

@@ -1,4 +1,4 @@
-"""DPC's 2D3D-ResNet from checkpoints of the pretraining, and of a recogniser on its encoder, into mmaction2."""
+"""DPC's 2D3D-ResNet from checkpoints of the pretraining, and of a recognizer on its encoder, into mmaction2."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def net(**settings: Any) -> nn.Module:
 
 
 def checkpoint(network: nn.Module, path: Path, prefix: str = "backbone.") -> Path:
-    """As ``nda_mm.DPC`` or a recogniser writes it; what else is in there has other shapes than a ResNet's."""
+    """As ``nda_mm.DPC`` or a recognizer writes it; what else is in there has other shapes than a ResNet's."""
     weights = {prefix + name: value for name, value in network.state_dict().items()}
     start = prefix.removesuffix("backbone.")
     others = {f"{start}aggregator.candidate.weight": torch.zeros(2, 4, 1, 1), "predictor.0.weight": torch.zeros(3)}

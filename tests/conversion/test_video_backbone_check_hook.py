@@ -1,4 +1,4 @@
-"""A recogniser trains on the weights that its config names, or not at all."""
+"""A recognizer trains on the weights that its config names, or not at all."""
 
 from __future__ import annotations
 

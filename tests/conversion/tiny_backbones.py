@@ -43,7 +43,7 @@ def build(host: str, depth: int, **settings: Any) -> nn.Module:
 
 
 def randomize(module: nn.Module, seed: int = 0) -> nn.Module:
-    """Weights and running statistics that no initialisation has, at a scale that keeps features near 1."""
+    """Weights and running statistics that no initialization has, at a scale that keeps features near 1."""
     generator = torch.Generator().manual_seed(seed)
     for part in module.modules():
         if isinstance(part, (nn.Conv2d, nn.Conv3d)):

@@ -28,7 +28,7 @@ class Spectral(nn.Module):
         self.register_buffer("u0", torch.randn(1, shape[0]))
         self.register_buffer("sv0", torch.ones(1))
 
-    def normalised(self) -> Tensor:
+    def normalized(self) -> Tensor:
         matrix = self.weight.reshape(len(self.weight), -1)
         with torch.no_grad():
             right = unit(matrix.t() @ self.u0[0])
@@ -40,12 +40,12 @@ class Spectral(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if self.weight.ndim == 4:
-            return F.conv2d(x, self.normalised(), self.bias, padding=self.weight.shape[-1] // 2)
-        return F.linear(x, self.normalised(), self.bias)
+            return F.conv2d(x, self.normalized(), self.bias, padding=self.weight.shape[-1] // 2)
+        return F.linear(x, self.normalized(), self.bias)
 
 
 class Norm(nn.Module):
-    """Batch normalisation by stored statistics; gain and bias are of the class, or (``num_classes=0``) of the layer."""
+    """Batch normalization by stored statistics; gain and bias are of the class, or (``num_classes=0``) of the layer."""
 
     def __init__(self, channels: int, num_classes: int) -> None:
         super().__init__()
@@ -128,7 +128,7 @@ class Discriminator(nn.Module):
         for (block,) in self.blocks:
             x = block(x)
         features = x.relu().sum((2, 3))
-        return self.linear(features) + (self.embed.normalised()[y] * features).sum(1, keepdim=True)
+        return self.linear(features) + (self.embed.normalized()[y] * features).sum(1, keepdim=True)
 
 
 def networks(width: int, num_classes: int, noise_size: int = 24, seed: int = 0) -> dict[str, Any]:

@@ -77,8 +77,8 @@ def test_resizing_is_pillows_filter_and_keeps_what_fits() -> None:
     assert resize_squares(images, 12) is images
     expected = [np.asarray(Image.fromarray(image).resize((5, 5), Image.Resampling.BICUBIC)) for image in images]
     np.testing.assert_array_equal(resize_squares(images, 5), np.stack(expected))
-    grey = np.asarray(Image.fromarray(images[0, ..., 0]).resize((5, 5), Image.Resampling.BICUBIC))
-    np.testing.assert_array_equal(resize_squares(images[:1, ..., :1], 5)[0, ..., 0], grey)
+    gray = np.asarray(Image.fromarray(images[0, ..., 0]).resize((5, 5), Image.Resampling.BICUBIC))
+    np.testing.assert_array_equal(resize_squares(images[:1, ..., :1], 5)[0, ..., 0], gray)
     checkerboard = np.repeat((np.indices((96, 96)).sum(axis=0) % 2 * 255).astype(np.uint8)[None, ..., None], 3, axis=3)
     assert np.abs(resize_squares(checkerboard, 48).astype(float) - 127.5).max() <= 3  # filtered, not picked
 

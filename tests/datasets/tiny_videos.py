@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-#: Grey levels between one frame and the next, more than JPEG's rounding of an even area.
+#: Gray levels between one frame and the next, more than JPEG's rounding of an even area.
 STEP = 3
 
 

@@ -99,9 +99,9 @@ class Means(FeatureNetwork):
 
 
 def test_network_sees_bytes_in_three_channels() -> None:
-    grey = torch.randint(0, 256, (5, 1, 4, 4), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    features = network_features(Means("means", ""))(grey.float() / 127.5 - 1)
-    torch.testing.assert_close(features, grey.float().mean(dim=(2, 3)).expand(5, 3))
+    gray = torch.randint(0, 256, (5, 1, 4, 4), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    features = network_features(Means("means", ""))(gray.float() / 127.5 - 1)
+    torch.testing.assert_close(features, gray.float().mean(dim=(2, 3)).expand(5, 3))
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ def call(name, x, seed=0, **settings):
 
 
 def pixels(shape, dtype, seed=0):
-    """A batch in which no two neighbouring pixels, tiles, frames or samples agree."""
+    """A batch in which no two neighboring pixels, tiles, frames or samples agree."""
     values = torch.rand(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     return (values * 255).to(dtype) if dtype == torch.uint8 else (values * 2 - 1).to(dtype)
 
@@ -62,7 +62,7 @@ def test_promises(drawn):
     assert not (out == x).flatten(1).all(dim=1).any(), "a sample came back as it was"
     if layout != "strided":
         assert out.stride() == x.stride(), "the memory format was lost"
-    assert torch.equal(out, call(name, x, seed)), "the generator was not honoured"
+    assert torch.equal(out, call(name, x, seed)), "the generator was not honored"
     contiguous = call(name, before.contiguous(), seed)
     assert torch.allclose(out.double(), contiguous.double(), atol=1e-6), "the layout changed the result"
 

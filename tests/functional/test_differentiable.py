@@ -24,8 +24,8 @@ def test_colour_is_brightness_then_saturation_then_contrast():
     draws = torch.rand(3, len(x), generator=seeded(), dtype=torch.float64)
     for i, image in enumerate(x):
         brighter = image + draws[0, i] - 0.5
-        grey = brighter.mean(0)
-        saturated = torch.stack([(plane - grey) * 2 * draws[1, i] + grey for plane in brighter])
+        gray = brighter.mean(0)
+        saturated = torch.stack([(plane - gray) * 2 * draws[1, i] + gray for plane in brighter])
         level = saturated.mean()
         torch.testing.assert_close(found[i], (saturated - level) * (draws[2, i] + 0.5) + level)
 
@@ -86,7 +86,7 @@ def test_policies_have_one_order(monkeypatch):
 
 def test_what_is_wrong_is_refused():
     with pytest.raises(ValueError, match="policy"):
-        diff_augment(images(), ["colour"])
+        diff_augment(images(), ["hue"])
     with pytest.raises(ValueError, match="each once"):
         diff_augment(images(), ["color", "color"])
     with pytest.raises(TypeError, match="floating-point images"):

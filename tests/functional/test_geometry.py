@@ -16,7 +16,7 @@ from nda_mm.functional.geometry import apply_rotation, apply_shift, check_degree
 
 
 def slow_rotation(image, degrees):
-    """Turn one plane about its centre, counter-clockwise, magnified until every source lies inside."""
+    """Turn one plane about its center, counter-clockwise, magnified until every source lies inside."""
     height, width = image.shape
     angle = math.radians(degrees)
     cos, sin = math.cos(angle), math.sin(angle)

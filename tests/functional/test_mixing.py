@@ -58,7 +58,7 @@ def test_mixup_keeps_both_images_visible_whatever_alpha():
     mixed = blend[(blend > 0) & (blend < 1)]
     assert mixed.min() >= 0.2 - 1e-6
     assert mixed.max() <= 0.8 + 1e-6
-    assert len(mixed) > 300  # all whose partner has the other colour
+    assert len(mixed) > 300  # all whose partner has the other color
 
 
 @pytest.mark.parametrize("shape", [(3, 3, 5, 4), (3, 2, 3, 4, 5)])
@@ -70,10 +70,10 @@ def test_boxes_match_the_loop(shape, dtype):
     assert torch.equal(apply_boxes(x, boxes, x[partners]), slow_boxes(x, boxes, partners))
 
 
-def slow_side(area, centre, size, least, most):
+def slow_side(area, center, size, least, most):
     """One side of the box as the docstring of cutmix tells it."""
     length = min(max(round(float(np.sqrt(np.float32(area)) * np.float32(size))), least), most)
-    inside = [place for place in range(centre - length // 2, centre - length // 2 + length) if 0 <= place < size]
+    inside = [place for place in range(center - length // 2, center - length // 2 + length) if 0 <= place < size]
     begin, end = inside[0], inside[-1] + 1
     while end - begin < least:  # extended inwards
         if begin > 0 and end == size:

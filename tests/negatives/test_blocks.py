@@ -64,7 +64,7 @@ def test_frames_are_shuffled_within_their_block_and_each_block_by_itself():
 def test_a_partner_is_another_clip_even_where_frames_are_shuffled_too():
     negative = RandomNegative([dict(type="ShuffleFrames"), dict(type="Mixup")])
     blocks = torch.arange(B).view(B, 1, 1, 1, 1, 1).expand(B, N, C, L, H, W).double()
-    # A block of one colour keeps it when it is shuffled, and when it is mixed with its own clip. So half of the blocks
+    # A block of one color keeps it when it is shuffled, and when it is mixed with its own clip. So half of the blocks
     # are seen to change, and less if a partner could be another block of the same clip.
     counts = [
         int((change_blocks(negative, blocks, generator=seeded(seed)) != blocks).flatten(2).all(dim=2).sum())

@@ -21,14 +21,14 @@ def seeded(seed=0):
 
 
 class Paint(Negative):
-    """Paints a batch in one colour, which tells who made a sample."""
+    """Paints a batch in one color, which tells who made a sample."""
 
-    def __init__(self, colour):
+    def __init__(self, color):
         super().__init__()
-        self.colour = colour
+        self.color = color
 
     def make(self, x, other, generator):
-        return torch.full_like(x, self.colour)
+        return torch.full_like(x, self.color)
 
 
 def test_random_negative_gives_every_sample_one_kind_by_weight():
@@ -97,12 +97,12 @@ def curriculum():
 
 
 @pytest.mark.parametrize(
-    ("iteration", "colour"), [(0, 1), (9, 1), (10, 2), (19, 2), (20, 3), (29, 3), (30, 4), (10**6, 4)]
+    ("iteration", "color"), [(0, 1), (9, 1), (10, 2), (19, 2), (20, 3), (29, 3), (30, 4), (10**6, 4)]
 )
-def test_curriculum_switches_at_its_milestones_and_tells_its_stages(iteration, colour):
+def test_curriculum_switches_at_its_milestones_and_tells_its_stages(iteration, color):
     negative = curriculum()
     negative.set_iteration(iteration)
-    assert torch.equal(negative(torch.zeros(2, 1, 2, 2)), torch.full((2, 1, 2, 2), float(colour)))
+    assert torch.equal(negative(torch.zeros(2, 1, 2, 2)), torch.full((2, 1, 2, 2), float(color)))
 
 
 def test_curriculum_resumes_from_a_checkpoint_of_its_model():

@@ -42,9 +42,9 @@ def test_one_half_is_external_and_the_other_stays():
     out = ExternalStitch(external)(x, generator=seeded())
     taken = out != 0
     assert torch.equal(taken.flatten(1).sum(dim=1), torch.full((400,), 8))
-    colours = Counter(out.flatten(1).amax(dim=1).tolist())
-    assert set(colours) == set(range(10, 20))
-    assert stats.chisquare(list(colours.values())).pvalue > 0.01
+    colors = Counter(out.flatten(1).amax(dim=1).tolist())
+    assert set(colors) == set(range(10, 20))
+    assert stats.chisquare(list(colors.values())).pvalue > 0.01
     assert torch.equal(out, ExternalStitch(external)(x, generator=seeded()))
     assert not ExternalStitch(external).needs_partner
 

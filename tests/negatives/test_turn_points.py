@@ -27,9 +27,9 @@ def test_it_is_a_multiplication_by_a_unit_number_to_either_side(degrees):
 
 
 def test_half_the_spacing_puts_every_mode_into_a_gap():
-    centres = torch.from_numpy(ring_centers(8, 1.0)).view(8, 1, 1, 2)
-    out = TurnPoints(22.5)(centres, generator=seeded()).view(8, 2)
-    nearest = torch.cdist(out, centres.view(8, 2)).min(dim=1).values
+    centers = torch.from_numpy(ring_centers(8, 1.0)).view(8, 1, 1, 2)
+    out = TurnPoints(22.5)(centers, generator=seeded()).view(8, 2)
+    nearest = torch.cdist(out, centers.view(8, 2)).min(dim=1).values
     torch.testing.assert_close(nearest, torch.full((8,), 2 * math.sin(math.pi / 16), dtype=torch.float64))
 
 

@@ -156,5 +156,5 @@ def test_the_plot_has_a_line_for_each_recipe(tmp_path):
     ]
     plot(tmp_path / "r.png", runs(*points))
     with Image.open(tmp_path / "r.png") as image:
-        colours = {pixel for _, pixel in image.convert("RGB").getcolors(10**6)}
-    assert {(31, 119, 180), (255, 127, 14)} <= colours
+        colors = {pixel for _, pixel in image.convert("RGB").getcolors(10**6)}
+    assert {(31, 119, 180), (255, 127, 14)} <= colors

@@ -27,8 +27,8 @@ RECIPE = recipe_path("nda_biggan_cifar10.py")
 def files(tmp_path: Path) -> dict[str, Path]:
     theirs = tiny_official.networks(2, 3, noise_size=16)
     for layer in (*theirs["G"].modules(), *theirs["D"].modules()):
-        for _ in range(500 if hasattr(layer, "normalised") else 0):
-            layer.train().normalised()  # iterates; a trained network's vectors fit its weights
+        for _ in range(500 if hasattr(layer, "normalized") else 0):
+            layer.train().normalized()  # iterates; a trained network's vectors fit its weights
     for name in "GD":
         torch.save(theirs[name].state_dict(), tmp_path / f"{name}.pth")
     return {name: tmp_path / f"{name}.pth" for name in "GD"}

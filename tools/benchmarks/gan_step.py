@@ -128,7 +128,7 @@ def main() -> int:
         torch.set_num_threads(args.threads)
     torch.manual_seed(0)
     compat.apply_patches("mmagic")
-    MMLogger.get_instance("gan_step", log_level="WARNING")  # else the weights' initialisation is told line by line
+    MMLogger.get_instance("gan_step", log_level="WARNING")  # else the weights' initialization is told line by line
     steps: dict[tuple[str, bool], Step] = {
         (name, negatives): our_step(args, recipe, channels_last, amp)
         for name, (channels_last, amp, *_) in SETTINGS.items()

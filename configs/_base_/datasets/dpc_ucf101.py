@@ -1,5 +1,5 @@
-# Unlabelled clips of UCF101 for DPC: 8 blocks of 5 frames, every third frame. Crop and flip are those of the clip, grey
-# and colours those of a frame, so that colour cannot be followed. Clips of fewer than 118 frames start over.
+# Unlabelled clips of UCF101 for DPC: 8 blocks of 5 frames, every third frame. Crop and flip are those of the clip, gray
+# and colors those of a frame, so that color cannot be followed. Clips of fewer than 118 frames start over.
 train_pipeline = [
     dict(type="nda_mm.CheckedDecordInit"),
     dict(type="nda_mm.SampleBlocks", num_blocks=8, block_len=5, frame_interval=3, too_short="loop"),

@@ -18,7 +18,7 @@ view_pipeline = [
     dict(type="RandomFlip", prob=0.5, direction="vertical"),
     dict(
         type="RandomApply",
-        # mmcv takes images for BGR: the grey that saturation is measured from weighs red and blue the other way around.
+        # mmcv takes images for BGR: the gray that saturation is measured from weighs red and blue the other way around.
         transforms=[
             dict(type="ColorJitter", brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, backend="cv2"),
         ],

@@ -1,4 +1,4 @@
-# Two views of each CIFAR-10 image, as the MoCo authors augment it: crops, flips, colours; no blur at 32x32
+# Two views of each CIFAR-10 image, as the MoCo authors augment it: crops, flips, colors; no blur at 32x32
 # (facebookresearch/moco, colab/moco_cifar10_demo.ipynb). With OpenCV two views cost 0.6 ms of one CPU core.
 # See nda_mm.CIFAR10 for the forms of the data that data_root may hold; tools/prepare_data.py makes them.
 dataset_type = "nda_mm.CIFAR10"
@@ -17,7 +17,7 @@ view_pipeline = [
     dict(type="RandomFlip", prob=0.5),
     dict(
         type="RandomApply",
-        # mmcv takes images for BGR: the grey that saturation is measured from weighs red and blue the other way around.
+        # mmcv takes images for BGR: the gray that saturation is measured from weighs red and blue the other way around.
         transforms=[
             dict(type="ColorJitter", brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, backend="cv2"),
         ],

@@ -1,5 +1,5 @@
 # Two views of each of scikit-learn's handwritten digits, 32x32 RGB: nothing to download. A digit's mirror image is no
-# digit, and its colours are equal, so the views differ in crop, slant, brightness and contrast.
+# digit, and its colors are equal, so the views differ in crop, slant, brightness and contrast.
 dataset_type = "nda_mm.Digits"
 image_size = 32
 

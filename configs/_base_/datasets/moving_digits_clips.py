@@ -15,7 +15,7 @@ clips = dict(type="nda_mm.MovingDigits", num_frames=64, pace=(1 / 64, 1 / 32))
 train_dataloader = dict(
     batch_size=8,
     num_workers=0,
-    drop_last=True,  # the head normalises by its batch
+    drop_last=True,  # the head normalizes by its batch
     sampler=dict(type="DefaultSampler", shuffle=True),
     dataset=dict(**clips, split="train", num_clips=64, pipeline=train_pipeline),
 )

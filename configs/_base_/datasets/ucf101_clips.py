@@ -33,7 +33,7 @@ train_dataloader = dict(
     batch_size=128,  # in all: on N GPUs, 128/N
     num_workers=8,
     persistent_workers=True,
-    drop_last=True,  # the head normalises by its batch
+    drop_last=True,  # the head normalizes by its batch
     sampler=dict(type="DefaultSampler", shuffle=True),
     dataset=dict(**videos, ann_file="data/ucf101/ucf101_train_split_1_videos.txt", pipeline=train_pipeline),
 )

@@ -21,7 +21,7 @@ from .array_dataset import ArrayDataset
 class ImageFolder(ArrayDataset):
     """All images below a folder, turned upright, scaled by their short side, cropped to their center.
 
-    Grey, palette and transparent images become RGB (transparent ones on white), the EXIF orientation is obeyed, scaling
+    Gray, palette and transparent images become RGB (transparent ones on white), the EXIF orientation is obeyed, scaling
     filters what the target cannot hold (antialiasing). Files are decoded once and kept in one memory-mapped file; N
     images take ``3 * size**2 * N`` bytes there, as in memory.
 
@@ -165,7 +165,7 @@ def read_square(path: str | Path, size: int, crop: int | None = None) -> np.ndar
 
 
 def _to_eight_bits(image: Any) -> Any:
-    """16-bit, 32-bit and floating grey; Pillow's own conversion would clip them at 255."""
+    """16-bit, 32-bit and floating gray; Pillow's own conversion would clip them at 255."""
     from PIL import Image
 
     values = np.asarray(image, dtype=np.float64)

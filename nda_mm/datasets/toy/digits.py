@@ -11,7 +11,7 @@ from nda_mm.datasets.images.array_dataset import ArrayDataset
 from nda_mm.registry import DATASETS
 
 _TEST_EVERY = 4
-_INK = 128  # grey value from which a pixel is ink
+_INK = 128  # gray value from which a pixel is ink
 
 
 @DATASETS.register_module()
@@ -19,7 +19,7 @@ class Digits(ArrayDataset):
     """The 1,797 handwritten digits that scikit-learn carries, enlarged from 8x8.
 
     Source: E. Alpaydin, C. Kaynak, Optical recognition of handwritten digits, UCI repository, 1998,
-    https://doi.org/10.24432/C50P49; scikit-learn's ``load_digits``. Grey values 0 to 16 become 0 to 255 and the images
+    https://doi.org/10.24432/C50P49; scikit-learn's ``load_digits``. Gray values 0 to 16 become 0 to 255 and the images
     are enlarged by bicubic interpolation. At 32x32 RGB they take 5.5 MB.
 
     The split is fixed, drawn by no generator: within each class every fourth image, in scikit-learn's order, is a test
@@ -76,7 +76,7 @@ class Digits(ArrayDataset):
 
 
 def enlarge(ink: np.ndarray, size: int, channels: int) -> np.ndarray:
-    """Images of 8x8 with values 0 to 16, as grey pictures of another size.
+    """Images of 8x8 with values 0 to 16, as gray pictures of another size.
 
     Args:
         ink: Values in [0, 16]. Shape: (N, 8, 8).
@@ -86,15 +86,15 @@ def enlarge(ink: np.ndarray, size: int, channels: int) -> np.ndarray:
     Returns:
         uint8. Shape: (N, size, size, channels).
     """
-    grey = np.rint(ink * (255 / 16)).astype(np.uint8)
-    return np.repeat(resize_squares(grey[..., None], size), channels, axis=-1)
+    gray = np.rint(ink * (255 / 16)).astype(np.uint8)
+    return np.repeat(resize_squares(gray[..., None], size), channels, axis=-1)
 
 
 @DATASETS.register_module()
 class DigitEdges(Digits):
     """The digits of :class:`~nda_mm.datasets.Digits` with their outlines: a small set for image translation.
 
-    The outline is white on black: every pixel of ink (grey value of 128 or more) with one of its four neighbors, or the
+    The outline is white on black: every pixel of ink (gray value of 128 or more) with one of its four neighbors, or the
     border, not ink. It is a function of the digit, without draws.
 
     An item has ``img_edge`` and ``img_digit``, (size, size, channels) uint8, and ``gt_label``, for mmagic's Pix2Pix

@@ -60,7 +60,7 @@ def draw_scene(draw: np.random.Generator, digits: np.ndarray, labels: np.ndarray
 
     Args:
         draw: Source of all draws.
-        digits: Grey images, bright on 0, uint8. Shape: (N, H, W).
+        digits: Gray images, bright on 0, uint8. Shape: (N, H, W).
         labels: Their classes. Shape: (N,).
 
     Returns:
@@ -115,10 +115,10 @@ def _background(draw: np.random.Generator) -> np.ndarray:
 
 def _ink(digit: np.ndarray, side: int) -> np.ndarray:
     """How much of each pixel is ink, 0 to 1, cut to the rows and columns that have any. Shape: (height, width)."""
-    grey = np.asarray(Image.fromarray(digit).resize((side, side), Image.Resampling.BICUBIC), dtype=np.float64) / 255
-    grey[grey < 0.25] = 0  # the faint rim of the enlargement does not count
-    rows, columns = np.flatnonzero(grey.any(axis=1)), np.flatnonzero(grey.any(axis=0))
-    return grey[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    gray = np.asarray(Image.fromarray(digit).resize((side, side), Image.Resampling.BICUBIC), dtype=np.float64) / 255
+    gray[gray < 0.25] = 0  # the faint rim of the enlargement does not count
+    rows, columns = np.flatnonzero(gray.any(axis=1)), np.flatnonzero(gray.any(axis=0))
+    return gray[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
 
 
 def _find_place(draw: np.random.Generator, shape: tuple[int, ...], boxes: list[Box]) -> Box | None:

@@ -40,7 +40,7 @@ def render(digit: np.ndarray, phases: np.ndarray, size: int) -> np.ndarray:
     The frame is a torus: what leaves it on one side comes back on the other.
 
     Args:
-        digit: Grey values, 0 the background.
+        digit: Gray values, 0 the background.
         phases: Four numbers for each frame, each in [0, 1): horizontal and vertical place of the center in sides of the
             frame, angle in turns (clockwise), and size (0 the smallest, towards 1 the largest, evenly on a log scale).
         size: Side of the frame in pixels.
@@ -225,7 +225,7 @@ class MovingDigits(BaseDataset):
 def write_videos(clips: MovingDigits, folder: str | Path, *, fps: float = 25.0) -> Path:
     """Write every clip as Motion JPEG, and then the list of labels that mmaction2's ``VideoDataset`` reads.
 
-    JPEG rounds: read back, grey values are off by a few steps of 255. Every frame is a key frame, so that any of them
+    JPEG rounds: read back, gray values are off by a few steps of 255. Every frame is a key frame, so that any of them
     is decoded without those before it.
 
     Args:

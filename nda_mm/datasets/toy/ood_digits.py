@@ -97,7 +97,7 @@ def _blur(image: np.ndarray, std: float) -> np.ndarray:
 def draw_letters(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Draw letters as the digits of scikit-learn were made: ink on 32x32 pixels, counted in blocks of 4x4.
 
-    Corners, width and pen vary from letter to letter, and all letters are equally frequent. So pixels alone (8x8 grey
+    Corners, width and pen vary from letter to letter, and all letters are equally frequent. So pixels alone (8x8 gray
     values of 17 levels, the ink at the border, the softness of a stroke) do not tell letters from digits.
 
     Source of how the digits were made: E. Alpaydin, C. Kaynak, https://doi.org/10.24432/C50P49.

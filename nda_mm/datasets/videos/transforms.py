@@ -129,7 +129,7 @@ class SampleBlocks(BaseTransform):
 class RandomFrameGrey(BaseTransform):
     """Replace frames by one of their own color channels, with a draw for each frame.
 
-    A grey frame shows the red, the green or the blue channel three times, drawn evenly; this is no luminance. It keeps
+    A gray frame shows the red, the green or the blue channel three times, drawn evenly; this is no luminance. It keeps
     a network from solving the prediction by the drift of colors.
 
     Source: "random grayscale" in Han et al., "Video Representation Learning by Dense Predictive Coding", ICCV 2019
@@ -140,18 +140,18 @@ class RandomFrameGrey(BaseTransform):
 
     Modified keys:
         ``imgs``: frames of (H, W, 3), in any order of channels (all of mmaction2's decoders give RGB); frames that stay
-        are handed on, grey ones are new arrays.
+        are handed on, gray ones are new arrays.
 
     Args:
-        prob: Probability that a frame becomes grey, in [0, 1]. Defaults to 0.5.
+        prob: Probability that a frame becomes gray, in [0, 1]. Defaults to 0.5.
 
     Raises:
         ValueError: If ``prob`` is not within 0 and 1.
 
     Example:
         >>> frame = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
-        >>> grey = RandomFrameGrey(prob=1.0)({"imgs": [frame]})["imgs"][0]
-        >>> bool((grey == grey[..., :1]).all()), bool((grey[0, 0, 0] == frame[0, 0]).any())
+        >>> gray = RandomFrameGrey(prob=1.0)({"imgs": [frame]})["imgs"][0]
+        >>> bool((gray == gray[..., :1]).all()), bool((gray[0, 0, 0] == frame[0, 0]).any())
         (True, True)
     """
 
@@ -161,7 +161,7 @@ class RandomFrameGrey(BaseTransform):
         self.prob = prob
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
-        """Make frames of ``results["imgs"]`` grey.
+        """Make frames of ``results["imgs"]`` gray.
 
         Raises:
             ValueError: If they do not have three channels.
@@ -170,8 +170,8 @@ class RandomFrameGrey(BaseTransform):
         chosen = np.random.rand(len(frames)) < self.prob  # noqa: NPY002 -- the pipelines' own generator
         channels = np.random.randint(3, size=len(frames))  # noqa: NPY002
         results["imgs"] = [
-            np.repeat(frame[..., channel : channel + 1], 3, axis=-1) if grey else frame
-            for frame, grey, channel in zip(frames, chosen, channels)
+            np.repeat(frame[..., channel : channel + 1], 3, axis=-1) if gray else frame
+            for frame, gray, channel in zip(frames, chosen, channels)
         ]
         return results
 
@@ -317,8 +317,8 @@ def change_color(frame: np.ndarray, change: ColorChange) -> np.ndarray:
             mean = (image @ _LUMINANCE).mean()
             image = mean + (image - mean) * np.float32(change.contrast)
         elif operation == "saturation":
-            grey = (image @ _LUMINANCE)[..., None]
-            image = grey + (image - grey) * np.float32(change.saturation)
+            gray = (image @ _LUMINANCE)[..., None]
+            image = gray + (image - gray) * np.float32(change.saturation)
         elif change.hue:
             image = _turn_hue(image, change.hue)
         np.clip(image, 0, 255, out=image)

@@ -11,14 +11,14 @@ from nda_mm.datasets import VOCImages
 
 
 def test_the_listed_images_alone_are_read_in_order_and_scaled_to_fill(tmp_path: Path) -> None:
-    colours = {"b": (250, 0, 0), "a": (0, 250, 0), "left_out": (0, 0, 250)}
+    colors = {"b": (250, 0, 0), "a": (0, 250, 0), "left_out": (0, 0, 250)}
     (tmp_path / "JPEGImages").mkdir()
-    for name, colour in colours.items():
-        Image.new("RGB", (80, 60), colour).save(tmp_path / "JPEGImages" / f"{name}.png")
+    for name, color in colors.items():
+        Image.new("RGB", (80, 60), color).save(tmp_path / "JPEGImages" / f"{name}.png")
     tiny.list_images(tmp_path, ["b", "a"], "train")
     data = VOCImages(str(tmp_path), size=(30, 40), image_key="img")
     assert data.images.shape == (2, 30, 40, 3)
-    np.testing.assert_array_equal(data.images[:, 0, 0], [colours["b"], colours["a"]])
+    np.testing.assert_array_equal(data.images[:, 0, 0], [colors["b"], colors["a"]])
     assert data[0]["img_channel_order"] == "RGB"
 
 

@@ -57,7 +57,7 @@ def test_short_side_is_scaled_and_the_centre_kept(tmp_path: Path, height: int, w
     smooth = np.stack([across, down, np.full((height, width), 90)])
     Image.fromarray(smooth.transpose(1, 2, 0).astype(np.uint8)).save(tmp_path / "a.png")
     ours = read_square(tmp_path / "a.png", 32)
-    # Reference: scale the whole image by the same factor, then take the centre.
+    # Reference: scale the whole image by the same factor, then take the center.
     scaled_size = [round(side * 32 / min(height, width)) for side in (height, width)]
     scaled = torch.nn.functional.interpolate(
         torch.from_numpy(smooth).floor()[None], scaled_size, mode="bicubic", antialias=True, align_corners=False
@@ -73,16 +73,16 @@ def test_every_mode_becomes_upright_rgb(tmp_path: Path) -> None:
     red.save(tmp_path / "rgb.png")
     red.convert("P").save(tmp_path / "palette.png")
     Image.new("RGBA", (32, 32), (200, 30, 60, 0)).save(tmp_path / "transparent.png")
-    Image.new("L", (32, 32), 77).save(tmp_path / "grey.png")
+    Image.new("L", (32, 32), 77).save(tmp_path / "gray.png")
     Image.new("LA", (32, 32), (77, 255)).save(tmp_path / "grey_alpha.png")
     Image.new("1", (32, 32), 1).save(tmp_path / "bilevel.png")
     red.convert("CMYK").save(tmp_path / "cmyk.jpg", quality=100)
     Image.fromarray(np.full((32, 32), 77 * 257, np.uint16)).save(tmp_path / "grey16.png")
-    for name, colour, tolerance in [
+    for name, color, tolerance in [
         ("rgb.png", (200, 30, 60), 0),
         ("palette.png", (200, 30, 60), 30),
         ("transparent.png", (255, 255, 255), 0),
-        ("grey.png", (77, 77, 77), 0),
+        ("gray.png", (77, 77, 77), 0),
         ("grey_alpha.png", (77, 77, 77), 0),
         ("bilevel.png", (255, 255, 255), 0),
         ("cmyk.jpg", (200, 30, 60), 4),
@@ -91,7 +91,7 @@ def test_every_mode_becomes_upright_rgb(tmp_path: Path) -> None:
         image = read_square(tmp_path / name, 16)
         assert image.shape == (16, 16, 3)
         assert image.dtype == np.uint8
-        assert np.abs(image.astype(int) - np.array(colour)).max() <= tolerance, name
+        assert np.abs(image.astype(int) - np.array(color)).max() <= tolerance, name
 
     # EXIF orientation 6: the camera was turned; the first row of the file is the right column of the picture.
     exif = Image.Exif()

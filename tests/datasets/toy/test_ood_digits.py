@@ -53,7 +53,7 @@ class TestLetters:
         assert ink.shape == (1200, 8, 8)
         assert set(np.unique(ink)) == set(np.unique(real)) == set(range(17))
         assert np.bincount(labels).tolist() == [100] * len(LETTERS)
-        # About as much ink, and as many grey values between paper and ink.
+        # About as much ink, and as many gray values between paper and ink.
         assert ink.mean() == pytest.approx(real.mean(), rel=0.2)
         between = [((each > 0) & (each < 16)).mean() for each in (ink, real)]
         assert between[0] == pytest.approx(between[1], rel=0.35)

@@ -1,4 +1,4 @@
-"""Blocks of frames behind mmaction2's readers, grey frames, and color jitter compared with torchvision's."""
+"""Blocks of frames behind mmaction2's readers, gray frames, and color jitter compared with torchvision's."""
 
 from __future__ import annotations
 
@@ -180,11 +180,11 @@ def clip() -> list[np.ndarray]:
     return list(np.random.default_rng(0).integers(0, 256, (3000, 2, 3, 3), dtype=np.uint8))
 
 
-def channel_of(grey: np.ndarray, frame: np.ndarray) -> int | None:
+def channel_of(gray: np.ndarray, frame: np.ndarray) -> int | None:
     """Which channel of ``frame`` a frame shows three times, or None where it is as it was."""
-    if (grey == frame).all():
+    if (gray == frame).all():
         return None
-    (channel,) = [c for c in range(3) if (grey == frame[..., c][..., None]).all()]
+    (channel,) = [c for c in range(3) if (gray == frame[..., c][..., None]).all()]
     return channel
 
 
@@ -192,12 +192,12 @@ def test_each_frame_has_a_draw_of_its_own_and_shows_any_of_its_channels(clip):
     before = np.stack(clip).copy()
     seed_global_generators(1)
     frames = RandomFrameGrey(prob=0.3)({"imgs": clip})["imgs"]
-    channels = [channel_of(grey, frame) for grey, frame in zip(frames, clip)]
-    grey = np.array([channel is not None for channel in channels])
-    assert stats.binomtest(int(grey.sum()), 3000, 0.3).pvalue > 0.001
+    channels = [channel_of(gray, frame) for gray, frame in zip(frames, clip)]
+    gray = np.array([channel is not None for channel in channels])
+    assert stats.binomtest(int(gray.sum()), 3000, 0.3).pvalue > 0.001
     assert stats.chisquare(np.bincount([c for c in channels if c is not None])).pvalue > 0.001
     # One frame tells nothing of the next.
-    pairs = np.histogram2d(grey[:-1], grey[1:], bins=2)[0]
+    pairs = np.histogram2d(gray[:-1], gray[1:], bins=2)[0]
     assert stats.chi2_contingency(pairs).pvalue > 0.001
     np.testing.assert_array_equal(np.stack(clip), before)
     assert frames[0].dtype == np.uint8
@@ -222,7 +222,7 @@ def test_frames_without_color_are_refused():
 
 @pytest.fixture(scope="module")
 def photo() -> np.ndarray:
-    """Every kind of colour: noise, and a part of pure and grey ones."""
+    """Every kind of color: noise, and a part of pure and gray ones."""
     frame = np.random.default_rng(0).integers(0, 256, (24, 32, 3), dtype=np.uint8)
     frame[:3] = [[[255, 0, 0]], [[7, 7, 7]], [[0, 255, 255]]]
     return frame

@@ -24,10 +24,10 @@ def test_torchvision_network(tmp_path):
     images = torch.randint(0, 256, (3, 3, 40, 40), dtype=torch.uint8)
     mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
     with torch.no_grad():
-        normalised = (images / 255 - mean.view(-1, 1, 1)) / std.view(-1, 1, 1)
-        expected = reference(normalised).softmax(1)
+        normalized = (images / 255 - mean.view(-1, 1, 1)) / std.view(-1, 1, 1)
+        expected = reference(normalized).softmax(1)
         reference.fc = nn.Identity()
-        features = reference(normalised)
+        features = reference(normalized)
     torch.testing.assert_close(network(images).features, features)
     torch.testing.assert_close(network(images).probabilities, expected)
     assert network.name == "torchvision_resnet18"
