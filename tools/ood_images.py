@@ -58,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     checkpoint = args.checkpoint or train(args)
     model: Any = load_model(checkpoint, cfg_options=args.cfg_options, device=args.device)
     side = model.image_sizes()[0][0]
-    judged = ImageFolder(str(args.images), size=side, with_labels=False, cache_dir=False)
+    judged: Any = ImageFolder(str(args.images), size=side, with_labels=False, cache_dir=False)
     held_out = ImageFolder(args.normal, size=side, with_labels=False, every=HELD_OUT)
     names = [path.relative_to(args.images).as_posix() for path in judged.files]
     scores, normal_scores = (score_images(model, each.images) for each in (judged, held_out))

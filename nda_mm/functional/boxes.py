@@ -84,5 +84,5 @@ def apply_boxes(x: Tensor, boxes: Boxes, partner: Tensor) -> Tensor:
         A new tensor of the shape, dtype, device and memory format of ``x``.
     """
     view, restore = spatial_view(x)
-    outside = outside_mask(boxes, *view.shape[2:4], view.dtype, view.shape[4])
+    outside = outside_mask(boxes, view.shape[2], view.shape[3], view.dtype, view.shape[4])
     return restore(fill_boxes(view, spatial_view(laid_out_as(partner, x))[0], outside))

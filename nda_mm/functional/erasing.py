@@ -70,7 +70,7 @@ def apply_cutout(x: Tensor, boxes: Boxes) -> Tensor:
     view, restore = spatial_view(x)
     # Half precision cannot hold such sums, and integers are summed exactly.
     exact = {torch.uint8: torch.int64, torch.float64: torch.float64}.get(x.dtype, torch.float32)
-    outside = outside_mask(boxes, *view.shape[2:4], x.dtype, view.shape[4])
+    outside = outside_mask(boxes, view.shape[2], view.shape[3], x.dtype, view.shape[4])
     total = (view * (1 - outside)).sum(dim=(2, 3), keepdim=True, dtype=exact)
     mean = total / boxes.area().view(-1, 1, 1, 1, 1)
     if x.dtype == torch.uint8:

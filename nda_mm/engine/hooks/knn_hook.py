@@ -104,7 +104,7 @@ class KNNHook(Hook):
         """Load the sets, check the settings against them, and evaluate the untrained network."""
         if self.by_epoch and isinstance(runner.train_loop, IterBasedTrainLoop):
             raise ValueError("KNNHook counts epochs, but this run counts iterations; set by_epoch=False and interval.")
-        bank = _training_images(runner) if self.bank is None else self.bank
+        bank: Any = _training_images(runner) if self.bank is None else self.bank
         with isolated_rng(self._seed(runner)):
             if self.bank is None and "gt_label" not in bank[0]["data_samples"]:
                 runner.logger.info("The training images have no labels, so that no kNN accuracy is measured.")

@@ -80,7 +80,7 @@ class NDAContrastHook(NegativeHook):
             num_negatives=num_negatives, view=view, similarity_scale=similarity_scale, keep=keep
         )
 
-    def check(self, runner: Runner, model: nn.Module) -> None:
+    def check(self, runner: Runner, model: Any) -> None:
         """Refuse models that can't take negative keys, and batches that do not divide the queue."""
         if contrast_method(model).queued:
             _check_batches(runner, model.queue_len)
