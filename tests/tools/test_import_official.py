@@ -34,7 +34,7 @@ def files(tmp_path: Path) -> dict[str, Path]:
     return {name: tmp_path / f"{name}.pth" for name in "GD"}
 
 
-def test_samples_are_the_authors_images_in_their_colours(
+def test_samples_are_the_authors_images_in_their_colors(
     files: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By the command that the report prints, word for word."""
@@ -43,7 +43,7 @@ def test_samples_are_the_authors_images_in_their_colours(
     tool.main(words)
     rows = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
     assert rows["ema"] == f"generator of width 2, 3 classes, noise of 16, from {files['G']}"
-    assert rows["channels"].startswith("RGB: as in the files")
+    assert rows["channels"] == "RGB in the model, RGB in the files"
     command = [*shlex.split(rows["sample"]), "--out", str(tmp_path / "samples"), "--per-class", "2", "--seed", "3"]
     monkeypatch.setattr(sys, "argv", command)
     runpy.run_path(str(ROOT / command[0]), run_name="__main__")
