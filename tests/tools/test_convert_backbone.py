@@ -28,7 +28,7 @@ def test_a_backbone_is_converted_checked_and_reported(
     ]  # fmt: skip
     assert printed[0].endswith("moco.pth.tar: facebookresearch/moco, prefix encoder_q.")
     assert printed[3] == "dropped   2 tensors: encoder_q.fc (2)"
-    assert printed[5] == "checked   torchvision.resnet18 holds 100 of 100 tensors"
+    assert printed[4] == "checked   torchvision.resnet18 holds 100 of 100 tensors"
     model = resnet18()
     outcome = model.load_state_dict(torch.load(out)["state_dict"], strict=False)
     assert outcome.missing_keys == ["fc.weight", "fc.bias"] and not outcome.unexpected_keys
