@@ -59,6 +59,7 @@ sphinx_gallery_conf = {
     "download_all_examples": False,
     "remove_config_comments": True,
     "show_memory": False,
+    "capture_repr": (),  # what an example prints is shown, not the value of its last line
     "min_reported_time": 1,
     "within_subsection_order": "FileNameSortKey",
 }
