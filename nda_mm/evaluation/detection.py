@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
 __all__ = ["MEASURES", "aupr", "auroc", "bootstrap_intervals", "detection_measures", "fpr_at_tpr"]
 
@@ -39,6 +38,8 @@ def auroc(id_scores: Any, ood_scores: Any) -> float:
         >>> auroc([0.0, 1.0], [1.0, 2.0])
         0.875
     """
+    from sklearn.metrics import roc_auc_score  # not before it is needed: it takes a second
+
     return float(roc_auc_score(*_labeled(id_scores, ood_scores)))
 
 
@@ -67,6 +68,8 @@ def aupr(id_scores: Any, ood_scores: Any, *, positive: str = "ood") -> float:
         >>> aupr([0.0, 1.0], [2.0]), aupr([0.0, 1.0], [2.0], positive="id")
         (1.0, 1.0)
     """
+    from sklearn.metrics import average_precision_score
+
     return float(average_precision_score(*_labeled(id_scores, ood_scores, positive)))
 
 
@@ -93,6 +96,8 @@ def fpr_at_tpr(id_scores: Any, ood_scores: Any, *, tpr: float = 0.95, positive: 
         >>> fpr_at_tpr([0.0, 1.0, 2.0, 3.0], [3.0, 4.0])
         0.25
     """
+    from sklearn.metrics import roc_curve
+
     if not 0 < tpr <= 1:
         raise ValueError(f"tpr must be in (0, 1], but got {tpr}")
     false, true, _ = roc_curve(*_labeled(id_scores, ood_scores, positive), drop_intermediate=False)

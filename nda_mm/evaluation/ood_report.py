@@ -9,8 +9,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from matplotlib.figure import Figure
-from sklearn.metrics import roc_curve
 
 from .detection import MEASURES
 
@@ -115,6 +113,9 @@ def plot_scores(folder: Path, id_scores: np.ndarray, ood_scores: Mapping[str, np
         id_scores: Scores of the ID set.
         ood_scores: Scores of each OOD set by name; at most the first 24 are plotted.
     """
+    from matplotlib.figure import Figure  # both take seconds to import
+    from sklearn.metrics import roc_curve
+
     plotted = dict(list(ood_scores.items())[:_MAX_PLOTTED])
     # A few far scores must not squeeze all others into one bin.
     low, high = np.quantile(np.concatenate([id_scores, *plotted.values()]), [0.002, 0.998])
