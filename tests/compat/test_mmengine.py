@@ -26,7 +26,7 @@ import os, sys, time, torch
 from mmengine.dist import all_gather
 from mmengine.model import BaseModel
 from mmengine.runner import Runner
-from nda_mm.compat import apply_patches
+from nda_mm.compat import apply_patches, start_process_group
 
 class Line(BaseModel):
     def __init__(self):
