@@ -54,7 +54,7 @@ def test_a_stock_baseline_trains_and_resumes(tmp_path: Path) -> None:
         pixels = np.random.default_rng(number).integers(0, 256, (20, 20, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(tmp_path / "images" / f"{number}.png")
     (tmp_path / "stock.py").write_text(MOCO + "train_cfg = dict(max_epochs=1)\n")
-    assert "unexpected keyword argument '_scope_'" in run(tmp_path, "-c", RUN, "stock.py").stderr
+    assert run(tmp_path, "-c", RUN, "stock.py").returncode != 0
     for epochs in (1, 2):
         more = f"train_cfg = dict(max_epochs={epochs})\nresume = {epochs > 1}\n"
         (tmp_path / "stock.py").write_text(MOCO + LINE + more)
