@@ -1,12 +1,14 @@
 """Importing what needs a framework: at first use, and so that a missing one costs its own components only.
 
-A registry imports all its ``locations`` at its first use, and one exception among them would make every component of
-that registry unreachable. Modules that need a framework are therefore imported through :func:`import_guarded`, which
-survives a framework's failure, with one warning, and raises a mistake of our own.
+Importing all frameworks takes seconds, so a component's module is imported when the component is asked for. Where a
+registry imports all its ``locations``, one exception would make every component of it unreachable. Modules that need a
+framework are therefore imported through :func:`import_guarded`, which survives a framework's failure, with one warning,
+and raises a mistake of our own.
 """
 
 from __future__ import annotations
 
+import functools
 import importlib
 import logging
 import re
@@ -66,6 +68,13 @@ def import_all(package: str) -> None:
     """Import every module of a lazy package, and so register its components; see :func:`import_guarded`."""
     for module in dict.fromkeys(module for module, _ in _exports(package).values()):
         import_guarded(f"{package}.{module}")
+
+
+def import_component(package: str, name: str) -> None:
+    """Import the module that a lazy package has a name from, which registers it; do nothing for other names."""
+    importlib.import_module(package)
+    if name in _exports(package):
+        import_guarded(f"{package}.{_exports(package)[name][0]}")
 
 
 def import_guarded(module: str) -> bool:
@@ -131,7 +140,9 @@ def _warn_once(module: str, framework: Framework, error: Exception) -> None:
     )
 
 
+@functools.cache
 def _exports(package: str) -> dict[str, tuple[str, str]]:
-    """For each name the module it comes from, and what it is called there."""
-    stub = Path(str(sys.modules[package].__file__)).with_suffix(".pyi").read_text(encoding="utf-8")
-    return {name: (module, original) for module, original, name in _EXPORT.findall(stub)}
+    """For each name the module it comes from, and what it is called there; empty if the package is not a lazy one."""
+    stub = Path(str(sys.modules[package].__file__)).with_suffix(".pyi")
+    text = stub.read_text(encoding="utf-8") if stub.is_file() else ""
+    return {name: (module, original) for module, original, name in _EXPORT.findall(text)}
