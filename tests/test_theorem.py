@@ -16,7 +16,7 @@ from torch.func import vmap
 
 from nda_mm.losses import discriminator_loss, generator_loss
 
-FAKE_WEIGHTS = [0.25, 0.5, 0.75, 1.0]
+FAKE_WEIGHTS = [0.25, 1.0]
 STRICTLY_CONVEX = ["logistic", "vanilla", "least_squares", "kullback_leibler", "pearson", "squared_hellinger"]
 RANGE = 20.0  # of logits; an f-divergence's bound has its optimum at infinity where a density is zero
 

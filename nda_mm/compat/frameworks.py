@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import sys
 from dataclasses import dataclass
-
-from packaging.specifiers import SpecifierSet
 
 from nda_mm.utils.processes import launched_rank
 
@@ -48,9 +45,13 @@ class Framework:
 
     def serves(self, version: str) -> bool:
         """Whether a version such as ``"2.11.0+cu130"`` is served."""
+        from packaging.specifiers import SpecifierSet  # here, since `--help` of every command imports this module
+
         return SpecifierSet(self.window).contains(version, prereleases=True)
 
     def _installed(self) -> tuple[str, str, str | None]:
+        import importlib.metadata
+
         for name, versions in ((self.name, self.versions), *self.others):
             try:
                 return name, versions, importlib.metadata.version(name)

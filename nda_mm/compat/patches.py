@@ -6,7 +6,6 @@ import importlib.util
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import ModuleType
@@ -109,7 +108,7 @@ def installed_file(package: str, relative: str) -> Path | None:
     return next((path for folder in folders if (path := Path(folder) / relative).exists()), None)
 
 
-class AfterImport(MetaPathFinder):
+class AfterImport:
     """Finds one module as usual, and changes it right after its import."""
 
     def __init__(self, module: str, change: Callable[[Any], None]) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import os
 import signal
-import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -81,6 +80,8 @@ def _export_environment(launcher: str) -> None:
 
 def _first_slurm_node() -> str:
     """The first machine of this Slurm job, where rank 0 runs."""
+    import subprocess  # here, since `--help` of every command imports this module
+
     command = ["scontrol", "show", "hostnames", os.environ["SLURM_NODELIST"]]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[0]
 
