@@ -11,17 +11,17 @@ import torch.nn.functional as F
 from mmengine.dist import all_gather, get_rank, get_world_size
 from mmpretrain.models import DenseCL, MoCo, MoCoV3
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from nda_mm.functional.checks import check_positive
 from nda_mm.losses import negative_logits
+from nda_mm.models.attached import AttachedNegatives, call_without_buffer_updates
 from nda_mm.negatives import Negative
 from nda_mm.utils.random_state import mix
 
 VIEWS = ("query", "key")
 KEPT = ("all", "hardest")
-# Mixed into the seed, so that negatives and permutations draw different numbers; the training loops use others.
-_NEGATIVES, _PERMUTATION = 48, 49
+# As `stream` of AttachedNegatives, for the permutation that all ranks share.
+_PERMUTATION = 49
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ class _Step:
     measured: dict[str, list[Tensor]] = field(default_factory=dict)
 
 
-class NegativeContrast:
+class NegativeContrast(AttachedNegatives):
     """Adds negatives of each image, encoded by the key encoder, to the image's own row of logits.
 
     For row ``i`` with query ``q_i`` the loss becomes ``-log(e(k_i) / (e(k_i) + sum_queue e(k) + w sum_j e(n_ij)^a))``,
@@ -146,8 +146,7 @@ class NegativeContrast:
     the step, in a pass of their own, under their own permutation where the method has ShuffleBN. That pass uses copies
     of the encoder's buffers, so running statistics are those of a run without negatives.
 
-    With mmengine's Runner use :class:`nda_mm.engine.NDAContrastHook`. In your own training loop around a model of
-    mmpretrain call :meth:`attach` once and :meth:`set_step` before each forward pass.
+    With mmengine's Runner use :class:`nda_mm.engine.NDAContrastHook`.
 
     Args:
         model: MoCo, DenseCL or MoCoV3 of mmpretrain, unwrapped.
@@ -163,6 +162,8 @@ class NegativeContrast:
         TypeError: If the model can't take negative keys.
         ValueError: If an argument is out of its range, or the model has negatives already.
     """
+
+    stream = 48
 
     def __init__(
         self,
@@ -180,53 +181,36 @@ class NegativeContrast:
             raise ValueError(f"num_negatives must be an integer of at least 1, but got {num_negatives!r}.")
         if view not in VIEWS:
             raise ValueError(f"view must be one of {', '.join(VIEWS)}, but got {view!r}.")
-        self.model = cast(Any, model)  # its parts are not those of every nn.Module
+        if keep not in KEPT:
+            raise ValueError(f"keep must be one of {', '.join(KEPT)}, but got {keep!r}.")
+        super().__init__(model, negative, seed)
         self.method = contrast_method(model)
         if isinstance(self.model.head.loss_module, LossWithNegatives):
             raise ValueError(
                 "This model has negatives already. For several kinds use one hook with "
                 "negative=dict(type='RandomNegative', negatives=[...])."
             )
-        self.negative = negative
-        if keep not in KEPT:
-            raise ValueError(f"keep must be one of {', '.join(KEPT)}, but got {keep!r}.")
         self.num_negatives = num_negatives
         self.similarity_scale = check_positive(similarity_scale, "similarity_scale")
         self.keep = keep
         self.view = view
-        self.seed = seed
         self.compiled = compiled
         self._step: _Step | None = None
-        self._handles: list[Any] = []
-        self.set_step(0)
 
     def attach(self) -> None:
         """Register the hooks on the model and wrap the loss module of its head."""
-        self.model.head.loss_module = LossWithNegatives(self.model.head.loss_module, self._extend)
-        self._handles = [
+        head, loss_module = self.model.head, self.model.head.loss_module
+        head.loss_module = LossWithNegatives(loss_module, self._extend)
+        self._undo.callback(setattr, head, "loss_module", loss_module)
+        super().attach()
+
+    def register_hooks(self) -> list[Any]:
+        """Register the hooks of a step, in the order in which it calls them."""
+        return [
             self.model.register_forward_pre_hook(self._begin, with_kwargs=True),
             self.model.get_submodule(self.method.query_from).register_forward_hook(self._keep_query),
             self.model.register_forward_hook(self._end),
         ]
-
-    def detach(self) -> None:
-        """Undo :meth:`attach`."""
-        for handle in self._handles:
-            handle.remove()
-        if self._handles:
-            self.model.head.loss_module = self.model.head.loss_module.loss_module
-        self._handles = []
-
-    def set_step(self, iteration: int, weight: float = 1.0) -> None:
-        """Set what the next forward pass needs.
-
-        Args:
-            iteration: From 0; with the seed and the rank it decides all draws.
-            weight: ``w`` of this step; at 0 no negatives are made.
-        """
-        self.iteration = iteration
-        self.weight = weight
-        self.negative.set_iteration(iteration)
 
     # In the order in which a step calls them. torch.compile must not trace them: they draw numbers and keep tensors.
 
@@ -234,9 +218,9 @@ class NegativeContrast:
     def _begin(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Before the forward pass: make the negatives of this step."""
         self._step = None
-        if kwargs.get("mode", args[2] if len(args) > 2 else "tensor") != "loss":
+        views = self.training_inputs(args, kwargs)
+        if views is None:
             return
-        views = kwargs["inputs"] if "inputs" in kwargs else args[0]
         if not isinstance(views, (list, tuple)) or len(views) != 2:
             got = f"{len(views)} views" if isinstance(views, (list, tuple)) else type(views).__name__
             raise ValueError(
@@ -248,8 +232,7 @@ class NegativeContrast:
     @torch.no_grad()
     def _make(self, views: Sequence[Tensor]) -> list[Tensor]:
         self.negative.check_size(*views[0].shape[-2:])
-        generator = torch.Generator(views[0].device)
-        generator.manual_seed(mix(self.seed, _NEGATIVES, self.iteration, get_rank()) >> 1)
+        generator = self.generator(views[0].device)
         made = []
         for query_view, key_view in filter(None, self.method.rows):
             images = views[query_view if self.view == "query" else key_view]
@@ -304,12 +287,11 @@ class NegativeContrast:
     def _encode(self, images: Tensor) -> Tensor:
         """Keys ``(rows, C)`` of unit length; the encoder's buffers are not changed."""
         encoder = self.model.get_submodule(self.method.key_encoder)
-        buffers = {name: buffer.clone() for name, buffer in encoder.named_buffers()}
         shared = torch.Generator().manual_seed(mix(self.seed, _PERMUTATION, self.iteration) >> 1)
         shuffle = ShuffleBN(len(images), shared) if self.method.shuffles else None
         if shuffle is not None:
             images = shuffle.apply(images)
-        keys = F.normalize(functional_call(encoder, buffers, (images,))[0].float(), dim=1)
+        keys = F.normalize(call_without_buffer_updates(encoder, images)[0].float(), dim=1)
         return keys if shuffle is None else shuffle.undo(keys)
 
     @torch.no_grad()

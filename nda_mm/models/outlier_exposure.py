@@ -6,20 +6,15 @@ import math
 from typing import Any
 
 import torch
-from mmengine.dist import get_rank
 from mmpretrain.models import ImageClassifier
 from torch import Tensor
-from torch.func import functional_call
 
 from nda_mm.losses import outlier_exposure
+from nda_mm.models.attached import AttachedNegatives, call_without_buffer_updates
 from nda_mm.negatives import Negative
-from nda_mm.utils.random_state import mix
-
-# Mixed into the seed; models/contrast.py and the training loops use other numbers.
-_NEGATIVES = 50
 
 
-class OutlierExposure:
+class OutlierExposure(AttachedNegatives):
     r"""Adds the cross-entropy to the uniform distribution, on negatives of each batch, to a classifier's loss.
 
     .. math:: L = L_{host} + w \cdot \frac{1}{N} \sum_{i=1}^{N} H\big(\mathcal{U}, p(y \mid \bar x_i)\big)
@@ -28,8 +23,7 @@ class OutlierExposure:
     them, after mixup and cutmix. They pass the model by themselves, with gradient. That pass works on copies of the
     model's buffers, so that the running statistics are those of real images.
 
-    A Runner needs :class:`nda_mm.engine.NDAOutlierExposureHook`; this class is for a training loop of your own around a
-    classifier of mmpretrain: call :meth:`attach` once and :meth:`set_step` before each forward pass.
+    With mmengine's Runner use :class:`nda_mm.engine.NDAOutlierExposureHook`.
 
     Source: Hendrycks et al., "Deep Anomaly Detection with Outlier Exposure", ICLR 2019,
     https://arxiv.org/abs/1812.04606; see :func:`nda_mm.losses.outlier_exposure`.
@@ -47,6 +41,9 @@ class OutlierExposure:
         ValueError: If ``share`` is out of its range.
     """
 
+    stream = 50
+    default_weight = 0.5
+
     def __init__(
         self,
         model: Any,
@@ -59,41 +56,21 @@ class OutlierExposure:
         if not 0 < share <= 1:
             raise ValueError(f"share must be above 0 and at most 1, but got {share!r}.")
         check_classifier(model)
-        self.model = model
-        self.negative = negative
+        super().__init__(model, negative, seed)
         self.share = share
         self.update_statistics = update_statistics
-        self.seed = seed
-        self._handle: Any = None
-        self.set_step(0)
 
-    def attach(self) -> None:
-        """Register the hook on the model."""
-        self._handle = self.model.register_forward_hook(self._add_loss, with_kwargs=True)
-
-    def detach(self) -> None:
-        """Leave the model as it was before :meth:`attach`."""
-        if self._handle is not None:
-            self._handle.remove()
-            self._handle = None
-
-    def set_step(self, iteration: int, weight: float = 0.5) -> None:
-        """Say which step comes next.
-
-        Args:
-            iteration: From 0; with the seed and the rank it decides all draws.
-            weight: ``w`` of this step; at 0 no negatives are made.
-        """
-        self.iteration = iteration
-        self.weight = weight
-        self.negative.set_iteration(iteration)
+    def register_hooks(self) -> list[Any]:
+        """Register the hook that adds the loss."""
+        return [self.model.register_forward_hook(self._add_loss, with_kwargs=True)]
 
     @torch.compiler.disable
     def _add_loss(self, model: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
         """After the forward pass."""
-        if kwargs.get("mode", args[2] if len(args) > 2 else "tensor") != "loss" or self.weight == 0.0:
+        images = self.training_inputs(args, kwargs)
+        if images is None or self.weight == 0.0:
             return None
-        logits = self._classify(self._make(kwargs["inputs"] if "inputs" in kwargs else args[0]))
+        logits = self._classify(self._make(images))
         confidence = logits.detach().float().softmax(dim=1).amax(dim=1).mean()
         return {
             **output,
@@ -104,8 +81,7 @@ class OutlierExposure:
     @torch.no_grad()
     def _make(self, images: Tensor) -> Tensor:
         self.negative.check_size(*images.shape[-2:])
-        generator = torch.Generator(images.device)
-        generator.manual_seed(mix(self.seed, _NEGATIVES, self.iteration, get_rank()) >> 1)
+        generator = self.generator(images.device)
         if self.share < 1:
             count = max(2, math.ceil(self.share * len(images)))
             images = images[torch.randperm(len(images), generator=generator, device=images.device)[:count]]
@@ -114,8 +90,7 @@ class OutlierExposure:
     def _classify(self, images: Tensor) -> Tensor:
         if self.update_statistics:
             return self.model(images, mode="tensor")
-        buffers = {name: buffer.clone() for name, buffer in self.model.named_buffers()}
-        return functional_call(self.model, buffers, (images,), {"mode": "tensor"})
+        return call_without_buffer_updates(self.model, images, mode="tensor")
 
 
 def check_classifier(model: Any) -> None:

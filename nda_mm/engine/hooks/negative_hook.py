@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
@@ -12,18 +12,9 @@ from mmengine.runner import Runner
 from torch import nn
 
 from nda_mm.losses import check_negative_weight
+from nda_mm.models.attached import AttachedNegatives
 from nda_mm.negatives import Negative, build_negative
 from nda_mm.utils.schedules import as_schedule
-
-
-class Attached(Protocol):
-    """What a hook attaches to a model."""
-
-    seed: int
-
-    def attach(self) -> None: ...
-    def detach(self) -> None: ...
-    def set_step(self, iteration: int, weight: float) -> None: ...
 
 
 class NegativeHook(Hook):
@@ -47,7 +38,7 @@ class NegativeHook(Hook):
         self.negative = build_negative(negative)
         self.weight = as_schedule(weight, "weight", check_negative_weight)
         self.seed = seed
-        self.attached: Attached | None = None
+        self.attached: AttachedNegatives | None = None
         self._loaded_seed: int | None = None
 
     @abstractmethod
@@ -55,7 +46,7 @@ class NegativeHook(Hook):
         """Refuse a model that can't take negatives, at weight 0 too."""
 
     @abstractmethod
-    def build(self, runner: Runner, model: nn.Module, seed: int) -> Attached:
+    def build(self, runner: Runner, model: nn.Module, seed: int) -> AttachedNegatives:
         """Make what is attached to the model."""
 
     # In the order in which a run calls them.

@@ -9,9 +9,9 @@ import torch
 from mmengine import MessageHub
 from mmengine.model import BaseModel
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from nda_mm.losses import check_negative_places, check_negative_weight, dense_contrast
+from nda_mm.models.attached import call_without_buffer_updates
 from nda_mm.negatives import Negative, build_negative
 from nda_mm.negatives.blocks import change_blocks, check_blocks
 from nda_mm.registry import MODELS
@@ -63,11 +63,7 @@ class BlockEncoding(nn.Module):
             ValueError: If the backbone does not keep places apart.
         """
         frames = blocks.flatten(0, 1)
-        if keep_statistics:
-            buffers = {name: buffer.clone() for name, buffer in self.backbone.named_buffers()}
-            features = functional_call(self.backbone, buffers, (frames,))
-        else:
-            features = self.backbone(frames)
+        features = call_without_buffer_updates(self.backbone, frames) if keep_statistics else self.backbone(frames)
         if not isinstance(features, Tensor) or features.ndim != 5 or features.shape[3:].numel() == 1:
             found = tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
             raise ValueError(
