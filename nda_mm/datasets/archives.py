@@ -9,11 +9,14 @@ import struct
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import IO
 
+from nda_mm.datasets.decoding import is_image
+from nda_mm.datasets.report import list_bad_files
 from nda_mm.utils.files import printable
 from nda_mm.utils.messages import describe_error
 
@@ -41,16 +44,30 @@ class Unpacked:
         return list_bad_files(self.damaged, "damaged in the archive, left out")
 
 
-def list_bad_files(bad: Sequence[tuple[str, str]], what: str) -> str:
-    """Bad files and their reasons, one line each, to append to a line of a report; '' for none.
+def layout(*patterns: str) -> Place:
+    """Place members by a data set's layout, whatever folders they are wrapped in.
+
+    Args:
+        patterns: Paths below the folder to fill, of which each part may have wildcards. A last part of ``*`` stands for
+            images; hidden files are never wanted.
 
     Example:
-        >>> print("checked" + list_bad_files([("a.png", "cut off")], "cannot be read"))
-        checked
-        1 x cannot be read:
-          a.png: cut off
+        >>> place = layout("images/*/*", "labels.txt")
+        >>> place(("dtd", "images", "banded", "1.jpg")), place(("dtd", "labels.txt")), place(("images", "1.jpg"))
+        (PurePosixPath('images/banded/1.jpg'), PurePosixPath('labels.txt'), None)
     """
-    return f"\n{len(bad)} x {what}:" + "".join(f"\n  {name}: {reason}" for name, reason in bad) if bad else ""
+    wanted = [PurePosixPath(pattern).parts for pattern in patterns]
+
+    def place(parts: tuple[str, ...]) -> PurePosixPath | None:
+        for pattern in wanted:
+            path = parts[-len(pattern) :]
+            if len(path) < len(pattern) or path[-1].startswith(".") or (pattern[-1] == "*" and not is_image(path[-1])):
+                continue
+            if all(map(fnmatchcase, path, pattern)):
+                return PurePosixPath(*path)
+        return None
+
+    return place
 
 
 def unpack(source: Path, out: Path, place: Place) -> Unpacked:

@@ -1,9 +1,12 @@
-"""One report of everything that was found in the files of a data set."""
+"""Reports of bad files: everything that was found in the files of a data set."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import logging
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+
+from mmengine.logging import print_log
 
 from nda_mm.utils.files import printable
 from nda_mm.utils.messages import shorten
@@ -32,3 +35,38 @@ class FileReport:
         """The notes, and one line for each of these kinds (default: all) that names up to ``limit`` files."""
         chosen = {kind: files for kind, files in self.found.items() if kinds is None or kind in kinds}
         return self.notes + [f"{len(files)} x {kind}: {shorten(files, limit, '; ')}" for kind, files in chosen.items()]
+
+
+def list_bad_files(bad: Sequence[tuple[str, str]], what: str) -> str:
+    """Bad files and their reasons, one line each, to append to a line of a report; '' for none.
+
+    Example:
+        >>> print("checked" + list_bad_files([("a.png", "cut off")], "cannot be read"))
+        checked
+        1 x cannot be read:
+          a.png: cut off
+    """
+    return f"\n{len(bad)} x {what}:" + _lines(bad) if bad else ""
+
+
+def refuse_or_warn(what: str, bad: Sequence[tuple[str, str]], total: int, max_bad: float) -> None:
+    """Refuse a folder with too many bad files; warn of fewer.
+
+    Args:
+        what: The files, and what is wrong with them.
+        bad: (file, reason) of each.
+        total: Number of files, at least 1.
+        max_bad: Largest share of bad files that is accepted, in [0, 1].
+
+    Raises:
+        ValueError: If there are more, or no other files.
+    """
+    message = f"{len(bad)} of {total} {what}"
+    if len(bad) == total or len(bad) > max_bad * total:
+        raise ValueError(f"{message}, more than max_bad={max_bad:g} allows:{_lines(bad)}\nRemove or replace them.")
+    if bad:
+        print_log(f"{message} and are left out:{_lines(bad)}", logger="current", level=logging.WARNING)
+
+
+def _lines(bad: Sequence[tuple[str, str]]) -> str:
+    return "".join(f"\n  {name}: {reason}" for name, reason in bad)

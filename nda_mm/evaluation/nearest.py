@@ -159,7 +159,8 @@ def knn_scores(
         raise ValueError(f"k must be from 1 to the number of entries that vote, {voters}, but got {k}")
     if not (temperature > 0 and math.isfinite(temperature)):
         raise ValueError(f"temperature must be above 0, but got {temperature}")
-    queries, bank = (F.normalize(each.detach().to(_at_least_float32(each)), dim=1) for each in (queries, bank))
+    dtype = torch.promote_types(bank.dtype, torch.float32)
+    queries, bank = (F.normalize(each.detach().to(dtype), dim=1) for each in (queries, bank))
     one_hot = F.one_hot(labels.long(), num_classes).to(bank.dtype)
     votes = [queries.new_zeros(0, num_classes)]
     start = 0
@@ -228,7 +229,3 @@ def _squared_radius(features: Tensor, k: int) -> Tensor:
     """Squared distance from each sample to its k-th nearest neighbor, itself not counted."""
     pairs = _squared_distances(features, features)
     return torch.cat([squared.topk(k + 1, dim=1, largest=False).values[:, -1] for _, squared in pairs])
-
-
-def _at_least_float32(features: Tensor) -> torch.dtype:
-    return torch.promote_types(features.dtype, torch.float32)

@@ -20,28 +20,6 @@ from .networks.feature_network import resize_images
 #: Marks pixels that don't count.
 IGNORE = 255
 
-#: The evaluated classes in the order of their training ids.
-CLASSES = (
-    "road", "sidewalk", "building", "wall", "fence", "pole", "traffic light", "traffic sign", "vegetation", "terrain",
-    "sky", "person", "rider", "car", "truck", "bus", "train", "motorcycle", "bicycle",
-)  # fmt: skip
-
-#: Name: RGB. Source: Cordts et al., "The Cityscapes Dataset", CVPR 2016, https://www.cityscapes-dataset.com.
-_COLOURS: dict[str, tuple[int, int, int]] = {
-    "road": (128, 64, 128), "sidewalk": (244, 35, 232), "building": (70, 70, 70), "wall": (102, 102, 156),
-    "fence": (190, 153, 153), "pole": (153, 153, 153), "traffic light": (250, 170, 30), "traffic sign": (220, 220, 0),
-    "vegetation": (107, 142, 35), "terrain": (152, 251, 152), "sky": (70, 130, 180), "person": (220, 20, 60),
-    "rider": (255, 0, 0), "car": (0, 0, 142), "truck": (0, 0, 70), "bus": (0, 60, 100), "train": (0, 80, 100),
-    "motorcycle": (0, 0, 230), "bicycle": (119, 11, 32),
-    # labelled, but not evaluated
-    "unlabeled": (0, 0, 0), "dynamic": (111, 74, 0), "ground": (81, 0, 81), "parking": (250, 170, 160),
-    "rail track": (230, 150, 140), "guard rail": (180, 165, 180), "bridge": (150, 100, 100), "tunnel": (150, 120, 90),
-    "caravan": (0, 0, 90), "trailer": (0, 0, 110),
-}  # fmt: skip
-
-#: Rows (RGB, class), the class being :data:`IGNORE` where none is evaluated.
-PALETTE = tuple((colour, CLASSES.index(name) if name in CLASSES else IGNORE) for name, colour in _COLOURS.items())
-
 Colours = str | Sequence[tuple[Sequence[int], int]]
 IMAGENET_MEAN, IMAGENET_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 
@@ -218,6 +196,24 @@ class ColourSegmenter(Segmenter):
         return read_colours(images, self.colours, self.classes)
 
 
+def cityscapes_palette() -> list[tuple[tuple[int, int, int], int]]:
+    """Rows (RGB, class) of Cityscapes' colours, 255 being the class of those that are not evaluated.
+
+    Source: Cordts et al., "The Cityscapes Dataset", CVPR 2016, https://www.cityscapes-dataset.com, as torchvision has
+    it. Of two labels in one colour the evaluated one counts.
+
+    Example:
+        >>> cityscapes_palette()[0]  # road
+        ((128, 64, 128), 0)
+    """
+    from torchvision.datasets import Cityscapes
+
+    rows: dict[tuple[int, int, int], int] = {}
+    for label in sorted(Cityscapes.classes, key=lambda label: label.ignore_in_eval):
+        rows.setdefault(label.color, IGNORE if label.ignore_in_eval else label.train_id)
+    return list(rows.items())
+
+
 def palette(colours: Colours) -> tuple[Tensor, Tensor]:
     """Give the colours (K, 3) of a palette and the classes (K,) that they stand for.
 
@@ -231,7 +227,7 @@ def palette(colours: Colours) -> tuple[Tensor, Tensor]:
         >>> palette([((0, 0, 0), 0), ((255, 255, 255), 1)])[1]
         tensor([0, 1])
     """
-    rows = PALETTE if colours == "cityscapes" else colours
+    rows = cityscapes_palette() if colours == "cityscapes" else colours
     if isinstance(rows, str) or not rows or not all(len(row) == 2 and len(row[0]) == 3 for row in rows):
         raise ValueError(f"a palette is 'cityscapes' or rows of (RGB, class), but got {colours!r}")
     return torch.tensor([list(row[0]) for row in rows]), torch.tensor([int(row[1]) for row in rows])

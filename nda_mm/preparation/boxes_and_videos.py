@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from ..datasets import MovingDigits
+from ..datasets.archives import layout
 from ..datasets.toy.moving_digits import write_videos
 from ..datasets.videos.lists import CheckSettings, filter_list, prepare_lists
 from ..datasets.videos.official_splits import read_hmdb51_splits, read_ucf101_splits
 from .images import take
 
 BCCD_CLASSES = ("RBC", "WBC", "Platelets")
-#: The folders of PASCAL VOC's layout, and the suffixes of the files that belong there.
-_VOC_FOLDERS = {
-    ("Annotations",): (".xml",),
-    ("JPEGImages",): (".jpg", ".jpeg", ".png"),
-    ("ImageSets", "Main"): (".txt",),
-}
+#: Where a member of an archive in PASCAL VOC's layout belongs.
+place_voc = layout("Annotations/*.xml", "JPEGImages/*", "ImageSets/Main/*.txt")
 
 
 def prepare_bccd(args: argparse.Namespace) -> None:
@@ -51,20 +48,6 @@ def prepare_bccd(args: argparse.Namespace) -> None:
         print("".join(f"  {line}\n" for line in data.report.lines()), end="")
     if faults:
         raise ValueError("\n".join(faults))
-
-
-def place_voc(parts: tuple[str, ...]) -> PurePosixPath | None:
-    """Where a member of an archive in PASCAL VOC's layout belongs, whatever folders it is wrapped in.
-
-    Example:
-        >>> place_voc(("BCCD_Dataset-master", "BCCD", "JPEGImages", "a.jpg")), place_voc(("BCCD", "README.md"))
-        (PurePosixPath('JPEGImages/a.jpg'), None)
-    """
-    for folder, suffixes in _VOC_FOLDERS.items():
-        is_wanted = not parts[-1].startswith(".") and parts[-1].lower().endswith(suffixes)
-        if is_wanted and parts[-len(folder) - 1 : -1] == folder:
-            return PurePosixPath(*folder, parts[-1])
-    return None
 
 
 def prepare_digits_scenes(args: argparse.Namespace) -> None:

@@ -11,13 +11,14 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ..datasets import CIFAR10, CIFAR100, DTD, STL10, SVHN, CelebA, DatasetNotReadableError, Places365, TinyImageNet
-from ..datasets.archives import Place, list_bad_files, unpack
+from ..datasets.archives import Place, layout, unpack
 from ..datasets.decoding import image_files, is_image
 from ..datasets.download import download
 from ..datasets.images.celeba import take_celeba
 from ..datasets.images.cifar10_c import CORRUPTIONS, open_cifar10_c
 from ..datasets.images.imagenet import prepare_imagenet
 from ..datasets.images.pairs import build_cityscapes_pairs, is_cityscapes, pair_faults
+from ..datasets.report import list_bad_files
 from ..utils.files import link_folder, printable, write_atomically
 from .verbs import SPLITS
 
@@ -157,7 +158,7 @@ def prepare_pairs(args: argparse.Namespace) -> None:
     raw = [source for source in args.sources if args.verb == "cityscapes" and is_cityscapes(source)]
     for source in args.sources:
         if source not in raw:
-            print(take(source, out, _place_pairs, pairs.read))
+            print(take(source, out, layout("train/*", "val/*", "test/*"), pairs.read))
     if raw:
         built = build_cityscapes_pairs(raw, out, workers=args.workers)
         print(f"{out}: pairs of {built.counts}{list_bad_files(built.bad, 'cannot be made a pair')}")
@@ -175,11 +176,6 @@ def prepare_pairs(args: argparse.Namespace) -> None:
     options = "".join(f" {loader}_dataloader.dataset.data_root={out}" for loader in ("train", "val", "test"))
     elsewhere = "" if str(out) == args.usual else f" --cfg-options{options}"
     print("next: " + "\n  or: ".join(f"python tools/train.py {name}{elsewhere}" for name in pairs.recipes))
-
-
-def _place_pairs(parts: tuple[str, ...]) -> PurePosixPath | None:
-    wanted = len(parts) > 1 and parts[-2] in ("train", "val", "test") and is_image(parts[-1])
-    return PurePosixPath(*parts[-2:]) if wanted else None
 
 
 def _count_pairs(folder: Path) -> int:
@@ -216,39 +212,25 @@ def prepare_svhn(args: argparse.Namespace) -> None:
 
 @dataclass(frozen=True)
 class FolderSet:
-    """A published set of images in folders; ``holds`` are names in its folder, ``place`` says where members belong."""
+    """A published set of images in folders; ``holds`` are names in its folder, ``layout`` is that of its files."""
 
     kind: Callable[..., Any]
     archive: str
     count: int
     holds: tuple[str, ...]
-    place: Place
-
-
-def _place_tiny_imagenet(parts: tuple[str, ...]) -> PurePosixPath | None:
-    if parts[-1] in ("wnids.txt", "words.txt"):
-        return PurePosixPath(parts[-1])
-    if "val" not in parts or not (is_image(parts[-1]) or parts[-1] == "val_annotations.txt"):
-        return None
-    return PurePosixPath(*parts[parts.index("val") :])
-
-
-def _place_places365(parts: tuple[str, ...]) -> PurePosixPath | None:
-    wanted = len(parts) > 1 and parts[-2] == "val_256" and is_image(parts[-1])
-    return PurePosixPath("val_256", parts[-1]) if wanted else None
-
-
-def _place_dtd(parts: tuple[str, ...]) -> PurePosixPath | None:
-    wanted = len(parts) > 2 and parts[-3] == "images" and is_image(parts[-1])
-    return PurePosixPath(*parts[-3:]) if wanted else None
+    layout: tuple[str, ...]
 
 
 FOLDER_SETS = {
     "tiny_imagenet": FolderSet(
-        TinyImageNet, "tiny-imagenet-200.zip", 10_000, ("wnids.txt", "val"), _place_tiny_imagenet
+        TinyImageNet,
+        archive="tiny-imagenet-200.zip",
+        count=10_000,
+        holds=("wnids.txt", "val"),
+        layout=("wnids.txt", "words.txt", "val/val_annotations.txt", "val/*/images/*", "val/*/*"),
     ),
-    "places365": FolderSet(Places365, "val_256.tar", 36_500, ("val_256",), _place_places365),
-    "dtd": FolderSet(DTD, "dtd-r1.0.1.tar.gz", 5_640, ("images",), _place_dtd),
+    "places365": FolderSet(Places365, "val_256.tar", 36_500, ("val_256",), ("val_256/*",)),
+    "dtd": FolderSet(DTD, "dtd-r1.0.1.tar.gz", 5_640, ("images",), ("images/*/*",)),
 }
 
 
@@ -256,7 +238,7 @@ def prepare_folder(args: argparse.Namespace) -> None:
     """Unpack or link the source, then decode every image as the recipe reads it."""
     known = FOLDER_SETS[args.verb]
     if args.source is not None:
-        print(take(args.source, args.out, known.place, known.holds))
+        print(take(args.source, args.out, layout(*known.layout), known.holds))
     images = known.kind(str(args.out))  # which reports every bad file
     print(f"{args.out}: {len(images)} images, {images.resizing}")
     if len(images) != known.count and not args.allow_partial:
@@ -270,7 +252,9 @@ def prepare_folder(args: argparse.Namespace) -> None:
 def prepare_cifar10_c(args: argparse.Namespace) -> None:
     """Unpack or link the source, then open every file."""
     if args.source is not None:
-        print(take(args.source, args.out, _place_cifar10_c, ("labels.npy",)))
+        print(
+            take(args.source, args.out, layout(*(f"{name}.npy" for name in (*CORRUPTIONS, "labels"))), ("labels.npy",))
+        )
     files, bad = open_cifar10_c(args.out, ("labels", *CORRUPTIONS))
     count = len(files.pop("labels", ()))
     whole = f"{args.out}: {len(files)} of {len(CORRUPTIONS)} corruptions, {count} images of each"
@@ -283,11 +267,6 @@ def prepare_cifar10_c(args: argparse.Namespace) -> None:
     if str(args.out) != args.usual:
         print(f"the recipe reads {args.usual}: link it to {args.out}")
     _print_next("cifar10_c", args.out, str(args.out))
-
-
-def _place_cifar10_c(parts: tuple[str, ...]) -> PurePosixPath | None:
-    name = PurePosixPath(parts[-1])
-    return name if name.suffix == ".npy" and name.stem in (*CORRUPTIONS, "labels") else None
 
 
 def _print_next(name: str, out: Path, usual: str) -> None:

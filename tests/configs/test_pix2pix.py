@@ -16,10 +16,11 @@ pytest.importorskip("mmagic", reason="the recipes are mmagic's")
 
 from nda_mm.datasets import DigitEdges
 from nda_mm.engine import launch
-from nda_mm.evaluation.segmentation import PALETTE
+from nda_mm.evaluation.segmentation import cityscapes_palette
 from tools import test as test_tool
 from tools import train as train_tool
 
+PALETTE = cityscapes_palette()
 SMALL = {
     "model.generator.base_channels": 2, "model.discriminator.base_channels": 2, "train_cfg.max_iters": 2,
     "train_cfg.val_interval": 2, "default_hooks.logger.interval": 1, "train_dataloader.num_workers": 0,

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import hashlib
-import socket
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -110,23 +109,15 @@ def test_server_without_ranges_is_asked_from_the_start(server: Server, path: Pat
     assert server.asked == [None, "bytes=1000000-"]
 
 
-def test_a_complete_part_is_not_downloaded_again(server: Server, path: Path) -> None:
-    path.parent.mkdir()
-    path.with_name("file.tar.gz.part").write_bytes(CONTENT)
-    download(server.url, path, md5=MD5)
-    assert path.read_bytes() == CONTENT
-
-
 def test_wrong_checksum_leaves_nothing_behind(server: Server, path: Path) -> None:
     with pytest.raises(DownloadError, match="wrong checksum"):
         download(server.url, path, md5="0" * 32)
     assert list(path.parent.iterdir()) == []
 
 
-@pytest.mark.parametrize("size", [1000, len(CONTENT) + 5])
-def test_a_part_of_another_file_is_caught_by_the_checksum(server: Server, path: Path, size: int) -> None:
+def test_a_part_of_another_file_is_caught_by_the_checksum(server: Server, path: Path) -> None:
     path.parent.mkdir()
-    path.with_name("file.tar.gz.part").write_bytes(b"x" * size)
+    path.with_name("file.tar.gz.part").write_bytes(b"x" * (len(CONTENT) + 5))
     with pytest.raises(DownloadError, match="wrong checksum"):
         download(server.url, path, md5=MD5)
     download(server.url, path, md5=MD5)
@@ -141,11 +132,3 @@ def test_a_busy_server_is_tried_again_and_a_missing_file_is_not(server: Server, 
     with pytest.raises(DownloadError, match="404"):
         download(server.url, path.with_name("other"), md5=MD5)
     assert len(server.asked) == 4
-
-
-def test_without_a_server_it_fails_after_all_attempts(path: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    with pytest.raises(DownloadError, match="in 2 attempts"):
-        download(f"http://127.0.0.1:{port}/x", path, md5=MD5, attempts=2)

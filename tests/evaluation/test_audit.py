@@ -11,7 +11,7 @@ from torch import Tensor
 from nda_mm import functional as F
 from nda_mm.datasets import Digits
 from nda_mm.evaluation.audit import NegativeAudit, classifier_scores, hog_features
-from nda_mm.evaluation.audit_report import Auroc, NegativeReport, Rate, auroc_interval, format_reports
+from nda_mm.evaluation.audit_report import Auroc, NegativeReport, Rate, auroc_interval
 from nda_mm.evaluation.detection import auroc
 
 
@@ -42,7 +42,7 @@ def test_jigsaw_of_digits_is_out_of_distribution(digits: NegativeAudit) -> None:
     assert report.exact_source.count == report.exact_real.count == report.near_pixels.count == 0
 
 
-@pytest.mark.parametrize("name", ["jigsaw", "stitch", "shift"])
+@pytest.mark.parametrize("name", ["jigsaw", "stitch"])
 def test_rearranged_texture_is_in_distribution(name: str) -> None:
     report = NegativeAudit(noise()).measure(name, getattr(F, name))
     assert report.verdict == "in distribution"
@@ -62,16 +62,14 @@ def test_flip_of_symmetric_images_leaks_though_it_looks_like_data() -> None:
     assert [score.value for score in scores] == pytest.approx([0.5] * 3)
     images = noise(200)
     closed = NegativeAudit(torch.cat([images, images.flip(-1)])).measure("flip", flip)
-    assert closed.verdict == "leaks"
-    assert (closed.exact_source.value, closed.exact_real.value) == (0.0, 1.0)
+    assert (closed.verdict, closed.exact_source.value, closed.exact_real.value) == ("leaks", 0.0, 1.0)
 
 
 def test_shift_by_the_period_of_periodic_images_leaks_and_by_another_does_not() -> None:
     periodic = noise(side=8).repeat(1, 1, 2, 2)
     audit = NegativeAudit(periodic)
     by_period = audit.measure("8 px", lambda x, *, generator: x.roll(8, dims=-1))
-    assert by_period.verdict == "leaks"
-    assert by_period.exact_source.value == 1.0
+    assert (by_period.verdict, by_period.exact_source.value) == ("leaks", 1.0)
     # Shifted by half a period the image is another one, but of the same kind.
     assert audit.measure("4 px", lambda x, *, generator: x.roll(4, dims=-1)).verdict == "in distribution"
 
@@ -153,14 +151,6 @@ def test_same_seed_same_report_and_images_are_left_alone(digits: NegativeAudit) 
     assert torch.equal(images, digits.images)
 
 
-def test_large_images_are_compared_small_but_equality_is_at_full_size() -> None:
-    images = noise(70, side=8).repeat_interleave(16, dim=2).repeat_interleave(16, dim=3)
-    audit = NegativeAudit(images)
-    one_column = audit.measure("one column", lambda x, *, generator: x.index_fill(3, torch.tensor([5]), -1.0))
-    assert one_column.exact_source.count == 0
-    assert audit.measure("identity", lambda x, *, generator: x.clone()).exact_source.value == 1.0
-
-
 def make_report(
     *, exact: int = 0, near: int = 0, nearest: float = 0.5, classifier: float = 0.5, total: int = 1000
 ) -> NegativeReport:
@@ -180,10 +170,8 @@ def make_report(
 @pytest.mark.parametrize(
     ("measured", "verdict"),
     [
-        (dict(classifier=0.99), "safe"),
         (dict(nearest=0.99), "safe"),
         (dict(classifier=0.952), "doubtful"),  # not beyond doubt
-        (dict(classifier=0.8), "doubtful"),
         (dict(classifier=0.6), "in distribution"),
         (dict(classifier=0.99, exact=1), "leaks"),
         (dict(classifier=0.99, near=15), "safe"),  # 1.5 %, within the interval of 1 %
@@ -196,29 +184,17 @@ def test_verdicts(measured: dict, verdict: str) -> None:
     assert make_report(**measured).verdict == verdict
 
 
-def test_table_shows_rates_with_their_intervals() -> None:
-    table = format_reports([make_report(exact=44, classifier=0.97)]).splitlines()
-    assert table[0].split()[:2] == ["negative", "verdict"]
-    assert "4.4 [3.3, 5.9]" in table[1]
-    assert "leaks" in table[1]
-
-
 @pytest.mark.parametrize(
-    ("images", "settings", "error"),
-    [
-        (torch.zeros(100, 3, 16, 16), {}, TypeError),
-        (torch.zeros(63, 3, 16, 16).byte(), {}, ValueError),
-        (torch.zeros(100, 3, 4, 16).byte(), {}, ValueError),
-        (torch.zeros(100, 3, 16, 16).byte(), {"samples": 5}, ValueError),
-    ],
+    ("images", "error"),
+    [(torch.zeros(100, 3, 16, 16), TypeError), (torch.zeros(63, 3, 16, 16).byte(), ValueError)],
 )
-def test_what_cannot_be_audited_is_refused(images: Tensor, settings: dict, error: type) -> None:
-    with pytest.raises(error):
-        NegativeAudit(images, **settings)
+def test_images_that_cannot_be_audited_are_refused(images: Tensor, error: type) -> None:
+    with pytest.raises(error, match="images"):
+        NegativeAudit(images)
 
 
 # Where the groups stand for 32x32 RGB.
-COLORS, HISTOGRAMS, PROFILES = slice(0, 192), slice(192, 320), slice(320, 382)
+HISTOGRAMS, PROFILES = slice(192, 320), slice(320, 382)
 
 
 def ramp(angle: float, side: int = 32) -> torch.Tensor:
@@ -228,7 +204,7 @@ def ramp(angle: float, side: int = 32) -> torch.Tensor:
     return plane.expand(1, 3, side, side)
 
 
-@pytest.mark.parametrize("eighth", [0, 3, 6])
+@pytest.mark.parametrize("eighth", [0, 3])
 def test_direction_of_a_slope_is_one_orientation(eighth: int) -> None:
     cells = hog_features(ramp(eighth * math.pi / 4))[0, HISTOGRAMS].reshape(8, 16)
     expected = torch.zeros(8, 16)
@@ -244,47 +220,20 @@ def test_seam_stands_out_at_its_place() -> None:
     assert profile[15].item() == pytest.approx(4 / 62**0.5)
 
 
-def test_colors_are_means_over_cells() -> None:
-    image = torch.rand(1, 3, 32, 32, generator=rng()) * 2 - 1
-    colors = hog_features(image)[0, COLORS].reshape(3, 8, 8) * 192**0.5
-    torch.testing.assert_close(colors[2, 1, 5], image[0, 2, 4:8, 20:24].mean())
-
-
-def test_large_images_are_averaged_down_first() -> None:
-    small = torch.rand(1, 3, 64, 32, generator=rng()) * 2 - 1
-    large = small.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
-    shrunk = torch.nn.functional.interpolate(large, (64, 32), mode="bilinear", antialias=True)
-    torch.testing.assert_close(hog_features(large), hog_features(shrunk))
-
-
 def test_auroc_interval_holds_its_level() -> None:
     truth = torch.distributions.Normal(0, 2**0.5).cdf(torch.tensor(1.0)).item()
     hits = 0
-    for seed in range(400):
+    for seed in range(200):
         generator = rng(seed)
         above = torch.randn(80, generator=generator) + 1
         value = auroc(torch.randn(60, generator=generator), above)
         low, high = auroc_interval(value, 80, 60)
         hits += low <= truth <= high
-    assert 0.92 <= hits / 400 <= 0.98
+    assert 0.9 <= hits / 200 <= 0.99
 
 
-def test_classifier_finds_chance_where_there_is_nothing_to_find() -> None:
-    values = []
-    for seed in range(10):
-        reals, negatives = torch.randn(2, 300, 20, generator=rng(seed))
-        values.append(auroc(*classifier_scores(reals, negatives, hidden=64, generator=rng(seed))))
-    assert abs(sum(values) / 10 - 0.5) < 0.02
-
-
-@pytest.mark.parametrize("kind", ["shifted", "ring"])
-def test_classifier_finds_linear_and_curved_differences(kind: str) -> None:
-    reals = torch.randn(800, 4, generator=rng())
-    negatives = torch.randn(800, 4, generator=rng(1))
-    if kind == "shifted":
-        negatives[:, 0] += 4
-    else:  # no linear score can tell these
-        negatives *= 4
+def test_classifier_finds_differences_that_are_not_linear() -> None:
+    reals, negatives = torch.randn(800, 4, generator=rng()), 4 * torch.randn(800, 4, generator=rng(1))
     real_scores, scores = classifier_scores(reals, negatives, generator=rng())
     assert auroc(real_scores, scores) > 0.97
 

@@ -16,11 +16,10 @@ from nda_mm.models.gans.sampling import as_rgb, from_rgb
 from nda_mm.utils.files import recipe_path
 
 
-@pytest.mark.parametrize("order", ["RGB", "BGR"])
-def test_images_are_scored_as_training_sees_them(order: str) -> None:
+def test_images_are_scored_as_training_sees_them() -> None:
     config = Config.fromfile(recipe_path("nda_biggan_digits"))
-    config.model.data_preprocessor.output_channel_order = order
-    DefaultScope.get_instance(f"image_scores_{order}", scope_name="mmagic")
+    config.model.data_preprocessor.output_channel_order = "BGR"
+    DefaultScope.get_instance("image_scores", scope_name="mmagic")
     torch.manual_seed(0)
     model = MODELS.build(config.model)
     data = DATASETS.build(dict(config.train_dataloader.dataset, indices=7))
@@ -42,13 +41,6 @@ def test_p_values_count_normal_scores_as_high() -> None:
     normal, scores = draw.integers(0, 9, 40).astype(float), draw.integers(-2, 12, 30).astype(float)
     expected = [(1 + sum(each >= score for each in normal)) / 41 for score in scores]
     assert conformal_p_values(normal, scores).tolist() == expected
-
-
-def test_p_values_of_normal_images_are_no_smaller_than_uniform() -> None:
-    draw = np.random.default_rng(1)
-    found = [conformal_p_values(draw.normal(size=19), draw.normal(size=1))[0] for _ in range(4000)]
-    for level in (0.05, 0.1, 0.5):  # 20 p-values are possible; each is hit by chance alone
-        assert np.mean(np.array(found) <= level) == pytest.approx(level, abs=0.03)
 
 
 def test_the_most_anomalous_image_comes_first() -> None:

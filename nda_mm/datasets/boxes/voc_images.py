@@ -10,6 +10,7 @@ import numpy as np
 
 from nda_mm.datasets.decoding import decode_images, open_image
 from nda_mm.datasets.images.array_dataset import ArrayDataset
+from nda_mm.datasets.report import refuse_or_warn
 from nda_mm.registry import DATASETS
 from nda_mm.utils.files import check_data_root, read_text
 
@@ -86,11 +87,7 @@ class VOCImages(ArrayDataset):
         names = read_image_set(listed)
         files = [find_image(root / "JPEGImages", name) for name in names]
         decoded = decode_images(files, self._read, (*self.size, 3), root=root, name=self.split, cache_dir=False)
-        if decoded.bad:
-            raise ValueError(
-                f"{len(decoded.bad)} of the {len(names)} images of '{listed}' cannot be read:"
-                + "".join(f"\n  {name}: {reason}" for name, reason in decoded.bad)
-            )
+        refuse_or_warn(f"images of '{listed}' cannot be read", decoded.bad, len(names), max_bad=0)
         return decoded.images, np.zeros(len(decoded.images), dtype=np.int64)
 
     def _read(self, path: Path) -> np.ndarray:

@@ -101,16 +101,6 @@ class ArrayDataset(BaseDataset):
         return [int(self.labels[idx])]
 
     @force_full_init
-    def get_gt_labels(self) -> np.ndarray:
-        """Labels of all images, as mmpretrain's data sets give them."""
-        return self.labels
-
-    @property
-    def CLASSES(self) -> tuple[str, ...] | None:
-        """Class names in the order of the labels."""
-        return self._metainfo.get("classes")
-
-    @force_full_init
     def get_subset_(self, indices: int | Sequence[int]) -> None:
         """Keep the first n, the last n (negative) or the listed images."""
         self._select(indices)

@@ -14,7 +14,7 @@ from nda_mm.utils.files import check_data_root, check_file
 from nda_mm.utils.messages import describe_error
 
 from .array_dataset import ArrayDataset, DatasetNotReadableError
-from .cifar import CIFAR10
+from .torchvision_images import CIFAR10
 
 CORRUPTIONS = (
     "brightness", "contrast", "defocus_blur", "elastic_transform", "fog", "frost", "gaussian_blur", "gaussian_noise",

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from mmengine.logging import print_log
 
 from nda_mm.datasets.decoding import class_folders, decode_images, image_files, is_image, open_image
+from nda_mm.datasets.report import refuse_or_warn
 from nda_mm.registry import DATASETS
 from nda_mm.utils.files import check_data_root, printable
 
@@ -86,8 +85,7 @@ class ImageFolder(ArrayDataset):
             name=self.cache_name,
             cache_dir=self.cache_dir,
         )
-        if decoded.bad:
-            self._report(folder, decoded.bad, len(files))
+        refuse_or_warn(f"image files in '{folder}' cannot be read", decoded.bad, len(files), self.max_bad)
         self._metainfo.setdefault("classes", classes)
         self.files = np.array(files, dtype=object)[decoded.kept]
         return decoded.images, labels[decoded.kept]
@@ -124,13 +122,6 @@ class ImageFolder(ArrayDataset):
             )
         return files, np.zeros(len(files), dtype=np.int64), ("image",)
 
-    def _report(self, folder: Path, bad: list[tuple[str, str]], total: int) -> None:
-        listed = "".join(f"\n  {name}: {reason}" for name, reason in bad)
-        message = f"{len(bad)} of {total} image files in '{folder}' cannot be read"
-        if len(bad) == total or len(bad) > self.max_bad * total:
-            raise ValueError(f"{message}, more than max_bad={self.max_bad:g} allows:{listed}\nRemove or replace them.")
-        print_log(f"{message} and are left out:{listed}", logger="current", level=logging.WARNING)
-
 
 def read_square(path: str | Path, size: int, crop: int | None = None) -> np.ndarray:
     """Read one image file as an upright RGB square: the center is cut out and scaled to ``size``.
@@ -138,7 +129,7 @@ def read_square(path: str | Path, size: int, crop: int | None = None) -> np.ndar
     Args:
         path: An image file of any mode.
         size: Side in pixels.
-        crop: Side of the centerd square that is cut out, in pixels of the file, at most the short side. Default: the
+        crop: Side of the centered square that is cut out, in pixels of the file, at most the short side. Default: the
             short side.
 
     Returns:
@@ -159,7 +150,7 @@ def read_square(path: str | Path, size: int, crop: int | None = None) -> np.ndar
         if side > min(width, height):
             raise ValueError(f"{width}x{height} pixels hold no square of {side}")
         left, top = (width - side) / 2, (height - side) / 2
-        # Scaling the centerd square is the same as cropping the scaled image, without rounding its long side.
+        # Scaling the centered square is the same as cropping the scaled image, without rounding its long side.
         box = (left, top, left + side, top + side)
         return np.asarray(image.resize((size, size), Image.Resampling.BICUBIC, box=box))
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 from typing import Any
 
 from mmagic.datasets import PairedImageDataset
-from mmengine.logging import print_log
 
 from nda_mm.datasets.decoding import image_files
+from nda_mm.datasets.report import refuse_or_warn
 from nda_mm.registry import DATASETS
 from nda_mm.utils.files import check_data_root, printable
 
@@ -57,10 +56,6 @@ class PairedImages(PairedImageDataset):
                 "needs no files."
             )
         reasons = dict(zip(files, pair_faults(files), strict=True))
-        bad = [f"\n  {printable(file.relative_to(folder))}: {reason}" for file, reason in reasons.items() if reason]
-        message = f"{len(bad)} of {len(files)} pairs in '{folder}' cannot be used"
-        if len(bad) == len(files) or len(bad) > self.max_bad * len(files):
-            raise ValueError(f"{message}, more than max_bad={self.max_bad:g} allows:{''.join(bad)}")
-        if bad:
-            print_log(f"{message} and are left out:{''.join(bad)}", logger="current", level=logging.WARNING)
+        bad = [(printable(file.relative_to(folder)), reason) for file, reason in reasons.items() if reason]
+        refuse_or_warn(f"pairs in '{folder}' cannot be used", bad, len(files), self.max_bad)
         return [str(file) for file, reason in reasons.items() if not reason]

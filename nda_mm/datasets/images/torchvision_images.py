@@ -1,4 +1,4 @@
-"""Image sets that torchvision knows: its names, addresses, checksums and readers behind one adapter."""
+"""CIFAR, STL-10 and SVHN, by torchvision's names, addresses, checksums and readers."""
 
 from __future__ import annotations
 
@@ -10,12 +10,35 @@ from typing import Any, ClassVar
 import mmengine.dist as dist
 import numpy as np
 
-from nda_mm.datasets.decoding import class_folders, decode_images, image_files, open_image, resize_squares
+from nda_mm.datasets.decoding import (
+    class_folders,
+    decode_images,
+    describe_resizing,
+    image_files,
+    open_image,
+    resize_squares,
+)
 from nda_mm.datasets.download import DownloadError, download, has_md5
+from nda_mm.registry import DATASETS
 from nda_mm.utils.files import check_data_root
 from nda_mm.utils.messages import shorten
 
 from .array_dataset import ArrayDataset, DatasetNotReadableError
+
+# fmt: off
+CIFAR100_CLASSES = (
+    "apple", "aquarium_fish", "baby", "bear", "beaver", "bed", "bee", "beetle", "bicycle", "bottle", "bowl", "boy",
+    "bridge", "bus", "butterfly", "camel", "can", "castle", "caterpillar", "cattle", "chair", "chimpanzee", "clock",
+    "cloud", "cockroach", "couch", "crab", "crocodile", "cup", "dinosaur", "dolphin", "elephant", "flatfish",
+    "forest", "fox", "girl", "hamster", "house", "kangaroo", "keyboard", "lamp", "lawn_mower", "leopard", "lion",
+    "lizard", "lobster", "man", "maple_tree", "motorcycle", "mountain", "mouse", "mushroom", "oak_tree", "orange",
+    "orchid", "otter", "palm_tree", "pear", "pickup_truck", "pine_tree", "plain", "plate", "poppy", "porcupine",
+    "possum", "rabbit", "raccoon", "ray", "road", "rocket", "rose", "sea", "seal", "shark", "shrew", "skunk",
+    "skyscraper", "snail", "snake", "spider", "squirrel", "streetcar", "sunflower", "sweet_pepper", "table", "tank",
+    "telephone", "television", "tiger", "tractor", "train", "trout", "tulip", "turtle", "wardrobe", "whale",
+    "willow_tree", "wolf", "woman", "worm",
+)
+# fmt: on
 
 
 class TorchvisionImages(ArrayDataset):
@@ -204,3 +227,163 @@ class TorchvisionImages(ArrayDataset):
 def _read_as_it_is(path: Path) -> np.ndarray:
     with open_image(path) as image:
         return np.asarray(image.convert("RGB"))
+
+
+@DATASETS.register_module()
+class CIFAR10(TorchvisionImages):
+    """CIFAR-10: 32x32 photographs in 10 classes, 50,000 to train and 10,000 to test.
+
+    Source: A. Krizhevsky, Learning multiple layers of features from tiny images, 2009,
+    https://www.cs.toronto.edu/~kriz/cifar.html.
+
+    ``data_root`` holds the archive ``cifar-10-python.tar.gz`` (163 MiB), the folder ``cifar-10-batches-py`` that it
+    unpacks to, or class folders. The images take 153.6 MB for the training split and 30.7 MB for the test split, once
+    for all workers of a process, and, from class folders with a cache, once for all processes of a machine.
+
+    Args:
+        data_root: Where to look; may be the archive or its folder.
+        split: 'train' or 'test'.
+        kwargs: ``download``, ``allow_partial``, ``image_key``, ``pipeline``, ... of :class:`TorchvisionImages`.
+
+    Raises:
+        DatasetNotReadableError: If the data are missing, truncated, altered or incomplete; the message says how to get
+            them, and which recipe needs none.
+
+    Example:
+        >>> CIFAR10("data/cifar10", split="train", lazy_init=True).metainfo["classes"][3]
+        'cat'
+    """
+
+    METAINFO: dict[str, tuple[str, ...]] = {
+        "classes": ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
+    }
+    title = "CIFAR-10"
+    torchvision_name = "CIFAR10"
+    side = 32
+    splits = ("train", "test")
+    images_per_class = {"train": 5000, "test": 1000}
+
+    def __init__(self, data_root: str = "data/cifar10", split: str = "train", **kwargs: Any) -> None:
+        super().__init__(data_root, split, **kwargs)
+
+    def read_official(self, root: Path) -> tuple[np.ndarray, np.ndarray]:
+        """Images and labels from the batch files."""
+        data = self.published()(str(root), train=self.split == "train")
+        return data.data, np.array(data.targets)
+
+
+@DATASETS.register_module()
+class CIFAR100(CIFAR10):
+    """CIFAR-100: 32x32 photographs in 100 (fine) classes, 500 of each to train and 100 to test.
+
+    Found, checked and downloaded as :class:`CIFAR10` is, from ``cifar-100-python`` or ``cifar-100-python.tar.gz``. One
+    of the classes is named 'train': ``data_root`` is the folder above the splits, so the test images of that class are
+    ``data_root/test/train/*.png``.
+
+    Args:
+        data_root: Where to look.
+        split: 'train' or 'test'.
+        kwargs: As for :class:`CIFAR10`.
+    """
+
+    METAINFO: dict[str, tuple[str, ...]] = {"classes": CIFAR100_CLASSES}
+    title = "CIFAR-100"
+    torchvision_name = "CIFAR100"
+    images_per_class = {"train": 500, "test": 100}
+
+    def __init__(self, data_root: str = "data/cifar100", split: str = "train", **kwargs: Any) -> None:
+        super().__init__(data_root, split, **kwargs)
+
+
+@DATASETS.register_module()
+class STL10(TorchvisionImages):
+    """STL-10: 96x96 photographs, 5,000 to train and 8,000 to test in 10 classes, and 100,000 without labels.
+
+    Source: Coates et al., "An Analysis of Single-Layer Networks in Unsupervised Feature Learning", AISTATS 2011,
+    https://cs.stanford.edu/~acoates/stl10/.
+
+    ``data_root`` holds the folder ``stl10_binary`` (or is it) that the official archive unpacks to; or images in
+    folders: ``train/CLASS/*.png``, ``test/CLASS/*.png``, ``unlabeled/*.png``. The archive itself is read too, but
+    unpacking its 2.6 GB takes minutes at each start: let ``tools/prepare_data.py stl10`` do it once. Resizing to 48
+    pixels takes about 0.2 ms an image and a core, and the unlabeled images 691 MB afterwards.
+
+    Args:
+        data_root: See above.
+        split: 'train', 'test', 'unlabeled' or 'train+unlabeled'. With unlabeled images among them, no item carries a
+            label.
+        size: Side of the images in pixels.
+        kwargs: ``download``, ``allow_partial``, ``image_key``, ``pipeline``, ... of :class:`TorchvisionImages`.
+
+    Raises:
+        DatasetNotReadableError: If files are missing, truncated or incomplete; it says how to get them.
+        ValueError: If a setting is unknown.
+
+    Example:
+        >>> STL10("data/stl10", split="test", lazy_init=True).metainfo["classes"][2]
+        'car'
+    """
+
+    METAINFO = {"classes": ("airplane", "bird", "car", "cat", "deer", "dog", "horse", "monkey", "ship", "truck")}
+    title = "STL-10"
+    torchvision_name = "STL10"
+    side = 96
+    splits = ("train", "test", "unlabeled", "train+unlabeled")
+    images_per_class = {"train": 500, "test": 800, "unlabeled": 100_000}
+
+    def __init__(self, data_root: str = "data/stl10", split: str = "unlabeled", *, size: int = 48, **kwargs: Any):
+        super().__init__(data_root, split, size=size, **kwargs)
+
+    def read_official(self, root: Path) -> tuple[np.ndarray, np.ndarray]:
+        """Images and labels from the binary files."""
+        data = self.published()(str(root), self.split)
+        return data.data.transpose(0, 2, 3, 1), data.labels
+
+
+@DATASETS.register_module()
+class SVHN(ArrayDataset):
+    """SVHN's cropped digits: 32x32 photographs of house numbers, labeled by the digit in the middle.
+
+    Source: Netzer et al., "Reading digits in natural images with unsupervised feature learning", NIPS workshop 2011,
+    http://ufldl.stanford.edu/housenumbers/.
+
+    ``SPLIT_32x32.mat`` is read, and its checksum verified, by torchvision and SciPy. All 26,032 test images take 80 MB.
+
+    Args:
+        data_root: The folder of the ``.mat`` files, or one of them.
+        split: ``'train'``, ``'test'`` (default) or ``'extra'``.
+        size: Side in pixels that the images are resized to. Default 32: as they are.
+        kwargs: ``image_key``, ``every``, ``indices``, ``pipeline``, ... of :class:`~nda_mm.datasets.ArrayDataset`.
+
+    Raises:
+        DatasetNotReadableError: If the file is missing, damaged, or another than the published one.
+        ModuleNotFoundError: If SciPy is not installed.
+    """
+
+    METAINFO = {"classes": tuple("0123456789")}
+
+    def __init__(self, data_root: str = "data/svhn", split: str = "test", *, size: int = 32, **kwargs: Any) -> None:
+        if split not in ("train", "test", "extra"):
+            raise ValueError(f"split must be 'train', 'test' or 'extra', but got {split!r}")
+        if size < 1:
+            raise ValueError(f"size must be at least 1, but got {size!r}")
+        self.split = split
+        self.size = size
+        self.resizing = describe_resizing(32, size)
+        super().__init__(check_data_root(data_root), **kwargs)
+
+    def load_arrays(self) -> tuple[np.ndarray, np.ndarray]:
+        """Read the file, and resize."""
+        from torchvision import datasets
+
+        root = Path(self.data_root)
+        folder = root.parent if root.suffix == ".mat" else root
+        url, name, md5 = datasets.SVHN.split_list[self.split]
+        try:
+            data = datasets.SVHN(str(folder), self.split)
+        except RuntimeError as error:
+            cause = f"its MD5 is not {md5}" if (folder / name).is_file() else "there is no such file"
+            raise DatasetNotReadableError(
+                f"SVHN ({self.split} split) cannot be read from '{folder / name}': {cause}. Download {url}"
+            ) from error
+        images = np.ascontiguousarray(data.data.transpose(0, 2, 3, 1))
+        return resize_squares(images, self.size), data.labels

@@ -3,31 +3,32 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import re
-import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 from nda_mm.datasets.decoding import read_record
 from nda_mm.datasets.report import FileReport
 from nda_mm.utils.files import check_file, files_below, link_folder, write_text_atomically
 from nda_mm.utils.messages import Progress
-from nda_mm.utils.video_files import Probe
+from nda_mm.utils.video_files import Probe, open_video, silence_stderr
 
 from .official_splits import OfficialSplits
-from .probe import probe_videos
 
 VIDEO_SUFFIXES = frozenset({".avi", ".mp4", ".mkv", ".webm", ".mov", ".mpg", ".mpeg", ".wmv", ".flv"})
 #: A line of a list: a path, which may hold spaces, and the labels behind it, if any.
 _LINE = re.compile(r"(?P<path>.+?)(?P<labels>([ ,;\t]+-?\d+)*)")
 _DELIMITERS = re.compile(r"[ ,;\t]+")
-#: Seconds between the times that the record of checked videos is saved.
-_SAVE_EVERY = 30.0
 #: Why a video is missing from lists.
 UNREADABLE, SHORT, MISSING = "cannot be read", "too short, left out of training lists", "listed but not there"
+DEADLY = "decord crashes on it; the file is damaged or cut off"
 SPACE, TWICE = "space in the name, which the lists cannot hold", "there twice"
 
 
@@ -171,7 +172,7 @@ def filter_list(source: Path, videos: Path, out: Path, settings: CheckSettings) 
 def check_videos(root: Path, names: Sequence[str], record: Path, settings: CheckSettings) -> dict[str, Probe]:
     """Open videos, or take the result of an earlier call where neither size nor modification time differ.
 
-    An interrupted call loses at most half a minute of work.
+    A call that is interrupted keeps what it has found.
 
     Args:
         root: Folder of the videos.
@@ -201,7 +202,6 @@ def check_videos(root: Path, names: Sequence[str], record: Path, settings: Check
     paths = {str(root / name): name for name in names if name not in found}
     if not paths:
         return found
-    saved = time.monotonic()
     try:
         with Progress(f"opening videos of '{root}'", len(paths), "videos") as progress:
             probed = probe_videos(paths, workers=settings.workers, every_frame=settings.every_frame)
@@ -210,9 +210,6 @@ def check_videos(root: Path, names: Sequence[str], record: Path, settings: Check
                 found[name] = probe
                 known[name] = [*stamps[name], settings.every_frame, probe.frames, probe.fault]
                 progress.update(number)
-                if time.monotonic() - saved > _SAVE_EVERY:
-                    write_text_atomically(record, json.dumps(known))
-                    saved = time.monotonic()
     finally:
         write_text_atomically(record, json.dumps(known))
     return found
@@ -252,3 +249,71 @@ def _long_enough(frames: dict[str, int], names: Iterable[str], least: int, repor
         if frames[name] < least:
             report.add(SHORT, name, f"{frames[name]} of {least} frames")
     return {name for name in readable if frames[name] >= least}
+
+
+class Prober:
+    """Opens videos one after another in another process, which is restarted when a video has crashed it.
+
+    decord 0.6 does not refuse every damaged file: some end the process by a segmentation fault.
+    """
+
+    def __init__(self, every_frame: bool = False) -> None:
+        self.every_frame = every_frame
+        self._process: ProcessPoolExecutor | None = None
+
+    def __call__(self, path: str) -> Probe:
+        """Open one video."""
+        if self._process is None:
+            spawn = multiprocessing.get_context("spawn")
+            self._process = ProcessPoolExecutor(1, mp_context=spawn, initializer=silence_stderr)
+        try:
+            return self._process.submit(open_video, path, self.every_frame).result()
+        except BrokenProcessPool:
+            self.close()
+            return Probe(0, DEADLY)
+
+    def close(self) -> None:
+        """Let the process end after the video that it is reading."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.shutdown(wait=False, cancel_futures=True)
+
+
+def probe_videos(paths: Iterable[str], *, workers: int = 1, every_frame: bool = False) -> Iterator[tuple[str, Probe]]:
+    """Open many videos in several processes; one that crashes its process costs no other.
+
+    Args:
+        paths: The files.
+        workers: Number of processes. Defaults to 1.
+        every_frame: Whether all frames are decoded, not just the first and the last. Defaults to False.
+
+    Yields:
+        (path, what was found), in the order in which they are done.
+
+    Raises:
+        ModuleNotFoundError: If decord is not installed.
+    """
+    waiting = list(dict.fromkeys(paths))
+    if not waiting:
+        return
+    probers = [Prober(every_frame) for _ in range(min(workers, len(waiting)))]
+    idle: SimpleQueue[Prober] = SimpleQueue()
+    for prober in probers:
+        idle.put(prober)
+
+    def probe(path: str) -> Probe:
+        prober = idle.get()
+        try:
+            return prober(path)
+        finally:
+            idle.put(prober)
+
+    with ThreadPoolExecutor(len(probers)) as pool:  # the threads only wait for the processes
+        futures = {pool.submit(probe, path): path for path in waiting}
+        try:
+            for future in as_completed(futures):
+                yield futures[future], future.result()
+        finally:
+            pool.shutdown(cancel_futures=True)  # a caller that stops does not wait for the rest
+            for prober in probers:
+                prober.close()

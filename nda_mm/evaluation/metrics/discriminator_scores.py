@@ -22,14 +22,14 @@ def count_classes(discriminator: Any) -> int:
     return int(getattr(discriminator, "num_classes", 0) or 0)
 
 
-def layers_that_mix(discriminator: nn.Module) -> list[str]:
+def layers_that_mix(network: nn.Module) -> list[str]:
     """Names of the layers through which, in evaluation, images of one batch change each other's scores.
 
     Batch normalization by its running statistics does not; the minibatch standard deviation does.
     """
     return [
         name
-        for name, module in discriminator.named_modules()
+        for name, module in network.named_modules()
         if "stddev" in type(module).__name__.lower()
         or (isinstance(module, nn.modules.batchnorm._BatchNorm) and module.running_mean is None)
     ]
@@ -40,33 +40,33 @@ def scoring(model: Any, part: str | None = "discriminator") -> Iterator[Any]:
     """Give the network that scores, in evaluation and without its random augmentation; restore it after.
 
     Args:
-        model: A GAN of mmagic, or any other model.
+        model: A GAN of mmagic, a classifier, or any other model.
         part: Name of the part that scores. Default 'discriminator'; None: the model itself.
 
     Raises:
         ValueError: If the model has no such part.
     """
-    discriminator = model if part is None else getattr(model, part, None)
-    if discriminator is None:
+    network = model if part is None else getattr(model, part, None)
+    if network is None:
         raise ValueError(
-            f"{type(model).__name__} has no discriminator to score images with; build it with one, and load a "
-            "checkpoint that holds it (published weights are often those of the generator alone)"
+            f"{type(model).__name__} has no {part} to score images with; build it with one, and load a checkpoint that "
+            "holds it (published weights are often those of the generator alone)"
         )
-    if is_model_wrapper(discriminator):
-        discriminator = discriminator.module
-    modes = {module: module.training for module in discriminator.modules()}
-    augmenting = getattr(discriminator, "with_ada", None)
-    discriminator.eval()
+    if is_model_wrapper(network):
+        network = network.module
+    modes = {module: module.training for module in network.modules()}
+    augmenting = getattr(network, "with_ada", None)
+    network.eval()
     if augmenting:  # mmagic's StyleGAN2 draws augmentations in evaluation too
-        discriminator.with_ada = False
+        network.with_ada = False
     try:
         with torch.no_grad():
-            yield discriminator
+            yield network
     finally:
         for module, mode in modes.items():
             module.training = mode
         if augmenting:
-            discriminator.with_ada = augmenting
+            network.with_ada = augmenting
 
 
 def anomaly_scores(discriminator: Any, images: Tensor, *, class_reduction: str = "max") -> Tensor:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import multiprocessing
 import os
@@ -30,54 +31,38 @@ def files(folder: Path) -> dict[str, str]:
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
 
 
-def test_a_box_is_tight_around_the_pixels_that_a_digit_changed(digits: Digits, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(digits_scenes, "DIGITS", (1, 1))
-    draw = np.random.default_rng(0)
-    for _ in range(100):
-        scene = draw_scene(draw, digits.images[..., 0], digits.labels)
-        changed = (scene.image != scene.background).any(axis=-1)
-        rows, columns = np.nonzero(changed)
-        assert scene.boxes.tolist() == [[columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]]
-
-
 def test_nothing_outside_the_boxes_is_changed_and_each_side_of_each_box_touches_ink(digits: Digits) -> None:
     draw = np.random.default_rng(1)
-    for _ in range(50):
+    for _ in range(20):
         scene = draw_scene(draw, digits.images[..., 0], digits.labels)
         changed = (scene.image != scene.background).any(axis=-1)
         inside = np.zeros_like(changed)
         for left, top, right, bottom in scene.boxes:
             inside[top:bottom, left:right] = True
             part = changed[top:bottom, left:right]
-            assert part[0].any()
-            assert part[-1].any()
-            assert part[:, 0].any()
-            assert part[:, -1].any()
+            assert all(side.any() for side in (part[0], part[-1], part[:, 0], part[:, -1]))
         assert not changed[~inside].any()
 
 
 def test_digits_sizes_and_overlaps_keep_to_the_settings(digits: Digits) -> None:
     draw = np.random.default_rng(2)
     counts, sides, seen = [], [], set()
-    for _ in range(60):
+    for _ in range(40):
         scene = draw_scene(draw, digits.images[..., 0], digits.labels)
         counts.append(len(scene.boxes))
         sides.extend((scene.boxes[:, 2:] - scene.boxes[:, :2]).max(axis=1).tolist())
         seen |= set(scene.labels.tolist())
-        assert scene.boxes.min() >= 0
-        assert scene.boxes.max() <= 96
-        for first in range(len(scene.boxes)):
-            for second in range(first):
-                one, other = np.zeros((2, 96, 96), dtype=bool)
-                for mask, (left, top, right, bottom) in zip((one, other), scene.boxes[[first, second]]):
-                    mask[top:bottom, left:right] = True
-                share = (one & other).sum() / min(one.sum(), other.sum())
-                assert share <= 0.15
-                assert overlap(*map(tuple, scene.boxes[[first, second]])) == pytest.approx(share)
+        assert 0 <= scene.boxes.min() <= scene.boxes.max() <= 96
+        masks = np.zeros((len(scene.boxes), 96, 96), dtype=bool)
+        for mask, (left, top, right, bottom) in zip(masks, scene.boxes):
+            mask[top:bottom, left:right] = True
+        for (one, first), (other, second) in itertools.combinations(zip(masks, scene.boxes), 2):
+            share = (one & other).sum() / min(one.sum(), other.sum())
+            assert share <= 0.15
+            assert overlap(tuple(first), tuple(second)) == pytest.approx(share)
     assert max(counts) == 6
     assert np.mean(counts) > 3  # few found no place
-    assert max(sides) <= 40
-    assert min(sides) >= 14  # a digit fills most of its square's height
+    assert 14 <= min(sides) <= max(sides) <= 40  # a digit fills most of its square's height
     assert seen == set(range(10))
 
 
@@ -98,18 +83,6 @@ def test_the_files_are_coco_annotations_of_the_pictures_beside_them(tmp_path: Pa
             x, y, width, height = np.array([item["bbox"] for item in own]).T
             np.testing.assert_array_equal(np.stack([x, y, x + width, y + height], axis=1), scene.boxes)
             assert [item["area"] for item in own] == (width * height).tolist()
-        numbers = [item["id"] for item in content["annotations"]]
-        assert len(set(numbers)) == len(numbers)
-
-
-def test_equal_seeds_give_equal_bytes_and_others_do_not(tmp_path: Path) -> None:
-    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
-        make_digits_scenes(tmp_path / name, seed=seed, train=3, test=2)
-    first, again, other = (files(tmp_path / name) for name in "abc")
-    assert first == again
-    pictures = [name for name in first if name.endswith(".png")]
-    assert len(pictures) == 5
-    assert all(first[name] != other[name] for name in pictures)
 
 
 def test_what_is_there_is_kept_and_anything_else_is_refused(tmp_path: Path) -> None:
@@ -125,8 +98,6 @@ def test_what_is_there_is_kept_and_anything_else_is_refused(tmp_path: Path) -> N
     with pytest.raises(ValueError, match="something else"):
         make_digits_scenes(tmp_path / "mine", **SMALL)
     assert (tmp_path / "mine" / "thesis.txt").read_text() == "years of work"
-    (tmp_path / "empty").mkdir()
-    assert make_digits_scenes(tmp_path / "empty", **SMALL)
 
 
 def test_an_interrupted_run_leaves_nothing_that_looks_complete(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,7 +116,6 @@ def test_an_interrupted_run_leaves_nothing_that_looks_complete(tmp_path: Path, m
     # A killed process cannot tidy up; what it leaves is not in the next one's way.
     (tmp_path / ".scenes.killed.part" / "train").mkdir(parents=True)
     assert make_digits_scenes(tmp_path / "scenes", **SMALL)
-    assert len(list((tmp_path / "scenes" / "test").iterdir())) == 4
 
 
 def test_of_several_processes_one_writes(tmp_path: Path) -> None:
@@ -178,13 +148,9 @@ def test_generates_at_first_use_and_gives_what_mmdet_trains_on(tmp_path: Path) -
     }
     data = DATASETS.build(config)
     assert len(data) == 4
-    assert data.metainfo["classes"] == tuple("0123456789")
     content = json.loads((tmp_path / "new" / "scenes" / "test.json").read_text())
     for index in range(4):
         item = data[index]
-        assert item["img"].shape == (96, 96, 3)
         boxes = [a["bbox"] for a in content["annotations"] if a["image_id"] == index]
         expected = [[x, y, x + width, y + height] for x, y, width, height in boxes]
         assert item["gt_bboxes"].tensor.tolist() == expected
-    with pytest.raises(ValueError, match="split must be one of"):
-        DATASETS.build({**config, "split": "val"})

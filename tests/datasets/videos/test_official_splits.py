@@ -33,22 +33,15 @@ def test_missing_files_are_named(folder):
     (folder / "ucfTrainTestlist" / "testlist03.txt").unlink()
     with pytest.raises(FileNotFoundError, match="testlist03.txt"):
         read_ucf101_splits(folder)
-    with pytest.raises(FileNotFoundError, match="classInd.txt"):
-        read_ucf101_splits(folder / "UCF-101")
 
 
-@pytest.mark.parametrize("content", ["", "1 A\n2 B\n", "\n".join(f"{i} c{i}" for i in range(101))])
-def test_classes_that_are_not_ucf101s(folder, content):
-    (folder / "ucfTrainTestlist" / "classInd.txt").write_text(content)
-    with pytest.raises(ValueError, match="classInd.txt"):
-        read_ucf101_splits(folder)
-
-
-@pytest.mark.parametrize("line", ["Juggling/v_a.avi 3", "v_a.avi", "ApplyEyeMakeup/"])
-def test_a_line_that_makes_no_sense(folder, line):
+def test_damaged_lists_are_named(folder):
     with open(folder / "ucfTrainTestlist" / "trainlist03.txt", "a") as file:
-        file.write(f"\n{line}\n")
+        file.write("\nJuggling/v_a.avi 3\n")
     with pytest.raises(ValueError, match="trainlist03.txt, line 4"):
+        read_ucf101_splits(folder)
+    (folder / "ucfTrainTestlist" / "classInd.txt").write_text("1 A\n2 B\n")
+    with pytest.raises(ValueError, match="classInd.txt"):
         read_ucf101_splits(folder)
 
 
@@ -74,19 +67,11 @@ def test_one_is_training_two_is_testing_and_nought_is_neither(hmdb51):
     }
 
 
-def test_missing_files_of_hmdb51_are_named(hmdb51):
-    lists = hmdb51 / "testTrainMulti_7030_splits"
-    (lists / "wave_test_split2.txt").unlink()
-    with pytest.raises(FileNotFoundError, match="wave_test_split2.txt"):
-        read_hmdb51_splits(hmdb51)
-    for split in "13":
-        (lists / f"wave_test_split{split}.txt").unlink()
-    with pytest.raises(FileNotFoundError, match="has 50 classes"):
-        read_hmdb51_splits(hmdb51)
-
-
-@pytest.mark.parametrize("line", ["a.avi", "a.avi 3", "1"])
-def test_a_line_of_hmdb51_that_makes_no_sense(hmdb51, line):
-    (hmdb51 / "testTrainMulti_7030_splits" / "wave_test_split1.txt").write_text(f"a.avi 1 \n{line}\n")
+def test_damaged_and_missing_lists_of_hmdb51_are_named(hmdb51):
+    path = hmdb51 / "testTrainMulti_7030_splits" / "wave_test_split1.txt"
+    path.write_text("a.avi 1 \na.avi 3\n")
     with pytest.raises(ValueError, match="wave_test_split1.txt, line 2"):
+        read_hmdb51_splits(hmdb51)
+    path.unlink()
+    with pytest.raises(FileNotFoundError, match="wave_test_split1.txt"):
         read_hmdb51_splits(hmdb51)

@@ -59,29 +59,23 @@ class TestWhichFrames:
         assert sample.span == 118
         assert blocks_of(results) == window(1, 8, 5, 3)
         assert (results["num_clips"], results["clip_len"], results["frame_interval"]) == (8, 5, 3)
-        assert results["frame_inds"].dtype == np.int32
 
-    @pytest.mark.parametrize(("total", "start"), [(11, 0), (12, 0), (13, 1), (100, 44)])
+    @pytest.mark.parametrize(("total", "start"), [(11, 0), (13, 1), (100, 44)])
     def test_testing_takes_the_middle(self, total, start):
         sample = SampleBlocks(num_blocks=2, block_len=3, frame_interval=2, test_mode=True)
-        for _ in range(3):
-            assert blocks_of(sample({"total_frames": total, "start_index": 0})) == window(start, 2, 3, 2)
+        assert blocks_of(sample({"total_frames": total, "start_index": 0})) == window(start, 2, 3, 2)
 
     def test_training_takes_every_window_equally_often_and_no_other(self):
         sample = SampleBlocks(num_blocks=3, block_len=2, frame_interval=2)
         seed_global_generators(0)
         starts = []
-        for _ in range(4000):
+        for _ in range(2000):
             blocks = blocks_of(sample({"total_frames": 20, "start_index": 0}))
             assert blocks == window(blocks[0][0], 3, 2, 2)
             starts.append(blocks[0][0])
         counts = np.bincount(starts)
         assert len(counts) == 20 - 11 + 1  # the last window ends with the last frame
         assert stats.chisquare(counts).pvalue > 0.001
-
-    def test_frames_count_from_the_readers_first(self):
-        sample = SampleBlocks(num_blocks=2, block_len=2, frame_interval=1, test_mode=True)
-        assert blocks_of(sample({"total_frames": 4, "start_index": 1})) == window(1, 2, 2, 1)
 
 
 class TestTooShort:
@@ -90,22 +84,11 @@ class TestTooShort:
             sample = SampleBlocks(num_blocks=2, block_len=4, frame_interval=2, test_mode=test_mode)
             assert blocks_of(sample({"total_frames": 5, "start_index": 1})) == [[1, 3, 5, 2], [4, 1, 3, 5]]
 
-    def test_mmaction2_loops_the_same_frames(self):
-        pytest.importorskip("mmaction.datasets")
-        from mmaction.datasets.transforms import SampleFrames
-
-        for total in (1, 7, 117):
-            ours = SampleBlocks()({"total_frames": total, "start_index": 0})["frame_inds"]
-            theirs = SampleFrames(clip_len=40, frame_interval=3)({"total_frames": total, "start_index": 0})
-            assert ours.tolist() == theirs["frame_inds"].tolist()
-
     def test_refused_by_name(self):
         sample = SampleBlocks(too_short="refuse")
         with pytest.raises(ValueError, match=r"a/b\.avi has 117 frames"):
             sample({"total_frames": 117, "start_index": 0, "filename": "a/b.avi"})
         assert len(sample({"total_frames": 118, "start_index": 0})["frame_inds"]) == 40
-        with pytest.raises(ValueError, match=r"e\.avi has 0 frames"):
-            SampleBlocks()({"total_frames": 0, "start_index": 0, "filename": "e.avi"})
 
     def test_frames_in_memory_are_flipped_alike(self):
         """mmaction2's Flip works in place: on a frame that stood twice in the clip, it would work twice."""
@@ -132,7 +115,6 @@ def test_blocks_arrive_in_order_from_video_files(tmp_path):
         pipeline = [dict(type="DecordInit"), sample, dict(type="DecordDecode"), *PACK]
         where = dict(ann_file=str(tmp_path / "videos.txt"), data_prefix=dict(video=str(tmp_path)))
         item = build(dict(type="VideoDataset", pipeline=pipeline, **where))[clip]
-        assert item["inputs"].shape == (3, 3, 4, 32, 32)
         return read_numbers(item["inputs"].numpy()[:, 1, :, 16, 16])
 
     seed_global_generators(1)
@@ -200,18 +182,6 @@ def test_each_frame_has_a_draw_of_its_own_and_shows_any_of_its_channels(clip):
     pairs = np.histogram2d(gray[:-1], gray[1:], bins=2)[0]
     assert stats.chi2_contingency(pairs).pvalue > 0.001
     np.testing.assert_array_equal(np.stack(clip), before)
-    assert frames[0].dtype == np.uint8
-
-
-def test_always_never_and_the_same_with_the_same_seed(clip):
-    def draw(prob, seed=3):
-        seed_global_generators(seed)
-        return np.stack(RandomFrameGrey(prob)({"imgs": clip[:50]})["imgs"])
-
-    assert (draw(1) == draw(1)[..., :1]).all()
-    np.testing.assert_array_equal(draw(0), clip[:50])
-    np.testing.assert_array_equal(draw(0.5), draw(0.5))
-    assert (draw(0.5) != draw(0.5, seed=4)).any()
 
 
 def test_frames_without_color_are_refused():
@@ -238,36 +208,25 @@ def torchvisions(frame: np.ndarray, change: ColorChange) -> np.ndarray:
 
 class TestChangeColor:
     @pytest.mark.parametrize("operation", OPERATIONS)
-    @pytest.mark.parametrize("strength", [0.0, 0.83, 1.5])
-    def test_each_operation_is_torchvisions(self, photo, operation, strength):
-        strength = (strength - 1) / 2 if operation == "hue" else strength
-        change = ColorChange(**{"brightness": 1, "contrast": 1, "saturation": 1, "hue": 0, operation: strength})
-        changed = change_color(photo, change)
-        assert changed.dtype == np.uint8
-        np.testing.assert_allclose(changed, torchvisions(photo, change), atol=0.51)
+    def test_each_operation_is_torchvisions(self, photo, operation):
+        for strength in (0.0, 0.83, 1.5):
+            strength = (strength - 1) / 2 if operation == "hue" else strength
+            change = ColorChange(**{"brightness": 1, "contrast": 1, "saturation": 1, "hue": 0, operation: strength})
+            np.testing.assert_allclose(change_color(photo, change), torchvisions(photo, change), atol=0.51)
 
     def test_all_four_in_any_order_are_torchvisions(self, photo):
         draw = np.random.default_rng(1)
-        results = set()
-        for _ in range(24):
+        for _ in range(12):
             order = tuple(np.array(OPERATIONS)[draw.permutation(4)].tolist())
             change = ColorChange(*draw.uniform(0.5, 1.5, 3), draw.uniform(-0.25, 0.25), order)
-            changed = change_color(photo, change)
-            np.testing.assert_allclose(changed, torchvisions(photo, change), atol=0.6)
-            results.add(changed.tobytes())
-        assert len(results) == 24
-
-    def test_nothing_to_do_changes_nothing(self, photo):
-        np.testing.assert_array_equal(change_color(photo, ColorChange(1, 1, 1, 0)), photo)
-        floats = photo.astype(np.float32)
-        np.testing.assert_allclose(change_color(floats, ColorChange(1, 1, 1, 0)), floats, atol=1e-4)
+            np.testing.assert_allclose(change_color(photo, change), torchvisions(photo, change), atol=0.6)
 
 
 class TestJitter:
     def test_strengths_are_uniform_and_orders_even(self):
         jitter = FrameColorJitter(0.5, 1.8, (0.2, 0.6), 0.25)
         seed_global_generators(0)
-        changes = [jitter._draw() for _ in range(2400)]
+        changes = [jitter._draw() for _ in range(1200)]
         ranges = dict(brightness=(0.5, 1.5), contrast=(0, 2.8), saturation=(0.2, 0.6), hue=(-0.25, 0.25))
         for name, (low, high) in ranges.items():
             values = (np.array([getattr(change, name) for change in changes]) - low) / (high - low)
@@ -283,14 +242,6 @@ class TestJitter:
         frames = FrameColorJitter(per_frame=per_frame)({"imgs": clip})["imgs"]
         assert len({frame.tobytes() for frame in frames}) == kinds
         assert all((frame == photo).all() for frame in clip)
-        assert not any(frame.tobytes() == photo.tobytes() for frame in frames)
-
-    def test_a_share_of_the_clips_is_left_alone(self, photo):
-        seed_global_generators(3)
-        jitter = FrameColorJitter(prob=0.3)
-        clips = [jitter({"imgs": [photo[:2, :2]]})["imgs"][0] for _ in range(600)]
-        changed = sum(not np.array_equal(clip, photo[:2, :2]) for clip in clips)
-        assert stats.binomtest(changed, 600, 0.3).pvalue > 0.001
 
 
 @pytest.mark.parametrize(
@@ -299,10 +250,7 @@ class TestJitter:
         (SampleBlocks, dict(num_blocks=0)),
         (SampleBlocks, dict(too_short="skip")),
         (RandomFrameGrey, dict(prob=1.5)),
-        (FrameColorJitter, dict(prob=-0.1)),
-        (FrameColorJitter, dict(brightness=-1)),
         (FrameColorJitter, dict(hue=0.6)),
-        (FrameColorJitter, dict(hue=(-0.6, 0.1))),
         (FrameColorJitter, dict(contrast=(1.2, 0.8))),
     ],
 )

@@ -30,8 +30,3 @@ def test_certain_images_are_told_apart() -> None:
     """In float32 both softmaxes are 1."""
     first, second = classifier_scores(torch.tensor([[30.0, 0.0], [25.0, 0.0]])).tolist()
     assert first < second
-
-
-def test_other_kinds_are_refused() -> None:
-    with pytest.raises(ValueError, match="kind"):
-        classifier_scores(torch.zeros(1, 2), "odin")
