@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mmengine.config import Config
@@ -11,7 +11,6 @@ from mmengine.hooks import CheckpointHook
 from mmengine.registry import EVALUATOR, HOOKS, LOOPS, METRICS, Registry
 from mmengine.runner import IterBasedTrainLoop
 
-from nda_mm.engine.hooks.knn_hook import KNNHook
 from nda_mm.registry import MODELS, SCOPE
 
 #: Keys that take integers of at least 1, wherever they occur.
@@ -63,12 +62,25 @@ def _wrong_checkpoints(settings: dict[str, Any]) -> Iterator[str]:
     for key, hook in _hooks(settings, CheckpointHook):
         if not _is_count(hook.get("interval", 1)):
             yield f"{key}.interval must be an integer of at least 1, but got {hook['interval']!r}."
-        if by_iteration and hook.get("by_epoch", True):
-            yield f"{key}.by_epoch must be False: this run counts iterations, and would save at its end only."
-        template = hook.get("filename_tmpl", "{}")
-        if template is not None and str(template).count("{}") != 1:
-            yield f"{key}.filename_tmpl must hold {{}} once, as in 'iter_{{}}.pth', but got {template!r}."
+        yield from (f"{key}.{fault}" for fault in lost_checkpoints(hook, by_iteration))
         yield from _unknown_metrics(settings, key, hook.get("save_best") or [])
+
+
+def lost_checkpoints(settings: Mapping[str, Any], by_iteration: bool) -> Iterator[str]:
+    """Find the settings of a checkpoint hook, mmengine's or ours, by which checkpoints would be lost.
+
+    Args:
+        settings: The hook's ``by_epoch`` and ``filename_tmpl``, if they are set.
+        by_iteration: Whether the run counts iterations.
+
+    Yields:
+        A sentence for each, beginning with its key.
+    """
+    if by_iteration and settings.get("by_epoch", True):
+        yield "by_epoch must be False: this run counts iterations, and would save at its end only."
+    template = settings.get("filename_tmpl")
+    if template is not None and str(template).count("{}") != 1:  # each checkpoint would replace the last
+        yield f"filename_tmpl must hold {{}} once, as in 'iter_{{}}.pth', but got {template!r}."
 
 
 def _unknown_metrics(settings: dict[str, Any], key: str, wanted: str | list[str]) -> Iterator[str]:
@@ -93,6 +105,8 @@ def _metrics(settings: dict[str, Any]) -> list[str] | None:
             return None
         evaluator = evaluator["metrics"]
     if evaluator is None:
+        from nda_mm.engine.hooks.knn_hook import KNNHook  # it loads nda_mm.evaluation
+
         near = [hook.get("prefix", "knn") for _, hook in _hooks(settings, KNNHook)]
         return [f"{prefix}/top{number}" for prefix in near for number in (1, 5)]
     known = []

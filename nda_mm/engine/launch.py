@@ -12,7 +12,6 @@ import torch
 from mmengine.config import Config
 from mmengine.dist import broadcast_object_list, init_dist, is_main_process
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 from torch import nn
@@ -27,7 +26,7 @@ from nda_mm.utils.files import recipe_path
 from .config_check import check_config, check_model_name
 from .hooks.stop_on_signal_hook import StopOnSignalHook
 from .precision import check_amp_model, enable_amp
-from .resume import choose_checkpoint
+from .resume import choose_checkpoint, model_of
 from .run_report import RunReportHook
 
 
@@ -232,7 +231,7 @@ class _StrictLoad(Hook):
     priority = "LOW"  # after hooks that adapt a checkpoint, before SafeCheckpointHook takes the training state
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = model_of(runner)
         try:
             load_strictly(
                 model,

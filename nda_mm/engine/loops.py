@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from mmengine.dataset import InfiniteSampler
 from mmengine.dist import get_dist_info
-from mmengine.model import is_model_wrapper
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 from mmengine.runner.base_loop import BaseLoop
 from mmengine.runner.utils import calc_dynamic_intervals
@@ -21,7 +20,7 @@ from nda_mm.utils.random_state import RandomState, isolated_rng, mix, seed_globa
 
 from .data_stream import BatchStream, SeededBatchSampler, build_exact_dataloader
 from .device_data import DeviceLoader
-from .resume import load_rank_state
+from .resume import load_rank_state, model_of
 
 # Each use of a seed mixes in its own number; data_stream.py has the smaller ones.
 _TRAINING, _HOOKS = 16, 17
@@ -328,7 +327,7 @@ def _whole(name: str, value: float) -> int:
 
 def _on_device(runner: Runner, loader: DataLoader) -> DataLoader:
     """The loader's batches from the device's memory."""
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    model = model_of(runner)
     preprocessor = getattr(model, "data_preprocessor", None)
     if not getattr(preprocessor, "takes_stacked_samples", False):
         raise ValueError(

@@ -149,7 +149,7 @@ def rank_state(runner: Runner) -> dict[str, Any]:
         "inner_counts": {name: wrapper.inner_count for name, wrapper in _wrappers(runner)},
         "gradients": {
             name: parameter.grad.detach().cpu().clone()
-            for name, parameter in _model(runner).named_parameters()
+            for name, parameter in model_of(runner).named_parameters()
             if parameter.grad is not None
         },
     }
@@ -166,9 +166,9 @@ def load_rank_state(runner: Runner, state: dict[str, Any]) -> None:
         if name in state["inner_counts"]:
             wrapper._inner_count = state["inner_counts"][name]
     gradients = state["gradients"]
-    for name, parameter in _model(runner).named_parameters():
+    for name, parameter in model_of(runner).named_parameters():
         parameter.grad = gradients[name].to(parameter).clone() if name in gradients else None
-    for name, buffer in _model(runner).named_buffers():
+    for name, buffer in model_of(runner).named_buffers():
         if name in state["buffers"]:
             buffer.detach().copy_(state["buffers"][name])
 
@@ -177,7 +177,7 @@ def _differing_buffers(runner: Runner) -> dict[str, torch.Tensor]:
     """This rank's buffers that differ from the master's in the checkpoint, mostly running statistics."""
     if get_world_size() == 1:
         return {}
-    buffers = {name: buffer.detach().cpu() for name, buffer in _model(runner).named_buffers()}
+    buffers = {name: buffer.detach().cpu() for name, buffer in model_of(runner).named_buffers()}
     digests = {name: _digest(buffer) for name, buffer in buffers.items()}
     of_master = all_gather_object(digests)[0]
     return {name: buffer for name, buffer in buffers.items() if digests[name] != of_master.get(name)}
@@ -187,7 +187,8 @@ def _digest(tensor: torch.Tensor) -> str:
     return hashlib.blake2b(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()).hexdigest()
 
 
-def _model(runner: Runner) -> torch.nn.Module:
+def model_of(runner: Runner) -> Any:
+    """Return the Runner's model without the wrapper of several processes."""
     return runner.model.module if is_model_wrapper(runner.model) else runner.model
 
 

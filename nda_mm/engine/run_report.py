@@ -18,7 +18,6 @@ from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
 from nda_mm.checkpoints import read_checkpoint
-from nda_mm.evaluation.networks.train_classifier import to_be_trained
 from nda_mm.utils.messages import eta
 
 from .precision import default_amp_dtype
@@ -68,10 +67,12 @@ class RunReportHook(Hook):
             "budget": budget,
             "log": f"{_short(runner.logger.log_file)}, with the environment and the whole config",
         }
-        for recipe in to_be_trained(evaluator):
-            rows["first"] = (
-                f"{recipe} is trained once, when the metrics first need it; --cfg-options val_cfg=None skips validation"
-            )
+        if evaluator is not None:
+            from nda_mm.evaluation.networks.train_classifier import to_be_trained  # it loads nda_mm.evaluation
+
+            for recipe in to_be_trained(evaluator):
+                first = f"{recipe} is trained once, when the metrics first need it"
+                rows["first"] = f"{first}; --cfg-options val_cfg=None skips validation"
         _log(runner, rows)
 
     def after_train_iter(self, runner: Runner, *args: Any, **kwargs: Any) -> None:

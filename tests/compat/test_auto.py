@@ -65,20 +65,6 @@ def test_a_stock_baseline_trains_and_resumes(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_stock_video_model_is_built(tmp_path: Path) -> None:
-    pytest.importorskip("mmaction")
-    (tmp_path / "stock.py").write_text(
-        "default_scope = 'mmaction'\nmodel = dict(type='ResNet2Plus1d', depth=18, pretrained2d=False)\n" + LINE
-    )
-    code = (
-        "from mmengine.config import Config; from mmaction.registry import MODELS\n"
-        "print(type(MODELS.build(Config.fromfile('stock.py').model)).__module__)"
-    )
-    done = run(tmp_path, "-c", code)
-    assert done.stdout.splitlines()[-1:] == ["mmaction.models.backbones.resnet2plus1d"], done.stderr[-3000:]
-
-
-@pytest.mark.slow
 def test_a_tool_is_started_with_the_workarounds(tmp_path: Path) -> None:
     (tmp_path / "tools").mkdir()
     (tmp_path / "tools" / "beside.py").write_text("")

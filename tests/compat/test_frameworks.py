@@ -8,10 +8,6 @@ from nda_mm.compat import FRAMEWORKS, Framework, find_framework
 from nda_mm.compat.frameworks import remedy_for
 
 
-def host(versions: str) -> Framework:
-    return Framework("x", "x", versions, ("x",), "pip install x")
-
-
 def test_window() -> None:
     known = Framework("x", "x", ">=2.1.0,<2.2.0", ("x",), "pip install x")
     assert all(map(known.serves, ("2.1.0", "2.1", "2.1.7", "2.1.0+cu130")))
@@ -37,11 +33,12 @@ def test_the_installed_versions_lie_in_their_windows() -> None:
 def test_a_host_without_mmcv_is_sent_to_mmcv() -> None:
     mmagic = find_framework("mmagic")
     assert "nda_mm[gan]" in remedy_for(mmagic, ModuleNotFoundError("No module named 'mmagic'", name="mmagic"))
-    assert "nda_mm[lite]" in remedy_for(mmagic, ModuleNotFoundError("No module named 'mmcv'", name="mmcv"))
-    assert "nda_mm[lite]" in remedy_for(mmagic, ModuleNotFoundError("No module named 'mmcv._ext'", name="mmcv._ext"))
-    assert "nda_mm[lite]" in remedy_for(mmagic, AssertionError("MMCV==2.2.0 is used but incompatible."))
-    other_torch = ImportError("/lib/mmcv/_ext.cpython-311.so: undefined symbol: _ZN3c105ErrorC2E", name="_ext")
-    assert "nda_mm[lite]" in remedy_for(mmagic, other_torch)
+    for error in (
+        ModuleNotFoundError("No module named 'mmcv._ext'", name="mmcv._ext"),
+        AssertionError("MMCV==2.2.0 is used but incompatible."),
+        ImportError("/lib/mmcv/_ext.cpython-311.so: undefined symbol: _ZN3c105ErrorC2E", name="_ext"),
+    ):
+        assert "nda_mm[lite]" in remedy_for(mmagic, error)
 
 
 def test_a_package_is_known_under_its_other_names(tmp_path, monkeypatch):

@@ -28,13 +28,15 @@ def ours(monkeypatch) -> None:
         monkeypatch.setattr(importlib.import_module(f"mmcv.ops.{name}"), "ext_module", OperatorModule())
 
 
-@pytest.mark.parametrize("case", list(mmcv_cases.operator_cases()), ids=lambda case: case[0])
-def test_outputs_and_gradients_are_the_compiled_ones(case) -> None:
-    name, function, arguments = case
-    results = mmcv_cases.results_of(function, arguments)
-    assert len(results) == len(EXPECTED[name])
-    for ours, compiled in zip(results, EXPECTED[name], strict=True):
-        torch.testing.assert_close(ours, compiled)
+@pytest.mark.parametrize("operator", ["nms", "soft_nms", "roi_align", "deform_conv", "modulated_deform_conv"])
+def test_outputs_and_gradients_are_the_compiled_ones(operator: str) -> None:
+    cases = [case for case in mmcv_cases.operator_cases() if case[0].split("-")[0] == operator]
+    assert cases
+    for name, function, arguments in cases:
+        results = mmcv_cases.results_of(function, arguments)
+        assert len(results) == len(EXPECTED[name])
+        for ours, compiled in zip(results, EXPECTED[name], strict=True):
+            torch.testing.assert_close(ours, compiled, msg=lambda text, name=name: f"{name}: {text}")
 
 
 @pytest.mark.slow
@@ -60,9 +62,10 @@ def focal_loss(logits: Tensor, target: Tensor, weight: Tensor | None, gamma: flo
     return torch.stack(rows).view_as(logits)
 
 
-@pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("gamma", [0.5, 2.0])
-@pytest.mark.parametrize("dtype", mmcv_cases.DTYPES)
+@pytest.mark.parametrize(
+    ("dtype", "gamma", "weighted"),
+    [(torch.float32, 2.0, False), (torch.float64, 0.5, True), (torch.float64, 2.0, False)],
+)
 def test_sigmoid_focal_loss(dtype: torch.dtype, gamma: float, weighted: bool) -> None:
     # mmcv compiles this operator for GPUs alone, so the reference is the formula.
     draw = torch.Generator().manual_seed(0)

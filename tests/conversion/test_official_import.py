@@ -69,17 +69,16 @@ def test_the_authors_own_networks_and_outputs(needs_shared_data: Path, tmp_path:
     torch.testing.assert_close(logits, theirs["logits_eval"], rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("classes", [1, 10])
-def test_all_three_files(tmp_path: Path, classes: int) -> None:
+def test_all_three_files(tmp_path: Path) -> None:
     """Width, classes and noise other than the recipe's; generator and EMA are two networks."""
-    first, second = (tiny_official.networks(2, classes, noise_size=20, seed=seed) for seed in (0, 1))
-    critic = tiny_official.Discriminator(3, classes).eval()
+    first, second = (tiny_official.networks(2, 1, noise_size=20, seed=seed) for seed in (0, 1))
+    critic = tiny_official.Discriminator(3, 1).eval()
     files = save(tmp_path, generator=first["G"], ema=second["G"], discriminator=critic)
     report = import_official(RECIPE, tmp_path / "new" / "out.pth", **files)
     assert not report.stood_in
     sizes = {"generator.noise_size": 20, "generator.base_channels": 2, "discriminator.base_channels": 3}
-    changed = ("num_classes", "generator.num_classes", "discriminator.num_classes") if classes != 10 else ()
-    expected = {**sizes, **dict.fromkeys(changed, classes)}
+    changed = ("num_classes", "generator.num_classes", "discriminator.num_classes")
+    expected = {**sizes, **dict.fromkeys(changed, 1)}
     assert report.options == {f"model.{key}": value for key, value in expected.items()}
     model = model_of(report)
     z, y, x = (first[name] for name in "zyx")
@@ -141,19 +140,14 @@ def test_files_that_do_not_fit_are_refused_by_name(tmp_path: Path) -> None:
     odd = save(
         tmp_path,
         unknown={**theirs["G"].state_dict(), "shared.weight": torch.zeros(10, 128)},
-        shape={**theirs["D"].state_dict(), "blocks.1.0.conv2.weight": torch.zeros(4, 4, 1, 1)},
-        wide=tiny_official.Generator(2, 10, 24),
         few=tiny_official.Discriminator(1, 4),
     )
     for given, error, message in (
         ({}, ValueError, "at least one file"),
-        (dict(ema=tmp_path / "absent.pth"), FileNotFoundError, r"absent\.pth"),
         (dict(ema=tmp_path / "cut.pth"), BrokenCheckpointError, r"cut\.pth"),
         (dict(discriminator=files["generator"]), OfficialMismatchError, r"generator\.pth holds a generator"),
         (dict(generator=ours), OfficialMismatchError, r"ours\.pth is not a file of the authors' code"),
         (dict(ema=odd["unknown"]), OfficialMismatchError, r"unknown\.pth .*shared\.weight"),
-        (dict(discriminator=odd["shape"]), OfficialMismatchError, r"shape\.pth does not fit the discriminator .*conv2"),
-        (dict(generator=files["generator"], ema=odd["wide"]), OfficialMismatchError, "does not fit the generator"),
         (dict(ema=files["generator"], discriminator=odd["few"]), OfficialMismatchError, "does not fit"),
     ):
         with pytest.raises(error, match=message):
@@ -168,9 +162,7 @@ def test_a_recipe_of_another_network_is_refused(tmp_path: Path) -> None:
     files = save(tmp_path, generator=theirs["G"], discriminator=theirs["D"])
     shared = {"model.generator.with_shared_embedding": True, "model.generator.split_noise": False}
     for recipe, options, message in (
-        (recipe_path("nda_biggan_digits.py"), None, "does not fit the generator"),
         (recipe_path("moco_digits.py"), None, r"moco_digits\.py has no BigGANGenerator"),
-        (RECIPE, {"model.generator.with_spectral_norm": False}, "does not fit the generator"),
         (RECIPE, shared, "does not fit the generator"),
     ):
         with pytest.raises(OfficialMismatchError, match=message):

@@ -16,11 +16,10 @@ from nda_mm.conversion.resnet import (
 )
 
 
-@pytest.mark.parametrize("depth", [18, 50])
-@pytest.mark.parametrize("host", tiny.HOSTS)
-def test_every_name_of_a_host_is_translated_to_torchvisions_and_back(host, depth):
+@pytest.mark.parametrize("host", tiny.HOSTS[:3])
+def test_every_name_of_a_host_is_translated_to_torchvisions_and_back(host):
     theirs, plain = (
-        sorted(name for name in tiny.build(each, depth).state_dict() if not name.startswith("fc."))
+        sorted(name for name in tiny.build(each, 50).state_dict() if not name.startswith("fc."))
         for each in (host, "torchvision")
     )
     assert sorted(plain_names(theirs).values()) == plain
@@ -36,9 +35,8 @@ def test_deep_stems_and_pooled_shortcuts_of_mmdet_are_those_of_mmpretrain(pooled
     assert sorted(host_names(mmpretrain, "mmdet").values()) == sorted(mmdet)
 
 
-@pytest.mark.parametrize("shift_place", ["blockres", "block"])
-def test_what_mmaction2_wraps_to_shift_it_in_time_keeps_its_plain_name(shift_place):
-    shifted = tiny.build("mmaction2", 18, type="ResNetTSM", shift_place=shift_place).state_dict()
+def test_what_mmaction2_wraps_to_shift_it_in_time_keeps_its_plain_name():
+    shifted = tiny.build("mmaction2", 18, type="ResNetTSM", shift_place="blockres").state_dict()
     assert any(".net." in name for name in shifted)
     assert set(map(to_plain, shifted)) == {to_plain(name) for name in tiny.build("mmaction2", 18).state_dict()}
 
@@ -67,16 +65,10 @@ def test_a_network_is_recognised_and_whole(settings, label):
     require_whole(weights, architecture, "it")
 
 
-def test_another_network_is_no_resnet():
-    with_more = weights_of(tiny.build("mmpretrain", 50, type="SEResNet"))
-    assert describe(with_more) is None
-    assert describe({"patch_embed.projection.weight": torch.zeros(4, 3, 2, 2)}) is None
-
-
 def test_each_missing_tensor_is_named():
     weights = weights_of(tiny.build("torchvision", 18))
     architecture = describe(weights)
-    for name in ("conv1.weight", "bn1.running_var", "layer1.1.conv2.weight", "layer3.0.downsample.0.weight"):
+    for name in ("bn1.running_var", "layer3.0.downsample.0.weight"):
         rest = {each: value for each, value in weights.items() if each != name}
         with pytest.raises(BackboneMismatchError, match=rf"not a whole backbone.*ResNet-18.*missing: {name}$"):
             require_whole(rest, architecture, "a.pth")
@@ -84,7 +76,8 @@ def test_each_missing_tensor_is_named():
     require_whole(without_counters, architecture, "an old file")
 
 
-def test_a_missing_block_or_stage_is_seen():
+def test_a_missing_block_or_stage_is_seen_and_another_network_is_no_resnet():
+    assert describe(weights_of(tiny.build("mmpretrain", 50, type="SEResNet"))) is None
     weights = weights_of(tiny.build("torchvision", 50))
     fewer = {name: value for name, value in weights.items() if not name.startswith("layer3.5.")}
     with pytest.raises(BackboneMismatchError, match="3-4-5-3 bottlenecks"):

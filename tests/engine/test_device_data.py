@@ -49,8 +49,7 @@ def on_device(dataset: Dataset, sampler: Any) -> DeviceLoader:
     return DeviceLoader(loader(dataset, sampler), lambda: torch.device("cpu"))
 
 
-@pytest.mark.parametrize("endless", [False, True])
-@pytest.mark.parametrize("start", [(0, 0), (0, 2), (2, 1)])
+@pytest.mark.parametrize(("endless", "start"), [(False, (0, 2)), (True, (2, 1))])
 def test_batches_are_those_of_the_loader_stacked(endless: bool, start: tuple[int, int]) -> None:
     kind = InfiniteSampler if endless else DefaultSampler
     plain, stacked = (
@@ -93,23 +92,18 @@ def test_a_data_set_that_is_too_large_is_refused(monkeypatch: pytest.MonkeyPatch
             assert len(loading._read()) == 7
 
 
-@pytest.mark.parametrize(
-    ("items", "message"),
-    [
-        ([dict(a=torch.zeros(2)), dict(a=torch.zeros(3))], "shape"),
-        ([dict(a=torch.zeros(2)), dict(a=torch.zeros(2, dtype=torch.uint8))], "type"),
-        ([dict(a=1), dict(b=1)], "keys"),
-    ],
-)
-def test_items_that_differ_are_refused(items: list[Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        StackedItems(items, "cpu")
+def test_items_that_differ_are_refused() -> None:
+    for one, other, message in (
+        (dict(a=torch.zeros(2)), dict(a=torch.zeros(3)), "shape"),
+        (dict(a=torch.zeros(2)), dict(a=torch.zeros(2, dtype=torch.uint8)), "type"),
+        (dict(a=1), dict(b=1), "keys"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            StackedItems([one, other], "cpu")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("settings", [{}, dict(stop_at=2)])
-def test_a_gan_trains_to_the_same_weights(tmp_path: Path, settings: dict[str, Any]) -> None:
-    """And a resumed one."""
+def test_a_gan_trains_to_the_same_weights_when_it_is_resumed_too(tmp_path: Path) -> None:
     pytest.importorskip("mmagic", reason="the recipe needs mmagic")
     pytest.importorskip("sklearn", reason="the recipe's digits come with scikit-learn")
     import tiny_gan
@@ -117,15 +111,11 @@ def test_a_gan_trains_to_the_same_weights(tmp_path: Path, settings: dict[str, An
     fast = {"train_cfg.data_on_device": True, "model.data_preprocessor.type": "nda_mm.BatchDataPreprocessor"}
     slow = {"train_cfg.data_on_device": False, "model.data_preprocessor.type": "DataPreprocessor"}
     tiny_gan.train(tmp_path / "loader", **slow)
-    tiny_gan.train(tmp_path / "device", **fast, **settings)
-    if settings:
-        tiny_gan.train(tmp_path / "device", resume=True, **fast)
+    tiny_gan.train(tmp_path / "device", **fast, stop_at=2)
+    tiny_gan.train(tmp_path / "device", resume=True, **fast)
     ours, theirs = (torch.load(tmp_path / name / "iter_4.pth", weights_only=True) for name in ("device", "loader"))
     for part in ("state_dict", "optimizer", "nda_mm_training"):
         assert_equal(tiny_gan.tensors(ours[part]), tiny_gan.tensors(theirs[part]))
-    if not settings:  # a resumed run shows the batch that it begins with
-        ours, theirs = ((tmp_path / name / "negatives.png").read_bytes() for name in ("device", "loader"))
-        assert ours == theirs
 
 
 def test_a_preprocessor_that_takes_no_stacked_samples_is_refused(tmp_path: Path) -> None:

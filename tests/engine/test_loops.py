@@ -16,102 +16,65 @@ Make = Callable[..., dict[str, Any]]
 
 
 EPOCHS = dict(epochs=True, steps=3)  # of 4 batches
+BEST = dict(save_best="score", rule="greater")
 SLOW = pytest.mark.slow
-
-
-def resume(config: dict[str, Any], hooks: list[Any] | None = None) -> Any:
-    """Continue a stopped run to its end."""
-    return tiny_run.train({**config, "custom_hooks": hooks or []}, resume=True)
-
-
-@pytest.mark.parametrize(
-    "settings",
-    [
-        dict(stop_at=5),
-        dict(workers=2, seed=None, stop_at=7, accumulate=2),
-        pytest.param(dict(workers=2, stop_at=5, validate=True), marks=SLOW),
-        pytest.param(dict(stop_at=5, accumulate=3, infinite=False, validate=True), marks=SLOW),
-        pytest.param(dict(EPOCHS, stop_at=6, validate=True), marks=SLOW),  # in the middle of the second epoch
-        pytest.param(dict(EPOCHS, workers=2, seed=None, stop_at=7, accumulate=2, validate=True), marks=SLOW),
-        pytest.param(dict(EPOCHS, seed=None, stop_at=8), marks=SLOW),  # after an epoch's last batch, before its end
-    ],
-    ids=str,
-)
-def test_a_resumed_run_ends_in_the_same_weights_and_reads_no_batch_twice(
-    config: Make, settings: dict[str, Any]
-) -> None:
-    stopped = config("stopped", **settings)
-    first = tiny_run.train(stopped)
-    done = list(tiny_run.READS)
-    # Without a seed, a run draws one; the run that is never stopped gets that of the first.
-    straight = tiny_run.build(config("straight", **{**settings, "seed": first.seed, "stop_at": None}))
-    straight.train_loop.dataloader.batch_sampler.sampler_seed = first.train_dataloader.batch_sampler.sampler_seed
-    tiny_run.READS.clear()
-    straight.train()
-    all_reads = list(tiny_run.READS)
-    resumed = resume(stopped)
-    assert (resumed.epoch, resumed.iter) == (straight.epoch, straight.iter)
-    assert_equal(tiny_run.weights(resumed), tiny_run.weights(straight))
-    if not settings.get("workers"):  # workers read in processes of their own
-        assert done + tiny_run.READS == all_reads
-
-
-def test_the_comparison_notices_mmengines_own_loop(config: Make) -> None:
-    stock = dict(train_cfg=dict(by_epoch=False, max_iters=10))
-    straight = tiny_run.train({**config("straight"), **stock})
-    stopped = {**config("stopped", stop_at=5), **stock}
-    tiny_run.train(stopped)
-    resumed = resume(stopped)
-    assert resumed.iter == straight.iter
-    with pytest.raises(AssertionError):
-        assert_equal(tiny_run.weights(resumed), tiny_run.weights(straight))
-
-
-@pytest.mark.parametrize("settings", [{}, dict(epochs=True, steps=2)], ids=["iterations", "epochs"])
-def test_validation_hooks_and_workers_leave_training_alone(config: Make, settings: dict[str, Any]) -> None:
-    plain = tiny_run.weights(tiny_run.train(config("plain", **settings)))
-    watched = config("watched", **settings, validate=True, workers=2, custom_hooks=(dict(type="NoisyHook"),))
-    assert_equal(tiny_run.weights(tiny_run.train(watched)), plain)
-
-
-def test_hooks_draw_different_numbers_in_each_iteration_and_the_same_ones_when_resumed(config: Make) -> None:
-    noisy = [dict(type="NoisyHook")]
-    straight = tiny_run.train(config("straight", custom_hooks=noisy))
-    stopped = config("stopped", custom_hooks=noisy, stop_at=5)
-    tiny_run.train(stopped)
-    drawn = [tiny_run.hook(run, "NoisyHook").drawn for run in (straight, resume(stopped, noisy))]
-    assert len(set(drawn[0])) == 10
-    assert drawn[1] == drawn[0][5:]
 
 
 @pytest.mark.parametrize(
     ("settings", "validations"),
     [
-        # at 3, 6, 9 and the last, 10
-        (dict(stop_at=6, validate=True, checkpoint=dict(save_best="score", rule="greater")), 4),
+        (dict(stop_at=6, validate=True, checkpoint=BEST), 4),  # stopped before it is validated; at 3, 6, 9 and 10
+        (dict(steps=6, workers=2, seed=None, stop_at=3, accumulate=2), 0),
+        pytest.param(dict(stop_at=5, accumulate=3, infinite=False, validate=True), 4, marks=SLOW),
+        pytest.param(dict(EPOCHS, stop_at=6, validate=True), 3, marks=SLOW),  # in the middle of the second epoch
+        pytest.param(dict(EPOCHS, workers=2, seed=None, stop_at=7, accumulate=2, validate=True), 3, marks=SLOW),
+        pytest.param(dict(EPOCHS, seed=None, stop_at=8), 0, marks=SLOW),  # after an epoch's last batch, before its end
         pytest.param(
             dict(EPOCHS, stop_at=9, validate=True, checkpoint=dict(by_epoch=True), save_every=1), 3, marks=SLOW
         ),
     ],
-    ids=["iterations", "epochs"],
+    ids=str,
 )
-def test_a_validation_that_the_interruption_prevented_is_made_up_for(
-    config: Make, settings: dict[str, Any], validations: int
-) -> None:
-    """The run is stopped after the checkpoint is written, and before its iteration or epoch is validated."""
-    stopped = config("stopped", **settings)
-    tiny_run.train(stopped)
-    straight = tiny_run.train(config("straight", **{**settings, "stop_at": None}))
-    resumed = resume(stopped)
-    scores = [run.message_hub.get_scalar("val/score").data[0].tolist() for run in (straight, resumed)]
-    assert scores[0] == scores[1]
-    assert len(scores[0]) == validations
+def test_a_resumed_run_is_one_that_was_never_stopped(config: Make, settings: dict[str, Any], validations: int) -> None:
+    """Weights, optimizers, reads of the data, validations, and what hooks draw."""
+    noisy = [dict(type="NoisyHook")]
+    stopped = config("stopped", **settings, custom_hooks=noisy)
+    first = tiny_run.train(stopped)
+    done = list(tiny_run.READS)
+    # Without a seed, a run draws one; the run that is never stopped gets that of the first.
+    never = {**settings, "seed": first.seed, "stop_at": None}
+    straight = tiny_run.build(config("straight", **never, custom_hooks=noisy))
+    straight.train_loop.dataloader.batch_sampler.sampler_seed = first.train_dataloader.batch_sampler.sampler_seed
+    tiny_run.READS.clear()
+    straight.train()
+    all_reads = list(tiny_run.READS)
+    resumed = tiny_run.train({**stopped, "custom_hooks": noisy}, resume=True)
+    assert (resumed.epoch, resumed.iter) == (straight.epoch, straight.iter)
     assert_equal(tiny_run.weights(resumed), tiny_run.weights(straight))
+    if settings.get("checkpoint") != dict(by_epoch=True):  # else it goes back to the last epoch
+        drawn = [tiny_run.hook(run, "NoisyHook").drawn for run in (straight, resumed)]
+        assert len(set(drawn[0])) == len(drawn[0])
+        assert drawn[1] == drawn[0][settings["stop_at"] :]
+        if not settings.get("workers"):  # workers read in processes of their own
+            assert done + tiny_run.READS == all_reads
+    if validations:
+        scores = [run.message_hub.get_scalar("val/score").data[0].tolist() for run in (straight, resumed)]
+        assert scores[0] == scores[1]
+        assert len(scores[0]) == validations
+
+
+@pytest.mark.parametrize(
+    "settings", [dict(steps=6, workers=2), dict(epochs=True, steps=2)], ids=["iterations", "epochs"]
+)
+def test_validation_hooks_and_workers_leave_training_alone(config: Make, settings: dict[str, Any]) -> None:
+    watched = config("watched", **settings, validate=True, custom_hooks=(dict(type="NoisyHook"),))
+    plain = config("plain", **{**settings, "workers": 0})
+    assert_equal(*(tiny_run.weights(tiny_run.train(each)) for each in (watched, plain)))
 
 
 def test_a_checkpoint_of_mmengines_hook_continues_with_a_warning(config: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    stopped = config("stopped", stop_at=5)
-    stopped["default_hooks"]["checkpoint"] = dict(type="CheckpointHook", interval=5, by_epoch=False)
+    stopped = config("stopped", steps=4, stop_at=2)
+    stopped["default_hooks"]["checkpoint"] = dict(type="CheckpointHook", interval=2, by_epoch=False)
     tiny_run.train(stopped)
     runner = tiny_run.build({**stopped, "custom_hooks": []}, resume=True)
     messages: list[str] = []
@@ -119,7 +82,7 @@ def test_a_checkpoint_of_mmengines_hook_continues_with_a_warning(config: Make, m
     tiny_run.READS.clear()
     runner.train()
     assert any("not written by SafeCheckpointHook" in message for message in messages)
-    assert (runner.iter, len(tiny_run.READS)) == (10, 20)
+    assert (runner.iter, len(tiny_run.READS)) == (4, 8)
 
 
 class Stream(torch.utils.data.IterableDataset):

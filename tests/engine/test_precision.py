@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import inspect
-import math
-from pathlib import Path
 from typing import Any
 
 import pytest
-import tiny_half
 import torch
 from mmengine.optim import OptimWrapper
 from torch import nn
@@ -31,7 +28,7 @@ def two(**settings: Any) -> dict[str, Any]:
     )
 
 
-def test_every_optimizer_is_converted_and_keeps_its_settings() -> None:
+def test_every_optimizer_is_converted_and_keeps_its_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     config = two(clip_grad=dict(max_norm=1.0))
     assert enable_amp(config, "bfloat16") == ["generator", "discriminator"]
     assert [config[name]["type"] for name in ("generator", "discriminator")] == ["nda_mm.BF16OptimWrapper"] * 2
@@ -41,8 +38,10 @@ def test_every_optimizer_is_converted_and_keeps_its_settings() -> None:
     assert enable_amp(single, "bfloat16") == [""]
     assert single == dict(optimizer=dict(type="SGD", lr=0.1), type="nda_mm.BF16OptimWrapper")
 
-
-def test_float16_takes_mmengines_wrapper_with_its_scaler(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    for dtype, message in (("float16", "needs a GPU"), ("float32", "AMP dtype")):
+        with pytest.raises(ValueError, match=message):
+            enable_amp(two(), dtype)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     config = two(loss_scale=256.0)
     enable_amp(config, "float16")
@@ -51,26 +50,24 @@ def test_float16_takes_mmengines_wrapper_with_its_scaler(monkeypatch: pytest.Mon
     assert config["discriminator"]["loss_scale"] == 256.0
 
 
-def test_converts_none_if_one_cannot_be() -> None:
+def test_none_is_converted_if_one_cannot_be() -> None:
     config = two()
     config["discriminator"]["type"] = "ApexOptimWrapper"
     with pytest.raises(ValueError, match=r"optim_wrapper\.discriminator"):
         enable_amp(config, "bfloat16")
     assert "type" not in config["generator"]
+    with pytest.raises(ValueError, match="no optimizer"):
+        enable_amp({}, "bfloat16")
 
 
-def test_models_without_autocast_are_refused() -> None:
+def test_gans_of_mmagic_that_never_enter_the_wrappers_context_are_refused() -> None:
     with pytest.raises(ValueError, match="NDAStyleGAN2"):
         check_amp_model(dict(type="nda_mm.NDAStyleGAN2"))
     check_amp_model(dict(type="nda_mm.NDAStyleGAN1"))
     check_amp_model({})
-
-
-def test_these_are_the_gans_of_mmagic_whose_step_never_enters_the_wrappers_context() -> None:
     editors = pytest.importorskip("mmagic.models.editors")
     base = pytest.importorskip("mmagic.models.base_models.base_gan").BaseGAN
     gans = [each for each in vars(editors).values() if inspect.isclass(each) and issubclass(each, base)]
-    assert len(gans) > 10
     without = {each.__name__ for each in gans if ".optim_context(" not in inspect.getsource(each.train_step)}
     without -= {"EG3D", "PESinGAN", "SinGAN"}  # the first has no training, the others enter it one call further down
     assert set(_WITHOUT_AUTOCAST) == without | {f"NDA{name}" for name in without}
@@ -112,11 +109,8 @@ def test_takes_over_the_state_of_a_float16_run() -> None:
     ("kind", "kernel", "size", "stride"),
     [
         (nn.Conv3d, 3, (2, 4, 4), 1),
-        (nn.Conv3d, (3, 1, 1), (2, 9, 9), 1),
         (nn.Conv3d, (3, 7, 7), (4, 2, 2), 1),
-        (nn.Conv3d, 3, (3, 4, 4), 2),
         (nn.Conv2d, 3, (1, 1), 2),
-        (nn.Conv2d, 3, (4, 4), 1),
     ],
 )
 def test_gradients_of_convolutions_are_right_to_bfloat16s_precision(
@@ -145,32 +139,3 @@ def test_convolutions_are_unchanged_without_autocast_or_where_kernels_fit() -> N
         with SmallConvolutionsInFloat32():
             assert torch.equal(layer(fits), expected)
     assert expected.dtype == torch.bfloat16
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
-def test_both_networks_of_a_gan_train(tmp_path: Path, device: str, dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("mmagic", reason="the recipe needs mmagic")
-    pytest.importorskip("sklearn", reason="the recipe's digits come with scikit-learn")
-    import tiny_gan
-    import tiny_run
-
-    tiny_half.allow_float16(device, monkeypatch)
-    options = {"train_cfg.max_iters": 200, "hooks": [dict(type="LossesHook")]}
-    runner = tiny_gan.build(tmp_path, **options, **tiny_half.gan_settings(device, dtype))
-    start = {name: value.clone() for name, value in runner.model.named_parameters()}
-    runner.train()
-    seen = tiny_run.hook(runner, "LossesHook").seen
-    assert len(seen) == 200 and "loss_disc_negative" in seen[-1]
-    assert all(math.isfinite(value) for entry in seen for value in entry.values())
-    assert all(value.isfinite().all() for value in runner.model.state_dict().values())
-    for part in ("generator", "discriminator"):
-        learnt = {name: value for name, value in runner.model.named_parameters() if name.startswith(f"{part}.")}
-        assert all(value.dtype == torch.float32 for value in learnt.values())
-        moved = [not torch.equal(value.cpu(), start[name].cpu()) for name, value in learnt.items()]
-        assert sum(moved) > 0.9 * len(moved), part
-        wrapper = runner.optim_wrapper[part]
-        # The scale of float16, at first 2 ** 16, was halved a few times at most; all other steps were taken.
-        halved = 16 - round(math.log2(wrapper.loss_scaler.get_scale())) if dtype == "float16" else 0
-        assert 0 <= halved <= 10
-        assert {int(state["step"]) for state in wrapper.optimizer.state.values()} == {200 - halved}

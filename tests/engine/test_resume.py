@@ -5,26 +5,16 @@ from __future__ import annotations
 import os
 import pickle
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import tiny_run
 import torch
-from tiny_run import assert_equal
 
 from nda_mm.checkpoints import BrokenCheckpointError, read_checkpoint
 from nda_mm.engine import resume
-from nda_mm.engine.resume import (
-    TRAINING_STATE,
-    choose_checkpoint,
-    find_resumable,
-    load_rank_state,
-    rank_state,
-)
-
-Make = Callable[..., dict[str, Any]]
+from nda_mm.engine.resume import choose_checkpoint, find_resumable
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +47,7 @@ class Evil:
         return os.mkdir, (self.target,)
 
 
-@pytest.mark.parametrize("share", [0.0, 0.3, 0.999])
+@pytest.mark.parametrize("share", [0.0, 0.999])
 def test_a_truncated_checkpoint_is_named_and_skipped(run: Path, said: list[str], share: float) -> None:
     newest = run / "iter_4.pth"
     content = newest.read_bytes()
@@ -103,12 +93,16 @@ def test_only_what_can_be_resumed_is_found(run: Path, said: list[str], tmp_path:
     assert find_resumable(tmp_path / "nowhere") is None
 
 
-@pytest.mark.parametrize("content", [b"iter_\0.pth", b"\xff\xfe\xfa.pth", b"", b"elsewhere/iter_9.pth", b"loop.pth"])
-def test_a_damaged_record_is_named_and_skipped(run: Path, said: list[str], content: bytes) -> None:
+def test_a_damaged_record_is_named_and_skipped(run: Path, said: list[str]) -> None:
     (run / "loop.pth").symlink_to("loop.pth")
-    (run / "last_checkpoint").write_bytes(content)
+    for content in (b"iter_\0.pth", b"\xff\xfe\xfa.pth", b"", b"elsewhere/iter_9.pth", b"loop.pth"):
+        (run / "last_checkpoint").write_bytes(content)
+        said.clear()
+        assert find_resumable(run) == str(run / "iter_4.pth")
+        assert len(said) == 1 and "last_checkpoint" in said[0]
+    (run / "last_checkpoint").unlink()
+    (run / "last_checkpoint").mkdir()
     assert find_resumable(run) == str(run / "iter_4.pth")
-    assert len(said) == 1 and "last_checkpoint" in said[0]
     with pytest.raises(FileNotFoundError, match=r"loop\.pth.*iter_4\.pth"):
         choose_checkpoint(run, str(run / "loop.pth"))
 
@@ -137,37 +131,3 @@ def test_a_path_that_cannot_be_resumed_names_one_that_can(run: Path, tmp_path: P
         choose_checkpoint(run, str(run / "iter_7.pth"))
     with pytest.raises(FileNotFoundError, match="There is no good one in"):
         choose_checkpoint(run, str(tmp_path / "nowhere" / "iter_1.pth"))
-
-
-def test_a_run_whose_newest_checkpoint_is_truncated_still_ends_in_the_same_weights(config: Make) -> None:
-    straight = tiny_run.train(config("straight", steps=6))
-    stopped = config("stopped", steps=6, save_every=1, stop_at=4)
-    tiny_run.train(stopped)
-    newest = Path(stopped["work_dir"]) / "iter_4.pth"
-    newest.write_bytes(newest.read_bytes()[:-1000])
-    resumed = tiny_run.train({**stopped, "custom_hooks": []}, resume=True)
-    assert_equal(tiny_run.weights(resumed), tiny_run.weights(straight))
-
-
-def test_accumulated_gradients_and_counts_return(config: Make, tmp_path: Path) -> None:
-    runner = tiny_run.train(config(accumulate=2, stop_at=3))
-    state = rank_state(runner)
-    assert state["inner_counts"] == {"generator": 3, "critic": 3}
-    assert set(state["gradients"]) == {name for name, _ in runner.model.named_parameters()}
-
-    torch.save(state, tmp_path / "state.pt")
-    loaded = torch.load(tmp_path / "state.pt", weights_only=True)
-    other = tiny_run.build(config("other", accumulate=2))
-    other.optim_wrapper = other.build_optim_wrapper(other.optim_wrapper)
-    load_rank_state(other, {**loaded, "buffers": {}})
-    for (name, ours), (_, theirs) in zip(other.model.named_parameters(), runner.model.named_parameters()):
-        assert torch.equal(ours.grad, theirs.grad), name  # type: ignore[arg-type]
-    assert other.optim_wrapper["critic"].inner_count == 3
-
-
-def test_gradients_that_have_been_used_are_not_kept(config: Make) -> None:
-    cfg = config(accumulate=2, stop_at=4)
-    tiny_run.train(cfg)
-    checkpoint = torch.load(Path(cfg["work_dir"]) / "iter_4.pth", weights_only=True)
-    (own,) = checkpoint[TRAINING_STATE]["ranks"]
-    assert own["gradients"] == {}

@@ -5,13 +5,11 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import torch
-from tiny_run import hook, save_outcome, train, weights
+from tiny_run import main, save_losses
 
 BACKBONE = dict(
     type="ResNet_CIFAR",
@@ -102,9 +100,5 @@ def surroundings(work_dir: Path | str, stop_at: int | None, launcher: str) -> di
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
-    options = json.loads(sys.argv[1])
-    resume_from = options.pop("resume", False)
-    finished = train(make_config(**options), resume_from)
-    save_outcome(finished, weights=weights(finished), losses=hook(finished, "LossesHook").seen)
+    save_losses(main(make_config))

@@ -5,14 +5,11 @@ Not a test module; see conftest.py.
 
 from __future__ import annotations
 
-import json
-import sys
 from pathlib import Path
 from typing import Any
 
-import torch
 from tiny_contrast import surroundings
-from tiny_run import hook, save_outcome, train, weights
+from tiny_run import main, save_losses
 
 
 def make_config(
@@ -76,8 +73,4 @@ def make_config(
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(1)
-    options = json.loads(sys.argv[1])
-    resume_from = options.pop("resume", False)
-    finished = train(make_config(**options), resume_from)
-    save_outcome(finished, weights=weights(finished), losses=hook(finished, "LossesHook").seen)
+    save_losses(main(make_config))

@@ -14,11 +14,13 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from mmengine.config import Config
 from mmengine.dataset import BaseDataset
 from mmengine.evaluator import BaseMetric
 from mmengine.hooks import Hook
@@ -30,6 +32,7 @@ from torch import nn
 
 from nda_mm import compat
 from nda_mm.engine import launch
+from nda_mm.utils.files import recipe_path
 
 _RUNS = itertools.count()
 READS: list[int] = []  # indices that this process has read for training
@@ -270,10 +273,17 @@ def make_config(
     )
 
 
+def build_recipe(recipe: str, work_dir: Path | str, **options: Any) -> Runner:
+    """The Runner of a shipped recipe without validation, with further options by their dotted names."""
+    cfg = Config.fromfile(recipe_path(recipe))
+    without = dict.fromkeys(("val_cfg", "val_dataloader", "val_evaluator"))
+    cfg.merge_from_dict({"work_dir": str(work_dir), "launcher": "none", **without, **options})
+    cfg.experiment_name = f"{Path(work_dir).name}_{next(_RUNS)}"
+    return launch.build_runner(cfg)
+
+
 def build(cfg: dict[str, Any], resume: bool = False) -> Runner:
     """A Runner for a config, resuming the newest good checkpoint if asked to."""
-    from mmengine.config import Config
-
     compat.apply_patches("mmengine")
     # mmengine shares loggers and message hubs between runs of one name that start within one second.
     config = Config({**cfg, "experiment_name": f"{Path(cfg['work_dir']).name}_{next(_RUNS)}"})
@@ -365,11 +375,21 @@ def save_outcome(runner: Runner, **outcome: Any) -> None:
     launch.end_processes()
 
 
-if __name__ == "__main__":
+def main(make: Callable[..., dict[str, Any]]) -> Runner:
+    """In a process of its own: train what the JSON on the command line says, to its end."""
     torch.set_num_threads(1)
     options = json.loads(sys.argv[1])
     resume_from = options.pop("resume", False)
-    finished = train(make_config(**options), resume_from)
+    return train(make(**options), resume_from)
+
+
+def save_losses(runner: Runner) -> None:
+    """Save the weights and what LossesHook has seen."""
+    save_outcome(runner, weights=weights(runner), losses=hook(runner, "LossesHook").seen)
+
+
+if __name__ == "__main__":
+    finished = main(make_config)
     model = getattr(finished.model, "module", finished.model)
     scalars = finished.message_hub.log_scalars
     seen = scalars["val/seen"].current().item() if "val/seen" in scalars else None

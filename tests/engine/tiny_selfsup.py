@@ -5,8 +5,6 @@ Not a test module; see conftest.py.
 
 from __future__ import annotations
 
-import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +12,7 @@ import numpy as np
 import tiny_contrast
 import torch
 from mmengine.runner import Runner
-from tiny_run import build, save_outcome, train, weights  # noqa: F401  (build is for the tests)
+from tiny_run import build, main, save_outcome, train, weights  # noqa: F401  (some are for the tests)
 
 from nda_mm.datasets import ArrayDataset
 from nda_mm.registry import DATASETS, TRANSFORMS
@@ -96,8 +94,6 @@ def trained(runner: Runner) -> dict[str, torch.Tensor]:
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(1)
-    options = json.loads(sys.argv[1])
-    finished = train(make_config(**options))
+    finished = main(make_config)
     record = {name: value.data[0].tolist() for name, value in finished.message_hub.log_scalars.items() if "knn" in name}
     save_outcome(finished, knn=record)

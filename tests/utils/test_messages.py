@@ -13,13 +13,9 @@ from nda_mm.datasets.decoding import decode_images
 from nda_mm.utils.messages import Progress, describe_error, shorten
 
 
-def test_lists_are_cut() -> None:
+def test_lists_and_errors_are_cut() -> None:
     assert shorten("abcdef", 4) == "a, b, c, d and 2 more"
-    assert shorten(["a", "b"], 4) == "a, b"
-    assert shorten([]) == "none"
-
-
-def test_errors_are_one_line() -> None:
+    assert (shorten(["a", "b"], 4), shorten([])) == ("a, b", "none")
     assert describe_error(ValueError("first\nsecond")) == "ValueError: first"
     assert describe_error(ValueError()) == "ValueError"
 

@@ -12,11 +12,11 @@ import torch
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import Tensor
 
 from nda_mm.engine.full_disk import save_picture
+from nda_mm.engine.resume import model_of
 from nda_mm.models.gans.sampling import SAMPLE_MODELS, as_rgb, generator_of, sample_classes
 from nda_mm.registry import HOOKS
 from nda_mm.utils.image_grid import image_grid
@@ -94,7 +94,7 @@ class SampleGridHook(GridHook):
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Write a grid at each interval and after the last iteration."""
         if self.every_n_train_iters(runner, self.interval) or self.is_last_train_iter(runner):
-            model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+            model = model_of(runner)
             sample_model = self.sample_model if model.with_ema_gen else "orig"
             self.draw(runner, model, sample_model, f"samples/iter_{runner.iter + 1}.png")
 
@@ -272,7 +272,7 @@ class NegativeGridHook(GridHook):
         if self._done:
             return
         self._done = True
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = model_of(runner)
         negative = getattr(model, "negative", None)
         if negative is None:
             return

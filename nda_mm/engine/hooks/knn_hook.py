@@ -10,12 +10,12 @@ import torch
 import torch.nn.functional as F
 from mmengine.dist import all_gather, all_reduce, get_rank, get_world_size
 from mmengine.hooks import CheckpointHook, Hook
-from mmengine.model import is_model_wrapper
 from mmengine.registry import DATASETS
 from mmengine.runner import IterBasedTrainLoop, Runner
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
+from nda_mm.engine.resume import model_of
 from nda_mm.evaluation.nearest import knn_scores, topk_hits
 from nda_mm.registry import HOOKS
 from nda_mm.utils.random_state import isolated_rng, mix
@@ -155,7 +155,7 @@ class KNNHook(Hook):
         Returns:
             Metric name -> per cent, the same on every rank.
         """
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = model_of(runner)
         with isolated_rng(self._seed(runner)), _in_eval_mode(model):
             own = self._encode(model, "bank")
             bank, labels = (_from_all_ranks(part, self._loaders["bank"]) for part in own)

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import nn
 
+from nda_mm.engine.resume import model_of
 from nda_mm.losses import check_negative_weight
 from nda_mm.models.attached import AttachedNegatives
 from nda_mm.negatives import Negative, build_negative
@@ -57,7 +57,7 @@ class NegativeHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Check the model, and attach the negatives unless their weight is always 0."""
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = model_of(runner)
         self.check(runner, model)
         if max(self.weight.values) == 0.0:
             return

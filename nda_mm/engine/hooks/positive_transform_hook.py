@@ -7,11 +7,11 @@ from typing import Any
 
 import torch
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
+from nda_mm.engine.resume import model_of
 from nda_mm.negatives import Negative, build_negative
 from nda_mm.registry import HOOKS
 
@@ -48,7 +48,7 @@ class PositiveTransformHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Register a forward hook on the data preprocessor."""
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = model_of(runner)
         if getattr(model, "negative", None) is not None:
             raise ValueError(
                 "PositiveTransformHook does not work with a model that makes negatives; set model.negative=None."

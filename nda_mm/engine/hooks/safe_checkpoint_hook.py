@@ -14,9 +14,10 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import IterBasedTrainLoop, Runner
 
 from nda_mm.checkpoints import AtomicLocalBackend
+from nda_mm.engine.config_check import lost_checkpoints
 from nda_mm.engine.full_disk import guard_backends
 from nda_mm.engine.loops import ResumableLoop
-from nda_mm.engine.resume import TRAINING_STATE, gather_training_state
+from nda_mm.engine.resume import TRAINING_STATE, gather_training_state, model_of
 from nda_mm.registry import HOOKS
 
 
@@ -42,8 +43,8 @@ class SafeCheckpointHook(CheckpointHook):
         kwargs: As mmengine's ``CheckpointHook``: ``max_keep_ckpts``, ``save_best``, ``rule``, ``out_dir``, ...
 
     Raises:
-        ValueError: If ``interval`` is 0 or no integer, or ``filename_tmpl`` gives all checkpoints the same name; at the
-            start of training, if ``by_epoch`` is True and the run counts iterations.
+        ValueError: At the start of training, if ``filename_tmpl`` gives all checkpoints the same name, or ``by_epoch``
+            is True and the run counts iterations.
         KeyError: At the first validation, if there is no metric ``save_best``; a checkpoint is saved first.
         RuntimeError: In training, if the run's last checkpoint can't be written.
 
@@ -56,22 +57,18 @@ class SafeCheckpointHook(CheckpointHook):
     def __init__(
         self, interval: int = -1, by_epoch: bool = True, *, backend_args: dict[str, Any] | None = None, **kwargs: Any
     ) -> None:
-        if interval != -1 and (not isinstance(interval, int) or interval < 1):
-            raise ValueError(f"interval must be -1 or an integer of at least 1, but got {interval!r}.")
         if backend_args is None and "://" not in str(kwargs.get("out_dir")):
             backend_args = {"backend": AtomicLocalBackend.NAME}
         super().__init__(interval, by_epoch, backend_args=backend_args, **kwargs)
-        if self.filename_tmpl.format(1) == self.filename_tmpl.format(2):  # each checkpoint would replace the last
-            raise ValueError(f"filename_tmpl must hold {{}}, as in 'iter_{{}}.pth', but got {self.filename_tmpl!r}.")
         self.keep_ckpt_ids: deque[int]
         self.last_ckpt: str | None
         self.best_ckpt_path: str | None
         self._gathered: dict[str, Any] | None = None
 
     def before_train(self, runner: Runner) -> None:
-        """Guard the visualizer's backends, and remove files that a killed run left unfinished."""
-        if self.by_epoch and isinstance(runner.train_loop, IterBasedTrainLoop):
-            raise ValueError("SafeCheckpointHook counts epochs, but this run counts iterations; set by_epoch=False.")
+        """Check the settings, guard the visualizer's backends, and remove files that a killed run left unfinished."""
+        for fault in lost_checkpoints(vars(self), isinstance(runner.train_loop, IterBasedTrainLoop)):
+            raise ValueError(f"{type(self).__name__}: {fault}")
         super().before_train(runner)
         guard_backends(runner.visualizer)
         if is_main_process() and isinstance(self.file_backend, AtomicLocalBackend):
@@ -233,7 +230,7 @@ def _name_as_in_one_process(runner: Runner, checkpoint: dict[str, Any]) -> None:
     # mmengine 0.10 saves a model whose parts are wrapped (MMSeparateDistributedDataParallel, as for GANs) under
     # generator.module.x, but loads it as generator.x: no weight would be loaded, without an error. For a model that is
     # wrapped as a whole, mmengine removes the prefix itself.
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    model = model_of(runner)
     wrapped = [name for name, module in model.named_modules() if name and is_model_wrapper(module)]
     if not wrapped:
         return

@@ -14,7 +14,7 @@ Make = Callable[..., dict[str, Any]]
 
 
 def test_stops_with_the_term_and_the_iteration_and_saves_nothing(config: Make) -> None:
-    cfg = config(spoil_at=3, save_every=1, custom_hooks=(dict(type="nda_mm.FiniteLossHook"),))
+    cfg = config(steps=4, spoil_at=3, save_every=1, custom_hooks=(dict(type="nda_mm.FiniteLossHook"),))
     # The critic's step spoils the critic, and so the generator's loss, in the same iteration.
     with pytest.raises(FloatingPointError, match=r"^loss_critic is nan, loss_generator is nan at iteration 3, rank 0"):
         tiny_run.train(cfg)

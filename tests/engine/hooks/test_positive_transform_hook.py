@@ -7,17 +7,15 @@ from typing import Any
 
 import pytest
 import torch
-from mmengine import Config
 from mmengine.hooks import Hook
+from tiny_run import build_recipe
 
 pytest.importorskip("mmagic")
 pytest.importorskip("sklearn")
 
-from nda_mm.engine import launch
 from nda_mm.engine.hooks.positive_transform_hook import PositiveTransformHook
 from nda_mm.models import NDABigGAN
 from nda_mm.negatives import Negative
-from nda_mm.utils.files import recipe_path
 
 
 class Darkened(Negative):
@@ -48,21 +46,8 @@ class LooksHook(Hook):
 
 
 def build(work_dir: Path, **options: Any) -> Any:
-    config = Config.fromfile(recipe_path("biggan_digits.py"))
-    config.merge_from_dict(
-        {
-            "work_dir": str(work_dir),
-            "train_cfg": dict(max_iters=2, val_interval=1000),
-            "val_cfg": None,
-            "val_dataloader": None,
-            "val_evaluator": None,
-            "train_dataloader.batch_size": 6,
-            "launcher": "none",
-            "custom_hooks": [],
-            **options,
-        }
-    )
-    return launch.build_runner(config)
+    settings = {"train_cfg.max_iters": 2, "train_dataloader.batch_size": 6, "custom_hooks": []}
+    return build_recipe("biggan_digits.py", work_dir, **{**settings, **options})
 
 
 def test_every_real_image_is_transformed_in_training_and_none_elsewhere(
