@@ -55,37 +55,32 @@ def narrow_getattr(owner: Any, name: str) -> Any:
     raise ValueError(f"the checkpoint asks for attribute {name!r} of {owner!r}, which it must not reach")
 
 
-def allowed_globals() -> list[Any]:
-    """The allow-list: mmengine's log buffer and its statistics, a schedule's curves, numpy arrays and plain numbers.
+def allow_safe_globals() -> None:
+    """Let ``torch.load(..., weights_only=True)`` read what mmengine writes; idempotent.
 
-    numpy 1 and numpy 2 write different module names for the same two functions; both names are listed, so that a
-    checkpoint written under one can be read under the other.
-
-    Returns:
-        Items in the form that ``torch.serialization.add_safe_globals`` takes.
+    That is mmengine's log buffer and its statistics, a schedule's curves, numpy arrays and plain numbers. numpy 1 and
+    numpy 2 write different module names for the same two functions; both names are listed, so that a checkpoint written
+    under one can be read under the other.
     """
     from mmengine.logging import HistoryBuffer
     from mmengine.optim.scheduler.param_scheduler import OneCycleParamScheduler
 
     reconstruct: Any = np.array([0.0]).__reduce__()[0]
     scalar: Any = np.float64(0.0).__reduce__()[0]  # type: ignore[index]
-    return [
-        HistoryBuffer,
-        OneCycleParamScheduler,  # its constructor wants an optimizer and does no more than set one up
-        (narrow_getattr, "builtins.getattr"),
-        np.ndarray,
-        np.dtype,
-        *(type(np.dtype(code)) for code in _DTYPES),
-        (reconstruct, "numpy.core.multiarray._reconstruct"),
-        (reconstruct, "numpy._core.multiarray._reconstruct"),
-        (scalar, "numpy.core.multiarray.scalar"),
-        (scalar, "numpy._core.multiarray.scalar"),
-    ]
-
-
-def allow_safe_globals() -> None:
-    """Let ``torch.load(..., weights_only=True)`` read what mmengine writes; idempotent."""
-    torch.serialization.add_safe_globals(allowed_globals())
+    torch.serialization.add_safe_globals(
+        [
+            HistoryBuffer,
+            OneCycleParamScheduler,  # its constructor wants an optimizer and does no more than set one up
+            (narrow_getattr, "builtins.getattr"),
+            np.ndarray,
+            np.dtype,
+            *(type(np.dtype(code)) for code in _DTYPES),
+            (reconstruct, "numpy.core.multiarray._reconstruct"),
+            (reconstruct, "numpy._core.multiarray._reconstruct"),
+            (scalar, "numpy.core.multiarray.scalar"),
+            (scalar, "numpy._core.multiarray.scalar"),
+        ]
+    )
 
 
 def require_intact(path: str | Path) -> bool:

@@ -159,16 +159,11 @@ def check_model_name(model: Any) -> None:
     prefix, _, name = kind.rpartition(".")
     ours = prefix == SCOPE or (not prefix and name.startswith("NDA"))
     if ours and MODELS.get(f"{SCOPE}.{name}") is None:
+        gans = sorted(each for each in MODELS.module_dict if each.startswith("NDA") and not each.endswith("Loss"))
         raise ValueError(
             f"model.type must exist, but got {kind!r}. The GANs with negatives are "
-            f"{', '.join(f'{SCOPE}.{each}' for each in gan_names()) or 'missing, since mmagic does not load'}; "
+            f"{', '.join(f'{SCOPE}.{each}' for each in gans) or 'missing, since mmagic does not load'}; "
             "`python -m nda_mm.compat` reports which frameworks load."
         )
     if ours and not prefix:
         raise ValueError(f"model.type={kind!r} lacks its prefix: write '{SCOPE}.{kind}'.")
-
-
-def gan_names() -> list[str]:
-    """Return the names of the GANs with negatives, without the prefix; only those whose host loads."""
-    MODELS.import_from_location()
-    return sorted(name for name in MODELS.module_dict if name.startswith("NDA") and not name.endswith("Loss"))

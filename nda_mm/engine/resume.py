@@ -127,25 +127,15 @@ def gather_training_state(runner: Runner) -> dict[str, Any] | None:
         runner: The Runner.
 
     Returns:
-        The state, the same on every rank; None if the training loop is not resumable.
+        The state, the same on every rank, as ``torch.load(weights_only=True)`` accepts it; None if the training loop is
+        not resumable.
     """
     loop = runner.train_loop
     if not hasattr(loop, "exact_state"):
         return None
-    own = {"random": loop.random_state().pack(), "buffers": _differing_buffers(runner), **rank_state(runner)}
-    return {**loop.exact_state(), "world_size": get_world_size(), "ranks": all_gather_object(own)}
-
-
-def rank_state(runner: Runner) -> dict[str, Any]:
-    """Return this rank's counters and accumulated gradients.
-
-    Args:
-        runner: The Runner in training.
-
-    Returns:
-        A dict on the CPU that ``torch.load(weights_only=True)`` accepts.
-    """
-    return {
+    own = {
+        "random": loop.random_state().pack(),
+        "buffers": _differing_buffers(runner),
         "inner_counts": {name: wrapper.inner_count for name, wrapper in _wrappers(runner)},
         "gradients": {
             name: parameter.grad.detach().cpu().clone()
@@ -153,6 +143,7 @@ def rank_state(runner: Runner) -> dict[str, Any]:
             if parameter.grad is not None
         },
     }
+    return {**loop.exact_state(), "world_size": get_world_size(), "ranks": all_gather_object(own)}
 
 
 def load_rank_state(runner: Runner, state: dict[str, Any]) -> None:

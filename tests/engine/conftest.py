@@ -22,13 +22,14 @@ allow_safe_globals()  # the tests look into checkpoints themselves
 collect_ignore_glob = ["tiny_*.py"]
 
 
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> Any:
+@pytest.fixture(autouse=True, scope="module")
+def _quick() -> Any:
     """Leave out the report of compilers and drivers, which takes longer than a run; one thread in every test."""
-    monkeypatch.setattr(mmengine.runner.runner, "collect_env", dict)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    yield
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mmengine.runner.runner, "collect_env", dict)
+        yield
     torch.set_num_threads(threads)
 
 

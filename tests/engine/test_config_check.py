@@ -10,7 +10,7 @@ from mmengine.config import Config
 from mmengine.evaluator import BaseMetric
 from mmengine.registry import METRICS as MMENGINE_METRICS
 
-from nda_mm.engine.config_check import check_config, check_model_name, gan_names
+from nda_mm.engine.config_check import check_config, check_model_name
 
 Make = Callable[..., dict[str, Any]]
 KNN = dict(type="nda_mm.KNNHook", bank={}, test={})
@@ -108,9 +108,10 @@ def test_names_of_models() -> None:
     pytest.importorskip("mmagic")
     for model in (None, {}, dict(type="BigGAN"), dict(type="nda_mm.NDABigGAN"), dict(type=int)):
         check_model_name(model)
-    assert {"NDABigGAN", "NDADCGAN", "NDAPGGAN", "NDASNGAN", "NDAStyleGAN2", "NDAWGANGP"} <= set(gan_names())
     for name in ("nda_mm.NDAStyleGAN4", "NDAFunnyGAN"):
-        with pytest.raises(ValueError, match=f"model.type .*{name}.*nda_mm.NDABigGAN, .*nda_mm.NDAWGANGP"):
+        with pytest.raises(
+            ValueError, match=f"model.type .*{name}.*nda_mm.NDABigGAN, .*nda_mm.NDAStyleGAN2, .*nda_mm.NDAWGANGP"
+        ):
             check_model_name(dict(type=name))
     with pytest.raises(ValueError, match="write 'nda_mm.NDABigGAN'"):
         check_model_name(dict(type="NDABigGAN"))

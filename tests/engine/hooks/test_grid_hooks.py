@@ -75,7 +75,8 @@ def test_a_run_without_pictures_ends_in_the_same_weights(finished, tmp_path):
 def test_a_batch_that_fills_no_whole_row_is_cut_to_whole_rows(finished, tmp_path):
     loader = finished.train_dataloader
     batch = loader.collate_fn([loader.dataset[index] for index in range(11)])
-    place = SimpleNamespace(work_dir=str(tmp_path), iter=0, model=finished.model, visualizer=finished.visualizer)
+    visualizer = SimpleNamespace(add_image=lambda *args, **kwargs: None)
+    place = SimpleNamespace(work_dir=str(tmp_path), iter=0, model=finished.model, visualizer=visualizer)
     NegativeGridHook(num_images=16, scale=1).before_train_iter(place, 0, batch)
     height = Image.open(tmp_path / "negatives.png").size[1]
     assert height == 2 + 2 * (16 + 2)  # eight real images and, below them, their negatives
