@@ -131,10 +131,12 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
 def logged(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The warnings that reach mmengine's current logger."""
     messages: list[str] = []
-    logger = MMLogger.get_instance("guard-test")
-    monkeypatch.setattr(
-        logger, "handle", lambda record: record.levelno >= logging.WARNING and messages.append(record.getMessage())
-    )
+
+    def handle(record: logging.LogRecord) -> None:
+        if record.levelno >= logging.WARNING:
+            messages.append(record.getMessage())
+
+    monkeypatch.setattr(MMLogger.get_instance("guard-test"), "handle", handle)
     return messages
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
+import tiny_run
 import torch
 from mmengine.dataset import DefaultSampler, InfiniteSampler, pseudo_collate
 from mmengine.structures import BaseDataElement, LabelData
@@ -118,10 +120,8 @@ def test_a_gan_trains_to_the_same_weights_when_it_is_resumed_too(tmp_path: Path)
         assert_equal(tiny_gan.tensors(ours[part]), tiny_gan.tensors(theirs[part]))
 
 
-def test_a_preprocessor_that_takes_no_stacked_samples_is_refused(tmp_path: Path) -> None:
-    pytest.importorskip("mmagic", reason="the recipe needs mmagic")
-    import tiny_gan
-
-    settings = {"train_cfg.data_on_device": True, "model.data_preprocessor.type": "DataPreprocessor"}
+def test_a_preprocessor_that_takes_no_stacked_samples_is_refused(config: Callable[..., dict[str, Any]]) -> None:
+    cfg = config()
+    cfg["train_cfg"]["data_on_device"] = True
     with pytest.raises(ValueError, match="BatchDataPreprocessor"):
-        tiny_gan.train(tmp_path, **settings)
+        tiny_run.train(cfg)

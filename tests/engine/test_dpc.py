@@ -26,8 +26,8 @@ def losses(runner: Any) -> list[dict[str, float]]:
 
 
 def test_weight_zero_is_the_run_without_negatives(tmp_path):
-    plain = run(tmp_path, "plain")
-    zero = run(tmp_path, "zero", negative=dict(type="Stitch"), model=dict(weight=0))
+    plain = run(tmp_path, "plain", epochs=1)
+    zero = run(tmp_path, "zero", epochs=1, negative=dict(type="Stitch"), model=dict(weight=0))
     assert_equal(weights(zero), weights(plain))
     assert losses(zero) == losses(plain)
 
