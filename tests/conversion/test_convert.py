@@ -63,16 +63,6 @@ def test_a_detectors_stages_and_shared_head_read_one_file(tmp_path, checkpoint):
     torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6)
 
 
-def test_the_key_encoder_is_another_network(tmp_path):
-    query, key = (tiny.randomize(tiny.build("torchvision", 18), seed) for seed in (0, 1))
-    weights = {f"module.encoder_q.{n}": v for n, v in query.state_dict().items()}
-    weights |= {f"module.encoder_k.{n}": v for n, v in key.state_dict().items()}
-    torch.save({"state_dict": weights}, tmp_path / "moco.pth.tar")
-    for encoder, source in (("query", query), ("key", key)):
-        convert_backbone(tmp_path / "moco.pth.tar", tmp_path / "out.pth", "mmdet", encoder=encoder)
-        assert same_features(source, tiny.load(tiny.build("mmdet", 18), "mmdet", tmp_path / "out.pth"))
-
-
 @pytest.mark.slow
 def test_a_run_of_ours_goes_on_in_every_host(tmp_path):
     """moco_digits.py, an epoch of it, saved by SafeCheckpointHook: in mmdet, and inflated in mmaction2."""

@@ -132,12 +132,3 @@ class TestDPC:
         weights = torch.load(pretrained, weights_only=True)["state_dict"]
         for name, value in runner.model.backbone.state_dict().items():  # running statistics too
             assert torch.equal(value, weights[name]), name
-
-    def test_the_backbone_alone_trains_from_a_converted_file_and_no_other(self, tmp_path, pretrained):
-        convert_backbone(pretrained, tmp_path / "alone.pth", "mmaction2")
-        runner = self.runner(
-            tmp_path, str(tmp_path / "alone.pth"), "resnet2d3d_digits", **{"optim_wrapper.optimizer.lr": 0.0}
-        )
-        runner.train()
-        weights = torch.load(pretrained, weights_only=True)["state_dict"]
-        assert all(torch.equal(v, weights[f"backbone.{n}"]) for n, v in runner.model.backbone.named_parameters())
