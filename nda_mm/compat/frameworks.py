@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from nda_mm.utils.processes import launched_rank
 
 
-@dataclass(frozen=True)
-class Framework:
-    """A package that parts of nda_mm need.
+class Framework(NamedTuple):
+    """A package that parts of nda_mm need; no dataclass, whose import would lengthen ``--help`` of every command.
 
     Args:
         package: Import name.
