@@ -115,15 +115,13 @@ def test_modules_that_adapt_what_they_read_raise_no_alarm() -> None:
 @pytest.mark.parametrize(
     ("change", "faults"),
     [
-        ({"drop": "bias"}, r"1 missing \(bias\)"),
-        ({"weight": torch.zeros(4, 2)}, r"1 of another shape \(weight \(4, 2\) for \(3, 2\)\)"),
         ({f"head.{n}": torch.zeros(1) for n in range(6)}, r"6 unexpected \(head\.0, .*head\.3 and 2 more\)"),
         (
             {"drop": "bias", "weight": torch.zeros(2, 2), "scale": torch.zeros(1)},
-            r"1 missing \(bias\); 1 of another shape \(weight .*\); 1 unexpected \(scale\)",
+            r"1 missing \(bias\); 1 of another shape \(weight \(2, 2\) for \(3, 2\)\); 1 unexpected \(scale\)",
         ),
     ],
-    ids=["missing", "shape", "unexpected", "all"],
+    ids=["many", "of every kind"],
 )
 def test_what_does_not_fit_is_named(change: dict[str, Any], faults: str) -> None:
     model = nn.Linear(2, 3)

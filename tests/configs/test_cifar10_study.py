@@ -18,29 +18,26 @@ def arm(name: str) -> Config:
     return Config.fromfile(recipe_path(f"nda_biggan_cifar10{name}.py"))
 
 
-def test_all_arms_have_one_budget_and_negatives_of_their_own() -> None:
+def test_arms_differ_by_their_negatives_and_end_with_the_papers_weight() -> None:
     plain = Config.fromfile(recipe_path("biggan_cifar10.py"))
-    assert all(budget(arm(name)) == budget(plain) for name in ARMS)
-    negatives = [repr(build_negative(arm(name).model.negative)) for name in ARMS if name != "_warmup"]
-    assert len(set(negatives)) == len(ARMS) - 1
-
-
-def test_the_weight_of_the_generated_images_is_the_papers_or_comes_to_it() -> None:
+    negatives = set()
     for name in ARMS:
-        weight = as_schedule(arm(name).model.fake_weight)
+        config = arm(name)
+        assert budget(config) == budget(plain)
+        negatives.add(repr(build_negative(config.model.negative)))
+        weight = as_schedule(config.model.fake_weight)
         assert weight(5_000) == weight(97_499) == 0.25
         assert weight(0) == (1.0 if name == "_warmup" else 0.25)
+    assert len(negatives) == len(ARMS) - 1  # the warm-up's is the first's
 
 
 def test_checkpoints_are_measured_against_both_splits() -> None:
     recipe = arm("")
     for evaluator, splits in ((recipe.val_evaluator, ["test"]), (recipe.test_evaluator, ["test", "train"])):
         metrics = [METRICS.build(dict(metric)) for metric in evaluator.metrics]
-        found = []
+        assert all(isinstance(metric, FrechetDistance) for metric in metrics)
         for metric in metrics:
-            assert isinstance(metric, FrechetDistance)
             assert (metric.fake_nums, metric.keep, metric.sample_model) == (10_000, 10_000, "ema")
             assert (metric.batch_statistics, metric.real_nums, metric.seed) == (True, -1, 0)
-            found.append((metric.real_set or recipe.test_dataloader.dataset)["split"])
-        assert found == splits
+        assert [(each.real_set or recipe.test_dataloader.dataset)["split"] for each in metrics] == splits
     assert recipe.test_evaluator.metrics[1].prefix == "classifier_cifar10_train"

@@ -169,13 +169,6 @@ def imagenet(root: Path) -> None:
     prepare_imagenet(root, root, allow_partial=True)
 
 
-def cifar100(root: Path) -> None:
-    from nda_mm.datasets import CIFAR100
-
-    for name in CIFAR100.METAINFO["classes"]:
-        pictures(root / "train" / name, 1, size=(32, 32))
-
-
 BIGGAN = {f"model.{part}.base_channels": 2 for part in PARTS}
 ATTENTIVE = dict.fromkeys(BIGGAN, 8)  # self-attention has an eighth of the channels
 NARROW = {"model.generator.arch_cfg.in_channels": [8] * 3, "model.generator.arch_cfg.out_channels": [8] * 3} | {
@@ -187,8 +180,6 @@ STYLE = {"train_dataloader.dataset.size": 8, "model.generator.out_size": 8, "mod
 FOLDER = dict(type="nda_mm.ImageFolder", size=32, image_key="gt", pipeline=[dict(type="PackInputs")])
 CASES: dict[str, tuple[Callable[[Path], None], dict[str, Any]]] = {
     "nda_biggan_images": (pictures, BIGGAN),
-    "nda_biggan_images_cpu": (pictures, BIGGAN),
-    "nda_biggan_cifar100_uncond": (cifar100, BIGGAN | PARTIAL),
     "nda_biggan_celeba64": (celeba, ATTENTIVE | PARTIAL),
     "nda_biggan_stl10": (stl10, NARROW | PARTIAL),
     "nda_biggan_imagenet128": (imagenet, ATTENTIVE),
@@ -242,8 +233,7 @@ def test_trains_on_a_set_of_the_same_form(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["nda_biggan_stl10", "nda_sngan_cifar10"])
-def test_trains_in_mixed_precision(name: str, tmp_path: Path) -> None:
-    runner = train(name, tmp_path, amp=True)
+def test_trains_in_mixed_precision(tmp_path: Path) -> None:
+    runner = train("nda_sngan_cifar10", tmp_path, amp=True)
     for part in PARTS:
         assert type(runner.optim_wrapper[part]).__name__ in ("BF16OptimWrapper", "AmpOptimWrapper")

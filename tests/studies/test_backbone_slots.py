@@ -69,7 +69,6 @@ def test_every_probe_and_detector_takes_one():
     [
         ("linear_digits", "default_scope=mmagic", "no pretrained backbone"),
         ("linear_digits", "custom_hooks=[]", "would train on random weights"),
-        ("linear_digits", "model.backbone.init_cfg.prefix=net.", "init_cfg"),
         ("detection_digits_scenes", "model.backbone.init_cfg=[]", "init_cfg"),
     ],
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from mmengine.config import Config
 
-from nda_mm.studies.configs import course, describe_budget, generator_step, resolve, sample_count
+from nda_mm.studies.configs import course, generator_step, resolve, sample_count
 from nda_mm.utils.files import recipe_path
 
 
@@ -13,10 +13,8 @@ from nda_mm.utils.files import recipe_path
     ("recipe", "steps", "samples"),
     [
         ("biggan_cifar10", 97_500, 10_000),
-        ("biggan_digits", 2_500, 1_000),
         ("biggan_imagenet128", 187_500, None),
         ("classifier_digits", None, None),
-        ("toy_gaussians", 1_500, 10_000),
     ],
 )
 def test_budgets_of_the_recipes(recipe, steps, samples):
@@ -31,11 +29,6 @@ def test_metrics_with_different_numbers_of_samples_have_no_one_number():
     metrics = [dict(type="A", fake_nums=500), dict(type="B", fake_nums=400), dict(type="C")]
     assert sample_count(dict(val_evaluator=dict(metrics=metrics))) is None
     assert sample_count(dict(val_evaluator=metrics[1:])) == 400
-
-
-def test_description_of_a_budget():
-    config = Config.fromfile(recipe_path("nda_biggan_cifar10"))
-    assert describe_budget(config, 40_002) == "40,002 steps (10,000 of the generator), measured with 10,000 samples"
 
 
 def test_the_course_is_neither_the_length_nor_the_evaluation():

@@ -50,8 +50,6 @@ def test_of_two_tests_the_newest_counts(folders: list[Path]) -> None:
 def test_what_does_not_compare_is_refused(folders: list[Path], tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="absent/seed_N"):
         compare_detection([*folders, tmp_path / "absent"])
-    with pytest.raises(ValueError, match="different names"):
-        compare_detection([folders[1]] * 2)
     make_results(folders[1] / "seed_2", 0.5)
     with pytest.raises(ValueError, match="different seeds"):
         compare_detection(folders)
@@ -59,9 +57,6 @@ def test_what_does_not_compare_is_refused(folders: list[Path], tmp_path: Path) -
     make_results(folders[0] / "seed_2", 0.5, count=8)
     with pytest.raises(ValueError, match=r"plain, seed 2, was not tested as plain, seed 0: .*'svhn': 8"):
         compare_detection(folders)
-    make_results(tmp_path / "other" / "seed_7", 0.5)
-    with pytest.raises(ValueError, match="different seeds"):
-        compare_detection([*folders, tmp_path / "other"], shared=True)
 
 
 #: In place of tools/test.py: checks what it is given. That of the real command is in tests/tools/test_compare_ood.py.
@@ -104,10 +99,8 @@ def test_finished_runs_are_tested_once_as_they_were_trained(comparison: Path, tm
 
 
 def test_runs_that_cannot_be_tested_are_refused(comparison: Path, tmp_path: Path) -> None:
+    recipe = str(tmp_path / "ood.py")
     with pytest.raises(ValueError, match=r"no finished run .*/sngan/seed_N"):
-        detect_with_runs(comparison, str(tmp_path / "ood.py"), ["biggan", "sngan"], test_command=DETECTS)
+        detect_with_runs(comparison, recipe, ["biggan", "sngan"], test_command=DETECTS)
     with pytest.raises(ValueError, match=r"the tests of biggan, seed_0; biggan, seed_1 failed"):
-        detect_with_runs(comparison, str(tmp_path / "ood.py"), ["biggan"], test_command=FAILS)
-    (tmp_path / "bare.py").write_text("model = dict(width=64)\n")
-    with pytest.raises(ValueError, match=r"bare.py has no test_evaluator"):
-        detect_with_runs(comparison, str(tmp_path / "bare.py"), test_command=DETECTS)
+        detect_with_runs(comparison, recipe, ["biggan"], test_command=FAILS)

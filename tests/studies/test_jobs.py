@@ -73,10 +73,7 @@ def test_after_a_failure_the_others_run(tmp_path, capsys):
     assert run_all([first, second], fails) == [first]
     assert second.is_done()
     assert "a, seed 0: ended with status 3\nno data" in capsys.readouterr().err
-
-
-def test_a_process_that_others_stop_has_failed(tmp_path):
-    assert len(run_all(trainings(tmp_path, 1), python("raise SystemExit(143)"))) == 1
+    assert run_all([first], python("raise SystemExit(143)")) == [first]  # stopped by others
 
 
 def test_a_run_that_finished_with_fewer_steps_is_continued(tmp_path):
@@ -107,7 +104,7 @@ def test_runs_at_the_same_time_share_the_cores(tmp_path, monkeypatch):
     says = python("import os; print('threads', os.environ.get('OMP_NUM_THREADS'))")
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(16)), raising=False)
-    for at_once, given, expected in ((1, None, "None"), (3, None, "5"), (40, None, "1"), (3, "2", "2")):
+    for at_once, given, expected in ((1, None, "None"), (3, None, "5"), (3, "2", "2")):
         if given:
             monkeypatch.setenv("OMP_NUM_THREADS", given)
         (training,) = trainings(tmp_path / f"{at_once}_{given}", 1)

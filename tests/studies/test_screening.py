@@ -18,7 +18,7 @@ from nda_mm.evaluation.audit_inputs import config_images
 from nda_mm.negatives import Jigsaw
 from nda_mm.studies import screening as module
 from nda_mm.studies.configs import resolve
-from nda_mm.studies.screening import PLAIN, Arm, Screening, read_transform
+from nda_mm.studies.screening import PLAIN, Arm, Screening
 from nda_mm.utils.files import recipe_path
 
 FAILS = [sys.executable, "-c", "raise SystemExit(3)"]
@@ -62,18 +62,13 @@ class TestArms:
         }
         assert [arm.side for arm in screening(tmp_path / "b", sides=["positive"]).arms] == ["", "positive", "positive"]
 
-    def test_names_are_read_in_any_case(self) -> None:
-        assert read_transform("cutmix") == read_transform("nda_mm.CutMix") == dict(type="CutMix")
-        with pytest.raises(ValueError, match=r"'jigsow'.*Jigsaw"):
-            read_transform("jigsow")
-
     @pytest.mark.parametrize(
         ("settings", "message"),
         [
             (dict(recipe="moco_digits"), "no GAN"),
             (dict(recipe="biggan_digits", transforms=None), "has no negative"),
             (dict(transforms=["jigsaw", "Jigsaw"]), "differ"),
-            (dict(transforms=["dict(type='jigsaw', grid=1)"]), "grid"),
+            (dict(transforms=["jigsow"]), "Jigsaw"),
             (dict(fake_weights=[1.5]), "fake_weight"),
         ],
     )
@@ -104,7 +99,7 @@ def values(*rows: tuple[str, int, float]) -> pd.DataFrame:
 
 
 class TestReport:
-    def test_values_differences_and_correlation(self, tmp_path: Path) -> None:
+    def test_values_differences_and_correlation(self) -> None:
         arms = [Arm(PLAIN)]
         offsets = {PLAIN: 0.0}
         for name, offset in (("A", -0.5), ("B", -1.0), ("C", 1.5)):
@@ -123,18 +118,10 @@ class TestReport:
             [0, 60.0, 10.0, "safe", 0.9],
             [1, 70.0, 20.0, "safe", 0.9],
         ]
-        module.plot(tmp_path / "p.png", final, arms, audited)
-        assert (tmp_path / "p.png").stat().st_size > 1000
 
-    def test_one_seed_has_no_interval_and_a_side_that_was_not_run_is_named(self, tmp_path: Path) -> None:
+    def test_one_seed_has_no_interval_and_a_side_that_was_not_run_is_named(self) -> None:
         arms = [Arm(PLAIN), Arm("a", "A", "negative", fake_weight=0.25), Arm("b", "A", "negative", fake_weight=0.5)]
         final = values((PLAIN, 7, 2.0), ("a", 7, 1.5), ("b", 7, 1.0))
         text = module.markdown(final, arms, dict(A=("safe", 0.987)), "recipe")
         assert "| A, fake_weight 0.25 | safe, 0.987 | 1.5 [-0.5] | not run |" in text
         assert "Rank correlation" not in text
-
-    def test_failed_runs_are_returned_and_nothing_is_reported(self, tmp_path: Path) -> None:
-        study = screening(tmp_path)
-        assert len(study.train()) == 5
-        with pytest.raises(ValueError, match="no seed has finished under all arms"):
-            study.report()

@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
+from mmengine.registry import MODELS, DefaultScope
 
 pytest.importorskip("mmpretrain")
 pytest.importorskip("mmdet")
@@ -41,51 +42,67 @@ def study(folder: Path, **settings: Any) -> TransferStudy:
     return TransferStudy(folder=folder, **{**defaults, **settings})
 
 
-class TestRuns:
-    def test_they_come_seed_by_seed_and_arm_by_arm(self, tmp_path: Path) -> None:
-        arms = [NO_PRETRAINING, "moco_digits", "nda_moco_digits"]
-        expected = product((3, 1), ("linear_digits", "detection_digits_scenes"), arms)
-        runs = study(tmp_path, scratch=True).runs
-        assert [(run.seed, run.name, run.arm) for run in runs] == list(expected)
-        assert runs[1].folder == tmp_path / "downstream" / "linear_digits" / "moco_digits" / "seed_3"
+def test_runs_come_seed_by_seed_and_arm_by_arm(tmp_path: Path) -> None:
+    arms = [NO_PRETRAINING, "moco_digits", "nda_moco_digits"]
+    expected = product((3, 1), ("linear_digits", "detection_digits_scenes"), arms)
+    runs = study(tmp_path, scratch=True).runs
+    assert [(run.seed, run.name, run.arm) for run in runs] == list(expected)
+    assert runs[1].folder == tmp_path / "downstream" / "linear_digits" / "moco_digits" / "seed_3"
 
-    @pytest.mark.parametrize(
-        ("settings", "message"),
-        [
-            (dict(downstream=[]), "recipes"),
-            (dict(seeds=[1, 1]), "seeds"),
-            (dict(downstream=[config("moco_digits")]), "would train on random weights"),
-        ],
+
+def test_bad_use_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="recipes"):
+        study(tmp_path, downstream=[])
+    with pytest.raises(ValueError, match="would train on random weights"):
+        study(tmp_path, downstream=[config("moco_digits")])
+
+
+def test_changed_downstream_settings_are_refused_before_anything_is_trained(tmp_path: Path) -> None:
+    folder = tmp_path / "downstream" / "linear_digits" / "moco_digits" / "seed_1"
+    folder.mkdir(parents=True)
+    (folder / "started.json").write_text(json.dumps(dict(course="another", weights="x")))
+    with pytest.raises(ValueError, match="run of linear_digits after moco_digits, seed 1 .*course"):
+        study(tmp_path).train()
+    assert not (tmp_path / "pretrain").exists()
+
+
+def test_what_fails_is_named_and_what_needs_it_is_not_started(tmp_path: Path) -> None:
+    broken = study(
+        tmp_path,
+        pretraining=[config("moco_digits")],
+        downstream=[config("detection_digits_scenes")],
+        seeds=[1],
+        scratch=True,
     )
-    def test_bad_use_is_refused(self, tmp_path: Path, settings: dict, message: str) -> None:
-        with pytest.raises(ValueError, match=message):
-            study(tmp_path, **settings)
+    failures = broken.train()
+    output = tmp_path / "downstream" / "detection_digits_scenes" / NO_PRETRAINING / "seed_1" / "output.txt"
+    assert output.is_file()  # it needs no pretraining and was tried
+    assert failures == [
+        f"moco_digits, seed 1: see {tmp_path}/pretrain/moco_digits/seed_1/output.txt",
+        "detection_digits_scenes after moco_digits, seed 1: not started, as its pretraining failed",
+        f"detection_digits_scenes after {NO_PRETRAINING}, seed 1: see {output}",
+    ]
+    text = broken.report()
+    assert all(f"- {failure}\n" in text for failure in failures)
+    assert "No run has measured anything." in text
 
-    def test_changed_downstream_settings_are_refused_before_anything_is_trained(self, tmp_path: Path) -> None:
-        folder = tmp_path / "downstream" / "linear_digits" / "moco_digits" / "seed_1"
-        folder.mkdir(parents=True)
-        (folder / "started.json").write_text(json.dumps(dict(course="another", weights="x")))
-        with pytest.raises(ValueError, match="run of linear_digits after moco_digits, seed 1 .*course"):
-            study(tmp_path).train()
-        assert not (tmp_path / "pretrain").exists()
 
-    def test_what_fails_is_named_and_what_needs_it_is_not_started(self, tmp_path: Path) -> None:
-        broken = study(tmp_path, seeds=[1], downstream=[config("detection_digits_scenes")], scratch=True)
-        failures = broken.train()
-        output = tmp_path / "downstream" / "detection_digits_scenes" / NO_PRETRAINING / "seed_1" / "output.txt"
-        assert output.is_file()  # it needs no pretraining and was tried
-        names = ("moco_digits", "nda_moco_digits")
-        assert failures == [
-            *(f"{name}, seed 1: see {tmp_path}/pretrain/{name}/seed_1/output.txt" for name in names),
-            *(
-                f"detection_digits_scenes after {name}, seed 1: not started, as its pretraining failed"
-                for name in names
-            ),
-            f"detection_digits_scenes after {NO_PRETRAINING}, seed 1: see {output}",
-        ]
-        text = broken.report()
-        assert all(f"- {failure}\n" in text for failure in failures)
-        assert "No run has measured anything." in text
+@pytest.mark.slow
+def test_dpc_hands_on_its_whole_encoder(tmp_path: Path) -> None:
+    """To a probe, which requires a checkpoint: without pretraining one of random weights."""
+    pytest.importorskip("mmaction.models")
+    probe = config("dpc_linear_digits")
+    dpc = study(tmp_path, pretraining=[config("dpc_digits")], downstream=[probe], scratch=True)
+    file, _ = dpc.backbone(dpc.runs[0])
+    assert file is not None
+    given = torch.load(file, weights_only=True)["state_dict"]
+    settings = resolve(probe, dpc.slots[probe].options(file)).model.backbone
+    with DefaultScope.overwrite_default_scope("mmaction"):
+        encoder = MODELS.build(settings)
+    encoder.init_weights()
+    own = encoder.state_dict()
+    assert set(own) == {name for name in given if not name.startswith("predictor.")}
+    assert [name for name, value in own.items() if not torch.equal(value, given[name])] == []
 
 
 def test_the_untrained_network_is_the_one_that_pretraining_starts_from(tmp_path: Path) -> None:

@@ -13,7 +13,6 @@ import pytest
 from PIL import Image
 
 from nda_mm.utils.files import recipe_path
-from tools import train
 
 pytest.importorskip("mmagic")
 pytest.importorskip("sklearn")
@@ -52,16 +51,6 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Run:
     return call
 
 
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A model of one step."""
-    folder = tmp_path_factory.mktemp("trained")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(mmengine.runner.runner, "collect_env", dict)
-        train.main([GAN, "--work-dir", str(folder), "--cfg-options", *SHORT])
-    return str(folder / "iter_1.pth")
-
-
 @pytest.fixture
 def refuse(run: Run, capsys: pytest.CaptureFixture[str]) -> Refuse:
     """Run a command that must end with status 1; its message on stderr."""
@@ -86,19 +75,9 @@ def save_images(folder: Path, count: int, side: int = 20) -> Path:
     return folder
 
 
-def damage(folder: Path) -> list[str]:
-    """Put three bad files into a folder of images; their names."""
-    whole = (folder / "0.png").read_bytes()
-    bad = {"cut.png": whole[: len(whole) // 2], "empty.jpg": b"", "text.png": b"no image"}
-    for name, content in bad.items():
-        (folder / name).write_bytes(content)
-    return list(bad)
-
-
 @pytest.mark.parametrize(
     ("option", "named"),
     [
-        ("model.type=nda_mm.NDAFunnyGAN", "nda_mm.NDABigGAN"),
         ("model.type=NDABigGAN", "nda_mm.NDABigGAN"),
         ("model.negative.type=Jigsav", "Jigsaw"),
         ("model.negative.grid=5", "5 x 5 does not divide height 16"),
@@ -112,14 +91,10 @@ def test_settings_that_cannot_work_are_refused_before_training(
     assert not list(place.rglob("*.pth"))
 
 
-def test_a_missing_config_names_the_recipes(refuse: Refuse) -> None:
-    said = refuse("train", "configs/nda_biggan_digitz.py")
-    assert "nda_biggan_digitz" in said and "nda_biggan_digits" in said
-
-
 @pytest.mark.parametrize(
     ("name", "words", "named"),
     [
+        ("train", ["configs/nda_biggan_digitz.py"], "nda_biggan_digits"),
         ("compare", ["biggan_digits", "nda_biggan_digits", "--seeds", "1", "1", "--out", "out"], "[1, 1]"),
         ("screen", ["biggan_digits", "--out", "out"], "--transforms"),
         ("transfer", ["--pretrain", "moco_digits", "--downstream", "moco_digits", "--out", "out"], "moco_digits"),
@@ -128,9 +103,10 @@ def test_a_missing_config_names_the_recipes(refuse: Refuse) -> None:
         ("convert_backbone", ["absent.pth", "out.pth", "--to", "mmdet"], "absent.pth"),
         ("import_official", ["nda_biggan_cifar10", "out.pth", "--ema", "absent.pth"], "absent.pth"),
         ("sample", [GAN, "absent.pth"], "absent.pth"),
+        ("test", [OOD, "absent.pth"], "absent.pth"),
     ],
 )
-def test_every_command_refuses_so(refuse: Refuse, name: str, words: list[str], named: str) -> None:
+def test_every_command_refuses_in_one_line(refuse: Refuse, name: str, words: list[str], named: str) -> None:
     assert named in refuse(name, *words)
 
 
@@ -140,15 +116,12 @@ def test_images_without_classes_for_a_conditional_gan(refuse: Refuse, place: Pat
     assert "10 classes" in said and "num_classes=1" in said
 
 
-def test_a_missing_or_empty_training_folder(refuse: Refuse, place: Path) -> None:
-    options = ["--cfg-options", *SHORT, *FOLDER]
-    assert "'images' does not exist" in refuse("train", GAN, *options)
-    (place / "images").mkdir()
-    assert "'images' holds no images" in refuse("train", GAN, *options)
-
-
-def test_a_damaged_training_folder(run: Run, refuse: Refuse, place: Path) -> None:
-    bad = damage(save_images(place / "images", 40))
+def test_a_missing_or_damaged_training_folder(run: Run, refuse: Refuse, place: Path) -> None:
+    assert "'images' does not exist" in refuse("train", GAN, "--cfg-options", *SHORT, *FOLDER)
+    whole = (save_images(place / "images", 40) / "0.png").read_bytes()
+    bad = {"cut.png": whole[: len(whole) // 2], "empty.jpg": b"", "text.png": b"no image"}
+    for name, content in bad.items():
+        (place / "images" / name).write_bytes(content)
     unconditional = [f"model.{part}num_classes=1" for part in ("", "generator.", "discriminator.")]
     run("train", GAN, "--work-dir", "run", "--cfg-options", *SHORT, *FOLDER, *unconditional)
     assert (place / "run" / "iter_1.pth").is_file()
@@ -156,44 +129,3 @@ def test_a_damaged_training_folder(run: Run, refuse: Refuse, place: Path) -> Non
         path.unlink()
     said = refuse("train", GAN, "--cfg-options", *SHORT, *FOLDER)
     assert "max_bad=0.1" in said and all(name in said for name in bad)
-
-
-class TestOODSets:
-    """Of tools/test.py."""
-
-    def config(self, place: Path, **outside: str) -> str:
-        """The recipe with other OOD sets, each given as the text of its config."""
-        sets = ", ".join(f"{name}=dict({text})" for name, text in outside.items())
-        (place / "ood.py").write_text(
-            f"_base_ = {OOD!r}\npacked = dict(pipeline=[dict(type='PackInputs')])\n"
-            f"test_evaluator = dict(metrics=[dict(type='nda_mm.OODMetric', plots=False, outside=dict({sets}))])\n"
-        )
-        return "ood.py"
-
-    def test_empty_missing_and_unreadable_ones_are_refused_all_at_once(
-        self, refuse: Refuse, place: Path, checkpoint: str
-    ) -> None:
-        (place / "nothing").mkdir()
-        (place / "broken").mkdir()
-        (place / "broken" / "a.png").write_bytes(b"no image")
-        save_images(place / "whole", 3)
-        folder = "type='nda_mm.ImageFolder', **packed, "
-        fog = "type='nda_mm.CIFAR10C', corruption='fog', **packed"
-        config = self.config(
-            place,
-            empty=f"{folder} data_root='nothing', size=16",
-            unreadable=f"{folder} data_root='broken', size=16",
-            missing="type='nda_mm.DTD', data_root='dtd', size=16, **packed",
-            large=f"{folder} data_root='whole', size=32",
-            whole=f"{folder} data_root='whole', size=16",
-            corrupted=", ".join(f"fog_{severity}=dict({fog}, severity={severity})" for severity in (1, 2, 3, 4, 5)),
-        )
-        said = refuse("test", config, checkpoint)
-        assert said.startswith("9 of 10 ") and "only=['whole']" in said
-        for name in ("empty", "unreadable", "missing", "large", "corrupted/fog_1"):
-            assert name in said
-
-    def test_a_checkpoint_that_is_none(self, refuse: Refuse, place: Path) -> None:
-        (place / "broken.pth").write_bytes(b"no checkpoint")
-        assert "broken.pth" in refuse("test", OOD, "broken.pth")
-        assert "absent.pth" in refuse("test", OOD, "absent.pth")

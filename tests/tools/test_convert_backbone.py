@@ -39,9 +39,3 @@ def test_what_does_not_fit_is_refused_and_not_written(source: Path, tmp_path: Pa
     with pytest.raises(ValueError, match=r"torchvision\.resnet50"):
         tool.main([str(source), str(out), "--to", "torchvision", "--check", "torchvision.resnet50"])
     assert not out.exists()
-
-
-def test_the_host_must_be_named(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        tool.main([str(source), str(tmp_path / "out.pth")])
-    assert "--to" in capsys.readouterr().err

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
@@ -59,7 +58,7 @@ def test_from_pretrained_weights_to_average_precision_and_on_after_an_interrupti
     torch.save(moco, tmp_path / "moco.pth")
     convert.main([str(tmp_path / "moco.pth"), str(tmp_path / "backbone.pth"), "--to", "mmdet"])
 
-    # so few steps make a detector sure of nothing, and without detections there is no precision
+    # So few steps make a detector sure of nothing, and without detections there is no precision
     given: dict[str, Any] = {"model.backbone.init_cfg.type": "Pretrained", "model.test_cfg.score_thr": 0}
     given["model.backbone.init_cfg.checkpoint"] = str(tmp_path / "backbone.pth")
     straight = [str(RECIPE), "--work-dir", str(tmp_path / "straight"), *options(tmp_path, **given)]
@@ -127,46 +126,8 @@ def test_show_dir_is_refused_for_what_has_no_boxes(tmp_path: Path) -> None:
     assert not (tmp_path / "drawn").exists()
 
 
-@pytest.mark.parametrize("layout", ["voc", "coco"])
 @pytest.mark.slow
-def test_an_epoch_over_planted_faults_ends_with_finite_losses(tmp_path: Path, layout: str) -> None:
-    root = tmp_path / "planted"
-    if layout == "voc":
-        dataset: dict[str, Any] = {"type": "nda_mm.CheckedVOCDataset", "data_prefix": {"sub_data_root": ""}}
-        dataset["ann_file"] = tiny.plant_voc(root)
-        tiny.write_voc(root, "gone", [("cat", tiny.GOOD)])
-        (root / "JPEGImages" / "gone.jpg").unlink()
-        with (root / dataset["ann_file"]).open("a") as listed:
-            listed.write("gone\n")
-    else:
-        dataset = {"type": "nda_mm.CheckedCocoDataset", "data_prefix": {"img": ""}, "ann_file": "boxes.json"}
-        content = tiny.coco_content(5)
-        for number, box in enumerate(([5, 6, 0, 9], [9, 9, -3, 4], [float("nan"), 1, 4, 4], [90, 1, 4, 4])):
-            content["annotations"][number]["bbox"] = box
-        tiny.write_coco(root, content)
-        (root / "4.png").unlink()
-    dataset.update(data_root=str(root), metainfo={"classes": ("cat", "dog")}, bad_files="skip")
-    config = Config.fromfile(RECIPE)
-    dataset["pipeline"] = config.train_dataloader.dataset.pipeline
-    config.train_dataloader.batch_size = 2
-    config.train_dataloader.dataset = dataset
-    config.merge_from_dict({"train_cfg.max_epochs": 1, "param_scheduler.total_steps": 1})
-    config.default_hooks.logger.interval = 1
-    for part in ("dataloader", "cfg", "evaluator"):
-        config[f"val_{part}"] = None
-    config.update(work_dir=str(tmp_path / "run"), launcher="none")
-    runner = launch.build_runner(config)
-    runner.train()
-    images = 6 if layout == "voc" else 4
-    lines = next((tmp_path / "run").glob("*/vis_data/scalars.json")).read_text().splitlines()
-    losses = [json.loads(line)["loss"] for line in lines if "loss" in json.loads(line)]
-    assert len(losses) == math.ceil(images / 2)
-    assert np.isfinite(losses).all()
-    assert all(torch.isfinite(value).all() for value in runner.model.state_dict().values())
-
-
-@pytest.mark.slow
-def test_the_moco_protocol_trains_and_refuses_a_head_that_its_checkpoint_does_not_fill(tmp_path: Path) -> None:
+def test_the_moco_protocol_trains(tmp_path: Path) -> None:
     """Two iterations of the recipe on planted images, small and few, of fewer boxes; nothing else of it is changed."""
     for year in ("VOC2007", "VOC2012"):
         for number in range(3):
@@ -176,30 +137,21 @@ def test_the_moco_protocol_trains_and_refuses_a_head_that_its_checkpoint_does_no
     torch.manual_seed(0)
     backbone = MODELS.build(dict(type="ResNet", depth=50)).state_dict()
     torch.save({"meta": {}, "state_dict": backbone}, tmp_path / "backbone.pth")
-    without = {name: value for name, value in backbone.items() if not name.startswith("layer4.2")}
-    torch.save({"meta": {}, "state_dict": without}, tmp_path / "short.pth")
-
-    def run(name: str, head: str) -> Any:
-        config = Config.fromfile(recipe_path("detection_voc_c4.py"))
-        for dataset in config.train_dataloader.dataset.datasets:
-            dataset.data_root = str(tmp_path)
-            next(step for step in dataset.pipeline if step.type == "RandomChoiceResize").scales = [(90, 64), (90, 72)]
-        config.merge_from_dict({"train_dataloader.num_workers": 0, "train_dataloader.persistent_workers": False})
-        config.merge_from_dict({"train_cfg.max_iters": 2, "model.train_cfg.rcnn.sampler.num": 16})
-        config.merge_from_dict({"model.backbone.init_cfg.checkpoint": str(tmp_path / "backbone.pth")})
-        config.merge_from_dict({"model.roi_head.shared_head.init_cfg.checkpoint": str(tmp_path / head)})
-        for part in ("dataloader", "cfg", "evaluator"):
-            config[f"val_{part}"] = config[f"test_{part}"] = None
-        config.update(work_dir=str(tmp_path / name), launcher="none")
-        runner = launch.build_runner(config)
-        runner.train()
-        return runner
-
-    runner = run("good", "backbone.pth")
+    config = Config.fromfile(recipe_path("detection_voc_c4.py"))
+    for dataset in config.train_dataloader.dataset.datasets:
+        dataset.data_root = str(tmp_path)
+        next(step for step in dataset.pipeline if step.type == "RandomChoiceResize").scales = [(90, 64), (90, 72)]
+    config.merge_from_dict({"train_dataloader.num_workers": 0, "train_dataloader.persistent_workers": False})
+    config.merge_from_dict({"train_cfg.max_iters": 2, "model.train_cfg.rcnn.sampler.num": 16})
+    for part in ("backbone", "roi_head.shared_head"):
+        config.merge_from_dict({f"model.{part}.init_cfg.checkpoint": str(tmp_path / "backbone.pth")})
+    for part in ("dataloader", "cfg", "evaluator"):
+        config[f"val_{part}"] = config[f"test_{part}"] = None
+    config.update(work_dir=str(tmp_path / "run"), launcher="none")
+    runner = launch.build_runner(config)
+    runner.train()
     assert runner.iter == 2
     shared = runner.model.roi_head.shared_head.state_dict()
     moved = max((shared[name] - backbone[name]).abs().max().item() for name in shared if name.endswith("conv2.weight"))
     assert 0 < moved < 1e-2  # the warm-up's first steps from where it was pretrained
     assert all(torch.isfinite(value).all() for value in runner.model.state_dict().values())
-    with pytest.raises(ValueError, match=r"short.pth does not fit roi_head.shared_head .*: \d+ missing \(layer4.2"):
-        run("short", "short.pth")

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import zipfile
 from pathlib import Path
 
 import pytest
 from tiny_archives import RNG, make_tar, make_zip, noise, truncate
 
 from nda_mm.datasets import CIFAR10, STL10, CelebA
-from nda_mm.datasets.archives import unpack
-from nda_mm.preparation.images import place_class_folders
 from tools import prepare_data as tool
 
 Captured = pytest.CaptureFixture[str]
@@ -21,7 +18,7 @@ def cifar_members(prefix: str) -> dict[str, bytes]:
     return {f"{prefix}{name}/{i}.png": noise(32, 32, "png") for name in CIFAR10.METAINFO["classes"] for i in (0, 1)}
 
 
-def test_cifar_is_unpacked_and_loaded(tmp_path: Path, capsys: Captured) -> None:
+def test_cifar_is_unpacked_or_linked(tmp_path: Path, capsys: Captured) -> None:
     out = str(tmp_path / "out")
     wrapped = make_zip(tmp_path / "train.zip", cifar_members("some/wrapping/cifar10/train/"))
     assert tool.main(["cifar10", str(wrapped), "--out", out]) == 1
@@ -31,21 +28,19 @@ def test_cifar_is_unpacked_and_loaded(tmp_path: Path, capsys: Captured) -> None:
     without_split = make_zip(tmp_path / "folders.zip", cifar_members(""))
     assert tool.main(["cifar10", str(without_split), "--out", out, "--split", "test", "--allow-partial"]) == 0
     assert "test: 20 images of 10 classes" in capsys.readouterr().out
-
-
-def test_class_folders_are_linked(tmp_path: Path) -> None:
-    members = {**cifar_members("train/"), **cifar_members("test/")}
-    with zipfile.ZipFile(make_zip(tmp_path / "a.zip", members)) as archive:
-        archive.extractall(tmp_path / "unpacked")
-    assert tool.main(["cifar10", str(tmp_path / "unpacked"), "--out", str(tmp_path / "out"), "--allow-partial"]) == 0
-    assert (tmp_path / "out").is_symlink()
+    assert tool.main(["cifar10", out, "--out", str(tmp_path / "linked"), "--allow-partial"]) == 0
+    assert (tmp_path / "linked").is_symlink()
 
 
 def test_a_class_may_have_the_name_of_a_split(tmp_path: Path) -> None:
+    """CIFAR-100 has a class of trains."""
     members = {f"cifar100/test/{name}/0.png": noise(32, 32, "png") for name in ("train", "apple")}
-    assert unpack(make_zip(tmp_path / "a.zip", members), tmp_path / "out", place_class_folders).count == 2
-    assert (tmp_path / "out" / "test" / "train" / "0.png").is_file()
-    assert not (tmp_path / "out" / "train").exists()
+    source, out = make_zip(tmp_path / "a.zip", members), tmp_path / "out"
+    tool.main(["cifar100", str(source), "--out", str(out), "--allow-partial"])
+    assert sorted(path.relative_to(out).parent.as_posix() for path in out.rglob("0.png")) == [
+        "test/apple",
+        "test/train",
+    ]
 
 
 def test_damaged_members_and_archives_are_named(tmp_path: Path, capsys: Captured) -> None:
@@ -59,22 +54,13 @@ def test_damaged_members_and_archives_are_named(tmp_path: Path, capsys: Captured
     official.write_bytes(b"\x1f\x8b" + bytes(100))
     assert tool.main(["cifar10", str(official), "--out", str(tmp_path / "other")]) == 1
     assert "cifar-10-python.tar.gz' is truncated or damaged" in capsys.readouterr().err
-    assert tool.main(["cifar10", str(tmp_path / "absent.zip"), "--out", str(out)]) == 1
-    assert "absent.zip" in capsys.readouterr().err
-
-
-def make_celeba(folder: Path) -> tuple[Path, Path]:
-    folder.mkdir()
-    archive = folder / "img_align_celeba.zip"
-    make_zip(archive, {f"img_align_celeba/{number:06d}.jpg": noise(178, 218) for number in range(1, 5)})
-    listed = folder / "list_eval_partition.txt"
-    listed.write_text("".join(f"{number:06d}.jpg {split}\n" for number, split in enumerate("0012", 1)))
-    return archive, listed
 
 
 def test_celeba_is_unpacked_split_and_decoded(tmp_path: Path, capsys: Captured) -> None:
-    archive, listed = make_celeba(tmp_path / "source")
-    out = tmp_path / "out"
+    images = {f"img_align_celeba/{number:06d}.jpg": noise(178, 218) for number in range(1, 5)}
+    archive, out = make_zip(tmp_path / "img_align_celeba.zip", images), tmp_path / "out"
+    listed = tmp_path / "list_eval_partition.txt"
+    listed.write_text("".join(f"{number:06d}.jpg {split}\n" for number, split in enumerate("0012", 1)))
     arguments = ["celeba", str(archive), str(listed), "--out", str(out)]
     assert tool.main(arguments) == 0
     assert f"{out}, train: 2 images, 178 pixels of each scaled to 64" in capsys.readouterr().out
@@ -85,23 +71,9 @@ def test_celeba_is_unpacked_split_and_decoded(tmp_path: Path, capsys: Captured) 
     assert tool.main(["celeba", str(out), "--out", str(tmp_path / "linked"), "--crop", "108"]) == 0
     assert (tmp_path / "linked" / "img_align_celeba").is_symlink()
     assert "108 pixels of each scaled to 64" in capsys.readouterr().out
-
-
-def test_damaged_and_missing_files_of_celeba_are_named(tmp_path: Path, capsys: Captured) -> None:
-    archive, listed = make_celeba(tmp_path / "source")
-    with zipfile.ZipFile(archive) as file:
-        start = file.getinfo("img_align_celeba/000002.jpg").header_offset + 200
-    content = bytearray(archive.read_bytes())
-    content[start] ^= 255
-    archive.write_bytes(content)
-    arguments = ["celeba", str(archive), str(listed), "--out", str(tmp_path / "out")]
-    assert tool.main(arguments) == 1
-    streams = capsys.readouterr()
-    assert "img_align_celeba/000002.jpg: BadZipFile" in streams.out
-    assert "of 2 images 1 are missing" in streams.err
-    assert tool.main([*arguments, "--allow-partial"]) == 0
-    assert tool.main(["celeba", "--out", str(tmp_path / "nothing")]) == 1
-    assert "Get img_align_celeba.zip" in capsys.readouterr().err
+    (out / "img_align_celeba" / "000002.jpg").unlink()
+    assert tool.main([*arguments[:1], *arguments[3:]]) == 1
+    assert "of 2 images 1 are missing" in capsys.readouterr().err
 
 
 def test_stl10_is_unpacked_and_read(tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,8 +96,6 @@ def test_stl10_is_unpacked_and_read(tmp_path: Path, capsys: Captured, monkeypatc
     assert {path.name: path.read_bytes() for path in (out / "stl10_binary").iterdir()} == members
     assert tool.main(["stl10", str(out), "--out", str(tmp_path / "linked")]) == 0
     assert (tmp_path / "linked" / "stl10_binary").is_symlink()
-    assert tool.main(["stl10", str(tmp_path), "--out", str(out)]) == 1
-    assert "train_X.bin" in capsys.readouterr().err
 
 
 def test_imagenet_is_listed(tmp_path: Path, capsys: Captured) -> None:

@@ -12,7 +12,6 @@ import pytest
 import tiny_run
 import torch
 from mmengine.config import Config
-from mmengine.registry import MODELS
 
 from nda_mm.checkpoints import MismatchedCheckpointError
 from nda_mm.compat import allow_safe_globals
@@ -42,13 +41,6 @@ def config_file(tmp_path: Path) -> Callable[..., str]:
     return write
 
 
-def test_the_work_dir_is_an_option_or_the_name_of_the_config(config_file: Any, tmp_path: Path) -> None:
-    train.main([config_file(steps=2), "--seed", "5"])
-    assert (tmp_path / "work_dirs" / "tiny" / "iter_2.pth").is_file()
-    train.main([config_file(steps=2), "--work-dir", "elsewhere", "--cfg-options", "train_cfg.max_iters=1"])
-    assert [path.name for path in (tmp_path / "elsewhere").glob("*.pth")] == ["iter_1.pth"]
-
-
 def test_a_run_reports_budget_and_results(config_file: Any, capsys: pytest.CaptureFixture[str]) -> None:
     path = config_file(steps=6, validate=True)
     train.main([path, "--cfg-options", "log_level=INFO"])
@@ -59,12 +51,8 @@ def test_a_run_reports_budget_and_results(config_file: Any, capsys: pytest.Captu
     assert "Config:\n" in log.read_text() and "Config:\n" not in said
     train.main([path, "--resume", "--cfg-options", "log_level=INFO", "train_cfg.max_iters=8"])
     assert "8 iterations, from iteration 6 on" in capsys.readouterr().out
-
-
-def test_a_run_without_validation_is_one_setting(config_file: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    path = config_file(steps=2, validate=True)
-    train.main([path, "--cfg-options", "val_cfg=None"])
-    assert Path("work_dirs/tiny/iter_2.pth").is_file()
+    train.main([path, "--work-dir", "elsewhere", "--cfg-options", "val_cfg=None", "train_cfg.max_iters=1"])
+    assert [path.name for path in Path("elsewhere").glob("*.pth")] == ["iter_1.pth"]
     assert "score: " not in capsys.readouterr().out
 
 
@@ -86,22 +74,6 @@ def test_resume_takes_nothing_or_a_path(config_file: Any, tmp_path: Path, capsys
     (tmp_path / "work_dirs" / "part" / "iter_6.pth").write_bytes(b"")
     with pytest.raises(ValueError, match=r"iter_6\.pth is truncated.*The newest good one in .* is .*iter_4\.pth"):
         train.main([part, "--resume", "work_dirs/part/iter_6.pth"])
-
-
-class OtherGAN(tiny_run.TinyGAN):  # type: ignore[name-defined,misc]
-    """A model of another recipe."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.extra = torch.nn.Linear(2, 2)
-
-
-def test_a_checkpoint_of_another_recipe_is_not_resumed(config_file: Any) -> None:
-    MODELS.register_module(module=OtherGAN, force=True)
-    path = config_file(steps=2)
-    train.main([path])
-    with pytest.raises(ValueError, match=r"iter_2\.pth does not fit the OtherGAN"):
-        train.main([path, "--resume", "--cfg-options", "model.type=OtherGAN", "train_cfg.max_iters=4"])
 
 
 def test_dry_run_tells_all_and_does_nothing(
@@ -149,23 +121,16 @@ def tested(config_file: Any, tmp_path: Path) -> Callable[..., str]:
     return write
 
 
-def test_test_prints_the_metrics(
-    config_file: Any, tested: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    path = config_file(steps=2, validate=True)
+def test_test_prints_the_metrics(config_file: Any, tested: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    path, checkpoint = config_file(steps=2, validate=True), "work_dirs/tiny/iter_2.pth"
     train.main([path, "--seed", "1"])
     with pytest.raises(ValueError, match="test_dataloader, test_cfg and test_evaluator"):
-        test.main([path, "work_dirs/tiny/iter_2.pth"])
-    metrics = test.main([tested(), "work_dirs/tiny/iter_2.pth", "--seed", "1"])
-    assert metrics["seen"] == 14.0
-    assert f"score: {metrics['score']}" in capsys.readouterr().out
-    test.main([tested(), "work_dirs/tiny/iter_2.pth", "--out", "found.pkl"])
+        test.main([path, checkpoint])
+    metrics = test.main([tested(), checkpoint, "--seed", "1", "--out", "found.pkl"])
+    assert metrics["seen"] == 14.0 and f"score: {metrics['score']}" in capsys.readouterr().out
     assert len(mmengine.load("found.pkl")) == 14
-    with pytest.raises(ValueError, match=r"--out .* found\.json"):
-        test.main([tested(), "work_dirs/tiny/iter_2.pth", "--out", "found.json"])
-    (tmp_path / "bad.pth").write_bytes(b"no")
-    with pytest.raises(ValueError, match=r"bad\.pth"):
-        test.main([str(tmp_path / "tested.py"), "bad.pth"])
+    with pytest.raises(ValueError, match="--out"):
+        test.main([tested(), checkpoint, "--out", "found.json"])
 
 
 @pytest.mark.slow
@@ -212,10 +177,11 @@ def test_dist_train_runs_two_processes_on_a_cpu(config_file: Any, command: Calla
     assert "generator.layers.0.weight" in checkpoint["state_dict"]
 
 
-@pytest.mark.parametrize("script", ["dist_run.sh", "dist_train.sh", "dist_test.sh", "slurm_train.sh"])
-def test_scripts_say_how_they_are_used(script: str) -> None:
-    done = subprocess.run(["bash", str(ROOT / "tools" / script)], capture_output=True, text=True)
-    assert done.returncode == 2
-    assert f"tools/{script} " in done.stderr
-    helped = subprocess.run(["bash", str(ROOT / "tools" / script), "--help"], capture_output=True, text=True)
-    assert (helped.returncode, helped.stdout, helped.stderr) == (0, done.stderr, "")
+def test_scripts_say_how_they_are_used() -> None:
+    for script in ("dist_run.sh", "dist_train.sh", "dist_test.sh", "slurm_train.sh"):
+        done, helped = (
+            subprocess.run(["bash", str(ROOT / "tools" / script), *words], capture_output=True, text=True)
+            for words in ([], ["--help"])
+        )
+        assert done.returncode == 2 and f"tools/{script} " in done.stderr
+        assert (helped.returncode, helped.stdout, helped.stderr) == (0, done.stderr, "")
