@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import inspect
+import itertools
 import re
 import shlex
+import textwrap
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -13,11 +17,22 @@ from typing import Any
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.registry import HOOKS, DefaultScope
+from mmengine.registry import HOOKS as MMENGINE_HOOKS
+from mmengine.registry import DefaultScope
 
 from nda_mm.compat import apply_patches
 from nda_mm.negatives import build_negative
-from nda_mm.registry import NEGATIVES
+from nda_mm.registry import (
+    DATASETS,
+    HOOKS,
+    LOOPS,
+    METRICS,
+    MODELS,
+    NEGATIVES,
+    OPTIM_WRAPPERS,
+    TRANSFORMS,
+    VISUALIZERS,
+)
 from nda_mm.utils.files import recipe_path
 
 apply_patches()  # `_base_ = 'nda_mm::...'` is one of them
@@ -30,7 +45,9 @@ PAGES = [
     *(ROOT / "docs" / "guides").glob("*.md"),
     *(ROOT / "configs").rglob("*.md"),
     *(ROOT / "tools").glob("*.py"),
+    *(ROOT / "tools" / "analysis_tools").glob("*.py"),
 ]
+TOOL = r"tools/(?:analysis_tools/)?\w+\.(?:py|sh)"
 #: What a page writes where the reader has a name of their own.
 OWN = re.compile(r"[A-Z]+(\.py|\.pth)?$|my[/_]|mine|path/to|runs?/|imported\.pth|downloaded\.pth|/")
 
@@ -43,13 +60,13 @@ def commands(page: Path) -> list[str]:
     lines = [line.strip() for line in lines if page.suffix == ".md" or line.startswith("    ")]
     inline = re.findall(r"`([^`]+)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL))
     calls = [re.sub(r"\s+", " ", call) for call in (*lines, *inline)]
-    calls = [call.removeprefix("python ") for call in calls if re.match(r"(python )?tools/\w+\.(py|sh) \S", call)]
+    calls = [call.removeprefix("python ") for call in calls if re.match(rf"(python )?{TOOL} \S", call)]
     return [call for call in calls if not re.search(r"\.\.\.|[{}|>]|_$", call)]
 
 
 @functools.cache
-def tool(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"documented_{name}", ROOT / "tools" / f"{name}.py")
+def tool(path: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"documented_{Path(path).stem}", ROOT / path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -86,7 +103,7 @@ def fault_of(call: str) -> str:
         else:
             name, words = "train", [words[2], "--work-dir", *words[3:]]
     try:
-        args = tool(name).parse_args(words)
+        args = tool(script if script.endswith(".py") else f"tools/{name}.py").parse_args(words)
     except SystemExit:
         return "its options are refused"
     named = [getattr(args, key, None) or [] for key in ("config", "configs", "recipe", "pretrain", "downstream")]
@@ -153,6 +170,30 @@ def test_the_lines_for_an_existing_project_build(block: str, tmp_path: Path) -> 
     with DefaultScope.overwrite_default_scope(config.default_scope):
         for hook in config.get("custom_hooks", []):
             if hook.type.startswith("nda_mm."):
-                HOOKS.build(hook)
+                MMENGINE_HOOKS.build(hook)
         if "negative" in config.model:
             build_negative(config.model.negative)
+
+
+#: Packages of the API reference.
+PACKAGES = ("functional", "losses", "negatives", "models", "engine", "evaluation", "datasets", "conversion")
+
+
+def test_a_registered_class_has_an_example_that_names_what_exists() -> None:
+    """Examples with a prompt run as doctests; those of a config are run here, and their types looked up."""
+    packages = [import_module(f"nda_mm.{name}") for name in PACKAGES]
+    public = {name: getattr(package, name) for package in packages for name in package.__all__}
+    registries = (MODELS, DATASETS, TRANSFORMS, HOOKS, LOOPS, METRICS, OPTIM_WRAPPERS, VISUALIZERS, NEGATIVES)
+    known = {name for registry in registries for name in registry.module_dict}
+    assert len(known & set(public)) > 60
+    for name in known & set(public):
+        _, _, example = (inspect.getdoc(public[name]) or "").partition("Example:\n")
+        assert example, name
+        if ">>>" in example:
+            continue
+        _, _, block = example.partition("::\n\n")
+        lines = list(itertools.takewhile(lambda line: not line or line.startswith(" " * 8), block.splitlines()))
+        exec(textwrap.dedent("\n".join(lines)), {})
+        types = re.findall(r"type=['\"]nda_mm\.(\w+)['\"]", block)
+        assert types, name
+        assert set(types) <= known, name

@@ -136,6 +136,11 @@ class VideoBackboneCheckHook(PretrainedCheckHook):
 
     Raises:
         BackboneMismatchError: Before training, if the file is another network's, or did not arrive.
+
+    Example:
+        In a config of mmaction2::
+
+            custom_hooks = [dict(type='nda_mm.VideoBackboneCheckHook')]
     """
 
     def before_run(self, runner: Runner) -> None:

@@ -1,3 +1,4 @@
+from .enlarged_det_visualizer import EnlargedDetVisualizer as EnlargedDetVisualizer
 from .hooks.deferred_info_hook import DeferredInfoHook as DeferredInfoHook
 from .hooks.finite_loss_hook import FiniteLossHook as FiniteLossHook
 from .hooks.grid_hooks import NegativeGridHook as NegativeGridHook

@@ -27,6 +27,11 @@ class ResLayerExtraNorm(ResLayer):
 
     Shape:
         Input: (N, C, H, W). Output: (N, 2C, H / stride, W / stride) for the last stage.
+
+    Example:
+        In a config of mmdet's C4 detectors::
+
+            model = dict(roi_head=dict(shared_head=dict(type='nda_mm.ResLayerExtraNorm', norm_eval=False)))
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -21,6 +21,13 @@ class Negative(nn.Module):
         needs_partner: Whether each sample is joined with another one of its batch, so that a batch of one is refused
             unless ``other`` gives the partners.
         reorders_frames: Whether it changes a clip in time, so that what a clip is matters: the whole or a block of it.
+
+    Example:
+        >>> class UpsideDown(Negative):
+        ...     def make(self, x, other, generator):
+        ...         return x.flip(-2)
+        >>> UpsideDown()(torch.tensor([[[[1.0], [2.0]]]])).flatten()
+        tensor([2., 1.])
     """
 
     needs_partner: bool = False

@@ -45,6 +45,10 @@ class TileMix(Negative):
 
     Args:
         grid: Tiles in each direction, or ``(rows, columns)``; must divide the images. Defaults to 2.
+
+    Example:
+        >>> TileMix()(torch.rand(4, 3, 8, 8)).shape
+        torch.Size([4, 3, 8, 8])
     """
 
     needs_partner = True
@@ -71,6 +75,10 @@ class Patches(Negative):
 
     Args:
         size: Bounds of the side as a share of the short side, within ``[1/64, 1/2]``. Defaults to (16 / 224, 72 / 224).
+
+    Example:
+        >>> Patches()(torch.rand(4, 3, 8, 8)).shape
+        torch.Size([4, 3, 8, 8])
     """
 
     def __init__(self, size: tuple[float, float] = (16 / 224, 72 / 224)) -> None:
@@ -89,7 +97,12 @@ class Patches(Negative):
 
 @NEGATIVES.register_module()
 class Stitch(Negative):
-    """Half of one image joined with half of another, see :func:`nda_mm.functional.stitch`."""
+    """Half of one image joined with half of another, see :func:`nda_mm.functional.stitch`.
+
+    Example:
+        >>> Stitch()(torch.rand(4, 3, 8, 8)).shape
+        torch.Size([4, 3, 8, 8])
+    """
 
     needs_partner = True
 
@@ -107,6 +120,10 @@ class Mixup(Negative):
     Args:
         alpha: Concentration of the shares around 1/2, positive. Defaults to 25.
         min_share: Least share of either image, in ``[0.05, 0.5]``. Defaults to 0.1.
+
+    Example:
+        >>> Mixup()(torch.rand(4, 3, 8, 8)).shape
+        torch.Size([4, 3, 8, 8])
     """
 
     needs_partner = True
@@ -129,6 +146,10 @@ class CutMix(Negative):
     Args:
         beta: Concentration of the box's area share around 1/2, positive. Defaults to 1, uniform.
         min_area: Least share of the area either image keeps, in ``[1/64, 0.5]``. Defaults to 0.1.
+
+    Example:
+        >>> CutMix()(torch.rand(4, 3, 8, 8)).shape
+        torch.Size([4, 3, 8, 8])
     """
 
     needs_partner = True
@@ -154,6 +175,10 @@ class Cutout(Negative):
 
     Args:
         size: Bounds of the side as a share of the short side, within ``[1/8, 1]``. Defaults to (0.3125, 0.625).
+
+    Example:
+        >>> Cutout()(torch.rand(4, 3, 8, 8)).shape
+        torch.Size([4, 3, 8, 8])
     """
 
     def __init__(self, size: tuple[float, float] = (0.3125, 0.625)) -> None:
@@ -176,6 +201,10 @@ class Rotate(Negative):
 
     Args:
         degrees: The angle or its bounds, at least 5 degrees from a full turn. Defaults to (30, 330).
+
+    Example:
+        >>> Rotate()(torch.rand(4, 3, 8, 8)).shape
+        torch.Size([4, 3, 8, 8])
     """
 
     def __init__(self, degrees: float | tuple[float, float] = (30.0, 330.0)) -> None:
@@ -199,6 +228,10 @@ class Shift(Negative):
     Args:
         share: Bounds of the distances as a share of height and width, within ``[1/16, 15/16]``. Defaults to
             (0.3125, 0.75).
+
+    Example:
+        >>> Shift()(torch.rand(4, 3, 8, 8)).shape
+        torch.Size([4, 3, 8, 8])
     """
 
     def __init__(self, share: tuple[float, float] = (0.3125, 0.75)) -> None:
@@ -222,6 +255,10 @@ class ShuffleFrames(Negative):
 
     Args:
         chunks: Into how many runs of equal length to cut a clip, at least 2. Defaults to None: single frames.
+
+    Example:
+        >>> ShuffleFrames()(torch.rand(2, 3, 4, 8, 8)).shape
+        torch.Size([2, 3, 4, 8, 8])
     """
 
     reorders_frames = True

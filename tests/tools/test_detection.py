@@ -107,14 +107,15 @@ def test_detections_are_drawn_where_the_boxes_are(tmp_path: Path) -> None:
     content = json.loads((tmp_path / "scenes" / "test.json").read_text())
     assert sorted(path.name for path in drawn.iterdir()) == [image["file_name"] for image in content["images"]]
     for image in content["images"]:
-        before = np.asarray(Image.open(tmp_path / "scenes" / "test" / image["file_name"]), dtype=int)
+        scene = Image.open(tmp_path / "scenes" / "test" / image["file_name"])
+        before = np.asarray(scene.resize((480, 480), Image.Resampling.BICUBIC), dtype=int)
         picture = np.asarray(Image.open(drawn / image["file_name"]), dtype=int)
-        assert picture.shape == (96, 192, 3)  # what was to be found, and what was found
-        wanted, found = (np.abs(half - before).sum(axis=-1) for half in (picture[:, :96], picture[:, 96:]))
+        assert picture.shape == (480, 960, 3)  # what was to be found, and what was found, five times as large
+        wanted, found = (np.abs(half - before).sum(axis=-1) for half in (picture[:, :480], picture[:, 480:]))
         for annotation in content["annotations"]:
             if annotation["image_id"] != image["id"]:
                 continue
-            x, y, _, height = annotation["bbox"]
+            x, y, _, height = (5 * side for side in annotation["bbox"])
             middle = y + height // 2
             assert wanted[middle, max(x - 1, 0) : x + 2].max() > 60  # its left side is drawn
         assert (found > 60).sum() > 20  # at least one box, too

@@ -38,6 +38,14 @@ class CheckedCocoDataset(BoxChecks, CocoDataset):
         ValueError: At the start, for what is refused, if the annotation file is damaged or does not fit the classes, or
             if nothing is left.
         FileNotFoundError: If ``ann_file`` does not exist.
+
+    Example:
+        In a config of mmdet::
+
+            metainfo = dict(classes=('cat', 'dog'))
+            train_dataloader = dict(
+                dataset=dict(type='nda_mm.CheckedCocoDataset', ann_file='train.json', metainfo=metainfo)
+            )
     """
 
     def COCOAPI(self, annotation_file: str) -> Any:

@@ -33,6 +33,13 @@ class ArrayDataset(BaseDataset):
         pipeline: Transforms an item passes through.
         kwargs: ``indices`` (of the images that ``every`` leaves), ``metainfo``, ``test_mode``, ``lazy_init`` and
             ``max_refetch`` of ``BaseDataset``.
+
+    Example:
+        >>> class Stripes(ArrayDataset):
+        ...     def load_arrays(self):
+        ...         return np.zeros((4, 8, 8, 3), np.uint8), np.arange(4)
+        >>> len(Stripes(every=2)), Stripes()[3]["gt_label"]
+        (2, 3)
     """
 
     #: (N, H, W, C) uint8; RGB where C is 3.

@@ -45,6 +45,11 @@ class CIFAR10C(ArrayDataset):
     Raises:
         ValueError: If the corruption or the severity is none of them.
         DatasetNotReadableError: If a file is missing, damaged, or of another shape.
+
+    Example:
+        In a config::
+
+            test_dataloader = dict(dataset=dict(type='nda_mm.CIFAR10C', corruption='fog', severity=3))
     """
 
     METAINFO = CIFAR10.METAINFO

@@ -43,6 +43,11 @@ class ImageFolder(ArrayDataset):
     Raises:
         FileNotFoundError: If the folder is missing or holds no images.
         ValueError: If too many files are unreadable, or there are images both in class folders and next to them.
+
+    Example:
+        In a config::
+
+            train_dataloader = dict(dataset=dict(type='nda_mm.ImageFolder', data_root='my/images', size=64))
     """
 
     #: Side of the centered square that is cut out, in pixels of the file. Default: the short side.

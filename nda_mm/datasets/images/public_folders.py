@@ -66,6 +66,11 @@ class DTD(PublicImageFolder):
         data_root: The folder above ``images/CLASS/*.jpg``, or ``images`` itself.
         size: Side of the squares in pixels: short side scaled (bicubic, antialiased), center kept. Default 32.
         kwargs: As for :class:`PublicImageFolder`.
+
+    Example:
+        In a config::
+
+            test_dataloader = dict(dataset=dict(type='nda_mm.DTD'))
     """
 
     title = "DTD"
@@ -87,6 +92,11 @@ class Places365(PublicImageFolder):
         split: Name of the folder of images. Default ``'val_256'``; ``'test_256'`` is read in the same way.
         size: Side of the squares in pixels: short side scaled (bicubic, antialiased), center kept. Default 32.
         kwargs: As for :class:`PublicImageFolder`; all images are of class 0.
+
+    Example:
+        In a config::
+
+            test_dataloader = dict(dataset=dict(type='nda_mm.Places365'))
     """
 
     title = "Places365"
@@ -112,6 +122,11 @@ class TinyImageNet(PublicImageFolder):
         split: ``'val'`` (default) or ``'train'``.
         size: Side in pixels: scaled (bicubic, antialiased). Default 32.
         kwargs: As for :class:`PublicImageFolder`.
+
+    Example:
+        In a config::
+
+            test_dataloader = dict(dataset=dict(type='nda_mm.TinyImageNet'))
     """
 
     title = "Tiny ImageNet"

@@ -30,6 +30,15 @@ class CheckedDecordInit(DecordInit):
     Raises:
         FileNotFoundError: When there is no such file.
         OSError: When decord cannot open it, or finds no frames.
+
+    Example:
+        In a config of mmaction2::
+
+            train_pipeline = [
+                dict(type='nda_mm.CheckedDecordInit'),
+                dict(type='SampleFrames', clip_len=32),
+                dict(type='nda_mm.CheckedDecordDecode'),
+            ]
     """
 
     def _get_video_reader(self, filename: str) -> Any:
@@ -66,6 +75,15 @@ class CheckedDecordDecode(DecordDecode):
 
     Raises:
         OSError: When a frame that was asked for is damaged.
+
+    Example:
+        In a config of mmaction2::
+
+            train_pipeline = [
+                dict(type='nda_mm.CheckedDecordInit'),
+                dict(type='SampleFrames', clip_len=32),
+                dict(type='nda_mm.CheckedDecordDecode'),
+            ]
     """
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:

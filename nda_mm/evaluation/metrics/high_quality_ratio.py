@@ -21,6 +21,10 @@ class ModeCoverage:
     Attributes:
         ratio: Share of the samples that lie on a mode, 0 to 1.
         shares: Share of the samples that lie on each mode; they add up to ``ratio``.
+
+    Example:
+        >>> ModeCoverage(ratio=1.0, shares=(0.9, 0.1, 0.0)).covered
+        2
     """
 
     ratio: float

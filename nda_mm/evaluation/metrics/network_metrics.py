@@ -116,6 +116,14 @@ class KernelDistance(NetworkMetric):
         network, fake_nums, real_nums: See :class:`NetworkMetric`.
         nums: Number of images of each kind, at most; their features are kept. Default 5000.
         kwargs: See :class:`NetworkMetric`.
+
+    Example:
+        In a config of mmagic::
+
+            val_evaluator = dict(
+                type='Evaluator',
+                metrics=[dict(type='nda_mm.KernelDistance', network=dict(type='Inception'), fake_nums=10_000)],
+            )
     """
 
     def __init__(self, network: Any, fake_nums: int, real_nums: int = -1, *, nums: int = 5000, **kwargs: Any) -> None:
@@ -141,6 +149,14 @@ class PrecisionRecall(NetworkMetric):
             the values depend on it. Default 10000.
         k: Which nearest neighbor the balls reach to. Default 3.
         kwargs: See :class:`NetworkMetric`.
+
+    Example:
+        In a config of mmagic::
+
+            val_evaluator = dict(
+                type='Evaluator',
+                metrics=[dict(type='nda_mm.PrecisionRecall', network=dict(type='Inception'), fake_nums=10_000, k=3)],
+            )
     """
 
     def __init__(
@@ -179,6 +195,14 @@ class ClassifierScore(NetworkMetric):
         splits: Groups, whose standard deviation is reported as ``NETWORK/score_std`` if there are more than one.
             Default 1; papers use 10 with 50,000 samples.
         kwargs: See :class:`NetworkMetric`.
+
+    Example:
+        In a config of mmagic::
+
+            val_evaluator = dict(
+                type='Evaluator',
+                metrics=[dict(type='nda_mm.ClassifierScore', network=dict(type='Inception'), fake_nums=10_000)],
+            )
     """
 
     def __init__(self, network: Any, fake_nums: int, real_nums: int = -1, *, splits: int = 1, **kwargs: Any) -> None:

@@ -80,6 +80,11 @@ class NDASAGAN(ClassConditionalMixin, SAGAN):
     names; the networks differ. It also trains without classes (``num_classes=0``), which mmagic's own step refuses.
     Without negatives and in ``'separate'`` mode a run is mmagic's bit for bit, except for the labels of real images:
     see :meth:`~nda_mm.models.gans.conditional.ClassConditionalMixin.data_sample_to_label`.
+
+    Example:
+        In a config of mmagic::
+
+            model = dict(type='nda_mm.NDASAGAN', negative=dict(type='Jigsaw', grid=2), fake_weight=0.25)
     """
 
 

@@ -74,6 +74,11 @@ class NDAPGGAN(GradientPenaltyMixin, GrowingMixin, ProgressiveGrowingGAN):
 
     Args:
         penalty_towards: See :class:`~nda_mm.models.gans.unconditional.GradientPenaltyMixin`.
+
+    Example:
+        In a config of mmagic::
+
+            model = dict(type='nda_mm.NDAPGGAN', negative=dict(type='Jigsaw', grid=2), fake_weight=0.25)
     """
 
     def penalties(self, images: dict[str, Labeled], logits: dict[str, Tensor], fake_weight: float) -> dict[str, Tensor]:
@@ -86,7 +91,13 @@ class NDAPGGAN(GradientPenaltyMixin, GrowingMixin, ProgressiveGrowingGAN):
 
 @MODELS.register_module()
 class NDAStyleGAN1(GrowingMixin, StyleGAN1):
-    """StyleGAN (Karras et al., 2019, https://arxiv.org/abs/1812.04948) with negatives."""
+    """StyleGAN (Karras et al., 2019, https://arxiv.org/abs/1812.04948) with negatives.
+
+    Example:
+        In a config of mmagic::
+
+            model = dict(type='nda_mm.NDAStyleGAN1', negative=dict(type='Jigsaw', grid=2), fake_weight=0.25)
+    """
 
     own_loss = "logistic"
 

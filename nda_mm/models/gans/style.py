@@ -59,7 +59,13 @@ class NDAStyleGAN2(StyleMixin, StyleGAN2):
 
 @MODELS.register_module()
 class NDAStyleGAN3(StyleMixin, StyleGAN3):
-    """StyleGAN3 (Karras et al., 2021, https://arxiv.org/abs/2106.12423) with negatives."""
+    """StyleGAN3 (Karras et al., 2021, https://arxiv.org/abs/2106.12423) with negatives.
+
+    Example:
+        In a config of mmagic::
+
+            model = dict(type='nda_mm.NDAStyleGAN3', negative=dict(type='Jigsaw', grid=2), fake_weight=0.25)
+    """
 
     forward_kwargs: dict[str, dict[str, Any]]
 
@@ -74,6 +80,11 @@ class NDAMSPIEStyleGAN2(StyleMixin, MSPIEStyleGAN2):
 
     The scale of a step is drawn here, on any device and by ``multi_scale_probability``: mmagic draws it on CUDA only
     and ignores the probabilities. In a single process it is the smallest, as in mmagic.
+
+    Example:
+        In a config of mmagic::
+
+            model = dict(type='nda_mm.NDAMSPIEStyleGAN2', negative=dict(type='Jigsaw', grid=2), fake_weight=0.25)
     """
 
     num_upblocks: int

@@ -77,14 +77,26 @@ class NDADCGAN(NDAMixin, DCGAN):
 
 @MODELS.register_module()
 class NDALSGAN(NDAMixin, LSGAN):
-    """LSGAN (Mao et al., 2017, https://arxiv.org/abs/1611.04076) with negatives: least squares."""
+    """LSGAN (Mao et al., 2017, https://arxiv.org/abs/1611.04076) with negatives: least squares.
+
+    Example:
+        In a config of mmagic::
+
+            model = dict(type='nda_mm.NDALSGAN', negative=dict(type='Jigsaw', grid=2), fake_weight=0.25)
+    """
 
     own_loss = "least_squares"
 
 
 @MODELS.register_module()
 class NDAGGAN(NDAMixin, GGAN):
-    """Geometric GAN (Lim and Ye, 2017, https://arxiv.org/abs/1705.02894) with negatives: hinge loss."""
+    """Geometric GAN (Lim and Ye, 2017, https://arxiv.org/abs/1705.02894) with negatives: hinge loss.
+
+    Example:
+        In a config of mmagic::
+
+            model = dict(type='nda_mm.NDAGGAN', negative=dict(type='Jigsaw', grid=2), fake_weight=0.25)
+    """
 
 
 @MODELS.register_module()
@@ -93,6 +105,11 @@ class NDAWGANGP(GradientPenaltyMixin, NDAMixin, WGANGP):
 
     Args:
         penalty_towards: See :class:`~nda_mm.models.gans.unconditional.GradientPenaltyMixin`.
+
+    Example:
+        In a config of mmagic::
+
+            model = dict(type='nda_mm.NDAWGANGP', negative=dict(type='Jigsaw', grid=2), fake_weight=0.25)
     """
 
     own_loss = "wasserstein"

@@ -1,0 +1,85 @@
+"""Detections drawn at a size at which boxes and labels can be read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from mmdet.structures import DetDataSample
+from mmdet.visualization import DetLocalVisualizer
+from PIL import Image
+
+from nda_mm.registry import VISUALIZERS
+
+#: What is not enlarged, so that images that have it are drawn as they are.
+_MASKS = ("gt_sem_seg", "pred_sem_seg", "gt_panoptic_seg", "pred_panoptic_seg")
+
+
+@VISUALIZERS.register_module()
+class EnlargedDetVisualizer(DetLocalVisualizer):
+    """mmdet's visualizer, which enlarges small images and their boxes before it draws.
+
+    mmdet draws at the size of the file, with letters of 6 to 13 points that depend on the area of the box: on small
+    images they cover what they describe. Overrides ``add_datasample`` and ``draw_texts`` of mmdet 3.3. Images with
+    masks or segmentations keep their size.
+
+    Args:
+        min_side: Smallest short side of a drawing in pixels; smaller images are enlarged by an integer. Defaults to
+            480.
+        font_size: Of the labels, in points. Defaults to 10.
+        line_width: Of the boxes, in pixels. Defaults to 2.
+        **kwargs: Of ``DetLocalVisualizer``.
+
+    Raises:
+        ValueError: If ``min_side`` is not at least 1.
+
+    Example:
+        >>> visualizer = EnlargedDetVisualizer("example", min_side=300)
+        >>> visualizer.add_datasample("image", np.zeros((96, 128, 3), np.uint8))
+        >>> visualizer.get_image().shape
+        (384, 512, 3)
+    """
+
+    def __init__(
+        self, *args: Any, min_side: int = 480, font_size: int = 10, line_width: float = 2, **kwargs: Any
+    ) -> None:
+        if min_side < 1:
+            raise ValueError(f"min_side must be at least 1, but got {min_side}")
+        super().__init__(*args, line_width=line_width, **kwargs)
+        self.min_side, self.font_size = min_side, font_size
+
+    def add_datasample(
+        self, name: str, image: np.ndarray, data_sample: DetDataSample | None = None, *args: Any, **kwargs: Any
+    ) -> None:
+        """Draw an image with its true boxes and with those found, enlarged; see mmdet's method."""
+        factor = -(-self.min_side // min(image.shape[:2]))
+        if factor > 1 and not _has_masks(data_sample):
+            size = (factor * image.shape[1], factor * image.shape[0])
+            pixels = image.clip(0, 255).astype(np.uint8)
+            image = np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC))
+            data_sample = _enlarge(data_sample, factor) if data_sample is not None else None
+        super().add_datasample(name, image, data_sample, *args, **kwargs)
+
+    def draw_texts(self, *args: Any, **kwargs: Any) -> Any:
+        """Draw labels in ``font_size``, whatever the area of their box."""
+        return super().draw_texts(*args, **{**kwargs, "font_sizes": self.font_size})
+
+
+def _has_masks(data_sample: DetDataSample | None) -> bool:
+    if data_sample is None:
+        return False
+    parts = [data_sample.get(name) for name in ("gt_instances", "pred_instances")]
+    return any(name in data_sample for name in _MASKS) or any("masks" in part for part in parts if part is not None)
+
+
+def _enlarge(data_sample: DetDataSample, factor: int) -> DetDataSample:
+    """A copy with all boxes in the pixels of the enlarged image."""
+    enlarged = data_sample.clone()
+    for name in ("gt_instances", "pred_instances"):
+        if name in data_sample:
+            instances = data_sample.get(name).clone()
+            if "bboxes" in instances:
+                boxes = instances.bboxes
+                instances.bboxes = getattr(boxes, "tensor", boxes) * factor  # boxes, or the tensor of mmdet's boxes
+            setattr(enlarged, name, instances)
+    return enlarged
