@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import re
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -94,18 +95,11 @@ def write_api_pages() -> None:
 
 
 def write_model_zoo() -> None:
-    """One page of all recipes, from the metafiles beside them."""
-    lines = [
-        "# Model zoo",
-        "",
-        "Every recipe with its data and, where it was run, what it gave. A recipe without a result",
-        "was not run. Commands, seeds and spread are in each folder's README.",
-        "",
-    ]
+    """One page of all recipes: a table from the metafiles, then each method's README with budgets, commands and results."""
+    table = ["| recipe | data | result |", "|---|---|---|"]
+    methods: list[str] = []
     for metafile in sorted((PROJECT / "configs").glob("*/metafile.yml")):
         content = yaml.safe_load(metafile.read_text(encoding="utf-8"))
-        collection = content["Collections"][0]
-        lines += [f"## {collection['Name']}", "", "| recipe | data | result |", "|---|---|---|"]
         for model in content["Models"]:
             results = [
                 f"{metric}: {value}"
@@ -113,9 +107,28 @@ def write_model_zoo() -> None:
                 for metric, value in result["Metrics"].items()
             ]
             data = model.get("Metadata", {}).get("Training Data", "")
-            lines.append(f"| `{model['Name']}` | {data} | {'; '.join(results) or 'not run'} |")
-        lines.append("")
-    _write(DOCS / "zoo.md", "\n".join(lines))
+            table.append(f"| `{model['Name']}` | {data} | {'; '.join(results) or 'not run'} |")
+        text = (metafile.parent / "README.md").read_text(encoding="utf-8")
+        methods += [re.sub(r"^#", "##", _without_local_links(text), flags=re.MULTILINE), ""]
+    head = [
+        "# Model zoo",
+        "",
+        "Every recipe with its data and, where it was run, its result: a mean over seeds. Budget, hardware, seeds, spread",
+        "and commands are below, by method. A recipe without a result was not run. Trained weights are not included: the",
+        "recipes on digits train in minutes.",
+        "",
+    ]
+    _write(DOCS / "zoo.md", "\n".join([*head, *table, "", *methods]))
+
+
+def _without_local_links(text: str) -> str:
+    """Links to files of the repository as their text, in code where it is a recipe's name."""
+
+    def replace(link: re.Match[str]) -> str:
+        label, target = link.groups()
+        return f"`{label}`" if target == f"{label}.py" else label
+
+    return re.sub(r"\[([^\]]+)\]\((?!https?:)([^)]+)\)", replace, text)
 
 
 def _write(path: Path, text: str) -> None:

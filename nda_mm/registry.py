@@ -60,4 +60,6 @@ OPTIM_WRAPPERS = LazyRegistry(
     "optimizer wrapper", parent=MMENGINE_OPTIM_WRAPPERS, scope=SCOPE, locations=["nda_mm.engine.registered"]
 )
 METRICS = Registry("metric", parent=MMENGINE_METRICS, scope=SCOPE, locations=["nda_mm.evaluation"])
-VISUALIZERS = Registry("visualizer", parent=MMENGINE_VISUALIZERS, scope=SCOPE, locations=["nda_mm.engine.registered"])
+VISUALIZERS = LazyRegistry(
+    "visualizer", parent=MMENGINE_VISUALIZERS, scope=SCOPE, locations=["nda_mm.engine.registered"]
+)

@@ -1,7 +1,7 @@
 """Measure how often a negative is no negative, on your own images; no GPU needed.
 
     python tools/audit_negatives.py nda_biggan_cifar10
-    python tools/audit_negatives.py --images my_textures --size 64 --worst worst.png --json audit.json
+    python tools/audit_negatives.py --images my_textures --size 64 --worst worst.png --out audit.json
 
 The theory of negative augmentation holds only if no negative could be a real image. Per transform the table says
 
@@ -35,7 +35,8 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--network", metavar="DICT", help="feature network, dict(type=...); default: none, fixed features"
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write all figures there, as JSON")
+    parser.add_argument("--json", dest="out", type=Path, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
     parser.add_argument("--worst", type=Path, metavar="PNG", help="write the most suspicious negatives there")
     parser.add_argument(
         "--fail-on",
@@ -67,10 +68,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     print(f"{len(images)} real images, {audit.count} negatives of each transform\n\n{format_reports(reports)}")
-    if args.json:
-        args.json.parent.mkdir(parents=True, exist_ok=True)
+    if args.out:
+        args.out.parent.mkdir(parents=True, exist_ok=True)
         summary = {"reals": len(images), "negatives": audit.count, "reports": [report.as_dict() for report in reports]}
-        args.json.write_text(json.dumps(summary, indent=2) + "\n")
+        args.out.write_text(json.dumps(summary, indent=2) + "\n")
     if args.worst:
         rows, names = [], []
         for report, negative in zip(reports, negatives.values()):

@@ -13,12 +13,12 @@ ImageNet's folder, whose images are decoded once, and those that can be read are
 
     python tools/prepare_data.py celeba img_align_celeba.zip list_eval_partition.txt
     python tools/prepare_data.py stl10 stl10_binary.tar.gz
-    python tools/prepare_data.py imagenet /data/imagenet --workers 16
+    python tools/prepare_data.py imagenet /data/imagenet --jobs 16
 
 Image translation: pairs, two images side by side in each file; they are made of Cityscapes as it is published::
 
     python tools/prepare_data.py facades facades.tar.gz
-    python tools/prepare_data.py cityscapes leftImg8bit_trainvaltest.zip gtFine_trainvaltest.zip --workers 8
+    python tools/prepare_data.py cityscapes leftImg8bit_trainvaltest.zip gtFine_trainvaltest.zip --jobs 8
 
 Anomaly detection: the OOD data sets of CIFAR-10's recipe, each from its archive or its folder::
 
@@ -42,10 +42,10 @@ UCF101 and HMDB51 from the folder where you unpacked their archives, and their s
 cannot be read is reported and left out, and the lists of all three splits go to data/ucf101, with a link to the videos.
 Kinetics as mmaction2's own tools lay it out, whose lists are filtered::
 
-    python tools/prepare_data.py ucf101 /data/UCF101 --workers 8
+    python tools/prepare_data.py ucf101 /data/UCF101 --jobs 8
     python tools/prepare_data.py hmdb51 /data/HMDB51 --min-frames 118
     python tools/prepare_data.py video_list data/kinetics400/kinetics400_train_list_videos.txt \
-        data/kinetics400/videos_train --min-frames 118 --workers 8
+        data/kinetics400/videos_train --min-frames 118 --jobs 8
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from nda_mm.utils.command_line import one_line_errors, start_command
+from nda_mm.utils.command_line import add_cfg_options, one_line_errors, start_command
 from nda_mm.utils.files import recipe_path
 
 TRAIN = Path(__file__).with_name("train.py")
@@ -34,8 +34,9 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--scratch", action="store_true", help="add an arm without pretraining")
     parser.add_argument("--metrics", nargs="+", help="metrics of the downstream recipes (default: all)")
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time (default: 1)")
-    parser.add_argument("--pretrain-options", nargs="+", default=[], metavar="K=V", help="overrides of pretrainings")
-    parser.add_argument("--downstream-options", nargs="+", default=[], metavar="K=V", help="overrides of the others")
+    add_cfg_options(parser)
+    add_cfg_options(parser, "--pretrain-options", "of the pretrainings alone")
+    add_cfg_options(parser, "--downstream-options", "of the downstream recipes alone")
     return parser.parse_args(arguments)
 
 
@@ -52,8 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         args.out,
         train_command=[sys.executable, str(TRAIN)],
         scratch=args.scratch,
-        pretraining_options=args.pretrain_options,
-        downstream_options=args.downstream_options,
+        pretraining_options=args.cfg_options + args.pretrain_options,
+        downstream_options=args.cfg_options + args.downstream_options,
     )
     failures = study.train(args.jobs)
     print(study.report(args.metrics))

@@ -2,7 +2,7 @@
 What ``fake_weight`` does
 =========================
 
-Data on two Gaussians, a generator that has learnt them already, and negatives in the gap between them. Without
+Data on two Gaussians, a generator that has already learned them, and negatives in the gap between them. Without
 negatives a discriminator has no opinion of the gap. With them it has, and at the data it approaches
 ``1 / (1 + fake_weight)``.
 """

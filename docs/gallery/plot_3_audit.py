@@ -3,9 +3,9 @@ Is it a negative at all?
 ========================
 
 The audit compares the negatives of a transform with real images: how many are equal to one, how near the others come,
-and how well a small classifier tells them from real images that it has not seen. Here on scikit-learn's digits. What
-lies nearest to the data, such as cutmix, is the hardest to tell; a cutout of a digit may fall on black, and then the
-digit is its own negative.
+and how well a small classifier distinguishes them from held-out real images. Here on scikit-learn's digits. Negatives
+near the data, such as those of cutmix, are the hardest to distinguish. A cutout may fall on the black background, and
+then the negative is the digit itself.
 """
 
 import matplotlib.pyplot as plt
@@ -31,5 +31,5 @@ values = [report.classifier.value for report in reports]
 figure, axis = plt.subplots(figsize=(6, 3))
 axis.barh([report.name for report in reports], values, color="0.6")
 axis.axvline(0.5, color="k", linestyle=":")
-axis.set(xlim=(0.4, 1.0), xlabel="AUROC of the classifier (0.5: not told from real)")
+axis.set(xlim=(0.4, 1.0), xlabel="AUROC of the classifier (0.5: not distinguished from real)")
 figure.tight_layout()

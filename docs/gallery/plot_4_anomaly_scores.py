@@ -2,8 +2,8 @@
 Anomaly scores
 ==============
 
-A small discriminator is trained on digits against their negatives alone: jigsaws of 2x2 tiles, and halves of two digits
-joined. Its logit then serves as a score of normality, for kinds of image that it was not trained on.
+A small discriminator is trained to distinguish digits from their negatives: jigsaws of 2x2 tiles, and halves of two
+digits joined. Its logit then scores how normal an image is, also for kinds of images that it was not trained on.
 """
 
 import matplotlib.pyplot as plt

@@ -24,6 +24,7 @@ class EnlargedDetVisualizer(DetLocalVisualizer):
     masks or segmentations keep their size.
 
     Args:
+        name: Of the instance. Defaults to 'visualizer'.
         min_side: Smallest short side of a drawing in pixels; smaller images are enlarged by an integer. Defaults to
             480.
         font_size: Of the labels, in points. Defaults to 10.
@@ -41,11 +42,17 @@ class EnlargedDetVisualizer(DetLocalVisualizer):
     """
 
     def __init__(
-        self, *args: Any, min_side: int = 480, font_size: int = 10, line_width: float = 2, **kwargs: Any
+        self,
+        name: str = "visualizer",
+        *args: Any,
+        min_side: int = 480,
+        font_size: int = 10,
+        line_width: float = 2,
+        **kwargs: Any,
     ) -> None:
         if min_side < 1:
             raise ValueError(f"min_side must be at least 1, but got {min_side}")
-        super().__init__(*args, line_width=line_width, **kwargs)
+        super().__init__(name, *args, line_width=line_width, **kwargs)
         self.min_side, self.font_size = min_side, font_size
 
     def add_datasample(

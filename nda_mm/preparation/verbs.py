@@ -41,9 +41,9 @@ def _add(verbs: Any, name: str, about: str, run: tuple[str, str], out: str, part
 
 
 def _add_workers(sub: Any, what: str = "threads") -> None:
-    sub.add_argument(
-        "--jobs", "--workers", dest="workers", type=int, default=os.cpu_count(), help=f"{what}; default: one a core"
-    )
+    about = f"{what}; default: one a core"
+    sub.add_argument("--jobs", dest="workers", metavar="JOBS", type=int, default=os.cpu_count(), help=about)
+    sub.add_argument("--workers", type=int, default=argparse.SUPPRESS, help=argparse.SUPPRESS)  # the name of before
 
 
 def _add_images(verbs: Any) -> None:

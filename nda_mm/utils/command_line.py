@@ -33,16 +33,18 @@ _KINDS = (ValueError, TypeError, KeyError, OSError, RuntimeError, ModuleNotFound
 _OURS = ("nda_mm.", "mmengine.registry.")
 
 
-def add_cfg_options(parser: argparse.ArgumentParser) -> None:
+def add_cfg_options(
+    parser: argparse.ArgumentParser, name: str = "--cfg-options", about: str = "e.g. train_cfg.max_iters=9"
+) -> None:
     """Add ``--cfg-options`` as words, which :func:`read_settings` parses: mmengine's parser imports torch."""
     parser.add_argument(
-        "--cfg-options",
+        name,
         nargs="+",
         action="extend",
         type=_setting,
         default=[],
         metavar="K=V",
-        help="settings to override, e.g. train_cfg.max_iters=9",
+        help=f"settings to override, {about}",
     )
 
 

@@ -21,7 +21,7 @@ def textures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_table_json_and_worst_offenders(textures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["--images", str(textures), "--size", "16", "--negative", "Jigsaw", "--negative", "Mixup"]
-    outputs = ["--json", str(tmp_path / "new" / "audit.json"), "--worst", str(tmp_path / "worst.png")]
+    outputs = ["--out", str(tmp_path / "new" / "audit.json"), "--worst", str(tmp_path / "worst.png")]
     assert tool.main([*arguments, *outputs]) == 0
     printed = capsys.readouterr().out
     assert "300 real images, 150 negatives of each transform" in printed

@@ -34,7 +34,7 @@ def run(tmp_path, monkeypatch) -> Run:
 
     def call(name: str, words: str, status: int = 0) -> dict:
         path = tmp_path / "times.json"
-        monkeypatch.setattr(sys, "argv", [f"{name}.py", *shlex.split(words), "--json", str(path)])
+        monkeypatch.setattr(sys, "argv", [f"{name}.py", *shlex.split(words), "--out", str(path)])
         assert importlib.import_module(name).main() == status
         return json.loads(path.read_text())
 

@@ -61,7 +61,7 @@ def test_ucf101_and_hmdb51_are_listed_without_what_cannot_be_read(
         source, out = make(tmp_path / verb), tmp_path / "data" / verb
         broken = min(path for path in source.rglob("*.avi") if ";0" not in path.name)
         broken.write_bytes(b"no video at all")
-        assert tool.main([verb, str(source), "--out", str(out), "--workers", "2"]) == 0
+        assert tool.main([verb, str(source), "--out", str(out), "--jobs", "2"]) == 0
         printed = capsys.readouterr().out
         assert f"{out}/{verb}_train_split_2_videos.txt: 3 videos" in printed
         assert f"1 x cannot be read: {broken.relative_to(out.joinpath('videos').resolve())} (Error reading" in printed

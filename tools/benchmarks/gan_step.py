@@ -24,7 +24,7 @@ from pathlib import Path
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--device", default="cpu", help="default: cpu")
     parser.add_argument("--width", type=int, default=64, help="channels of both networks' base (default: the paper's)")
     parser.add_argument("--batch", type=int, default=64, help="real images (default 64)")
     parser.add_argument("--threads", type=int, help="CPU threads (default: torch's choice)")

@@ -3,7 +3,7 @@
     python tools/benchmarks/negatives.py                         # CPU, one thread, 256x3x32x32 and 64x3x128x128
     python tools/benchmarks/negatives.py --check                 # exit status 1 if a bar is missed
     python tools/benchmarks/negatives.py --device cuda           # 2048x3x64x64 and 256x3x224x224
-    python tools/benchmarks/negatives.py --shape 64x3x8x64x64 --dtype float16 --json times.json
+    python tools/benchmarks/negatives.py --shape 64x3x8x64x64 --dtype float16 --out times.json
 
 All take turns, each beside a copy of its own, so that a busy machine slows both alike; a figure is the median over the
 rounds of the time divided by that of the copy. The last line of a CPU table divides the loop's time by jigsaw's.
@@ -34,12 +34,13 @@ def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shape", action="append", help="BxCxHxW or BxCxTxHxW; may be given several times")
-    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--device", default="cpu", help="default: cpu")
     parser.add_argument("--dtype", default="float32", choices=["float16", "bfloat16", "float32", "float64", "uint8"])
     parser.add_argument("--channels-last", action="store_true")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads (default 1; the bars are for 1)")
     parser.add_argument("--rounds", type=int, default=100)
-    parser.add_argument("--json", type=Path, help="write the figures to this file")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write the figures there, as JSON")
+    parser.add_argument("--json", dest="out", type=Path, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
     parser.add_argument("--check", action="store_true", help="exit with 1 if a bar is missed")
     return parser.parse_args()
 
@@ -180,10 +181,10 @@ def main() -> int:
             with_host = f" {result['ratio_with_host']:>9}" if "ratio_with_host" in result else ""
             print(line + with_host + verdict)
             rows.append(result)
-    if args.json:
-        args.json.write_text(
+    if args.out:
+        args.out.write_text(
             json.dumps(
-                {"torch": torch.__version__, "on": device_name(args.device), **vars(args), "json": None, "rows": rows},
+                {"torch": torch.__version__, "on": device_name(args.device), **vars(args), "out": None, "rows": rows},
                 indent=1,
             )
         )

@@ -88,11 +88,12 @@ def compare_steps(
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options that such benchmarks have in common."""
-    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--device", default="cpu", help="default: cpu")
     parser.add_argument("--amp", action=argparse.BooleanOptionalAction, help="bfloat16 autocast (default: on a GPU)")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads (default 1)")
     parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--json", type=Path, help="write the figures to this file")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write the figures there, as JSON")
+    parser.add_argument("--json", dest="out", type=Path, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
     parser.add_argument("--check", action="store_true", help="exit with 1 if a bar is missed")
 
 
@@ -110,12 +111,12 @@ def report(rows: list[dict], args: argparse.Namespace) -> int:
         bar = "" if row["bar"] is None else f"{row['bar']:g}"
         verdict = "" if row["met"] else "  MISSED"
         print(f"{row['step']:<26} {row['milliseconds']:>12} {row['ratio']:>7} {bar:>6}{verdict}")
-    if args.json:
+    if args.out:
         import torch
         from gpu_time import device_name
 
-        settings = {**vars(args), "json": None}
-        args.json.write_text(
+        settings = {**vars(args), "out": None}
+        args.out.write_text(
             json.dumps({"torch": torch.__version__, "on": device_name(args.device), **settings, "rows": rows}, indent=1)
         )
     return int(args.check and not all(row["met"] for row in rows))
