@@ -95,7 +95,7 @@ def write_api_pages() -> None:
 
 
 def write_model_zoo() -> None:
-    """One page of all recipes: a table from the metafiles, then each method's README with budgets, commands and results."""
+    """One page of all recipes: a table from the metafiles, then the README of each method."""
     table = ["| recipe | data | result |", "|---|---|---|"]
     methods: list[str] = []
     for metafile in sorted((PROJECT / "configs").glob("*/metafile.yml")):
@@ -113,9 +113,9 @@ def write_model_zoo() -> None:
     head = [
         "# Model zoo",
         "",
-        "Every recipe with its data and, where it was run, its result: a mean over seeds. Budget, hardware, seeds, spread",
-        "and commands are below, by method. A recipe without a result was not run. Trained weights are not included: the",
-        "recipes on digits train in minutes.",
+        "Every recipe with its data and, where it was run, its result: a mean over seeds. Budget, hardware, seeds,",
+        "spread and commands are below, by method. A recipe without a result was not run. There are no checkpoints",
+        "to download: the recipes on digits train in minutes.",
         "",
     ]
     _write(DOCS / "zoo.md", "\n".join([*head, *table, "", *methods]))
