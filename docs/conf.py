@@ -126,7 +126,8 @@ def _without_local_links(text: str) -> str:
 
     def replace(link: re.Match[str]) -> str:
         label, target = link.groups()
-        return f"`{label}`" if target == f"{label}.py" else label
+        name, _, suffix = target.partition(".")
+        return label if suffix != "py" else f"`{name}`" if name == label else f"{label} (`{name}`)"
 
     return re.sub(r"\[([^\]]+)\]\((?!https?:)([^)]+)\)", replace, text)
 

@@ -5,9 +5,10 @@
     python tools/compare.py {biggan_cifar10,nda_biggan_cifar10{,_warmup,_leak}} --seeds 0 1 --jobs 8 \\
         --test --out work_dirs/compare_cifar10
 
-The first recipe is the baseline. Finished runs are kept and cut off ones resumed, so the same command continues; with a
-larger train_cfg.max_iters it trains on what had finished. Recipes and seeds may be added. Writes results.md (tables),
-results.csv (every evaluation of every run in the folder, with its budget) and results.png (metrics over iterations).
+The first recipe is the baseline. Finished runs are kept and interrupted ones resumed, so the same command continues;
+with a larger train_cfg.max_iters it continues finished runs, too. Recipes and seeds may be added. Writes results.md
+(tables), results.csv (every evaluation of every run in the folder, with its budget) and results.png (metrics over
+iterations).
 On SIGTERM the running trainings save a checkpoint and stop within a minute, so `timeout 8m python tools/compare.py ...`
 limits the time; the same command continues. With --test the last checkpoint of every finished run is measured as
 tools/test.py does. Status: 0 if all is done, 1 if a run failed, 3 if some are to be continued.

@@ -37,7 +37,7 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         "--encoder",
         choices=("query", "key"),
         default="query",
-        help="the trained network, or its moving average (default: query)",
+        help="the trained network, or its EMA (default: query)",
     )
     parser.add_argument("--check", metavar="CONFIG", help="a config whose backbone must take every tensor")
     return parser.parse_args(arguments)

@@ -4,8 +4,8 @@
     python tools/sample.py work_dirs/nda_biggan_digits/iter_2500.pth --num 1000 --out samples
     python tools/sample.py nda_biggan_cifar10 downloaded.pth --classes 3 5 --per-class 20
 
-The checkpoint is a file, or the folder of a run for its newest one. The config may be left out where the run has left
-its own beside the checkpoint. By default the EMA of the generator is sampled with its running statistics;
+The checkpoint is a file, or the folder of a run for its newest one. The config may be left out if the run's own
+lies beside the checkpoint. By default the EMA of the generator is sampled with its running statistics;
 --batch-statistics normalizes by each batch instead, as the paper's authors evaluate.
 """
 
@@ -28,8 +28,8 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--per-class", type=int, default=10, help="images of each class (default: 10)")
     parser.add_argument("--classes", type=int, nargs="*", help="class indices to generate (default: all)")
     parser.add_argument("--sample-model", choices=("ema", "orig"), default="ema", help="default: ema")
-    parser.add_argument("--batch-statistics", action="store_true", help="normalize by the batch at hand")
-    parser.add_argument("--batch-size", type=int, default=64, help="images to a pass (default: 64)")
+    parser.add_argument("--batch-statistics", action="store_true", help="normalize by the statistics of each batch")
+    parser.add_argument("--batch-size", type=int, default=64, help="images in a pass (default: 64)")
     parser.add_argument("--seed", type=int, default=0, help="of the noise (default: 0)")
     parser.add_argument("--scale", type=int, default=2, help="size of a pixel on the sheet (default: 2)")
     parser.add_argument("--device", help="default: a GPU if there is one, else the CPU")

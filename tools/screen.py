@@ -5,7 +5,7 @@
     python tools/screen.py CONFIG --transforms "dict(type='Jigsaw', grid=4)" --out DIR --seeds 0
 
 As negative: transformed real images are shown as fake. As positive: all real images are shown transformed, as real.
-Beside each transform stands the verdict of tools/audit_negatives.py. Finished runs are kept and cut off ones resumed,
+The verdict of tools/audit_negatives.py is beside each transform. Finished runs are kept and interrupted ones resumed,
 so the same command continues, and transforms and seeds may be added. Writes screening.md (table), screening.csv
 (values) and screening.png, and what tools/compare.py writes (results.*).
 """
