@@ -92,7 +92,9 @@ class HighQualityRatio(GeneratorMetric):
             ``nda_mm.ToyGaussians`` has.
 
     Example:
-        ``val_evaluator = dict(metrics=[dict(type='nda_mm.HighQualityRatio', fake_nums=10_000)])``
+        In a config::
+
+            val_evaluator = dict(metrics=[dict(type='nda_mm.HighQualityRatio', fake_nums=10_000)])
     """
 
     def __init__(self, fake_nums: int, *, within: float = 3.0, prefix: str = "toy", **kwargs: Any) -> None:

@@ -22,7 +22,9 @@ class DiffAugment(nn.Module):
         policy: Which of 'color', 'translation', 'cutout'. Default all.
 
     Example:
-        ``model = dict(type='nda_mm.NDASNGAN', augment=dict(type='DiffAugment', policy=['color', 'translation']))``
+        In a config::
+
+            model = dict(type='nda_mm.NDASNGAN', augment=dict(type='DiffAugment', policy=['color', 'translation']))
     """
 
     def __init__(self, policy: Sequence[str] = POLICIES) -> None:

@@ -53,7 +53,9 @@ class NDAStyleGAN2(StyleMixin, StyleGAN2):
     patch for R1 (:class:`nda_mm.compat.mmagic.MMagicGridSample`).
 
     Example:
-        ``model = dict(type='nda_mm.NDAStyleGAN2', negative=dict(type='Jigsaw', grid=2), fake_weight=0.25)``
+        In a config::
+
+            model = dict(type='nda_mm.NDAStyleGAN2', negative=dict(type='Jigsaw', grid=2), fake_weight=0.25)
     """
 
 
@@ -141,7 +143,9 @@ class ADA(ADAAug):
         ada_kimg: Thousands of images in which the strength can grow from 0 to 1. Default 500.
 
     Example:
-        ``model = dict(type='nda_mm.NDASNGAN', augment=dict(type='ADA', aug_pipeline=dict(xflip=1, xint=1, scale=1)))``
+        In a config::
+
+            model = dict(type='nda_mm.NDASNGAN', augment=dict(type='ADA', aug_pipeline=dict(xflip=1, xint=1, scale=1)))
     """
 
     log_buffer: Tensor

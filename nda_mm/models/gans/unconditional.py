@@ -69,7 +69,9 @@ class NDADCGAN(NDAMixin, DCGAN):
     scored apart.
 
     Example:
-        ``model = dict(type='nda_mm.NDADCGAN', negative=dict(type='Jigsaw', grid=2), fake_weight=0.25)``
+        In a config::
+
+            model = dict(type='nda_mm.NDADCGAN', negative=dict(type='Jigsaw', grid=2), fake_weight=0.25)
     """
 
     own_loss = "vanilla"
