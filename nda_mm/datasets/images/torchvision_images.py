@@ -284,6 +284,11 @@ class CIFAR100(CIFAR10):
         data_root: Where to look.
         split: 'train' or 'test'.
         kwargs: As for :class:`CIFAR10`.
+
+    Example:
+        In a config::
+
+            test_dataloader = dict(dataset=dict(type='nda_mm.CIFAR100', split='test'))
     """
 
     METAINFO: dict[str, tuple[str, ...]] = {"classes": CIFAR100_CLASSES}
@@ -357,6 +362,11 @@ class SVHN(ArrayDataset):
     Raises:
         DatasetNotReadableError: If the file is missing, damaged, or another than the published one.
         ModuleNotFoundError: If SciPy is not installed.
+
+    Example:
+        In a config::
+
+            test_dataloader = dict(dataset=dict(type='nda_mm.SVHN', data_root='data/svhn'))
     """
 
     METAINFO = {"classes": tuple("0123456789")}
