@@ -21,6 +21,7 @@ test_evaluator = dict(
     metrics=[
         dict(
             type="nda_mm.OODMetric",
+            benchmark="CIFAR-10",
             outside=dict(
                 svhn=dict(type="nda_mm.SVHN", data_root="data/svhn", **packed),
                 cifar100=dict(type="nda_mm.CIFAR100", data_root="data/cifar100", split="test", **packed),

@@ -6,6 +6,8 @@ from .images.array_dataset import DatasetNotReadableError as DatasetNotReadableE
 from .images.celeba import CelebA as CelebA
 from .images.cifar10_c import CIFAR10C as CIFAR10C
 from .images.image_folder import ImageFolder as ImageFolder
+from .images.mnist import MNIST as MNIST
+from .images.openood import OpenOODImages as OpenOODImages
 from .images.paired_images import PairedImages as PairedImages
 from .images.public_folders import DTD as DTD
 from .images.public_folders import Places365 as Places365

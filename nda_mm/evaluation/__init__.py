@@ -13,7 +13,7 @@ from .metrics.network_metrics import (
 )
 from .metrics.ood_metric import OODMetric
 from .metrics.translation import SegmentationScores, TranslationScores
-from .nearest import knn_scores, precision_recall
+from .nearest import knn_distances, knn_scores, precision_recall
 
 __all__ = [
     "ClassifierScore",
@@ -32,6 +32,7 @@ __all__ = [
     "detection_measures",
     "frechet_distance",
     "kernel_distance",
+    "knn_distances",
     "knn_scores",
     "mode_coverage",
     "precision_recall",

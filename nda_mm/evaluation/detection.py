@@ -43,12 +43,12 @@ def auroc(id_scores: Any, ood_scores: Any) -> float:
     return float(roc_auc_score(*_labeled(id_scores, ood_scores)))
 
 
-def aupr(id_scores: Any, ood_scores: Any, *, positive: str = "ood") -> float:
+def aupr(id_scores: Any, ood_scores: Any, *, positive: str = "ood", trapezoid: bool = False) -> float:
     """Compute the area under the precision-recall curve as average precision: a step for each distinct score.
 
-    Chance is the share of the positive kind, so values compare only at equal counts. The trapezoidal area of
-    pytorch-ood and of ``sklearn.metrics.auc`` is about the same without ties, and larger with many: 0.76 instead of
-    0.70 for 20,000 scores rounded to whole numbers.
+    Chance is the share of the positive kind, so values compare only at equal counts. The trapezoidal area, which
+    OpenOOD and pytorch-ood report, is about the same without ties, and larger with many: 0.76 instead of 0.70 for
+    20,000 scores rounded to whole numbers.
 
     Source: Davis and Goadrich, "The relationship between precision-recall and ROC curves", ICML 2006 (why a straight
     line between points is too optimistic).
@@ -57,6 +57,8 @@ def aupr(id_scores: Any, ood_scores: Any, *, positive: str = "ood") -> float:
         id_scores, ood_scores: See :func:`auroc`.
         positive: What is to be found: ``'ood'`` (default), from the highest score downwards, or ``'id'``, from the
             lowest upwards.
+        trapezoid: Whether points of the curve are joined by straight lines, from precision 1 at recall 0. Default
+            False.
 
     Returns:
         The area, in (0, 1].
@@ -68,9 +70,13 @@ def aupr(id_scores: Any, ood_scores: Any, *, positive: str = "ood") -> float:
         >>> aupr([0.0, 1.0], [2.0]), aupr([0.0, 1.0], [2.0], positive="id")
         (1.0, 1.0)
     """
-    from sklearn.metrics import average_precision_score
+    from sklearn.metrics import auc, average_precision_score, precision_recall_curve
 
-    return float(average_precision_score(*_labeled(id_scores, ood_scores, positive)))
+    labeled = _labeled(id_scores, ood_scores, positive)
+    if not trapezoid:
+        return float(average_precision_score(*labeled))
+    precision, recall, _ = precision_recall_curve(*labeled)
+    return float(auc(recall, precision))
 
 
 def fpr_at_tpr(id_scores: Any, ood_scores: Any, *, tpr: float = 0.95, positive: str = "ood") -> float:
@@ -104,8 +110,12 @@ def fpr_at_tpr(id_scores: Any, ood_scores: Any, *, tpr: float = 0.95, positive: 
     return float(false[np.argmax(true >= tpr)])
 
 
-def detection_measures(id_scores: Any, ood_scores: Any) -> dict[str, float]:
+def detection_measures(id_scores: Any, ood_scores: Any, *, trapezoid: bool = False) -> dict[str, float]:
     """Compute all measures of :data:`MEASURES`; ``fpr95`` is :func:`fpr_at_tpr` with its defaults.
+
+    Args:
+        id_scores, ood_scores: See :func:`auroc`.
+        trapezoid: See :func:`aupr`. Default False.
 
     Example:
         >>> detection_measures([0.0, 1.0], [2.0, 3.0])
@@ -113,14 +123,20 @@ def detection_measures(id_scores: Any, ood_scores: Any) -> dict[str, float]:
     """
     return dict(
         auroc=auroc(id_scores, ood_scores),
-        aupr_out=aupr(id_scores, ood_scores),
-        aupr_in=aupr(id_scores, ood_scores, positive="id"),
+        aupr_out=aupr(id_scores, ood_scores, trapezoid=trapezoid),
+        aupr_in=aupr(id_scores, ood_scores, positive="id", trapezoid=trapezoid),
         fpr95=fpr_at_tpr(id_scores, ood_scores),
     )
 
 
 def bootstrap_intervals(
-    id_scores: Any, ood_scores: Any, *, resamples: int = 1000, confidence: float = 0.95, seed: int = 0
+    id_scores: Any,
+    ood_scores: Any,
+    *,
+    resamples: int = 1000,
+    confidence: float = 0.95,
+    seed: int = 0,
+    trapezoid: bool = False,
 ) -> dict[str, tuple[float, float]]:
     """Compute percentile intervals of :func:`detection_measures` over samples drawn with replacement.
 
@@ -135,6 +151,7 @@ def bootstrap_intervals(
         resamples: Number of draws, at least 1. Default 1000.
         confidence: In (0, 1). Default 0.95.
         seed: Of the draws. Default 0.
+        trapezoid: See :func:`aupr`. Default False.
 
     Returns:
         Lower and upper end by the name of the measure.
@@ -159,7 +176,8 @@ def bootstrap_intervals(
     for _ in range(resamples):
         # How often each distinct score occurs is all that a resample is, so nothing is sorted again.
         drawn = (kind[rng.integers(0, len(kind), len(kind))] for kind in kinds)
-        values.append(_measures_of_counts(*(np.bincount(each, minlength=len(distinct)) for each in drawn)))
+        counts = (np.bincount(each, minlength=len(distinct)) for each in drawn)
+        values.append(_measures_of_counts(*counts, trapezoid))
     ends = np.quantile(values, [(1 - confidence) / 2, (1 + confidence) / 2], axis=0)
     return {name: (float(low), float(high)) for name, low, high in zip(MEASURES, *ends, strict=True)}
 
@@ -185,7 +203,7 @@ def _checked(values: Any, name: str) -> np.ndarray:
     return scores
 
 
-def _measures_of_counts(id_counts: np.ndarray, ood_counts: np.ndarray) -> list[float]:
+def _measures_of_counts(id_counts: np.ndarray, ood_counts: np.ndarray, trapezoid: bool) -> list[float]:
     """:func:`detection_measures` from how often each distinct score, ascending, occurs."""
     # Twice the number of pairs in the right order: whole numbers, so exact.
     pairs = int((ood_counts * (2 * id_counts.cumsum() - id_counts)).sum()) / 2
@@ -193,13 +211,16 @@ def _measures_of_counts(id_counts: np.ndarray, ood_counts: np.ndarray) -> list[f
     first = int(np.argmax(found / found[-1] >= 0.95))
     return [
         pairs / (int(id_counts.sum()) * int(ood_counts.sum())),
-        _average_precision(id_counts[::-1], ood_counts[::-1]),
-        _average_precision(ood_counts, id_counts),
+        _aupr_of_counts(id_counts[::-1], ood_counts[::-1], trapezoid),
+        _aupr_of_counts(ood_counts, id_counts, trapezoid),
         alarms[first] / alarms[-1],
     ]
 
 
-def _average_precision(negatives: np.ndarray, positives: np.ndarray) -> float:
+def _aupr_of_counts(negatives: np.ndarray, positives: np.ndarray, trapezoid: bool) -> float:
     found = positives.cumsum()
-    seen = np.maximum(found + negatives.cumsum(), 1)  # 0 only before the first score that was drawn
-    return float((positives * found / seen).sum() / found[-1])
+    seen = found + negatives.cumsum()
+    precision = np.where(seen > 0, found / np.maximum(seen, 1), 1.0)  # 1 before the first score that was drawn
+    if trapezoid:
+        precision = (precision + np.concatenate([[1.0], precision[:-1]])) / 2
+    return float((positives * precision).sum() / found[-1])

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["knn_scores", "nearest_neighbors", "precision_recall", "topk_hits"]
+__all__ = ["knn_distances", "knn_scores", "nearest_neighbors", "precision_recall", "topk_hits"]
 
 #: Pairs that are held at a time, which bounds the memory: 128 MiB in float64, a few times that at the peak.
 _CHUNK = 1 << 24
@@ -175,6 +175,45 @@ def knn_scores(
         weight = ((similarity - nearest[:, :1]) / temperature).exp()
         votes.append((weight * (above + share * tied)) @ one_hot)
     return torch.cat(votes)
+
+
+def knn_distances(queries: Tensor, bank: Tensor, *, k: int = 50) -> Tensor:
+    r"""Compute the Euclidean distance of each query to its ``k``-th nearest bank entry, all at unit length.
+
+    Far from the features of the training images means anomalous.
+
+    Source: Sun et al., "Out-of-Distribution Detection with Deep Nearest Neighbors", ICML 2022,
+    https://arxiv.org/abs/2204.06507; k = 50 as in OpenOOD.
+
+    Args:
+        queries: Features of any length; they are normalized here. Half precision is computed in float32.
+        bank: Features of the training images.
+        k: Which neighbor, from 1 to the size of the bank. Default 50.
+
+    Shape:
+        ``(Q, D)``, ``(N, D)``.
+
+    Returns:
+        Distances in [0, 2]. Shape: (Q,).
+
+    Raises:
+        ValueError: If shapes do not fit, ``k`` is out of its range, or a feature is not finite.
+
+    Example:
+        >>> bank = torch.tensor([[3.0, 0.0], [0.0, 1.0], [0.0, -2.0]])
+        >>> knn_distances(torch.tensor([[2.0, 0.0], [0.0, 5.0]]), bank, k=3)
+        tensor([1.4142, 2.0000])
+    """
+    _check_pair("queries", queries, "bank", bank)
+    if not 1 <= k <= len(bank):
+        raise ValueError(f"k must be from 1 to the size of the bank, {len(bank)}, but got {k}")
+    dtype = torch.promote_types(bank.dtype, torch.float32)
+    queries, bank = (F.normalize(each.detach().to(dtype), dim=1) for each in (queries, bank))
+    distances = [queries.new_zeros(0)]
+    for part in _chunks(queries, len(bank)):
+        index = (part @ bank.T).topk(k, dim=1).indices[:, -1]
+        distances.append((part - bank[index]).norm(dim=1))  # exact, where a similarity near 1 would be rounded
+    return torch.cat(distances)
 
 
 def topk_hits(scores: Tensor, labels: Tensor, topk: Sequence[int] = (1,)) -> list[int]:

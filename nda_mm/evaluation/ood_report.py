@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -39,8 +39,12 @@ class OODResult:
     intervals: dict[str, tuple[float, float]]
 
 
-def means(results: Sequence[OODResult]) -> dict[str, dict[str, float]]:
+def means(results: Sequence[OODResult], apart: Collection[str] = ()) -> dict[str, dict[str, float]]:
     """Average over each family, and over all sets, a family counting as one: the entry ``'mean'``.
+
+    Args:
+        results: All sets.
+        apart: Names of sets and families that do not enter ``'mean'``, unless there are no others.
 
     Example:
         >>> sets = [OODResult(name, 9, "", dict.fromkeys(MEASURES, value), {})
@@ -58,11 +62,12 @@ def means(results: Sequence[OODResult]) -> dict[str, dict[str, float]]:
     over_groups = {name: mean(values) for name, values in groups.items()}
     single = {result.name for result in results}
     families = {name: values for name, values in over_groups.items() if name not in single}
-    return families | {"mean": mean(list(over_groups.values()))}
+    counted = [values for name, values in over_groups.items() if name not in apart]
+    return families | {"mean": mean(counted or list(over_groups.values()))}
 
 
-def format_table(results: Sequence[OODResult], id_count: int) -> str:
-    """Format each set with its count, measures and intervals, then the means, as a table for the log."""
+def format_table(results: Sequence[OODResult], id_count: int, apart: Collection[str] = ()) -> str:
+    """Format each set with its count, measures and intervals, then the :func:`means`, as a table for the log."""
 
     def cell(result: OODResult, measure: str) -> str:
         interval = " [{:.3f}, {:.3f}]".format(*result.intervals[measure]) if measure in result.intervals else ""
@@ -70,7 +75,9 @@ def format_table(results: Sequence[OODResult], id_count: int) -> str:
 
     rows: list[tuple[str, ...]] = [("OOD set", "n", *MEASURES)]
     rows += [(each.name, str(each.count), *(cell(each, measure) for measure in MEASURES)) for each in results]
-    rows += [(_label(name), "", *(f"{value:.3f}" for value in each.values())) for name, each in means(results).items()]
+    rows += [
+        (_label(name), "", *(f"{value:.3f}" for value in each.values())) for name, each in means(results, apart).items()
+    ]
     lines = [f"{name:<34}{count:>7}  " + "".join(f"{cell:<24}" for cell in cells) for name, count, *cells in rows]
     counts = {"ID set": id_count} | {result.name: result.count for result in results}
     few = [f"{name} ({count})" for name, count in counts.items() if count < _FEW]
@@ -79,16 +86,19 @@ def format_table(results: Sequence[OODResult], id_count: int) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
-def write_results(folder: Path, results: Sequence[OODResult], protocol: Mapping[str, object]) -> None:
+def write_results(
+    folder: Path, results: Sequence[OODResult], protocol: Mapping[str, object], apart: Collection[str] = ()
+) -> None:
     """Write ``results.json`` (everything) and ``results.csv`` (one line per set and measure).
 
     Args:
         folder: Created if absent; files of these names are replaced.
         results: All sets.
         protocol: How they were measured; ``inside_count`` is the number of ID images.
+        apart: See :func:`means`.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    content = dict(protocol=dict(protocol), sets=[asdict(result) for result in results], means=means(results))
+    content = dict(protocol=dict(protocol), sets=[asdict(result) for result in results], means=means(results, apart))
     (folder / "results.json").write_text(json.dumps(content, indent=2) + "\n")
     with (folder / "results.csv").open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -97,7 +107,7 @@ def write_results(folder: Path, results: Sequence[OODResult], protocol: Mapping[
             for measure, value in result.values.items():
                 ends = result.intervals.get(measure, ("", ""))
                 writer.writerow([result.name, protocol["inside_count"], result.count, measure, value, *ends])
-        for name, values in means(results).items():
+        for name, values in means(results, apart).items():
             writer.writerows([_label(name), protocol["inside_count"], "", *pair, "", ""] for pair in values.items())
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..functional.checks import check_floating, check_number, check_positive
 
-__all__ = ["check_negative_weight", "info_nce", "negative_logits"]
+__all__ = ["check_negative_weight", "info_nce", "mixed_keys", "negative_logits"]
 
 
 def check_negative_weight(negative_weight: float) -> float:
@@ -66,6 +66,70 @@ def negative_logits(
     # At 1 neither changes a bit, but each would cost a pass over the logits.
     logits = logits * scale if scale != 1.0 else logits
     return logits + math.log(weight) if weight != 1.0 else logits
+
+
+@torch.no_grad()
+def mixed_keys(
+    query: Tensor,
+    queue: Tensor,
+    *,
+    hardest: int = 1024,
+    mixed: int = 1024,
+    with_query: int = 0,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    r"""Mix further negative keys of each query from the keys of the queue that are nearest to it (MoCHi).
+
+    .. math::
+        h = \frac{a\, n_i + (1 - a)\, n_j}{\lVert a\, n_i + (1 - a)\, n_j \rVert}, \quad a \sim U(0, 1), \qquad
+        h' = \frac{b\, q + (1 - b)\, n_j}{\lVert b\, q + (1 - b)\, n_j \rVert}, \quad b \sim U(0, \tfrac{1}{2})
+
+    :math:`n_i` and :math:`n_j` are drawn from the ``hardest`` keys of the query, for each mixed key anew; the query's
+    own share stays below one half. They are further ``negative_keys`` of :func:`info_nce`.
+
+    Source: Kalantidis et al., "Hard Negative Mixing for Contrastive Learning", NeurIPS 2020, section 4,
+    https://arxiv.org/abs/2010.01028.
+
+    Args:
+        query: ``(B, C)``, of unit length.
+        queue: ``(C, K)``, columns of unit length.
+        hardest: ``N``, keys to mix from, from 1 to ``K``. Default 1024.
+        mixed: ``s``, keys mixed of two each, at least 0. Default 1024.
+        with_query: ``s'``, keys mixed with the query, at least 0. Default 0.
+        generator: On the query's device.
+
+    Returns:
+        ``(B, s + s', C)``, of unit length, without gradient.
+
+    Raises:
+        ValueError: If shapes do not fit, or a number is out of its range.
+
+    Example:
+        >>> query, queue = torch.tensor([[1.0, 0.0]]), torch.eye(2)
+        >>> mixed_keys(query, queue, hardest=1, mixed=1)  # the nearest key, mixed with itself
+        tensor([[[1., 0.]]])
+    """
+    if query.ndim != 2 or queue.ndim != 2 or len(queue) != query.shape[1]:
+        raise ValueError(f"queue must be (C, K) for a query (B, C), but are {tuple(queue.shape)}, {tuple(query.shape)}")
+    if not 1 <= hardest <= queue.shape[1]:
+        raise ValueError(f"hardest must be from 1 to the {queue.shape[1]} keys of the queue, but got {hardest}")
+    if mixed < 0 or with_query < 0:
+        raise ValueError(f"mixed and with_query must be at least 0, but got {mixed} and {with_query}")
+    places = (query @ queue).topk(hardest, dim=1).indices
+
+    def hard_keys(count: int) -> Tensor:
+        """Drawn for each query: ``(B, count, C)``."""
+        chosen = torch.randint(hardest, (len(query), count), generator=generator, device=query.device)
+        return queue.T[places.gather(1, chosen)].to(query.dtype)
+
+    def shares(count: int) -> Tensor:
+        return torch.rand(len(query), count, 1, generator=generator, device=query.device, dtype=query.dtype)
+
+    share = shares(mixed)
+    pairs = share * hard_keys(mixed) + (1 - share) * hard_keys(mixed)
+    share = shares(with_query) / 2
+    own = share * query[:, None] + (1 - share) * hard_keys(with_query)
+    return F.normalize(torch.cat([pairs, own], dim=1), dim=2)
 
 
 def info_nce(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,42 @@ from nda_mm.studies.table import paired_tables
 __all__ = ["compare_detection", "detect_with_runs"]
 
 #: What must be equal for values to compare.
-_SAME = ("inside", "inside_split", "inside_count", "class_reduction", "classes")
+_SAME = ("benchmark", "inside", "inside_split", "inside_count")
+#: What must be equal, besides, among discriminators with classes.
+_SAME_OF_CLASSES = ("class_reduction", "classes")
+
+
+@dataclass(frozen=True)
+class Published:
+    """What others published on a benchmark.
+
+    Args:
+        source: Where.
+        sets: Names of the sets or families.
+        auroc: For each method its AUROC on each set.
+    """
+
+    source: str
+    sets: tuple[str, ...]
+    auroc: dict[str, tuple[float, ...]]
+
+
+#: By the argument ``benchmark`` of :class:`nda_mm.OODMetric`.
+PUBLISHED = {
+    "OpenOOD v1.5, CIFAR-10": Published(
+        "Zhang et al., 2023, https://arxiv.org/abs/2306.09301; ResNet-18, 100 epochs",
+        ("near", "far"),
+        {
+            "RotPred with PixMix": (0.949, 0.982),
+            "outlier exposure, real outliers": (0.948, 0.960),
+            "KNN": (0.906, 0.930),
+            "CSI": (0.895, 0.920),
+            "MSP": (0.880, 0.907),
+            "OpenGAN": (0.537, 0.546),
+        },
+    ),
+    "CIFAR-10": Published("Tack et al., 2020, https://arxiv.org/abs/2007.08176", ("cifar100",), {"CSI": (0.893,)}),
+}
 
 
 def detect_with_runs(
@@ -74,7 +110,7 @@ def detect_with_runs(
 
 
 def compare_detection(recipes: Sequence[Path], measures: Sequence[str] = ("auroc",), *, shared: bool = False) -> str:
-    """Tables of means, spread and paired differences from the first recipe.
+    """Tables of means, spread and paired differences from the first recipe, and values that others published.
 
     The files are those that :class:`nda_mm.OODMetric` writes. Of a seed that was tested more than once, the newest
     counts.
@@ -99,14 +135,15 @@ def compare_detection(recipes: Sequence[Path], measures: Sequence[str] = ("auroc
     tested = {name: sorted(results) for name, results in found.items()}
     if not seeds or (not shared and any(each != seeds for each in tested.values())):
         raise ValueError(f"the recipes were tested with different seeds: {tested}")
-    reference = _conditions(found[names[0]][seeds[0]])
+    reference: dict[str, Any] = {}
     rows = []
     for name, seed in product(names, seeds):
         content = found[name][seed]
-        if _conditions(content) != reference:
+        conditions = _conditions(content)
+        reference = conditions | reference  # a classifier leaves open what discriminators have to share
+        if any(value != reference[key] for key, value in conditions.items()):
             raise ValueError(
-                f"{name}, seed {seed}, was not tested as {names[0]}, seed {seeds[0]}: "
-                f"{_conditions(content)} against {reference}"
+                f"{name}, seed {seed}, was not tested as {names[0]}, seed {seeds[0]}: {conditions} against {reference}"
             )
         # Members of families are only in their files.
         parts = {each["name"]: each["values"] for each in content["sets"] if "/" not in each["name"]}
@@ -114,7 +151,31 @@ def compare_detection(recipes: Sequence[Path], measures: Sequence[str] = ("auroc
             rows += [(measure, f"{part} {measure}", name, seed, values[measure]) for measure in measures]
     final = pd.DataFrame(rows, columns=["measure", "metric", "recipe", "seed", "value"])
     by_measure = pd.concat([final[final["measure"] == measure] for measure in measures])
-    return paired_tables(by_measure, names, seeds)
+    tables = paired_tables(by_measure, names, seeds)
+    published = PUBLISHED.get(reference["benchmark"])
+    return tables if published is None or "auroc" not in measures else tables + _beside(published, final, found)
+
+
+def _beside(published: Published, final: pd.DataFrame, found: Mapping[str, Mapping[int, Any]]) -> str:
+    """A table of our means and the published values, as Markdown; empty if no set is the same."""
+    means = final[final["measure"] == "auroc"].groupby(["recipe", "metric"], sort=False)["value"].mean()
+    sets = [name for name in published.sets if any(f"{name} auroc" == metric for _, metric in means.index)]
+    if not sets:
+        return ""
+    lines = ["", f"AUROC beside published values, which were not measured here ({published.source}).", ""]
+    lines += [f"| | {' | '.join(sets)} | |", "|---|" + "---|" * len(sets) + "---|"]
+    for recipe in found:
+        values = [f"{means[recipe, f'{name} auroc']:.3f}" for name in sets]
+        lines.append(f"| {recipe} | {' | '.join(values)} | measured |")
+    for method, auroc in published.auroc.items():
+        values = [f"{value:.3f}" for name, value in zip(published.sets, auroc, strict=True) if name in sets]
+        lines.append(f"| {method} | {' | '.join(values)} | published |")
+    contents = [content for seeds in found.values() for content in seeds.values()]
+    unlisted = {each["name"] for content in contents for each in content["sets"] if "no list" in each["resizing"]}
+    unlisted |= {"the ID set" for content in contents if "no list" in content["protocol"].get("inside_resizing", "")}
+    if unlisted:
+        lines += ["", f"Not the benchmark's images, as there was no list: {', '.join(sorted(unlisted))}."]
+    return "\n".join(lines) + "\n"
 
 
 def _read(recipe: Path) -> dict[int, dict[str, Any]]:
@@ -131,4 +192,7 @@ def _read(recipe: Path) -> dict[int, dict[str, Any]]:
 
 def _conditions(content: Mapping[str, Any]) -> dict[str, Any]:
     counts = {each["name"]: each["count"] for each in content["sets"]}
-    return {key: content["protocol"].get(key) for key in _SAME} | {"sets": counts}
+    protocol = content["protocol"]
+    same = _SAME + (_SAME_OF_CLASSES if protocol.get("classes") else ())
+    aupr = protocol.get("aupr", "average precision")  # not in results of before
+    return {key: protocol.get(key) for key in same} | {"aupr": aupr, "sets": counts}

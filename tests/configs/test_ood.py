@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pytest
 from mmengine import Config
 
 from nda_mm.datasets.images.cifar10_c import CORRUPTIONS, SEVERITIES
 from nda_mm.evaluation import OODMetric
-from nda_mm.registry import METRICS
+from nda_mm.registry import DATASETS, METRICS
 from nda_mm.utils.files import recipe_path
 
 TESTS = {"test_evaluator", "test_cfg"}
@@ -31,3 +34,29 @@ def test_cifar10s_sets_are_those_of_the_paper_and_every_corruption() -> None:
     ]
     assert corrupted == [(corruption, severity) for corruption in CORRUPTIONS for severity in SEVERITIES]
     assert found["cifar100"]["split"] == "test"
+
+
+@pytest.mark.parametrize(
+    "name", ["openood_cifar10", "nda_openood_cifar10", "openood_cifar100", "openood_biggan_cifar10"]
+)
+def test_openoods_recipes_test_their_model_on_its_groups(name: str) -> None:
+    ood = Config.fromfile(recipe_path(f"ood_{name}")).to_dict()
+    kind, data = ("biggan", "cifar10") if "biggan" in name else ("classifier", name.split("_")[-1])
+    model = Config.fromfile(recipe_path(f"{'nda_' if name.startswith('nda_') else ''}{kind}_{data}")).to_dict()
+    added = TESTS | {"test_dataloader", "images", "corruptions", "openood"}
+    assert {key: value for key, value in ood.items() if key not in added} == {
+        key: value for key, value in model.items() if key not in added
+    }
+    (cfg,) = ood["test_evaluator"]["metrics"]
+    metric = METRICS.build(dict(cfg))
+    groups: dict[str, list[str]] = {}
+    for each in metric.ood_cfg:
+        groups.setdefault(each.split("/")[0], []).append(each.split("/")[1])
+    corruptions = groups.pop("cifar10_c", [])
+    near = {"cifar10": "cifar100", "cifar100": "cifar10"}[data]
+    assert groups == dict(near=[near, "tin"], far=["mnist", "svhn", "texture", "places365"])
+    assert (len(corruptions), metric.apart) == ((95, ("cifar10_c",)) if data == "cifar10" else (0, ()))
+    assert metric.score == ("discriminator" if kind == "biggan" else "msp")
+    folder = Path(f"data/openood/benchmark_imglist/{data}")
+    assert DATASETS.build(dict(metric.inside_cfg, lazy_init=True)).list_file == folder / f"test_{data}.txt"
+    assert DATASETS.build(dict(metric.bank_cfg, lazy_init=True)).list_file == folder / f"train_{data}.txt"

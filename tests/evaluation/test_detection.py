@@ -32,13 +32,15 @@ CASES = [drawn(0), drawn(0, distinct=3)]
 
 @pytest.mark.parametrize("kept", PYTORCH_OOD.values(), ids=list(PYTORCH_OOD))
 def test_all_measures_equal_pytorch_oods(kept: dict) -> None:
-    """AUPR is compared by its curve: theirs is the trapezoidal area under it, ours its average precision."""
+    """Their AUPR is the trapezoidal area; our average precision is compared by the curve."""
     ours = detection_measures(kept["inside"], kept["outside"])
     assert ours["auroc"] == pytest.approx(kept["auroc"], abs=1e-12)
     assert ours["fpr95"] == pytest.approx(kept["fpr95"], abs=1e-12)
     for name in ("aupr_out", "aupr_in"):
         precision, recall = (np.array(kept[name][each][::-1]) for each in ("precision", "recall"))
         assert ours[name] == pytest.approx(float((np.diff(recall) * precision[1:]).sum()), abs=1e-12)
+        joined = detection_measures(kept["inside"], kept["outside"], trapezoid=True)[name]
+        assert joined == pytest.approx(kept[name]["area"], abs=1e-12)
 
 
 def test_other_rates_by_hand() -> None:
@@ -72,15 +74,16 @@ def test_tensors_that_need_gradients() -> None:
 
 
 class TestBootstrap:
+    @pytest.mark.parametrize("trapezoid", [False, True])
     @pytest.mark.parametrize("case", CASES)
-    def test_is_that_of_resampled_scores(self, case) -> None:
+    def test_is_that_of_resampled_scores(self, case, trapezoid: bool) -> None:
         inside, outside = case
         draw, values = np.random.default_rng(7), []
         for _ in range(50):
             parts = [each[draw.integers(0, len(each), len(each))] for each in (inside, outside)]
-            values.append(list(detection_measures(*parts).values()))
+            values.append(list(detection_measures(*parts, trapezoid=trapezoid).values()))
         expected = np.quantile(values, [0.05, 0.95], axis=0)
-        found = bootstrap_intervals(inside, outside, resamples=50, confidence=0.9, seed=7)
+        found = bootstrap_intervals(inside, outside, resamples=50, confidence=0.9, seed=7, trapezoid=trapezoid)
         np.testing.assert_allclose(list(found.values()), expected.T, atol=1e-12)
 
     @pytest.mark.slow

@@ -10,7 +10,7 @@ import torch
 from sklearn.neighbors import KNeighborsClassifier
 
 from nda_mm.evaluation import knn_scores, nearest, precision_recall
-from nda_mm.evaluation.nearest import nearest_neighbors, topk_hits
+from nda_mm.evaluation.nearest import knn_distances, nearest_neighbors, topk_hits
 
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
 CHUNKS = pytest.mark.parametrize("chunk", [100, 1 << 24])
@@ -126,6 +126,23 @@ class TestKNN:
         given = dict(queries=normal(2, 4, 0), bank=normal(3, 4, 1), labels=torch.tensor([0, 1, 1]), num_classes=2, k=2)
         with pytest.raises(ValueError, match=next(iter(change))):
             knn_scores(**{**given, **change})
+
+
+@pytest.mark.parametrize("chunk", [1, 1 << 24])
+def test_the_kth_distance_is_that_of_a_loop_in_double_precision(monkeypatch, chunk):
+    monkeypatch.setattr(nearest, "_CHUNK", chunk)
+    queries, bank = normal(9, 6, seed=0), 7 * normal(40, 6, seed=1)
+    queries[0] = 3 * bank[5] + 1e-4  # a near duplicate, whose distance a product of unit vectors would round
+    for k in (1, 4, 40):
+        expected = []
+        for query in queries.double():
+            distances = [float((query / query.norm() - row / row.norm()).norm()) for row in bank.double()]
+            expected.append(sorted(distances)[k - 1])
+        found = knn_distances(queries, bank, k=k)
+        torch.testing.assert_close(found.double(), torch.tensor(expected, dtype=torch.float64), rtol=1e-3, atol=1e-7)
+    for k in (0, 41):
+        with pytest.raises(ValueError, match="k must"):
+            knn_distances(queries, bank, k=k)
 
 
 def test_hits_count_places_and_equal_scores_stand_in_label_order():

@@ -32,6 +32,9 @@ def test_a_family_counts_as_one_set() -> None:
     assert list(found) == ["cifar10_c", "mean"]
     assert found["cifar10_c"] == pytest.approx(dict(auroc=0.2, aupr_out=0.21, aupr_in=0.22, fpr95=0.23))
     assert found["mean"]["auroc"] == pytest.approx((0.5 + 0.2 + 0.8) / 3)
+    apart = means(RESULTS, apart=["cifar10_c"])
+    assert apart["cifar10_c"] == found["cifar10_c"]
+    assert apart["mean"]["auroc"] == pytest.approx((0.5 + 0.8) / 2)
 
 
 def test_files_hold_everything(tmp_path: Path) -> None:

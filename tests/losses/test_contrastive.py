@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nda_mm.losses import check_negative_weight, info_nce, negative_logits
+from nda_mm.losses import check_negative_weight, info_nce, mixed_keys, negative_logits
 
 OUTSIDE = Path(__file__).parents[1] / "data" / "outside"
 
@@ -179,3 +179,37 @@ def test_what_does_not_fit_is_refused():
             info_nce(*parts, temperature=1.0)
     with pytest.raises(TypeError, match="queue"):
         info_nce(query, key, queue.long(), temperature=1.0)
+
+
+def test_mixed_keys_equal_the_loop():
+    query, _, queue, _ = features(batch=3, queue=20)
+    generator, again = (torch.Generator().manual_seed(4) for _ in range(2))
+    query.requires_grad_()
+    found = mixed_keys(query, queue, hardest=6, mixed=5, with_query=4, generator=generator)
+    assert (found.dtype, found.shape, found.requires_grad) == (torch.float64, (3, 9, 7), False)
+    assert torch.allclose(found.norm(dim=2), torch.ones(3, 9, dtype=torch.float64))
+    # The same draws, in their order.
+    shares = torch.rand(3, 5, 1, generator=again, dtype=torch.float64)
+    first, second = (torch.randint(6, (3, 5), generator=again) for _ in range(2))
+    own_shares = torch.rand(3, 4, 1, generator=again, dtype=torch.float64) / 2
+    third = torch.randint(6, (3, 4), generator=again)
+    for row in range(3):
+        keys = sorted(queue.T, key=lambda key: -float(dot(key, query[row])))
+        for place in range(9):
+            if place < 5:
+                share, left = shares[row, place], keys[int(first[row, place])]
+                right = keys[int(second[row, place])]
+            else:
+                share, left = own_shares[row, place - 5], query[row].detach()
+                right = keys[int(third[row, place - 5])]
+                assert share < 0.5
+            expected = share * left + (1 - share) * right
+            torch.testing.assert_close(found[row, place], expected / dot(expected, expected).sqrt())
+
+
+@pytest.mark.parametrize("change", [dict(hardest=0), dict(hardest=12), dict(mixed=-1), dict(with_query=-1)])
+def test_mixed_keys_that_cannot_be_made_are_refused(change):
+    query, _, queue, _ = features()
+    with pytest.raises(ValueError, match=next(iter(change))):
+        mixed_keys(query, queue, **{"hardest": 3, "mixed": 2, **change})
+    assert mixed_keys(query, queue, hardest=3, mixed=0).shape == (5, 0, 7)

@@ -67,11 +67,12 @@ def test_every_negative_is_timed(run: Run):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("device", DEVICES)
-def test_contrast_and_dpc_step(run: Run, device):
+def test_steps_with_negatives(run: Run, device):
     pytest.importorskip("mmpretrain")
     pytest.importorskip("mmaction")
     for name, words, steps in (
         ("contrast_step", "--width 4 --batch 8", {"plain", "jigsaw", "stitch", "cutout", "jigsaw, 2 negatives"}),
+        ("exposure_step", "--width 4 --batch 8", {"plain", "jigsaw", "stitch", "jigsaw, half of the batch"}),
         ("dpc_step", "--width 2 --batch 2 --size 64", {"plain", "jigsaw", "stitch", "shuffle_frames"}),
     ):
         report = run(name, f"{words} --rounds 1 --device {device}")

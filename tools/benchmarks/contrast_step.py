@@ -13,8 +13,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 
 from paired_steps import add_arguments
@@ -34,7 +32,7 @@ if __name__ == "__main__":
 
 import torch
 from mmengine.registry import MODELS, DefaultScope
-from paired_steps import Step, compare_steps, report, set_defaults
+from paired_steps import Step, attached, compare_steps, report, set_defaults
 from torch import nn
 
 from nda_mm import compat
@@ -60,18 +58,6 @@ def build_moco(width: int) -> nn.Module:
     compat.apply_patches("mmpretrain")
     with DefaultScope.overwrite_default_scope("mmpretrain"):
         return MODELS.build(settings).train()
-
-
-@contextmanager
-def attached(contrast: NegativeContrast | None) -> Iterator[None]:
-    """With a contrast on its model, or with none."""
-    if contrast is not None:
-        contrast.attach()
-    try:
-        yield
-    finally:
-        if contrast is not None:
-            contrast.detach()
 
 
 def measure(args: argparse.Namespace) -> list[dict]:

@@ -6,8 +6,8 @@ import argparse
 import json
 import statistics
 import time
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +48,18 @@ def seconds(call: Callable[[], object], device: str) -> float:
     start = now()
     call()
     return now() - start
+
+
+@contextmanager
+def attached(negatives: Any) -> Iterator[None]:
+    """With negatives on the model that they were made for, or with None."""
+    if negatives is not None:
+        negatives.attach()
+    try:
+        yield
+    finally:
+        if negatives is not None:
+            negatives.detach()
 
 
 def compare_steps(

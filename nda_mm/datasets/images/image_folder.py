@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +83,7 @@ class ImageFolder(ArrayDataset):
         files, labels, classes = self._list(folder)
         decoded = decode_images(
             files,
-            partial(read_square, size=self.size, crop=self.crop),
+            self.read,
             (self.size, self.size, 3),
             root=folder,
             name=self.cache_name,
@@ -94,6 +93,10 @@ class ImageFolder(ArrayDataset):
         self._metainfo.setdefault("classes", classes)
         self.files = np.array(files, dtype=object)[decoded.kept]
         return decoded.images, labels[decoded.kept]
+
+    def read(self, file: Path) -> np.ndarray:
+        """Decode one file as uint8 (size, size, 3)."""
+        return read_square(file, self.size, self.crop)
 
     def _folder(self) -> Path:
         folder = Path(self.data_root)

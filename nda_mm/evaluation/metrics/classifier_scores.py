@@ -1,6 +1,8 @@
-"""Anomaly scores of a classifier, from its logits."""
+"""What a classifier of mmpretrain gives to detect anomalies: scores of its logits, and its features."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from torch import Tensor
 
@@ -41,3 +43,24 @@ def classifier_scores(logits: Tensor, kind: str = "msp") -> Tensor:
     if kind == "max_logit":
         return -values.amax(dim=1)
     raise ValueError(f"kind must be one of {', '.join(CLASSIFIER_SCORES)}, but got {kind!r}")
+
+
+def penultimate_features(classifier: Any, images: Tensor) -> Tensor:
+    """Take the features that the last linear layer of an ``ImageClassifier`` of mmpretrain reads.
+
+    Args:
+        classifier: In evaluation mode.
+        images: As the network sees them. Shape: (N, C, H, W).
+
+    Returns:
+        float32, on the images' device. Shape: (N, D).
+
+    Raises:
+        ValueError: If the head has none.
+    """
+    if not hasattr(getattr(classifier, "head", None), "pre_logits"):
+        raise ValueError(f"score='knn' needs a head with pre_logits, but {type(classifier).__name__} has none")
+    features = classifier.extract_feat(images, stage="pre_logits")
+    if not isinstance(features, Tensor) or features.ndim != 2:
+        raise ValueError("score='knn' needs features of shape (N, D) from the head's pre_logits")
+    return features.detach().float()

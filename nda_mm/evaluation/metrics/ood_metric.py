@@ -14,12 +14,14 @@ from mmengine.registry import DATASETS
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from nda_mm.datasets.images.array_dataset import ArrayDataset
 from nda_mm.registry import METRICS
 from nda_mm.utils.messages import shorten
 
 from ..detection import bootstrap_intervals, detection_measures
+from ..nearest import knn_distances
 from ..ood_report import OODResult, format_table, means, plot_scores, write_results
-from .classifier_scores import CLASSIFIER_SCORES, classifier_scores
+from .classifier_scores import classifier_scores, penultimate_features
 from .discriminator_scores import CLASS_REDUCTIONS, anomaly_scores, count_classes, layers_that_mix, scoring
 from .gan_metric import GANMetric, gather_rows
 
@@ -28,6 +30,7 @@ _MEANINGS = {
     "msp": "minus the highest probability",
     "energy": "minus the log-sum-exp of the logits",
     "max_logit": "minus the highest logit",
+    "knn": "distance of the features to their k-th nearest neighbor among the training images'",
 }
 
 
@@ -37,15 +40,15 @@ class OODMetric(GANMetric):
 
     **A higher score means more anomalous**. That of a GAN is minus its discriminator's logit, see
     :func:`~nda_mm.evaluation.metrics.discriminator_scores.anomaly_scores`; those of a classifier of mmpretrain are in
-    :func:`~nda_mm.evaluation.metrics.classifier_scores.classifier_scores`. Labels of images are never used. The results
-    are, for each set and as ``mean`` over the sets, ``ood/SET/auroc``, ``aupr_out`` (OOD images are the positives),
-    ``aupr_in`` and ``fpr95`` (OOD images are the positives), see :mod:`nda_mm.evaluation.detection`. The log has a
-    table with counts and bootstrap intervals; ``results.json``, ``results.csv``, ``scores.png`` and ``roc.png`` are
-    written.
+    :func:`~nda_mm.evaluation.metrics.classifier_scores.classifier_scores` and, for ``'knn'``, in
+    :func:`~nda_mm.evaluation.nearest.knn_distances`. Labels of images are never used. The results are, for each set and
+    as ``mean`` over the sets, ``ood/SET/auroc``, ``aupr_out`` (OOD images are the positives), ``aupr_in`` (ID images
+    are) and ``fpr95`` (OOD images are the positives), see :mod:`nda_mm.evaluation.detection`. The log has a table with
+    counts and bootstrap intervals; ``results.json``, ``results.csv``, ``scores.png`` and ``roc.png`` are written.
 
-    Every image passes the model's data preprocessor, as in training. OOD sets must have the data's size. Resizing
-    leaves traces by which images can be recognized, so how a set was resized (its attribute ``resizing``) is kept in
-    the results.
+    Every image passes the model's data preprocessor, as in training, and a set without a ``pipeline`` or an
+    ``image_key`` of its own gets those of the test data. OOD sets must have the data's size. Resizing leaves traces by
+    which images can be recognized, so how a set was resized (its attribute ``resizing``) is kept in the results.
 
     Source: Sinha et al., "Negative Data Augmentation", ICLR 2021, arXiv 2102.05113, the section on anomaly detection.
 
@@ -53,8 +56,13 @@ class OODMetric(GANMetric):
         outside: Configs of OOD data sets by the name they are reported under. A value without ``type`` is a family,
             itself configs by name: its members are in the table and the files, only their mean is among the values
             returned, and it counts as one set in the mean over sets.
-        only: Names of the sets (or families) to use; the others' data need not exist. Default None: all.
-        score: ``'discriminator'`` (default), or ``'msp'``, ``'energy'`` or ``'max_logit'`` of a classifier.
+        only: Names of the sets, families or members (``'FAMILY/MEMBER'``) to use; the others' data need not exist.
+            Default None: all.
+        apart: Names of sets or families that do not enter the mean over sets. Default: none.
+        inside: Config of the ID set. Default None: the test data.
+        score: ``'discriminator'`` (default), or ``'msp'``, ``'energy'``, ``'max_logit'`` or ``'knn'`` of a classifier.
+        bank: Config of the training images, without augmentation, for ``score='knn'``.
+        k: Which neighbor ``'knn'`` takes, at least 1. Default 50.
         class_reduction: ``'max'`` (default), ``'mean'`` or ``'logsumexp'``, for a discriminator with classes. One with
             a projection, as BigGAN's, is run once for all classes, any other once for each.
         batch_size: Images per forward pass. Default 256. Must be 1 for a discriminator whose scores depend on the batch
@@ -62,8 +70,10 @@ class OODMetric(GANMetric):
         resamples: Bootstrap samples of the 95 % intervals; 0 leaves them out. Default 1000: about 0.5 s for a set of
             10,000.
         seed: Of the bootstrap. Default 0.
+        trapezoid: Whether AUPR is the trapezoidal area, as OpenOOD has it, instead of average precision. Default False.
         out_dir: Folder of the files. Default None: ``ood`` in the folder of the run's log, so that no run overwrites
             another's.
+        benchmark: Name of the published protocol that the sets follow, kept in the results. Default None.
         plots: Whether to plot. Default True.
         prefix: Of the names. Default 'ood'.
 
@@ -90,12 +100,18 @@ class OODMetric(GANMetric):
         outside: Mapping[str, Any],
         *,
         only: Sequence[str] | None = None,
+        apart: Sequence[str] = (),
+        inside: Mapping[str, Any] | None = None,
         score: str = "discriminator",
+        bank: Mapping[str, Any] | None = None,
+        k: int = 50,
         class_reduction: str = "max",
         batch_size: int = 256,
         resamples: int = 1000,
         seed: int = 0,
+        trapezoid: bool = False,
         out_dir: str | None = None,
+        benchmark: str | None = None,
         plots: bool = True,
         prefix: str = "ood",
         collect_device: str = "cpu",
@@ -105,53 +121,80 @@ class OODMetric(GANMetric):
             raise ValueError(f"resamples must be at least 0, but got {resamples}")
         if class_reduction not in CLASS_REDUCTIONS:
             raise ValueError(f"class_reduction must be one of {CLASS_REDUCTIONS}, but got {class_reduction!r}")
-        if score not in ("discriminator", *CLASSIFIER_SCORES):
-            raise ValueError(f"score must be discriminator, {', '.join(CLASSIFIER_SCORES)}, but got {score!r}")
+        if score not in _MEANINGS:
+            raise ValueError(f"score must be one of {', '.join(_MEANINGS)}, but got {score!r}")
+        if k < 1 or (score == "knn" and not bank):
+            raise ValueError(f"score='knn' needs k of at least 1 and a bank, but got k={k!r}, bank={bank!r}")
+        unknown = [name for name in apart if name not in outside]
+        if unknown:
+            raise ValueError(f"apart must name some of {', '.join(outside)}, but got {list(apart)!r}")
         self.ood_cfg = _flatten(outside, only)
+        self.apart = tuple(apart)
+        self.inside_cfg = inside
+        self.bank_cfg = bank
+        self.k = k
+        self.benchmark = benchmark
         self.score = score
         self.class_reduction = class_reduction
         self.resamples = resamples
         self.seed = seed
+        self.trapezoid = trapezoid
         self.out_dir = out_dir
         self.plots = plots
         self._ood_sets: dict[str, Any] = {}
+        self._id_set: Any = None
+        self._bank_set: Any = None
+        self._bank: Tensor | None = None  # features, while scores are computed
 
     def prepare(self, module: nn.Module, dataloader: DataLoader) -> None:
-        """Build the OOD sets and check their size; mmagic's evaluator calls this before the first evaluation."""
+        """Build the sets and check their size; mmagic's evaluator calls this before the first evaluation."""
         super().prepare(module, dataloader)
         self._ood_sets = {}
         failures: dict[str, list[str]] = {}
+        self._id_set = dataloader.dataset if self.inside_cfg is None else self._build(self.inside_cfg)
+        if self.score == "knn":
+            self._bank_set = self._build(self.bank_cfg)
+            if self.k > len(self._bank_set):
+                raise ValueError(f"k must be at most the {len(self._bank_set)} images of the bank, but got {self.k}")
         for name, cfg in self.ood_cfg.items():
             try:
                 self._ood_sets[name] = self._build(cfg)
             except (OSError, ValueError, TypeError, KeyError, RuntimeError, ImportError) as error:
                 failures.setdefault(str(error), []).append(name)  # members of a family may share a damaged file
         if failures:
-            failed = {name.split("/")[0] for names in failures.values() for name in names}
-            usable = [name for name in dict.fromkeys(each.split("/")[0] for each in self.ood_cfg) if name not in failed]
+            usable = _shortest_names(list(self._ood_sets), list(self.ood_cfg))
             lines = "\n".join(f"{shorten(names, 3)}: {cause}" for cause, names in failures.items())
             raise ValueError(
                 f"{len(self.ood_cfg) - len(self._ood_sets)} of {len(self.ood_cfg)} OOD sets cannot be used. Name those "
                 f'you have (--cfg-options "test_evaluator.metrics.0.only={usable or ["svhn"]}"):\n{lines}'
             )
 
-    def _build(self, cfg: Mapping[str, Any]) -> Any:
-        dataset = DATASETS.build(dict(cfg))
+    def _build(self, cfg: Any) -> Any:
+        test_data: Any = self.loader.dataset
+        given = dict(cfg)
+        if isinstance(test_data, ArrayDataset):
+            given = dict(pipeline=test_data.pipeline.transforms, image_key=test_data.image_key) | given
+        dataset = DATASETS.build(given)
         if not len(dataset):
             raise ValueError(f"the data set {cfg['type']} is empty; check its data_root, 'indices' and 'every'")
-        id_size, size = (tuple(self.network_input([each[0]]).shape[1:]) for each in (self.loader.dataset, dataset))
+        id_size, size = (tuple(self.network_input([each[0]]).shape[1:]) for each in (test_data, dataset))
         if size != id_size:
             raise ValueError(f"the network gets its images as {size}, the data's as {id_size}; set size= or channels=")
         return dataset
 
     def compute(self) -> dict[str, float]:
         """Score the ID set and each OOD set, compare them, and report; the same values on every process."""
-        id_scores = self.scores(self.loader.dataset, "the ID set")
+        if self.score == "knn":
+            self._bank = self._values(self._bank_set, "the bank").to(self.device)
+        id_scores = self.scores(self._id_set, "the ID set")
         ood_scores = {name: self.scores(dataset, f"'{name}'") for name, dataset in self._ood_sets.items()}
+        self._bank = None
         results = [self._compare(name, id_scores, scores) for name, scores in ood_scores.items()]
         if is_main_process():
             self._report(results, id_scores, ood_scores)
-        values = {result.name: result.values for result in results if "/" not in result.name} | means(results)
+        values = {result.name: result.values for result in results if "/" not in result.name} | means(
+            results, self.apart
+        )
         return {f"{name}/{measure}": value for name, each in values.items() for measure, value in each.items()}
 
     def scores(self, dataset: Any, name: str) -> np.ndarray:
@@ -160,16 +203,20 @@ class OODMetric(GANMetric):
         Raises:
             ValueError: If the model cannot score, or a score is not finite.
         """
+        scores = self._values(dataset, name).numpy()
+        wrong = int((~np.isfinite(scores)).sum())
+        if wrong:
+            raise ValueError(f"{wrong} of {len(scores)} scores of {name} are not finite; the network diverged")
+        return scores
+
+    def _values(self, dataset: Any, name: str) -> Tensor:
+        """Score each image or, as long as there is no bank for 'knn', take its features."""
         with scoring(self.model, self.part) as network:
             mixing = layers_that_mix(network)
             if mixing and self.batch_size > 1:
                 raise ValueError(f"batch_size must be 1, as the network's {mixing[:3]} compare images of a batch")
             parts = [self._score(network, images) for images in self.load(dataset, range(len(dataset)), name)]
-        scores = gather_rows(torch.cat(parts) if parts else torch.empty(0)).numpy()
-        wrong = int((~np.isfinite(scores)).sum())
-        if wrong:
-            raise ValueError(f"{wrong} of {len(scores)} scores of {name} are not finite; the discriminator diverged")
-        return scores
+        return gather_rows(torch.cat(parts) if parts else torch.empty(0))
 
     @property
     def part(self) -> str | None:
@@ -179,7 +226,10 @@ class OODMetric(GANMetric):
     def _score(self, network: Any, images: Tensor) -> Tensor:
         if self.score == "discriminator":
             return anomaly_scores(network, images, class_reduction=self.class_reduction)
-        return classifier_scores(network(images, mode="tensor"), self.score)
+        if self.score != "knn":
+            return classifier_scores(network(images, mode="tensor"), self.score)
+        features = penultimate_features(network, images)
+        return features if self._bank is None else knn_distances(features, self._bank, k=self.k).cpu().double()
 
     def network_input(self, items: Sequence[Any]) -> Tensor:
         """Turn items of a data set into images as the network sees them, without the augmentation of batches."""
@@ -190,17 +240,19 @@ class OODMetric(GANMetric):
     def _compare(self, name: str, id_scores: np.ndarray, ood_scores: np.ndarray) -> OODResult:
         intervals = {}
         if self.resamples:
-            intervals = bootstrap_intervals(id_scores, ood_scores, resamples=self.resamples, seed=self.seed)
+            settings = dict(resamples=self.resamples, seed=self.seed)
+            intervals = bootstrap_intervals(id_scores, ood_scores, trapezoid=self.trapezoid, **settings)
         resizing = getattr(self._ood_sets[name], "resizing", "as the data set gives them")
-        return OODResult(name, len(ood_scores), resizing, detection_measures(id_scores, ood_scores), intervals)
+        values = detection_measures(id_scores, ood_scores, trapezoid=self.trapezoid)
+        return OODResult(name, len(ood_scores), resizing, values, intervals)
 
     def _report(self, results: list[OODResult], id_scores: np.ndarray, ood_scores: dict[str, np.ndarray]) -> None:
         protocol = self.protocol()
         lines = "\n".join(f"{name}: {value}" for name, value in protocol.items())
-        print_log(f"Anomaly detection\n{lines}\n{format_table(results, len(id_scores))}", "current")
+        print_log(f"Anomaly detection\n{lines}\n{format_table(results, len(id_scores), self.apart)}", "current")
         log = MMLogger.get_current_instance().log_file
         folder = Path(self.out_dir) if self.out_dir else (Path(log).parent if log else Path.cwd()) / "ood"
-        write_results(folder, results, protocol)
+        write_results(folder, results, protocol, self.apart)
         if self.plots:
             plot_scores(folder, id_scores, ood_scores)
         print_log(f"Results written to {folder}", "current")
@@ -209,16 +261,19 @@ class OODMetric(GANMetric):
         """Describe how the values were measured."""
         with scoring(self.model, self.part) as network:
             classes = count_classes(network)
-        dataset: Any = self.loader.dataset
         return dict(
+            benchmark=self.benchmark,
             score=f"{self.score} ({_MEANINGS[self.score]}); higher is more anomalous",
+            k=self.k if self.score == "knn" else None,
             model=type(self.model).__name__,
             classes=classes,
             class_reduction=self.class_reduction if classes else None,
-            inside=type(dataset).__name__,
-            inside_split=getattr(dataset, "split", None),
-            inside_count=len(dataset),
+            inside=type(self._id_set).__name__,
+            inside_split=getattr(self._id_set, "split", None),
+            inside_count=len(self._id_set),
+            inside_resizing=getattr(self._id_set, "resizing", "as the data set gives them"),
             batch_size=self.batch_size,
+            aupr="trapezoid" if self.trapezoid else "average precision",
             intervals=f"95 % percentile bootstrap, {self.resamples} stratified resamples, seed {self.seed}",
         )
 
@@ -228,17 +283,26 @@ def _flatten(outside: Mapping[str, Any], only: Sequence[str] | None) -> dict[str
     if not isinstance(outside, Mapping) or not outside:
         raise ValueError(f"outside must hold the configs of data sets by name, at least one, but got {outside!r}")
     wanted = [only] if isinstance(only, str) else list(outside if only is None else only)
-    unknown = [name for name in wanted if name not in outside]
-    if unknown or not wanted:
-        raise ValueError(f"only must name some of {', '.join(outside)}, but got {only!r}")
     found: dict[str, Mapping[str, Any]] = {}
-    for name in wanted:
-        cfg = outside[name]
+    for name, cfg in outside.items():
         if name == "mean" or "/" in name:
             raise ValueError(f"an OOD set cannot be called {name!r}: 'mean' and '/' have a meaning in the results")
         is_family = isinstance(cfg, Mapping) and cfg and "type" not in cfg
         found |= {f"{name}/{member}": each for member, each in cfg.items()} if is_family else {name: cfg}
-    for name, cfg in found.items():
-        if not isinstance(cfg, Mapping) or "type" not in cfg:
-            raise ValueError(f"outside['{name}'] must be a config with 'type', or a family of such, but got {cfg!r}")
-    return found
+    chosen = [name for each in wanted for name in found if name == each or name.startswith(f"{each}/")]
+    unknown = [each for each in wanted if each not in outside and each not in found]
+    if unknown or not wanted:
+        raise ValueError(f"only must name some of {', '.join(outside)}, or members of families, but got {only!r}")
+    for name in chosen:
+        if not isinstance(found[name], Mapping) or "type" not in found[name]:
+            raise ValueError(
+                f"outside['{name}'] must be a config with 'type', or a family of such, but got {found[name]!r}"
+            )
+    return {name: found[name] for name in chosen}
+
+
+def _shortest_names(chosen: Sequence[str], everything: Sequence[str]) -> list[str]:
+    """Names for ``only``: a family's where all its members are chosen, else those of the members."""
+    families = {name: name.split("/")[0] for name in everything}
+    broken = {family for name, family in families.items() if name not in chosen}
+    return list(dict.fromkeys(name if families[name] in broken else families[name] for name in chosen))

@@ -92,6 +92,7 @@ def test_families_and_a_choice_of_sets(gan: nn.Module, loader: DataLoader, tmp_p
     assert found["x/digits/auroc"] == pytest.approx(family)
     assert found["x/mean/auroc"] == pytest.approx((family + members["letters"]["auroc"]) / 2)
     assert list(OODMetric(outside, only="svhn").ood_cfg) == ["svhn"]
+    assert list(OODMetric(outside, only=["digits/drawn", "letters"]).ood_cfg) == ["digits/drawn", "letters"]
 
 
 def test_every_set_that_cannot_be_used_is_named(gan: nn.Module, loader: DataLoader, tmp_path: Path) -> None:
@@ -101,12 +102,14 @@ def test_every_set_that_cannot_be_used_is_named(gan: nn.Module, loader: DataLoad
         large=dict(LETTERS, size=32),
         none=dict(LETTERS, indices=0),
         unknown=dict(type="nda_mm.Absent"),
+        both=dict(turned=TURNED, absent=dict(type="nda_mm.SVHN", data_root=str(tmp_path / "absent"))),
     )
-    with pytest.raises(ValueError, match="4 of 5") as caught:
+    with pytest.raises(ValueError, match="5 of 7") as caught:
         evaluate(OODMetric(outside), gan, loader)
     message = str(caught.value)
     for line in (
-        "svhn: .*test_32x32.mat",
+        r"only=\['letters', 'both/turned'\]",
+        rf"svhn, both/absent: .*{tmp_path}/absent/test_32x32.mat",
         r"large: .*\(3, 32, 32\).*\(3, 16, 16\)",
         "none: .*empty",
         "unknown: .*Absent",
@@ -139,6 +142,10 @@ def test_a_broken_discriminator_is_refused(loader: DataLoader, tmp_path: Path) -
         (dict(only=["svhn"]), "only"),
         (dict(resamples=-1), "resamples"),
         (dict(class_reduction="min"), "class_reduction"),
+        (dict(score="odin"), "score"),
+        (dict(score="knn"), "bank"),
+        (dict(score="knn", bank=LETTERS, k=0), "k=0"),
+        (dict(apart=["svhn"]), "apart"),
     ],
 )
 def test_bad_settings_are_refused(settings: dict[str, Any], name: str) -> None:

@@ -1,0 +1,21 @@
+# OpenOOD v1.5 around CIFAR-100, otherwise as openood_cifar10.py.
+images = dict(type="nda_mm.OpenOODImages", benchmark="cifar100", data_root="data/openood")
+openood = dict(
+    type="nda_mm.OODMetric",
+    benchmark="OpenOOD v1.5, CIFAR-100",
+    trapezoid=True,  # of AUPR
+    inside=dict(name="cifar100", otherwise=dict(type="nda_mm.CIFAR100", split="test"), **images),
+    bank=dict(name="cifar100", split="train", otherwise=dict(type="nda_mm.CIFAR100", split="train"), **images),
+    outside=dict(
+        near=dict(
+            cifar10=dict(name="cifar10", otherwise=dict(type="nda_mm.CIFAR10", split="test"), **images),
+            tin=dict(name="tin", otherwise=dict(type="nda_mm.TinyImageNet"), **images),
+        ),
+        far=dict(
+            mnist=dict(name="mnist", otherwise=dict(type="nda_mm.MNIST"), **images),
+            svhn=dict(name="svhn", otherwise=dict(type="nda_mm.SVHN"), **images),
+            texture=dict(name="texture", otherwise=dict(type="nda_mm.DTD"), **images),
+            places365=dict(name="places365", otherwise=dict(type="nda_mm.Places365"), **images),
+        ),
+    ),
+)

@@ -1,0 +1,156 @@
+"""The image lists of the OpenOOD benchmark."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from nda_mm.datasets.decoding import open_image
+from nda_mm.datasets.report import refuse_or_warn
+from nda_mm.registry import DATASETS
+from nda_mm.utils.files import read_text
+
+from .array_dataset import DatasetNotReadableError
+from .image_folder import ImageFolder
+
+
+@DATASETS.register_module()
+class OpenOODImages(ImageFolder):
+    """One of the sets that OpenOOD v1.5 compares, from the benchmark's own image list.
+
+    Where there is no such list, all images of another data set are taken, and the results say so: their number is
+    another, so that figures do not compare with published ones. Either way an image becomes RGB, is resized by its
+    short side and cropped to its center, as the benchmark does it with torchvision.
+
+    Source: Zhang et al., "OpenOOD v1.5", 2023, https://arxiv.org/abs/2306.09301; lists and images:
+    https://github.com/Jingkang50/OpenOOD.
+
+    Args:
+        name: Of the set, such as ``'tin'``.
+        benchmark: Folder of the lists, by the ID set. Default ``'cifar10'``.
+        data_root: Holds the benchmark's ``benchmark_imglist/BENCHMARK/SPLIT_NAME.txt``, lines of ``path label``, and
+            ``images_classic``, which the paths start from.
+        split: ``'test'`` (default), ``'train'`` or ``'val'``.
+        otherwise: Config of the data set that is read where there is no list. Default None: none.
+        size: Side of the squares in pixels. Default 32.
+        max_bad: Highest share of files that may be missing or unreadable, 0 to 1. Default 0, as each changes the
+            figures.
+        kwargs: As for :class:`~nda_mm.datasets.ImageFolder`.
+
+    Raises:
+        DatasetNotReadableError: If neither can be read, or the list holds a line that is none.
+        ValueError: If more files than ``max_bad`` cannot be read, or an argument is out of its range.
+
+    Example:
+        >>> OpenOODImages("svhn", lazy_init=True).list_file.as_posix()
+        'data/openood/benchmark_imglist/cifar10/test_svhn.txt'
+    """
+
+    def __init__(
+        self,
+        name: str,
+        benchmark: str = "cifar10",
+        data_root: str = "data/openood",
+        *,
+        split: str = "test",
+        otherwise: Mapping[str, Any] | None = None,
+        size: int = 32,
+        max_bad: float = 0.0,
+        **kwargs: Any,
+    ) -> None:
+        if split not in ("test", "train", "val"):
+            raise ValueError(f"split must be 'test', 'train' or 'val', but got {split!r}")
+        self.list_file = Path(data_root, "benchmark_imglist", benchmark, f"{split}_{name}.txt")
+        self.otherwise = otherwise
+        self.cache_name = f"openood_{benchmark}_{split}_{name}"
+        self._other: Any = None
+        super().__init__(data_root, split, size=size, max_bad=max_bad, **kwargs)
+
+    def load_arrays(self) -> tuple[np.ndarray, np.ndarray]:
+        """Read the list or, without one, the other data set."""
+        how = f"short side to {self.size}, bilinear, antialiased, center cropped to {self.size}x{self.size}"
+        if self.list_file.is_file():
+            self.resizing = f"OpenOOD's list; {how}"
+            return super().load_arrays()
+        try:
+            if self.otherwise is None:
+                raise FileNotFoundError("and otherwise= names no other data set")
+            self._other = DATASETS.build(dict(self.otherwise, lazy_init=True))
+            self.resizing = f"no list of OpenOOD, all of {type(self._other).__name__}; {how}"
+            if isinstance(self._other, ImageFolder):
+                return super().load_arrays()
+            self._other.full_init()
+        except (OSError, ValueError, RuntimeError) as error:
+            raise DatasetNotReadableError(f"there is no list '{self.list_file}'; {error}") from error
+        self.labeled = self._other.labeled
+        return _resize_all(self._other.images, self.size), self._other.labels
+
+    def read(self, file: Path) -> np.ndarray:
+        """Decode one file as the benchmark does."""
+        with open_image(file) as image:
+            return resize_and_crop(image.convert("RGB"), self.size)
+
+    def _folder(self) -> Path:
+        return Path(self.data_root, "images_classic") if self._other is None else self._other._folder()
+
+    def _list(self, folder: Path) -> tuple[list[Path], np.ndarray, tuple[str, ...]]:
+        if self._other is not None:
+            files, labels, classes = self._other._list(folder)
+            self.labeled = self._other.labeled
+            return files, labels, classes
+        entries = read_image_list(self.list_file)
+        missing = [(path, "there is no such file") for path, _ in entries if not (folder / path).is_file()]
+        if missing:
+            refuse_or_warn(f"image files in '{folder}' cannot be read", missing, len(entries), self.max_bad)
+            absent = {path for path, _ in missing}
+            entries = [entry for entry in entries if entry[0] not in absent]
+        labels = np.array([label for _, label in entries], dtype=np.int64)
+        self.labeled = bool(labels.min() >= 0)  # OOD images have -1
+        files = [folder / path for path, _ in entries]
+        return files, labels.clip(min=0), tuple(map(str, range(labels.max() + 1))) or ("image",)
+
+
+def read_image_list(file: Path) -> list[tuple[str, int]]:
+    """Read lines of ``path label``.
+
+    Raises:
+        DatasetNotReadableError: If there are none, a label is no whole number, or a path leads out of the folder.
+    """
+    entries = []
+    for number, line in enumerate(read_text(file).splitlines(), 1):
+        path, _, label = line.strip().rpartition(" ")
+        if not line.strip():
+            continue
+        if not path or not label.removeprefix("-").isdecimal():
+            raise DatasetNotReadableError(f"'{file}', line {number}: expected 'path label', but got {line[:80]!r}")
+        if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
+            raise DatasetNotReadableError(f"'{file}', line {number}: the path {path[:80]!r} leads out of the folder")
+        entries.append((path, int(label)))
+    if not entries:
+        raise DatasetNotReadableError(f"'{file}' lists no images")
+    return entries
+
+
+def resize_and_crop(image: Any, size: int) -> np.ndarray:
+    """Resize an image of Pillow by its short side (bilinear, antialiased) and cut out its center.
+
+    Example:
+        >>> from PIL import Image
+        >>> resize_and_crop(Image.new("RGB", (50, 80)), 32).shape
+        (32, 32, 3)
+    """
+    from torchvision.transforms import InterpolationMode
+    from torchvision.transforms.functional import center_crop, resize
+
+    return np.asarray(center_crop(resize(image, [size], InterpolationMode.BILINEAR), [size]))
+
+
+def _resize_all(images: np.ndarray, size: int) -> np.ndarray:
+    from PIL import Image
+
+    if images.shape[1:3] == (size, size):
+        return images
+    return np.stack([resize_and_crop(Image.fromarray(image), size) for image in images])

@@ -1,0 +1,99 @@
+"""Time a classifier's training step with outlier exposure against the step without.
+
+    python tools/benchmarks/exposure_step.py                    # CPU, one thread, narrow ResNet-18, batch 64
+    python tools/benchmarks/exposure_step.py --check            # exit status 1 if a bar is missed
+    python tools/benchmarks/exposure_step.py --device cuda      # full ResNet-18, batch 128, bfloat16
+
+The steps take turns on one model, so that a busy machine slows all alike; a figure is the median over the rounds of the
+time divided by that of the plain step just before it. By the number of images a step with one negative each is two
+plain ones, and one with negatives of half of the batch is one and a half.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from functools import partial
+
+from paired_steps import add_arguments
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_arguments(parser)
+    parser.add_argument("--batch", type=int, help="images (default 64; 128 on a GPU, as in the recipe)")
+    parser.add_argument("--width", type=int, help="channels of the first stage (default 16; 64 on a GPU, the full net)")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    parse_args()  # answers --help, and refuses, before the imports that take seconds
+
+import torch
+from mmengine.config import Config
+from mmengine.registry import MODELS, DefaultScope
+from paired_steps import Step, attached, compare_steps, report, set_defaults
+from torch import nn
+
+from nda_mm import compat
+from nda_mm.models.outlier_exposure import OutlierExposure
+from nda_mm.negatives import build_negative
+from nda_mm.utils.files import recipe_path
+
+#: The most that a step may take, in plain steps.
+BARS = {"jigsaw": 2.1, "stitch": 2.1, "jigsaw, half of the batch": 1.55}
+
+
+def build_classifier(width: int) -> nn.Module:
+    """The network of configs/classifiers/classifier_cifar10.py, at a width."""
+    settings = Config.fromfile(recipe_path("classifier_cifar10")).model
+    settings.backbone.update(base_channels=width, stem_channels=width)
+    settings.head.in_channels = 8 * width
+    compat.apply_patches("mmpretrain")
+    with DefaultScope.overwrite_default_scope("mmpretrain"):
+        return MODELS.build(settings).train()
+
+
+def measure(args: argparse.Namespace) -> list[dict]:
+    """One row for each variant."""
+    from mmpretrain.structures import DataSample  # after the patches
+
+    torch.manual_seed(0)
+    model = build_classifier(args.width).to(args.device)
+    images = torch.randn(args.batch, 3, 32, 32, device=args.device)
+    samples = [DataSample().set_gt_label(label % 10).to(args.device) for label in range(args.batch)]
+
+    def loss() -> torch.Tensor:
+        losses = model(inputs=images, data_samples=samples, mode="loss")
+        return torch.stack([value for name, value in losses.items() if "loss" in name]).sum()
+
+    def exposure(kind: str, share: float = 1.0) -> OutlierExposure:
+        return OutlierExposure(model, build_negative(dict(type=kind)), share=share)
+
+    variants: dict[str, OutlierExposure | None] = {
+        "plain": None,
+        "jigsaw": exposure("Jigsaw"),
+        "stitch": exposure("Stitch"),
+        "jigsaw, half of the batch": exposure("Jigsaw", share=0.5),
+    }
+    return compare_steps(
+        Step(model, loss, args.device, args.amp),
+        {name: partial(attached, variant) for name, variant in variants.items()},
+        {name: BARS.get(name) for name in variants},
+        args.rounds,
+    )
+
+
+def main() -> int:
+    """Parse, measure, print; the exit status."""
+    args = parse_args()
+    small_size, full_size = dict(batch=64, width=16, amp=False), dict(batch=128, width=64, amp=True)
+    set_defaults(args, full_size if torch.device(args.device).type == "cuda" else small_size)
+    torch.set_num_threads(args.threads)
+    torch.backends.cudnn.benchmark = True
+    return report(measure(args), args)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
