@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import os
 import re
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -26,6 +27,8 @@ VIDEO_SUFFIXES = frozenset({".avi", ".mp4", ".mkv", ".webm", ".mov", ".mpg", ".m
 #: A line of a list: a path, which may hold spaces, and the labels behind it, if any.
 _LINE = re.compile(r"(?P<path>.+?)(?P<labels>([ ,;\t]+-?\d+)*)")
 _DELIMITERS = re.compile(r"[ ,;\t]+")
+#: Seconds between the times that the record of checked videos is saved.
+_SAVE_EVERY = 30.0
 #: Why a video is missing from lists.
 UNREADABLE, SHORT, MISSING = "cannot be read", "too short, left out of training lists", "listed but not there"
 DEADLY = "decord crashes on it; the file is damaged or cut off"
@@ -172,7 +175,7 @@ def filter_list(source: Path, videos: Path, out: Path, settings: CheckSettings) 
 def check_videos(root: Path, names: Sequence[str], record: Path, settings: CheckSettings) -> dict[str, Probe]:
     """Open videos, or take the result of an earlier call where neither size nor modification time differ.
 
-    A call that is interrupted keeps what it has found.
+    A process that is killed loses at most half a minute of work.
 
     Args:
         root: Folder of the videos.
@@ -202,6 +205,7 @@ def check_videos(root: Path, names: Sequence[str], record: Path, settings: Check
     paths = {str(root / name): name for name in names if name not in found}
     if not paths:
         return found
+    saved = time.monotonic()
     try:
         with Progress(f"opening videos of '{root}'", len(paths), "videos") as progress:
             probed = probe_videos(paths, workers=settings.workers, every_frame=settings.every_frame)
@@ -210,6 +214,9 @@ def check_videos(root: Path, names: Sequence[str], record: Path, settings: Check
                 found[name] = probe
                 known[name] = [*stamps[name], settings.every_frame, probe.frames, probe.fault]
                 progress.update(number)
+                if time.monotonic() - saved > _SAVE_EVERY:
+                    write_text_atomically(record, json.dumps(known))
+                    saved = time.monotonic()
     finally:
         write_text_atomically(record, json.dumps(known))
     return found
