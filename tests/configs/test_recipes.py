@@ -51,6 +51,7 @@ def test_every_recipe_of_a_folder_builds(folder: Path, build: Any) -> None:
 
 def difference_of(plain: Path, nda: Path) -> str:
     """What a pair differs by besides its negatives; empty if by nothing."""
+    check_config(Config.fromfile(nda))
     plain_cfg, nda_cfg = Config.fromfile(plain).to_dict(), Config.fromfile(nda).to_dict()
     kind = plain_cfg["model"]["type"]
     if kind in HOOKS:
