@@ -20,9 +20,8 @@ Example:
 from .erasing import cutout
 from .geometry import rotate, shift
 from .mixing import cutmix, mixup
-from .patches import patches
 from .temporal import shuffle_frames
-from .tiles import jigsaw, stitch, tilemix
+from .tiles import jigsaw, patches, stitch, tilemix
 
 __all__ = [
     "cutmix",

@@ -7,9 +7,8 @@ import math
 import torch
 from torch import Tensor
 
-from .boxes import LEAST_SIDE, Boxes, fill_boxes, outside_mask
 from .checks import check_batch, check_interval
-from .layout import spatial_view
+from .layout import LEAST_SIDE, Boxes, fill_boxes, outside_mask, spatial_view
 from .sampling import random_integers
 
 

@@ -7,9 +7,8 @@ import math
 import torch
 from torch import Tensor
 
-from .boxes import LEAST_SIDE, Boxes, apply_boxes
 from .checks import check_batch, check_partner, check_positive, check_within
-from .layout import laid_out_as, spatial_view
+from .layout import LEAST_SIDE, Boxes, apply_boxes, laid_out_as, spatial_view
 from .sampling import draw_partners, random_beta, random_integers
 
 #: The least share of either image in a blend: white on black at 5 % is 13 of 255 gray levels, which is just seen.

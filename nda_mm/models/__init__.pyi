@@ -5,8 +5,6 @@ from .gans.conditional import NDABigGAN as NDABigGAN
 from .gans.conditional import PooledBigGANDiscResBlock as PooledBigGANDiscResBlock
 from .gans.data_preprocessor import BatchDataPreprocessor as BatchDataPreprocessor
 from .gans.ema import BatchedMovingAverage as BatchedMovingAverage
-from .gans.growing import NDAPGGAN as NDAPGGAN
-from .gans.growing import NDAStyleGAN1 as NDAStyleGAN1
 from .gans.pix2pix import NDAPix2Pix as NDAPix2Pix
 from .gans.style import ADA as ADA
 from .gans.style import NDAMSPIEStyleGAN2 as NDAMSPIEStyleGAN2
@@ -17,7 +15,9 @@ from .gans.toy_networks import PointGenerator as PointGenerator
 from .gans.unconditional import NDADCGAN as NDADCGAN
 from .gans.unconditional import NDAGGAN as NDAGGAN
 from .gans.unconditional import NDALSGAN as NDALSGAN
+from .gans.unconditional import NDAPGGAN as NDAPGGAN
 from .gans.unconditional import NDAWGANGP as NDAWGANGP
+from .gans.unconditional import NDAStyleGAN1 as NDAStyleGAN1
 from .losses import NDAGANLoss as NDAGANLoss
 from .losses import NDAInfoNCELoss as NDAInfoNCELoss
 from .res_layer_extra_norm import ResLayerExtraNorm as ResLayerExtraNorm

@@ -4,10 +4,9 @@
 """
 
 from .base import Negative, build_negative
-from .basic import CutMix, Cutout, Jigsaw, Mixup, Patches, Rotate, Shift, ShuffleFrames, Stitch, TileMix
+from .basic import CutMix, Cutout, Jigsaw, Mixup, Patches, Rotate, Shift, ShuffleFrames, Stitch, TileMix, TurnPoints
 from .combined import Curriculum, IdentityLeak, RandomNegative
 from .external import ExternalImage, ExternalStitch
-from .turn_points import TurnPoints
 
 __all__ = [
     "Curriculum",

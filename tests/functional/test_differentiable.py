@@ -5,13 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 from tiny_devices import DrawsOfTheCPU, nothing_waits
+from tiny_pixels import seeded
 
-from nda_mm.functional import differentiable
-from nda_mm.functional.differentiable import POLICIES, check_policy, diff_augment
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
+from nda_mm.functional.differentiable import check_policy, diff_augment
 
 
 def images(batch: int = 6, height: int = 8, width: int = 12) -> torch.Tensor:
@@ -31,7 +27,7 @@ def test_colour_is_brightness_then_saturation_then_contrast():
 
 
 def test_translation_moves_by_up_to_an_eighth_and_fills_with_zeros():
-    x, seen = images(batch=400), set()
+    x, seen = images(batch=150), set()
     found = diff_augment(x, ["translation"], generator=seeded())
     for image, moved in zip(x, found):
         fits = []
@@ -49,7 +45,7 @@ def test_translation_moves_by_up_to_an_eighth_and_fills_with_zeros():
 
 
 def test_cutout_is_half_the_side_with_its_centre_anywhere():
-    x = images(batch=300)
+    x = images(batch=100)
     found = diff_augment(x, ["cutout"], generator=seeded())
     corners = set()
     for image, cut in zip(x, found):
@@ -62,34 +58,17 @@ def test_cutout_is_half_the_side_with_its_centre_anywhere():
     assert (0, 0) in corners and max(corner[0] for corner in corners) == 6
 
 
-def test_each_image_draws_for_itself_and_a_generator_repeats():
-    x = images(1).expand(5, -1, -1, -1)
-    found = diff_augment(x, generator=seeded())
-    assert len({image.sum().item() for image in found}) == 5
-    assert torch.equal(found, diff_augment(x, generator=seeded()))
-
-
-@pytest.mark.parametrize("policy", [*([name] for name in POLICIES), list(POLICIES)])
-def test_gradients_flow(policy):
+def test_gradients_flow():
     x = images(2, 4, 4).requires_grad_()
-    torch.autograd.gradcheck(lambda y: diff_augment(y, policy, generator=seeded()), (x,))
+    torch.autograd.gradcheck(lambda y: diff_augment(y, generator=seeded()), (x,))
 
 
-def test_policies_have_one_order(monkeypatch):
+def test_policies_have_one_order_and_what_is_wrong_is_refused():
     assert check_policy(["cutout", "color"]) == ("color", "cutout")
-    called = []
-    for name in POLICIES:
-        monkeypatch.setitem(differentiable._AUGMENTATIONS, name, lambda x, g, name=name: called.append(name) or x)
-    diff_augment(images(), ["translation", "cutout", "color"])
-    assert called == ["color", "translation", "cutout"]
-
-
-def test_what_is_wrong_is_refused():
-    with pytest.raises(ValueError, match="policy"):
-        diff_augment(images(), ["hue"])
-    with pytest.raises(ValueError, match="each once"):
-        diff_augment(images(), ["color", "color"])
-    with pytest.raises(TypeError, match="floating-point images"):
+    for policy in (["hue"], ["color", "color"], []):
+        with pytest.raises(ValueError, match="policy"):
+            diff_augment(images(), policy)
+    with pytest.raises(TypeError, match="x must be"):
         diff_augment((images() * 255).to(torch.uint8))
 
 

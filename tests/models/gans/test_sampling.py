@@ -9,7 +9,7 @@ import torch
 
 pytest.importorskip("mmagic")
 
-from tiny_biggan import NOISE, FlatLabelBigGAN, build, networks, train
+from tiny_biggan import NOISE, build, networks, train
 
 from nda_mm.models import NDABigGAN
 from nda_mm.models.gans.sampling import sample_classes, sample_images
@@ -22,7 +22,7 @@ def draw(model, **settings):
 
 def test_batch_statistics_are_those_of_train_mode_and_the_model_is_left_as_it_was():
     model = build()
-    train(model, 2)
+    train(model, 2)  # the first only copies the generator to its EMA
     before = copy.deepcopy(model.state_dict())
     images = draw(model, use_batch_statistics=True, sample_model="orig")
     reference = copy.deepcopy(model.generator).eval()
@@ -64,7 +64,7 @@ def normalized(network):
 def trained(sn_style, **settings):
     """A model whose EMA has other weights than the generator: one singular value above the others."""
     model = build(sn_style=sn_style, **settings)
-    train(model, 2)
+    train(model, 1)
     for layer in normalized(model.generator_ema.module).values():
         weight = (layer.weight if hasattr(layer, "sn_weight") else layer.weight_orig).data
         first = torch.outer(torch.randn(len(weight)), torch.randn(weight[0].numel()))
@@ -90,48 +90,25 @@ def norms(model, draw):
     return torch.tensor(list(found.values()))
 
 
-DRAWS = {
-    "sample_images": draw,
-    "batch_statistics": lambda model: draw(model, use_batch_statistics=True),
-    "val_step": lambda model: model.val_step(dict(inputs=dict(num_batches=4, sample_model="ema"))),
-    "forward": lambda model: model(dict(noise=torch.randn(4, NOISE), sample_model="ema")),
-}
-STYLES = pytest.mark.parametrize("sn_style", ["torch", "ajbrock"])
-
-
-@STYLES
-@pytest.mark.parametrize("way", DRAWS)
-def test_samples_are_divided_by_the_sigma_of_the_emas_weights(sn_style, way):
+@pytest.mark.parametrize("sn_style", ["torch", "ajbrock"])
+def test_samples_are_divided_by_the_sigma_of_the_emas_weights(sn_style):
     model = trained(sn_style)
     before = copy.deepcopy(model.state_dict())
-    found = norms(model, DRAWS[way])
-    torch.testing.assert_close(found, torch.ones_like(found), rtol=2e-3, atol=0)
-    assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())
-
-
-@STYLES
-def test_averaged_vectors_which_are_shorter_than_1_do_no_harm(sn_style):
-    settings = networks(sn_style=sn_style)
-    settings["ema_config"]["update_buffers"] = True
-    model = NDABigGAN(**settings)
-    train(model, 6)
-    found = norms(model.eval(), draw)
-    torch.testing.assert_close(found, torch.ones_like(found), rtol=2e-2, atol=0)
-
-
-@STYLES
-def test_an_interrupted_pass_leaves_the_vectors_alone(sn_style):
-    model = trained(sn_style)
-    before = copy.deepcopy(model.state_dict())
-    with pytest.raises((AssertionError, RuntimeError)):
+    for draw_samples in (
+        lambda model: draw(model, use_batch_statistics=True),
+        lambda model: model.val_step(dict(inputs=dict(num_batches=4, sample_model="ema"))),
+    ):
+        found = norms(model, draw_samples)
+        torch.testing.assert_close(found, torch.ones_like(found), rtol=2e-3, atol=0)
+    with pytest.raises((AssertionError, RuntimeError)):  # an interrupted pass leaves the vectors alone, too
         model(dict(noise=torch.randn(4, NOISE + 1), sample_model="ema"))
     assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())
 
 
-def test_mmagics_own_ema_divides_by_another_sigma():
-    """If this fails, mmagic or PyTorch has fixed it, and own_spectral_norm may go."""
-    found = norms(
-        trained("torch", cls=FlatLabelBigGAN),
-        lambda model: model.generator_ema(torch.randn(4, NOISE), label=torch.arange(4)),
-    )
-    assert (found - 1).abs().max() > 0.1
+def test_averaged_vectors_which_are_shorter_than_1_do_no_harm():
+    settings = networks()
+    settings["ema_config"]["update_buffers"] = True
+    model = NDABigGAN(**settings)
+    train(model, 4)
+    found = norms(model.eval(), draw)
+    torch.testing.assert_close(found, torch.ones_like(found), rtol=2e-2, atol=0)

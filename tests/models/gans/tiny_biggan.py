@@ -17,7 +17,7 @@ CLASSES, NOISE, BATCH = 10, 16, 6
 
 
 class FlatLabelBigGAN(BigGAN):
-    """mmagic's BigGAN, given labels as its discriminator needs them (see test_mixin.py)."""
+    """mmagic's BigGAN, given labels as its discriminator needs them (see ClassConditionalMixin)."""
 
     def data_sample_to_label(self, data_sample: Any) -> Any:
         return super().data_sample_to_label(data_sample).flatten()

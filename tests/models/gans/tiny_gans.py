@@ -16,7 +16,6 @@ from mmengine.optim import OptimWrapper, OptimWrapperDict
 from torch import Tensor, nn
 
 from nda_mm import models
-from nda_mm.models.gans.conditional import complete_layout
 from nda_mm.negatives import Negative
 
 NOISE, CLASSES, BATCH, RATE = 8, 10, 4, 0.01
@@ -80,10 +79,7 @@ class Case:
         return model.train()
 
     def networks(self) -> dict[str, Any]:
-        settings = {name: self.settings[name] for name in ("generator", "discriminator")}
-        if settings["discriminator"].get("input_scale") == 256:  # mmagic's own layout cannot be built
-            settings["discriminator"] = complete_layout(settings["discriminator"])
-        parts = {name: MODELS.build(each) for name, each in settings.items()}
+        parts = {name: MODELS.build(self.settings[name]) for name in ("generator", "discriminator")}
         return {**self.settings, **parts}
 
     def optimizers(self, model: Any) -> OptimWrapperDict:
@@ -126,7 +122,7 @@ def _sngan(classes: int) -> dict[str, Any]:
     )
 
 
-def _biggan(size: int, noise: int) -> dict[str, Any]:
+def biggan(size: int, noise: int) -> dict[str, Any]:
     """As published for ImageNet: shared embedding, noise in parts, attention."""
     shared = dict(num_classes=CLASSES, base_channels=8, sn_eps=1e-6)
     return dict(
@@ -186,10 +182,7 @@ CASES: dict[str, Case] = {
     "SNGAN": Case(models.NDASAGAN, editors.SAGAN, _sngan(CLASSES), HINGE, classes=CLASSES),
     "SNGAN without classes": Case(models.NDASAGAN, editors.SAGAN, _sngan(0), HINGE),
     "BigGAN 128": Case(
-        models.NDABigGAN, editors.BigGAN, _biggan(128, 12), HINGE, size=128, classes=CLASSES, noise=12, slow=True
-    ),
-    "BigGAN 256": Case(
-        models.NDABigGAN, editors.BigGAN, _biggan(256, 14), HINGE, size=256, classes=CLASSES, noise=14, slow=True
+        models.NDABigGAN, editors.BigGAN, biggan(128, 12), HINGE, size=128, classes=CLASSES, noise=12, slow=True
     ),
     "PGGAN": Case(
         models.NDAPGGAN,

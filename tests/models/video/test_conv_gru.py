@@ -40,8 +40,7 @@ def plain(unit: ConvGRU, x: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:
     return torch.stack(states, 1)
 
 
-@pytest.mark.parametrize("kernel_size", [1, 3])
-@pytest.mark.parametrize("started", [True, False])
+@pytest.mark.parametrize(("kernel_size", "started"), [(1, False), (3, True)])
 def test_it_follows_the_equations(kernel_size, started) -> None:
     unit = with_biases(ConvGRU(5, 7, kernel_size))
     x, hidden = draw(2, 4, 5, 3, 6), draw(2, 7, 3, 6, seed=1)

