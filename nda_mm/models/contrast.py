@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -13,15 +13,16 @@ from mmpretrain.models import DenseCL, MoCo, MoCoV3
 from torch import Tensor, nn
 
 from nda_mm.functional.checks import check_positive
-from nda_mm.losses import negative_logits
+from nda_mm.losses import mixed_keys, negative_logits
 from nda_mm.models.attached import AttachedNegatives, call_without_buffer_updates
 from nda_mm.negatives import Negative
 from nda_mm.utils.random_state import mix
 
 VIEWS = ("query", "key")
 KEPT = ("all", "hardest")
-# As `stream` of AttachedNegatives, for the permutation that all ranks share.
-_PERMUTATION = 49
+# As `stream` of AttachedNegatives, for the permutation that all ranks share, and for mixed keys.
+_PERMUTATION, _MIXING = 49, 51
+_MIXED_DEFAULTS = dict(hardest=1024, mixed=1024, with_query=0)
 
 
 @dataclass(frozen=True)
@@ -146,14 +147,19 @@ class NegativeContrast(AttachedNegatives):
     the step, in a pass of their own, under their own permutation where the method has ShuffleBN. That pass uses copies
     of the encoder's buffers, so running statistics are those of a run without negatives.
 
+    ``mixed_keys`` adds keys that are mixed from those of the queue nearest to the query, see
+    :func:`nda_mm.losses.mixed_keys`; each counts as one negative.
+
     With mmengine's Runner use :class:`nda_mm.engine.NDAContrastHook`.
 
     Args:
         model: MoCo, DenseCL or MoCoV3 of mmpretrain, unwrapped.
         negative: Makes the negatives, from images as the model gets them (normalized).
-        num_negatives: ``m``, negatives of each query, at least 1. Default 1.
+        num_negatives: ``m``, negatives of each query, at least 1; or 0, for mixed keys alone. Default 1.
         similarity_scale: ``a``, factor of a negative's similarity, above 0. Default 1.
         keep: 'all' negatives of a query (default), or the 'hardest', the one nearest to it.
+        mixed_keys: ``hardest`` (default 1024), ``mixed`` (1024) and ``with_query`` (0) of
+            :func:`nda_mm.losses.mixed_keys`. Default None: no mixed keys.
         view: The view they are made from, 'query' (default) or 'key' of their row.
         seed: Of negatives and permutations, together with the iteration and the rank; the same on every rank.
         compiled: Whether the training step runs through ``torch.compile``.
@@ -173,12 +179,15 @@ class NegativeContrast(AttachedNegatives):
         num_negatives: int = 1,
         similarity_scale: float = 1.0,
         keep: str = "all",
+        mixed_keys: Mapping[str, int] | None = None,
         view: str = "query",
         seed: int = 0,
         compiled: bool = False,
     ) -> None:
-        if not isinstance(num_negatives, int) or num_negatives < 1:
-            raise ValueError(f"num_negatives must be an integer of at least 1, but got {num_negatives!r}.")
+        if not isinstance(num_negatives, int) or num_negatives < (mixed_keys is None):
+            raise ValueError(
+                f"num_negatives must be an integer of at least 1, or 0 with mixed_keys, but got {num_negatives!r}."
+            )
         if view not in VIEWS:
             raise ValueError(f"view must be one of {', '.join(VIEWS)}, but got {view!r}.")
         if keep not in KEPT:
@@ -191,11 +200,25 @@ class NegativeContrast(AttachedNegatives):
                 "negative=dict(type='RandomNegative', negatives=[...])."
             )
         self.num_negatives = num_negatives
+        self.mixed_keys = None if mixed_keys is None else self._check_mixed(mixed_keys)
         self.similarity_scale = check_positive(similarity_scale, "similarity_scale")
         self.keep = keep
         self.view = view
         self.compiled = compiled
         self._step: _Step | None = None
+
+    def _check_mixed(self, mixed_keys: Mapping[str, int]) -> dict[str, int]:
+        settings = {**_MIXED_DEFAULTS, **mixed_keys}
+        if settings.keys() != _MIXED_DEFAULTS.keys():
+            raise ValueError(f"mixed_keys may set {', '.join(_MIXED_DEFAULTS)}, but got {dict(mixed_keys)!r}.")
+        if not self.method.queued:
+            raise ValueError(f"mixed_keys needs a queue, which {type(self.model).__name__} does not have.")
+        if not 1 <= settings["hardest"] <= self.model.queue_len or min(settings["mixed"], settings["with_query"]) < 0:
+            raise ValueError(
+                f"mixed_keys needs 'hardest' from 1 to the queue's {self.model.queue_len} keys, and 'mixed' and "
+                f"'with_query' of at least 0, but got {settings!r}."
+            )
+        return settings
 
     def attach(self) -> None:
         """Register the hooks on the model and wrap the loss module of its head."""
@@ -227,7 +250,7 @@ class NegativeContrast(AttachedNegatives):
                 f"NDAContrastHook needs two views of each image, but got {got}. Use dict(type='MultiView', "
                 "num_views=[2], transforms=[...]) in the pipeline."
             )
-        self._step = _Step(self._make(views) if self.weight > 0.0 else [])
+        self._step = _Step(self._make(views) if self.weight > 0.0 and self.num_negatives else [])
 
     @torch.no_grad()
     def _make(self, views: Sequence[Tensor]) -> list[Tensor]:
@@ -256,24 +279,35 @@ class NegativeContrast(AttachedNegatives):
         number, step.loss_calls = step.loss_calls, step.loss_calls + 1
         if self.method.rows[number] is None:
             return logits
-        extended, similarity = logits, None
+        columns = [logits]
+        similarities: dict[str, Tensor] = {}
+        if step.negatives or (self.mixed_keys and self.weight > 0.0):
+            query = F.normalize(cast(Tensor, step.query).float(), dim=1)
         if step.negatives:
             keys = self._encode(step.negatives.pop(0)).view(self.num_negatives, len(logits), -1).transpose(0, 1)
-            query = F.normalize(cast(Tensor, step.query).float(), dim=1)
             similarity = torch.einsum("bc,bmc->bm", query.detach(), keys)
             if self.keep == "hardest":
                 hardest = similarity.argmax(dim=1, keepdim=True)
                 keys, similarity = keys.take_along_dim(hardest[..., None], dim=1), similarity.gather(1, hardest)
-            added = negative_logits(
-                query,
-                keys,
-                temperature=self.model.head.temperature,
-                negative_weight=self.weight,
-                similarity_scale=self.similarity_scale,
-            )
-            extended = torch.cat([logits, added.to(logits.dtype)], dim=1)
-        self._measure(step, logits, labels, extended, similarity)
+            columns.append(self._logits(query, keys, self.similarity_scale))
+            similarities["negative_similarity"] = similarity
+        if self.mixed_keys and self.weight > 0.0:
+            seed = mix(self.seed, _MIXING, self.iteration, get_rank()) >> 1
+            generator = torch.Generator(query.device).manual_seed(seed)
+            keys = mixed_keys(query.detach(), self.model.queue, generator=generator, **self.mixed_keys)
+            columns.append(self._logits(query, keys))
+        extended = torch.cat([each.to(logits.dtype) for each in columns], dim=1) if len(columns) > 1 else logits
+        self._measure(step, logits, labels, extended, similarities)
         return extended
+
+    def _logits(self, query: Tensor, keys: Tensor, similarity_scale: float = 1.0) -> Tensor:
+        return negative_logits(
+            query,
+            keys,
+            temperature=self.model.head.temperature,
+            negative_weight=self.weight,
+            similarity_scale=similarity_scale,
+        )
 
     def _renew_queues(self) -> None:
         """Replace the queues by copies."""
@@ -295,7 +329,9 @@ class NegativeContrast(AttachedNegatives):
         return keys if shuffle is None else shuffle.undo(keys)
 
     @torch.no_grad()
-    def _measure(self, step: _Step, logits: Tensor, labels: Tensor, extended: Tensor, negative: Tensor | None) -> None:
+    def _measure(
+        self, step: _Step, logits: Tensor, labels: Tensor, extended: Tensor, similarities: Mapping[str, Tensor]
+    ) -> None:
         similarity = logits.detach().float() * self.model.head.temperature
         positive = similarity.gather(1, labels[:, None])
         others = (similarity.sum(dim=1, keepdim=True) - positive) / (similarity.shape[1] - 1)
@@ -304,8 +340,7 @@ class NegativeContrast(AttachedNegatives):
             "positive_similarity": positive.mean(),
             "queue_similarity" if self.method.queued else "batch_similarity": others.mean(),
         }
-        if negative is not None:
-            values["negative_similarity"] = negative.mean()
+        values |= {name: each.mean() for name, each in similarities.items()}
         for name, value in values.items():
             step.measured.setdefault(name, []).append(value)
 

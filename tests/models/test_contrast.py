@@ -13,7 +13,7 @@ from mmengine.registry import DefaultScope
 from mmpretrain.registry import MODELS as HOST_MODELS
 
 import nda_mm.models.contrast as contrast_module
-from nda_mm.losses import info_nce
+from nda_mm.losses import info_nce, mixed_keys
 from nda_mm.models.contrast import NegativeContrast, contrast_method
 from nda_mm.negatives import Negative, build_negative
 
@@ -130,6 +130,63 @@ def test_the_hardest_negative_alone_enters_the_row():
     found = step(model)
     torch.testing.assert_close(found["loss"], expected)
     torch.testing.assert_close(found["negative_similarity"], (query * hardest[:, 0]).sum(dim=1).mean())
+
+
+@pytest.mark.parametrize(("num_negatives", "weight"), [(0, 1.0), (2, 0.5)])
+def test_mixed_keys_enter_the_row_beside_the_negatives(num_negatives, weight):
+    """In a step of MoCo; their own test is in tests/losses."""
+    settings = dict(hardest=7, mixed=4, with_query=3)
+    model = build("MoCo")
+    twin, query, key, negatives = written_out(model, num_negatives=max(num_negatives, 1))
+    contrast = NegativeContrast(model, Flip(), num_negatives=num_negatives, mixed_keys=settings, seed=5)
+    contrast.attach()
+    contrast.set_step(3, weight)
+    seen = []
+    contrast._logits = lambda *args, made=contrast._logits: (seen.append(args[1]), made(*args))[1]
+    found = step(model)
+    keys = seen.pop()
+    generator = torch.Generator().manual_seed(contrast_module.mix(5, contrast_module._MIXING, 3, 0) >> 1)
+    torch.testing.assert_close(keys, mixed_keys(query, twin.queue, generator=generator, **settings))
+    columns = torch.cat([negatives[:, :num_negatives], keys], dim=1)
+    expected = info_nce(query, key, twin.queue, columns, temperature=0.2, negative_weight=weight)
+    torch.testing.assert_close(found["loss"], expected)
+    found["loss"].backward()
+    expected.backward()
+    for (name, ours), theirs in zip(model.named_parameters(), twin.parameters()):
+        if not name.startswith("encoder_k"):
+            torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-4, atol=1e-7)
+
+
+def test_no_mixed_keys_are_the_hosts_step():
+    """Bit for bit, as at weight 0."""
+    plain, none, off = build("MoCo"), build("MoCo"), build("MoCo")
+    empty = NegativeContrast(none, Flip(), num_negatives=0, mixed_keys=dict(hardest=24, mixed=0))
+    zero = NegativeContrast(off, Flip(), num_negatives=0, mixed_keys=dict(hardest=24))
+    for contrast, weight in ((empty, 1.0), (zero, 0.0)):
+        contrast.attach()
+        contrast.set_step(0, weight)
+    expected = step(plain)["loss"]
+    expected.backward()
+    for model in (none, off):
+        found = step(model)["loss"]
+        found.backward()
+        assert torch.equal(found, expected)
+        for one, other in zip(model.parameters(), plain.parameters(), strict=True):
+            assert one.grad is None if other.grad is None else torch.equal(one.grad, other.grad)
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "name"),
+    [
+        ("MoCo", dict(hardest=25), "hardest"),
+        ("MoCo", dict(hardest=2, mixed=-1), "mixed"),
+        ("MoCo", dict(hardest=2, mixes=1), "mixes"),
+        ("MoCoV3", {}, "queue"),
+    ],
+)
+def test_mixed_keys_that_cannot_be_made_are_refused(kind, settings, name):
+    with pytest.raises(ValueError, match=name):
+        NegativeContrast(build(kind), Flip(), mixed_keys=settings)
 
 
 def test_negatives_change_nothing_but_the_rows():

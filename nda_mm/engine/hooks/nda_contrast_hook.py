@@ -41,13 +41,16 @@ class NDAContrastHook(NegativeHook):
 
     Args:
         negative: What makes the negatives: a config such as ``dict(type='Jigsaw', grid=2)``.
-        num_negatives: Negatives of each query, at least 1. Defaults to 1.
+        num_negatives: Negatives of each query, at least 1; or 0, for mixed keys alone. Defaults to 1.
         weight: Weight of one negative against one key of the queue, ``w`` in the loss: finite and at least 0, or a
             schedule over iterations such as ``[(0, 0.0), (1000, 1.0)]``. Defaults to 1.
         view: The view of the image that the negatives of its row are made from, 'query' or 'key'. Defaults to 'query'.
         seed: Of the negatives' draws. Defaults to None: the run's.
         similarity_scale: Factor of a negative's similarity, ``a`` in the loss, above 0; Ge et al. have 2 or 3. Defaults
             to 1.
+        mixed_keys: Adds keys that are mixed from those of the queue nearest to the query (MoCHi, Kalantidis et al.,
+            NeurIPS 2020), as ``dict(hardest=1024, mixed=1024, with_query=0)``, see
+            :func:`nda_mm.losses.mixed_keys`. MoCo and DenseCL only. Defaults to None: none.
         keep: 'all' negatives of a query, or the 'hardest' of them, the one nearest to it. Defaults to 'all'.
 
     Raises:
@@ -74,10 +77,15 @@ class NDAContrastHook(NegativeHook):
         *,
         similarity_scale: float = 1.0,
         keep: str = "all",
+        mixed_keys: Mapping[str, int] | None = None,
     ) -> None:
         super().__init__(negative, weight, seed)
         self.settings: dict[str, Any] = dict(
-            num_negatives=num_negatives, view=view, similarity_scale=similarity_scale, keep=keep
+            num_negatives=num_negatives,
+            view=view,
+            similarity_scale=similarity_scale,
+            keep=keep,
+            mixed_keys=mixed_keys,
         )
 
     def check(self, runner: Runner, model: Any) -> None:
