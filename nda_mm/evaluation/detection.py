@@ -176,8 +176,8 @@ def bootstrap_intervals(
     for _ in range(resamples):
         # How often each distinct score occurs is all that a resample is, so nothing is sorted again.
         drawn = (kind[rng.integers(0, len(kind), len(kind))] for kind in kinds)
-        counts = (np.bincount(each, minlength=len(distinct)) for each in drawn)
-        values.append(_measures_of_counts(*counts, trapezoid))
+        id_counts, ood_counts = (np.bincount(each, minlength=len(distinct)) for each in drawn)
+        values.append(_measures_of_counts(id_counts, ood_counts, trapezoid))
     ends = np.quantile(values, [(1 - confidence) / 2, (1 + confidence) / 2], axis=0)
     return {name: (float(low), float(high)) for name, low, high in zip(MEASURES, *ends, strict=True)}
 
