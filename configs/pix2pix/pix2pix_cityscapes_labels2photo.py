@@ -27,7 +27,7 @@ test_evaluator = dict(
             type="nda_mm.SegmentationScores",
             target="photo",
             labels="label",
-            colours="cityscapes",
+            colors="cityscapes",
             segmenter=dict(type="torchscript", checkpoint="data/cityscapes_segmenter.pt", size=(512, 1024)),
             prefix="segmented",
         ),

@@ -1,4 +1,4 @@
-# Pix2Pix from Cityscapes' photographs to labels. The painted output is read by its nearest colours, so the scores need
+# Pix2Pix from Cityscapes' photographs to labels. The painted output is read by its nearest colors, so the scores need
 # no network.
 _base_ = "pix2pix_cityscapes_labels2photo.py"
 
@@ -9,8 +9,8 @@ val_evaluator = dict(
             type="nda_mm.SegmentationScores",
             target="label",
             labels="label",
-            colours="cityscapes",
-            segmenter=dict(type="colours", colours="cityscapes"),
+            colors="cityscapes",
+            segmenter=dict(type="colors", colors="cityscapes"),
             score_real=False,  # they are the truth
         )
     ]

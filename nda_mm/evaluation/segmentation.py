@@ -20,7 +20,7 @@ from .networks.feature_network import resize_images
 #: Marks pixels that don't count.
 IGNORE = 255
 
-Colours = str | Sequence[tuple[Sequence[int], int]]
+Colors = str | Sequence[tuple[Sequence[int], int]]
 IMAGENET_MEAN, IMAGENET_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 
 
@@ -87,32 +87,32 @@ def segmentation_scores(confusion: Tensor) -> dict[str, float]:
     }
 
 
-def read_colours(images: Tensor, colours: Tensor, classes: Tensor) -> Tensor:
-    """Read a map of classes off an image that was painted in their colours, by the nearest colour of each pixel.
+def read_colors(images: Tensor, colors: Tensor, classes: Tensor) -> Tensor:
+    """Read a map of classes off an image that was painted in their colors, by the nearest color of each pixel.
 
-    Nearest, as painted maps that went through JPEG or a generator hold colours that no class has.
+    Nearest, as painted maps that went through JPEG or a generator hold colors that no class has.
 
     Args:
         images: RGB in [0, 255], any dtype.
-        colours: RGB in [0, 255].
-        classes: What each colour stands for; several may stand for one.
+        colors: RGB in [0, 255].
+        classes: What each color stands for; several may stand for one.
 
     Shape:
-        ``images`` (N, 3, H, W), ``colours`` (K, 3), ``classes`` (K,), result (N, H, W).
+        ``images`` (N, 3, H, W), ``colors`` (K, 3), ``classes`` (K,), result (N, H, W).
 
     Returns:
-        int64. Of two colours equally near, the first counts.
+        int64. Of two colors equally near, the first counts.
 
     Example:
         >>> red_and_blue = torch.tensor([[255, 0, 0], [0, 0, 255]])
-        >>> read_colours(torch.tensor([200, 30, 90]).reshape(1, 3, 1, 1), red_and_blue, torch.tensor([4, 7]))
+        >>> read_colors(torch.tensor([200, 30, 90]).reshape(1, 3, 1, 1), red_and_blue, torch.tensor([4, 7]))
         tensor([[[4]]])
     """
     nearest = torch.full(images.shape[:1] + images.shape[2:], torch.inf, device=images.device)
     found = torch.zeros(nearest.shape, dtype=torch.long, device=images.device)
     images = images.float()
-    for colour, name in zip(colours.to(images).unbind(), classes.tolist(), strict=True):  # one at a time: 35 maps at
-        distance = (images - colour[:, None, None]).square().sum(dim=1)  # once would be large
+    for color, name in zip(colors.to(images).unbind(), classes.tolist(), strict=True):  # one at a time: 35 maps at
+        distance = (images - color[:, None, None]).square().sum(dim=1)  # once would be large
         closer = distance < nearest
         nearest = distance.where(closer, nearest)
         found[closer] = name
@@ -180,27 +180,27 @@ class NetworkSegmenter(Segmenter):
         return F.interpolate(logits.float(), images.shape[-2:], mode="bilinear", align_corners=False).argmax(dim=1)
 
 
-class ColourSegmenter(Segmenter):
-    """Reads the classes of images that are painted in their colours.
+class ColorSegmenter(Segmenter):
+    """Reads the classes of images that are painted in their colors.
 
     Args:
-        colours: ``'cityscapes'`` or rows of (RGB, class); see :func:`palette`.
+        colors: ``'cityscapes'`` or rows of (RGB, class); see :func:`palette`.
     """
 
-    def __init__(self, colours: Colours) -> None:
+    def __init__(self, colors: Colors) -> None:
         super().__init__()
-        self.colours, self.classes = palette(colours)
+        self.colors, self.classes = palette(colors)
 
     def forward(self, images: Tensor) -> Tensor:
-        """The class of the nearest colour in each pixel."""
-        return read_colours(images, self.colours, self.classes)
+        """The class of the nearest color in each pixel."""
+        return read_colors(images, self.colors, self.classes)
 
 
 def cityscapes_palette() -> list[tuple[tuple[int, int, int], int]]:
-    """Rows (RGB, class) of Cityscapes' colours, 255 being the class of those that are not evaluated.
+    """Rows (RGB, class) of Cityscapes' colors, 255 being the class of those that are not evaluated.
 
     Source: Cordts et al., "The Cityscapes Dataset", CVPR 2016, https://www.cityscapes-dataset.com, as torchvision has
-    it. Of two labels in one colour the evaluated one counts.
+    it. Of two labels in one color the evaluated one counts.
 
     Example:
         >>> cityscapes_palette()[0]  # road
@@ -214,11 +214,11 @@ def cityscapes_palette() -> list[tuple[tuple[int, int, int], int]]:
     return list(rows.items())
 
 
-def palette(colours: Colours) -> tuple[Tensor, Tensor]:
-    """Give the colours (K, 3) of a palette and the classes (K,) that they stand for.
+def palette(colors: Colors) -> tuple[Tensor, Tensor]:
+    """Give the colors (K, 3) of a palette and the classes (K,) that they stand for.
 
     Args:
-        colours: ``'cityscapes'``, or rows of (RGB, class), the class 255 where pixels don't count.
+        colors: ``'cityscapes'``, or rows of (RGB, class), the class 255 where pixels don't count.
 
     Raises:
         ValueError: If it is neither.
@@ -227,9 +227,9 @@ def palette(colours: Colours) -> tuple[Tensor, Tensor]:
         >>> palette([((0, 0, 0), 0), ((255, 255, 255), 1)])[1]
         tensor([0, 1])
     """
-    rows = cityscapes_palette() if colours == "cityscapes" else colours
+    rows = cityscapes_palette() if colors == "cityscapes" else colors
     if isinstance(rows, str) or not rows or not all(len(row) == 2 and len(row[0]) == 3 for row in rows):
-        raise ValueError(f"a palette is 'cityscapes' or rows of (RGB, class), but got {colours!r}")
+        raise ValueError(f"a palette is 'cityscapes' or rows of (RGB, class), but got {colors!r}")
     return torch.tensor([list(row[0]) for row in rows]), torch.tensor([int(row[1]) for row in rows])
 
 
@@ -240,7 +240,7 @@ def build_segmenter(cfg: Mapping[str, Any] | Segmenter) -> Segmenter:
     the network in it is a program: take it from those whose programs you would run.
     ``dict(type='mmengine', config=..., checkpoint=...)`` builds ``model`` of a config of an mmengine project, such as
     mmsegmentation, and loads the checkpoint strictly and without running code; the project must be installed.
-    ``dict(type='colours', colours='cityscapes')`` reads painted labels. Networks take the further arguments of
+    ``dict(type='colors', colors='cityscapes')`` reads painted labels. Networks take the further arguments of
     :class:`NetworkSegmenter`.
 
     Args:
@@ -253,20 +253,20 @@ def build_segmenter(cfg: Mapping[str, Any] | Segmenter) -> Segmenter:
     Example:
         >>> build_segmenter(dict(type="fcn"))
         Traceback (most recent call last):
-        ValueError: the type of a segmenter must be one of torchscript, mmengine, colours, but got 'fcn'
+        ValueError: the type of a segmenter must be one of torchscript, mmengine, colors, but got 'fcn'
     """
     if isinstance(cfg, Segmenter):
         return cfg.eval()
     settings = dict(cfg)
     kind = settings.pop("type", None)
-    if kind == "colours":
-        return ColourSegmenter(**settings)
+    if kind == "colors":
+        return ColorSegmenter(**settings)
     if kind == "torchscript":
         return NetworkSegmenter(_torchscript(settings.pop("checkpoint")), **settings)
     if kind == "mmengine":
         network = _mmengine(settings.pop("config"), settings.pop("checkpoint"))
         return NetworkSegmenter(network, **{"mode": "tensor", **settings})
-    raise ValueError(f"the type of a segmenter must be one of torchscript, mmengine, colours, but got {kind!r}")
+    raise ValueError(f"the type of a segmenter must be one of torchscript, mmengine, colors, but got {kind!r}")
 
 
 def _torchscript(checkpoint: str | Path) -> nn.Module:

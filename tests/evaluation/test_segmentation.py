@@ -1,4 +1,4 @@
-"""Scores of class maps against a loop over pixels and hand cases; segmenters: saved, of mmengine, by colours."""
+"""Scores of class maps against a loop over pixels and hand cases; segmenters: saved, of mmengine, by colors."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from nda_mm.evaluation.segmentation import (
     build_segmenter,
     confusion_matrix,
     palette,
-    read_colours,
+    read_colors,
     segmentation_scores,
 )
 
@@ -58,24 +58,24 @@ def test_scores_are_the_loops(num_classes: int, holes: bool) -> None:
 
 def test_the_nearest_color_is_the_loops() -> None:
     draw = torch.Generator().manual_seed(0)
-    colours, classes = torch.randint(0, 256, (6, 3), generator=draw), torch.tensor([3, 1, 255, 0, 3, 2])
+    colors, classes = torch.randint(0, 256, (6, 3), generator=draw), torch.tensor([3, 1, 255, 0, 3, 2])
     images = torch.randint(0, 256, (2, 3, 4, 5), generator=draw, dtype=torch.uint8)
-    found = read_colours(images, colours, classes)
+    found = read_colors(images, colors, classes)
     for n, h, w in torch.cartesian_prod(torch.arange(2), torch.arange(4), torch.arange(5)).tolist():
-        distances = [sum((int(images[n, c, h, w]) - int(row[c])) ** 2 for c in range(3)) for row in colours]
+        distances = [sum((int(images[n, c, h, w]) - int(row[c])) ** 2 for c in range(3)) for row in colors]
         assert int(found[n, h, w]) == int(classes[distances.index(min(distances))])
 
 
 def test_the_palette_is_that_of_cityscapes() -> None:
-    colours, classes = palette("cityscapes")
+    colors, classes = palette("cityscapes")
     assert sorted(set(classes.tolist())) == [*range(19), 255]
-    assert len(colours.unique(dim=0)) == len(colours) == 29  # no two alike
+    assert len(colors.unique(dim=0)) == len(colors) == 29  # no two alike
     for color, name in ((128, 64, 128), 0), ((0, 0, 142), 13), ((0, 0, 0), 255):  # road, car, and what is not labeled
-        assert classes[(colours == torch.tensor(color)).all(dim=1)].tolist() == [name]
+        assert classes[(colors == torch.tensor(color)).all(dim=1)].tolist() == [name]
 
 
 class Channels(nn.Module):
-    """A class for each colour channel, at half the resolution, as segmenters give it."""
+    """A class for each color channel, at half the resolution, as segmenters give it."""
 
     def forward(self, x: Tensor) -> Tensor:
         return F.avg_pool2d(x, 2)
@@ -99,7 +99,7 @@ def registered():
 
 @pytest.fixture
 def images() -> Tensor:
-    """Blocks of one strong colour each."""
+    """Blocks of one strong color each."""
     channel = torch.randint(0, 3, (2, 4, 4), generator=torch.Generator().manual_seed(1))
     blocks = F.one_hot(channel, 3).permute(0, 3, 1, 2) * 200 + 20
     return F.interpolate(blocks.float(), scale_factor=2).byte()

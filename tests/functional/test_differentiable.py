@@ -14,7 +14,7 @@ def images(batch: int = 6, height: int = 8, width: int = 12) -> torch.Tensor:
     return torch.rand(batch, 3, height, width, generator=seeded(1), dtype=torch.float64) + 0.1
 
 
-def test_colour_is_brightness_then_saturation_then_contrast():
+def test_color_is_brightness_then_saturation_then_contrast():
     x = images()
     found = diff_augment(x, ["color"], generator=seeded())
     draws = torch.rand(3, len(x), generator=seeded(), dtype=torch.float64)

@@ -1,5 +1,5 @@
 # Cityscapes as the authors of Pix2Pix publish it: 2,975 and 500 pairs of 256x256 pixels in
-# data/pix2pix/cityscapes/{train,val}, the photograph left, the labels, painted in their colours, right.
+# data/pix2pix/cityscapes/{train,val}, the photograph left, the labels, painted in their colors, right.
 # `python tools/prepare_data.py cityscapes cityscapes.tar.gz` unpacks and checks them. It makes them, given what
 # Cityscapes itself gives out, leftImg8bit_trainvaltest.zip and gtFine_trainvaltest.zip.
 pack = [

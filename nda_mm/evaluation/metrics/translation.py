@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 from nda_mm.registry import METRICS
 
 from ..networks import FeatureNetwork, build_feature_network
-from ..segmentation import IGNORE, Colours, Segmenter, build_segmenter, confusion_matrix, palette, segmentation_scores
+from ..segmentation import IGNORE, Colors, Segmenter, build_segmenter, confusion_matrix, palette, segmentation_scores
 
 
 class TranslationMetric(BaseMetric):
@@ -117,14 +117,14 @@ class SegmentationScores(TranslationMetric):
     Source: Isola et al., CVPR 2017, section 3.4, https://arxiv.org/abs/1611.07004: a photograph is drawn well from its
     labels if a segmenter trained on real photographs reads those labels in it. The values compare within one segmenter;
     its values on the real targets are reported as ``real_...``. For
-    photographs to labels, ``segmenter=dict(type='colours', ...)`` reads the painted output itself, and no network is
+    photographs to labels, ``segmenter=dict(type='colors', ...)`` reads the painted output itself, and no network is
     needed.
 
     Args:
         target: Domain of the outputs.
-        labels: Domain of the images that are painted in the classes' colours: the inputs, or the targets.
+        labels: Domain of the images that are painted in the classes' colors: the inputs, or the targets.
         segmenter: See :func:`~nda_mm.evaluation.segmentation.build_segmenter`.
-        colours: The colours of the labels: ``'cityscapes'`` (default), whose 19 classes are scored, or rows of
+        colors: The colors of the labels: ``'cityscapes'`` (default), whose 19 classes are scored, or rows of
             (RGB, class); class 255 does not count.
         score_real: Whether to score the real targets too. Default True.
         prefix: Prefix of the results. Default: the domain.
@@ -148,15 +148,15 @@ class SegmentationScores(TranslationMetric):
         labels: str,
         segmenter: Mapping[str, Any] | Segmenter,
         *,
-        colours: Colours = "cityscapes",
+        colors: Colors = "cityscapes",
         score_real: bool = True,
         **kwargs: Any,
     ) -> None:
         super().__init__(target, **kwargs)
         self.labels = labels
         self.segmenter = build_segmenter(segmenter)
-        self.reader = build_segmenter(dict(type="colours", colours=colours))
-        classes = palette(colours)[1]
+        self.reader = build_segmenter(dict(type="colors", colors=colors))
+        classes = palette(colors)[1]
         self.num_classes = int(classes[classes != IGNORE].max()) + 1
         self.score_real = score_real
 

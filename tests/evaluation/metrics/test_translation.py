@@ -13,7 +13,7 @@ from nda_mm.evaluation import SegmentationScores, TranslationScores
 from nda_mm.evaluation.networks import FeatureNetwork, FeaturesAndProbs
 
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
-COLOURS = [(RED, 0), (GREEN, 1), (BLUE, 2), ((0, 0, 0), 255)]
+COLORS = [(RED, 0), (GREEN, 1), (BLUE, 2), ((0, 0, 0), 255)]
 
 
 def painted(classes: Tensor) -> Tensor:
@@ -70,9 +70,7 @@ class TestSegmentationScores:
         labels[1, :2] = 255
         samples = [{"img_label": painted(t), "fake_photo": painted(m), "img_photo": painted(t)}
                    for t, m in zip(labels, made, strict=True)]  # fmt: skip
-        metric = SegmentationScores(
-            "photo", "label", dict(type="colours", colours=COLOURS[:3]), colours=COLOURS, prefix="s"
-        )
+        metric = SegmentationScores("photo", "label", dict(type="colors", colors=COLORS[:3]), colors=COLORS, prefix="s")
         scores = evaluate(metric, [samples[:2], samples[2:]])
         counts = labels != 255
         assert scores["s/pixel_accuracy"] == pytest.approx(float((made == labels)[counts].double().mean()))
