@@ -28,6 +28,10 @@ class MNIST(ArrayDataset):
 
     Raises:
         DatasetNotReadableError: If a file is missing or damaged.
+
+    Example:
+        >>> MNIST("data/mnist", lazy_init=True).metainfo["classes"][3]
+        '3'
     """
 
     METAINFO = {"classes": tuple("0123456789")}
