@@ -95,13 +95,13 @@ def _unknown_metrics(settings: dict[str, Any], key: str, wanted: str | list[str]
 def _metrics(settings: dict[str, Any]) -> list[str] | None:
     """Names of the metrics, or ``'acc/'`` for all with that prefix; None where the config does not tell.
 
-    A metric of mmengine's has its prefix in its names, unless it overrides ``evaluate``. A run without validation has
-    those of :class:`~nda_mm.engine.KNNHook` alone.
+    A metric of mmengine's has its prefix in its names, unless it overrides ``evaluate``; ours have ``prefix_of``. A run
+    without validation has those of :class:`~nda_mm.engine.KNNHook` alone.
     """
     scope, evaluator = settings.get("default_scope"), settings.get("val_evaluator")
     if isinstance(evaluator, dict) and "metrics" in evaluator:
         kind = _find(EVALUATOR, evaluator.get("type", "Evaluator"), scope)
-        if kind is None or kind.evaluate is not Evaluator.evaluate:
+        if kind is None or (kind.evaluate is not Evaluator.evaluate and not kind.__module__.startswith("mmagic.")):
             return None
         evaluator = evaluator["metrics"]
     if evaluator is None:
@@ -112,8 +112,12 @@ def _metrics(settings: dict[str, Any]) -> list[str] | None:
     known = []
     for metric in [evaluator] if isinstance(evaluator, dict) else evaluator:
         kind = _find(METRICS, metric.get("type"), scope)
-        prefix = metric.get("prefix") or getattr(kind, "default_prefix", None)
-        if kind is None or getattr(kind, "evaluate", None) is not BaseMetric.evaluate or not prefix:
+        if hasattr(kind, "prefix_of"):
+            prefix = kind.prefix_of(metric)
+        else:
+            named = getattr(kind, "evaluate", None) is BaseMetric.evaluate
+            prefix = (metric.get("prefix") or kind.default_prefix) if named else None
+        if prefix is None:
             return None
         known.append(f"{prefix}/")
     return known

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,7 +28,7 @@ class PrefixedMetric(BaseMetric):
 
 
 def check(cfg: dict[str, Any], **changes: Any) -> None:
-    whole = Config(cfg)
+    whole = Config(dict(cfg))
     whole.merge_from_dict(changes)
     check_config(whole)
 
@@ -95,6 +96,14 @@ def test_a_best_checkpoint_needs_a_metric_that_exists(
     if refused is not None:
         with pytest.raises(ValueError, match=r"^default_hooks\.checkpoint\.save_best="):
             check(cfg, **{"default_hooks.checkpoint.save_best": refused})
+
+
+def test_a_gans_best_checkpoint_needs_a_metric_of_its_own(project_root: Path) -> None:
+    pytest.importorskip("mmagic")
+    recipe = Config.fromfile(project_root / "configs" / "biggan" / "biggan_digits.py")
+    check(recipe, **{"default_hooks.checkpoint.save_best": "classifier_digits/frechet"})
+    with pytest.raises(ValueError, match=r"save_best='classifier_digit/frechet' .*classifier_digits/\.\.\."):
+        check(recipe, **{"default_hooks.checkpoint.save_best": "classifier_digit/frechet"})
 
 
 def test_every_wrong_setting_is_named(config: Make) -> None:
