@@ -85,7 +85,7 @@ def draw_into(cfg: Config, folder: str | Path) -> None:
 
     Example:
         >>> cfg = Config(dict(default_hooks=dict(visualization=dict(type="DetVisualizationHook"))))
-        >>> draw_into(cfg, "/tmp/drawn")
+        >>> draw_into(cfg, "drawn")
         >>> cfg.default_hooks.visualization.draw
         True
     """
