@@ -65,9 +65,14 @@ class AttachedNegatives(ABC):
         self.weight = self.default_weight if weight is None else weight
         self.negative.set_iteration(iteration)
 
-    def generator(self, device: torch.device | str) -> torch.Generator:
-        """Make the generator of this step's and this rank's draws, in the same state at every call."""
-        seed = mix(self.seed, self.stream, self.iteration, get_rank()) >> 1
+    def generator(self, device: torch.device | str, stream: int | None = None) -> torch.Generator:
+        """Make the generator of this step's and this rank's draws, in the same state at every call.
+
+        Args:
+            device: Where it draws.
+            stream: Numbers of another kind than the negatives'. Defaults to :attr:`stream`.
+        """
+        seed = mix(self.seed, self.stream if stream is None else stream, self.iteration, get_rank()) >> 1
         return torch.Generator(device).manual_seed(seed)
 
     @staticmethod

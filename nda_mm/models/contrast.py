@@ -292,8 +292,7 @@ class NegativeContrast(AttachedNegatives):
             columns.append(self._logits(query, keys, self.similarity_scale))
             similarities["negative_similarity"] = similarity
         if self.mixed_keys and self.weight > 0.0:
-            seed = mix(self.seed, _MIXING, self.iteration, get_rank()) >> 1
-            generator = torch.Generator(query.device).manual_seed(seed)
+            generator = self.generator(query.device, _MIXING)
             keys = mixed_keys(query.detach(), self.model.queue, generator=generator, **self.mixed_keys)
             columns.append(self._logits(query, keys))
         extended = torch.cat([each.to(logits.dtype) for each in columns], dim=1) if len(columns) > 1 else logits
