@@ -168,12 +168,18 @@ def build_runner(cfg: Config) -> Runner:
 
     Returns:
         The Runner.
+
+    Raises:
+        KeyError: If no Runner is registered as the ``runner_type``.
     """
-    runner = Runner.from_cfg(cfg) if "runner_type" not in cfg else RUNNERS.build(cfg)
+    kind = RUNNERS.get(cfg.get("runner_type", "Runner"))
+    if kind is None:
+        raise KeyError(f"runner_type must be registered in mmengine's RUNNERS, but got {cfg.runner_type!r}")
+    if cfg.get("channels_last", False):
+        kind = type(kind.__name__, (_ChannelsLast, kind), {})
+    runner = kind.from_cfg(cfg)
     if cfg.get("load_strict", True):
         runner.register_hook(_StrictLoad())
-    if cfg.get("channels_last", False):
-        runner.register_hook(_ChannelsLast())
     return runner
 
 
@@ -199,7 +205,8 @@ def to_channels_last(module: nn.Module) -> None:
     """Store the weights of all convolutions with the channels last, in place; their outputs follow.
 
     This makes convolutions faster on CPUs and on GPUs with tensor cores. Results differ by rounding alone, and
-    checkpoints fit a model in either format.
+    checkpoints fit a model in either format. Call it before the module is wrapped in DistributedDataParallel, which
+    takes the strides of the weights when it is made and scrambles the gradients of others.
 
     Args:
         module: Its 2-D convolutions become ``torch.channels_last``, its 3-D ones ``torch.channels_last_3d``.
@@ -210,7 +217,10 @@ def to_channels_last(module: nn.Module) -> None:
         >>> layer(torch.ones(2, 3, 8, 8)).is_contiguous(memory_format=torch.channels_last)
         True
     """
-    formats = {4: torch.channels_last, 5: torch.channels_last_3d}
+    _set_memory_format(module, {4: torch.channels_last, 5: torch.channels_last_3d})
+
+
+def _set_memory_format(module: nn.Module, formats: dict[int, torch.memory_format]) -> None:
     for layer in module.modules():
         if isinstance(layer, nn.modules.conv._ConvNd):
             for weight in layer.parameters(recurse=False):
@@ -218,11 +228,17 @@ def to_channels_last(module: nn.Module) -> None:
                     weight.data = weight.data.contiguous(memory_format=formats[weight.ndim])
 
 
-class _ChannelsLast(Hook):
-    """Changes the memory format after the weights are drawn, since they are drawn in the order of memory."""
+class _ChannelsLast(Runner):
+    """Changes the memory format before the model is wrapped; weights, drawn in the order of memory, stay the same."""
 
-    def before_train(self, runner: Runner) -> None:
-        to_channels_last(runner.model)
+    def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
+        to_channels_last(model)
+        return super().wrap_model(model_wrapper_cfg, model)
+
+    def _init_model_weights(self) -> None:
+        _set_memory_format(self.model, {4: torch.contiguous_format, 5: torch.contiguous_format})
+        super()._init_model_weights()
+        to_channels_last(self.model)
 
 
 class _StrictLoad(Hook):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from mmengine.runner import Runner
 from tiny_run import assert_equal, train_in_processes
 
 pytest.importorskip("mmagic", reason="the recipe needs mmagic")
@@ -43,6 +46,30 @@ def test_two_and_two_steps_are_four(
     assert bool(scalers) == (dtype == "float16")
 
 
+def test_the_memory_format_is_set_before_the_model_is_wrapped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """DDP takes the strides of the weights when it is made, and scrambles gradients of others."""
+    wrapped: list[bool] = []
+
+    def wrap(runner: Runner, settings: Any, model: torch.nn.Module) -> torch.nn.Module:
+        wrapped.extend(weight.is_contiguous(memory_format=torch.channels_last) for weight in convolutions(model))
+        return model
+
+    monkeypatch.setattr(Runner, "wrap_model", wrap)
+    runners = [tiny_gan.build(tmp_path / name, channels_last=name == "last") for name in ("last", "first")]
+    assert wrapped == [True] * (len(wrapped) // 2) + [False] * (len(wrapped) // 2) and len(wrapped) > 20
+    for runner in runners:
+        torch.manual_seed(0)
+        runner._init_model_weights()
+    last, first = (list(convolutions(runner.model)) for runner in runners)
+    assert all(torch.equal(one, other) for one, other in zip(last, first, strict=True))
+    assert all(weight.is_contiguous(memory_format=torch.channels_last) for weight in last)
+
+
+def convolutions(model: torch.nn.Module) -> Iterator[torch.Tensor]:
+    """Weights whose memory formats differ."""
+    return (value for value in model.parameters() if value.ndim == 4 and min(value.shape[1:]) > 1)
+
+
 @pytest.mark.slow
 def test_memory_formats_differ_by_rounding_and_go_on_from_each_other(tmp_path: Path) -> None:
     """By its old name the switch is heeded, too."""
@@ -50,7 +77,7 @@ def test_memory_formats_differ_by_rounding_and_go_on_from_each_other(tmp_path: P
     terms = {}
     for name, settings in (("last", {}), *off.items()):
         runner = tiny_gan.train(tmp_path / name, amp_dtype=None, **{"train_cfg.max_iters": 1}, **settings)
-        weights = [value for value in runner.model.parameters() if value.ndim == 4 and min(value.shape[1:]) > 1]
+        weights = list(convolutions(runner.model))
         assert len(weights) > 10
         assert {value.is_contiguous(memory_format=torch.channels_last) for value in weights} == {name == "last"}
         scalars = runner.message_hub.log_scalars
