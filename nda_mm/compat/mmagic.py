@@ -1,13 +1,15 @@
-"""Patches of mmagic: a name that numpy 2 lacks, ADA's second derivative, and settings that newer torch refuses.
+"""Patches of mmagic: slow imports, a name that numpy 2 lacks, ADA's second derivative, settings that torch refuses.
 
 Its parts that need diffusers and transformers are in :mod:`nda_mm.compat.placeholders`.
 """
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import sys
 import warnings
+from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
@@ -15,9 +17,67 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .patches import Patch, installed_file
+from .patch import Patch, around_import, installed_file, is_awaited
 
 GRID_SAMPLE = "mmagic.models.editors.stylegan2.ada.grid_sample_gradfix"
+
+
+class DeferredModule(ModuleType):
+    """A module that is imported when something is asked of it.
+
+    :class:`importlib.util.LazyLoader` does the same, but also imports when it is asked for its file, as mmengine's
+    registries ask every module.
+
+    Args:
+        spec: Of the module.
+    """
+
+    def __init__(self, spec: ModuleSpec) -> None:
+        super().__init__(spec.name)
+        self.__spec__, self.__file__ = spec, spec.origin
+
+    def __getattr__(self, name: str) -> Any:
+        if sys.modules.get(self.__name__) is self:
+            del sys.modules[self.__name__]
+        module = importlib.import_module(self.__name__)
+        self.__dict__.update(module.__dict__)
+        return getattr(module, name)
+
+
+class DeferredImports(Patch):
+    """Put off packages that mmagic imports with its models, and calls in editors other than GANs or with ADA alone.
+
+    They are deferred for mmagic only: whoever else imports them gets the packages themselves.
+    """
+
+    name = "mmagic-deferred-imports"
+    framework = "mmagic"
+    reason = "a sixth of `import mmagic.models` goes into pandas, lpips and scipy.signal"
+    versions = "mmagic <= 1.2.0"
+
+    importer = "mmagic.models.editors"
+    packages = ("lpips", "pandas", "scipy.signal")
+
+    def needed(self) -> bool:
+        absent = self.importer not in sys.modules and not is_awaited(self.importer)
+        return absent and installed_file("mmagic", "__init__.py") is not None
+
+    def apply(self) -> None:
+        around_import(self.importer, self.put, self.take_back)
+
+    def put(self) -> None:
+        """Put deferred modules where Python looks first."""
+        for name in self.packages:
+            top = name.split(".")[0]
+            spec = None if name in sys.modules or not importlib.util.find_spec(top) else importlib.util.find_spec(name)
+            if spec is not None:
+                sys.modules[name] = DeferredModule(spec)
+
+    def take_back(self, module: Any) -> None:
+        """Remove them again."""
+        for name in self.packages:
+            if isinstance(sys.modules.get(name), DeferredModule):
+                del sys.modules[name]
 
 
 class NumpyBool8(Patch):

@@ -1,7 +1,8 @@
-"""Patches of mmagic: sampling that can be differentiated twice, ``numpy.bool8``, and Adam's betas."""
+"""Patches of mmagic: deferred imports, sampling that can be differentiated twice, ``numpy.bool8``, and Adam's betas."""
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -17,8 +18,53 @@ from mmengine.config import Config
 
 from nda_mm.compat import apply_patches
 from nda_mm.compat.mmagic import GRID_SAMPLE as MODULE
-from nda_mm.compat.mmagic import MMagicGridSample, NumpyBool8, float_betas, grid_sample
-from nda_mm.compat.patches import installed_file
+from nda_mm.compat.mmagic import DeferredImports, MMagicGridSample, NumpyBool8, float_betas, grid_sample
+from nda_mm.compat.patch import installed_file
+
+
+class OfHost(DeferredImports):
+    importer = "host.editors"
+    packages = ("heavy", "heavier.part", "absent")
+
+
+def test_packages_are_imported_when_the_framework_uses_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = {
+        "heavy.py": "value = 1\n",
+        "heavier/__init__.py": "",
+        "heavier/part.py": "value = 2\n",
+        "host/__init__.py": "",
+        "host/editors.py": "import heavy\nimport heavier.part as part\n",
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))
+    patch = OfHost()
+    assert patch.needed() == (installed_file("mmagic", "__init__.py") is not None)
+    patch.apply()
+    assert not patch.needed()
+    editors: Any = importlib.import_module("host.editors")
+    assert editors.heavy.__file__ == str(tmp_path / "heavy.py")
+    assert not {"heavy", "heavier.part"} & set(sys.modules)
+    assert (editors.heavy.value, editors.part.value) == (1, 2)
+    assert {"heavy", "heavier.part"} <= set(sys.modules)
+    for name in ("host.editors", "host", "heavy", "heavier.part", "heavier"):
+        del sys.modules[name]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(installed_file("mmagic", "__init__.py") is None, reason="needs mmagic")
+def test_mmagic_loads_without_what_no_gan_uses(run_fresh: Callable[..., Any]) -> None:
+    done = run_fresh(
+        "from nda_mm.compat import apply_patches; apply_patches('mmagic')\n"
+        "import mmagic.models; from mmagic.models.editors.disco_diffusion import guider\n"
+        "print([name for name in ('pandas', 'lpips', 'scipy.signal') if name in sys.modules])\n"
+        "import pandas; print(guider.pd.DataFrame is pandas.DataFrame, guider.lpips.LPIPS.__name__)\n"
+        "from mmagic.models.editors.stylegan2.ada import augment\n"
+        "print(augment.scipy.signal.convolve([1, 2], [3]).tolist())"
+    )
+    assert done.stdout.splitlines()[-3:] == ["[]", "True LPIPS", "[3, 6]"], done.stderr
 
 
 @pytest.fixture

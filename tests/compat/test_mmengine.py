@@ -9,7 +9,7 @@ from mmengine.config import Config
 
 from nda_mm.compat import apply_patches
 from nda_mm.compat.mmengine import ExternalConfigs
-from nda_mm.compat.patches import installed_file
+from nda_mm.compat.patch import installed_file
 from nda_mm.utils.files import recipe_path
 
 #: Each fault, the patch, and that it is gone; at the end an interrupt while a config is formatted.
