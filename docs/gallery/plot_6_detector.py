@@ -3,8 +3,8 @@ What a detector finds
 =====================
 
 The recipe ``detection_digits_scenes`` trains a small RetinaNet on scenes of handwritten digits. Its weights after 90 of
-its 300 steps are beside this script. By then it finds most digits, but does not read them yet, so that the pictures
-show only where it sees a digit, and how certain it is in percent.
+its 300 steps come with the documentation. By then it finds most digits, but does not read them yet, so that the
+pictures show only where it sees a digit, and how certain it is in percent.
 """
 
 import matplotlib.pyplot as plt
@@ -25,7 +25,7 @@ config = Config.fromfile(recipe_path("detection_digits_scenes"))
 config.model.test_cfg.nms.class_agnostic = True  # one box for each place
 DefaultScope.get_instance("gallery", scope_name=config.default_scope)
 detector = MODELS.build(config.model).eval()
-detector.load_state_dict(torch.load("detection_digits_scenes.pth", weights_only=True))
+detector.load_state_dict(torch.load("../checkpoints/detection_digits_scenes.pth", weights_only=True))
 
 # %%
 # Eight scenes of the digits that are held out of the training:
