@@ -117,7 +117,7 @@ def paired_interval(differences: pd.Series, confidence: float = 0.95) -> tuple[f
     """
     mean = differences.mean(skipna=False)
     half = t.ppf((1 + confidence) / 2, len(differences) - 1) * differences.sem(skipna=False)
-    return mean - half, mean + half
+    return float(mean - half), float(mean + half)
 
 
 def paired_tables(

@@ -155,6 +155,11 @@ def pictures(folder: Path, count: int = 8, size: tuple[int, int] = (96, 96), suf
         Image.fromarray(pixels).save(folder / f"{number:06d}{suffix}")
 
 
+def two_classes(root: Path) -> None:
+    for name in ("bird", "cat"):
+        pictures(root / name, 4)
+
+
 def celeba(root: Path) -> None:
     pictures(root / "img_align_celeba", size=(218, 178), suffix=".jpg")
 
@@ -183,7 +188,7 @@ CASES: dict[str, tuple[Callable[[Path], None], dict[str, Any]]] = {
     "nda_biggan_celeba64": (celeba, ATTENTIVE | PARTIAL),
     "nda_biggan_stl10": (stl10, NARROW | PARTIAL),
     "nda_biggan_imagenet128": (imagenet, ATTENTIVE),
-    "nda_sngan_cifar10": (pictures, dict.fromkeys(BIGGAN, 4)),
+    "nda_sngan_cifar10": (two_classes, dict.fromkeys(BIGGAN, 4)),
     "nda_stylegan2_images": (pictures, STYLE | {"model.generator.style_channels": 8, "model.generator.num_mlps": 1}),
 }
 

@@ -172,7 +172,7 @@ def _end_when_stdin_closes() -> None:
     def watch() -> None:
         os.read(sys.stdin.fileno(), 1)  # not by sys.stdin, whose lock a forked loader would wait for
         _thread.interrupt_main()  # ends it as Ctrl-C does, which takes loaders and temporary files along
-        time.sleep(10)
+        time.sleep(60)  # on a busy machine that takes a while
         for worker in multiprocessing.active_children():
             worker.terminate()
         os._exit(1)

@@ -123,7 +123,7 @@ def test_it_shows_its_progress_and_ends_with_its_parent(tmp_path, number):
     assert len(children) == 3  # the training and its loader's two
     parent.send_signal(number)
     assert parent.wait() == (128 + number if number == signal.SIGTERM else -number)
-    _, alive = psutil.wait_procs(children, timeout=60)
+    _, alive = psutil.wait_procs(children, timeout=120)
     assert alive == []
     assert visible(tmp_path / "cache") == []
     assert not any(path.is_dir() for path in (tmp_path / "cache").iterdir())  # the unfinished one's files went, too
