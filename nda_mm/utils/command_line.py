@@ -13,7 +13,7 @@ from typing import Any
 
 from nda_mm.compat.frameworks import say_loading
 from nda_mm.compat.notices import silence_warnings
-from nda_mm.utils.processes import LAUNCHERS
+from nda_mm.utils.processes import LAUNCHERS, keep_freed_memory
 
 __all__ = [
     "TRACEBACK",
@@ -105,7 +105,11 @@ def add_input_options(parser: argparse.ArgumentParser) -> None:
 
 
 def start_command() -> None:
-    """Silence the hosts' notices and announce that torch and mmengine are loaded; call it after parsing options."""
+    """Prepare the process of a command: memory, warnings, and a line that torch and mmengine are loaded.
+
+    Call it after parsing options.
+    """
+    keep_freed_memory()
     silence_warnings()
     say_loading("torch", "mmengine")
 

@@ -3,12 +3,32 @@
 from __future__ import annotations
 
 import os
+import platform
 import socket
+import subprocess
+import sys
 
 import pytest
 import torch
 
 from nda_mm.utils.processes import start_process_group
+
+MEMORY = """
+import resource
+import torch
+from nda_mm.utils.processes import keep_freed_memory
+
+def fetched_pages(steps):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(steps):
+        torch.ones(2**24).add(1)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+given_back = fetched_pages(10)
+keep_freed_memory()
+fetched_pages(10)  # the heap grows
+print(given_back, fetched_pages(10))
+"""
 
 
 def test_no_launcher_starts_nothing_and_an_unknown_one_is_refused() -> None:
@@ -50,3 +70,10 @@ def test_a_group_starts_from_the_launchers_own_variables(environment: pytest.Mon
     assert start_process_group("mpi") is False  # there is one
     assert (os.environ["RANK"], torch.distributed.get_world_size()) == ("0", 1)
     torch.distributed.destroy_process_group()
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries are left alone")
+def test_freed_memory_is_used_again() -> None:
+    result = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True)
+    given_back, kept = map(int, result.stdout.split())
+    assert kept < given_back / 10

@@ -40,6 +40,7 @@ from nda_mm import compat
 from nda_mm.models.outlier_exposure import OutlierExposure
 from nda_mm.negatives import build_negative
 from nda_mm.utils.files import recipe_path
+from nda_mm.utils.processes import keep_freed_memory
 
 #: The most that a step may take, in plain steps.
 BARS = {"jigsaw": 2.1, "stitch": 2.1, "jigsaw, half of the batch": 1.55}
@@ -90,6 +91,7 @@ def main() -> int:
     args = parse_args()
     small_size, full_size = dict(batch=64, width=16, amp=False), dict(batch=128, width=64, amp=True)
     set_defaults(args, full_size if torch.device(args.device).type == "cuda" else small_size)
+    keep_freed_memory()  # as tools/train.py does
     torch.set_num_threads(args.threads)
     torch.backends.cudnn.benchmark = True
     return report(measure(args), args)

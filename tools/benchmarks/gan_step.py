@@ -30,6 +30,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, help="CPU threads (default: torch's choice)")
     parser.add_argument("--rounds", type=int, default=5, help="turns of each step after a first one (default 5)")
     parser.add_argument("--authors", type=Path, help="folder of https://github.com/ermongroup/NDA")
+    parser.add_argument(
+        "--keep-memory", action="store_true", help="reuse freed memory in all steps, as tools/train.py does (glibc)"
+    )
     parser.add_argument("--check", action="store_true", help="exit with 1 if a bar is missed")
     return parser.parse_args()
 
@@ -51,6 +54,7 @@ from nda_mm.engine.precision import enable_amp
 from nda_mm.functional import jigsaw
 from nda_mm.losses import discriminator_loss
 from nda_mm.utils.files import recipe_path
+from nda_mm.utils.processes import keep_freed_memory
 
 Step = Callable[[], object]
 AUTHORS = ("the authors' code", True)
@@ -126,6 +130,8 @@ def main() -> int:
     args = parse_args()
     if args.threads:
         torch.set_num_threads(args.threads)
+    if args.keep_memory:
+        keep_freed_memory()
     torch.manual_seed(0)
     compat.apply_patches("mmagic")
     MMLogger.get_instance("gan_step", log_level="WARNING")  # else the weights' initialization is told line by line
