@@ -1,7 +1,7 @@
-# BigGAN on CIFAR-10 at 16x16 with jigsaw negatives that come in over the first 2,000 steps of the generator.
+# BigGAN on CIFAR-10 at 16x16 with jigsaw negatives that come in over the first 250 steps of the generator.
 _base_ = "biggan_cifar10_16px.py"
 
 model = dict(
     negative=dict(type="Jigsaw", grid=2),
-    fake_weight=dict(milestones=[(0, 1.0), (2_000, 0.25)], interpolate="linear"),
+    fake_weight=dict(milestones=[(0, 1.0), (250, 0.25)], interpolate="linear"),
 )
