@@ -20,6 +20,7 @@ from .toy.digits import DigitEdges as DigitEdges
 from .toy.digits import Digits as Digits
 from .toy.digits_scenes import DigitsScenes as DigitsScenes
 from .toy.moving_digits import MovingDigits as MovingDigits
+from .toy.noise_images import NoiseImages as NoiseImages
 from .toy.numerosity import Numerosity as Numerosity
 from .toy.ood_digits import OODDigits as OODDigits
 from .toy.toy_gaussians import ToyGaussians as ToyGaussians
