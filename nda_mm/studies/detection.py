@@ -71,7 +71,7 @@ def detect_with_runs(
 
     Args:
         folder: The comparison's, with ``RECIPE/seed_N``. Gets ``ood/RECIPE/seed_N``.
-        recipe: The recipe whose ``test_evaluator`` is used.
+        recipe: The recipe whose ``test_evaluator`` and ``test_cfg`` are used.
         names: Of the comparison's recipes, the baseline first. Defaults to all, in alphabetical order.
         test_command: Words that start a test, for example ``[python, 'tools/test.py']``.
         cfg_options: ``K=V`` words for every test.
@@ -83,7 +83,8 @@ def detect_with_runs(
     Raises:
         ValueError: If a recipe has no finished run, or a test failed.
     """
-    evaluator = resolve(recipe).get("test_evaluator")
+    judge = resolve(recipe)
+    evaluator = judge.get("test_evaluator")
     if not evaluator:
         raise ValueError(f"{recipe} has no test_evaluator to test the runs by")
     finished = sorted(path.parent for path in folder.glob("*/seed_*/finished.json"))
@@ -95,7 +96,7 @@ def detect_with_runs(
             raise ValueError(f"there is no finished run {folder / name}/seed_N; train it by tools/compare.py first")
         for run in runs:
             config = resolve(str(run / f"{name}.py"))  # as it was run, with all its overrides
-            config.test_evaluator = evaluator
+            config.test_evaluator, config.test_cfg = evaluator, judge.get("test_cfg")
             out = folder / "ood" / name / run.name
             out.mkdir(parents=True, exist_ok=True)
             path = str(out / "recipe.py")

@@ -58,7 +58,7 @@ def difference_of(plain: Path, nda: Path) -> str:
         hooks = nda_cfg.pop("custom_hooks")
         added = hooks.pop()
         negative = build_negative(added.pop("negative"))
-        scale = dict(similarity_scale=2.0) if isinstance(negative, Patches) else {}
+        scale = dict(similarity_scale=2.0) if kind == "MoCo" and isinstance(negative, Patches) else {}
         if added != dict(type=HOOKS[kind], **scale) or hooks != plain_cfg.pop("custom_hooks", []):
             return f"hooks: {added}, {hooks}"
     else:

@@ -98,6 +98,7 @@ DETECTS = [
     "config, checkpoint, _, folder = sys.argv[1:5]\n"
     "cfg = Config.fromfile(config)\n"
     "assert (cfg.model.width, cfg.test_evaluator.type, pathlib.Path(checkpoint).is_file()) == (4, 'OOD', True)\n"
+    "assert cfg.test_cfg == dict(type='MultiTestLoop')\n"
     "out = pathlib.Path(folder, '20260101_000000')\n"
     "out.mkdir(parents=True)\n"
     "(out / f'{out.name}.json').write_text(json.dumps({'ood/mean/auroc': 0.5}))\n",
@@ -111,12 +112,13 @@ def comparison(tmp_path: Path) -> Path:
     for name, seed in (("biggan", 0), ("biggan", 1), ("nda_biggan", 1), ("nda_biggan", 2)):
         run = tmp_path / "runs" / name / f"seed_{seed}"
         run.mkdir(parents=True)
-        (run / f"{name}.py").write_text("model = dict(width=4)\ntest_evaluator = dict(type='Frechet')\n")
+        (run / f"{name}.py").write_text("model = dict(width=4)\ntest_evaluator = dict(type='Frechet')\ntest_cfg = {}\n")
         (run / "iter_20.pth").write_bytes(b"weights")
         (run / "last_checkpoint").write_text(str(run / "iter_20.pth"))
         if seed < 2:
             (run / "finished.json").write_text("{}")
-    (tmp_path / "ood.py").write_text("model = dict(width=64)\ntest_evaluator = dict(type='OOD')\n")
+    loop, evaluator = "test_cfg = dict(type='MultiTestLoop')", "test_evaluator = dict(type='OOD')"
+    (tmp_path / "ood.py").write_text(f"model = dict(width=64)\n{evaluator}\n{loop}\n")
     return tmp_path / "runs"
 
 
