@@ -10,15 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mmengine.registry import DATA_SAMPLERS as MMENGINE_DATA_SAMPLERS
-from mmengine.registry import DATASETS as MMENGINE_DATASETS
-from mmengine.registry import HOOKS as MMENGINE_HOOKS
-from mmengine.registry import LOOPS as MMENGINE_LOOPS
-from mmengine.registry import METRICS as MMENGINE_METRICS
-from mmengine.registry import MODELS as MMENGINE_MODELS
-from mmengine.registry import OPTIM_WRAPPERS as MMENGINE_OPTIM_WRAPPERS
-from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
-from mmengine.registry import VISUALIZERS as MMENGINE_VISUALIZERS
+from mmengine import registry as root
 from mmengine.registry import Registry
 
 from nda_mm.compat.lazy import import_component
@@ -44,22 +36,13 @@ class LazyRegistry(Registry):
 #: What a negative is; ours alone, so it has no parent. Use :func:`nda_mm.negatives.build_negative` to build from it.
 NEGATIVES = Registry("negative", scope=SCOPE, locations=["nda_mm.negatives"])
 
-MODELS = LazyRegistry("model", parent=MMENGINE_MODELS, scope=SCOPE, locations=["nda_mm.models.registered"])
-DATASETS = LazyRegistry("dataset", parent=MMENGINE_DATASETS, scope=SCOPE, locations=["nda_mm.datasets.registered"])
-DATA_SAMPLERS = LazyRegistry(
-    "data sampler", parent=MMENGINE_DATA_SAMPLERS, scope=SCOPE, locations=["nda_mm.engine.registered"]
-)
-TRANSFORMS = LazyRegistry(
-    "transform", parent=MMENGINE_TRANSFORMS, scope=SCOPE, locations=["nda_mm.datasets.registered"]
-)
-HOOKS = LazyRegistry(
-    "hook", parent=MMENGINE_HOOKS, scope=SCOPE, locations=["nda_mm.engine.registered", "nda_mm.conversion"]
-)
-LOOPS = LazyRegistry("loop", parent=MMENGINE_LOOPS, scope=SCOPE, locations=["nda_mm.engine.registered"])
-OPTIM_WRAPPERS = LazyRegistry(
-    "optimizer wrapper", parent=MMENGINE_OPTIM_WRAPPERS, scope=SCOPE, locations=["nda_mm.engine.registered"]
-)
-METRICS = Registry("metric", parent=MMENGINE_METRICS, scope=SCOPE, locations=["nda_mm.evaluation"])
-VISUALIZERS = LazyRegistry(
-    "visualizer", parent=MMENGINE_VISUALIZERS, scope=SCOPE, locations=["nda_mm.engine.registered"]
-)
+MODELS = LazyRegistry("model", parent=root.MODELS, scope=SCOPE, locations=["nda_mm.models.registered"])
+DATASETS = LazyRegistry("dataset", parent=root.DATASETS, scope=SCOPE, locations=["nda_mm.datasets.registered"])
+TRANSFORMS = LazyRegistry("transform", parent=root.TRANSFORMS, scope=SCOPE, locations=["nda_mm.datasets.registered"])
+_ENGINE = ["nda_mm.engine.registered"]
+DATA_SAMPLERS = LazyRegistry("data sampler", parent=root.DATA_SAMPLERS, scope=SCOPE, locations=_ENGINE)
+HOOKS = LazyRegistry("hook", parent=root.HOOKS, scope=SCOPE, locations=[*_ENGINE, "nda_mm.conversion"])
+LOOPS = LazyRegistry("loop", parent=root.LOOPS, scope=SCOPE, locations=_ENGINE)
+OPTIM_WRAPPERS = LazyRegistry("optimizer wrapper", parent=root.OPTIM_WRAPPERS, scope=SCOPE, locations=_ENGINE)
+VISUALIZERS = LazyRegistry("visualizer", parent=root.VISUALIZERS, scope=SCOPE, locations=_ENGINE)
+METRICS = Registry("metric", parent=root.METRICS, scope=SCOPE, locations=["nda_mm.evaluation"])

@@ -15,9 +15,8 @@ from .patches import all_patches, apply_patches
 
 
 def import_error(framework: Framework) -> Exception | None:
-    """Import a framework with its patches, and return what that raises, if anything."""
+    """Import a framework, and return what that raises, if anything."""
     try:
-        apply_patches(framework.package)
         for module in framework.probe:
             importlib.import_module(module)
     except Exception as error:  # any failure makes the framework unusable, and goes into the table

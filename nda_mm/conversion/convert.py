@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -134,9 +134,7 @@ def convert_backbone(
             "host": host,
             "architecture": str(architecture),
         },
-        "state_dict": OrderedDict(
-            (names[name], value.detach().clone().contiguous()) for name, value in found.weights.items()
-        ),
+        "state_dict": {names[name]: value.detach().clone().contiguous() for name, value in found.weights.items()},
     }
     checked: dict[str, int] = {}
     if config is not None:

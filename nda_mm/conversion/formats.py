@@ -15,7 +15,6 @@ from .resnet import is_resnet_name, plain_names, to_plain
 
 #: Put before every name by wrappers: DDP, torch.compile.
 _WRAPPERS = ("module.", "_orig_mod.")
-ENCODERS = ("query", "key")
 
 
 @dataclass(frozen=True)
@@ -24,29 +23,29 @@ class Format:
 
     Args:
         name: What to call it.
-        query: Prefixes of the encoder that is trained; the first that is there counts.
-        key: Prefixes of its EMA.
+        query: Prefix of the encoder that is trained.
+        key: Prefixes of its EMA; the first that is there counts.
         resnet_only: Whether names that no ResNet has are dropped (a classifier next to the backbone), or are part of
             the backbone.
     """
 
     name: str
-    query: tuple[str, ...]
+    query: str
     key: tuple[str, ...]
     resnet_only: bool
 
 
 FORMATS = (
-    Format("recognizer on nda_mm.DPCEncoder", ("backbone.backbone.",), (), resnet_only=True),
+    Format("recognizer on nda_mm.DPCEncoder", "backbone.backbone.", (), resnet_only=True),
     Format(
         "OpenMMLab model",
-        ("backbone.",),
+        "backbone.",
         ("encoder_k.module.0.", "momentum_encoder.module.0.", "target_net.module.0."),
         resnet_only=False,
     ),
-    Format("facebookresearch/moco", ("encoder_q.",), ("encoder_k.",), resnet_only=True),
-    Format("facebookresearch/moco-v3", ("base_encoder.",), ("momentum_encoder.",), resnet_only=True),
-    Format("plain backbone", ("",), (), resnet_only=True),
+    Format("facebookresearch/moco", "encoder_q.", ("encoder_k.",), resnet_only=True),
+    Format("facebookresearch/moco-v3", "base_encoder.", ("momentum_encoder.",), resnet_only=True),
+    Format("plain backbone", "", (), resnet_only=True),
 )
 
 
@@ -114,18 +113,17 @@ def find_backbone(checkpoint: Any, encoder: str = "query", where: str = "the che
         >>> found.format, list(found.weights), found.dropped
         ('facebookresearch/moco', ['conv1.weight'], ['encoder_q.fc.0.bias'])
     """
-    if encoder not in ENCODERS:
+    if encoder not in ("query", "key"):
         raise ValueError(f"encoder must be 'query' or 'key', but got {encoder!r}")
     weights = weights_of(checkpoint, where)
     for layout in FORMATS:
-        for prefix in layout.query:
-            if not _holds(weights, prefix, layout.resnet_only):
-                continue
-            prefixes = layout.query if encoder == "query" else layout.key
-            wanted = next((p for p in prefixes if any(n.startswith(p) for n in weights)), None)
-            if wanted is None:
-                raise ValueError(f"{where} ({layout.name}) has no key encoder; take encoder='query'")
-            return _take(weights, wanted, layout)
+        if not _holds(weights, layout.query, layout.resnet_only):
+            continue
+        prefixes = (layout.query,) if encoder == "query" else layout.key
+        wanted = next((p for p in prefixes if any(n.startswith(p) for n in weights)), None)
+        if wanted is None:
+            raise ValueError(f"{where} ({layout.name}) has no key encoder; take encoder='query'")
+        return _take(weights, wanted, layout)
     groups = shorten(dict.fromkeys(".".join(name.split(".")[:2]) for name in weights), 6)
     known = ", ".join(layout.name for layout in FORMATS)
     raise ValueError(f"the format of {where} is unknown: its names begin with {groups}; known are: {known}")

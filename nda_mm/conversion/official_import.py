@@ -111,8 +111,8 @@ def import_official(
         raise ValueError("give at least one file: generator, ema or discriminator")
     if out.exists() and any(file.exists() and out.samefile(file) for file in sources.values()):
         raise ValueError(f"{out} is one of the files to read; write to another")
-    weights = {part: _read(file) for part, file in sources.items()}
-    found = {part: _describe(weights[part], sources[part], PARTS[part]) for part in sources}
+    read = {part: _read(file, PARTS[part]) for part, file in sources.items()}
+    found = {part: network for part, (_, network) in read.items()}
 
     apply_patches()
     cfg = Config.fromfile(recipe_path(str(config)))
@@ -125,7 +125,7 @@ def import_official(
     for prefix, part in targets.items():
         settings = cfg.model[PARTS[part]]
         converted = convert_official(
-            weights[part],
+            read[part][0],
             sn_style=settings.get("sn_style", "ajbrock"),
             sn_eps=settings.get("sn_eps", 1e-6),
             channel_order=order,
@@ -139,24 +139,22 @@ def import_official(
     return ImportReport(out, str(config), {**(options or {}), **changes}, found, sources, stood_in, order, style)
 
 
-def _read(file: Path) -> dict[str, Tensor]:
+def _read(file: Path, kind: str) -> tuple[dict[str, Tensor], OfficialNetwork]:
+    """The tensors of a file, and what network they are; refused if it is none of the kind."""
     weights = read_checkpoint(file, needed=())
     if not isinstance(weights, Mapping) or not weights or not all(isinstance(v, Tensor) for v in weights.values()):
         raise OfficialMismatchError(
             f"{file} is not a file of the authors' code, which saves one network's tensors by name"
         )
-    wrapped = all(name.startswith("module.") for name in weights)  # a network saved under DataParallel
-    return {name.removeprefix("module.") if wrapped else name: value for name, value in weights.items()}
-
-
-def _describe(weights: Mapping[str, Tensor], file: Path, kind: str) -> OfficialNetwork:
+    if all(name.startswith("module.") for name in weights):  # a network saved under DataParallel
+        weights = {name.removeprefix("module."): value for name, value in weights.items()}
     try:
         network = describe_official(weights)
     except OfficialMismatchError as error:
         raise OfficialMismatchError(f"{file} is not a BigGAN of the authors for 32x32 images: {error}") from error
     if network.kind != kind:
         raise OfficialMismatchError(f"{file} holds a {network.kind}, but was given as a {kind}")
-    return network
+    return weights, network
 
 
 def _adapt(cfg: Config, found: Mapping[str, OfficialNetwork], config: str) -> dict[str, Any]:
@@ -191,21 +189,17 @@ def _targets(
     averaged = any(name.startswith("generator_ema.") for name in state)
     if {"generator", "ema"} <= found.keys() and not averaged:
         raise OfficialMismatchError("the model keeps no EMA of its generator (model.ema_config); give one of the two")
+    prefixes = {"generator": "generator.", "discriminator": "discriminator."}
+    if averaged:
+        prefixes["ema"] = "generator_ema.module."
+    other = {"generator": "ema", "ema": "generator"}
     targets, stood_in = {}, {}
-    if "generator" in found or "ema" in found:
-        targets["generator."] = "generator" if "generator" in found else "ema"
-        if averaged:
-            targets["generator_ema.module."] = "ema" if "ema" in found else "generator"
-    if "discriminator" in found:
-        targets["discriminator."] = "discriminator"
-    if "generator." not in targets:
-        stood_in["generator"] = "not given: random weights"
-    elif "generator" not in found:
-        stood_in["generator"] = "its EMA stands for it"
-    elif averaged and "ema" not in found:
-        stood_in["ema"] = "the generator stands for it"
-    if "discriminator" not in found:
-        stood_in["discriminator"] = "not given: random weights"
+    for part, prefix in prefixes.items():
+        file = part if part in found else other.get(part, part)
+        if file in found:
+            targets[prefix] = file
+        if part not in found:
+            stood_in[part] = f"not given: the {file} stands for it" if file in found else "not given: random weights"
     return targets, stood_in
 
 

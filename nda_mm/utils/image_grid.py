@@ -100,16 +100,15 @@ def save_image_grid(path: str | Path, images: Tensor | np.ndarray, *args: Any, *
     return path
 
 
-def to_uint8(images: Tensor, low: float = -1.0, high: float = 1.0) -> Tensor:
-    """Map floating images from ``[low, high]`` to uint8 on the CPU, rounded to nearest, clamped outside.
+def to_uint8(images: Tensor) -> Tensor:
+    """Map floating images from ``[-1, 1]`` to uint8 on the CPU, rounded to nearest, clamped outside.
 
     Example:
         >>> import torch
         >>> to_uint8(torch.tensor([-1.0, 0.0, 1.0, 7.0])).tolist()
         [0, 128, 255, 255]
     """
-    unit = (images.detach().cpu().double() - low) / (high - low)
-    return (unit.clamp(0, 1) * 255).round().byte()
+    return ((images.detach().cpu().double() + 1) * 127.5).clamp(0, 255).round().byte()
 
 
 def _as_rgb(images: Tensor | np.ndarray) -> np.ndarray:

@@ -6,7 +6,7 @@ import datetime
 import sys
 import time
 from collections.abc import Iterable
-from types import TracebackType
+from contextlib import AbstractContextManager
 
 from .processes import launched_rank
 
@@ -38,7 +38,7 @@ def describe_error(error: BaseException) -> str:
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
 
 
-class Progress:
+class Progress(AbstractContextManager):
     """Print progress, speed and the remaining time to stderr.
 
     On a terminal the line is rewritten, elsewhere there is a new one every few seconds. Work that ends within
@@ -80,10 +80,7 @@ class Progress:
         if self._in_place and self._printed > self._started:
             print(file=sys.stderr, flush=True)
 
-    def __enter__(self) -> Progress:
-        return self
-
-    def __exit__(self, kind: type | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
 

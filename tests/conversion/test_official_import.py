@@ -112,7 +112,7 @@ def test_one_file_stands_for_what_it_can(tmp_path: Path) -> None:
     torch.manual_seed(5)
     critic = import_official(RECIPE, tmp_path / "c.pth", discriminator=files["discriminator"])
     assert torch.equal(torch.rand(3), expected)  # the caller's random numbers are left alone
-    assert critic.stood_in.keys() == {"generator"}
+    assert critic.stood_in.keys() == {"generator", "ema"}
 
 
 def test_a_recipe_without_ema_and_with_the_authors_spectral_norm(tmp_path: Path) -> None:

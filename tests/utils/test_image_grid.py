@@ -48,7 +48,6 @@ def test_columns_default_to_the_headings_then_to_a_square(tmp_path) -> None:
 def test_to_uint8_is_the_inverse_of_the_usual_normalization() -> None:
     values = torch.arange(256, dtype=torch.float32)
     torch.testing.assert_close(to_uint8((values - 127.5) / 127.5), values.byte(), rtol=0, atol=0)
-    assert to_uint8(torch.tensor([-0.5, 0.25, 3.0]), low=0.0, high=1.0).tolist() == [0, 64, 255]
 
 
 @pytest.mark.parametrize(
