@@ -49,10 +49,9 @@ def test_terms_wait_until_somebody_looks(config: Make) -> None:
 
 
 def test_histories_are_bounded_and_keep_the_last(config: Make) -> None:
-    cfg = config("bounded", steps=9, custom_hooks=(dict(type="LossesHook"),))
-    runner = tiny_run.train(deferred(cfg, interval=2, history=4))
+    runner = tiny_run.train(deferred(config("bounded", steps=9), interval=2, history=4))
     assert {kept.max_length for kept in runner.message_hub.log_scalars.values()} == {4}
-    reported = tiny_run.hook(runner, "LossesHook").seen[-4:]
+    reported = tiny_run.losses(runner)[-4:]
     for name in ("loss_critic", "loss_generator"):
         assert records(runner)[f"train/{name}"].tolist() == [each[name] for each in reported]
 

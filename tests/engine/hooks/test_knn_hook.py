@@ -30,7 +30,8 @@ def read_curves(folder: Path) -> dict[str, list[tuple[int, float]]]:
 
 def by_hand(runner, k: int = 5, temperature: float = 0.07) -> float:
     """Each image alone through the backbone, then a loop over pairs."""
-    backbone = deepcopy(runner.model.backbone).eval()
+    backbone = deepcopy(runner.model.backbone)
+    backbone.eval()  # which returns nothing in mmpretrain
 
     def encode(length: int, seed: int) -> list[tuple[torch.Tensor, int]]:
         data = tiny_selfsup.TinyImages(length, seed, pipeline=[])
