@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from fnmatch import fnmatchcase
 from typing import Any
 
 from mmengine.config import Config
@@ -87,13 +88,12 @@ def _unknown_metrics(settings: dict[str, Any], key: str, wanted: str | list[str]
     unknown = {wanted} - {"auto"} if isinstance(wanted, str) else {*wanted}
     known = (_metrics(settings) or []) if unknown else []
     for name in sorted(unknown) if known else ():
-        if not any(name == each or (each.endswith("/") and name.startswith(each)) for each in known):
-            shown = ", ".join(f"{each}..." if each.endswith("/") else each for each in known)
-            yield f"{key}.save_best={name!r} is none of the metrics of this config, which are {shown}."
+        if not any(fnmatchcase(name, each) for each in known):
+            yield f"{key}.save_best={name!r} is none of the metrics of this config, which are {', '.join(known)}."
 
 
 def _metrics(settings: dict[str, Any]) -> list[str] | None:
-    """Names of the metrics, or ``'acc/'`` for all with that prefix; None where the config does not tell.
+    """Names of the metrics, with ``'acc/*'`` for all of that prefix; None where the config does not tell.
 
     A metric of mmengine's has its prefix in its names, unless it overrides ``evaluate``; ours have ``prefix_of``. A run
     without validation has those of :class:`~nda_mm.engine.KNNHook` alone.
@@ -119,7 +119,7 @@ def _metrics(settings: dict[str, Any]) -> list[str] | None:
             prefix = (metric.get("prefix") or kind.default_prefix) if named else None
         if prefix is None:
             return None
-        known.append(f"{prefix}/")
+        known.append(f"{prefix}/*")
     return known
 
 

@@ -7,7 +7,6 @@ seed, made from ``(seed, rank, pass, batch, slot)``, and any process can make it
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from itertools import islice
@@ -32,15 +31,15 @@ class SeededIndex(NamedTuple):
     seed: int
 
 
-class SeededDataset(Dataset):
-    """Wrap a data set so that it can be read by :class:`SeededIndex`; other attributes are those of the data set.
+class Wrapper:
+    """Has the length and the attributes of what it wraps, for which mmengine's hooks look.
 
     Args:
-        dataset: Any map-style data set.
+        inner: What is wrapped.
     """
 
-    def __init__(self, dataset: Any) -> None:
-        self._inner = dataset
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
 
     def __len__(self) -> int:
         return len(self._inner)
@@ -50,6 +49,10 @@ class SeededDataset(Dataset):
         if name.startswith("__") or name == "_inner":
             raise AttributeError(name)
         return getattr(self._inner, name)
+
+
+class SeededDataset(Wrapper, Dataset):
+    """Wrap a map-style data set so that it can be read by :class:`SeededIndex`."""
 
     def __getitem__(self, index: Any) -> Any:
         return self.__getitems__([index])[0] if isinstance(index, SeededIndex) else self._inner[index]
@@ -69,7 +72,7 @@ class SeededDataset(Dataset):
             yield self._inner[index]
 
 
-class SeededBatchSampler:
+class SeededBatchSampler(Wrapper):
     """Wrap a batch sampler so that it gives seeded indices and can skip batches without reading data.
 
     Args:
@@ -79,20 +82,11 @@ class SeededBatchSampler:
     """
 
     def __init__(self, batch_sampler: Any, seed: int, rank: int) -> None:
-        self.batch_sampler = batch_sampler
+        super().__init__(batch_sampler)
         self.seed = seed
         self.rank = rank
         self._pass = 0
         self._skip = 0
-
-    def __len__(self) -> int:
-        return len(self.batch_sampler)
-
-    def __getattr__(self, name: str) -> Any:
-        # mmengine's hooks look here for sampler, batch_size and drop_last.
-        if name.startswith("__") or name == "batch_sampler":
-            raise AttributeError(name)
-        return getattr(self.batch_sampler, name)
 
     @property
     def sampler_seed(self) -> int | None:
@@ -107,45 +101,40 @@ class SeededBatchSampler:
 
     @property
     def _seed_owner(self) -> Any:
-        return getattr(self.batch_sampler, "sampler", self.batch_sampler)
+        return getattr(self._inner, "sampler", self._inner)
 
     def start(self, pass_number: int, skip: int = 0) -> None:
         """Begin the next iteration in pass ``pass_number`` over the data, after its first ``skip`` batches."""
         self._pass, self._skip = pass_number, skip
-        for sampler in (self._seed_owner, self.batch_sampler):
+        for sampler in (self._seed_owner, self._inner):
             if hasattr(sampler, "set_epoch"):
                 sampler.set_epoch(pass_number)
                 break
 
     def __iter__(self) -> Iterator[list[SeededIndex]]:
-        number, self._skip = self._skip, 0
+        skip, self._skip = self._skip, 0
         pass_number = self._pass
-        for batch in self._batches(pass_number, number):
+        for number, batch in enumerate(self._batches(pass_number, skip), start=skip):
             seed = mix(self.seed, _SAMPLE, self.rank, pass_number, number)
             yield [SeededIndex(int(index), mix(seed, slot)) for slot, index in enumerate(batch)]
-            number += 1
 
     def _batches(self, pass_number: int, skip: int) -> Iterator[list[int]]:
         if type(self._seed_owner) in _SELF_SEEDED:
-            batches = iter(self.batch_sampler)
-            deque(islice(batches, skip), maxlen=0)
-            yield from batches
+            yield from islice(self._inner, skip, None)
             return
         # A sampler that draws from the global generators gets a private state of them for each draw, because a loader
         # with workers draws ahead, in the middle of training.
-        kept = RandomState.capture()
-        seed_global_generators(mix(self.seed, _SAMPLER, pass_number))
-        batches = iter(self.batch_sampler)
-        deque(islice(batches, skip), maxlen=0)
-        while True:
-            batch = next(batches, None)
+        with isolated_rng(mix(self.seed, _SAMPLER, pass_number)):
+            batches = islice(self._inner, skip, None)
             private = RandomState.capture()
-            kept.restore()
+        while True:
+            with isolated_rng():
+                private.restore()
+                batch = next(batches, None)
+                private = RandomState.capture()
             if batch is None:
                 return
             yield batch
-            kept = RandomState.capture()
-            private.restore()
 
 
 def build_exact_dataloader(runner: Any, dataloader: DataLoader | dict[str, Any], seed: int, rank: int) -> DataLoader:

@@ -7,7 +7,6 @@ that fits into the device's memory, and whose images are the same whenever they 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -17,7 +16,7 @@ from torch.utils.data import DataLoader
 
 from nda_mm.utils.random_state import mix
 
-from .data_stream import SeededBatchSampler, SeededIndex
+from .data_stream import SeededBatchSampler, SeededIndex, Wrapper
 
 #: Share of the device's free memory that a data set may take.
 _SHARE = 0.5
@@ -50,15 +49,6 @@ class StackedItems:
         return _choose(self._tree, indices, torch.as_tensor(indices).to(self.device, non_blocking=True))
 
 
-@dataclass
-class _Elements:
-    """Stacked data elements: their fields stacked, their meta information as lists."""
-
-    kind: type[BaseDataElement]
-    fields: dict[str, Any]
-    metainfo: dict[str, list[Any]]
-
-
 def _stack(values: list[Any], device: torch.device) -> Any:
     first = values[0]
     if isinstance(first, Tensor):
@@ -67,21 +57,19 @@ def _stack(values: list[Any], device: torch.device) -> Any:
             raise ValueError(f"Items of different shape or dtype can't be stacked: {sorted(map(str, shapes))[:3]}.")
         return torch.stack(values).to(device)
     if isinstance(first, Mapping):
-        keys = _common_keys(values)
-        return {key: _stack([value[key] for value in values], device) for key in keys}
+        return {key: _stack(column, device) for key, column in _columns(values).items()}
     if isinstance(first, BaseDataElement):
-        fields = _stack([dict(value.items()) for value in values], device)
-        metainfo = [dict(value.metainfo_items()) for value in values]
-        return _Elements(type(first), fields, {key: [info[key] for info in metainfo] for key in _common_keys(metainfo)})
+        metainfo = _columns([dict(value.metainfo_items()) for value in values])
+        return type(first)(metainfo=metainfo, **_stack([dict(value.items()) for value in values], device))
     return values
 
 
-def _common_keys(values: Sequence[Mapping[str, Any]]) -> list[str]:
+def _columns(values: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
     keys = values[0].keys()
     for value in values:
         if value.keys() != keys:
             raise ValueError(f"Items of different keys cannot be stacked: {sorted(keys)} and {sorted(value)}.")
-    return list(keys)
+    return {key: [value[key] for value in values] for key in keys}
 
 
 def _choose(tree: Any, indices: Sequence[int], on_device: Tensor) -> Any:
@@ -89,15 +77,13 @@ def _choose(tree: Any, indices: Sequence[int], on_device: Tensor) -> Any:
         return tree.index_select(0, on_device)
     if isinstance(tree, dict):
         return {key: _choose(value, indices, on_device) for key, value in tree.items()}
-    if isinstance(tree, _Elements):
-        element = tree.kind()
-        element.set_metainfo(_choose(tree.metainfo, indices, on_device))
-        element.set_data(_choose(tree.fields, indices, on_device))
-        return element
+    if isinstance(tree, BaseDataElement):
+        metainfo = _choose(dict(tree.metainfo_items()), indices, on_device)
+        return type(tree)(metainfo=metainfo, **_choose(dict(tree.items()), indices, on_device))
     return [tree[index] for index in indices]
 
 
-class DeviceLoader:
+class DeviceLoader(Wrapper):
     """Give the batches of a loader, stacked and on the device, and read each item only once.
 
     At the start, every item is read twice under different random numbers. If the two differ, the pipeline augments at
@@ -113,20 +99,11 @@ class DeviceLoader:
     """
 
     def __init__(self, loader: DataLoader, device: Callable[[], torch.device]) -> None:
-        self._loader = loader
+        super().__init__(loader)
         self.dataset: Any = loader.dataset
         self.batch_sampler: SeededBatchSampler = loader.batch_sampler  # type: ignore[assignment]
         self._device = device
         self._items: StackedItems | None = None
-
-    def __len__(self) -> int:
-        return len(self.batch_sampler)
-
-    def __getattr__(self, name: str) -> Any:
-        # Hooks ask a loader for its ``collate_fn``, ``sampler``, ``num_workers`` ...
-        if name.startswith("__") or name == "_loader":
-            raise AttributeError(name)
-        return getattr(self._loader, name)
 
     def __iter__(self) -> Iterator[Any]:
         if self._items is None:

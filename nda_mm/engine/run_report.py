@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import platform
 import sys
@@ -10,21 +9,21 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+import torchvision
 from mmengine.config import Config
 from mmengine.dist import get_dist_info
 from mmengine.hooks import Hook
 from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
+import nda_mm
 from nda_mm.checkpoints import read_checkpoint
+from nda_mm.compat.frameworks import FRAMEWORKS
 from nda_mm.utils.messages import eta
 
 from .precision import default_amp_dtype
-
-_PACKAGES = (
-    "nda_mm", "torch", "torchvision", "numpy", "mmengine", "mmcv", "mmagic", "mmpretrain", "mmdet", "mmaction2",
-)  # fmt: skip
 
 #: Iterations left out of the estimate; the first ones are slow.
 _WARMUP = 3
@@ -149,7 +148,10 @@ def dry_run_report(cfg: Config) -> str:
     seed = cfg.randomness.get("seed")
     environment = {
         "python": f"{platform.python_version()} ({sys.executable})",
-        **{name: _version(name) for name in _PACKAGES},
+        "nda_mm": nda_mm.__version__,
+        "numpy": np.__version__,
+        "torchvision": torchvision.__version__,
+        **{each.distribution: each.version() or "not installed" for each in FRAMEWORKS},
         "devices": _devices(),
         "processes": f"{get_dist_info()[1]} (launcher {cfg.launcher})",
     }
@@ -172,13 +174,6 @@ def _precision(optim_wrapper: dict[str, Any]) -> str:
     if "BF16OptimWrapper" in found:
         return "bfloat16 autocast"
     return "float16 autocast" if "AmpOptimWrapper" in found else f"float32 (--amp would use {default_amp_dtype()})"
-
-
-def _version(package: str) -> str:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return "not installed"
 
 
 def _devices() -> str:

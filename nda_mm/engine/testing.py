@@ -86,8 +86,8 @@ def draw_into(cfg: Config, folder: str | Path) -> None:
     Example:
         >>> cfg = Config(dict(default_hooks=dict(visualization=dict(type="DetVisualizationHook"))))
         >>> draw_into(cfg, "drawn")
-        >>> cfg.default_hooks.visualization.draw
-        True
+        >>> cfg.default_hooks.visualization.draw, Path(cfg.default_hooks.visualization.test_out_dir).is_absolute()
+        (True, True)
     """
     hooks = [*(cfg.get("default_hooks") or {}).values(), *(cfg.get("custom_hooks") or ())]
     drawing = [hook for hook in hooks if hook and str(hook.get("type")).split(".")[-1] == "DetVisualizationHook"]

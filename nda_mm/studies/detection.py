@@ -13,7 +13,7 @@ import pandas as pd
 
 from nda_mm.studies.configs import digest, resolve
 from nda_mm.studies.jobs import Measurement, last_checkpoint, run_all
-from nda_mm.studies.table import paired_tables
+from nda_mm.studies.table import markdown_table, paired_tables
 
 __all__ = ["compare_detection", "detect_with_runs"]
 
@@ -163,20 +163,20 @@ def _beside(published: Published, final: pd.DataFrame, found: Mapping[str, Mappi
     sets = [name for name in published.sets if any(f"{name} auroc" == metric for _, metric in means.index)]
     if not sets:
         return ""
-    lines = ["", f"AUROC beside published values, which were not measured here ({published.source}).", ""]
-    lines += [f"| | {' | '.join(sets)} | |", "|---|" + "---|" * len(sets) + "---|"]
-    for recipe in found:
-        values = [f"{means[recipe, f'{name} auroc']:.3f}" for name in sets]
-        lines.append(f"| {recipe} | {' | '.join(values)} | measured |")
+    rows = [[recipe, *(f"{means[recipe, f'{name} auroc']:.3f}" for name in sets), "measured"] for recipe in found]
     for method, auroc in published.auroc.items():
         values = [f"{value:.3f}" for name, value in zip(published.sets, auroc, strict=True) if name in sets]
-        lines.append(f"| {method} | {' | '.join(values)} | published |")
+        rows.append([method, *values, "published"])
+    parts = [
+        f"\nAUROC beside published values, which were not measured here ({published.source}).",
+        markdown_table(["", *sets, ""], rows),
+    ]
     contents = [content for seeds in found.values() for content in seeds.values()]
     unlisted = {each["name"] for content in contents for each in content["sets"] if "no list" in each["resizing"]}
     unlisted |= {"the ID set" for content in contents if "no list" in content["protocol"].get("inside_resizing", "")}
     if unlisted:
-        lines += ["", f"Not the benchmark's images, as there was no list: {', '.join(sorted(unlisted))}."]
-    return "\n".join(lines) + "\n"
+        parts.append(f"Not the benchmark's images, as there was no list: {', '.join(sorted(unlisted))}.")
+    return "\n\n".join(parts) + "\n"
 
 
 def _read(recipe: Path) -> dict[int, dict[str, Any]]:

@@ -14,6 +14,7 @@ from mmengine.registry import METRICS as MMENGINE_METRICS
 from nda_mm.engine.config_check import check_config, check_model_name
 
 Make = Callable[..., dict[str, Any]]
+SAVES = dict(interval=5, by_epoch=False)
 KNN = dict(type="nda_mm.KNNHook", bank={}, test={})
 
 
@@ -51,20 +52,18 @@ def test_counts_and_switches(config: Make, key: str, good: Any, bad: list[Any]) 
 
 
 @pytest.mark.parametrize(
-    ("group", "name", "kind"),
-    [("default_hooks", "keeper", "nda_mm.SafeCheckpointHook"), ("custom_hooks", 0, "CheckpointHook")],
+    ("place", "hooks"),
+    [
+        ("default_hooks.keeper", dict(default_hooks=dict(keeper=dict(SAVES, type="nda_mm.SafeCheckpointHook")))),
+        ("custom_hooks.0", dict(default_hooks={}, custom_hooks=[dict(SAVES, type="CheckpointHook")])),
+    ],
 )
-def test_a_checkpoint_hook_is_found_under_any_name(config: Make, group: str, name: Any, kind: str) -> None:
-    cfg, hook = config(), dict(type=kind, interval=5, by_epoch=False)
-    del cfg["default_hooks"]["checkpoint"]
-    if group == "custom_hooks":
-        cfg[group] = [hook]
-    else:
-        cfg[group][name] = hook
-    check(cfg, **{f"{group}.{name}.filename_tmpl": "model_{}.pth"})
+def test_a_checkpoint_hook_is_found_under_any_name(config: Make, place: str, hooks: dict[str, Any]) -> None:
+    cfg = {**config(), **hooks}
+    check(cfg, **{f"{place}.filename_tmpl": "model_{}.pth"})
     for key, value in dict(interval=0, by_epoch=True, filename_tmpl="model.pth").items():
-        with pytest.raises(ValueError, match=rf"^{group}\.{name}\.{key} must"):
-            check(cfg, **{f"{group}.{name}.{key}": value})
+        with pytest.raises(ValueError, match=rf"^{place}\.{key} must"):
+            check(cfg, **{f"{place}.{key}": value})
 
 
 def test_epochs_may_be_counted_where_there_are_any(config: Make) -> None:
@@ -102,15 +101,8 @@ def test_a_gans_best_checkpoint_needs_a_metric_of_its_own(project_root: Path) ->
     pytest.importorskip("mmagic")
     recipe = Config.fromfile(project_root / "configs" / "biggan" / "biggan_digits.py")
     check(recipe, **{"default_hooks.checkpoint.save_best": "classifier_digits/frechet"})
-    with pytest.raises(ValueError, match=r"save_best='classifier_digit/frechet' .*classifier_digits/\.\.\."):
+    with pytest.raises(ValueError, match=r"save_best='classifier_digit/frechet' .*classifier_digits/\*"):
         check(recipe, **{"default_hooks.checkpoint.save_best": "classifier_digit/frechet"})
-
-
-def test_every_wrong_setting_is_named(config: Make) -> None:
-    wrong = {"train_cfg.val_interval": 0, "train_cfg.data_on_device": "off", "default_hooks.checkpoint.interval": 0}
-    with pytest.raises(ValueError) as refused:
-        check(config(), **wrong)
-    assert len(str(refused.value).splitlines()) == 3
 
 
 def test_names_of_models() -> None:

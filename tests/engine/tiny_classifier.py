@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import tiny_contrast
-from tiny_run import main, save_losses
+from tiny_run import main, make_host_config, save_losses
 
 VIT = dict(
     type="VisionTransformer",
@@ -29,28 +29,31 @@ def make_config(
     mixup: bool = False,
     **settings: Any,
 ) -> dict[str, Any]:
-    """The config of a run, with settings of tiny_contrast.py; ``exposure`` holds the hook's, None leaves it out."""
-    cfg = tiny_contrast.make_config(work_dir, **settings)
-    cfg["model"] = dict(
-        type="ImageClassifier",
-        data_preprocessor=dict(num_classes=10, mean=[127.5] * 3, std=[127.5] * 3, to_rgb=False),
-        backbone=VIT if vit else tiny_contrast.BACKBONE,
-        neck=None if vit else dict(type="GlobalAveragePooling"),
-        head=dict(
-            type="VisionTransformerClsHead" if vit else "LinearClsHead",
-            num_classes=10,
-            in_channels=8,
-            loss=loss or dict(type="CrossEntropyLoss"),
+    """The config of a run; ``exposure`` holds the hook's settings, None leaves it out."""
+    pipeline = [dict(type="RandomCrop", crop_size=16, padding=2), dict(type="PackInputs")]
+    return dict(
+        default_scope="mmpretrain",
+        model=dict(
+            type="ImageClassifier",
+            data_preprocessor=dict(num_classes=10, mean=[127.5] * 3, std=[127.5] * 3, to_rgb=False),
+            backbone=VIT if vit else tiny_contrast.BACKBONE,
+            neck=None if vit else dict(type="GlobalAveragePooling"),
+            head=dict(
+                type="VisionTransformerClsHead" if vit else "LinearClsHead",
+                num_classes=10,
+                in_channels=8,
+                loss=loss or dict(type="CrossEntropyLoss"),
+            ),
+            train_cfg=dict(augments=dict(type="Mixup", alpha=0.8)) if mixup else None,
         ),
-        train_cfg=dict(augments=dict(type="Mixup", alpha=0.8)) if mixup else None,
+        **make_host_config(
+            work_dir,
+            dataset=dict(type="nda_mm.Digits", size=16, image_key="img", indices=32, pipeline=pipeline),
+            batch_size=8,
+            hooks=[] if exposure is None else [dict(type="nda_mm.NDAOutlierExposureHook", **exposure)],
+            **settings,
+        ),
     )
-    cfg["train_dataloader"]["dataset"]["pipeline"] = [
-        dict(type="RandomCrop", crop_size=16, padding=2),
-        dict(type="PackInputs"),
-    ]
-    if exposure is not None:
-        cfg["custom_hooks"].append(dict(type="nda_mm.NDAOutlierExposureHook", **exposure))
-    return cfg
 
 
 if __name__ == "__main__":

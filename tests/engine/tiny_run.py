@@ -35,6 +35,7 @@ from nda_mm.engine import launch
 from nda_mm.utils.files import recipe_path
 
 _RUNS = itertools.count()
+SGD = dict(type="SGD", lr=0.05, momentum=0.9)
 READS: list[int] = []  # indices that this process has read for training
 
 
@@ -201,6 +202,16 @@ class LossesHook(Hook):
         self.seen.append({name: float(value.detach()) for name, value in outputs.items()})
 
 
+class Calls(Hook):
+    """Calls functions of the Runner at stages of a run, after what other hooks do there."""
+
+    priority = "LOWEST"
+
+    def __init__(self, **stages: Callable[[Runner], Any]) -> None:
+        for stage, call in stages.items():
+            setattr(self, stage, lambda runner, *args, call=call, **kwargs: call(runner))
+
+
 def make_config(
     work_dir: Path | str,
     *,
@@ -222,54 +233,86 @@ def make_config(
     launcher: str = "none",
 ) -> dict[str, Any]:
     """The config of a run of ``steps`` iterations (or epochs) of batches of 4 out of 14 samples."""
-    if epochs:
-        train_cfg = dict(type="nda_mm.ExactEpochLoop", max_epochs=steps, val_interval=1)
-    else:
-        train_cfg = dict(type="nda_mm.ExactIterLoop", max_iters=steps, val_interval=3)
-    hooks = [*custom_hooks]
-    if stop_at is not None:
-        hooks.append(dict(type="StopHook", at=stop_at, kill=kill))
-
-    def loader(training: bool) -> dict[str, Any]:
-        endless = training and infinite and not epochs
-        return dict(
-            batch_size=4,
-            num_workers=workers if training else 0,
-            persistent_workers=training and workers > 0,
-            sampler=dict(type="InfiniteSampler" if endless else "DefaultSampler", shuffle=training),
-            dataset=dict(type="TinyDataset", training=training, length=length),
-        )
-
-    return dict(
-        model=dict(type="TinyGAN", spoil_at=spoil_at),
-        work_dir=str(work_dir),
-        train_dataloader=loader(True),
-        train_cfg=train_cfg,
+    cfg = make_host_config(
+        work_dir,
+        dataset=dict(type="TinyDataset", length=length),
+        batch_size=4,
+        drop_last=False,
+        collate="pseudo_collate",
+        hooks=[*custom_hooks],
         optim_wrapper=dict(constructor="TinyConstructor", accumulative_counts=accumulate),
-        param_scheduler=dict(
-            generator=[dict(type="LinearLR", start_factor=0.5, by_epoch=False, end=8)],
-            critic=[dict(type="LinearLR", start_factor=0.5, by_epoch=False, end=8)],
-        ),
-        val_dataloader=loader(False) if validate else None,
-        val_cfg={} if validate else None,
-        val_evaluator=dict(type="TinyMetric") if validate else None,
-        default_hooks=dict(
-            # Each save lets yapf format the config, which takes longer than these runs: save where it is needed.
-            checkpoint=dict(
-                type="nda_mm.SafeCheckpointHook",
-                interval=save_every or stop_at or 1000,
-                **{"by_epoch": False, **(checkpoint or {})},
-            ),
-            logger=dict(type="LoggerHook", interval=1000),
-        ),
-        custom_hooks=hooks,
+        stop_at=stop_at,
+        kill=kill,
+        launcher=launcher,
+    )
+    # Each save lets yapf format the config, which takes longer than these runs: save where it is needed.
+    cfg["default_hooks"]["checkpoint"].update({"interval": save_every or stop_at or 1000, **(checkpoint or {})})
+    endless = infinite and not epochs
+    cfg["train_dataloader"].update(
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        sampler=dict(type="InfiniteSampler" if endless else "DefaultSampler", shuffle=True),
+    )
+    if validate:
+        dataset, sampler = dict(type="TinyDataset", training=False, length=length), dict(type="DefaultSampler")
+        cfg["val_dataloader"] = dict(batch_size=4, num_workers=0, sampler=dict(sampler, shuffle=False), dataset=dataset)
+        cfg.update(val_cfg={}, val_evaluator=dict(type="TinyMetric"))
+    if epochs:
+        cfg["train_cfg"] = dict(type="nda_mm.ExactEpochLoop", max_epochs=steps, val_interval=1)
+    else:
+        cfg["train_cfg"] = dict(type="nda_mm.ExactIterLoop", max_iters=steps, val_interval=3)
+    warmup = dict(type="LinearLR", start_factor=0.5, by_epoch=False, end=8)
+    return dict(
+        cfg,
+        model=dict(type="TinyGAN", spoil_at=spoil_at),
+        param_scheduler=dict(generator=[warmup], critic=[warmup]),
         randomness=dict(seed=seed, diff_rank_seed=True),
         default_scope="mmengine",
-        log_level="WARNING",
+        model_wrapper_cfg=wrapper,
+    )
+
+
+def make_host_config(
+    work_dir: Path | str,
+    *,
+    dataset: dict[str, Any],
+    batch_size: int,
+    hooks: list[dict[str, Any]],
+    collate: str = "default_collate",
+    drop_last: bool = True,
+    epochs: int = 2,
+    loop: str = "nda_mm.ExactEpochLoop",
+    optim_wrapper: dict[str, Any] | None = None,
+    stop_at: int | None = None,
+    kill: bool | str = False,
+    compiled: bool = False,
+    launcher: str = "none",
+) -> dict[str, Any]:
+    """What the small runs have in common, whatever they train."""
+    stop = [] if stop_at is None else [dict(type="StopHook", at=stop_at, kill=kill)]
+    return dict(
+        work_dir=str(work_dir),
+        train_dataloader=dict(
+            batch_size=batch_size,
+            num_workers=0,
+            drop_last=drop_last,
+            sampler=dict(type="DefaultSampler", shuffle=True),
+            collate_fn=dict(type=collate),
+            dataset=dataset,
+        ),
+        train_cfg=dict(type=loop, max_epochs=epochs),
+        optim_wrapper=optim_wrapper or dict(optimizer=SGD),
+        default_hooks=dict(
+            checkpoint=dict(type="nda_mm.SafeCheckpointHook", interval=stop_at or 1000, by_epoch=False),
+            logger=dict(type="LoggerHook", interval=1000),
+        ),
+        custom_hooks=[dict(type="LossesHook"), *hooks, *stop],
         visualizer=dict(type="Visualizer", vis_backends=[]),
+        compile=compiled,
+        randomness=dict(seed=3, diff_rank_seed=True),
+        log_level="WARNING",
         env_cfg=dict(mp_cfg=dict(mp_start_method="fork")),
         launcher=launcher,
-        model_wrapper_cfg=wrapper,
     )
 
 
@@ -296,10 +339,11 @@ def build(cfg: dict[str, Any], resume: bool = False) -> Runner:
     return runner
 
 
-def train(cfg: dict[str, Any], resume: bool = False) -> Runner:
-    """Train to the end, or to where a hook stops it."""
+def train(cfg: dict[str, Any], resume: bool = False, **stages: Callable[[Runner], Any]) -> Runner:
+    """Train to the end, or to where a hook stops it, with calls at stages of the run."""
     READS.clear()
     runner = build(cfg, resume)
+    runner.register_hook(Calls(**stages))
     try:
         runner.train()
     except Interrupted:
@@ -312,6 +356,11 @@ def train(cfg: dict[str, Any], resume: bool = False) -> Runner:
 def hook(runner: Runner, kind: str) -> Any:
     """The Runner's hook of a kind."""
     return next(found for found in runner.hooks if type(found).__name__ == kind)
+
+
+def losses(runner: Runner) -> list[dict[str, float]]:
+    """What LossesHook has seen."""
+    return hook(runner, "LossesHook").seen
 
 
 def weights(runner: Runner) -> dict[str, torch.Tensor]:
@@ -329,6 +378,33 @@ def assert_equal(ours: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor])
     assert ours.keys() == theirs.keys()
     different = [name for name in ours if not torch.equal(ours[name], theirs[name])]
     assert not different, different
+
+
+def assert_resumed(
+    make: Callable[..., dict[str, Any]], folder: Path, resumed: dict[str, Any] | None = None, **settings: Any
+) -> list[dict[str, float]]:
+    """A run stopped after 3 iterations and resumed ends as one that was not; what the second reported.
+
+    Settings are those of ``make``; ``resumed`` are those that the resumed run has besides.
+    """
+    straight = train(make(folder / "straight", **settings))
+    train(make(folder / "stopped", stop_at=3, **settings))
+    again = train(make(folder / "stopped", **{**settings, **(resumed or {})}), resume=True)
+    assert_equal(weights(again), weights(straight))
+    assert losses(again) == losses(straight)[3:]
+    return losses(straight)
+
+
+def assert_two_ranks_agree(folder: Path, script: str, **settings: Any) -> None:
+    """Two ranks learn the same weights from data and negatives of their own, and resume exactly."""
+    straight, _ = train_in_processes(folder / "straight", script, **settings)
+    learnt = [{n: v for n, v in found["weights"].items() if "running" not in n} for found in straight]
+    assert_equal(*learnt)
+    assert straight[0]["losses"] != straight[1]["losses"]  # of this rank's own rows
+    train_in_processes(folder / "stopped", script, stop_at=1, **settings)
+    resumed, _ = train_in_processes(folder / "stopped", script, resume=True, **settings)
+    for ours, theirs in zip(resumed, straight, strict=True):
+        assert_equal(ours["weights"], theirs["weights"])
 
 
 def start(script: str, options: dict[str, Any], **environment: str) -> subprocess.Popen[str]:
@@ -385,7 +461,7 @@ def main(make: Callable[..., dict[str, Any]]) -> Runner:
 
 def save_losses(runner: Runner) -> None:
     """Save the weights and what LossesHook has seen."""
-    save_outcome(runner, weights=weights(runner), losses=hook(runner, "LossesHook").seen)
+    save_outcome(runner, weights=weights(runner), losses=losses(runner))
 
 
 if __name__ == "__main__":

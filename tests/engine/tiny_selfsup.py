@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import tiny_contrast
 import torch
-from mmengine.runner import Runner
 from tiny_run import build, main, save_outcome, train, weights  # noqa: F401  (some are for the tests)
 
 from nda_mm.datasets import ArrayDataset
@@ -69,7 +68,9 @@ def make_config(
 ) -> dict[str, Any]:
     """The config of a run of ``steps`` epochs of 6 batches of 4 (or of as many iterations)."""
     by_epoch = "Epoch" in loop
-    cfg = tiny_contrast.make_config(work_dir, batch_size=4, launcher=launcher)
+    cfg = tiny_contrast.make_config(work_dir, batch_size=4, loop=loop, epochs=steps, launcher=launcher)
+    if not by_epoch:
+        cfg["train_cfg"] = dict(type=loop, max_iters=steps)
     cfg["model"]["backbone"] = dict(type="ResNet_CIFAR", depth=18, stem_channels=4, base_channels=4)
     cfg["model"]["neck"]["in_channels"] = 32
     cfg["train_dataloader"]["dataset"] = images(pipeline=cfg["train_dataloader"]["dataset"]["pipeline"])
@@ -77,7 +78,6 @@ def make_config(
     cfg["default_hooks"]["logger"] = dict(type="LoggerHook", interval=2, log_metric_by_epoch=by_epoch)
     return dict(
         cfg,
-        train_cfg=dict(type=loop, **({"max_epochs": steps} if by_epoch else {"max_iters": steps})),
         log_processor=dict(by_epoch=by_epoch),
         custom_hooks=list(custom_hooks),
         visualizer=dict(type="UniversalVisualizer", vis_backends=[dict(type="LocalVisBackend")]),
@@ -85,9 +85,9 @@ def make_config(
     )
 
 
-def trained(runner: Runner) -> dict[str, torch.Tensor]:
-    """Everything that training has made, and what the generators would draw next."""
-    flat = weights(runner)
+def trained(cfg: dict[str, Any]) -> dict[str, torch.Tensor]:
+    """Everything that training makes, and what the generators would draw next."""
+    flat = weights(train(cfg))
     flat["draw"] = torch.rand(3)
     flat["numpy draw"] = torch.from_numpy(np.random.rand(3))  # noqa: NPY002
     return flat

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import csv
-import json
-import sys
 from pathlib import Path
 
 import pytest
+from small_jobs import COUNTS, DONE, FAILS, python, write_log
 
 from nda_mm.studies.comparison import Comparison, NothingToCompareError
-
-DONE = [sys.executable, "-c", ""]
 
 
 @pytest.fixture
@@ -27,15 +24,13 @@ def write_recipe(path: Path, iterations: int = 4) -> None:
 
 def write_run(folder: Path, values: list[float], *, finished: bool = False) -> None:
     """A run as mmengine logs it: a value every 2 steps."""
-    log = folder / "20260101_000000" / "vis_data" / "scalars.json"
-    log.parent.mkdir(parents=True)
-    log.write_text("".join(json.dumps({"toy/slope": v, "step": 2 * n + 2}) + "\n" for n, v in enumerate(values)))
+    write_log(folder, [{"toy/slope": value, "step": 2 * n + 2} for n, value in enumerate(values)])
     if finished:
         (folder / "finished.json").write_text("{}")
 
 
 def test_without_a_shared_evaluation_nothing_is_compared(recipes, tmp_path):
-    comparison = Comparison(recipes, [0], tmp_path, train_command=[sys.executable, "-c", "raise SystemExit(3)"])
+    comparison = Comparison(recipes, [0], tmp_path, train_command=FAILS)
     assert [run.name for run in comparison.train()] == ["slow", "fast"]
     with pytest.raises(NothingToCompareError):
         comparison.report()
@@ -79,9 +74,7 @@ def test_unequal_runs_are_compared_where_they_are_equal(tmp_path, recipes):
 
 
 #: In place of tools/train.py: logs what is missing up to the last word's number, every 2 steps.
-CONTINUES = [
-    sys.executable,
-    "-c",
+CONTINUES = python(
     "import json, pathlib, sys\n"
     "folder, end = pathlib.Path(sys.argv[3]), int(sys.argv[-1].split('=')[1])\n"
     "logs = list(folder.glob('*/vis_data/scalars.json'))\n"
@@ -89,8 +82,8 @@ CONTINUES = [
     "log = folder / f'start_{len(logs)}' / 'vis_data' / 'scalars.json'\n"
     "log.parent.mkdir(parents=True)\n"
     "lines = [json.dumps({'toy/slope': 1 / step, 'step': step}) for step in range(done + 2, end + 1, 2)]\n"
-    "log.write_text(''.join(line + chr(10) for line in lines))\n",
-]
+    "log.write_text(''.join(line + chr(10) for line in lines))\n"
+)
 
 
 def test_a_larger_budget_continues_and_the_table_keeps_the_others(recipes, tmp_path):
@@ -122,17 +115,6 @@ def test_a_larger_budget_continues_and_the_table_keeps_the_others(recipes, tmp_p
     assert "Budget: 4 steps." in train(["slow", "fast"], [0, 1], 4)
 
 
-#: In place of tools/test.py: leaves two values as mmengine does.
-MEASURES = [
-    sys.executable,
-    "-c",
-    "import json, pathlib, sys\n"
-    "out = pathlib.Path(sys.argv[4], '2026_1')\n"
-    "out.mkdir()\n"
-    "(out / '2026_1.json').write_text(json.dumps({'net_train/frechet': 0.5, 'toy/slope': 9.0}))\n",
-]
-
-
 def test_what_was_measured_is_reported_beside_what_was_logged(recipes, tmp_path):
     comparison = Comparison(recipes, [0, 1], tmp_path / "out", train_command=[])
     for run in comparison.runs[:2]:
@@ -140,10 +122,10 @@ def test_what_was_measured_is_reported_beside_what_was_logged(recipes, tmp_path)
         (run.folder / "iter_4.pth").write_bytes(b"weights")
         (run.folder / "last_checkpoint").write_text(str(run.folder / "iter_4.pth"))
     assert [run.seed for run in comparison.unfinished] == [1, 1]
-    assert comparison.measure(MEASURES, jobs=2) == []
+    assert comparison.measure(COUNTS, jobs=2) == []
     assert [run.seed for run in comparison.unmeasured] == [1, 1]
     text = comparison.report()
-    assert "| net_train/frechet | fast | 0.5 | nan | 0.5 |" in text
+    assert "| net/frechet | fast | 0.5 | nan | 0.5 |" in text
     assert "| toy/slope | fast | 7 | nan | 7 |" in text  # what was logged, not the 9 that was measured
 
 

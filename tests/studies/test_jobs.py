@@ -5,22 +5,15 @@ from __future__ import annotations
 import json
 import os
 import signal
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from small_jobs import COUNTS, DONE, FAILS, python
 
 from nda_mm.studies import jobs
 from nda_mm.studies.jobs import Measurement, Training, is_finished, last_checkpoint, measured, run_all
 
-
-def python(code: str) -> list[str]:
-    return [sys.executable, "-c", code]
-
-
-DONE = python("pass")
-FAILS = python("raise SystemExit(3)")
 #: Trains until it is asked to stop, which it asks its parent for, and ends then as tools/train.py does.
 ENDLESS = python(
     "import os, signal, sys, time\n"
@@ -28,15 +21,6 @@ ENDLESS = python(
     "print('training', flush=True)\n"
     "os.kill(os.getppid(), signal.SIGTERM)\n"
     "while True: time.sleep(0.01)"
-)
-#: Writes what mmengine writes; argument 4 is the work dir, the value the number of tests so far.
-COUNTS = python(
-    "import json, pathlib, sys\n"
-    "folder = pathlib.Path(sys.argv[4])\n"
-    "number = len(list(folder.glob('*/*.json')))\n"
-    "out = folder / f'2026_{number}'\n"
-    "out.mkdir()\n"
-    "(out / f'{out.name}.json').write_text(json.dumps({'net/frechet': number + 0.5}))"
 )
 
 
@@ -69,8 +53,8 @@ def test_a_process_that_does_not_stop_is_killed(tmp_path, monkeypatch):
 
 def test_after_a_failure_the_others_run(tmp_path, capsys):
     first, second = trainings(tmp_path)
-    fails = python("import sys; print('no data'); sys.exit(3 if '0' == sys.argv[5] else 0)")
-    assert run_all([first, second], fails) == [first]
+    no_data = python("import sys; print('no data'); sys.exit(3 if '0' == sys.argv[5] else 0)")
+    assert run_all([first, second], no_data) == [first]
     assert second.is_done()
     assert "a, seed 0: ended with status 3\nno data" in capsys.readouterr().err
     assert run_all([first], python("raise SystemExit(143)")) == [first]  # stopped by others
@@ -135,7 +119,10 @@ def test_a_measurement_is_kept_until_checkpoint_or_config_change(one, tmp_path):
             one = replace(one, settings=dict(config="2"))
         for _ in range(2):
             assert run_all([one], COUNTS) == []
-            assert measured(one.folder) == (20 if expected < 2 else 30, {"net/frechet": expected + 0.5})
+            assert measured(one.folder) == (
+                20 if expected < 2 else 30,
+                {"net/frechet": expected + 0.5, "toy/slope": 9.0},
+            )
 
 
 def test_a_failed_measurement_is_not_kept(one, tmp_path):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-import sys
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+from small_jobs import FAILS
 
 pytest.importorskip("mmagic")
 pytest.importorskip("sklearn")
@@ -20,8 +20,6 @@ from nda_mm.studies import screening as module
 from nda_mm.studies.configs import resolve
 from nda_mm.studies.screening import PLAIN, Arm, Screening
 from nda_mm.utils.files import recipe_path
-
-FAILS = [sys.executable, "-c", "raise SystemExit(3)"]
 
 
 def screening(folder: Path, recipe: str = "nda_biggan_digits", **settings: Any) -> Screening:

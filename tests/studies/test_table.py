@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
 import pandas as pd
 import pytest
 import scipy.stats
+from small_jobs import write_log
 
 from nda_mm.studies.table import (
     add_rows,
@@ -21,12 +19,6 @@ from nda_mm.studies.table import (
 COLUMNS = ["recipe", "seed", "metric", "step", "value", "generator_step", "samples"]
 
 
-def log(folder: Path, start: str, lines: list[dict | str]) -> None:
-    path = folder / start / "vis_data" / "scalars.json"
-    path.parent.mkdir(parents=True)
-    path.write_text("\n".join(line if isinstance(line, str) else json.dumps(line) for line in lines) + "\n")
-
-
 def rows(frame: pd.DataFrame) -> list[tuple]:
     return list(frame.itertuples(index=False, name=None))
 
@@ -38,9 +30,8 @@ def runs(*lines: tuple) -> pd.DataFrame:
 
 def test_evaluations_of_a_resumed_and_killed_run(tmp_path):
     assert read_evaluations(tmp_path).empty
-    log(
+    write_log(
         tmp_path,
-        "20260101_000000",
         [
             dict(base_lr=0.1, lr=0.1, loss_disc=1.0, time=0.1, iter=50, step=50),
             {"net/frechet": 9.0, "data_time": 0.1, "time": 0.2, "step": 100},
@@ -49,7 +40,8 @@ def test_evaluations_of_a_resumed_and_killed_run(tmp_path):
             '{"net/frechet": 4.0, "st',  # killed here
         ],
     )
-    log(tmp_path, "20260102_000000", [{"net/frechet": 6.0, "step": 200}, {"net/frechet": 3.0, "net/x": 1, "step": 300}])
+    later = [{"net/frechet": 6.0, "step": 200}, {"net/frechet": 3.0, "net/x": 1, "step": 300}]
+    write_log(tmp_path, later, "20260102_000000")
     assert rows(read_evaluations(tmp_path)) == [
         ("net/frechet", 100, 9.0),
         ("net/frechet", 200, 6.0),
@@ -60,7 +52,7 @@ def test_evaluations_of_a_resumed_and_killed_run(tmp_path):
 
 def test_a_training_without_an_evaluation_is_read_from_its_own_lines(tmp_path):
     lines = [dict(base_lr=0.1, lr=0.1, loss=2.0 / n, top1_accuracy=0.25 * n, time=0.1, epoch=n, step=n) for n in (1, 2)]
-    log(tmp_path, "20260101_000000", [*lines, {"acc/top1": 0.5, "step": 2}])
+    write_log(tmp_path, [*lines, {"acc/top1": 0.5, "step": 2}])
     assert rows(read_evaluations(tmp_path)) == [("acc/top1", 2, 0.5)]
     found = read_evaluations(tmp_path, training=True)
     assert rows(found[found["metric"] == "train/loss"]) == [("train/loss", 1, 2.0), ("train/loss", 2, 1.0)]

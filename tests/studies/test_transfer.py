@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 import torch
 from mmengine.registry import MODELS, DefaultScope
+from small_jobs import FAILS
 
 pytest.importorskip("mmpretrain")
 pytest.importorskip("mmdet")
@@ -37,7 +38,7 @@ def study(folder: Path, **settings: Any) -> TransferStudy:
         pretraining=[config("moco_digits"), config("nda_moco_digits")],
         downstream=[config("linear_digits"), config("detection_digits_scenes")],
         seeds=[3, 1],
-        train_command=[sys.executable, "-c", "raise SystemExit(3)"],
+        train_command=FAILS,
     )
     return TransferStudy(folder=folder, **{**defaults, **settings})
 

@@ -7,7 +7,6 @@ from typing import Any
 
 from mmengine.dist import get_world_size
 from mmengine.runner import Runner
-from torch import nn
 
 from nda_mm.models.contrast import NegativeContrast, contrast_method
 from nda_mm.negatives import Negative
@@ -88,13 +87,10 @@ class NDAContrastHook(NegativeHook):
             mixed_keys=mixed_keys,
         )
 
-    def check(self, runner: Runner, model: Any) -> None:
-        """Refuse models that can't take negative keys, and batches that do not divide the queue."""
+    def build(self, runner: Runner, model: Any, seed: int) -> NegativeContrast:
+        """Make the negative keys; refuse models that can't take them, and batches that do not divide the queue."""
         if contrast_method(model).queued:
             _check_batches(runner, model.queue_len)
-
-    def build(self, runner: Runner, model: nn.Module, seed: int) -> NegativeContrast:
-        """Make the negative keys."""
         compiled = bool(runner.cfg.get("compile", False))
         return NegativeContrast(model, self.negative, seed=seed, compiled=compiled, **self.settings)
 

@@ -8,7 +8,7 @@ from typing import Any
 from mmengine.runner import Runner
 from torch import nn
 
-from nda_mm.models.outlier_exposure import OutlierExposure, check_classifier
+from nda_mm.models.outlier_exposure import OutlierExposure
 from nda_mm.negatives import Negative
 from nda_mm.registry import HOOKS
 
@@ -72,12 +72,8 @@ class NDAOutlierExposureHook(NegativeHook):
         self.share = share
         self.update_statistics = update_statistics
 
-    def check(self, runner: Runner, model: nn.Module) -> None:
-        """Refuse other models than classifiers with a softmax."""
-        check_classifier(model)
-
     def build(self, runner: Runner, model: nn.Module, seed: int) -> OutlierExposure:
-        """Make the loss on negatives."""
+        """Make the loss on negatives; refuse other models than classifiers with a softmax."""
         return OutlierExposure(
             model, self.negative, share=self.share, update_statistics=self.update_statistics, seed=seed
         )

@@ -42,12 +42,8 @@ class NegativeHook(Hook):
         self._loaded_seed: int | None = None
 
     @abstractmethod
-    def check(self, runner: Runner, model: nn.Module) -> None:
-        """Refuse a model that can't take negatives, at weight 0 too."""
-
-    @abstractmethod
     def build(self, runner: Runner, model: nn.Module, seed: int) -> AttachedNegatives:
-        """Make what is attached to the model."""
+        """Make what is attached to the model, and refuse a model that can't take it; called at weight 0 too."""
 
     # In the order in which a run calls them.
 
@@ -58,11 +54,11 @@ class NegativeHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Check the model, and attach the negatives unless their weight is always 0."""
         model = model_of(runner)
-        self.check(runner, model)
+        made = self.build(runner, model, self._choose_seed(runner))
         if max(self.weight.values) == 0.0:
             return
         self.negative.to(next(model.parameters()).device)
-        self.attached = self.build(runner, model, self._choose_seed(runner))
+        self.attached = made
         self.attached.attach()
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:

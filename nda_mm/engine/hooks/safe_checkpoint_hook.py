@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections import OrderedDict, deque
 from collections.abc import Iterable
 from pathlib import Path
@@ -234,17 +235,9 @@ def _name_as_in_one_process(runner: Runner, checkpoint: dict[str, Any]) -> None:
     wrapped = [name for name, module in model.named_modules() if name and is_model_wrapper(module)]
     if not wrapped:
         return
+    prefixes = re.compile(rf"^({'|'.join(map(re.escape, wrapped))})\.module\b")
     weights = checkpoint["state_dict"]
-    renamed = OrderedDict((_unwrapped(name, wrapped), value) for name, value in weights.items())
-    metadata = getattr(weights, "_metadata", OrderedDict())
-    renamed._metadata = OrderedDict(  # type: ignore[attr-defined]
-        (_unwrapped(f"{name}.", wrapped)[:-1], value) for name, value in metadata.items() if name not in wrapped
-    )
+    renamed = OrderedDict((prefixes.sub(r"\1", name), value) for name, value in weights.items())
+    metadata = ((prefixes.sub(r"\1", name), value) for name, value in weights._metadata.items() if name not in wrapped)
+    renamed._metadata = OrderedDict(metadata)  # type: ignore[attr-defined]
     checkpoint["state_dict"] = renamed
-
-
-def _unwrapped(name: str, wrapped: list[str]) -> str:
-    for part in wrapped:
-        if name.startswith(f"{part}.module."):
-            return f"{part}.{name[len(part) + len('.module.') :]}"
-    return name

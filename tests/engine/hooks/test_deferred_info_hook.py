@@ -10,37 +10,11 @@ import numpy as np
 import pytest
 import tiny_run
 import torch
-from mmengine.hooks import CheckpointHook, Hook
-from mmengine.registry import HOOKS
 
 from nda_mm.engine.hooks.deferred_info_hook import _on_host
 
 Make = Callable[..., dict[str, Any]]
-
-
-@HOOKS.register_module(force=True)
-class LookHook(Hook):
-    """Notes how many values of a term are on record after each iteration."""
-
-    priority = "LOWEST"
-
-    def __init__(self) -> None:
-        self.seen: list[int] = []
-
-    def after_train_iter(self, runner: Any, *args: Any, **kwargs: Any) -> None:
-        record = runner.message_hub.log_scalars.get("train/loss_critic")
-        self.seen.append(0 if record is None else len(record.data[0]))
-
-
-@HOOKS.register_module(force=True)
-class SuddenSaveHook(Hook):
-    """Saves a checkpoint that no interval foretells, as on a signal."""
-
-    priority = "LOWEST"
-
-    def after_train_iter(self, runner: Any, *args: Any, **kwargs: Any) -> None:
-        if runner.iter + 1 == 3:
-            next(hook for hook in runner.hooks if isinstance(hook, CheckpointHook))._save_checkpoint(runner)
+FINITE = (dict(type="nda_mm.FiniteLossHook"),)
 
 
 def deferred(cfg: dict[str, Any], **settings: Any) -> dict[str, Any]:
@@ -65,24 +39,25 @@ def test_the_record_is_the_hosts(config: Make, epochs: bool) -> None:
 
 
 def test_terms_wait_until_somebody_looks(config: Make) -> None:
-    cfg = deferred(config(steps=11, save_every=3, custom_hooks=(dict(type="LookHook"),)), interval=4)
-    runner = tiny_run.train(cfg)
-    look = next(hook for hook in runner.hooks if isinstance(hook, LookHook))
+    on_record = []
+    cfg = deferred(config(steps=11, save_every=3), interval=4)
+    tiny_run.train(
+        cfg, after_train_iter=lambda runner: on_record.append(len(records(runner).get("train/loss_critic", [])))
+    )
     # At its own multiples (4, 8), at those of the checkpoints and validations (3), and at the end.
-    assert look.seen == [0, 0, 3, 4, 4, 6, 6, 8, 9, 9, 11]
+    assert on_record == [0, 0, 3, 4, 4, 6, 6, 8, 9, 9, 11]
 
 
 def test_histories_are_bounded_and_keep_the_last(config: Make) -> None:
-    cfg = config("bounded", steps=9, custom_hooks=(dict(type="LossesHook"),))
-    runner = tiny_run.train(deferred(cfg, interval=2, history=4))
+    runner = tiny_run.train(deferred(config("bounded", steps=9), interval=2, history=4))
     assert {kept.max_length for kept in runner.message_hub.log_scalars.values()} == {4}
-    reported = tiny_run.hook(runner, "LossesHook").seen[-4:]
+    reported = tiny_run.losses(runner)[-4:]
     for name in ("loss_critic", "loss_generator"):
         assert records(runner)[f"train/{name}"].tolist() == [each[name] for each in reported]
 
 
 def test_a_term_that_is_no_number_is_found_in_its_bundle(config: Make) -> None:
-    cfg = config(steps=5, spoil_at=3, save_every=4, custom_hooks=(dict(type="nda_mm.FiniteLossHook"),))
+    cfg = config(steps=5, spoil_at=3, save_every=4, custom_hooks=FINITE)
     with pytest.raises(FloatingPointError, match="^loss_critic is nan, loss_generator is nan at iteration 3,"):
         tiny_run.train(deferred(cfg, interval=100))
     assert not list(Path(cfg["work_dir"]).glob("*.pth"))
@@ -90,24 +65,24 @@ def test_a_term_that_is_no_number_is_found_in_its_bundle(config: Make) -> None:
 
 @pytest.mark.parametrize("spoil_at", [-1, 2])
 def test_a_sudden_checkpoint_holds_what_waited_unless_it_is_not_finite(config: Make, spoil_at: int) -> None:
-    hooks = (dict(type="nda_mm.FiniteLossHook"), dict(type="SuddenSaveHook"))
-    cfg = deferred(config(steps=4, spoil_at=spoil_at, custom_hooks=hooks), interval=100)
+    """As on a signal: no interval foretells it."""
+
+    def save(runner: Any) -> None:
+        if runner.iter + 1 == 3:
+            tiny_run.hook(runner, "SafeCheckpointHook")._save_checkpoint(runner)
+
+    cfg = deferred(config(steps=4, spoil_at=spoil_at, custom_hooks=FINITE), interval=100)
     if spoil_at > 0:
         with pytest.raises(FloatingPointError, match="loss_critic is nan.* at iteration 2,"):
-            tiny_run.train(cfg)
+            tiny_run.train(cfg, after_train_iter=save)
         assert not list(Path(cfg["work_dir"]).glob("*.pth"))
     else:
-        tiny_run.train(cfg)
+        tiny_run.train(cfg, after_train_iter=save)
         saved = torch.load(Path(cfg["work_dir"]) / "iter_3.pth", weights_only=True)["message_hub"]
         assert len(saved["log_scalars"]["train/loss_critic"].data[0]) == 3
 
 
 def test_numbers_are_those_of_item() -> None:
-    generator = torch.Generator().manual_seed(0)
-    kinds = [torch.float32, torch.float64, torch.bfloat16, torch.int64]
-    terms = [
-        (str(n), (torch.randn(1, generator=generator) * 100).to(kinds[n % 4]).reshape([1] * (n % 2))) for n in range(9)
-    ]
-    terms += [("plain", 0.25), ("whole", 3)]
-    expected = [(name, term.item() if isinstance(term, torch.Tensor) else term) for name, term in terms]
-    assert _on_host(terms) == expected
+    kinds = [torch.float32, torch.float64, torch.bfloat16, torch.int64] * 2
+    terms = [(str(n), torch.tensor([12.34 + n]).to(kind).reshape([1] * (n % 3))) for n, kind in enumerate(kinds)]
+    assert _on_host([*terms, ("plain", 0.25)]) == [*((name, term.item()) for name, term in terms), ("plain", 0.25)]

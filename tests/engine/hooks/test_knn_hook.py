@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from copy import deepcopy
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,8 +14,9 @@ import torch
 pytest.importorskip("mmpretrain")
 
 import tiny_selfsup
+from mmengine.registry import HOOKS
 from mmengine.runner import IterBasedTrainLoop
-from tiny_run import train_in_processes
+from tiny_run import assert_equal, hook, train_in_processes
 from tiny_selfsup import images, knn, make_config
 
 from nda_mm.engine.hooks.knn_hook import KNNHook
@@ -28,26 +30,22 @@ def read_curves(folder: Path) -> dict[str, list[tuple[int, float]]]:
 
 def by_hand(runner, k: int = 5, temperature: float = 0.07) -> float:
     """Each image alone through the backbone, then a loop over pairs."""
-    backbone = runner.model.backbone
-    mode = backbone.training
-    backbone.eval()
+    backbone = deepcopy(runner.model.backbone)
+    backbone.eval()  # which returns nothing in mmpretrain
 
-    def encode(config: dict[str, Any]) -> list[tuple[torch.Tensor, int]]:
-        data = tiny_selfsup.TinyImages(
-            **{key: value for key, value in config.items() if key not in ("type", "pipeline")}
-        )
+    def encode(length: int, seed: int) -> list[tuple[torch.Tensor, int]]:
+        data = tiny_selfsup.TinyImages(length, seed, pipeline=[])
         pixels = ((torch.from_numpy(image).permute(2, 0, 1).float() - 127.5) / 127.5 for image in data.images)
         with torch.no_grad():
             found = [backbone(image[None])[-1].flatten(2).mean(dim=2)[0].double() for image in pixels]
         return [(vector / vector.norm(), int(label)) for vector, label in zip(found, data.labels)]
 
-    bank, test = encode(images(length=21, seed=1)), encode(images(length=14, seed=2))
+    bank, test = encode(21, 1), encode(14, 2)
     right = 0
     for query, truth in test:
         nearest = sorted(((float(query @ entry), label) for entry, label in bank), reverse=True)[:k]
         votes = [sum(math.exp(s / temperature) for s, label in nearest if label == each) for each in range(7)]
         right += votes.index(max(votes)) == truth
-    backbone.train(mode)
     return 100 * right / len(test)
 
 
@@ -61,7 +59,7 @@ def trained(tmp_path_factory) -> Any:
 
 
 def evaluate(runner: Any, **settings: Any) -> dict[str, float]:
-    hook = KNNHook(**{key: value for key, value in knn(**settings).items() if key != "type"})
+    hook = HOOKS.build(knn(**settings))
     hook.before_train(runner)
     return hook.evaluate(runner, step=9)
 
@@ -93,10 +91,10 @@ def test_each_module_is_back_in_the_mode_it_had_and_gradients_stay(trained):
         parameter.grad = torch.ones_like(parameter)
     before = {name: module.training for name, module in runner.model.named_modules()}
     assert set(before.values()) == {True, False}
-    values = {name: value.clone() for name, value in runner.model.state_dict().items()}
+    values = deepcopy(runner.model.state_dict())
     evaluate(runner)
     assert {name: module.training for name, module in runner.model.named_modules()} == before
-    assert all(torch.equal(value, values[name]) for name, value in runner.model.state_dict().items())
+    assert_equal(runner.model.state_dict(), values)
     assert all(bool((parameter.grad == 1).all()) for parameter in runner.model.parameters())
 
 
@@ -145,20 +143,17 @@ def test_without_sets_and_labels_nothing_is_measured(tmp_path):
 
 @pytest.mark.parametrize("loop", ["EpochBasedTrainLoop", pytest.param("IterBasedTrainLoop", marks=pytest.mark.slow)])
 def test_training_is_left_bit_for_bit_as_it_was(tmp_path, loop):
-    by_epoch = "Epoch" in loop
-    plain = tiny_selfsup.trained(tiny_selfsup.train(make_config(tmp_path / "plain", loop=loop, steps=2)))
-    judged = tiny_selfsup.trained(
-        tiny_selfsup.train(make_config(tmp_path / "judged", loop=loop, steps=2, custom_hooks=(knn(by_epoch=by_epoch),)))
-    )
-    assert plain.keys() == judged.keys()
-    assert [name for name in plain if not torch.equal(plain[name], judged[name])] == []
+    hook = knn(by_epoch="Epoch" in loop)
+    plain = tiny_selfsup.trained(make_config(tmp_path / "plain", loop=loop, steps=2))
+    judged = tiny_selfsup.trained(make_config(tmp_path / "judged", loop=loop, steps=2, custom_hooks=(hook,)))
+    assert_equal(judged, plain)
 
 
 def test_the_interval_counts_and_the_last_is_always_evaluated(tmp_path):
     tiny_selfsup.train(make_config(tmp_path / "epochs", steps=3, custom_hooks=(knn(interval=2, before_train=False),)))
     assert [step for step, _ in read_curves(tmp_path / "epochs")["knn/top1"]] == [2, 3]
-    hook = knn(interval=2, by_epoch=False, prefix="near")
-    tiny_selfsup.train(make_config(tmp_path / "iterations", loop="nda_mm.ExactIterLoop", steps=3, custom_hooks=(hook,)))
+    near = knn(interval=2, by_epoch=False, prefix="near")
+    tiny_selfsup.train(make_config(tmp_path / "iterations", loop="nda_mm.ExactIterLoop", steps=3, custom_hooks=(near,)))
     assert [step for step, _ in read_curves(tmp_path / "iterations")["near/top1"]] == [0, 2, 3]
 
 
@@ -173,30 +168,23 @@ def test_a_resumed_run_evaluates_no_start_and_continues_the_curve(tmp_path):
 
 
 def test_the_best_checkpoint_is_kept_by_it(tmp_path):
+    best = dict(interval=1, save_best="knn/top1", rule="greater")
     runner = tiny_selfsup.build(
-        make_config(
-            tmp_path, steps=3, custom_hooks=(knn(),), checkpoint=dict(interval=1, save_best="knn/top1", rule="greater")
-        )
+        make_config(tmp_path, steps=3, custom_hooks=(knn(before_train=False),), checkpoint=best)
     )
-    hook = next(hook for hook in runner.hooks if isinstance(hook, KNNHook))
-    scores = iter([50.0, 80.0, 60.0])
-    log = hook._log
-    hook.evaluate_first = False
     weights = {}
 
     def evaluate(runner, step):
-        weights[step] = {name: value.clone() for name, value in runner.model.state_dict().items()}
-        metrics = {"knn/top1": next(scores)}
-        log(runner, metrics, step)
-        return metrics
+        weights[step] = deepcopy(runner.model.state_dict())
+        return {"knn/top1": {1: 50.0, 2: 80.0, 3: 60.0}[step]}
 
-    hook.evaluate = evaluate
+    hook(runner, "KNNHook").evaluate = evaluate
     runner.train()
     best = list(tmp_path.glob("best_*.pth"))
     assert [path.name for path in best] == ["best_knn_top1_epoch_2.pth"]
     saved = torch.load(best[0], weights_only=True)
     assert (saved["meta"]["epoch"], saved["meta"]["iter"]) == (2, 12)
-    assert all(torch.equal(saved["state_dict"][name], value) for name, value in weights[2].items())
+    assert_equal(saved["state_dict"], weights[2])
 
 
 @pytest.mark.slow

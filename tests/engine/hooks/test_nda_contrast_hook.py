@@ -15,7 +15,7 @@ import tiny_run
 from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 from mmengine.runner import Runner
-from tiny_run import assert_equal, train_in_processes
+from tiny_run import SGD, assert_equal, assert_resumed, assert_two_ranks_agree, losses
 
 from nda_mm import compat
 from nda_mm.engine.hooks.nda_contrast_hook import NDAContrastHook
@@ -23,16 +23,12 @@ from nda_mm.models.contrast import NegativeContrast
 from nda_mm.negatives import build_negative
 
 JIGSAW = dict(negative=dict(type="Jigsaw", grid=2))
-AMP = dict(type="nda_mm.BF16OptimWrapper", optimizer=dict(type="SGD", lr=0.05, momentum=0.9))
-ACCUMULATE = dict(optimizer=dict(type="SGD", lr=0.05, momentum=0.9), accumulative_counts=2)
+AMP = dict(type="nda_mm.BF16OptimWrapper", optimizer=SGD)
+ACCUMULATE = dict(optimizer=SGD, accumulative_counts=2)
 
 
-def run(tmp_path: Path, name: str, resume: bool = False, **settings: Any) -> Any:
-    return tiny_run.train(tiny_contrast.make_config(tmp_path / name, **settings), resume)
-
-
-def losses(runner: Any) -> list[dict[str, float]]:
-    return tiny_run.hook(runner, "LossesHook").seen
+def run(tmp_path: Path, name: str, **settings: Any) -> Any:
+    return tiny_run.train(tiny_contrast.make_config(tmp_path / name, **settings))
 
 
 STOCK_LOOP = dict(loop="EpochBasedTrainLoop", epochs=1)
@@ -76,12 +72,9 @@ def test_a_resumed_run_is_exact_from_the_middle_of_an_epoch(tmp_path, settings):
     """With a curriculum, a schedule of the weight, and the seed of the checkpoint."""
     curriculum = dict(type="Curriculum", milestones=[(0, dict(type="Stitch")), (5, dict(type="Jigsaw", grid=2))])
     contrast = dict(negative=curriculum, num_negatives=2, weight=[(0, 0.0), (2, 0.5), (6, 1.0)], seed=11)
-    straight = run(tmp_path, "straight", contrast=contrast, **settings)
-    run(tmp_path, "stopped", contrast=contrast, stop_at=3, **settings)
-    resumed = run(tmp_path, "stopped", resume=True, contrast={**contrast, "seed": 12}, **settings)
-    assert_equal(tiny_run.weights(resumed), tiny_run.weights(straight))
-    assert losses(resumed) == losses(straight)[3:]
-    assert ["negative_similarity" in entry for entry in losses(straight)] == [False] * 2 + [True] * 6
+    resumed = dict(contrast={**contrast, "seed": 12})
+    seen = assert_resumed(tiny_contrast.make_config, tmp_path, resumed, contrast=contrast, **settings)
+    assert ["negative_similarity" in entry for entry in seen] == [False] * 2 + [True] * 6
 
 
 @pytest.mark.slow
@@ -125,16 +118,7 @@ def test_the_stock_recipe_with_one_line(tmp_path):
 
 @pytest.mark.slow
 def test_two_ranks_agree_on_weights_draw_apart_and_resume_exactly(tmp_path):
-    settings: dict[str, Any] = dict(script="tiny_contrast.py", contrast=JIGSAW)
-    straight, _ = train_in_processes(tmp_path / "straight", **settings)
-    train_in_processes(tmp_path / "stopped", stop_at=1, **settings)
-    resumed, _ = train_in_processes(tmp_path / "stopped", resume=True, **settings)
-    for rank in range(2):
-        assert_equal(resumed[rank]["weights"], straight[rank]["weights"])
-    learnt = [{n: v for n, v in found["weights"].items() if "running" not in n} for found in straight]
-    assert_equal(learnt[0], learnt[1])  # the queue included: both ranks' positives, in one order
-    # mmengine logs this rank's own rows: they hold different images and different negatives
-    assert straight[0]["losses"] != straight[1]["losses"]
+    assert_two_ranks_agree(tmp_path, "tiny_contrast.py", contrast=JIGSAW)  # on the queue too: in one order
 
 
 @pytest.mark.parametrize(

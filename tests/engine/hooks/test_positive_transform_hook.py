@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from mmengine.hooks import Hook
-from tiny_run import build_recipe
+from tiny_run import Calls, build_recipe
 
 pytest.importorskip("mmagic")
 pytest.importorskip("sklearn")
@@ -32,19 +31,6 @@ class Darkened(Negative):
         self.iterations.append(iteration)
 
 
-class LooksHook(Hook):
-    """Looks at real images while training goes on, as metrics do."""
-
-    def __init__(self) -> None:
-        self.seen: list[torch.Tensor] = []
-
-    def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        runner.model.eval()
-        batch = runner.train_dataloader.collate_fn([runner.train_dataloader.dataset[0]])
-        self.seen.append(runner.model.data_preprocessor(batch, True)["data_samples"].gt_img)
-        runner.model.train()
-
-
 def build(work_dir: Path, **options: Any) -> Any:
     settings = {"train_cfg.max_iters": 2, "train_dataloader.batch_size": 6, "custom_hooks": []}
     return build_recipe("biggan_digits.py", work_dir, **{**settings, **options})
@@ -60,13 +46,22 @@ def test_every_real_image_is_transformed_in_training_and_none_elsewhere(
         seen.append(data_samples.gt_img.clone())
         return plain(self, inputs, data_samples)
 
+    looks: list[torch.Tensor] = []
+
+    def look(runner: Any) -> None:
+        """Look at a real image while training goes on, as metrics do."""
+        runner.model.eval()
+        batch = runner.train_dataloader.collate_fn([runner.train_dataloader.dataset[0]])
+        looks.append(runner.model.data_preprocessor(batch, True)["data_samples"].gt_img)
+        runner.model.train()
+
     monkeypatch.setattr(NDABigGAN, "real_batch", watched)
-    runner, transform, looks = build(tmp_path), Darkened(), LooksHook()
+    runner, transform = build(tmp_path), Darkened()
     runner.register_hook(PositiveTransformHook(transform))
-    runner.register_hook(looks)
+    runner.register_hook(Calls(after_train_iter=look))
     runner.train()
     assert len(seen) == 2 and all((batch == -1.0).all() and len(batch) == 6 for batch in seen)
-    assert len(looks.seen) == 2 and all((image > -1.0).any() for image in looks.seen)
+    assert len(looks) == 2 and all((image > -1.0).any() for image in looks)
     assert transform.iterations == [0, 1]
     assert not runner.model.data_preprocessor._forward_hooks  # nothing is left behind
 

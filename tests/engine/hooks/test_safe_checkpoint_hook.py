@@ -10,9 +10,7 @@ from typing import Any
 import pytest
 import tiny_run
 import torch
-from mmengine.hooks import Hook
-from mmengine.registry import HOOKS
-from tiny_run import assert_equal
+from tiny_run import Calls, assert_equal
 
 from nda_mm.checkpoints import read_checkpoint
 from nda_mm.engine.hooks.safe_checkpoint_hook import SafeCheckpointHook
@@ -25,34 +23,27 @@ def names(cfg: dict[str, Any]) -> list[str]:
     return sorted(path.name for path in Path(cfg["work_dir"]).iterdir() if path.is_file() and path.suffix != ".py")
 
 
-@HOOKS.register_module(force=True)
-class FullDiskHook(Hook):
-    """While a checkpoint of the given iterations is written, no file may grow beyond a few bytes."""
+LIMITS = resource.getrlimit(resource.RLIMIT_FSIZE)
 
-    priority = "LOWEST"
 
-    def __init__(self, at: list[int]) -> None:
-        self.at = at
-        self.limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-        self.names_while_full: list[list[str]] = []
+def limit(size: int = LIMITS[0]) -> None:
+    """No file may grow beyond a number of bytes."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, LIMITS[1]))
 
-    def before_save_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
-        if runner.iter + 1 in self.at:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (9000, self.limits[1]))
 
-    def after_train_iter(self, runner: Any, *args: Any, **kwargs: Any) -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, self.limits)
-        self.names_while_full.append(sorted(path.name for path in Path(runner.work_dir).glob("*.pth")))
-
-    def after_val_epoch(self, runner: Any, metrics: Any = None) -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, self.limits)
+def full_disk(when: Callable[[Any], bool]) -> Calls:
+    """No checkpoint can be written while a condition holds."""
+    return Calls(
+        before_save_checkpoint=lambda runner: limit(9000) if when(runner) else None,
+        after_train_iter=lambda runner: limit(),
+        after_val_epoch=lambda runner: limit(),
+    )
 
 
 @pytest.fixture(autouse=True)
 def _unlimited() -> Any:
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    limit()
 
 
 def test_removes_only_after_the_new_one_is_there(config: Make, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,13 +88,14 @@ def test_an_unknown_best_names_the_metrics_and_loses_nothing(config: Make) -> No
 
 
 def test_a_full_disk_costs_nothing(config: Make, caplog: pytest.LogCaptureFixture) -> None:
-    hook = dict(type="FullDiskHook", at=[3, 4])
-    cfg = config(steps=6, save_every=1, checkpoint=dict(max_keep_ckpts=2), custom_hooks=(hook,))
+    cfg = config(steps=6, save_every=1, checkpoint=dict(max_keep_ckpts=2))
     runner = tiny_run.build(cfg)
     messages: list[str] = []
+    kept: list[list[str]] = []
     runner.logger.log = lambda level, message, *rest: messages.append(message)  # type: ignore[method-assign]
+    runner.register_hook(full_disk(lambda runner: runner.iter + 1 in (3, 4)))
+    runner.register_hook(Calls(after_train_iter=lambda runner: kept.append(names(cfg)[:-1])))
     runner.train()
-    kept = next(hook.names_while_full for hook in runner.hooks if isinstance(hook, FullDiskHook))
     both = ["iter_1.pth", "iter_2.pth"]
     assert kept == [both[:1], both, both, both, ["iter_2.pth", "iter_5.pth"], ["iter_5.pth", "iter_6.pth"]]
     failures = [message for message in messages if "could not be written" in message]
@@ -113,23 +105,20 @@ def test_a_full_disk_costs_nothing(config: Make, caplog: pytest.LogCaptureFixtur
 
 
 def test_a_full_disk_at_the_last_save_raises(config: Make) -> None:
-    cfg = config(steps=3, save_every=1, custom_hooks=(dict(type="FullDiskHook", at=[3]),))
+    cfg = config(steps=3, save_every=1)
+    runner = tiny_run.build(cfg)
+    runner.register_hook(full_disk(lambda runner: runner.iter + 1 == 3))
     with pytest.raises(RuntimeError, match=r"iter_3\.pth"):
-        tiny_run.train(cfg)
+        runner.train()
     assert names(cfg) == ["iter_1.pth", "iter_2.pth", "last_checkpoint"]
     assert find_resumable(cfg["work_dir"]) == str(Path(cfg["work_dir"]) / "iter_2.pth")
 
 
 def test_a_full_disk_keeps_the_previous_best(config: Make) -> None:
-    class Filling(FullDiskHook):
-        def before_save_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
-            if runner.train_loop._validated and runner.iter > 1 and runner.iter < 4:
-                resource.setrlimit(resource.RLIMIT_FSIZE, (9000, self.limits[1]))
-
     cfg = config(steps=4, save_every=2, validate=True, checkpoint=dict(save_best="score", rule="greater"))
     cfg["train_cfg"]["val_interval"] = 1
     runner = tiny_run.build(cfg)
-    runner.register_hook(Filling([]))
+    runner.register_hook(full_disk(lambda runner: runner.train_loop._validated and 1 < runner.iter < 4))
     # Make every validation better than the one before.
     runner.val_evaluator.metrics[0].compute_metrics = lambda results: {"score": float(runner.iter)}
     runner.train()
@@ -172,16 +161,13 @@ def test_an_interrupt_while_a_checkpoint_is_written(
     def interrupt(*args: Any, **kwargs: Any) -> None:
         raise KeyboardInterrupt
 
-    class Interrupting(Hook):
-        def before_train_iter(self, runner: Any, *args: Any, **kwargs: Any) -> None:
-            if runner.iter == 3:
-                monkeypatch.setattr(interrupted, interrupt)
+    def arm(runner: Any) -> None:
+        if runner.iter == 3:
+            monkeypatch.setattr(interrupted, interrupt)
 
     cfg = config(steps=4, save_every=2)
-    runner = tiny_run.build(cfg)
-    runner.register_hook(Interrupting())
     with pytest.raises(KeyboardInterrupt):
-        runner.train()
+        tiny_run.train(cfg, before_train_iter=arm)
     monkeypatch.undo()
     assert sorted(path.name for path in Path(cfg["work_dir"]).glob("*iter*")) == ["iter_2.pth"]
     assert find_resumable(cfg["work_dir"]) == str(Path(cfg["work_dir"]) / "iter_2.pth")
