@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -15,7 +16,6 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from nda_mm.engine.resume import model_of
-from nda_mm.evaluation.metrics.discriminator_scores import scoring
 from nda_mm.evaluation.nearest import knn_scores, topk_hits
 from nda_mm.registry import HOOKS
 from nda_mm.utils.random_state import isolated_rng, mix
@@ -156,7 +156,7 @@ class KNNHook(Hook):
             Metric name -> per cent, the same on every rank.
         """
         model = model_of(runner)
-        with isolated_rng(self._seed(runner)), scoring(model, part=None):
+        with isolated_rng(self._seed(runner)), _in_eval_mode(model):
             own = self._encode(model, "bank")
             bank, labels = (_from_all_ranks(part, self._loaders["bank"]) for part in own)
             leave_one_out = self.test is None
@@ -230,6 +230,18 @@ def _training_images(runner: Runner) -> Any:
     if "pipeline" not in config:
         raise ValueError(f"KNNHook must be given a bank where the training data is a {config['type']}.")
     return DATASETS.build(dict(config, pipeline=[each for each in config["pipeline"] if each["type"] != "MultiView"]))
+
+
+@contextmanager
+def _in_eval_mode(model: nn.Module) -> Iterator[None]:
+    """Put the model into eval mode, and restore each module's mode afterwards."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
 
 
 def _pooled(output: Any) -> Tensor:
