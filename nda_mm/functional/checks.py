@@ -78,6 +78,12 @@ def check_partner(x: Tensor, other: Tensor | None, name: str) -> None:
         raise ValueError(f"{name}: `other` is the batch itself, and a sample joined with itself is a real one")
 
 
+def check_least_side(height: int, width: int, least: int, name: str) -> None:
+    """Refuse images with a side below ``least`` pixels by ValueError."""
+    if min(height, width) < least:
+        raise ValueError(f"{name} needs images of at least {least} x {least} pixels, but got {height} x {width}")
+
+
 def check_number(value: float, name: str) -> float:
     """Return a real number as a float, or raise TypeError."""
     if isinstance(value, bool) or not isinstance(value, Real):

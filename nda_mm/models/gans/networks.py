@@ -12,16 +12,6 @@ from mmengine.logging import print_log
 from torch import Tensor, library, nn
 from torch.nn.utils.spectral_norm import SpectralNorm
 
-__all__ = [
-    "SavedSpectralNorm",
-    "choose_forward",
-    "compile_network",
-    "draw_uniform_biases",
-    "mixes_samples",
-    "share_normalized_weights",
-    "warn_of_sigma_without_gradient",
-]
-
 FORWARD_MODES = ("auto", "joint", "separate")
 
 
