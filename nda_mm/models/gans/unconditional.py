@@ -135,13 +135,6 @@ class GrowingMixin(NDAMixin):
     own_loss = "wasserstein"
     takes_other_losses = False
 
-    scales: list[tuple[int, int]]
-    curr_scale: tuple[int, int]
-    _curr_transition_weight: Tensor
-    _actual_nkimgs: list[float]
-    prev_stage: int
-    stage_counters: Tensor
-
     def image_sizes(self) -> list[tuple[int, int]]:
         """Every scale that it will be trained at."""
         return list(self.scales)
@@ -149,7 +142,7 @@ class GrowingMixin(NDAMixin):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         counters = torch.zeros(1 + len(self.scales), dtype=torch.float64)
-        self.register_buffer("stage_counters", counters)  # type: ignore[attr-defined]
+        self.register_buffer("stage_counters", counters)
 
     def train_step(self, data: dict, optim_wrapper: Any) -> dict[str, Tensor]:
         """mmagic's step; its counters are copied to the buffer."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from mmaction.models.backbones.resnet3d import ConvModule, ResNet3d
 from mmengine.model import initialize
 from torch import nn
@@ -121,11 +120,6 @@ class ResNet2d3d(ResNet3d):
         """Switch between training and evaluation; mmaction2's returns nothing, where PyTorch's ``eval()`` does."""
         super().train(mode)
         return self
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, ...]:
-        """Features of clips."""
-        features: torch.Tensor | tuple[torch.Tensor, ...] = super().forward(x)
-        return features
 
     def _width(self, planes: int) -> int:
         return min(planes, 4 * self.base_channels)
