@@ -16,8 +16,6 @@ from tiny_biggan import BATCH, CLASSES, NOISE, adam, batch, build, optimizers, t
 from tiny_gans import MirroredNegative, differing
 from tiny_gans import train as train_on
 
-from nda_mm.models.gans.networks import choose_forward, mixes_samples
-
 
 def written_out_loss(
     model: Any, generator: Any, discriminator: Any, data: Any, weight: float = 0.25, joint: bool = True
@@ -145,13 +143,3 @@ def test_one_class_needs_no_labels_and_ignores_those_there():
 def test_bad_settings_are_refused(settings, match):
     with pytest.raises((TypeError, ValueError), match=match):
         build(**settings)
-
-
-def test_layers_that_mix_samples_are_scored_apart():
-    discriminator = build().discriminator
-    assert choose_forward("auto", discriminator) == "joint"
-    discriminator.extra = torch.nn.BatchNorm2d(3)
-    assert mixes_samples(discriminator) == ["extra"]
-    assert choose_forward("auto", discriminator) == "separate"
-    with pytest.raises(ValueError, match=r"discriminator_forward='joint'.*\['extra'\]"):
-        choose_forward("joint", discriminator)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from typing import Any
 
@@ -178,16 +177,6 @@ def test_the_schedule_of_the_weight_and_a_curriculum_follow_the_iteration():
     hub.update_info("iter", 7)
     assert model(x, mode="loss")["negative_share"] > 0
     assert type(model.negative.current).__name__ == "Jigsaw"
-
-
-def test_autocast_to_bfloat16_is_near_and_finite():
-    model, x = build(negative=Halve()).float(), blocks().float()
-    exact = copy.deepcopy(model)(x, mode="loss")["loss"]
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        loss = model(x, mode="loss")["loss"]
-    assert loss.dtype == torch.float32
-    assert loss.item() == pytest.approx(exact.item(), rel=2e-2)
-    assert all(torch.isfinite(gradient).all() for gradient in gradients(model, loss).values())
 
 
 @pytest.mark.parametrize(
