@@ -13,6 +13,7 @@ from mmagic.models.editors import DCGAN, GGAN, LSGAN, WGANGP, ProgressiveGrowing
 from mmagic.models.losses import gradient_penalty_loss, r1_gradient_penalty_loss
 from torch import Tensor
 
+from nda_mm.functional.checks import check_choice
 from nda_mm.models.gans.mixin import Labeled, NDAMixin
 from nda_mm.registry import MODELS
 
@@ -39,9 +40,7 @@ class GradientPenaltyMixin:
 
     def __init__(self, *args: Any, penalty_towards: str = "mixture", **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if penalty_towards not in TOWARDS:
-            raise ValueError(f"penalty_towards must be one of {', '.join(TOWARDS)}, but got {penalty_towards!r}.")
-        self.penalty_towards = penalty_towards
+        self.penalty_towards = check_choice(penalty_towards, "penalty_towards", TOWARDS)
 
     def opposite(self, images: dict[str, Labeled], fake_weight: float) -> Tensor:
         """The other end of each line: one image for each real one.

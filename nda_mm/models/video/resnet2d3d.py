@@ -9,6 +9,7 @@ from mmaction.models.backbones.resnet3d import ConvModule, ResNet3d
 from mmengine.model import initialize
 from torch import nn
 
+from nda_mm.functional.checks import check_choice
 from nda_mm.registry import MODELS
 
 _DEPTHS = (18, 34)
@@ -54,6 +55,7 @@ class ResNet2d3d(ResNet3d):
         ValueError: If the depth is another.
 
     Example:
+        >>> import torch
         >>> net = ResNet2d3d()
         >>> sum(p.numel() for p in net.parameters())
         14057536
@@ -72,8 +74,7 @@ class ResNet2d3d(ResNet3d):
         final_relu: bool = False,
         **kwargs: Any,
     ) -> None:
-        if depth not in _DEPTHS:
-            raise ValueError(f"depth must be one of {_DEPTHS}, but got {depth!r}")
+        check_choice(depth, "depth", _DEPTHS)
         defaults = dict(
             pretrained2d=False,  # no 2-D ResNet has its narrow last stage
             with_pool2=False,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from mmagic.structures import DataSample
 from mmengine.optim import OptimWrapper, OptimWrapperDict
+from tiny_gans import image_batch
 from tiny_gans import train as train_on
 from torch import nn
 
@@ -57,16 +57,7 @@ def optimizers(model: Any, accumulative_counts: int = 1) -> OptimWrapperDict:
 
 
 def batch(seed: int = 0, labels: bool = True, dtype: torch.dtype = torch.float32) -> dict[str, Any]:
-    draw = torch.Generator().manual_seed(seed)
-    images = torch.randint(0, 256, (BATCH, 3, 32, 32), generator=draw).to(dtype)
-    samples = []
-    for image in images:
-        sample = DataSample(gt_img=image)
-        sample.set_metainfo(dict(gt_channel_order="RGB"))
-        if labels:
-            sample.set_gt_label(torch.randint(0, CLASSES, (1,), generator=draw))
-        samples.append(sample)
-    return dict(inputs=[{} for _ in samples], data_samples=samples)
+    return image_batch(BATCH, 32, CLASSES if labels else 0, seed, "RGB", dtype)
 
 
 def train(model: Any, steps: int, dtype: torch.dtype = torch.float32) -> list[dict]:

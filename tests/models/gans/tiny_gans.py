@@ -39,6 +39,21 @@ def train(model: Any, wrappers: OptimWrapperDict, batches: Iterable[dict[str, An
     return logs
 
 
+def image_batch(
+    count: int, size: int, classes: int, seed: int, order: str = "BGR", dtype: torch.dtype = torch.float32
+) -> dict[str, Any]:
+    """Images in [0, 255] and, of classes, their labels, as the loader gives them."""
+    draw = torch.Generator().manual_seed(seed)
+    samples = []
+    for image in torch.randint(0, 256, (count, 3, size, size), generator=draw).to(dtype):
+        sample = DataSample(gt_img=image)
+        sample.set_metainfo(dict(gt_channel_order=order))
+        if classes:
+            sample.set_gt_label(torch.randint(0, classes, (1,), generator=draw))
+        samples.append(sample)
+    return {"inputs": {}, "data_samples": samples}
+
+
 def differing(one: nn.Module, other: nn.Module, tolerance: float = 0.0) -> set[str]:
     """Names of the tensors of ``one`` that are others in ``other``."""
     a, b = one.state_dict(), other.state_dict()
@@ -119,17 +134,8 @@ class Case:
         batches = (self.batch(seed=number) for number in numbers)
         return train(model, self.optimizers(model), batches, first=numbers[0])
 
-    def batch(self, seed: int = 1, count: int = BATCH) -> dict[str, Any]:
-        """Images in [0, 255] and their labels, as the loader gives them."""
-        draw = torch.Generator().manual_seed(seed)
-        samples = []
-        for _ in range(count):
-            sample = DataSample(gt_img=torch.randint(0, 256, (3, self.size, self.size), generator=draw).float())
-            sample.set_metainfo(dict(gt_channel_order="BGR"))
-            if self.classes:
-                sample.set_gt_label(torch.randint(0, self.classes, (1,), generator=draw))
-            samples.append(sample)
-        return {"inputs": {}, "data_samples": samples}
+    def batch(self, seed: int = 1) -> dict[str, Any]:
+        return image_batch(BATCH, self.size, self.classes, seed)
 
 
 def _sngan(classes: int) -> dict[str, Any]:

@@ -31,14 +31,6 @@ class TinyBlockNetwork(nn.Module):
         return self.norm(self.conv(x))
 
 
-@MODELS.register_module(force=True)
-class TinyFlatNetwork(TinyBlockNetwork):
-    """Pools a block's places away."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x).mean((3, 4), keepdim=True)
-
-
 class Halve(Negative):
     """Without chance: what a test can write out itself."""
 
@@ -186,7 +178,6 @@ def test_the_schedule_of_the_weight_and_a_curriculum_follow_the_iteration():
         (dict(num_negatives=0), "num_negatives"),
         (dict(weight=-1.0), "negative_weight"),
         (dict(negative_places="some"), "negative_places"),
-        (dict(backbone=dict(type="TinyFlatNetwork")), "feature map"),
         (dict(negative=dict(type="ShuffleFrames", chunks=2)), "ShuffleFrames"),
     ],
 )
