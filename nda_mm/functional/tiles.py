@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from .checks import check_batch, check_interval, check_least_side, check_partner
+from .checks import check_batch, check_interval, check_least_side
 from .layout import Boxes, apply_boxes, spatial_view
 from .sampling import draw_partners, random_integers, random_others, random_permutations
 
@@ -180,9 +180,8 @@ def stitch(x: Tensor, *, other: Tensor | None = None, generator: torch.Generator
         [0.5, 0.5]
     """
     check_batch(x, generator)
-    check_partner(x, other, "stitch")
     check_least_side(x.shape[-2], x.shape[-1], 2, "stitch")
-    partner = draw_partners(x, other, generator)
+    partner = draw_partners(x, other, "stitch", generator)
     case = torch.randint(4, (len(x),), device=x.device, generator=generator)
     return apply_boxes(x, half_boxes(case, x.shape[-2], x.shape[-1]), partner)
 

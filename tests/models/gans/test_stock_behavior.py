@@ -28,7 +28,7 @@ EMA = dict(type="ExponentialMovingAverage", interval=1, momentum=0.3)
 def both(case: Case, **settings: Any) -> tuple[Any, Any]:
     """Our class in the host's manner, and the host's, with the same weights."""
     ours, host = case.build(discriminator_forward="separate", **settings), case.build(host=True, **settings)
-    if case.classes:  # see TestHostFault in test_gan.py
+    if case.classes:  # see ClassConditionalMixin
         host.data_sample_to_label = lambda s: s.gt_label.label.flatten() if s is not None and "gt_label" in s else None
     return ours, host
 
