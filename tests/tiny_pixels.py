@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import torch
+from scipy import stats
 from torch import Tensor
 
 
@@ -16,6 +19,13 @@ def seeded(seed: int = 0) -> torch.Generator:
 def numbered(*shape: int) -> Tensor:
     """Every pixel with a value of its own."""
     return torch.arange(torch.Size(shape).numel(), dtype=torch.float64).view(shape)
+
+
+def assert_equally_likely(drawn: Iterable[Any], categories: Iterable[Any], least: float = 0.01) -> None:
+    """Every category was drawn, and nothing else, alike often by the chi-square test."""
+    counts = Counter(drawn)
+    assert set(counts) == set(categories)
+    assert stats.chisquare(list(counts.values())).pvalue > least
 
 
 def channels_last(x: Tensor) -> Tensor:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from numbers import Real
+from typing import TypeVar
 
 import torch
 from torch import Tensor
+
+Choice = TypeVar("Choice")
 
 #: The dtypes images and clips come in. Integers other than uint8 are labels, complex numbers and booleans no pixels.
 IMAGE_DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.uint8)
@@ -76,6 +80,19 @@ def check_partner(x: Tensor, other: Tensor | None, name: str) -> None:
     # A meta tensor has no address.
     if other is x or (0 != x.data_ptr() == other.data_ptr() and x.stride() == other.stride()):
         raise ValueError(f"{name}: `other` is the batch itself, and a sample joined with itself is a real one")
+
+
+def check_least_side(height: int, width: int, least: int, name: str) -> None:
+    """Refuse images with a side below ``least`` pixels by ValueError."""
+    if min(height, width) < least:
+        raise ValueError(f"{name} needs images of at least {least} x {least} pixels, but got {height} x {width}")
+
+
+def check_choice(value: Choice, name: str, choices: Sequence[Choice]) -> Choice:
+    """Return ``value`` if it is one of ``choices``, or raise ValueError."""
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, but got {value!r}")
+    return value
 
 
 def check_number(value: float, name: str) -> float:

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from .checks import check_batch, check_interval
+from .checks import check_batch, check_interval, check_least_side
 from .layout import LEAST_SIDE, Boxes, fill_boxes, outside_mask, spatial_view
 from .sampling import random_integers
 
@@ -85,9 +85,8 @@ def check_sides(size: tuple[float, float], height: int, width: int) -> tuple[int
         ValueError: If ``size`` leaves [1/8, 1], or the short side is below 2 pixels.
     """
     low, high = check_cutout_size(size)
+    check_least_side(height, width, 2, "cutout")
     short = min(height, width)
-    if short < 2:
-        raise ValueError(f"cutout needs images of at least 2 x 2 pixels, but got {height} x {width}")
     least = max(2, math.floor(low * short))
     return least, max(least, math.ceil(high * short) - 1 if low < high else 0)
 

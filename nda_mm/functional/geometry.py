@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as nnf
 from torch import Tensor
 
-from .checks import check_batch, check_interval
+from .checks import check_batch, check_interval, check_least_side
 from .layout import laid_out_as, spatial_view
 from .sampling import random_integers
 
@@ -58,7 +58,7 @@ def rotate(
     """
     check_batch(x, generator)
     low, high = check_degrees(degrees)
-    check_turnable(x.shape[-2], x.shape[-1])
+    check_least_side(x.shape[-2], x.shape[-1], 2, "rotate")
     angle = torch.rand(x.shape[0], device=x.device, generator=generator) * (high - low) + low
     return apply_rotation(x, angle)
 
@@ -109,12 +109,6 @@ def check_degrees(degrees: float | tuple[float, float]) -> tuple[float, float]:
             f"degrees must stay {LEAST_DEGREES:g} away from a full turn, which is the image itself, but got {degrees!r}"
         )
     return low, high
-
-
-def check_turnable(height: int, width: int) -> None:
-    """Refuse images that cannot be interpolated in both directions by ValueError."""
-    if height < 2 or width < 2:
-        raise ValueError(f"rotate needs images of at least 2 x 2 pixels, but got {height} x {width}")
 
 
 def shift(

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from .checks import check_batch, check_partner, check_positive, check_within
+from .checks import check_batch, check_positive, check_within
 from .layout import LEAST_SIDE, Boxes, apply_boxes, laid_out_as, spatial_view
 from .sampling import draw_partners, random_beta, random_integers
 
@@ -62,9 +62,8 @@ def mixup(
         True
     """
     check_batch(x, generator)
-    check_partner(x, other, "mixup")
     alpha, min_share = check_mixup(alpha, min_share)
-    partner = draw_partners(x, other, generator)
+    partner = draw_partners(x, other, "mixup", generator)
     share = random_beta(alpha, len(x), device=x.device, generator=generator).clamp_(min_share, 1 - min_share)
     return apply_blend(x, share, partner)
 
@@ -137,11 +136,10 @@ def cutmix(
         True
     """
     check_batch(x, generator)
-    check_partner(x, other, "cutmix")
     beta, batch = check_positive(beta, "beta"), x.shape[0]
     height, width = x.shape[-2:]
     check_box_sides(min_area, height, width)
-    partner = draw_partners(x, other, generator)
+    partner = draw_partners(x, other, "cutmix", generator)
     area = 1 - random_beta(beta, batch, device=x.device, generator=generator)
     row = random_integers(0, height - 1, batch, like=x, generator=generator)
     column = random_integers(0, width - 1, batch, like=x, generator=generator)

@@ -12,6 +12,7 @@ import math
 import torch
 from torch import Tensor
 
+from .checks import check_partner
 from .layout import spatial_view
 
 #: The longest permutations that are looked up in a table of all of them (8! = 40,320 rows).
@@ -159,8 +160,13 @@ def random_others(
     return torch.where(equal & here, other, distance)
 
 
-def draw_partners(x: Tensor, other: Tensor | None, generator: torch.Generator | None) -> Tensor:
-    """``other`` where partners are given, else one partner for each sample by :func:`random_partners`."""
+def draw_partners(x: Tensor, other: Tensor | None, name: str, generator: torch.Generator | None) -> Tensor:
+    """``other`` where partners are given, else one partner for each sample by :func:`random_partners`.
+
+    Raises:
+        TypeError, ValueError: See :func:`~nda_mm.functional.checks.check_partner`, which gets ``name``.
+    """
+    check_partner(x, other, name)
     if other is not None:
         return other
     view, restore = spatial_view(x)  # index_select gives up the memory format

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from .checks import check_batch, check_interval, check_partner
+from .checks import check_batch, check_interval, check_least_side
 from .layout import Boxes, apply_boxes, spatial_view
 from .sampling import draw_partners, random_integers, random_others, random_permutations
 
@@ -180,17 +180,10 @@ def stitch(x: Tensor, *, other: Tensor | None = None, generator: torch.Generator
         [0.5, 0.5]
     """
     check_batch(x, generator)
-    check_partner(x, other, "stitch")
-    check_halves(x.shape[-2], x.shape[-1])
-    partner = draw_partners(x, other, generator)
+    check_least_side(x.shape[-2], x.shape[-1], 2, "stitch")
+    partner = draw_partners(x, other, "stitch", generator)
     case = torch.randint(4, (len(x),), device=x.device, generator=generator)
     return apply_boxes(x, half_boxes(case, x.shape[-2], x.shape[-1]), partner)
-
-
-def check_halves(height: int, width: int) -> None:
-    """Refuse images that cannot be halved by ValueError."""
-    if height < 2 or width < 2:
-        raise ValueError(f"stitch halves images of at least 2 x 2 pixels, but got {height} x {width}")
 
 
 def half_boxes(case: Tensor, height: int, width: int) -> Boxes:
@@ -298,9 +291,8 @@ def check_patch_sides(size: tuple[float, float], height: int, width: int) -> tup
         ValueError: If ``size`` leaves [1/64, 1/2], or the short side is below 4 pixels.
     """
     low, high = check_patch_size(size)
+    check_least_side(height, width, 4, "patches")
     short = min(height, width)
-    if short < 4:
-        raise ValueError(f"patches needs images of at least 4 x 4 pixels, but got {height} x {width}")
     least = max(2, math.floor(low * short + 0.5))
     return least, max(least, math.floor(high * short + 0.5))
 

@@ -29,7 +29,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..functional.checks import check_floating, check_number
+from ..functional.checks import check_choice, check_floating, check_number
 
 __all__ = ["KINDS", "check_fake_weight", "check_kind", "discriminator_loss", "generator_loss"]
 
@@ -76,9 +76,7 @@ KINDS: tuple[str, ...] = (*_POINTWISE, "kl")
 
 def check_kind(kind: str) -> str:
     """Return ``kind`` if it is one of :data:`KINDS`, else raise ``ValueError``."""
-    if kind not in KINDS:
-        raise ValueError(f"kind must be one of {', '.join(KINDS)}, but got {kind!r}")
-    return kind
+    return check_choice(kind, "kind", KINDS)
 
 
 def check_fake_weight(fake_weight: float) -> float:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from ..functional.checks import check_floating, check_positive
+from ..functional.checks import check_choice, check_floating, check_positive
 from .contrastive import check_negative_weight
 
 __all__ = ["PLACES", "check_negative_places", "dense_contrast"]
@@ -35,9 +35,7 @@ _COUNTED = (
 
 def check_negative_places(negative_places: str) -> str:
     """Return ``negative_places`` if it is one of :data:`PLACES`, else raise ``ValueError``."""
-    if negative_places not in PLACES:
-        raise ValueError(f"negative_places must be one of {', '.join(PLACES)}, but got {negative_places!r}")
-    return negative_places
+    return check_choice(negative_places, "negative_places", PLACES)
 
 
 def dense_contrast(

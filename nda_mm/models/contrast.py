@@ -12,7 +12,7 @@ from mmengine.dist import all_gather, get_rank, get_world_size
 from mmpretrain.models import DenseCL, MoCo, MoCoV3
 from torch import Tensor, nn
 
-from nda_mm.functional.checks import check_positive
+from nda_mm.functional.checks import check_choice, check_positive
 from nda_mm.losses import mixed_keys, negative_logits
 from nda_mm.models.attached import AttachedNegatives, call_without_buffer_updates
 from nda_mm.negatives import Negative
@@ -188,10 +188,6 @@ class NegativeContrast(AttachedNegatives):
             raise ValueError(
                 f"num_negatives must be an integer of at least 1, or 0 with mixed_keys, but got {num_negatives!r}."
             )
-        if view not in VIEWS:
-            raise ValueError(f"view must be one of {', '.join(VIEWS)}, but got {view!r}.")
-        if keep not in KEPT:
-            raise ValueError(f"keep must be one of {', '.join(KEPT)}, but got {keep!r}.")
         super().__init__(model, negative, seed)
         self.method = contrast_method(model)
         if isinstance(self.model.head.loss_module, LossWithNegatives):
@@ -202,8 +198,8 @@ class NegativeContrast(AttachedNegatives):
         self.num_negatives = num_negatives
         self.mixed_keys = None if mixed_keys is None else self._check_mixed(mixed_keys)
         self.similarity_scale = check_positive(similarity_scale, "similarity_scale")
-        self.keep = keep
-        self.view = view
+        self.keep = check_choice(keep, "keep", KEPT)
+        self.view = check_choice(view, "view", VIEWS)
         self.compiled = compiled
         self._step: _Step | None = None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from nda_mm.functional.checks import check_positive
 from nda_mm.losses import (
     check_fake_weight,
     check_kind,
@@ -88,9 +89,7 @@ class NDAInfoNCELoss(nn.Module):
 
     def __init__(self, temperature: float = 0.2, negative_weight: float = 1.0) -> None:
         super().__init__()
-        if not 0.0 < temperature < float("inf"):
-            raise ValueError(f"temperature must be finite and above 0, but got {temperature}")
-        self.temperature = temperature
+        self.temperature = check_positive(temperature, "temperature")
         self.negative_weight = check_negative_weight(negative_weight)
 
     def forward(

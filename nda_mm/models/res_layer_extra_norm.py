@@ -42,5 +42,4 @@ class ResLayerExtraNorm(ResLayer):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """The stage, then its normalization."""
-        normalized: torch.Tensor = self.norm(super().forward(x))
-        return normalized
+        return self.norm(super().forward(x))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from inspect import signature
 from typing import Any
 
 import torch
@@ -15,7 +16,8 @@ from ..registry import NEGATIVES, SCOPE
 class Negative(nn.Module):
     """Settings bound to a function that makes negatives; a module, so that it moves and is saved with its model.
 
-    A subclass checks its settings when it is built, names them in ``extra_repr`` and implements :meth:`make`.
+    A subclass checks its settings when it is built, keeps them under the names of its arguments and implements
+    :meth:`make`.
 
     Attributes:
         needs_partner: Whether each sample is joined with another one of its batch, so that a batch of one is refused
@@ -77,6 +79,11 @@ class Negative(nn.Module):
         """
         for part in self.parts():
             part.check_size(height, width, frames)
+
+    def extra_repr(self) -> str:
+        """The settings: those arguments of ``__init__`` that are attributes too."""
+        names = [name for name in signature(type(self)).parameters if name in vars(self)]
+        return ", ".join(f"{name}={getattr(self, name)}" for name in names)
 
 
 def build_negative(config: Negative | Mapping[str, Any]) -> Negative:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from .. import functional as F
 from ..functional import erasing, geometry, mixing, temporal, tiles
-from ..functional.checks import check_batch, check_positive, check_within
+from ..functional.checks import check_batch, check_least_side, check_positive, check_within
 from ..registry import NEGATIVES
 from .base import Negative
 
@@ -36,12 +36,9 @@ class Jigsaw(Negative):
     def check_size(self, height: int, width: int, frames: int | None = None) -> None:
         tiles.check_grid(self.grid, height, width)
 
-    def extra_repr(self) -> str:
-        return f"grid={self.grid}"
-
 
 @NEGATIVES.register_module()
-class TileMix(Negative):
+class TileMix(Jigsaw):
     """Tiles of other images, each at its own place, see :func:`nda_mm.functional.tilemix`.
 
     Args:
@@ -54,20 +51,10 @@ class TileMix(Negative):
 
     needs_partner = True
 
-    def __init__(self, grid: int | tuple[int, int] = 2) -> None:
-        super().__init__()
-        self.grid = tiles.check_grid(grid)
-
     def make(self, x: Tensor, other: Tensor | None, generator: torch.Generator | None) -> Tensor:
         if other is not None:
             raise ValueError("TileMix takes its tiles from several images of the batch, so that one partner is too few")
         return F.tilemix(x, self.grid, generator=generator)
-
-    def check_size(self, height: int, width: int, frames: int | None = None) -> None:
-        tiles.check_grid(self.grid, height, width)
-
-    def extra_repr(self) -> str:
-        return f"grid={self.grid}"
 
 
 @NEGATIVES.register_module()
@@ -92,9 +79,6 @@ class Patches(Negative):
     def check_size(self, height: int, width: int, frames: int | None = None) -> None:
         tiles.check_patch_sides(self.size, height, width)
 
-    def extra_repr(self) -> str:
-        return "size=({:.3g}, {:.3g})".format(*self.size)
-
 
 @NEGATIVES.register_module()
 class Stitch(Negative):
@@ -111,7 +95,7 @@ class Stitch(Negative):
         return F.stitch(x, other=other, generator=generator)
 
     def check_size(self, height: int, width: int, frames: int | None = None) -> None:
-        tiles.check_halves(height, width)
+        check_least_side(height, width, 2, "stitch")
 
 
 @NEGATIVES.register_module()
@@ -135,9 +119,6 @@ class Mixup(Negative):
 
     def make(self, x: Tensor, other: Tensor | None, generator: torch.Generator | None) -> Tensor:
         return F.mixup(x, self.alpha, min_share=self.min_share, other=other, generator=generator)
-
-    def extra_repr(self) -> str:
-        return f"alpha={self.alpha:g}, min_share={self.min_share:g}"
 
 
 @NEGATIVES.register_module()
@@ -166,9 +147,6 @@ class CutMix(Negative):
     def check_size(self, height: int, width: int, frames: int | None = None) -> None:
         mixing.check_box_sides(self.min_area, height, width)
 
-    def extra_repr(self) -> str:
-        return f"beta={self.beta:g}, min_area={self.min_area:g}"
-
 
 @NEGATIVES.register_module()
 class Cutout(Negative):
@@ -192,9 +170,6 @@ class Cutout(Negative):
     def check_size(self, height: int, width: int, frames: int | None = None) -> None:
         erasing.check_sides(self.size, height, width)
 
-    def extra_repr(self) -> str:
-        return f"size={self.size}"
-
 
 @NEGATIVES.register_module()
 class Rotate(Negative):
@@ -216,10 +191,7 @@ class Rotate(Negative):
         return F.rotate(x, self.degrees, generator=generator)
 
     def check_size(self, height: int, width: int, frames: int | None = None) -> None:
-        geometry.check_turnable(height, width)
-
-    def extra_repr(self) -> str:
-        return f"degrees={self.degrees}"
+        check_least_side(height, width, 2, "rotate")
 
 
 @NEGATIVES.register_module()
@@ -246,9 +218,6 @@ class Shift(Negative):
         geometry.check_distances(self.share, height)
         geometry.check_distances(self.share, width)
 
-    def extra_repr(self) -> str:
-        return f"share={self.share}"
-
 
 @NEGATIVES.register_module()
 class ShuffleFrames(Negative):
@@ -274,9 +243,6 @@ class ShuffleFrames(Negative):
     def check_size(self, height: int, width: int, frames: int | None = None) -> None:
         if frames is not None:
             temporal.check_chunks(self.chunks, frames)
-
-    def extra_repr(self) -> str:
-        return f"chunks={self.chunks}"
 
 
 @NEGATIVES.register_module()
@@ -325,6 +291,3 @@ class TurnPoints(Negative):
     def check_size(self, height: int, width: int, frames: int | None = None) -> None:
         if (height, width) != (1, 2):
             raise ValueError(f"points are images of one row and two columns, but got {height}x{width}; use Rotate")
-
-    def extra_repr(self) -> str:
-        return f"degrees={self.degrees:g}"

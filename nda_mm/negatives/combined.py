@@ -72,9 +72,6 @@ class RandomNegative(Negative):
             choice += uniform >= bound
         return select_samples([part(x, other=other, generator=generator) for part in self.parts()], choice)
 
-    def extra_repr(self) -> str:
-        return f"weights={[round(weight, 4) for weight in self.weights]}"
-
 
 @NEGATIVES.register_module()
 class Curriculum(Negative):
@@ -207,6 +204,3 @@ class IdentityLeak(Negative):
         negatives = self.negative(x, other=other, generator=generator)
         leaks = torch.rand(x.shape[0], device=x.device, generator=generator) < self.share
         return select_samples([negatives, laid_out_as(x, negatives)], leaks.long())
-
-    def extra_repr(self) -> str:
-        return f"share={self.share:.4g}"

@@ -13,9 +13,8 @@ from torch import Tensor
 
 from .. import functional as F
 from ..compat.safe_load import checked_load
-from ..functional.checks import check_batch, check_interval
+from ..functional.checks import check_batch, check_interval, check_least_side
 from ..functional.layout import laid_out_as
-from ..functional.tiles import check_halves
 from ..registry import DATASETS, NEGATIVES
 from ..utils.files import check_file
 from .base import Negative
@@ -129,7 +128,7 @@ class ExternalStitch(ExternalImage):
         return F.stitch(x, other=self.draw(x, generator), generator=generator)
 
     def check_size(self, height: int, width: int, frames: int | None = None) -> None:
-        check_halves(height, width)
+        check_least_side(height, width, 2, "stitch")
 
 
 def _check_range(bounds: tuple[float, float], name: str) -> tuple[float, float]:

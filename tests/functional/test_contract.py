@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiny_pixels import channels_last, seeded
 
 from nda_mm import functional as F
 
@@ -18,12 +19,12 @@ DTYPES = [torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.uin
 
 
 def call(name, x, seed=0, **settings):
-    return getattr(F, name)(x, generator=torch.Generator(x.device).manual_seed(seed), **settings)
+    return getattr(F, name)(x, generator=seeded(seed), **settings)
 
 
 def pixels(shape, dtype, seed=0):
     """A batch in which no two neighboring pixels, tiles, frames or samples agree."""
-    values = torch.rand(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    values = torch.rand(shape, generator=seeded(seed), dtype=torch.float64)
     return (values * 255).to(dtype) if dtype == torch.uint8 else (values * 2 - 1).to(dtype)
 
 
@@ -38,7 +39,7 @@ def batches(draw):
     x = pixels(shape, draw(st.sampled_from(DTYPES)), draw(st.integers(0, 99)))
     layout = draw(st.sampled_from(["contiguous", "channels_last", "strided"]))
     if layout == "channels_last":
-        x = x.contiguous(memory_format=torch.channels_last_3d if clip else torch.channels_last)
+        x = channels_last(x)
     elif layout == "strided":
         x = x.transpose(-1, -2).contiguous().transpose(-1, -2)
     return name, x, layout, draw(st.integers(0, 10**6))

@@ -1,7 +1,6 @@
 """Rotate and shift against loops."""
 
 import math
-from collections import Counter
 
 import numpy as np
 import pytest
@@ -9,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
-from tiny_pixels import by_loop, channels_last, numbered, seeded
+from tiny_pixels import assert_equally_likely, by_loop, channels_last, numbered, seeded
 
 from nda_mm import functional as F
 from nda_mm.functional import geometry
@@ -105,9 +104,7 @@ def test_distances_are_the_authors_and_independent_per_sample_and_axis():
     place = F.shift(x, generator=seeded()).flatten(1).argmax(dim=1)
     down, right = place // 32, place % 32
     for distance in (down, right):
-        drawn = Counter(distance.tolist())
-        assert set(drawn) == set(range(10, 25))
-        assert stats.chisquare(list(drawn.values())).pvalue > 0.01
+        assert_equally_likely(distance.tolist(), range(10, 25))
     table = np.histogram2d(down.numpy(), right.numpy(), bins=5)[0]
     assert stats.chi2_contingency(table).pvalue > 0.01
 

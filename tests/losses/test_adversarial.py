@@ -70,10 +70,10 @@ def kl_weights(fake: list[float], negative: list[float], weight: float) -> tuple
 def test_kl_reweights_the_mixture():
     real, fake, negative = batch()
     terms = discriminator_loss(real, fake, negative, kind="kl", fake_weight=WEIGHT)
-    r_fake, r_negative = kl_weights(fake.flatten().tolist(), negative.flatten().tolist(), WEIGHT)
-    expected_fake = WEIGHT * sum(max(0, 1 + r * v) for r, v in zip(r_fake, fake.flatten().tolist())) / len(fake)
-    expected_negative = (
-        (1 - WEIGHT) * sum(max(0, 1 + r * v) for r, v in zip(r_negative, negative.flatten().tolist())) / len(negative)
+    weights = kl_weights(fake.flatten().tolist(), negative.flatten().tolist(), WEIGHT)
+    expected_fake, expected_negative = (
+        share * sum(max(0, 1 + r * v) for r, v in zip(own, values.flatten().tolist())) / len(values)
+        for share, own, values in zip((WEIGHT, 1 - WEIGHT), weights, (fake, negative))
     )
     assert terms["loss_disc_real"].item() == pytest.approx(mean_of(CLOSED_FORMS["hinge"][0], real), rel=1e-12)
     assert terms["loss_disc_fake"].item() == pytest.approx(expected_fake, rel=1e-12)
@@ -127,15 +127,6 @@ def test_half_precision_is_promoted():
     assert torch.equal(generator_loss(fake.half()), generator_loss(fake.half().float()))
 
 
-@pytest.mark.parametrize("kind", ["logistic", "kl"])
-def test_patches_are_averaged_over_all_places(kind):
-    maps = [torch.randn(3, 1, 4, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(s)) for s in range(3)]
-    over_maps = discriminator_loss(*maps, kind=kind)
-    over_lists = discriminator_loss(*(each.flatten() for each in maps), kind=kind)
-    for name, value in over_maps.items():
-        torch.testing.assert_close(value, over_lists[name], rtol=1e-14, atol=0)
-
-
 @pytest.mark.parametrize(
     ("loss", "gan_type", "kind"),
     [
@@ -157,14 +148,11 @@ def test_bit_for_bit_mmagics_losses(loss, gan_type, kind):
 
 def test_bad_input_is_refused():
     real, fake, _ = batch()
-    for wrong, error in (
-        (0, ValueError),
-        (1.0001, ValueError),
-        (math.nan, ValueError),
-        (True, TypeError),
-        (None, TypeError),
-    ):
-        with pytest.raises(error, match="fake_weight"):
+    for wrong in (0, 1.0001, math.nan):
+        with pytest.raises(ValueError, match="fake_weight"):
+            discriminator_loss(*batch(), fake_weight=wrong)
+    for wrong in (True, None):
+        with pytest.raises(TypeError, match="fake_weight"):
             discriminator_loss(*batch(), fake_weight=wrong)
     for loss in (lambda: discriminator_loss(real, fake, kind="hing"), lambda: generator_loss(fake, kind="hing")):
         with pytest.raises(ValueError, match="kind"):

@@ -24,24 +24,14 @@ def features(batch: int = 5, channels: int = 7, queue: int = 11, negatives: int 
     return [part.requires_grad_() for part in made]
 
 
-def dot(a: Tensor, b: Tensor) -> Tensor:
-    total = torch.zeros((), dtype=torch.float64)
-    for left, right in zip(a, b):
-        total = total + left * right
-    return total
-
-
 def by_loop(query, key, queue, negatives, temperature: float, weight: float) -> Tensor:
     """The formula as it is written, one row and one key at a time, without a logarithm of a sum's tricks."""
     total = torch.zeros((), dtype=torch.float64)
-    for row in range(len(query)):
-        positive = torch.exp(dot(query[row], key[row]) / temperature)
-        denominator = positive
-        for column in range(queue.shape[1]):
-            denominator = denominator + torch.exp(dot(query[row], queue[:, column]) / temperature)
-        for number in range(negatives.shape[1]):
-            denominator = denominator + weight * torch.exp(dot(query[row], negatives[row, number]) / temperature)
-        total = total - torch.log(positive / denominator)
+    for row, own_key, own_negatives in zip(query, key, negatives):
+        positive = torch.exp(row @ own_key / temperature)
+        others = sum(torch.exp(row @ other / temperature) for other in queue.T)
+        made = sum(weight * torch.exp(row @ negative / temperature) for negative in own_negatives)
+        total = total - torch.log(positive / (positive + others + made))
     return total / len(query)
 
 
@@ -140,7 +130,7 @@ def test_mixed_keys_equal_the_loop():
     own_shares = torch.rand(3, 4, 1, generator=again, dtype=torch.float64) / 2
     third = torch.randint(6, (3, 4), generator=again)
     for row in range(3):
-        keys = sorted(queue.T, key=lambda key: -float(dot(key, query[row])))
+        keys = sorted(queue.T, key=lambda key: -(key @ query[row]).item())
         for place in range(9):
             if place < 5:
                 share, left = shares[row, place], keys[int(first[row, place])]
@@ -150,7 +140,7 @@ def test_mixed_keys_equal_the_loop():
                 right = keys[int(third[row, place - 5])]
                 assert share < 0.5
             expected = share * left + (1 - share) * right
-            torch.testing.assert_close(found[row, place], expected / dot(expected, expected).sqrt())
+            torch.testing.assert_close(found[row, place], expected / expected.norm())
 
 
 @pytest.mark.parametrize("change", [dict(hardest=0), dict(hardest=12), dict(mixed=-1), dict(with_query=-1)])

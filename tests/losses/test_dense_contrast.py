@@ -63,14 +63,6 @@ def by_loop(prediction, target, negatives, weight, own, usable, temperature):
     return total / len(cells), {**shares, **{f"top{k}_accuracy": hits / len(cells) for k, hits in tops.items()}}
 
 
-def compare(terms: dict[str, Tensor], expected: Tensor, counted: dict[str, float]) -> None:
-    assert terms["loss"].item() == pytest.approx(expected.item(), rel=1e-12)
-    assert set(terms) == {"loss", *counted}
-    for name, value in counted.items():
-        assert terms[name].item() == pytest.approx(value, abs=1e-12), name
-        assert not terms[name].requires_grad
-
-
 @pytest.mark.parametrize(
     ("weight", "places", "samples_at_once"),
     [(0.3, "all", 1), (2.5, "own", None), (1.0, "own", 2)],
@@ -88,7 +80,11 @@ def test_all_of_it_equals_the_loop(weight, places, samples_at_once):
         samples_at_once=samples_at_once,
     )
     expected, counted = by_loop(*copies, weight, places == "own", usable, 0.7)
-    compare(terms, expected, counted)
+    assert terms["loss"].item() == pytest.approx(expected.item(), rel=1e-12)
+    assert set(terms) == {"loss", *counted}
+    for name, value in counted.items():
+        assert terms[name].item() == pytest.approx(value, abs=1e-12), name
+        assert not terms[name].requires_grad
     terms["loss"].backward()
     expected.backward()
     for part, copy, name in zip(parts, copies, ("prediction", "target", "negatives")):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import pytest
 import torch
@@ -29,24 +30,19 @@ BACKBONE = dict(
     out_indices=(1,),
 )
 CROSS_ENTROPY = dict(type="CrossEntropyLoss")
+NECKS = {"MoCo": "MoCoV2Neck", "DenseCL": "DenseCLNeck", "MoCoV3": "NonLinearNeck", "SimCLR": "NonLinearNeck"}
 
 
 def build(kind: str) -> torch.nn.Module:
-    neck = dict(type="MoCoV2Neck", in_channels=8, hid_channels=8, out_channels=CHANNELS)
-    head = dict(type="ContrastiveHead", loss=CROSS_ENTROPY, temperature=0.2)
-    settings = dict(type=kind, backbone=BACKBONE, neck=neck, head=head)
-    if kind in ("MoCo", "DenseCL"):
-        settings.update(queue_len=24, feat_dim=CHANNELS, momentum=0.1)
+    neck: dict[str, Any] = dict(type=NECKS[kind], in_channels=8, hid_channels=8, out_channels=CHANNELS)
+    head: dict[str, Any] = dict(type="ContrastiveHead", loss=CROSS_ENTROPY, temperature=0.2)
+    queue = dict(queue_len=24, feat_dim=CHANNELS, momentum=0.1) if kind in ("MoCo", "DenseCL") else {}
     if kind == "DenseCL":
-        neck.update(type="DenseCLNeck", num_grid=None)
+        neck["num_grid"] = None
     if kind == "MoCoV3":
-        neck = dict(
-            type="NonLinearNeck", in_channels=8, hid_channels=8, out_channels=CHANNELS, norm_cfg=dict(type="BN1d")
-        )
-        predictor = {**neck, "in_channels": CHANNELS, "with_avg_pool": False}
-        settings.update(
-            neck=neck, head=dict(type="MoCoV3Head", predictor=predictor, loss=CROSS_ENTROPY, temperature=0.2)
-        )
+        neck["norm_cfg"] = dict(type="BN1d")
+        head.update(type="MoCoV3Head", predictor={**neck, "in_channels": CHANNELS, "with_avg_pool": False})
+    settings = dict(type=kind, backbone=BACKBONE, neck=neck, head=head, **queue)
     with DefaultScope.overwrite_default_scope("mmpretrain"):
         torch.manual_seed(0)
         model = HOST_MODELS.build(settings)
@@ -63,14 +59,45 @@ def _mean(self, averaged: torch.Tensor, source: torch.Tensor, steps: int) -> Non
 
 
 def views(seed: int = 0) -> list[torch.Tensor]:
-    generator = torch.Generator().manual_seed(seed)
-    return [torch.randn(BATCH, 3, SIZE, SIZE, generator=generator) for _ in range(2)]
+    return list(torch.randn(2, BATCH, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(seed)))
 
 
 def step(model: torch.nn.Module, seed: int = 0) -> dict[str, torch.Tensor]:
     torch.manual_seed(99)  # the host's own shuffle draws from the global generator
     device = next(model.parameters()).device
     return model(inputs=[view.to(device) for view in views(seed)], data_samples=None, mode="loss")
+
+
+def attached(
+    model: torch.nn.Module, negative: Negative | None = None, iteration: int = 0, weight: float = 1.0, **settings
+) -> NegativeContrast:
+    """Negatives of a model, by default :class:`Flip`'s."""
+    contrast = NegativeContrast(model, negative or Flip(), **settings)
+    contrast.attach()
+    contrast.set_step(iteration, weight)
+    return contrast
+
+
+def differing(ours: torch.nn.Module, theirs: torch.nn.Module) -> list[str]:
+    """Names of the tensors, weights, gradients and buffers, that are not equal bit for bit."""
+    one, other = ours.state_dict(), theirs.state_dict()
+    assert one.keys() == other.keys()
+    names = [name for name, value in other.items() if not torch.equal(one[name], value)]
+    for (name, mine), its in zip(ours.named_parameters(), theirs.parameters(), strict=True):
+        same = mine.grad is None if its.grad is None else torch.equal(mine.grad, its.grad)
+        names += [] if same else [f"gradient of {name}"]
+    return names
+
+
+def assert_loss_and_gradients(model: torch.nn.Module, found: torch.Tensor, twin: torch.nn.Module, expected) -> None:
+    torch.testing.assert_close(found, expected)
+    found.backward()
+    expected.backward()
+    for (name, ours), theirs in zip(model.named_parameters(), twin.parameters()):
+        if name.startswith("encoder_k"):
+            assert ours.grad is None
+        else:
+            torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-4, atol=1e-7)
 
 
 class Flip(Negative):
@@ -103,18 +130,8 @@ def test_a_step_of_moco_is_info_nce_over_queue_and_negatives(view, num_negatives
     model = build("MoCo")
     twin, query, key, negatives = written_out(model, source=view == "key", num_negatives=num_negatives)
     expected = info_nce(query, key, twin.queue, negatives, temperature=0.2, negative_weight=weight)
-    contrast = NegativeContrast(model, Flip(), num_negatives=num_negatives, view=view)
-    contrast.attach()
-    contrast.set_step(0, weight)
-    found = step(model)["loss"]
-    torch.testing.assert_close(found, expected)
-    found.backward()
-    expected.backward()
-    for (name, ours), theirs in zip(model.named_parameters(), twin.parameters()):
-        if name.startswith("encoder_k"):
-            assert ours.grad is None
-        else:
-            torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-4, atol=1e-7)
+    attached(model, weight=weight, num_negatives=num_negatives, view=view)
+    assert_loss_and_gradients(model, step(model)["loss"], twin, expected)
 
 
 def test_the_hardest_negative_alone_enters_the_row():
@@ -125,8 +142,7 @@ def test_the_hardest_negative_alone_enters_the_row():
     assert len(set(nearest)) > 1
     hardest = negatives[torch.arange(BATCH), nearest][:, None]
     expected = info_nce(query, key, twin.queue, hardest, temperature=0.2, similarity_scale=2.0)
-    contrast = NegativeContrast(model, Flip(), num_negatives=4, similarity_scale=2.0, keep="hardest")
-    contrast.attach()
+    attached(model, num_negatives=4, similarity_scale=2.0, keep="hardest")
     found = step(model)
     torch.testing.assert_close(found["loss"], expected)
     torch.testing.assert_close(found["negative_similarity"], (query * hardest[:, 0]).sum(dim=1).mean())
@@ -138,9 +154,7 @@ def test_mixed_keys_enter_the_row_beside_the_negatives(num_negatives, weight):
     settings = dict(hardest=7, mixed=4, with_query=3)
     model = build("MoCo")
     twin, query, key, negatives = written_out(model, num_negatives=max(num_negatives, 1))
-    contrast = NegativeContrast(model, Flip(), num_negatives=num_negatives, mixed_keys=settings, seed=5)
-    contrast.attach()
-    contrast.set_step(3, weight)
+    contrast = attached(model, None, 3, weight, num_negatives=num_negatives, mixed_keys=settings, seed=5)
     seen = []
     contrast._logits = lambda *args, made=contrast._logits: (seen.append(args[1]), made(*args))[1]
     found = step(model)
@@ -149,30 +163,19 @@ def test_mixed_keys_enter_the_row_beside_the_negatives(num_negatives, weight):
     torch.testing.assert_close(keys, mixed_keys(query, twin.queue, generator=generator, **settings))
     columns = torch.cat([negatives[:, :num_negatives], keys], dim=1)
     expected = info_nce(query, key, twin.queue, columns, temperature=0.2, negative_weight=weight)
-    torch.testing.assert_close(found["loss"], expected)
-    found["loss"].backward()
-    expected.backward()
-    for (name, ours), theirs in zip(model.named_parameters(), twin.parameters()):
-        if not name.startswith("encoder_k"):
-            torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-4, atol=1e-7)
+    assert_loss_and_gradients(model, found["loss"], twin, expected)
 
 
 def test_no_mixed_keys_are_the_hosts_step():
     """Bit for bit, as at weight 0."""
     plain, none, off = build("MoCo"), build("MoCo"), build("MoCo")
-    empty = NegativeContrast(none, Flip(), num_negatives=0, mixed_keys=dict(hardest=24, mixed=0))
-    zero = NegativeContrast(off, Flip(), num_negatives=0, mixed_keys=dict(hardest=24))
-    for contrast, weight in ((empty, 1.0), (zero, 0.0)):
-        contrast.attach()
-        contrast.set_step(0, weight)
-    expected = step(plain)["loss"]
-    expected.backward()
-    for model in (none, off):
-        found = step(model)["loss"]
-        found.backward()
-        assert torch.equal(found, expected)
-        for one, other in zip(model.parameters(), plain.parameters(), strict=True):
-            assert one.grad is None if other.grad is None else torch.equal(one.grad, other.grad)
+    attached(none, num_negatives=0, mixed_keys=dict(hardest=24, mixed=0))
+    attached(off, weight=0.0, num_negatives=0, mixed_keys=dict(hardest=24))
+    losses = [step(model)["loss"] for model in (plain, none, off)]
+    for loss in losses:
+        loss.backward()
+    assert torch.equal(losses[1], losses[0]) and torch.equal(losses[2], losses[0])
+    assert differing(none, plain) == differing(off, plain) == []
 
 
 @pytest.mark.parametrize(
@@ -192,23 +195,18 @@ def test_mixed_keys_that_cannot_be_made_are_refused(kind, settings, name):
 def test_negatives_change_nothing_but_the_rows():
     """Weights, running statistics and queue after a step are those of a step without; so are the global draws."""
     plain, ours = build("MoCo"), build("MoCo")
-    NegativeContrast(ours, build_negative(dict(type="Stitch")), num_negatives=2).attach()
+    attached(ours, build_negative(dict(type="Stitch")), num_negatives=2)
     for number in range(2):
         step(plain, number)
         without = torch.rand(3)
         step(ours, number)
         assert torch.equal(torch.rand(3), without)
-        assert plain.state_dict().keys() == ours.state_dict().keys()
-        different = [
-            name for name, value in plain.state_dict().items() if not torch.equal(value, ours.state_dict()[name])
-        ]
-        assert different == []
+        assert differing(ours, plain) == []
 
 
 def test_detached_the_model_is_the_hosts_own():
     plain, ours = build("MoCo"), build("MoCo")
-    contrast = NegativeContrast(ours, Flip())
-    contrast.attach()
+    contrast = attached(ours)
     step(ours)
     contrast.detach()
     step(plain)
@@ -222,8 +220,7 @@ def test_detached_the_model_is_the_hosts_own():
 def test_at_weight_zero_a_model_is_the_hosts_own(kind):
     """Losses, gradients and every tensor, bit for bit; nothing is made."""
     plain, ours, negative = build(kind), build(kind), Flip()
-    contrast = NegativeContrast(ours, negative)
-    contrast.attach()
+    contrast = attached(ours, negative)
     for number in range(1, 3):
         contrast.set_step(number, 0.0)
         found, expected = step(ours, number), step(plain, number)
@@ -233,13 +230,9 @@ def test_at_weight_zero_a_model_is_the_hosts_own(kind):
         assert [name for name in found if "loss" in name] == list(expected)
         for each in (found, expected):
             sum(value for name, value in each.items() if "loss" in name).backward()
-        for (name, one), other in zip(ours.named_parameters(), plain.parameters(), strict=True):
-            assert one.grad is None if other.grad is None else torch.equal(one.grad, other.grad), name
         for model in (ours, plain):
             torch.optim.SGD(model.parameters(), lr=0.1).step()
-        after, host = ours.state_dict(), plain.state_dict()
-        assert after.keys() == host.keys()
-        assert [name for name, value in host.items() if not torch.equal(after[name], value)] == []
+        assert differing(ours, plain) == []
     inputs = views()[0]
     for one, other in zip(ours(inputs, mode="tensor"), plain(inputs, mode="tensor"), strict=True):
         assert torch.equal(one, other)
@@ -248,7 +241,7 @@ def test_at_weight_zero_a_model_is_the_hosts_own(kind):
 def test_densecl_gets_negatives_in_the_rows_of_whole_images():
     plain, ours = build("DenseCL"), build("DenseCL")
     twin, query, key, negatives = written_out(ours)
-    NegativeContrast(ours, Flip()).attach()
+    attached(ours)
     found, expected = step(ours), step(plain)
     assert torch.equal(found["loss_dense"], expected["loss_dense"])
     single = info_nce(query, key, twin.queue, negatives, temperature=0.2)
@@ -259,7 +252,7 @@ def test_densecl_gets_negatives_in_the_rows_of_whole_images():
 def test_moco_v3_gets_negatives_in_both_halves():
     model = build("MoCoV3")
     twin = copy.deepcopy(model)
-    NegativeContrast(model, Flip()).attach()
+    attached(model)
     found = step(model)
     inputs = views()
     base = [twin.neck(twin.backbone(view))[0] for view in inputs]
@@ -282,7 +275,7 @@ def test_moco_v3_gets_negatives_in_both_halves():
 def test_what_is_logged():
     model = build("MoCo")
     twin, query, key, negatives = written_out(model, num_negatives=2)
-    NegativeContrast(model, Flip(), num_negatives=2).attach()
+    attached(model, num_negatives=2)
     found = step(model)
     rows = torch.einsum("bc,bkc->bk", query, torch.cat([key[:, None], negatives], dim=1))
     rows = torch.cat([rows, query @ twin.queue], dim=1)
@@ -297,9 +290,7 @@ def test_draws_are_made_from_seed_and_iteration():
     losses = []
     for seed, iteration in ((0, 0), (0, 0), (0, 1), (1, 0)):
         model = build("MoCo")
-        contrast = NegativeContrast(model, build_negative(dict(type="Jigsaw", grid=4)), seed=seed)
-        contrast.attach()
-        contrast.set_step(iteration)
+        attached(model, build_negative(dict(type="Jigsaw", grid=4)), iteration, seed=seed)
         torch.rand(seed + iteration)  # what the global generator has drawn does not matter
         losses.append(step(model)["loss"].item())
     assert losses[0] == losses[1]
@@ -309,7 +300,7 @@ def test_draws_are_made_from_seed_and_iteration():
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_in_half_precision_with_a_scaler(device, dtype):
     model = build("MoCo").to(device)
-    NegativeContrast(model, build_negative(dict(type="Jigsaw"))).attach()
+    attached(model, build_negative(dict(type="Jigsaw")))
     optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.01)
     scaler = torch.amp.GradScaler(device, enabled=dtype == torch.float16)
     for number in range(4):
@@ -343,17 +334,11 @@ def test_shuffle_bn_returns_each_rank_its_own_rows(monkeypatch):
 
 
 def test_methods_without_keys_of_images_are_refused():
-    neck = dict(type="NonLinearNeck", in_channels=8, hid_channels=8, out_channels=CHANNELS)
-    head = dict(type="ContrastiveHead", loss=CROSS_ENTROPY)
-    with DefaultScope.overwrite_default_scope("mmpretrain"):
-        model = HOST_MODELS.build(dict(type="SimCLR", backbone=BACKBONE, neck=neck, head=head))
+    """Of other methods, and where the loss module has weights, or negatives already."""
     with pytest.raises(TypeError, match="SimCLR"):
-        contrast_method(model)
-
-
-def test_a_loss_module_with_weights_or_with_negatives_is_refused():
+        contrast_method(build("SimCLR"))
     model = build("MoCo")
-    NegativeContrast(model, Flip()).attach()
+    attached(model)
     with pytest.raises(ValueError, match="RandomNegative"):
         NegativeContrast(model, Flip())
     model.head.loss_module.scale = torch.nn.Parameter(torch.ones(()))
@@ -363,7 +348,7 @@ def test_a_loss_module_with_weights_or_with_negatives_is_refused():
 
 def test_images_that_do_not_fit_are_refused():
     model = build("MoCo")
-    NegativeContrast(model, build_negative(dict(type="Jigsaw", grid=3))).attach()
+    attached(model, build_negative(dict(type="Jigsaw", grid=3)))
     for images, name in ((views() + views()[:1], "3 views"), (views()[0], "Tensor"), (views(), "16")):
         with pytest.raises(ValueError, match=name):
             model(inputs=images, data_samples=None, mode="loss")

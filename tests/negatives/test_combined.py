@@ -114,17 +114,13 @@ def test_curriculum_without_its_state_is_reported_and_keeps_its_iteration():
     assert negative(torch.zeros(1, 1, 1, 1)).item() == 2
 
 
-def untouched(x, negatives):
-    return (x == negatives).flatten(1).all(dim=1)
-
-
 def test_the_share_leaks_and_the_rest_is_the_negative():
     x = torch.rand(20_000, 1, 4, 4, generator=seeded(1))
     leaky, whole = (negative(x, generator=seeded(2)) for negative in (IdentityLeak(Jigsaw()), Jigsaw()))
-    leaks = untouched(x, leaky)
+    leaks, untouched = ((x == made).flatten(1).all(dim=1) for made in (leaky, whole))
     assert stats.binomtest(int(leaks.sum()), len(x), 1 / 23).pvalue > 0.01
     assert torch.equal(leaky[~leaks], whole[~leaks])
-    assert not untouched(x, whole).any()
+    assert not untouched.any()
 
 
 def test_a_leak_keeps_the_layout_and_the_input_and_passes_the_iteration_on():

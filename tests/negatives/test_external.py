@@ -1,13 +1,11 @@
 """Images of another data set, halves of them and whole."""
 
 import os
-from collections import Counter
 
 import numpy as np
 import pytest
 import torch
-from scipy import stats
-from tiny_pixels import seeded
+from tiny_pixels import assert_equally_likely, seeded
 
 from nda_mm.negatives import ExternalImage, ExternalStitch, build_negative
 from nda_mm.negatives.external import load_images
@@ -42,9 +40,7 @@ def test_external_images_are_drawn_alike_often(kind, pixels):
     taken, color = out != 0, out.flatten(1).amax(dim=1)
     assert torch.equal(taken.flatten(1).sum(dim=1), torch.full((400,), pixels))
     assert torch.equal(out, taken * color.view(400, 1, 1, 1))
-    counts = Counter(color.tolist())
-    assert set(counts) == set(range(10, 20))
-    assert stats.chisquare(list(counts.values())).pvalue > 0.01
+    assert_equally_likely(color.tolist(), range(10, 20))
     assert not kind(external).needs_partner
 
 

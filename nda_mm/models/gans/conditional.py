@@ -26,8 +26,6 @@ class ClassConditionalMixin(NDAMixin):
     (as in the paper's code). ``num_classes=0`` or None is for networks without classes.
     """
 
-    num_classes: int | None
-
     def data_sample_to_label(self, data_sample: Any) -> Tensor | None:
         """Labels of a batch, one number an image; all zero for a model of one class.
 
@@ -65,8 +63,8 @@ class ClassConditionalMixin(NDAMixin):
 
     def generated_batch(self, count: int) -> Labeled:
         """Generated images of random classes."""
-        noise = self.noise_fn(num_batches=count)  # type: ignore[attr-defined]
-        label = self.label_fn(num_batches=count) if self.num_classes else None  # type: ignore[attr-defined]
+        noise = self.noise_fn(num_batches=count)
+        label = self.label_fn(num_batches=count) if self.num_classes else None
         with torch.no_grad():
             return self.generator(noise=noise, label=label, return_noise=False), label
 

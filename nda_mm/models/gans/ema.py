@@ -50,11 +50,13 @@ class BatchedMovingAverage(ExponentialMovingAverage):
             return
         if self._counted is None:
             self._counted = int(self.steps)
-        averages, sources = _floating(self.module, model)
         if self._counted == 0:
             self.sync_parameters(model)
         else:
             if self._counted % self.interval == 0:
+                averages = [each.data for each in self.module.parameters() if each.is_floating_point()]
+                own = [each.data for each in model.parameters() if each.is_floating_point()]
+                sources = [source.to(each.device) for each, source in zip(averages, own, strict=True)]
                 # mmagic's two operations, so that sums are rounded alike.
                 torch._foreach_mul_(averages, 1 - self.momentum)
                 torch._foreach_add_(averages, sources, alpha=self.momentum)
@@ -78,13 +80,6 @@ class BatchedMovingAverage(ExponentialMovingAverage):
     def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
         super()._load_from_state_dict(*args, **kwargs)
         self._counted = None
-
-
-def _floating(average: nn.Module, model: nn.Module) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
-    """Parameters of both that can be averaged, on the average's device."""
-    averages = [each.data for each in average.parameters() if each.is_floating_point()]
-    sources = [each.data for each in model.parameters() if each.is_floating_point()]
-    return averages, [source.to(each.device) for each, source in zip(averages, sources, strict=True)]
 
 
 def _copy(targets: list[torch.Tensor], sources: list[torch.Tensor]) -> None:

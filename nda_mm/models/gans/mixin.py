@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from mmengine import MessageHub
@@ -77,10 +77,10 @@ class NDAMixin:
     own_loss: ClassVar[str] = "hinge"
     takes_other_losses: ClassVar[bool] = True
 
-    discriminator: Any  # None in a model that only generates
-    generator: Any
-    generator_ema: Any
-    discriminator_steps: int
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """What the base class has, such as ``discriminator``, which is None in a model that only generates."""
 
     def __init__(
         self,
@@ -179,7 +179,7 @@ class NDAMixin:
             terms |= self.augment.observe(logits["real"], _iteration())
 
         # The update.
-        loss, log_vars = self.parse_losses(terms)  # type: ignore[attr-defined]
+        loss, log_vars = self.parse_losses(terms)
         optimizer_wrapper.update_params(loss)
         return self.log_weight(log_vars, fake_weight)
 
@@ -188,7 +188,7 @@ class NDAMixin:
         if self.adversarial_loss == self.own_loss:
             return super().gen_loss(disc_pred_fake, *args)  # type: ignore[misc]
         loss = generator_loss(disc_pred_fake, kind=self.adversarial_loss)
-        return self.parse_losses({"loss_gen": loss})  # type: ignore[attr-defined]
+        return self.parse_losses({"loss_gen": loss})
 
     # The parts of a step, in their order.
 
@@ -247,7 +247,7 @@ class NDAMixin:
 
     def generated_batch(self, count: int) -> Labeled:
         """Generated images for the discriminator, without gradient, and their labels."""
-        noise = self.noise_fn(num_batches=count)  # type: ignore[attr-defined]
+        noise = self.noise_fn(num_batches=count)
         with torch.no_grad():
             return self.generator(noise, return_noise=False, **self.generator_kwargs()), None
 
@@ -258,8 +258,7 @@ class NDAMixin:
     @torch.no_grad()
     def make_negatives(self, real: Tensor) -> Tensor:
         """One negative of each real image. Shape: (B, C, H, W), as ``real``."""
-        negatives: Tensor = self.negative(real)
-        return negatives
+        return self.negative(real)
 
     def scores(self, images: Mapping[str, Labeled]) -> dict[str, Tensor]:
         """Logits of each kind of image, by one discriminator pass or by one for each kind."""

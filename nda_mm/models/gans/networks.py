@@ -12,15 +12,7 @@ from mmengine.logging import print_log
 from torch import Tensor, library, nn
 from torch.nn.utils.spectral_norm import SpectralNorm
 
-__all__ = [
-    "SavedSpectralNorm",
-    "choose_forward",
-    "compile_network",
-    "draw_uniform_biases",
-    "mixes_samples",
-    "share_normalized_weights",
-    "warn_of_sigma_without_gradient",
-]
+from nda_mm.functional.checks import check_choice
 
 FORWARD_MODES = ("auto", "joint", "separate")
 
@@ -35,8 +27,7 @@ def choose_forward(mode: str, discriminator: nn.Module | None) -> str:
     Raises:
         ValueError: If the mode is unknown, or ``'joint'`` is asked of a discriminator that mixes samples.
     """
-    if mode not in FORWARD_MODES:
-        raise ValueError(f"discriminator_forward must be one of {FORWARD_MODES}, but got {mode!r}.")
+    check_choice(mode, "discriminator_forward", FORWARD_MODES)
     mixing = [] if discriminator is None else mixes_samples(discriminator)
     if mode == "joint" and mixing:
         raise ValueError(

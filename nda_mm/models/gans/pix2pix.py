@@ -58,7 +58,6 @@ class NDAPix2Pix(NDAMixin, Pix2Pix):
     """
 
     own_loss: ClassVar[str] = "logistic"
-    discriminators: nn.ModuleDict | None
 
     def __init__(self, *args: Any, augment: None = None, **kwargs: Any) -> None:
         if augment is not None:

@@ -14,6 +14,8 @@ from mmengine.model import is_model_wrapper
 from torch import Tensor, nn
 from torch.nn.utils.spectral_norm import SpectralNorm
 
+from nda_mm.functional.checks import check_choice
+
 SAMPLE_MODELS = ("ema", "orig")
 
 #: Networks within :func:`own_spectral_norm`.
@@ -93,8 +95,7 @@ def generator_of(model: Any, sample_model: str) -> Any:
     Raises:
         ValueError: If the name is unknown, or the model keeps no EMA.
     """
-    if sample_model not in SAMPLE_MODELS:
-        raise ValueError(f"sample_model must be one of {SAMPLE_MODELS}, but got {sample_model!r}")
+    check_choice(sample_model, "sample_model", SAMPLE_MODELS)
     if sample_model == "ema" and not getattr(model, "with_ema_gen", False):
         raise ValueError("the model keeps no EMA of its generator; give sample_model='orig'")
     return model.generator_ema if sample_model == "ema" else model.generator

@@ -37,11 +37,6 @@ class StyleMixin(NDAMixin):
         )
         return {"loss_r1_gp": self.r1_loss_weight * penalty}
 
-    r1_interval: int
-    r1_loss_weight: float
-    r1_use_apex_amp: bool
-    norm_mode: str
-
 
 @MODELS.register_module()
 class NDAStyleGAN2(StyleMixin, StyleGAN2):
@@ -69,8 +64,6 @@ class NDAStyleGAN3(StyleMixin, StyleGAN3):
             model = dict(type='nda_mm.NDAStyleGAN3', negative=dict(type='Jigsaw', grid=2), fake_weight=0.25)
     """
 
-    forward_kwargs: dict[str, dict[str, Any]]
-
     def generator_kwargs(self) -> dict[str, Any]:
         """Those that mmagic gives its generator in the discriminator's step."""
         return self.forward_kwargs["disc"]
@@ -88,10 +81,6 @@ class NDAMSPIEStyleGAN2(StyleMixin, MSPIEStyleGAN2):
 
             model = dict(type='nda_mm.NDAMSPIEStyleGAN2', negative=dict(type='Jigsaw', grid=2), fake_weight=0.25)
     """
-
-    num_upblocks: int
-    multi_input_scales: list[int] | None
-    multi_scale_probability: list[float] | None
 
     def uses_base_step(self, fake_weight: float) -> bool:
         """Never: the step of the base class draws another scale."""
@@ -152,8 +141,7 @@ class ADA(ADAAug):
 
     def forward(self, x: Tensor) -> Tensor:
         """The augmented images."""
-        augmented: Tensor = self.aug_pipeline(x)
-        return augmented
+        return self.aug_pipeline(x)
 
     @torch.no_grad()
     def observe(self, real_logits: Tensor, iteration: int) -> dict[str, Any]:

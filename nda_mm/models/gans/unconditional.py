@@ -13,6 +13,7 @@ from mmagic.models.editors import DCGAN, GGAN, LSGAN, WGANGP, ProgressiveGrowing
 from mmagic.models.losses import gradient_penalty_loss, r1_gradient_penalty_loss
 from torch import Tensor
 
+from nda_mm.functional.checks import check_choice
 from nda_mm.models.gans.mixin import Labeled, NDAMixin
 from nda_mm.registry import MODELS
 
@@ -39,9 +40,7 @@ class GradientPenaltyMixin:
 
     def __init__(self, *args: Any, penalty_towards: str = "mixture", **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if penalty_towards not in TOWARDS:
-            raise ValueError(f"penalty_towards must be one of {', '.join(TOWARDS)}, but got {penalty_towards!r}.")
-        self.penalty_towards = penalty_towards
+        self.penalty_towards = check_choice(penalty_towards, "penalty_towards", TOWARDS)
 
     def opposite(self, images: dict[str, Labeled], fake_weight: float) -> Tensor:
         """The other end of each line: one image for each real one.
@@ -135,13 +134,6 @@ class GrowingMixin(NDAMixin):
     own_loss = "wasserstein"
     takes_other_losses = False
 
-    scales: list[tuple[int, int]]
-    curr_scale: tuple[int, int]
-    _curr_transition_weight: Tensor
-    _actual_nkimgs: list[float]
-    prev_stage: int
-    stage_counters: Tensor
-
     def image_sizes(self) -> list[tuple[int, int]]:
         """Every scale that it will be trained at."""
         return list(self.scales)
@@ -149,7 +141,7 @@ class GrowingMixin(NDAMixin):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         counters = torch.zeros(1 + len(self.scales), dtype=torch.float64)
-        self.register_buffer("stage_counters", counters)  # type: ignore[attr-defined]
+        self.register_buffer("stage_counters", counters)
 
     def train_step(self, data: dict, optim_wrapper: Any) -> dict[str, Tensor]:
         """mmagic's step; its counters are copied to the buffer."""

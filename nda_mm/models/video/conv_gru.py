@@ -90,5 +90,4 @@ class ConvGRU(BaseModule):
         both = torch.cat([step, hidden], 1)
         update, reset = torch.sigmoid(self.update_gate(both)), torch.sigmoid(self.reset_gate(both))
         candidate = torch.tanh(self.candidate(torch.cat([step, hidden * reset], 1)))
-        state: torch.Tensor = self.dropout(hidden * (1 - update) + candidate * update)
-        return state
+        return self.dropout(hidden * (1 - update) + candidate * update)

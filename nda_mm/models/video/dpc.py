@@ -85,8 +85,7 @@ class BlockEncoding(nn.Module):
         Returns:
             The context.
         """
-        context: Tensor = self.aggregator(features.relu())[1]
-        return context
+        return self.aggregator(features.relu())[1]
 
 
 @MODELS.register_module()

@@ -130,8 +130,7 @@ class DPCHead(BaseHead):
 
     def forward(self, x: torch.Tensor, **_: Any) -> torch.Tensor:
         """Scores of the classes."""
-        scores: torch.Tensor = self.fc_cls(self.dropout(self.norm(x.mean(dim=(2, 3, 4)))))
-        return scores
+        return self.fc_cls(self.dropout(self.norm(x.mean(dim=(2, 3, 4)))))
 
 
 @MODELS.register_module()

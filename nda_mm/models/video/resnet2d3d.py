@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from mmaction.models.backbones.resnet3d import ConvModule, ResNet3d
 from mmengine.model import initialize
 from torch import nn
 
+from nda_mm.functional.checks import check_choice
 from nda_mm.registry import MODELS
 
 _DEPTHS = (18, 34)
@@ -55,6 +55,7 @@ class ResNet2d3d(ResNet3d):
         ValueError: If the depth is another.
 
     Example:
+        >>> import torch
         >>> net = ResNet2d3d()
         >>> sum(p.numel() for p in net.parameters())
         14057536
@@ -66,37 +67,27 @@ class ResNet2d3d(ResNet3d):
         self,
         depth: int = 18,
         base_channels: int = 64,
+        *,
         conv1_kernel: Sequence[int] = (1, 7, 7),
-        conv1_stride_s: int = 2,
-        with_pool1: bool = True,
-        pool1_stride_s: int = 2,
         spatial_strides: Sequence[int] = (1, 2, 2, 2),
         temporal_strides: Sequence[int] = (1, 1, 2, 2),
         final_relu: bool = False,
-        norm_cfg: dict[str, Any] | None = None,
-        init_cfg: dict[str, Any] | list[dict[str, Any]] | None = None,
         **kwargs: Any,
     ) -> None:
-        if depth not in _DEPTHS:
-            raise ValueError(f"depth must be one of {_DEPTHS}, but got {depth!r}")
+        check_choice(depth, "depth", _DEPTHS)
+        defaults = dict(
+            pretrained2d=False,  # no 2-D ResNet has its narrow last stage
+            with_pool2=False,
+            inflate=(0, 0, 1, 1),
+            zero_init_residual=False,
+        )
         super().__init__(
             depth=depth,
             base_channels=base_channels,
             conv1_kernel=tuple(conv1_kernel),
-            conv1_stride_s=conv1_stride_s,
-            with_pool1=with_pool1,
-            pool1_stride_s=pool1_stride_s,
-            with_pool2=False,
             spatial_strides=spatial_strides,
             temporal_strides=temporal_strides,
-            norm_cfg=norm_cfg or dict(type="BN3d"),
-            init_cfg=init_cfg,
-            **{
-                "pretrained2d": False,  # no 2-D ResNet has its narrow last stage
-                "inflate": (0, 0, 1, 1),
-                "zero_init_residual": False,
-                **kwargs,
-            },
+            **(defaults | kwargs),
         )
         self.inplanes = self.feat_dim = self._width(base_channels * 2 ** (self.num_stages - 1))
         if not final_relu:
@@ -130,11 +121,6 @@ class ResNet2d3d(ResNet3d):
         """Switch between training and evaluation; mmaction2's returns nothing, where PyTorch's ``eval()`` does."""
         super().train(mode)
         return self
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, ...]:
-        """Features of clips."""
-        features: torch.Tensor | tuple[torch.Tensor, ...] = super().forward(x)
-        return features
 
     def _width(self, planes: int) -> int:
         return min(planes, 4 * self.base_channels)

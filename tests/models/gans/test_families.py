@@ -9,13 +9,12 @@ import pytest
 import torch
 from mmengine import MessageHub
 from mmengine.registry import DefaultScope
-from mmengine.runner import set_random_seed
 from torch import Tensor
 
 pytest.importorskip("mmagic")
 import tiny_gans
 from mmagic.models import editors
-from tiny_gans import CASES, RATE, Case, MirroredNegative
+from tiny_gans import CASES, RATE, Case, MirroredNegative, differing
 
 from nda_mm import models
 from nda_mm.models.gans.mixin import NDAMixin
@@ -28,21 +27,7 @@ def cases(names: list[str], *more: str) -> list[Any]:
 LINES = [name for name, case in CASES.items() if case.lines]
 
 
-def step(case: Case, model: Any, seed: int = 5, count: int = 1) -> Any:
-    """Training steps on batches that depend on their number alone."""
-    wrappers = case.optimizers(model)
-    set_random_seed(seed)  # StyleGAN2's path length draws from numpy and random too
-    for number in range(count):
-        MessageHub.get_current_instance().update_info("iter", number)
-        log_vars = model.train_step(case.batch(seed=number), wrappers)
-    return log_vars
-
-
-def state(model: Any) -> dict[str, Tensor]:
-    return {name: value.clone() for name, value in model.state_dict().items() if name != "stage_counters"}
-
-
-def written_out(case: Case, model: Any, fake_weight: float, penalty_towards: str, seed: int = 5) -> dict[str, Tensor]:
+def written_out(case: Case, model: Any, fake_weight: float, penalty_towards: str) -> dict[str, Tensor]:
     """The discriminator's weights after one step, from its loss written out."""
     networks, data = copy.deepcopy(model), case.batch(seed=0)
     disc, kinds = networks.discriminator, networks.data_preprocessor(data, True)["data_samples"]
@@ -51,11 +36,11 @@ def written_out(case: Case, model: Any, fake_weight: float, penalty_towards: str
     if case.scales:
         extra = dict(curr_scale=case.scales[0], transition_weight=torch.tensor(1.0))
         real = torch.nn.functional.interpolate(real, size=case.scales[:1] * 2, mode="bilinear", align_corners=True)
-    torch.manual_seed(seed)
+    torch.manual_seed(5)  # as Case.train
     noise = torch.randn(len(real), case.noise)
     given = dict(label=torch.randint(0, case.classes, (len(real),))) if case.classes else {}
     with torch.no_grad():
-        more = dict(chosen_scale=0) if name_of(case) == "MSPIEStyleGAN2" else getattr(model, "forward_kwargs", {})
+        more = dict(chosen_scale=0) if case is CASES["MSPIEStyleGAN2"] else getattr(model, "forward_kwargs", {})
         fake = networks.generator(noise, return_noise=False, **given, **extra, **more.get("disc", more))
     negative = real.flip(-2)
 
@@ -78,10 +63,6 @@ def written_out(case: Case, model: Any, fake_weight: float, penalty_towards: str
     }
 
 
-def name_of(case: Case) -> str:
-    return next(name for name, found in CASES.items() if found is case)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "penalty_towards"), cases(list(CASES), "mixture") + cases(LINES, "generated"))
 def test_with_negatives_a_step_equals_the_one_written_out(name, penalty_towards):
@@ -90,7 +71,7 @@ def test_with_negatives_a_step_equals_the_one_written_out(name, penalty_towards)
     model = case.build(negative=MirroredNegative(), fake_weight=0.4, discriminator_forward="separate", **settings)
     before = {key: value.clone() for key, value in model.discriminator.named_parameters()}
     expected = written_out(case, model, 0.4, penalty_towards)
-    log_vars = step(case, model)
+    (log_vars,) = case.train(model)
     moved = 0.0
     for key, value in model.discriminator.named_parameters():
         torch.testing.assert_close(value, expected[key], rtol=1e-5, atol=1e-6)
@@ -142,7 +123,7 @@ def test_where_nothing_is_added_the_hosts_own_step_is_taken(name, settings, host
     case, taken = CASES[name], []
     own = case.host.train_discriminator
     monkeypatch.setattr(case.host, "train_discriminator", lambda *args, **kw: taken.append(1) or own(*args, **kw))
-    log_vars = step(case, case.build(**settings))
+    (log_vars,) = case.train(case.build(**settings))
     assert bool(taken) == hosts
     assert ("logit_real" in log_vars) != hosts  # the mean logits are logged in our own
     assert ("watched" in log_vars) == ("augment" in settings)
@@ -151,7 +132,7 @@ def test_where_nothing_is_added_the_hosts_own_step_is_taken(name, settings, host
 def test_another_loss_is_taken_by_both_networks_where_no_penalty_belongs_to_it():
     case = CASES["LSGAN"]
     model = case.build(negative=MirroredNegative(), adversarial_loss="hinge")
-    step(case, model)
+    case.train(model)
     logits = torch.tensor([[0.5], [-2.0]])
     assert model.gen_loss(logits)[0].item() == pytest.approx(0.75)
     assert case.build().gen_loss(logits)[0].item() == pytest.approx((0.25 + 9) / 2)
@@ -173,24 +154,14 @@ def test_what_a_family_cannot_take_is_refused(name, settings, match):
 def test_a_resumed_growing_gan_fades_in_where_it_was():
     """The host forgets at which image a stage began, and would begin to fade in anew."""
     case = CASES["PGGAN"]
-    straight = case.build(negative=MirroredNegative())
-
-    def train(model: Any, numbers: range) -> list[float]:
-        wrappers, weights = case.optimizers(model), []
-        for number in numbers:
-            MessageHub.get_current_instance().update_info("iter", number)
-            weights.append(model.train_step(case.batch(seed=number), wrappers)["transition_weight"])
-        return weights
-
-    train(straight, range(4))
-    saved, random = copy.deepcopy(straight.state_dict()), torch.random.get_rng_state()
-    weights = train(straight, range(4, 6))
-    resumed = case.build(negative=MirroredNegative(), seed=9)
-    resumed.load_state_dict(saved)
-    torch.random.set_rng_state(random)
-    assert train(resumed, range(4, 6)) == weights and 0 < weights[0] < 1
-    for key, value in straight.state_dict().items():
-        assert torch.equal(resumed.state_dict()[key], value), key
+    straight, resumed = (case.build(negative=MirroredNegative(), seed=seed) for seed in (0, 9))
+    case.train(straight, range(4))
+    resumed.load_state_dict(copy.deepcopy(straight.state_dict()))
+    weights, again = (
+        [log["transition_weight"] for log in case.train(model, range(4, 6))] for model in (straight, resumed)
+    )
+    assert again == weights and 0 < weights[0] < 1
+    assert not differing(straight, resumed)
 
 
 @pytest.mark.slow
@@ -200,18 +171,15 @@ class TestStyle:
         model = case.build(negative=MirroredNegative())
         hub = MessageHub.get_current_instance()
         hub.update_info("disc_pred_real", None)
-        step(case, model)
+        case.train(model)
         assert hub.get_info("disc_pred_real").shape == (tiny_gans.BATCH, 1)
 
     def test_r1_comes_at_its_interval(self):
         case = copy.deepcopy(CASES["StyleGAN3"])
         case.settings["loss_config"]["r1_interval"] = 2
         model = case.build(negative=MirroredNegative())
-        wrappers, seen = case.optimizers(model), []
-        for number in range(3):
-            MessageHub.get_current_instance().update_info("iter", number)
-            seen.append("loss_r1_gp" in model.train_step(case.batch(seed=number), wrappers))
-        assert seen == [True, False, True]
+        logs = case.train(model, range(3))
+        assert ["loss_r1_gp" in log for log in logs] == [True, False, True]
 
 
 def test_every_gan_of_one_image_has_its_class():

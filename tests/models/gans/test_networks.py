@@ -13,7 +13,8 @@ from torch import Tensor, nn
 pytest.importorskip("mmagic")
 
 from mmagic.models.editors.biggan.biggan_snmodule import SNConv2d
-from tiny_biggan import build, differing, networks
+from tiny_biggan import build, networks
+from tiny_gans import differing
 
 from nda_mm.models import NDABigGAN
 from nda_mm.models.gans.networks import SavedSpectralNorm, _warn_once, compile_network

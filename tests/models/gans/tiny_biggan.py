@@ -5,22 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from mmagic.models.editors import BigGAN
-from mmagic.structures import DataSample
-from mmengine import MessageHub
 from mmengine.optim import OptimWrapper, OptimWrapperDict
+from tiny_gans import image_batch
+from tiny_gans import train as train_on
 from torch import nn
 
 from nda_mm.models import NDABigGAN
 
 CLASSES, NOISE, BATCH = 10, 16, 6
-
-
-class FlatLabelBigGAN(BigGAN):
-    """mmagic's BigGAN, given labels as its discriminator needs them (see ClassConditionalMixin)."""
-
-    def data_sample_to_label(self, data_sample: Any) -> Any:
-        return super().data_sample_to_label(data_sample).flatten()
 
 
 def networks(classes: int = CLASSES, sn_style: str = "torch") -> dict[str, Any]:
@@ -42,10 +34,8 @@ def networks(classes: int = CLASSES, sn_style: str = "torch") -> dict[str, Any]:
     )
 
 
-def build(
-    cls: type = NDABigGAN, seed: int = 0, classes: int = CLASSES, sn_style: str = "torch", **settings: Any
-) -> Any:
-    torch.manual_seed(seed)
+def build(cls: type = NDABigGAN, classes: int = CLASSES, sn_style: str = "torch", **settings: Any) -> Any:
+    torch.manual_seed(0)
     model = cls(**networks(classes, sn_style), **settings)
     model.generator.init_weights()
     model.discriminator.init_weights()
@@ -67,28 +57,9 @@ def optimizers(model: Any, accumulative_counts: int = 1) -> OptimWrapperDict:
 
 
 def batch(seed: int = 0, labels: bool = True, dtype: torch.dtype = torch.float32) -> dict[str, Any]:
-    draw = torch.Generator().manual_seed(seed)
-    images = torch.randint(0, 256, (BATCH, 3, 32, 32), generator=draw).to(dtype)
-    samples = []
-    for image in images:
-        sample = DataSample(gt_img=image)
-        sample.set_metainfo(dict(gt_channel_order="RGB"))
-        if labels:
-            sample.set_gt_label(torch.randint(0, CLASSES, (1,), generator=draw))
-        samples.append(sample)
-    return dict(inputs=[{} for _ in samples], data_samples=samples)
+    return image_batch(BATCH, 32, CLASSES if labels else 0, seed, "RGB", dtype)
 
 
-def train(model: Any, steps: int, wrappers: Any = None, dtype: torch.dtype = torch.float32) -> list[dict]:
-    wrappers = wrappers or optimizers(model)
+def train(model: Any, steps: int, dtype: torch.dtype = torch.float32) -> list[dict]:
     torch.manual_seed(7)
-    logs = []
-    for step in range(steps):
-        MessageHub.get_current_instance().update_info("iter", step)
-        logs.append(model.train_step(batch(step, dtype=dtype), wrappers))
-    return logs
-
-
-def differing(one: nn.Module, other: nn.Module, tolerance: float = 0.0) -> set[str]:
-    a, b = one.state_dict(), other.state_dict()
-    return {key for key in a if not torch.allclose(a[key], b[key], rtol=0, atol=tolerance)}
+    return train_on(model, optimizers(model), (batch(step, dtype=dtype) for step in range(steps)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +12,9 @@ import torch.nn.functional as F
 from mmagic.models import editors
 from mmagic.registry import MODELS
 from mmagic.structures import DataSample
+from mmengine import MessageHub
 from mmengine.optim import OptimWrapper, OptimWrapperDict
+from mmengine.runner import set_random_seed
 from torch import Tensor, nn
 
 from nda_mm import models
@@ -26,6 +28,40 @@ class MirroredNegative(Negative):
 
     def forward(self, x: Tensor, *, other: Tensor | None = None, generator: Any = None) -> Tensor:
         return x.flip(-2)
+
+
+def train(model: Any, wrappers: OptimWrapperDict, batches: Iterable[dict[str, Any]], first: int = 0) -> list[dict]:
+    """One training step for each batch; what they log."""
+    logs = []
+    for number, data in enumerate(batches, start=first):
+        MessageHub.get_current_instance().update_info("iter", number)
+        logs.append(model.train_step(data, wrappers))
+    return logs
+
+
+def image_batch(
+    count: int, size: int, classes: int, seed: int, order: str = "BGR", dtype: torch.dtype = torch.float32
+) -> dict[str, Any]:
+    """Images in [0, 255] and, of classes, their labels, as the loader gives them."""
+    draw = torch.Generator().manual_seed(seed)
+    samples = []
+    for image in torch.randint(0, 256, (count, 3, size, size), generator=draw).to(dtype):
+        sample = DataSample(gt_img=image)
+        sample.set_metainfo(dict(gt_channel_order=order))
+        if classes:
+            sample.set_gt_label(torch.randint(0, classes, (1,), generator=draw))
+        samples.append(sample)
+    return {"inputs": {}, "data_samples": samples}
+
+
+def differing(one: nn.Module, other: nn.Module, tolerance: float = 0.0) -> set[str]:
+    """Names of the tensors of ``one`` that are others in ``other``."""
+    a, b = one.state_dict(), other.state_dict()
+    return {key for key in a if not torch.allclose(a[key], b[key], rtol=0, atol=tolerance)}
+
+
+def r1_penalty(weight: float) -> Callable:
+    return lambda score, real, opposite, logits: weight * r1(score, real)
 
 
 def r1(score: Callable, real: Tensor) -> Tensor:
@@ -61,7 +97,7 @@ class Case:
     host: type
     settings: dict[str, Any]
     losses: tuple[Callable, Callable]
-    size: int = 32
+    size: int = 16
     classes: int = 0
     noise: int = NOISE
     scales: tuple[int, ...] = ()
@@ -92,17 +128,14 @@ class Case:
         parts = ("generator", "discriminator")
         return OptimWrapperDict(**{part + end: wrap(getattr(model, part)) for part in parts for end in ends})
 
-    def batch(self, seed: int = 1, count: int = BATCH) -> dict[str, Any]:
-        """Images in [0, 255] and their labels, as the loader gives them."""
-        draw = torch.Generator().manual_seed(seed)
-        samples = []
-        for _ in range(count):
-            sample = DataSample(gt_img=torch.randint(0, 256, (3, self.size, self.size), generator=draw).float())
-            sample.set_metainfo(dict(gt_channel_order="BGR"))
-            if self.classes:
-                sample.set_gt_label(torch.randint(0, self.classes, (1,), generator=draw))
-            samples.append(sample)
-        return {"inputs": {}, "data_samples": samples}
+    def train(self, model: Any, numbers: Sequence[int] = (0,)) -> list[dict]:
+        """Training steps on batches that depend on their number alone; StyleGANs draw from numpy and random too."""
+        set_random_seed(5)
+        batches = (self.batch(seed=number) for number in numbers)
+        return train(model, self.optimizers(model), batches, first=numbers[0])
+
+    def batch(self, seed: int = 1) -> dict[str, Any]:
+        return image_batch(BATCH, self.size, self.classes, seed)
 
 
 def _sngan(classes: int) -> dict[str, Any]:
@@ -155,9 +188,9 @@ STYLE2 = dict(
 SYNTHESIS = dict(type="SynthesisNetwork", channel_base=64, channel_max=8, magnitude_ema_beta=0.999, num_layers=4)
 
 CASES: dict[str, Case] = {
-    "DCGAN": Case(models.NDADCGAN, editors.DCGAN, DCGAN, LOGISTIC),
-    "LSGAN": Case(models.NDALSGAN, editors.LSGAN, DCGAN, SQUARES),
-    "GGAN": Case(models.NDAGGAN, editors.GGAN, DCGAN, HINGE),
+    "DCGAN": Case(models.NDADCGAN, editors.DCGAN, DCGAN, LOGISTIC, size=32),
+    "LSGAN": Case(models.NDALSGAN, editors.LSGAN, DCGAN, SQUARES, size=32),
+    "GGAN": Case(models.NDAGGAN, editors.GGAN, DCGAN, HINGE, size=32),
     "WGANGP": Case(
         models.NDAWGANGP,
         editors.WGANGP,
@@ -175,12 +208,11 @@ CASES: dict[str, Case] = {
             loss_config=dict(norm_mode="HWC", loss_weight=7),
         ),
         WASSERSTEIN,
-        size=16,
         penalty=lambda score, real, opposite, logits: 7 * on_lines(score, real, opposite),
         lines=True,
     ),
-    "SNGAN": Case(models.NDASAGAN, editors.SAGAN, _sngan(CLASSES), HINGE, classes=CLASSES),
-    "SNGAN without classes": Case(models.NDASAGAN, editors.SAGAN, _sngan(0), HINGE),
+    "SNGAN": Case(models.NDASAGAN, editors.SAGAN, _sngan(CLASSES), HINGE, size=32, classes=CLASSES),
+    "SNGAN without classes": Case(models.NDASAGAN, editors.SAGAN, _sngan(0), HINGE, size=32),
     "BigGAN 128": Case(
         models.NDABigGAN, editors.BigGAN, biggan(128, 12), HINGE, size=128, classes=CLASSES, noise=12, slow=True
     ),
@@ -194,7 +226,6 @@ CASES: dict[str, Case] = {
             transition_kimgs=0.012,
         ),
         WASSERSTEIN,
-        size=16,
         scales=(8, 16),
         penalty=_gp_and_drift,
         lines=True,
@@ -210,9 +241,8 @@ CASES: dict[str, Case] = {
             transition_kimgs=0.012,
         ),
         LOGISTIC,
-        size=16,
         scales=(8, 16),
-        penalty=lambda score, real, opposite, logits: 10 * r1(score, real),
+        penalty=r1_penalty(10),
         slow=True,
     ),
     "StyleGAN2": Case(
@@ -220,8 +250,7 @@ CASES: dict[str, Case] = {
         editors.StyleGAN2,
         STYLE2,
         LOGISTIC,
-        size=16,
-        penalty=lambda score, real, opposite, logits: 3 * r1(score, real),
+        penalty=r1_penalty(3),
         slow=True,
     ),
     "StyleGAN3": Case(
@@ -240,8 +269,7 @@ CASES: dict[str, Case] = {
             forward_kwargs=dict(disc=dict(update_emas=True, force_fp32=True), gen=dict(force_fp32=True)),
         ),
         LOGISTIC,
-        size=16,
-        penalty=lambda score, real, opposite, logits: 3 * r1(score, real),
+        penalty=r1_penalty(3),
         slow=True,
     ),
     "MSPIEStyleGAN2": Case(
@@ -256,8 +284,7 @@ CASES: dict[str, Case] = {
             train_settings=dict(num_upblocks=2, multi_input_scales=[0, 2]),
         ),
         LOGISTIC,
-        size=16,
-        penalty=lambda score, real, opposite, logits: 3 * r1(score, real),
+        penalty=r1_penalty(3),
         slow=True,
     ),
 }

@@ -128,10 +128,8 @@ def test_weights_are_drawn_by_fan_out_and_normalizations_start_as_the_identity()
 
 
 def test_a_file_of_its_own_weights_is_loaded(tmp_path) -> None:
-    torch.manual_seed(0)
-    source = ResNet2d3d(base_channels=4)
-    source.init_weights()
-    weights, plain, prefixed = source.state_dict(), str(tmp_path / "plain.pth"), str(tmp_path / "prefixed.pth")
+    weights = ResNet2d3d(base_channels=4).state_dict()
+    plain, prefixed = str(tmp_path / "plain.pth"), str(tmp_path / "prefixed.pth")
     torch.save({"state_dict": weights}, plain)
     torch.save({"state_dict": {f"backbone.{name}": value for name, value in weights.items()}}, prefixed)
     for settings in (
