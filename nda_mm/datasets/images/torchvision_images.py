@@ -1,4 +1,4 @@
-"""CIFAR, STL-10 and SVHN, by torchvision's names, addresses, checksums and readers."""
+"""CIFAR, STL-10, SVHN and MNIST, by torchvision's names, addresses, checksums and readers."""
 
 from __future__ import annotations
 
@@ -11,19 +11,18 @@ import mmengine.dist as dist
 import numpy as np
 
 from nda_mm.datasets.decoding import (
-    class_folders,
-    decode_images,
     describe_resizing,
-    image_files,
     open_image,
     resize_squares,
 )
 from nda_mm.datasets.download import DownloadError, download, has_md5
+from nda_mm.datasets.report import check_choice
 from nda_mm.registry import DATASETS
 from nda_mm.utils.files import check_data_root
 from nda_mm.utils.messages import shorten
 
 from .array_dataset import ArrayDataset, DatasetNotReadableError
+from .image_folder import ImageFolder
 
 # fmt: off
 CIFAR100_CLASSES = (
@@ -61,7 +60,7 @@ class TorchvisionImages(ArrayDataset):
         download: Download the official archive into ``data_root`` if the data are not there, or if the archive there is
             damaged. Interrupted downloads resume. Of several processes, one on each machine downloads.
         allow_partial: Accept class folders that hold other than the official number of images in each class.
-        cache_dir: Folder for the decoded class folders; True: ``.nda_mm_cache`` in ``data_root``; False: none. If
+        cache_dir: Folder for the decoded class folders; True: ``.nda_mm_cache`` in ``data_root/SPLIT``; False: none. If
             nothing can be written, a warning says so and the images are decoded in each run.
         kwargs: ``image_key``, ``pipeline``, ``indices``, ... of :class:`~nda_mm.datasets.ArrayDataset`.
 
@@ -91,8 +90,7 @@ class TorchvisionImages(ArrayDataset):
         cache_dir: str | bool = True,
         **kwargs: Any,
     ) -> None:
-        if split not in self.splits:
-            raise ValueError(f"split must be one of {self.splits}, but got {split!r}")
+        check_choice("split", split, self.splits)
         if size is not None and size < 1:
             raise ValueError(f"size must be at least 1, but got {size}")
         self.split = split
@@ -126,7 +124,7 @@ class TorchvisionImages(ArrayDataset):
                 images, labels = self._read_archive(packed)
             else:
                 images, labels = self._read_class_folders()
-        except (DatasetNotReadableError, OSError) as error:
+        except (DatasetNotReadableError, OSError, ValueError) as error:
             raise self._explain(error) from error
         labels = labels.astype(np.int64) if self.labeled else np.zeros(len(images), dtype=np.int64)
         images = resize_squares(images, self.size)
@@ -180,36 +178,29 @@ class TorchvisionImages(ArrayDataset):
         return np.concatenate([images for images, _ in parts]), np.concatenate([labels for _, labels in parts])
 
     def _read_folder(self, part: str) -> tuple[np.ndarray, np.ndarray]:
-        root, folder = Path(self.data_root), Path(self.data_root, part)
+        folder, is_labeled = Path(self.data_root, part), part != "unlabeled"
         if not folder.is_dir():
             raise DatasetNotReadableError(f"there is no archive and no folder '{folder}'")
-        if part == "unlabeled":
-            found = {"image": image_files(folder)}
-        else:
-            found, classes = class_folders(folder), self.METAINFO["classes"]
-            if set(found) != set(classes):
-                missing, unknown = sorted(set(classes) - set(found)), sorted(set(found) - set(classes))
-                raise DatasetNotReadableError(
-                    f"'{folder}' must hold the {len(classes)} classes as folders with images: "
-                    f"missing {shorten(missing)}, unknown {shorten(unknown)}"
-                )
-            found = {name: found[name] for name in classes}
+        data = _ExactImages(
+            str(folder), size=self.side, with_labels=is_labeled, max_bad=0, cache_dir=self.cache_dir, lazy_init=True
+        )
+        _, labels, found = data._list(folder)
+        classes = self.METAINFO["classes"] if is_labeled else found
+        if found != classes:
+            missing, unknown = sorted(set(classes) - set(found)), sorted(set(found) - set(classes))
+            raise DatasetNotReadableError(
+                f"'{folder}' must hold the {len(classes)} classes as folders with images: "
+                f"missing {shorten(missing)}, unknown {shorten(unknown)}"
+            )
         expected = self.images_per_class[part]
-        wrong = [f"{name} {len(files)}" for name, files in found.items() if len(files) != expected]
+        counted = zip(classes, np.bincount(labels), strict=True)
+        wrong = [f"{name} {count}" for name, count in counted if count != expected]
         if wrong and not self.allow_partial:
             raise DatasetNotReadableError(
                 f"each class has {expected} images, but found are {shorten(wrong)} (allow_partial=True accepts that)"
             )
-        files = [path for paths in found.values() for path in paths]
-        decoded = decode_images(
-            files, _read_as_it_is, (self.side, self.side, 3), root=root, name=part, cache_dir=self.cache_dir
-        )
-        if decoded.bad:
-            listed = shorten([f"{name} ({reason})" for name, reason in decoded.bad], separator="; ")
-            raise DatasetNotReadableError(
-                f"{len(decoded.bad)} of {len(files)} images in '{folder}' cannot be read: {listed}"
-            )
-        return decoded.images, np.repeat(np.arange(len(found)), [len(paths) for paths in found.values()])
+        data.full_init()
+        return data.images, data.labels
 
     def _explain(self, cause: Exception) -> DatasetNotReadableError:
         unpacked, packed = self._official_paths()
@@ -224,9 +215,14 @@ class TorchvisionImages(ArrayDataset):
         )
 
 
-def _read_as_it_is(path: Path) -> np.ndarray:
-    with open_image(path) as image:
-        return np.asarray(image.convert("RGB"))
+class _ExactImages(ImageFolder):
+    """Images of one size, which are not scaled."""
+
+    cache_name = "exact"
+
+    def read(self, file: Path) -> np.ndarray:
+        with open_image(file) as image:
+            return np.asarray(image.convert("RGB"))
 
 
 @DATASETS.register_module()
@@ -372,8 +368,7 @@ class SVHN(ArrayDataset):
     METAINFO = {"classes": tuple("0123456789")}
 
     def __init__(self, data_root: str = "data/svhn", split: str = "test", *, size: int = 32, **kwargs: Any) -> None:
-        if split not in ("train", "test", "extra"):
-            raise ValueError(f"split must be 'train', 'test' or 'extra', but got {split!r}")
+        check_choice("split", split, ("train", "test", "extra"))
         if size < 1:
             raise ValueError(f"size must be at least 1, but got {size!r}")
         self.split = split
@@ -397,3 +392,46 @@ class SVHN(ArrayDataset):
             ) from error
         images = np.ascontiguousarray(data.data.transpose(0, 2, 3, 1))
         return resize_squares(images, self.size), data.labels
+
+
+@DATASETS.register_module()
+class MNIST(ArrayDataset):
+    """MNIST: 28x28 gray handwritten digits, 60,000 to train and 10,000 to test; three equal channels here.
+
+    Source: LeCun et al., "Gradient-based learning applied to document recognition", 1998.
+
+    The files are read by torchvision.
+
+    Args:
+        data_root: The folder above ``MNIST/raw``, with ``t10k-images-idx3-ubyte`` and so on.
+        split: ``'train'`` or ``'test'`` (default).
+        kwargs: ``image_key``, ``every``, ``indices``, ``pipeline``, ... of :class:`~nda_mm.datasets.ArrayDataset`.
+
+    Raises:
+        DatasetNotReadableError: If a file is missing or damaged.
+
+    Example:
+        >>> MNIST("data/mnist", lazy_init=True).metainfo["classes"][3]
+        '3'
+    """
+
+    METAINFO = {"classes": tuple("0123456789")}
+
+    def __init__(self, data_root: str = "data/mnist", split: str = "test", **kwargs: Any) -> None:
+        check_choice("split", split, ("train", "test"))
+        self.split = split
+        super().__init__(check_data_root(data_root), **kwargs)
+
+    def load_arrays(self) -> tuple[np.ndarray, np.ndarray]:
+        """Read the two files of the split."""
+        from torchvision import datasets
+
+        raw = Path(self.data_root) / "MNIST" / "raw"
+        try:
+            data = datasets.MNIST(self.data_root, train=self.split == "train")
+        except (RuntimeError, ValueError, AssertionError, IndexError) as error:
+            raise DatasetNotReadableError(
+                f"MNIST ({self.split} split) cannot be read from '{raw}': {error}. Its files are published at "
+                f"{datasets.MNIST.mirrors[-1]}"
+            ) from error
+        return np.repeat(data.data.numpy()[..., None], 3, axis=-1), data.targets.numpy()

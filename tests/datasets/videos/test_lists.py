@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 from pathlib import Path
@@ -200,13 +201,14 @@ class TestCheckVideos:
         assert opened == ["a.avi"]
 
     def test_what_was_found_before_an_interruption_is_kept(self, check, opened, monkeypatch):
-        class Stop(lists.Progress):
-            def update(self, done):
-                if done == 2:
-                    raise KeyboardInterrupt
+        probe_videos = lists.probe_videos
+
+        def stop(paths, **settings):
+            yield from itertools.islice(probe_videos(paths), 2)
+            raise KeyboardInterrupt
 
         with monkeypatch.context() as patch:
-            patch.setattr(lists, "Progress", Stop)
+            patch.setattr(lists, "probe_videos", stop)
             with pytest.raises(KeyboardInterrupt):
                 check()
         opened.clear()
