@@ -158,5 +158,6 @@ def take_celeba(source: Path, out: Path) -> str:
         entries = read_partition(source)
         write_text_atomically(out / PARTITION, read_text(source))
         return f"{source}: the splits of {len(entries)} images"
-    found = unpack(source, out / FOLDER, layout("??????.jpg", "??????.png"))
+    number = "[0-9]" * 6
+    found = unpack(source, out / FOLDER, layout(f"{number}.jpg", f"{number}.png"))
     return f"{source}: {found.count} images in {out / FOLDER}{found.report()}"

@@ -11,7 +11,10 @@ import mmengine.dist as dist
 import numpy as np
 
 from nda_mm.datasets.decoding import (
+    class_folders,
+    decode_images,
     describe_resizing,
+    image_files,
     open_image,
     resize_squares,
 )
@@ -22,7 +25,6 @@ from nda_mm.utils.files import check_data_root
 from nda_mm.utils.messages import shorten
 
 from .array_dataset import ArrayDataset, DatasetNotReadableError
-from .image_folder import ImageFolder
 
 # fmt: off
 CIFAR100_CLASSES = (
@@ -60,7 +62,7 @@ class TorchvisionImages(ArrayDataset):
         download: Download the official archive into ``data_root`` if the data are not there, or if the archive there is
             damaged. Interrupted downloads resume. Of several processes, one on each machine downloads.
         allow_partial: Accept class folders that hold other than the official number of images in each class.
-        cache_dir: Folder for the decoded class folders; True: ``.nda_mm_cache`` in ``data_root/SPLIT``; False: none. If
+        cache_dir: Folder for the decoded class folders; True: ``.nda_mm_cache`` in ``data_root``; False: none. If
             nothing can be written, a warning says so and the images are decoded in each run.
         kwargs: ``image_key``, ``pipeline``, ``indices``, ... of :class:`~nda_mm.datasets.ArrayDataset`.
 
@@ -124,7 +126,7 @@ class TorchvisionImages(ArrayDataset):
                 images, labels = self._read_archive(packed)
             else:
                 images, labels = self._read_class_folders()
-        except (DatasetNotReadableError, OSError, ValueError) as error:
+        except (DatasetNotReadableError, OSError) as error:
             raise self._explain(error) from error
         labels = labels.astype(np.int64) if self.labeled else np.zeros(len(images), dtype=np.int64)
         images = resize_squares(images, self.size)
@@ -178,29 +180,36 @@ class TorchvisionImages(ArrayDataset):
         return np.concatenate([images for images, _ in parts]), np.concatenate([labels for _, labels in parts])
 
     def _read_folder(self, part: str) -> tuple[np.ndarray, np.ndarray]:
-        folder, is_labeled = Path(self.data_root, part), part != "unlabeled"
+        root, folder = Path(self.data_root), Path(self.data_root, part)
         if not folder.is_dir():
             raise DatasetNotReadableError(f"there is no archive and no folder '{folder}'")
-        data = _ExactImages(
-            str(folder), size=self.side, with_labels=is_labeled, max_bad=0, cache_dir=self.cache_dir, lazy_init=True
-        )
-        _, labels, found = data._list(folder)
-        classes = self.METAINFO["classes"] if is_labeled else found
-        if found != classes:
-            missing, unknown = sorted(set(classes) - set(found)), sorted(set(found) - set(classes))
-            raise DatasetNotReadableError(
-                f"'{folder}' must hold the {len(classes)} classes as folders with images: "
-                f"missing {shorten(missing)}, unknown {shorten(unknown)}"
-            )
+        if part == "unlabeled":
+            found = {"image": image_files(folder)}
+        else:
+            found, classes = class_folders(folder), self.METAINFO["classes"]
+            if set(found) != set(classes):
+                missing, unknown = sorted(set(classes) - set(found)), sorted(set(found) - set(classes))
+                raise DatasetNotReadableError(
+                    f"'{folder}' must hold the {len(classes)} classes as folders with images: "
+                    f"missing {shorten(missing)}, unknown {shorten(unknown)}"
+                )
+            found = {name: found[name] for name in classes}
         expected = self.images_per_class[part]
-        counted = zip(classes, np.bincount(labels), strict=True)
-        wrong = [f"{name} {count}" for name, count in counted if count != expected]
+        wrong = [f"{name} {len(files)}" for name, files in found.items() if len(files) != expected]
         if wrong and not self.allow_partial:
             raise DatasetNotReadableError(
                 f"each class has {expected} images, but found are {shorten(wrong)} (allow_partial=True accepts that)"
             )
-        data.full_init()
-        return data.images, data.labels
+        files = [path for paths in found.values() for path in paths]
+        decoded = decode_images(
+            files, _read_as_it_is, (self.side, self.side, 3), root=root, name=part, cache_dir=self.cache_dir
+        )
+        if decoded.bad:
+            listed = shorten([f"{name} ({reason})" for name, reason in decoded.bad], separator="; ")
+            raise DatasetNotReadableError(
+                f"{len(decoded.bad)} of {len(files)} images in '{folder}' cannot be read: {listed}"
+            )
+        return decoded.images, np.repeat(np.arange(len(found)), [len(paths) for paths in found.values()])
 
     def _explain(self, cause: Exception) -> DatasetNotReadableError:
         unpacked, packed = self._official_paths()
@@ -215,14 +224,9 @@ class TorchvisionImages(ArrayDataset):
         )
 
 
-class _ExactImages(ImageFolder):
-    """Images of one size, which are not scaled."""
-
-    cache_name = "exact"
-
-    def read(self, file: Path) -> np.ndarray:
-        with open_image(file) as image:
-            return np.asarray(image.convert("RGB"))
+def _read_as_it_is(path: Path) -> np.ndarray:
+    with open_image(path) as image:
+        return np.asarray(image.convert("RGB"))
 
 
 @DATASETS.register_module()

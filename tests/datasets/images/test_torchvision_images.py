@@ -106,7 +106,7 @@ def test_wrong_class_folders_and_bad_images_are_named(tmp_path: Path) -> None:
     (dogs / "0.png").write_bytes(b"no image")
     (dogs / "1.png").write_bytes((dogs / "1.png").read_bytes()[:1000])
     save_noise(dogs / "2.png", width=31)
-    with pytest.raises(DatasetNotReadableError, match=r"(?s)dog/0.png.*dog/1.png.*dog/2.png.*31x32"):
+    with pytest.raises(DatasetNotReadableError, match=r"dog/0.png.*dog/1.png.*dog/2.png.*31x32"):
         CIFAR10(str(tmp_path), allow_partial=True)
     (tmp_path / "train" / "cat").rename(tmp_path / "train" / "lynx")
     with pytest.raises(DatasetNotReadableError, match="missing cat, unknown lynx"):
