@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 from mmengine.logging import print_log
 
-from nda_mm.utils.files import check_file, files_below, printable, subfolders, write_atomically
-from nda_mm.utils.messages import Progress, describe_error
+from nda_mm.datasets.report import track
+from nda_mm.utils.files import check_file, files_below, printable, read_text, subfolders, write_atomically
+from nda_mm.utils.messages import describe_error
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
 CACHE_FOLDER = ".nda_mm_cache"
@@ -185,12 +186,10 @@ def _decode_all(
             return describe_error(error)
         return ""
 
-    faults = {}
-    with ThreadPoolExecutor(_THREADS) as pool, Progress(f"decoding '{root}'", len(files), "images") as progress:
-        for index, fault in enumerate(pool.map(decode_one, range(len(files)))):
-            if fault:
-                faults[index] = fault
-            progress.update(index + 1)
+    with ThreadPoolExecutor(_THREADS) as pool:
+        found = pool.map(decode_one, range(len(files)))
+        tracked = enumerate(track(found, f"decoding '{root}'", "images", len(files)))
+        faults = {index: fault for index, fault in tracked if fault}
     kept = np.setdiff1d(np.arange(len(files)), list(faults))
     bad = [(printable(files[index].relative_to(root).as_posix()), fault) for index, fault in faults.items()]
     return DecodedImages(images[kept] if bad else images, kept, bad)
@@ -225,6 +224,17 @@ def fingerprint(files: Sequence[Path], root: Path, start: bytes = b"") -> str:
         digest.update(os.fsencode(path.relative_to(root).as_posix()))
         digest.update(f"\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
     return digest.hexdigest()[:24]
+
+
+def read_lines(path: str | Path) -> list[tuple[int, str]]:
+    """Number and text of each line of a file that is not blank, without the space around it.
+
+    Raises:
+        OSError: If there is no such file.
+        ValueError: If it is not UTF-8.
+    """
+    lines = enumerate(read_text(path).splitlines(), 1)
+    return [(number, line.strip()) for number, line in lines if line.strip()]
 
 
 def read_record(record: Path) -> dict[str, Any]:

@@ -1,15 +1,52 @@
-"""Reports of bad files: everything that was found in the files of a data set."""
+"""What is told of a data set: settings out of their range, progress, and everything that was found in its files."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 from mmengine.logging import print_log
 
 from nda_mm.utils.files import printable
-from nda_mm.utils.messages import shorten
+from nda_mm.utils.messages import Progress, shorten
+
+Item = TypeVar("Item")
+
+
+def check_choice(name: str, value: Any, choices: Sequence[Any]) -> None:
+    """Refuse a setting that is none of its choices.
+
+    Raises:
+        ValueError: If it is none; it names the setting and the choices.
+
+    Example:
+        >>> check_choice("split", "test", ("train", "test"))
+    """
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, but got {value!r}")
+
+
+def track(items: Iterable[Item], what: str, unit: str, total: int | None = None) -> Iterator[Item]:
+    """Pass items on with progress, speed and the remaining time on stderr.
+
+    Args:
+        items: The items.
+        what: What is being done.
+        unit: Of the items, in the plural.
+        total: Number of items, where they have no length.
+
+    Example:
+        >>> [2 * number for number in track([1, 2], "doubling", "numbers")]
+        [2, 4]
+    """
+    if isinstance(items, Sized):
+        total = len(items)
+    with Progress(what, total or 0, unit) as progress:
+        for number, item in enumerate(items, 1):
+            yield item
+            progress.update(number)
 
 
 @dataclass

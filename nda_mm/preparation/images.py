@@ -6,16 +6,15 @@ import argparse
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from ..datasets import CIFAR10, CIFAR100, DTD, STL10, SVHN, CelebA, DatasetNotReadableError, Places365, TinyImageNet
 from ..datasets.archives import Place, layout, unpack
-from ..datasets.decoding import image_files, is_image
+from ..datasets.decoding import image_files
 from ..datasets.download import download
 from ..datasets.images.celeba import take_celeba
-from ..datasets.images.cifar10_c import CORRUPTIONS, open_cifar10_c
+from ..datasets.images.cifar10_c import CIFAR10C, CORRUPTIONS, SEVERITIES, URL
 from ..datasets.images.imagenet import prepare_imagenet
 from ..datasets.images.pairs import build_cityscapes_pairs, is_cityscapes, pair_faults
 from ..datasets.report import list_bad_files
@@ -66,29 +65,14 @@ def prepare_cifar(args: argparse.Namespace) -> None:
     for source in args.sources:
         if source.name.endswith((".tar.gz", ".tgz")):
             print(_copy(source, out / kind.published().filename))
+        elif source.is_dir() or not args.split:
+            print(take(source, out, layout(*(f"{split}/*/*" for split in SPLITS)), SPLITS))
         else:
-            print(take(source, out, partial(place_class_folders, split=args.split), SPLITS))
+            print(take(source, out / args.split, layout("*/*"), ()))
     only = [args.split] if args.split else [split for split in SPLITS if (out / split).is_dir()] or SPLITS
     for split in only:
         dataset = kind(str(out), split=split, download=args.download, allow_partial=args.allow_partial)
         print(f"{out}, {split}: {len(dataset)} images of {len(kind.METAINFO['classes'])} classes")
-
-
-def place_class_folders(parts: tuple[str, ...], split: str | None = None) -> PurePosixPath | None:
-    """Where an image of class folders belongs, whatever folders they are wrapped in.
-
-    Args:
-        parts: Of the member's name: ``.../SPLIT/CLASS/IMAGE``.
-        split: 'train' or 'test' if there is no such level.
-
-    Example:
-        >>> place_class_folders(("cifar10", "test", "cat", "0.png")), place_class_folders(("cat", "0.png"), "train")
-        (PurePosixPath('test/cat/0.png'), PurePosixPath('train/cat/0.png'))
-    """
-    if len(parts) < (2 if split else 3) or not is_image(parts[-1]):
-        return None
-    name = split or parts[-3]
-    return PurePosixPath(name, *parts[-2:]) if name in SPLITS else None
 
 
 def prepare_celeba(args: argparse.Namespace) -> None:
@@ -108,15 +92,11 @@ def prepare_stl10(args: argparse.Namespace) -> None:
     if source is None and args.download:
         source = download(published.url, args.out / published.filename, md5=published.tgz_md5)
     if source is not None:
-        print(take(source, args.out / published.base_folder, _place_stl10, ("train_X.bin",)))
+        listed = [name for name, _ in published.train_list + published.test_list]
+        print(take(source, args.out / published.base_folder, layout(*listed), ("train_X.bin",)))
     for split in ("train", "test", "unlabeled"):
         dataset = STL10(str(args.out), split, size=16, allow_partial=args.allow_partial)
         print(f"{args.out}, {split}: {len(dataset)} images")
-
-
-def _place_stl10(parts: tuple[str, ...]) -> PurePosixPath | None:
-    listed = {name for name, _ in STL10.published().train_list + STL10.published().test_list}
-    return PurePosixPath(parts[-1]) if parts[-1] in listed else None
 
 
 def prepare_imagenet_lists(args: argparse.Namespace) -> None:
@@ -252,17 +232,21 @@ def prepare_folder(args: argparse.Namespace) -> None:
 def prepare_cifar10_c(args: argparse.Namespace) -> None:
     """Unpack or link the source, then open every file."""
     if args.source is not None:
-        print(
-            take(args.source, args.out, layout(*(f"{name}.npy" for name in (*CORRUPTIONS, "labels"))), ("labels.npy",))
-        )
-    files, bad = open_cifar10_c(args.out, ("labels", *CORRUPTIONS))
-    count = len(files.pop("labels", ()))
-    whole = f"{args.out}: {len(files)} of {len(CORRUPTIONS)} corruptions, {count} images of each"
+        files = [f"{name}.npy" for name in (*CORRUPTIONS, "labels")]
+        print(take(args.source, args.out, layout(*files), ("labels.npy",)))
+    count, bad = 0, []
+    for name in CORRUPTIONS:
+        try:
+            count = len(SEVERITIES) * len(CIFAR10C(str(args.out), name))
+        except DatasetNotReadableError as error:
+            bad.append((name, str(error.__cause__)))
+    usable = len(CORRUPTIONS) - len(bad)
+    whole = f"{args.out}: {usable} of {len(CORRUPTIONS)} corruptions, {count} images of each"
     print(whole + list_bad_files(bad, "cannot be read"))
-    if not files or not count or ((bad or count != CORRUPTED_COUNT) and not args.allow_partial):
+    if not usable or ((bad or count != CORRUPTED_COUNT) and not args.allow_partial):
         raise DatasetNotReadableError(
             f"'{args.out}' does not hold all of CIFAR-10-C, 19 corruptions of {CORRUPTED_COUNT} images. Download "
-            "CIFAR-10-C.tar from https://zenodo.org/records/2535967 again, or accept what is there with --allow-partial"
+            f"CIFAR-10-C.tar from {URL} again, or accept what is there with --allow-partial"
         )
     if str(args.out) != args.usual:
         print(f"the recipe reads {args.usual}: link it to {args.out}")

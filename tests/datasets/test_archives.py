@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import stat
 import tarfile
 import zipfile
@@ -12,6 +11,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pytest
+import tiny_archives
 
 from nda_mm.datasets import archives
 from nda_mm.datasets.archives import unpack
@@ -33,23 +33,12 @@ def place(parts: tuple[str, ...]) -> PurePosixPath | None:
 
 
 def make_tar(path: Path, mode: str = "w") -> Path:
-    with tarfile.open(path, mode) as archive:
-        for name, content in (MEMBERS | OTHERS).items():
-            info = tarfile.TarInfo(name)
-            info.size = len(content)
-            archive.addfile(info, io.BytesIO(content))
-        for name, target in LINKS.items():
-            for kind in (tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE):
-                info = tarfile.TarInfo(name)
-                info.type, info.linkname = kind, target
-                archive.addfile(info)
-    return path
+    return tiny_archives.make_tar(path, MEMBERS | OTHERS, mode, LINKS)
 
 
 def make_zip(path: Path) -> Path:
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, content in (MEMBERS | OTHERS).items():
-            archive.writestr(name, content)
+    tiny_archives.make_zip(path, MEMBERS | OTHERS)
+    with zipfile.ZipFile(path, "a") as archive:
         link = zipfile.ZipInfo("set/b")
         link.external_attr = (stat.S_IFLNK | 0o777) << 16
         archive.writestr(link, "/tmp")

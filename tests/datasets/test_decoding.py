@@ -7,17 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from tiny_images import save_noise
 
 from nda_mm.datasets import ImageFolder
 from nda_mm.datasets.decoding import image_size, resize_squares
 
 
-def write_images(root: Path, count: int = 30) -> np.ndarray:
-    root.mkdir(parents=True, exist_ok=True)
-    images = np.random.default_rng(0).integers(0, 256, (count, 32, 32, 3), dtype=np.uint8)
-    for number, image in enumerate(images):
-        Image.fromarray(image).save(root / f"{number:02d}.png")
-    return images
+def write_images(root: Path) -> np.ndarray:
+    return np.stack([save_noise(root / f"{number:02d}.png") for number in range(30)])
 
 
 def test_decoded_once_and_again_after_a_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,8 +71,7 @@ def test_resizing_is_pillows_filter_and_keeps_what_fits() -> None:
 
 def test_a_truncated_image_is_found_by_its_pixels(tmp_path: Path) -> None:
     path = tmp_path / "a.jpg"
-    noise = np.random.default_rng(0).integers(0, 256, (40, 30, 3), dtype=np.uint8)
-    Image.fromarray(noise).save(path)
+    save_noise(path, 40, 30)
     assert image_size(path, decode=False) == image_size(path, decode=True) == (30, 40)
     path.write_bytes(path.read_bytes()[:-400])
     assert image_size(path, decode=False) == (30, 40)

@@ -84,11 +84,13 @@ def test_whole_file(server: Server, path: Path) -> None:
     assert [entry.name for entry in path.parent.iterdir()] == [path.name]
 
 
-def test_cut_connection_continues_where_it_broke(server: Server, path: Path) -> None:
+@pytest.mark.parametrize("ranges", [True, False])
+def test_a_cut_connection_continues_where_it_broke_if_the_server_can(server: Server, path: Path, ranges: bool) -> None:
+    server.ranges = ranges
     server.cut_after = [1_000_000, 500_000]
     download(server.url, path, md5=MD5)
     assert path.read_bytes() == CONTENT
-    assert server.asked == [None, "bytes=1000000-", "bytes=1500000-"]
+    assert server.asked == [None, "bytes=1000000-", "bytes=1500000-" if ranges else "bytes=500000-"]
 
 
 def test_later_run_continues_an_earlier_one(server: Server, path: Path) -> None:
@@ -99,14 +101,6 @@ def test_later_run_continues_an_earlier_one(server: Server, path: Path) -> None:
     download(server.url, path, md5=MD5, attempts=1)
     assert path.read_bytes() == CONTENT
     assert server.asked == [None, "bytes=1234567-"]
-
-
-def test_server_without_ranges_is_asked_from_the_start(server: Server, path: Path) -> None:
-    server.ranges = False
-    server.cut_after = [1_000_000]
-    download(server.url, path, md5=MD5)
-    assert path.read_bytes() == CONTENT
-    assert server.asked == [None, "bytes=1000000-"]
 
 
 def test_wrong_checksum_leaves_nothing_behind(server: Server, path: Path) -> None:

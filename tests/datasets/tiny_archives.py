@@ -27,12 +27,18 @@ def make_zip(path: Path, members: dict[str, bytes]) -> Path:
     return path
 
 
-def make_tar(path: Path, members: dict[str, bytes], mode: str = "w:gz") -> Path:
+def make_tar(path: Path, members: dict[str, bytes], mode: str = "w:gz", links: dict[str, str] | None = None) -> Path:
+    """A tar file of files, and of symbolic and hard links and a FIFO of each name in ``links``."""
     with tarfile.open(path, mode) as archive:
         for name, content in members.items():
             info = tarfile.TarInfo(name)
             info.size = len(content)
             archive.addfile(info, io.BytesIO(content))
+        for name, target in (links or {}).items():
+            for kind in (tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE):
+                info = tarfile.TarInfo(name)
+                info.type, info.linkname = kind, target
+                archive.addfile(info)
     return path
 
 

@@ -7,24 +7,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from PIL import Image
+from tiny_images import save_noise
 
 GOOD = (5, 6, 25, 30)
-
-
-def write_image(path: Path, width: int = 40, height: int = 32) -> None:
-    """Noise, so that a cut file misses what cannot be guessed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    noise = np.random.default_rng(len(path.name)).integers(0, 256, (height, width, 3), dtype=np.uint8)
-    Image.fromarray(noise).save(path)
 
 
 def write_voc(
     root: Path, name: str, objects: Sequence[tuple[str, Sequence[Any]]], *, difficult: int = 0, size: Any = (40, 32)
 ) -> None:
     """One image with its annotation, whatever the objects' corners are."""
-    write_image(root / "JPEGImages" / f"{name}.jpg")
+    save_noise(root / "JPEGImages" / f"{name}.jpg", width=40)
     boxes = "".join(
         f"<object><name>{label}</name><difficult>{difficult}</difficult><bndbox>"
         + "".join(f"<{key}>{value}</{key}>" for key, value in zip(("xmin", "ymin", "xmax", "ymax"), corners))
@@ -81,6 +73,6 @@ def coco_content(images: int = 2, **changes: Any) -> dict[str, Any]:
 def write_coco(root: Path, content: dict[str, Any]) -> str:
     """The annotation file with its images, and its name."""
     for image in content["images"]:
-        write_image(root / image["file_name"])
+        save_noise(root / image["file_name"], width=40)
     (root / "boxes.json").write_text(json.dumps(content))
     return "boxes.json"

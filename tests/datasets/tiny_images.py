@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import pickle
-import tarfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
+from tiny_archives import make_tar
 from torchvision import datasets
 
 RNG = np.random.default_rng(0)
@@ -37,11 +36,7 @@ def write_cifar10(root: Path) -> tuple[dict[str, Any], dict[str, dict]]:
     batches = {"data_batch_1": make_batch(20), "data_batch_2": make_batch(20), "test_batch": make_batch(10)}
     contents = {name: pickle.dumps(batch) for name, batch in batches.items()}
     contents["batches.meta"] = pickle.dumps({"label_names": list("0123456789")})
-    with tarfile.open(root / ARCHIVE, "w:gz") as archive:
-        for name, content in contents.items():
-            info = tarfile.TarInfo(f"{FOLDER}/{name}")
-            info.size = len(content)
-            archive.addfile(info, io.BytesIO(content))
+    make_tar(root / ARCHIVE, {f"{FOLDER}/{name}": content for name, content in contents.items()})
     md5 = {name: hashlib.md5(content).hexdigest() for name, content in contents.items()}
     published = dict(
         url=f"http://127.0.0.1:9/{ARCHIVE}",  # where nobody answers

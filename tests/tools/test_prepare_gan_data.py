@@ -43,17 +43,13 @@ def test_a_class_may_have_the_name_of_a_split(tmp_path: Path) -> None:
     ]
 
 
-def test_damaged_members_and_archives_are_named(tmp_path: Path, capsys: Captured) -> None:
+def test_damaged_members_are_named(tmp_path: Path, capsys: Captured) -> None:
     source, out = make_zip(tmp_path / "train.zip", cifar_members("train/")), tmp_path / "out"
     content = bytearray(source.read_bytes())
     content[60] ^= 255
     source.write_bytes(content)
     assert tool.main(["cifar10", str(source), "--out", str(out), "--allow-partial"]) == 0
     assert "train/airplane/0.png: BadZipFile: Bad CRC-32" in capsys.readouterr().out
-    official = tmp_path / "cifar-10-python.tar.gz"
-    official.write_bytes(b"\x1f\x8b" + bytes(100))
-    assert tool.main(["cifar10", str(official), "--out", str(tmp_path / "other")]) == 1
-    assert "cifar-10-python.tar.gz' is truncated or damaged" in capsys.readouterr().err
 
 
 def test_celeba_is_unpacked_split_and_decoded(tmp_path: Path, capsys: Captured) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from mmengine.config import Config, DictAction
 from mmengine.registry import DATASETS
-from tiny_archives import RNG, make_tar, make_zip, noise, truncate
+from tiny_archives import RNG, make_tar, make_zip, noise
 
 from nda_mm.datasets.images.cifar10_c import CORRUPTIONS
 from nda_mm.preparation import images as commands
@@ -99,10 +99,6 @@ def test_folders_are_unpacked_decoded_and_counted(
 
 def test_unreadable_images_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source, out = MAKERS["dtd"](tmp_path), tmp_path / "out"
-    whole = truncate(source)
-    assert tool.main(["dtd", str(source), "--out", str(out), "--allow-partial"]) == 1
-    assert f"{source.name}' is cut off" in capsys.readouterr().err
-    source.write_bytes(whole)
     assert tool.main(["dtd", str(source), "--out", str(out)]) == 0
     images_of(out)[0].write_bytes(b"")
     assert tool.main(["dtd", "--out", str(out)]) == 1

@@ -11,7 +11,7 @@ from typing import Any
 from mmengine.logging import print_log
 
 from nda_mm.datasets.decoding import image_size
-from nda_mm.datasets.report import FileReport
+from nda_mm.datasets.report import FileReport, check_choice
 from nda_mm.utils.files import check_data_root
 
 FILE_FAULTS = (
@@ -75,13 +75,13 @@ class BoxChecks:
     """Mixin before a data set of mmdet's: checks all files and boxes when the annotations are loaded."""
 
     report: FileReport
+    ann_file: str
 
     def __init__(
         self, *, bad_files: str = "refuse", unknown_classes: str = "refuse", decode: bool = False, **kwargs: Any
     ) -> None:
-        for name, value in (("bad_files", bad_files), ("unknown_classes", unknown_classes)):
-            if value not in ("refuse", "skip"):
-                raise ValueError(f"{name} must be 'refuse' or 'skip', but got {value!r}")
+        check_choice("bad_files", bad_files, ("refuse", "skip"))
+        check_choice("unknown_classes", unknown_classes, ("refuse", "skip"))
         if kwargs.get("data_root") is not None:
             check_data_root(kwargs["data_root"])
         self.bad_files = bad_files
@@ -102,15 +102,11 @@ class BoxChecks:
         if self.unknown_classes == "refuse":
             self._refuse("has unknown classes (unknown_classes='skip' leaves them out)", [UNKNOWN_CLASS])
         if not data_list:
-            raise ValueError("\n  ".join([f"{self._source}: no image can be used", *self.report.lines()]))
+            raise ValueError("\n  ".join([f"{self.ann_file}: no image can be used", *self.report.lines()]))
         if lines := self.report.lines([*FILE_FAULTS, UNKNOWN_CLASS, BAD_BOX]):
-            print_log("\n  ".join([f"{self._source}: left out are", *lines]), "current", logging.WARNING)
+            print_log("\n  ".join([f"{self.ann_file}: left out are", *lines]), "current", logging.WARNING)
         return data_list
-
-    @property
-    def _source(self) -> str:
-        return str(self.ann_file)  # type: ignore[attr-defined]
 
     def _refuse(self, what: str, kinds: Collection[str]) -> None:
         if lines := self.report.lines(kinds):
-            raise ValueError("\n  ".join([f"{self._source} {what}:", *lines]))
+            raise ValueError("\n  ".join([f"{self.ann_file} {what}:", *lines]))

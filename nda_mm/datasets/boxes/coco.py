@@ -7,8 +7,9 @@ from typing import Any
 
 from mmdet.datasets import CocoDataset
 
+from nda_mm.datasets.report import track
 from nda_mm.registry import DATASETS
-from nda_mm.utils.messages import Progress, describe_error
+from nda_mm.utils.messages import describe_error
 
 from .checks import BAD_BOX, UNKNOWN_CLASS, BoxChecks, check_image, is_good_box
 
@@ -69,14 +70,12 @@ class CheckedCocoDataset(BoxChecks, CocoDataset):
                 f"but got {', '.join(classes)}"
             )
         images, sizes = {}, {}
-        with Progress("checking images", len(index.imgs), "images") as progress:
-            for number, (image_id, image) in enumerate(index.imgs.items(), 1):
-                path = Path(self.data_prefix["img"], str(image.get("file_name")))
-                size = check_image(self.report, path, (image.get("width"), image.get("height")), decode=self.decode)
-                if size is not None:
-                    images[image_id] = {**image, "width": size[0], "height": size[1]}
-                    sizes[image_id] = size
-                progress.update(number)
+        for image_id, image in track(index.imgs.items(), "checking images", "images"):
+            path = Path(self.data_prefix["img"], str(image.get("file_name")))
+            size = check_image(self.report, path, (image.get("width"), image.get("height")), decode=self.decode)
+            if size is not None:
+                images[image_id] = {**image, "width": size[0], "height": size[1]}
+                sizes[image_id] = size
         annotations = []
         for annotation in index.anns.values():
             number, image_id, category = annotation["id"], annotation["image_id"], annotation["category_id"]

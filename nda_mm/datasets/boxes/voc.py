@@ -8,9 +8,9 @@ from typing import Any
 
 from mmdet.datasets import VOCDataset
 
+from nda_mm.datasets.report import track
 from nda_mm.registry import DATASETS
 from nda_mm.utils.files import check_file
-from nda_mm.utils.messages import Progress
 
 from .checks import BAD_BOX, NO_BOXES, UNKNOWN_CLASS, BoxChecks, check_image, is_good_box
 from .voc_images import find_image, read_image_set
@@ -56,12 +56,8 @@ class CheckedVOCDataset(BoxChecks, VOCDataset):
     def read_checked(self) -> list[dict]:
         """Read the annotations of the images that can be used."""
         self.cat2label = {name: label for label, name in enumerate(self._metainfo["classes"])}
-        names = read_image_set(self.ann_file)
-        data_list = []
-        with Progress("checking images", len(names), "images") as progress:
-            for number, name in enumerate(names, 1):
-                data_list.append(self.parse_data_info({"img_id": name}))
-                progress.update(number)
+        names = track(read_image_set(self.ann_file), "checking images", "images")
+        data_list = [self.parse_data_info({"img_id": name}) for name in names]
         return [info for info in data_list if info]
 
     def parse_data_info(self, img_info: dict) -> dict | None:

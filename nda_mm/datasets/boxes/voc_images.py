@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from nda_mm.datasets.decoding import decode_images, open_image
+from nda_mm.datasets.decoding import decode_images, open_image, read_lines
 from nda_mm.datasets.images.array_dataset import ArrayDataset
 from nda_mm.datasets.report import refuse_or_warn
 from nda_mm.registry import DATASETS
-from nda_mm.utils.files import check_data_root, read_text
+from nda_mm.utils.files import check_data_root
 
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".JPG", ".JPEG", ".PNG")
 
@@ -35,7 +35,7 @@ def read_image_set(path: str | Path) -> list[str]:
         raise FileNotFoundError(
             f"the list of images '{path}' does not exist (tools/prepare_data.py unpacks the sets that it knows)"
         )
-    names = [re.sub(r"\s+-?[01]$", "", line.strip()) for line in read_text(path).splitlines() if line.strip()]
+    names = [re.sub(r"\s+-?[01]$", "", line) for _, line in read_lines(path)]
     if not names:
         raise ValueError(f"the list of images '{path}' is empty")
     return names

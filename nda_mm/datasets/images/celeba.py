@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import re
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from nda_mm.datasets.archives import unpack
+from nda_mm.datasets.archives import layout, unpack
+from nda_mm.datasets.decoding import read_lines
+from nda_mm.datasets.report import check_choice
 from nda_mm.registry import DATASETS
 from nda_mm.utils.files import link_folder, read_text, write_text_atomically
 from nda_mm.utils.messages import shorten
@@ -64,10 +65,8 @@ class CelebA(ImageFolder):
         allow_partial: bool = False,
         **kwargs: Any,
     ) -> None:
-        if split not in (*SPLITS, "all"):
-            raise ValueError(f"split must be one of {(*SPLITS, 'all')}, but got {split!r}")
-        if crop not in CROPS:
-            raise ValueError(f"crop must be one of {CROPS}, but got {crop!r}")
+        check_choice("split", split, (*SPLITS, "all"))
+        check_choice("crop", crop, CROPS)
         self.crop = crop
         self.cache_name = f"{split}_crop{crop}"
         self.allow_partial = allow_partial
@@ -124,12 +123,11 @@ def read_partition(path: str | Path) -> list[tuple[str, int]]:
         ValueError: If a line has another form; it is named.
     """
     entries = []
-    for number, line in enumerate(read_text(path).splitlines(), 1):
-        name, *part = line.split() or [""]
-        if part in (["0"], ["1"], ["2"]):
-            entries.append((name, int(part[0])))
-        elif name:
+    for number, line in read_lines(path):
+        name, *part = line.split()
+        if part not in (["0"], ["1"], ["2"]):
             raise ValueError(f"'{path}' is damaged: line {number}, {line[:60]!r}, is no file name with 0, 1 or 2")
+        entries.append((name, int(part[0])))
     return entries
 
 
@@ -160,9 +158,6 @@ def take_celeba(source: Path, out: Path) -> str:
         entries = read_partition(source)
         write_text_atomically(out / PARTITION, read_text(source))
         return f"{source}: the splits of {len(entries)} images"
-    found = unpack(
-        source,
-        out / FOLDER,
-        lambda parts: PurePosixPath(parts[-1]) if re.fullmatch(r"\d{6}\.(jpg|png)", parts[-1]) else None,
-    )
+    number = "[0-9]" * 6
+    found = unpack(source, out / FOLDER, layout(f"{number}.jpg", f"{number}.png"))
     return f"{source}: {found.count} images in {out / FOLDER}{found.report()}"

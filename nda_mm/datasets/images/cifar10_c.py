@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from nda_mm.datasets.decoding import describe_resizing, resize_squares
+from nda_mm.datasets.report import check_choice
 from nda_mm.registry import DATASETS
 from nda_mm.utils.files import check_data_root, check_file
 from nda_mm.utils.messages import describe_error
@@ -22,6 +23,7 @@ CORRUPTIONS = (
     "spatter", "speckle_noise", "zoom_blur",
 )  # fmt: skip
 SEVERITIES = (1, 2, 3, 4, 5)
+URL = "https://zenodo.org/records/2535967"
 
 
 @DATASETS.register_module()
@@ -63,10 +65,8 @@ class CIFAR10C(ArrayDataset):
         size: int = 32,
         **kwargs: Any,
     ) -> None:
-        if corruption not in CORRUPTIONS:
-            raise ValueError(f"corruption must be one of {', '.join(CORRUPTIONS)}, but got {corruption!r}")
-        if severity not in SEVERITIES:
-            raise ValueError(f"severity must be one of {SEVERITIES}, but got {severity!r}")
+        check_choice("corruption", corruption, CORRUPTIONS)
+        check_choice("severity", severity, SEVERITIES)
         self.corruption = corruption
         self.severity = severity
         if size < 1:
@@ -77,46 +77,31 @@ class CIFAR10C(ArrayDataset):
 
     def load_arrays(self) -> tuple[np.ndarray, np.ndarray]:
         """Read one fifth of two files."""
-        files, bad = open_cifar10_c(Path(self.data_root), ("labels", self.corruption))
-        if bad:
-            raise DatasetNotReadableError(
-                f"CIFAR-10-C cannot be read from '{self.data_root}': {'; '.join(': '.join(each) for each in bad)}. "
-                "Download CIFAR-10-C.tar from https://zenodo.org/records/2535967 and run "
-                "tools/prepare_data.py cifar10_c CIFAR-10-C.tar"
-            )
-        count = len(files["labels"]) // len(SEVERITIES)
+        labels = self._open("labels", _are_labels)
+        images = self._open(self.corruption, lambda array: _are_images(array, len(labels)))
+        count = len(labels) // len(SEVERITIES)
         rows = slice((self.severity - 1) * count, self.severity * count)
-        images = resize_squares(np.array(files[self.corruption][rows]), self.size)
-        return images, np.array(files["labels"][rows], dtype=np.int64)
+        return resize_squares(np.array(images[rows]), self.size), np.array(labels[rows], dtype=np.int64)
 
-
-def open_cifar10_c(root: Path, names: Sequence[str]) -> tuple[dict[str, np.ndarray], list[tuple[str, str]]]:
-    """Open files of CIFAR-10-C without reading their images.
-
-    Args:
-        root: The folder of the ``.npy`` files.
-        names: Names without ending; "labels" comes first.
-
-    Returns:
-        The memory-mapped arrays by name, and (file, reason) for each that is missing, damaged, or of another shape.
-    """
-    files: dict[str, np.ndarray] = {}
-    bad = []
-    for name in names:
-        path = root / f"{name}.npy"
+    def _open(self, name: str, fits: Callable[[np.ndarray], bool]) -> np.ndarray:
+        """Map a file without reading its content, after a look at what it holds."""
+        path = Path(self.data_root, f"{name}.npy")
         try:
             check_file(path)
             array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+            if not fits(array):
+                raise ValueError(f"it holds {array.dtype} {array.shape}")
+            return array
         except (OSError, ValueError, EOFError) as error:
-            bad.append((path.name, describe_error(error)))
-            continue
-        if name == "labels":
-            fits = array.ndim == 1 and len(array) and len(array) % len(SEVERITIES) == 0 and array.dtype.kind in "iu"
-        else:
-            fits = array.dtype == np.uint8 and array.shape[1:] == (32, 32, 3)
-            fits = fits and ("labels" not in files or len(array) == len(files["labels"]))
-        if fits:
-            files[name] = array
-        else:
-            bad.append((path.name, f"it holds {array.dtype} {array.shape}"))
-    return files, bad
+            raise DatasetNotReadableError(
+                f"CIFAR-10-C cannot be read from '{self.data_root}': {path.name}: {describe_error(error)}. Download "
+                f"CIFAR-10-C.tar from {URL} and run tools/prepare_data.py cifar10_c CIFAR-10-C.tar"
+            ) from error
+
+
+def _are_labels(array: np.ndarray) -> bool:
+    return array.ndim == 1 and len(array) > 0 and len(array) % len(SEVERITIES) == 0 and array.dtype.kind in "iu"
+
+
+def _are_images(array: np.ndarray, count: int) -> bool:
+    return array.dtype == np.uint8 and array.shape == (count, 32, 32, 3)

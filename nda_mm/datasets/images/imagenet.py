@@ -9,9 +9,9 @@ from importlib.resources import files
 from pathlib import Path
 
 from nda_mm.datasets.decoding import fingerprint, image_size, is_image, read_record
-from nda_mm.datasets.report import FileReport
+from nda_mm.datasets.report import FileReport, track
 from nda_mm.utils.files import link_folder, subfolders, write_text_atomically
-from nda_mm.utils.messages import Progress, shorten
+from nda_mm.utils.messages import shorten
 
 CLASSES = 1000
 _SPLITS = ("train", "val")
@@ -68,11 +68,8 @@ def _list_split(
     record = out / "meta" / f".{split}_looked_at.json"
     known = read_record(record)
     lines: list[str] = []
-    with (
-        ThreadPoolExecutor(max_workers=workers) as pool,
-        Progress(f"reading {split}", len(names), "classes") as progress,
-    ):
-        for number, name in enumerate(names, 1):
+    with ThreadPoolExecutor(max_workers=workers) as pool:
+        for name in track(names, f"reading {split}", "classes"):
             folder = out / split / name
             images = sorted(path for path in folder.iterdir() if is_image(path.name))
             stamp = fingerprint(images, folder)
@@ -85,7 +82,6 @@ def _list_split(
             for file, fault in bad.items():
                 report.add("cannot be read, left out", f"{split}/{name}/{file}", fault)
             lines += [f"{name}/{path.name} {labels[name]}\n" for path in images if path.name not in bad]
-            progress.update(number)
     if not lines:
         raise ValueError(f"no image of '{out / split}' can be read:\n  " + "\n  ".join(report.lines()))
     path = out / "meta" / f"{split}.txt"

@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from nda_mm.datasets.decoding import open_image
-from nda_mm.datasets.report import refuse_or_warn
+from nda_mm.datasets.decoding import open_image, read_lines
+from nda_mm.datasets.report import check_choice, refuse_or_warn
 from nda_mm.registry import DATASETS
-from nda_mm.utils.files import read_text
 
 from .array_dataset import DatasetNotReadableError
 from .image_folder import ImageFolder
@@ -61,8 +60,7 @@ class OpenOODImages(ImageFolder):
         max_bad: float = 0.0,
         **kwargs: Any,
     ) -> None:
-        if split not in ("test", "train", "val"):
-            raise ValueError(f"split must be 'test', 'train' or 'val', but got {split!r}")
+        check_choice("split", split, ("test", "train", "val"))
         self.list_file = Path(data_root, "benchmark_imglist", benchmark, f"{split}_{name}.txt")
         self.otherwise = otherwise
         self.cache_name = f"openood_{benchmark}_{split}_{name}"
@@ -120,10 +118,8 @@ def read_image_list(file: Path) -> list[tuple[str, int]]:
         DatasetNotReadableError: If there are none, a label is no whole number, or a path leads out of the folder.
     """
     entries = []
-    for number, line in enumerate(read_text(file).splitlines(), 1):
-        path, _, label = line.strip().rpartition(" ")
-        if not line.strip():
-            continue
+    for number, line in read_lines(file):
+        path, _, label = line.rpartition(" ")
         if not path or not label.removeprefix("-").isdecimal():
             raise DatasetNotReadableError(f"'{file}', line {number}: expected 'path label', but got {line[:80]!r}")
         if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:

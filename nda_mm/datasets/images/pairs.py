@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path, PurePosixPath
 
 from nda_mm.datasets.archives import move_in_place, unfinished_folder
 from nda_mm.datasets.decoding import image_size
+from nda_mm.datasets.report import track
 from nda_mm.utils.files import check_file, printable, write_atomically
-from nda_mm.utils.messages import Progress, describe_error
+from nda_mm.utils.messages import describe_error
 
 __all__ = ["SIDE", "BuiltPairs", "build_cityscapes_pairs", "is_cityscapes", "pair_faults"]
 
@@ -23,8 +23,8 @@ _SPLITS = ("train", "val")
 _ENDINGS = {"photo": "_leftImg8bit.png", "labels": "_gtFine_color.png"}
 _FOLDERS = ("leftImg8bit", "gtFine")
 
-#: Split and name of an image, and how its file is read.
-_Readers = dict[tuple[str, str], Callable[[], bytes]]
+#: The file of an image, by its split and name.
+_Files = dict[tuple[str, str], Path | zipfile.Path]
 
 
 def pair_faults(paths: Sequence[Path], *, squares: bool = False) -> list[str]:
@@ -47,12 +47,8 @@ def pair_faults(paths: Sequence[Path], *, squares: bool = False) -> list[str]:
             return f"{width}x{height} pixels are not two {'squares' if squares else 'images of one size'} side by side"
         return ""
 
-    with ThreadPoolExecutor(max_workers=8) as pool, Progress("reading pairs", len(paths), "pairs") as progress:
-        faults = []
-        for found in pool.map(fault, paths):
-            faults.append(found)
-            progress.update(len(faults))
-    return faults
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        return list(track(pool.map(fault, paths), "reading pairs", "pairs", len(paths)))
 
 
 @dataclass
@@ -94,11 +90,11 @@ def build_cityscapes_pairs(sources: Sequence[Path], out: Path, *, workers: int =
     """
     unfinished = unfinished_folder(out)
     with ExitStack() as stack:
-        found: dict[str, _Readers] = {kind: {} for kind in _ENDINGS}
+        found: dict[str, _Files] = {kind: {} for kind in _ENDINGS}
         for source in sources:
             _find(source, found, stack)
-        for kind, readers in found.items():
-            if not readers:
+        for kind, files in found.items():
+            if not files:
                 raise ValueError(
                     f"there are no {kind} (SPLIT/CITY/*{_ENDINGS[kind]}) in {', '.join(map(str, sources))}; "
                     "leftImg8bit_trainvaltest.zip and gtFine_trainvaltest.zip are both needed"
@@ -115,51 +111,48 @@ def build_cityscapes_pairs(sources: Sequence[Path], out: Path, *, workers: int =
                 return ""
             return _make(found["photo"][key], found["labels"][key], unfinished / target)
 
-        with ThreadPoolExecutor(max_workers=workers) as pool, Progress("making", len(keys), "pairs") as progress:
-            for number, ((split, name), fault) in enumerate(zip(keys, pool.map(make, keys), strict=True), 1):
+        with ThreadPoolExecutor(max_workers=workers) as pool:
+            faults = track(pool.map(make, keys), "making", "pairs", len(keys))
+            for (split, name), fault in zip(keys, faults, strict=True):
                 if fault:
                     built.bad.append((printable(f"{split}/{name}"), fault))
                 else:
                     built.counts[split] = built.counts.get(split, 0) + 1
-                progress.update(number)
     if unfinished.is_dir():
         move_in_place(unfinished, out)
     return built
 
 
-def _find(source: Path, found: dict[str, _Readers], stack: ExitStack) -> None:
-    readers: dict[str, Callable[[], bytes]]
+def _find(source: Path, found: dict[str, _Files], stack: ExitStack) -> None:
+    files: Iterable[Path | zipfile.Path]
     if source.is_dir():
-        readers = {path.absolute().as_posix(): partial(_read, path) for path in source.rglob("*.png")}
+        files = source.absolute().rglob("*.png")
     elif source.is_file():
         try:
             archive = stack.enter_context(zipfile.ZipFile(source))
         except zipfile.BadZipFile as error:
             raise ValueError(f"'{source}' is truncated or no zip file: {error}. Download it again") from error
-        readers = {name: partial(archive.read, name) for name in archive.namelist()}
+        files = [zipfile.Path(archive, name) for name in archive.namelist()]
     else:
         raise FileNotFoundError(f"there is no file or folder '{source}'")
-    for name, read in readers.items():
-        parts = PurePosixPath(name).parts
+    for file in files:
+        parts = PurePosixPath(str(file)).parts
         for kind, ending in _ENDINGS.items():
             if len(parts) >= 3 and parts[-3] in _SPLITS and parts[-1].endswith(ending):
-                found[kind][parts[-3], parts[-1].removesuffix(ending)] = read
+                found[kind][parts[-3], parts[-1].removesuffix(ending)] = file
 
 
-def _read(path: Path) -> bytes:
-    check_file(path)
-    return path.read_bytes()
-
-
-def _make(photo: Callable[[], bytes], labels: Callable[[], bytes], target: Path) -> str:
+def _make(photo: Path | zipfile.Path, labels: Path | zipfile.Path, target: Path) -> str:
     """Write one pair; return the reason if it cannot be made, or ''."""
     from PIL import Image
 
     pair = Image.new("RGB", (2 * SIDE, SIDE))
     filters = (Image.Resampling.BICUBIC, Image.Resampling.NEAREST)
-    for number, (read, resampling) in enumerate(zip((photo, labels), filters, strict=True)):
+    for number, (file, resampling) in enumerate(zip((photo, labels), filters, strict=True)):
         try:
-            with Image.open(io.BytesIO(read())) as image:
+            if isinstance(file, Path):
+                check_file(file)
+            with Image.open(io.BytesIO(file.read_bytes())) as image:
                 pair.paste(image.convert("RGB").resize((SIDE, SIDE), resampling), (number * SIDE, 0))
         except MemoryError:
             raise

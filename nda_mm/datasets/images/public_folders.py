@@ -7,9 +7,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from nda_mm.datasets.decoding import class_folders, image_files
+from nda_mm.datasets.decoding import class_folders, image_files, read_lines
+from nda_mm.datasets.report import check_choice
 from nda_mm.registry import DATASETS
-from nda_mm.utils.files import printable, read_text
+from nda_mm.utils.files import printable
 
 from .array_dataset import DatasetNotReadableError
 from .image_folder import ImageFolder
@@ -48,7 +49,7 @@ class PublicImageFolder(ImageFolder):
             if not (root / name).is_dir() and root.name != name:
                 raise FileNotFoundError(f"there is no folder '{root / name}'")
             return super().load_arrays()
-        except (FileNotFoundError, ValueError) as error:
+        except (OSError, ValueError) as error:
             raise DatasetNotReadableError(
                 f"{self.title} cannot be read from '{self.data_root}': {error}\nIts files belong at "
                 f"'{root}/{self.layout}' and are published at {self.url}. Set data_root to the folder above them, and "
@@ -77,8 +78,8 @@ class DTD(PublicImageFolder):
     layout = "images/CLASS/*.jpg"
     url = "https://www.robots.ox.ac.uk/~vgg/data/dtd/"
 
-    def __init__(self, data_root: str = "data/dtd", *, size: int = 32, **kwargs: Any) -> None:
-        super().__init__(data_root, "images", size=size, with_labels=True, **kwargs)
+    def __init__(self, data_root: str = "data/dtd", **kwargs: Any) -> None:
+        super().__init__(data_root, "images", with_labels=True, **kwargs)
 
 
 @DATASETS.register_module()
@@ -103,10 +104,8 @@ class Places365(PublicImageFolder):
     layout = "val_256/*.jpg"
     url = "http://places2.csail.mit.edu/download.html"
 
-    def __init__(
-        self, data_root: str = "data/places365", split: str = "val_256", *, size: int = 32, **kwargs: Any
-    ) -> None:
-        super().__init__(data_root, split, size=size, with_labels=False, **kwargs)
+    def __init__(self, data_root: str = "data/places365", split: str = "val_256", **kwargs: Any) -> None:
+        super().__init__(data_root, split, with_labels=False, **kwargs)
 
 
 @DATASETS.register_module()
@@ -133,18 +132,16 @@ class TinyImageNet(PublicImageFolder):
     layout = "val/images/*.JPEG"
     url = "http://cs231n.stanford.edu/tiny-imagenet-200.zip"
 
-    def __init__(
-        self, data_root: str = "data/tiny-imagenet-200", split: str = "val", *, size: int = 32, **kwargs: Any
-    ) -> None:
-        if split not in ("val", "train"):
-            raise ValueError(f"split must be 'val' or 'train' (the test images have no labels), but got {split!r}")
-        super().__init__(data_root, split, size=size, **kwargs)
+    def __init__(self, data_root: str = "data/tiny-imagenet-200", split: str = "val", **kwargs: Any) -> None:
+        check_choice("split", split, ("val", "train"))  # the test images have no labels
+        super().__init__(data_root, split, **kwargs)
 
     def _list(self, folder: Path) -> tuple[list[Path], np.ndarray, tuple[str, ...]]:
-        classes = tuple(sorted(_lines(folder.parent / "wnids.txt")))
+        classes = tuple(sorted(name for _, name in read_lines(folder.parent / "wnids.txt")))
         number = {name: index for index, name in enumerate(classes)}
         if (folder / "images").is_dir():
-            notes = dict(line.split("\t")[:2] for line in _lines(folder / "val_annotations.txt") if "\t" in line)
+            lines = read_lines(folder / "val_annotations.txt")
+            notes = dict(line.split("\t")[:2] for _, line in lines if "\t" in line)
             found = {path: notes.get(path.name, "") for path in image_files(folder / "images")}
         else:
             found = {path: name for name, paths in class_folders(folder).items() for path in paths}
@@ -157,9 +154,3 @@ class TinyImageNet(PublicImageFolder):
                 "wnids.txt, or not listed in val_annotations.txt"
             )
         return list(found), np.array([number[name] for name in found.values()], dtype=np.int64), classes
-
-
-def _lines(path: Path) -> list[str]:
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no file '{path}'")
-    return [line for line in read_text(path).splitlines() if line.strip()]

@@ -10,8 +10,8 @@ import numpy as np
 from mmengine.dataset import BaseDataset
 from scipy import ndimage
 
+from nda_mm.datasets.report import check_choice, track
 from nda_mm.registry import DATASETS
-from nda_mm.utils.messages import Progress
 
 from .digits import Digits
 
@@ -134,8 +134,7 @@ class MovingDigits(BaseDataset):
         pipeline: Sequence[dict | Callable] = (),
         **kwargs: Any,
     ) -> None:
-        if split not in _SPLITS:
-            raise ValueError(f"split must be one of {', '.join(_SPLITS)}, but got {split!r}")
+        check_choice("split", split, _SPLITS)
         if min(num_clips, num_frames, digits_per_clip) < 1 or size < 16:
             raise ValueError(
                 "num_clips, num_frames and digits_per_clip must be at least 1 and size at least 16, but got "
@@ -248,18 +247,16 @@ def write_videos(clips: MovingDigits, folder: str | Path, *, fps: float = 25.0) 
     annotations.unlink(missing_ok=True)
     codec = cv2.VideoWriter.fourcc(*"MJPG")
     lines = []
-    with Progress(f"writing '{folder / clips.split}'", len(clips), "clips") as progress:
-        for index in range(len(clips)):
-            clip = clips.get_data_info(index)
-            name = f"{clips.split}/{clip['clip']:06d}_{clips.metainfo['classes'][clip['label']]}.avi"
-            writer = cv2.VideoWriter(str(folder / name), codec, fps, (clips.size, clips.size))
-            if not writer.isOpened():
-                raise OSError(f"OpenCV could not open {folder / name} for writing Motion JPEG; is the folder writable?")
-            writer.set(cv2.VIDEOWRITER_PROP_QUALITY, 98)
-            for frame in clip["array"]:
-                writer.write(np.ascontiguousarray(frame[..., ::-1]))  # OpenCV's order is blue, green, red
-            writer.release()
-            lines.append(f"{name} {clip['label']}\n")
-            progress.update(index + 1)
+    for index in track(range(len(clips)), f"writing '{folder / clips.split}'", "clips"):
+        clip = clips.get_data_info(index)
+        name = f"{clips.split}/{clip['clip']:06d}_{clips.metainfo['classes'][clip['label']]}.avi"
+        writer = cv2.VideoWriter(str(folder / name), codec, fps, (clips.size, clips.size))
+        if not writer.isOpened():
+            raise OSError(f"OpenCV could not open {folder / name} for writing Motion JPEG; is the folder writable?")
+        writer.set(cv2.VIDEOWRITER_PROP_QUALITY, 98)
+        for frame in clip["array"]:
+            writer.write(np.ascontiguousarray(frame[..., ::-1]))  # OpenCV's order is blue, green, red
+        writer.release()
+        lines.append(f"{name} {clip['label']}\n")
     annotations.write_text("".join(lines))
     return annotations

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import re
 import time
@@ -11,14 +10,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
 from nda_mm.datasets.decoding import read_record
-from nda_mm.datasets.report import FileReport
+from nda_mm.datasets.report import FileReport, track
 from nda_mm.utils.files import check_file, files_below, link_folder, write_text_atomically
-from nda_mm.utils.messages import Progress
 from nda_mm.utils.video_files import Probe, open_video, silence_stderr
 
 from .official_splits import OfficialSplits
@@ -206,17 +206,15 @@ def check_videos(root: Path, names: Sequence[str], record: Path, settings: Check
     if not paths:
         return found
     saved = time.monotonic()
+    probed = probe_videos(paths, workers=settings.workers, every_frame=settings.every_frame)
     try:
-        with Progress(f"opening videos of '{root}'", len(paths), "videos") as progress:
-            probed = probe_videos(paths, workers=settings.workers, every_frame=settings.every_frame)
-            for number, (path, probe) in enumerate(probed, 1):
-                name = paths[path]
-                found[name] = probe
-                known[name] = [*stamps[name], settings.every_frame, probe.frames, probe.fault]
-                progress.update(number)
-                if time.monotonic() - saved > _SAVE_EVERY:
-                    write_text_atomically(record, json.dumps(known))
-                    saved = time.monotonic()
+        for path, probe in track(probed, f"opening videos of '{root}'", "videos", len(paths)):
+            name = paths[path]
+            found[name] = probe
+            known[name] = [*stamps[name], settings.every_frame, probe.frames, probe.fault]
+            if time.monotonic() - saved > _SAVE_EVERY:
+                write_text_atomically(record, json.dumps(known))
+                saved = time.monotonic()
     finally:
         write_text_atomically(record, json.dumps(known))
     return found
@@ -258,36 +256,10 @@ def _long_enough(frames: dict[str, int], names: Iterable[str], least: int, repor
     return {name for name in readable if frames[name] >= least}
 
 
-class Prober:
-    """Opens videos one after another in another process, which is restarted when a video has crashed it.
-
-    decord 0.6 does not refuse every damaged file: some end the process by a segmentation fault.
-    """
-
-    def __init__(self, every_frame: bool = False) -> None:
-        self.every_frame = every_frame
-        self._process: ProcessPoolExecutor | None = None
-
-    def __call__(self, path: str) -> Probe:
-        """Open one video."""
-        if self._process is None:
-            spawn = multiprocessing.get_context("spawn")
-            self._process = ProcessPoolExecutor(1, mp_context=spawn, initializer=silence_stderr)
-        try:
-            return self._process.submit(open_video, path, self.every_frame).result()
-        except BrokenProcessPool:
-            self.close()
-            return Probe(0, DEADLY)
-
-    def close(self) -> None:
-        """Let the process end after the video that it is reading."""
-        process, self._process = self._process, None
-        if process is not None:
-            process.shutdown(wait=False, cancel_futures=True)
-
-
 def probe_videos(paths: Iterable[str], *, workers: int = 1, every_frame: bool = False) -> Iterator[tuple[str, Probe]]:
     """Open many videos in several processes; one that crashes its process costs no other.
+
+    decord 0.6 does not refuse every damaged file: some end the process by a segmentation fault.
 
     Args:
         paths: The files.
@@ -300,27 +272,27 @@ def probe_videos(paths: Iterable[str], *, workers: int = 1, every_frame: bool = 
     Raises:
         ModuleNotFoundError: If decord is not installed.
     """
-    waiting = list(dict.fromkeys(paths))
-    if not waiting:
-        return
-    probers = [Prober(every_frame) for _ in range(min(workers, len(waiting)))]
-    idle: SimpleQueue[Prober] = SimpleQueue()
-    for prober in probers:
-        idle.put(prober)
+    start = partial(ProcessPoolExecutor, 1, mp_context=get_context("spawn"), initializer=silence_stderr)
+    idle: SimpleQueue[ProcessPoolExecutor] = SimpleQueue()
+    for _ in range(workers):
+        idle.put(start())
 
     def probe(path: str) -> Probe:
-        prober = idle.get()
+        process = idle.get()
         try:
-            return prober(path)
+            return process.submit(open_video, path, every_frame).result()
+        except BrokenProcessPool:
+            process = start()
+            return Probe(0, DEADLY)
         finally:
-            idle.put(prober)
+            idle.put(process)
 
-    with ThreadPoolExecutor(len(probers)) as pool:  # the threads only wait for the processes
-        futures = {pool.submit(probe, path): path for path in waiting}
+    with ThreadPoolExecutor(workers) as pool:  # the threads only wait for the processes
+        futures = {pool.submit(probe, path): path for path in dict.fromkeys(paths)}
         try:
             for future in as_completed(futures):
                 yield futures[future], future.result()
         finally:
             pool.shutdown(cancel_futures=True)  # a caller that stops does not wait for the rest
-            for prober in probers:
-                prober.close()
+            while not idle.empty():
+                idle.get().shutdown(wait=False)

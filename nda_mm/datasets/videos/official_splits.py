@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from nda_mm.utils.files import read_text
+from nda_mm.datasets.decoding import read_lines
 from nda_mm.utils.messages import shorten
 
 _UCF_CLASSES, _HMDB_CLASSES = 101, 51
@@ -67,7 +67,7 @@ def read_ucf101_splits(folder: str | Path) -> OfficialSplits:
 
 
 def _read_classes(index: Path) -> tuple[str, ...]:
-    rows = [line.split() for line in read_text(index).splitlines() if line.strip()]
+    rows = [line.split() for _, line in read_lines(index)]
     numbers = [row[0] for row in rows]
     if any(len(row) != 2 for row in rows) or numbers != [str(number + 1) for number in range(_UCF_CLASSES)]:
         raise ValueError(
@@ -78,10 +78,8 @@ def _read_classes(index: Path) -> tuple[str, ...]:
 
 def _read_ucf_list(path: Path, classes: tuple[str, ...]) -> list[str]:
     keys = []
-    for number, line in enumerate(read_text(path).splitlines(), 1):
-        if not line.strip():
-            continue
-        name, _, file = re.sub(r"\s+\d+$", "", line.strip()).partition("/")
+    for number, line in read_lines(path):
+        name, _, file = re.sub(r"\s+\d+$", "", line).partition("/")
         if name not in classes or not file:
             raise ValueError(f"{path}, line {number}: expected CLASS/FILE of a class in classInd.txt, but got {line!r}")
         keys.append(f"{name}/{Path(file).stem}")
@@ -130,10 +128,8 @@ def read_hmdb51_splits(folder: str | Path) -> OfficialSplits:
 
 def _read_hmdb_list(path: Path, name: str) -> list[tuple[str, str]]:
     rows = []
-    for number, line in enumerate(read_text(path).splitlines(), 1):
-        if not line.strip():
-            continue
-        file, _, use = line.strip().rpartition(" ")
+    for number, line in read_lines(path):
+        file, _, use = line.rpartition(" ")
         if not file or use not in ("0", "1", "2"):
             raise ValueError(f"{path}, line {number}: expected FILE.avi and 0, 1 or 2, but got {line!r}")
         rows.append((f"{name}/{Path(file.strip()).stem}", use))

@@ -42,20 +42,18 @@ class CheckedDecordInit(DecordInit):
     """
 
     def _get_video_reader(self, filename: str) -> Any:
-        if self.io_backend not in ("disk", "local"):
-            return self._checked(filename, lambda: super(CheckedDecordInit, self)._get_video_reader(filename))
-        if os.path.splitext(filename)[0] == filename:
-            filename += ".mp4"  # as the host does
-        if not os.path.isfile(filename):
-            raise FileNotFoundError(f"there is no video {filename}; check ann_file and data_prefix")
         from decord import VideoReader
 
-        return self._checked(filename, lambda: VideoReader(filename, num_threads=self.num_threads))
-
-    @staticmethod
-    def _checked(filename: str, open_video: Any) -> Any:
+        is_local = self.io_backend in ("disk", "local")
+        if is_local and os.path.splitext(filename)[0] == filename:
+            filename += ".mp4"  # as the host does
+        if is_local and not os.path.isfile(filename):
+            raise FileNotFoundError(f"there is no video {filename}; check ann_file and data_prefix")
         try:
-            reader = open_video()
+            if is_local:
+                reader = VideoReader(filename, num_threads=self.num_threads)
+            else:
+                reader = super()._get_video_reader(filename)
             empty = len(reader) == 0
         except FileNotFoundError:
             raise

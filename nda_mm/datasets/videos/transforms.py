@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from mmcv.transforms import BaseTransform
 
+from nda_mm.datasets.report import check_choice
 from nda_mm.registry import TRANSFORMS
 
 Range = tuple[float, float]
@@ -15,8 +16,14 @@ _LUMINANCE = np.array([0.2989, 0.587, 0.114], dtype=np.float32)
 OPERATIONS = ("brightness", "contrast", "saturation", "hue")
 
 
+class _Step(BaseTransform):
+    def __repr__(self) -> str:
+        settings = ", ".join(f"{name}={value!r}" for name, value in vars(self).items())
+        return f"{type(self).__name__}({settings})"
+
+
 @TRANSFORMS.register_module()
-class SampleBlocks(BaseTransform):
+class SampleBlocks(_Step):
     """Choose blocks of frames without a gap between them, in place of mmaction2's ``SampleFrames``.
 
     Frame j of block k of a window starting at s is frame ``s + (k * block_len + j) * frame_interval``. The start is
@@ -73,8 +80,7 @@ class SampleBlocks(BaseTransform):
                 "num_blocks, block_len and frame_interval must be at least 1, but got "
                 f"{num_blocks}, {block_len}, {frame_interval}"
             )
-        if too_short not in ("loop", "refuse"):
-            raise ValueError(f"too_short must be 'loop' or 'refuse', but got {too_short!r}")
+        check_choice("too_short", too_short, ("loop", "refuse"))
         self.num_blocks = num_blocks
         self.block_len = block_len
         self.frame_interval = frame_interval
@@ -118,15 +124,9 @@ class SampleBlocks(BaseTransform):
         results["num_clips"] = self.num_blocks
         return results
 
-    def __repr__(self) -> str:
-        return (
-            f"{type(self).__name__}(num_blocks={self.num_blocks}, block_len={self.block_len}, "
-            f"frame_interval={self.frame_interval}, too_short={self.too_short!r}, test_mode={self.test_mode})"
-        )
-
 
 @TRANSFORMS.register_module()
-class RandomFrameGrey(BaseTransform):
+class RandomFrameGrey(_Step):
     """Replace frames by one of their own color channels, with a draw for each frame.
 
     A gray frame shows the red, the green or the blue channel three times, drawn evenly; this is no luminance. It keeps
@@ -175,12 +175,9 @@ class RandomFrameGrey(BaseTransform):
         ]
         return results
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}(prob={self.prob})"
-
 
 @TRANSFORMS.register_module()
-class FrameColorJitter(BaseTransform):
+class FrameColorJitter(_Step):
     """Jitter brightness, contrast, saturation and hue, by a draw for each frame or by one for the clip.
 
     Each draw takes four strengths, uniform in their ranges, and an order of the four operations.
@@ -251,10 +248,6 @@ class FrameColorJitter(BaseTransform):
         brightness, contrast, saturation, hue = (float(np.random.uniform(*limits)) for limits in self.ranges)  # noqa: NPY002
         order = tuple(OPERATIONS[place] for place in np.random.permutation(len(OPERATIONS)))  # noqa: NPY002
         return ColorChange(brightness, contrast, saturation, hue, order)
-
-    def __repr__(self) -> str:
-        ranges = ", ".join(f"{name}={value}" for name, value in zip(OPERATIONS, self.ranges))
-        return f"{type(self).__name__}({ranges}, prob={self.prob}, per_frame={self.per_frame})"
 
 
 def _as_range(name: str, value: float | Range, center: float, bounds: Range) -> Range:

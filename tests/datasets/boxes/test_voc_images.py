@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tiny_detection as tiny
 from PIL import Image
+from tiny_images import save_noise
 
 from nda_mm.datasets import VOCImages
 
@@ -24,6 +25,6 @@ def test_the_listed_images_alone_are_read_in_order_and_scaled_to_fill(tmp_path: 
 
 def test_what_is_missing_is_named(tmp_path: Path) -> None:
     tiny.list_images(tmp_path, ["a", "b"])
-    tiny.write_image(tmp_path / "JPEGImages" / "a.jpg")
+    save_noise(tmp_path / "JPEGImages" / "a.jpg")
     with pytest.raises(ValueError, match=r"(?s)1 of 2.*b\.jpg"):
         VOCImages(str(tmp_path), size=(8, 8))

@@ -16,11 +16,8 @@ pytest.importorskip("torchvision")
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    draw = np.random.default_rng(0)
     for name, size in (("tin/a.png", (64, 64)), ("tin/b.png", (50, 75)), ("cifar10/c.png", (32, 32))):
-        path = tmp_path / "images_classic" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(draw.integers(0, 256, (*size, 3), dtype=np.uint8)).save(path)
+        save_noise(tmp_path / "images_classic" / name, *size)
     write_list(tmp_path, "tin", "tin/b.png -1\ntin/a.png -1\n")
     write_list(tmp_path, "cifar10", "cifar10/c.png 3\n\n")
     return tmp_path

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from mmengine.registry import DefaultScope
 from PIL import Image
+from tiny_images import save_noise
 
 pytest.importorskip("mmagic")
 
@@ -21,12 +22,9 @@ def scope():
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    draw = np.random.default_rng(0)
     for split, count in (("train", 5), ("val", 3)):
-        (tmp_path / split).mkdir()
         for number in range(count):
-            pixels = draw.integers(0, 256, (4, 12, 3), dtype=np.uint8)
-            Image.fromarray(pixels).save(tmp_path / split / f"{number}.png")
+            save_noise(tmp_path / split / f"{number}.png", 4, 12)
     return tmp_path
 
 
@@ -43,7 +41,7 @@ def test_all_pairs_in_order_through_the_hosts_loader(folder: Path) -> None:
 def test_bad_files_are_named_and_left_out(folder: Path) -> None:
     good = (folder / "train" / "0.png").read_bytes()
     (folder / "train" / "cut.png").write_bytes(good[: len(good) // 2])
-    Image.fromarray(np.zeros((4, 7, 3), dtype=np.uint8)).save(folder / "train" / "odd.png")
+    save_noise(folder / "train" / "odd.png", 4, 7)
     with pytest.raises(ValueError, match=r"(?s)max_bad.*cut\.png.*odd\.png"):
         PairedImages(str(folder), pipeline=[])
     assert len(PairedImages(str(folder), pipeline=[], max_bad=0.5)) == 5

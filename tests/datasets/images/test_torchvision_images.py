@@ -41,15 +41,9 @@ def extract(root: Path) -> Path:
 
 
 def expected_images(*batches: dict) -> np.ndarray:
-    """The layout of a row written out: red plane, green plane, blue plane, each row by row."""
-    images = []
-    for row in np.concatenate([batch["data"] for batch in batches]):
-        image = np.empty((32, 32, 3), np.uint8)
-        for y in range(32):
-            for x in range(32):
-                image[y, x] = [row[channel * 1024 + y * 32 + x] for channel in range(3)]
-        images.append(image)
-    return np.stack(images)
+    """A row holds the red plane, the green plane and the blue plane, each row by row."""
+    planes = np.concatenate([batch["data"] for batch in batches]).reshape(-1, 3, 32, 32)
+    return planes.transpose(0, 2, 3, 1)
 
 
 def write_class_folders(root: Path) -> list[np.ndarray]:
@@ -212,12 +206,7 @@ def stl10(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, np.ndarr
     folder.mkdir()
     md5 = {}
     for part, pixels in images.items():
-        stored = bytearray()
-        for image in pixels:
-            for channel in range(3):
-                for column in range(96):
-                    stored += image[:, column, channel].tobytes()
-        (folder / f"{part}_X.bin").write_bytes(stored)
+        (folder / f"{part}_X.bin").write_bytes(pixels.transpose(0, 3, 2, 1).tobytes())
         (folder / f"{part}_y.bin").write_bytes(bytes([1, 10, 3][: len(pixels)]))
         for name in (f"{part}_X.bin", f"{part}_y.bin"):
             md5[name] = hashlib.md5((folder / name).read_bytes()).hexdigest()

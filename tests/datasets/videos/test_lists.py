@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 from pathlib import Path
@@ -114,21 +115,15 @@ class TestAgain:
 
 
 class TestFilter:
-    @pytest.fixture
-    def kinetics(self, tmp_path) -> tuple[Path, Path]:
+    def test_a_list_without_what_cannot_be_read(self, tmp_path):
         """A list as mmaction2's tools write it, of which one video is missing and one broken."""
-        videos = tmp_path / "videos_train"
+        videos, source, out = tmp_path / "videos_train", tmp_path / "train_list_videos.txt", tmp_path / "checked.txt"
         for name, count in (("a", 20), ("b", 5)):
             write_video(videos / "abseiling" / f"{name}.mp4.avi", numbered_frames(count))
         cut_off(write_noise(videos / "abseiling" / "c.avi"))
-        source = tmp_path / "train_list_videos.txt"
         names = ("a.mp4.avi", "b.mp4.avi", "c.avi", "gone.avi")
-        source.write_text("".join(f"abseiling/{name} {label}\n" for label, name in enumerate(names)) + "\n")
-        return source, videos
-
-    def test_a_list_without_what_cannot_be_read(self, kinetics, tmp_path):
-        source, videos = kinetics
-        before, out = source.read_text(), tmp_path / "checked.txt"
+        before = "".join(f"abseiling/{name} {label}\n" for label, name in enumerate(names)) + "\n"
+        source.write_text(before)
         report = filter_list(source, videos, out, CheckSettings(min_frames=10))
         assert out.read_text() == "abseiling/a.mp4.avi 0\n"
         assert source.read_text() == before
@@ -200,13 +195,14 @@ class TestCheckVideos:
         assert opened == ["a.avi"]
 
     def test_what_was_found_before_an_interruption_is_kept(self, check, opened, monkeypatch):
-        class Stop(lists.Progress):
-            def update(self, done):
-                if done == 2:
-                    raise KeyboardInterrupt
+        probe_videos = lists.probe_videos
+
+        def stop(paths, **settings):
+            yield from itertools.islice(probe_videos(paths), 2)
+            raise KeyboardInterrupt
 
         with monkeypatch.context() as patch:
-            patch.setattr(lists, "Progress", Stop)
+            patch.setattr(lists, "probe_videos", stop)
             with pytest.raises(KeyboardInterrupt):
                 check()
         opened.clear()
