@@ -9,6 +9,7 @@ from typing import Any, TypeGuard
 
 import torch
 
+from nda_mm.functional.checks import check_choice
 from nda_mm.utils.messages import shorten
 
 from .resnet import is_resnet_name, plain_names, to_plain
@@ -113,8 +114,7 @@ def find_backbone(checkpoint: Any, encoder: str = "query", where: str = "the che
         >>> found.format, list(found.weights), found.dropped
         ('facebookresearch/moco', ['conv1.weight'], ['encoder_q.fc.0.bias'])
     """
-    if encoder not in ("query", "key"):
-        raise ValueError(f"encoder must be 'query' or 'key', but got {encoder!r}")
+    check_choice(encoder, "encoder", ("query", "key"))
     weights = weights_of(checkpoint, where)
     for layout in FORMATS:
         if not _holds(weights, layout.query, layout.resnet_only):

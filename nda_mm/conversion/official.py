@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from nda_mm.functional.checks import check_choice
 from nda_mm.utils.messages import shorten
 
 __all__ = ["OfficialMismatchError", "OfficialNetwork", "convert_official", "describe_official", "official_names"]
@@ -152,10 +153,8 @@ def official_names(kind: str, *, sn_style: str = "torch") -> dict[str, str]:
         >>> official_names("discriminator")["embed.weight"]
         'proj_y.weight_orig'
     """
-    if kind not in _LAYERS:
-        raise ValueError(f"kind must be one of {tuple(_LAYERS)}, but got {kind!r}")
-    if sn_style not in SN_STYLES:
-        raise ValueError(f"sn_style must be one of {SN_STYLES}, but got {sn_style!r}")
+    check_choice(kind, "kind", tuple(_LAYERS))
+    check_choice(sn_style, "sn_style", SN_STYLES)
     tensors = _TORCH_TENSORS if sn_style == "torch" else _TENSORS
     return {
         f"{layer}.{theirs}": f"{our_layer}.{ours}"
@@ -200,8 +199,7 @@ def convert_official(
             weights = torch.load('G_ema.pth', weights_only=True)
             model.generator.load_state_dict(convert_official(weights, channel_order='BGR'), strict=False)
     """
-    if channel_order not in CHANNEL_ORDERS:
-        raise ValueError(f"channel_order must be one of {CHANNEL_ORDERS}, but got {channel_order!r}")
+    check_choice(channel_order, "channel_order", CHANNEL_ORDERS)
     kind = describe_official(weights).kind
     names = official_names(kind, sn_style=sn_style)
     weights = {

@@ -6,6 +6,7 @@ from .images.array_dataset import DatasetNotReadableError as DatasetNotReadableE
 from .images.celeba import CelebA as CelebA
 from .images.cifar10_c import CIFAR10C as CIFAR10C
 from .images.image_folder import ImageFolder as ImageFolder
+from .images.mnist import MNIST as MNIST
 from .images.openood import OpenOODImages as OpenOODImages
 from .images.paired_images import PairedImages as PairedImages
 from .images.public_folders import DTD as DTD
@@ -13,7 +14,6 @@ from .images.public_folders import Places365 as Places365
 from .images.public_folders import TinyImageNet as TinyImageNet
 from .images.torchvision_images import CIFAR10 as CIFAR10
 from .images.torchvision_images import CIFAR100 as CIFAR100
-from .images.torchvision_images import MNIST as MNIST
 from .images.torchvision_images import STL10 as STL10
 from .images.torchvision_images import SVHN as SVHN
 from .toy.digits import DigitEdges as DigitEdges

@@ -1,11 +1,11 @@
-"""What is told of a data set: settings out of their range, progress, and everything that was found in its files."""
+"""What is told of a data set: progress, and everything that was found in its files."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from mmengine.logging import print_log
 
@@ -13,19 +13,6 @@ from nda_mm.utils.files import printable
 from nda_mm.utils.messages import Progress, shorten
 
 Item = TypeVar("Item")
-
-
-def check_choice(name: str, value: Any, choices: Sequence[Any]) -> None:
-    """Refuse a setting that is none of its choices.
-
-    Raises:
-        ValueError: If it is none; it names the setting and the choices.
-
-    Example:
-        >>> check_choice("split", "test", ("train", "test"))
-    """
-    if value not in choices:
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, but got {value!r}")
 
 
 def track(items: Iterable[Item], what: str, unit: str, total: int | None = None) -> Iterator[Item]:

@@ -11,7 +11,8 @@ from typing import Any
 from mmengine.logging import print_log
 
 from nda_mm.datasets.decoding import image_size
-from nda_mm.datasets.report import FileReport, check_choice
+from nda_mm.datasets.report import FileReport
+from nda_mm.functional.checks import check_choice
 from nda_mm.utils.files import check_data_root
 
 FILE_FAULTS = (
@@ -80,8 +81,8 @@ class BoxChecks:
     def __init__(
         self, *, bad_files: str = "refuse", unknown_classes: str = "refuse", decode: bool = False, **kwargs: Any
     ) -> None:
-        check_choice("bad_files", bad_files, ("refuse", "skip"))
-        check_choice("unknown_classes", unknown_classes, ("refuse", "skip"))
+        check_choice(bad_files, "bad_files", ("refuse", "skip"))
+        check_choice(unknown_classes, "unknown_classes", ("refuse", "skip"))
         if kwargs.get("data_root") is not None:
             check_data_root(kwargs["data_root"])
         self.bad_files = bad_files

@@ -9,7 +9,7 @@ import numpy as np
 
 from nda_mm.datasets.archives import layout, unpack
 from nda_mm.datasets.decoding import read_lines
-from nda_mm.datasets.report import check_choice
+from nda_mm.functional.checks import check_choice
 from nda_mm.registry import DATASETS
 from nda_mm.utils.files import link_folder, read_text, write_text_atomically
 from nda_mm.utils.messages import shorten
@@ -65,8 +65,8 @@ class CelebA(ImageFolder):
         allow_partial: bool = False,
         **kwargs: Any,
     ) -> None:
-        check_choice("split", split, (*SPLITS, "all"))
-        check_choice("crop", crop, CROPS)
+        check_choice(split, "split", (*SPLITS, "all"))
+        check_choice(crop, "crop", CROPS)
         self.crop = crop
         self.cache_name = f"{split}_crop{crop}"
         self.allow_partial = allow_partial

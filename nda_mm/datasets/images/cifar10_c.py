@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from nda_mm.datasets.decoding import describe_resizing, resize_squares
-from nda_mm.datasets.report import check_choice
+from nda_mm.functional.checks import check_choice
 from nda_mm.registry import DATASETS
 from nda_mm.utils.files import check_data_root, check_file
 from nda_mm.utils.messages import describe_error
@@ -65,8 +65,8 @@ class CIFAR10C(ArrayDataset):
         size: int = 32,
         **kwargs: Any,
     ) -> None:
-        check_choice("corruption", corruption, CORRUPTIONS)
-        check_choice("severity", severity, SEVERITIES)
+        check_choice(corruption, "corruption", CORRUPTIONS)
+        check_choice(severity, "severity", SEVERITIES)
         self.corruption = corruption
         self.severity = severity
         if size < 1:

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from nda_mm.datasets.decoding import open_image, read_lines
-from nda_mm.datasets.report import check_choice, refuse_or_warn
+from nda_mm.datasets.report import refuse_or_warn
+from nda_mm.functional.checks import check_choice
 from nda_mm.registry import DATASETS
 
 from .array_dataset import DatasetNotReadableError
@@ -60,7 +61,7 @@ class OpenOODImages(ImageFolder):
         max_bad: float = 0.0,
         **kwargs: Any,
     ) -> None:
-        check_choice("split", split, ("test", "train", "val"))
+        check_choice(split, "split", ("test", "train", "val"))
         self.list_file = Path(data_root, "benchmark_imglist", benchmark, f"{split}_{name}.txt")
         self.otherwise = otherwise
         self.cache_name = f"openood_{benchmark}_{split}_{name}"

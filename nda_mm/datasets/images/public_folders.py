@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from nda_mm.datasets.decoding import class_folders, image_files, read_lines
-from nda_mm.datasets.report import check_choice
+from nda_mm.functional.checks import check_choice
 from nda_mm.registry import DATASETS
 from nda_mm.utils.files import printable
 
@@ -133,7 +133,7 @@ class TinyImageNet(PublicImageFolder):
     url = "http://cs231n.stanford.edu/tiny-imagenet-200.zip"
 
     def __init__(self, data_root: str = "data/tiny-imagenet-200", split: str = "val", **kwargs: Any) -> None:
-        check_choice("split", split, ("val", "train"))  # the test images have no labels
+        check_choice(split, "split", ("val", "train"))  # the test images have no labels
         super().__init__(data_root, split, **kwargs)
 
     def _list(self, folder: Path) -> tuple[list[Path], np.ndarray, tuple[str, ...]]:

@@ -1,4 +1,4 @@
-"""CIFAR, STL-10, SVHN and MNIST, by torchvision's names, addresses, checksums and readers."""
+"""CIFAR, STL-10 and SVHN, by torchvision's names, addresses, checksums and readers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from nda_mm.datasets.decoding import (
     resize_squares,
 )
 from nda_mm.datasets.download import DownloadError, download, has_md5
-from nda_mm.datasets.report import check_choice
+from nda_mm.functional.checks import check_choice
 from nda_mm.registry import DATASETS
 from nda_mm.utils.files import check_data_root
 from nda_mm.utils.messages import shorten
@@ -92,7 +92,7 @@ class TorchvisionImages(ArrayDataset):
         cache_dir: str | bool = True,
         **kwargs: Any,
     ) -> None:
-        check_choice("split", split, self.splits)
+        check_choice(split, "split", self.splits)
         if size is not None and size < 1:
             raise ValueError(f"size must be at least 1, but got {size}")
         self.split = split
@@ -372,7 +372,7 @@ class SVHN(ArrayDataset):
     METAINFO = {"classes": tuple("0123456789")}
 
     def __init__(self, data_root: str = "data/svhn", split: str = "test", *, size: int = 32, **kwargs: Any) -> None:
-        check_choice("split", split, ("train", "test", "extra"))
+        check_choice(split, "split", ("train", "test", "extra"))
         if size < 1:
             raise ValueError(f"size must be at least 1, but got {size!r}")
         self.split = split
@@ -396,46 +396,3 @@ class SVHN(ArrayDataset):
             ) from error
         images = np.ascontiguousarray(data.data.transpose(0, 2, 3, 1))
         return resize_squares(images, self.size), data.labels
-
-
-@DATASETS.register_module()
-class MNIST(ArrayDataset):
-    """MNIST: 28x28 gray handwritten digits, 60,000 to train and 10,000 to test; three equal channels here.
-
-    Source: LeCun et al., "Gradient-based learning applied to document recognition", 1998.
-
-    The files are read by torchvision.
-
-    Args:
-        data_root: The folder above ``MNIST/raw``, with ``t10k-images-idx3-ubyte`` and so on.
-        split: ``'train'`` or ``'test'`` (default).
-        kwargs: ``image_key``, ``every``, ``indices``, ``pipeline``, ... of :class:`~nda_mm.datasets.ArrayDataset`.
-
-    Raises:
-        DatasetNotReadableError: If a file is missing or damaged.
-
-    Example:
-        >>> MNIST("data/mnist", lazy_init=True).metainfo["classes"][3]
-        '3'
-    """
-
-    METAINFO = {"classes": tuple("0123456789")}
-
-    def __init__(self, data_root: str = "data/mnist", split: str = "test", **kwargs: Any) -> None:
-        check_choice("split", split, ("train", "test"))
-        self.split = split
-        super().__init__(check_data_root(data_root), **kwargs)
-
-    def load_arrays(self) -> tuple[np.ndarray, np.ndarray]:
-        """Read the two files of the split."""
-        from torchvision import datasets
-
-        raw = Path(self.data_root) / "MNIST" / "raw"
-        try:
-            data = datasets.MNIST(self.data_root, train=self.split == "train")
-        except (RuntimeError, ValueError, AssertionError, IndexError) as error:
-            raise DatasetNotReadableError(
-                f"MNIST ({self.split} split) cannot be read from '{raw}': {error}. Its files are published at "
-                f"{datasets.MNIST.mirrors[-1]}"
-            ) from error
-        return np.repeat(data.data.numpy()[..., None], 3, axis=-1), data.targets.numpy()

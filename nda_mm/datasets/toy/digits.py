@@ -8,7 +8,7 @@ import numpy as np
 
 from nda_mm.datasets.decoding import resize_squares
 from nda_mm.datasets.images.array_dataset import ArrayDataset
-from nda_mm.datasets.report import check_choice
+from nda_mm.functional.checks import check_choice
 from nda_mm.registry import DATASETS
 
 _TEST_EVERY = 4
@@ -48,7 +48,7 @@ class Digits(ArrayDataset):
     def __init__(
         self, data_root: str = "", split: str = "train", *, size: int = 32, channels: int = 3, **kwargs: Any
     ) -> None:
-        check_choice("split", split, ("train", "test", "all"))
+        check_choice(split, "split", ("train", "test", "all"))
         if size < 8 or channels not in (1, 3):
             raise ValueError(f"size must be at least 8 and channels 1 or 3, but got size={size}, channels={channels}")
         self.split = split

@@ -17,7 +17,7 @@ from mmengine.logging import print_log
 from PIL import Image, ImageDraw
 
 from nda_mm.datasets.decoding import read_record
-from nda_mm.datasets.report import check_choice
+from nda_mm.functional.checks import check_choice
 from nda_mm.registry import DATASETS
 from nda_mm.utils.files import check_data_root
 
@@ -267,7 +267,7 @@ class DigitsScenes(CocoDataset):
         scenes: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        check_choice("split", split, SPLITS)
+        check_choice(split, "split", SPLITS)
         self.scenes = dict(scenes or {})
         super().__init__(
             data_root=check_data_root(data_root), ann_file=f"{split}.json", data_prefix={"img": f"{split}/"}, **kwargs

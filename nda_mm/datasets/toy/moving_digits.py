@@ -10,7 +10,8 @@ import numpy as np
 from mmengine.dataset import BaseDataset
 from scipy import ndimage
 
-from nda_mm.datasets.report import check_choice, track
+from nda_mm.datasets.report import track
+from nda_mm.functional.checks import check_choice
 from nda_mm.registry import DATASETS
 
 from .digits import Digits
@@ -134,7 +135,7 @@ class MovingDigits(BaseDataset):
         pipeline: Sequence[dict | Callable] = (),
         **kwargs: Any,
     ) -> None:
-        check_choice("split", split, _SPLITS)
+        check_choice(split, "split", _SPLITS)
         if min(num_clips, num_frames, digits_per_clip) < 1 or size < 16:
             raise ValueError(
                 "num_clips, num_frames and digits_per_clip must be at least 1 and size at least 16, but got "

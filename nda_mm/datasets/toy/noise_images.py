@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from nda_mm.datasets.images.array_dataset import ArrayDataset
+from nda_mm.functional.checks import check_choice
 from nda_mm.registry import DATASETS
 
 KINDS = ("uniform", "gaussian")
@@ -53,8 +54,7 @@ class NoiseImages(ArrayDataset):
         seed: int = 0,
         **kwargs: Any,
     ) -> None:
-        if kind not in KINDS:
-            raise ValueError(f"kind must be one of {KINDS}, but got {kind!r}")
+        check_choice(kind, "kind", KINDS)
         if size < 1 or num_images < 1:
             raise ValueError(f"size and num_images must be at least 1, but got size={size}, num_images={num_images}")
         self.kind, self.size, self.num_images, self.seed = kind, size, num_images, seed

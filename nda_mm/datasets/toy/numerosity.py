@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from nda_mm.datasets.images.array_dataset import ArrayDataset
-from nda_mm.datasets.report import check_choice
+from nda_mm.functional.checks import check_choice
 from nda_mm.registry import DATASETS
 
 from .digits import Digits
@@ -63,7 +63,7 @@ class Numerosity(ArrayDataset):
         seed: int = 0,
         **kwargs: Any,
     ) -> None:
-        check_choice("split", split, ("train", "test"))
+        check_choice(split, "split", ("train", "test"))
         if not counts or len(set(counts)) != len(counts) or any(count not in range(5) for count in counts):
             raise ValueError(f"counts must be different numbers from 0 to 4, but got {list(counts)}")
         if size < 20 or channels not in (1, 3) or num_images < 1:

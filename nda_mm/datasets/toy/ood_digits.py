@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from nda_mm.datasets.report import check_choice
+from nda_mm.functional.checks import check_choice
 from nda_mm.registry import DATASETS
 
 from .digits import Digits, enlarge
@@ -66,7 +66,7 @@ class OODDigits(Digits):
     def __init__(
         self, data_root: str = "", split: str = "test", *, kind: str = "rotated", seed: int = 0, **kwargs: Any
     ) -> None:
-        check_choice("kind", kind, KINDS)
+        check_choice(kind, "kind", KINDS)
         self.kind = kind
         self.seed = seed
         super().__init__(data_root, split, **kwargs)

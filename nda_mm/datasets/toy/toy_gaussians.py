@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from mmengine.dataset import BaseDataset
 
-from nda_mm.datasets.report import check_choice
+from nda_mm.functional.checks import check_choice
 from nda_mm.registry import DATASETS
 
 _SPLITS = ("train", "test")
@@ -69,7 +69,7 @@ class ToyGaussians(BaseDataset):
         seed: int = 0,
         **kwargs: Any,
     ) -> None:
-        check_choice("split", split, _SPLITS)
+        check_choice(split, "split", _SPLITS)
         if modes < 2 or num_points < 1:
             raise ValueError(f"modes must be at least 2 and num_points at least 1, but got {modes} and {num_points}")
         if not (radius > 0 and std > 0):

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from mmcv.transforms import BaseTransform
 
-from nda_mm.datasets.report import check_choice
+from nda_mm.functional.checks import check_choice
 from nda_mm.registry import TRANSFORMS
 
 Range = tuple[float, float]
@@ -80,7 +80,7 @@ class SampleBlocks(_Step):
                 "num_blocks, block_len and frame_interval must be at least 1, but got "
                 f"{num_blocks}, {block_len}, {frame_interval}"
             )
-        check_choice("too_short", too_short, ("loop", "refuse"))
+        check_choice(too_short, "too_short", ("loop", "refuse"))
         self.num_blocks = num_blocks
         self.block_len = block_len
         self.frame_interval = frame_interval

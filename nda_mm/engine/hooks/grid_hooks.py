@@ -17,6 +17,7 @@ from torch import Tensor
 
 from nda_mm.engine.full_disk import save_picture
 from nda_mm.engine.resume import model_of
+from nda_mm.functional.checks import check_choice
 from nda_mm.models.gans.sampling import SAMPLE_MODELS, as_rgb, generator_of, sample_classes
 from nda_mm.registry import HOOKS
 from nda_mm.utils.image_grid import image_grid
@@ -80,8 +81,7 @@ class SampleGridHook(GridHook):
         seed: int = 0,
     ) -> None:
         self.check_minimum(interval=interval, samples_per_class=samples_per_class, max_classes=max_classes)
-        if sample_model not in SAMPLE_MODELS:
-            raise ValueError(f"sample_model must be one of {SAMPLE_MODELS}, but got {sample_model!r}.")
+        check_choice(sample_model, "sample_model", SAMPLE_MODELS)
         self.interval = interval
         self.samples_per_class = samples_per_class
         self.sample_model = sample_model

@@ -15,6 +15,7 @@ from mmengine.model import is_model_wrapper
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Subset
 
+from nda_mm.functional.checks import check_choice
 from nda_mm.models.gans.sampling import SAMPLE_MODELS, as_rgb, generator_of, own_spectral_norm, sample_images
 from nda_mm.utils.messages import Progress
 
@@ -149,8 +150,7 @@ class GeneratorMetric(GANMetric):
         super().__init__(prefix, batch_size, collect_device)
         if fake_nums < 2:
             raise ValueError(f"fake_nums must be at least 2, but got {fake_nums}")
-        if sample_model not in SAMPLE_MODELS:
-            raise ValueError(f"sample_model must be one of {', '.join(SAMPLE_MODELS)}, but got {sample_model!r}")
+        check_choice(sample_model, "sample_model", SAMPLE_MODELS)
         self.fake_nums = fake_nums
         self.sample_model = sample_model
         self.batch_statistics = batch_statistics

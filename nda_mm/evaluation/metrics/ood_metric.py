@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from nda_mm.datasets.images.array_dataset import ArrayDataset
+from nda_mm.functional.checks import check_choice
 from nda_mm.registry import METRICS
 from nda_mm.utils.messages import shorten
 
@@ -119,10 +120,8 @@ class OODMetric(GANMetric):
         super().__init__(prefix, batch_size, collect_device)
         if resamples < 0:
             raise ValueError(f"resamples must be at least 0, but got {resamples}")
-        if class_reduction not in CLASS_REDUCTIONS:
-            raise ValueError(f"class_reduction must be one of {CLASS_REDUCTIONS}, but got {class_reduction!r}")
-        if score not in _MEANINGS:
-            raise ValueError(f"score must be one of {', '.join(_MEANINGS)}, but got {score!r}")
+        check_choice(class_reduction, "class_reduction", CLASS_REDUCTIONS)
+        check_choice(score, "score", tuple(_MEANINGS))
         if k < 1 or (score == "knn" and not bank):
             raise ValueError(f"score='knn' needs k of at least 1 and a bank, but got k={k!r}, bank={bank!r}")
         unknown = [name for name in apart if name not in outside]
