@@ -23,7 +23,6 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable
-from typing import Protocol
 
 import torch
 import torch.nn.functional as F
@@ -39,10 +38,8 @@ _ORIENTATIONS = 8
 _BATCH = 64
 
 
-class NegativeFunction(Protocol):
-    """A registered negative, or any function with the same signature."""
-
-    def __call__(self, x: Tensor, /, *, generator: torch.Generator | None = None) -> Tensor: ...
+#: A registered negative, or a function of a batch and, by keyword, ``generator``.
+NegativeFunction = Callable[..., Tensor]
 
 
 class NegativeAudit:
@@ -95,7 +92,6 @@ class NegativeAudit:
         self._digests = {_digest(image) for image in self.images}
         self._pixels = self._in_batches(_small_pixels, self.images)
         self._features = self._in_batches(self.features, self.images)
-        self._scale = (self._neighbor_scale(self._pixels), self._neighbor_scale(self._features))
         self._held_out = tuple(
             nearest_neighbors(real[: self.count], real[self.count :])[0] for real in (self._pixels, self._features)
         )
@@ -125,9 +121,9 @@ class NegativeAudit:
         known = torch.tensor([_digest(image) in self._digests for image in made])
         near, distances = [], []
         spaces = ((self._pixels, _small_pixels, 1 / 127.5), (self._features, self.features, 0.0))
-        for (real, embed, floor), scale in zip(spaces, self._scale):
+        for real, embed, floor in spaces:
             points = self._in_batches(embed, made)
-            near.append(self._near_ratio(points, real, scale, floor).where(~known, 0.0))
+            near.append(_near_ratio(points, real, floor).where(~known, 0.0))
             distances.append(nearest_neighbors(points, real[count:])[0])
         generator = torch.Generator().manual_seed(self.seed + 2)
         real_scores, scores = classifier_scores(
@@ -158,26 +154,6 @@ class NegativeAudit:
     def _in_batches(self, embed: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
         with torch.no_grad():
             return torch.cat([embed(chunk.float() / 127.5 - 1).flatten(1).float() for chunk in images.split(512)])
-
-    def _neighbor_scale(self, points: Tensor) -> Tensor:
-        """An upper bound of each real's distance to its nearest other, from a few of them; see :meth:`_near_ratio`."""
-        few = points[:: max(1, len(points) // 256)]
-        itself = torch.full((len(points),), -1)
-        itself[:: max(1, len(points) // 256)] = torch.arange(len(few))
-        return nearest_neighbors(points, few, itself)[0]
-
-    def _near_ratio(self, points: Tensor, real: Tensor, scale: Tensor, floor: float) -> Tensor:
-        """Distance to the nearest real over that real's distance to its nearest other; a lower bound from NEAR on."""
-        # The distances between all reals would cost most of an audit, and the bound `scale` clears nearly every
-        # negative.
-        distance, index = nearest_neighbors(points, real)
-        radius = scale[index]
-        doubtful = (distance < NEAR * radius).nonzero().flatten()
-        if len(doubtful):
-            unique, inverse = index[doubtful].unique(return_inverse=True)
-            radius[doubtful] = nearest_neighbors(real[unique], real, unique)[0][inverse]
-        # Root mean square over the pixels: `floor` is a gray level in every value.
-        return distance / torch.clamp_min(radius, floor * real.shape[1] ** 0.5 / NEAR if floor else 1e-12)
 
 
 def hog_features(images: Tensor) -> Tensor:
@@ -274,6 +250,15 @@ def shrink_images(images: Tensor, max_side: int) -> Tensor:
 def _check_images(images: Tensor) -> None:
     if images.ndim != 4 or images.shape[1] not in (1, 3) or min(images.shape[-2:]) < 8:
         raise ValueError(f"images must be (N, C, H, W), C 1 or 3, sides at least 8, but got {tuple(images.shape)}")
+
+
+def _near_ratio(points: Tensor, real: Tensor, floor: float) -> Tensor:
+    """Distance to the nearest real over that real's distance to its nearest other."""
+    distance, index = nearest_neighbors(points, real)
+    found, place = index.unique(return_inverse=True)
+    spacing = nearest_neighbors(real[found], real, found)[0][place]
+    # Root mean square over the pixels: `floor` is a gray level in every value.
+    return distance / spacing.clamp_min(floor * real.shape[1] ** 0.5 / NEAR + 1e-12)
 
 
 def _small_pixels(images: Tensor) -> Tensor:

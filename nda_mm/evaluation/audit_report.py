@@ -51,9 +51,6 @@ class Rate:
         ends = binomtest(self.count, self.total).proportion_ci(0.95, method="wilson")
         return float(ends.low), float(ends.high)
 
-    def as_dict(self) -> dict[str, Any]:
-        return {**asdict(self), "value": self.value, "interval": list(self.interval)}
-
 
 @dataclass(frozen=True)
 class Auroc:
@@ -65,9 +62,6 @@ class Auroc:
     @property
     def interval(self) -> tuple[float, float]:
         return auroc_interval(self.value, self.total, self.total)
-
-    def as_dict(self) -> dict[str, Any]:
-        return {**asdict(self), "interval": list(self.interval)}
 
 
 @dataclass
@@ -127,10 +121,11 @@ class NegativeReport:
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
-        rates = ("exact_source", "exact_real", "near_pixels", "near_features", "passing")
-        scores = ("nearest_pixels", "nearest_features", "classifier")
-        measured = {name: getattr(self, name).as_dict() for name in rates + scores}
-        return {"name": self.name, "verdict": self.verdict, **measured, "offenders": self.offenders}
+        content = asdict(self)
+        for name, found in vars(self).items():
+            if isinstance(found, (Rate, Auroc)):
+                content[name] |= {"value": found.value, "interval": list(found.interval)}
+        return {**content, "verdict": self.verdict}
 
 
 def format_reports(reports: list[NegativeReport]) -> str:
