@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import ast
-import inspect
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -111,7 +110,7 @@ def config_images(config: Config, *, count: int | None = None, seed: int = 0) ->
 def config_negatives(config: Config) -> dict[str, Negative]:
     """Every negative that a config names (``negative=dict(type=...)`` in a model, hook or pipeline), by label."""
     found: dict[str, Negative] = {}
-    for settings in _find(config._cfg_dict.to_dict() if isinstance(config, Config) else config):
+    for settings in _find(config.to_dict()):
         found.setdefault(negative_label(settings), build_negative(settings))
     return found
 
@@ -123,17 +122,11 @@ def default_negatives(images: Tensor) -> tuple[dict[str, Negative], dict[str, st
         images: A few of the images. Shape: (N, C, H, W), N at least 3.
     """
     usable, unusable = {}, {}
-    for name, kind in NEGATIVES.module_dict.items():
-        parameters = inspect.signature(kind).parameters.values()
-        open_ended = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-        needed = [each.name for each in parameters if each.default is each.empty and each.kind not in open_ended]
-        if needed:
-            unusable[name] = f"it needs settings ({', '.join(needed)}); name it with them"
-            continue
+    for name in NEGATIVES.module_dict:
         try:
             negative = build_negative(dict(type=name))
             negative(images[:3].float() / 127.5 - 1, generator=torch.Generator().manual_seed(0))
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError) as error:  # a setting without default, or images that do not fit
             unusable[name] = str(error)
         else:
             usable[name] = negative
