@@ -166,8 +166,6 @@ def kernel_distance(first: Tensor, second: Tensor, *, degree: int = 3, block: in
         raise ValueError(f"features must be (N, D) and (M, D), but got {tuple(first.shape)} and {tuple(second.shape)}")
     if min(len(first), len(second)) < 2:
         raise ValueError(f"a kernel distance needs 2 samples of each, but got {len(first)} and {len(second)}")
-    if degree < 1 or block < 1:
-        raise ValueError(f"degree and block must be at least 1, but got degree={degree}, block={block}")
     first, second = first.detach().double(), second.detach().double()
 
     def kernel_sum(left: Tensor, right: Tensor) -> float:

@@ -151,7 +151,7 @@ def knn_scores(
         >>> knn_scores(torch.tensor([[2.0, 0.0]]), bank, torch.tensor([0, 1, 1]), 2, k=2, temperature=0.4).tolist()
         [[1.0, 0.3678794503211975]]
     """
-    _check_pair("queries", queries, "bank", bank)
+    queries, bank = _unit_rows(queries, bank)
     if labels.shape != bank.shape[:1]:
         raise ValueError(f"labels must be one for each of {len(bank)} entries of the bank, but got {labels.shape}")
     voters = len(bank) - (exclude is not None)
@@ -159,8 +159,6 @@ def knn_scores(
         raise ValueError(f"k must be from 1 to the number of entries that vote, {voters}, but got {k}")
     if not (temperature > 0 and math.isfinite(temperature)):
         raise ValueError(f"temperature must be above 0, but got {temperature}")
-    dtype = torch.promote_types(bank.dtype, torch.float32)
-    queries, bank = (F.normalize(each.detach().to(dtype), dim=1) for each in (queries, bank))
     one_hot = F.one_hot(labels.long(), num_classes).to(bank.dtype)
     votes = [queries.new_zeros(0, num_classes)]
     start = 0
@@ -204,11 +202,9 @@ def knn_distances(queries: Tensor, bank: Tensor, *, k: int = 50) -> Tensor:
         >>> knn_distances(torch.tensor([[2.0, 0.0], [0.0, 5.0]]), bank, k=3)
         tensor([1.4142, 2.0000])
     """
-    _check_pair("queries", queries, "bank", bank)
+    queries, bank = _unit_rows(queries, bank)
     if not 1 <= k <= len(bank):
         raise ValueError(f"k must be from 1 to the size of the bank, {len(bank)}, but got {k}")
-    dtype = torch.promote_types(bank.dtype, torch.float32)
-    queries, bank = (F.normalize(each.detach().to(dtype), dim=1) for each in (queries, bank))
     distances = [queries.new_zeros(0)]
     for part in _chunks(queries, len(bank)):
         index = (part @ bank.T).topk(k, dim=1).indices[:, -1]
@@ -246,6 +242,13 @@ def _check_pair(first_name: str, first: Tensor, second_name: str, second: Tensor
     for name, features in ((first_name, first), (second_name, second)):
         if not bool(features.isfinite().all()):
             raise ValueError(f"{name} must be finite, but holds values that are infinite or not a number")
+
+
+def _unit_rows(queries: Tensor, bank: Tensor) -> tuple[Tensor, Tensor]:
+    """Check features and bring each to unit length, in float32 at least."""
+    _check_pair("queries", queries, "bank", bank)
+    dtype = torch.promote_types(bank.dtype, torch.float32)
+    return F.normalize(queries.detach().to(dtype), dim=1), F.normalize(bank.detach().to(dtype), dim=1)
 
 
 def _chunks(rows: Tensor, width: int) -> tuple[Tensor, ...]:
