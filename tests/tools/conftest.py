@@ -8,7 +8,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
+
+from tools import prepare_data
 
 ROOT = Path(__file__).resolve().parents[2]
 for folder in ("engine", "datasets", "conversion"):
@@ -22,6 +26,33 @@ def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
     monkeypatch.setattr(mmengine.runner.runner, "collect_env", dict)
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def save_images(tmp_path: Path) -> Callable[..., Path]:
+    """Write images of noise, 0.png and so on, into a folder of the test; the folder."""
+
+    def save(folder: str, count: int, side: int = 20) -> Path:
+        (tmp_path / folder).mkdir()
+        draw = np.random.default_rng(0)
+        for number in range(count):
+            pixels = draw.integers(0, 256, (side, side, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / folder / f"{number}.png")
+        return tmp_path / folder
+
+    return save
+
+
+@pytest.fixture
+def prepare(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Run tools/prepare_data.py in this process, which must end with a status; what it prints."""
+
+    def call(*words: object, status: int = 0) -> str:
+        capsys.readouterr()
+        assert prepare_data.main([str(word) for word in words]) == status
+        return "".join(capsys.readouterr())
+
+    return call
 
 
 @pytest.fixture

@@ -1,26 +1,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 from PIL import Image
 
 from tools import audit_negatives as tool
 
 
-@pytest.fixture(scope="module")
-def textures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("textures")
-    rng = np.random.default_rng(0)
-    for index in range(300):
-        Image.fromarray(rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)).save(folder / f"{index}.png")
-    return folder
-
-
-def test_table_json_and_worst_offenders(textures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["--images", str(textures), "--size", "16", "--negative", "Jigsaw", "--negative", "Mixup"]
+def test_table_json_and_worst_offenders(
+    save_images: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    textures = str(save_images("textures", 300, side=16))
+    arguments = ["--images", textures, "--size", "16", "--negative", "Jigsaw", "--negative", "Mixup"]
     outputs = ["--out", str(tmp_path / "new" / "audit.json"), "--worst", str(tmp_path / "worst.png")]
     assert tool.main([*arguments, *outputs]) == 0
     printed = capsys.readouterr().out

@@ -7,10 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import mmengine.runner.runner
-import numpy as np
 import pytest
-from PIL import Image
 
 from nda_mm.utils.files import recipe_path
 
@@ -33,11 +30,7 @@ Run = Callable[..., None]
 Refuse = Callable[..., str]
 
 
-@pytest.fixture(autouse=True)
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(mmengine.runner.runner, "collect_env", dict)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("quick")
 
 
 @pytest.fixture
@@ -67,14 +60,6 @@ def refuse(run: Run, capsys: pytest.CaptureFixture[str]) -> Refuse:
     return call
 
 
-def save_images(folder: Path, count: int, side: int = 20) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    draw = np.random.default_rng(0)
-    for number in range(count):
-        Image.fromarray(draw.integers(0, 256, (side, side, 3), dtype=np.uint8)).save(folder / f"{number}.png")
-    return folder
-
-
 @pytest.mark.parametrize(
     ("option", "named"),
     [
@@ -85,10 +70,10 @@ def save_images(folder: Path, count: int, side: int = 20) -> Path:
     ],
 )
 def test_settings_that_cannot_work_are_refused_before_training(
-    refuse: Refuse, place: Path, option: str, named: str
+    refuse: Refuse, tmp_path: Path, option: str, named: str
 ) -> None:
     assert named in refuse("train", GAN, "--cfg-options", option)
-    assert not list(place.rglob("*.pth"))
+    assert not list(tmp_path.rglob("*.pth"))
 
 
 @pytest.mark.parametrize(
@@ -110,22 +95,23 @@ def test_every_command_refuses_in_one_line(refuse: Refuse, name: str, words: lis
     assert named in refuse(name, *words)
 
 
-def test_images_without_classes_for_a_conditional_gan(refuse: Refuse, place: Path) -> None:
-    save_images(place / "images", 40)
+def test_images_without_classes_for_a_conditional_gan(refuse: Refuse, save_images: Callable[..., Path]) -> None:
+    save_images("images", 40)
     said = refuse("train", GAN, "--cfg-options", *SHORT, *FOLDER)
     assert "10 classes" in said and "num_classes=1" in said
 
 
-def test_a_missing_or_damaged_training_folder(run: Run, refuse: Refuse, place: Path) -> None:
+def test_a_missing_or_damaged_training_folder(run: Run, refuse: Refuse, save_images: Callable[..., Path]) -> None:
     assert "'images' does not exist" in refuse("train", GAN, "--cfg-options", *SHORT, *FOLDER)
-    whole = (save_images(place / "images", 40) / "0.png").read_bytes()
+    images = save_images("images", 40)
+    whole = (images / "0.png").read_bytes()
     bad = {"cut.png": whole[: len(whole) // 2], "empty.jpg": b"", "text.png": b"no image"}
     for name, content in bad.items():
-        (place / "images" / name).write_bytes(content)
+        (images / name).write_bytes(content)
     unconditional = [f"model.{part}num_classes=1" for part in ("", "generator.", "discriminator.")]
     run("train", GAN, "--work-dir", "run", "--cfg-options", *SHORT, *FOLDER, *unconditional)
-    assert (place / "run" / "iter_1.pth").is_file()
-    for path in (place / "images").glob("[1-3]*.png"):
+    assert Path("run/iter_1.pth").is_file()
+    for path in images.glob("[1-3]*.png"):
         path.unlink()
     said = refuse("train", GAN, "--cfg-options", *SHORT, *FOLDER)
     assert "max_bad=0.1" in said and all(name in said for name in bad)

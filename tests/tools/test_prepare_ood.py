@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 from mmengine.config import Config, DictAction
 from mmengine.registry import DATASETS
-from tiny_archives import RNG, make_tar, make_zip, noise
+from tiny_archives import RNG, make_tar, make_zip, noise, truncate
 
 from nda_mm.datasets.images.cifar10_c import CORRUPTIONS
 from nda_mm.preparation import images as commands
 from nda_mm.utils.files import recipe_path
-from tools import prepare_data as tool
 
+Prepare = Callable[..., str]
 RECIPE = recipe_path("ood_biggan_cifar10.py")
 
 
@@ -79,37 +79,34 @@ def recipes_set(name: str, printed: str) -> object:
 
 
 @pytest.mark.parametrize("verb", MAKERS)
-def test_folders_are_unpacked_decoded_and_counted(
-    verb: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_folders_are_unpacked_decoded_and_counted(verb: str, tmp_path: Path, prepare: Prepare) -> None:
     source, out = MAKERS[verb](tmp_path), tmp_path / "data" / "set"
-    arguments = [verb, str(source), "--out", str(out)]
-    assert tool.main(arguments) == 0
-    printed = capsys.readouterr().out
+    printed = prepare(verb, source, "--out", out)
     assert f"{source}: " in printed and f"{out}: 4 images, short side to 32" in printed
     assert len(recipes_set(verb, printed)) == 4  # type: ignore[arg-type]
     names = {path.name for path in out.rglob("*")}
     assert len(images_of(out)) == 4 and not names & {"imdb", "labels", "train", "test"}
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file()}
-    assert tool.main(arguments) == tool.main([verb, "--out", str(out)]) == 0  # nothing is unpacked or decoded again
+    prepare(verb, source, "--out", out)  # nothing is unpacked or decoded again
+    prepare(verb, "--out", out)
     assert {path: path.stat().st_mtime_ns for path in before} == before
-    assert tool.main([verb, str(out), "--out", str(tmp_path / "linked")]) == 0
+    prepare(verb, out, "--out", tmp_path / "linked")
     assert (tmp_path / "linked").resolve() == out
 
 
-def test_unreadable_images_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_unreadable_images_are_counted(tmp_path: Path, prepare: Prepare) -> None:
     source, out = MAKERS["dtd"](tmp_path), tmp_path / "out"
-    assert tool.main(["dtd", str(source), "--out", str(out)]) == 0
+    whole = truncate(source)
+    assert f"{source.name}' is cut off" in prepare("dtd", source, "--out", out, "--allow-partial", status=1)
+    source.write_bytes(whole)
+    prepare("dtd", source, "--out", out)
     images_of(out)[0].write_bytes(b"")
-    assert tool.main(["dtd", "--out", str(out)]) == 1
-    assert "DTD has 4 images, of which 3 can be read here" in capsys.readouterr().err
-    assert tool.main(["dtd", "--out", str(out), "--allow-partial"]) == 0
-    assert tool.main(["dtd", str(source), "--out", str(out)]) == 0  # the archive replaces what has another size
+    assert "DTD has 4 images, of which 3 can be read here" in prepare("dtd", "--out", out, status=1)
+    prepare("dtd", "--out", out, "--allow-partial")
+    prepare("dtd", source, "--out", out)  # the archive replaces what has another size
 
 
-def test_svhn_is_copied_and_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_svhn_is_copied_and_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prepare: Prepare) -> None:
     from torchvision.datasets import SVHN
 
     savemat = pytest.importorskip("scipy.io").savemat
@@ -118,18 +115,16 @@ def test_svhn_is_copied_and_read(
     savemat(source, dict(X=images, y=RNG.integers(1, 11, (5, 1), dtype=np.uint8)))
     published = [SVHN.split_list["test"][0], source.name, hashlib.md5(source.read_bytes()).hexdigest()]
     monkeypatch.setitem(SVHN.split_list, "test", published)
-    assert tool.main(["svhn", str(source), "--out", str(out)]) == 0
-    printed = capsys.readouterr().out
+    printed = prepare("svhn", source, "--out", out)
     assert f"{source}: copied to {out}/test_32x32.mat" in printed and f"{out}/test_32x32.mat: 5 images" in printed
     assert len(recipes_set("svhn", printed)) == 5  # type: ignore[arg-type]
     source.write_bytes(source.read_bytes() + b"other")
     for other in (source, tmp_path / "digits.mat"):
-        assert tool.main(["svhn", str(other), "--out", str(tmp_path / "fresh")]) == 1
-        assert "test_32x32.mat" in capsys.readouterr().err
+        assert "test_32x32.mat" in prepare("svhn", other, "--out", tmp_path / "fresh", status=1)
 
 
 def test_cifar10_c_is_unpacked_and_every_file_checked(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prepare: Prepare
 ) -> None:
     monkeypatch.chdir(tmp_path)
     members = {}
@@ -137,15 +132,13 @@ def test_cifar10_c_is_unpacked_and_every_file_checked(
         buffer = io.BytesIO()
         np.save(buffer, RNG.integers(0, 10, (15,) if name == "labels" else (15, 32, 32, 3), dtype=np.uint8))
         members[f"CIFAR-10-C/{name}.npy"] = buffer.getvalue()
-    assert tool.main(["cifar10_c", str(make_tar(tmp_path / "CIFAR-10-C.tar", members, "w"))]) == 0
-    printed = capsys.readouterr().out
+    printed = prepare("cifar10_c", make_tar(tmp_path / "CIFAR-10-C.tar", members, "w"))
     assert "data/CIFAR-10-C: 19 of 19 corruptions, 15 images of each" in printed
     assert "only=\"['cifar10_c']\"" in printed
     metric = Config.fromfile(RECIPE).test_evaluator.metrics[0]
     assert [len(DATASETS.build(dict(each, pipeline=[]))) for each in metric.outside.cifar10_c.values()] == [3] * 95
 
     Path("data", "CIFAR-10-C", "snow.npy").unlink()
-    assert tool.main(["cifar10_c"]) == 1
-    streams = capsys.readouterr()
-    assert "18 of 19 corruptions, 15 images of each" in streams.out and "CIFAR-10-C.tar" in streams.err
-    assert tool.main(["cifar10_c", "--allow-partial"]) == 0
+    printed = prepare("cifar10_c", status=1)
+    assert "18 of 19 corruptions, 15 images of each" in printed and "CIFAR-10-C.tar" in printed
+    prepare("cifar10_c", "--allow-partial")

@@ -6,6 +6,7 @@ import dataclasses
 import io
 import shutil
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,8 @@ from PIL import Image
 from tiny_archives import RNG, make_tar, noise
 
 from nda_mm.preparation import images as commands
-from tools import prepare_data as tool
 
+Prepare = Callable[..., str]
 COUNTS = {"facades": {"train": 3, "val": 1, "test": 2}, "cityscapes": {"train": 3, "val": 2}}
 
 
@@ -38,11 +39,9 @@ def make_pairs(path: Path, name: str, **changed: bytes) -> Path:
 
 
 @pytest.mark.parametrize("name", COUNTS)
-def test_pairs_are_unpacked_and_counted(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_pairs_are_unpacked_and_counted(name: str, tmp_path: Path, prepare: Prepare) -> None:
     source, out = make_pairs(tmp_path / "pairs.tar.gz", name), tmp_path / "data" / name
-    arguments = [name, str(source), "--out", str(out)]
-    assert tool.main(arguments) == 0
-    printed = capsys.readouterr().out
+    printed = prepare(name, source, "--out", out)
     assert f"{source}: {sum(COUNTS[name].values())} files in {out}" in printed
     for split, count in COUNTS[name].items():
         assert f"{out / split}: {count} pairs\n" in printed
@@ -51,24 +50,22 @@ def test_pairs_are_unpacked_and_counted(name: str, tmp_path: Path, capsys: pytes
     assert f"next: python tools/train.py {recipe} --cfg-options train_dataloader.dataset.data_root=" in printed
     assert all(f"  or: python tools/train.py {other}" in printed for other in others)
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*.jpg")}
-    assert tool.main(arguments) == tool.main([name, "--out", str(out)]) == 0
+    prepare(name, source, "--out", out)
+    prepare(name, "--out", out)
     assert {path: path.stat().st_mtime_ns for path in before} == before
-    assert tool.main([name, str(out / "train"), "--out", str(tmp_path / "linked")]) == 0
+    prepare(name, out / "train", "--out", tmp_path / "linked")
     assert (tmp_path / "linked").resolve() == out
 
 
-def test_every_bad_pair_is_named_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_bad_pair_is_named_once(tmp_path: Path, prepare: Prepare) -> None:
     whole = noise(64, 32)
     bad = dict(train_2=whole[:200], train_3=b"", test_1=noise(63, 32), test_9=noise(32, 32), val_1=b"no image")
     source, out = make_pairs(tmp_path / "facades.tar.gz", "facades", **bad), tmp_path / "out"
-    arguments = ["facades", str(source), "--out", str(out)]
-    assert tool.main(arguments) == 1
-    streams = capsys.readouterr()
+    printed = prepare("facades", source, "--out", out, status=1)
     for name in ("2.jpg: OSError", "3.jpg: UnidentifiedImageError", "9.jpg: 32x32 pixels"):
-        assert streams.out.count(f"\n  {name}") == 1
-    assert "usable are 1 of 3 in train, 0 of 1 in val, 1 of 2 in test" in streams.err
-    assert "--allow-partial" in streams.err
-    assert tool.main([*arguments, "--allow-partial"]) == 0
+        assert printed.count(f"\n  {name}") == 1
+    assert "usable are 1 of 3 in train, 0 of 1 in val, 1 of 2 in test" in printed and "--allow-partial" in printed
+    prepare("facades", source, "--out", out, "--allow-partial")
 
 
 COLORS = np.array([[128, 64, 128], [70, 70, 70], [220, 20, 60], [0, 0, 0]], dtype=np.uint8)
@@ -91,14 +88,12 @@ def make_cityscapes(folder: Path) -> tuple[Path, Path]:
     return zips
 
 
-def test_pairs_of_cityscapes_are_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_pairs_of_cityscapes_are_made(tmp_path: Path, prepare: Prepare) -> None:
     photos, labels = make_cityscapes(tmp_path)
     out = tmp_path / "out"
-    assert tool.main(["cityscapes", str(photos), "--out", str(out)]) == 1
-    assert "there are no labels" in capsys.readouterr().err
+    assert "there are no labels" in prepare("cityscapes", photos, "--out", out, status=1)
     assert not out.exists()
-    assert tool.main(["cityscapes", str(photos), str(labels), "--out", str(out), "--jobs", "2"]) == 0
-    printed = capsys.readouterr().out
+    printed = prepare("cityscapes", photos, labels, "--out", out, "--jobs", "2")
     assert f"{out}: pairs of {{'train': 3, 'val': 2}}\n" in printed and f"{out / 'val'}: 2 pairs" in printed
     assert sorted(path.name for path in out.iterdir()) == ["train", "val"]
     pair = np.asarray(Image.open(out / "train" / "aachen_000001_000019.png"))
@@ -112,13 +107,11 @@ def test_pairs_of_cityscapes_are_made(tmp_path: Path, capsys: pytest.CaptureFixt
     assert np.array_equal(pair[:, 256:], painted[:, ::2])
     for archive in (photos, labels):
         shutil.unpack_archive(archive, tmp_path / "unpacked")
-    assert tool.main(["cityscapes", str(tmp_path / "unpacked"), "--out", str(tmp_path / "again")]) == 0
+    prepare("cityscapes", tmp_path / "unpacked", "--out", tmp_path / "again")
     assert len(list((tmp_path / "again").rglob("*.png"))) == 5
 
 
-def test_bad_images_of_cityscapes_are_named_and_the_rest_made(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_bad_images_of_cityscapes_are_named_and_the_rest_made(tmp_path: Path, prepare: Prepare) -> None:
     photos, labels = make_cityscapes(tmp_path)
     content = bytearray(photos.read_bytes())
     with zipfile.ZipFile(photos) as archive:
@@ -127,8 +120,7 @@ def test_bad_images_of_cityscapes_are_named_and_the_rest_made(
     photos.write_bytes(content)
     with zipfile.ZipFile(photos, "a") as archive:
         archive.writestr("leftImg8bit/val/aachen/aachen_000009_000019_leftImg8bit.png", noise(8, 8, "png"))
-    assert tool.main(["cityscapes", str(photos), str(labels), "--out", str(tmp_path / "out")]) == 1
-    streams = capsys.readouterr()
-    assert "\n  val/aachen_000009_000019: it has no labels" in streams.out
-    assert "\n  train/aachen_000001_000019: the photo cannot be read (BadZipFile: Bad CRC-32" in streams.out
-    assert "usable are 2 of 3 in train" in streams.err
+    printed = prepare("cityscapes", photos, labels, "--out", tmp_path / "out", status=1)
+    assert "\n  val/aachen_000009_000019: it has no labels" in printed
+    assert "\n  train/aachen_000001_000019: the photo cannot be read (BadZipFile: Bad CRC-32" in printed
+    assert "usable are 2 of 3 in train" in printed
