@@ -32,7 +32,7 @@ if __name__ == "__main__":
 
 import torch
 from mmengine.registry import MODELS, DefaultScope
-from paired_steps import Step, attached, compare_steps, report, set_defaults
+from paired_steps import Step, attached, compare_steps, prepare, report
 from torch import nn
 
 from nda_mm import compat
@@ -91,10 +91,7 @@ def measure(args: argparse.Namespace) -> list[dict]:
 def main() -> int:
     """Parse, measure, print; the exit status."""
     args = parse_args()
-    small_size, full_size = dict(batch=64, width=16, amp=False), dict(batch=256, width=64, amp=True)
-    set_defaults(args, full_size if torch.device(args.device).type == "cuda" else small_size)
-    torch.set_num_threads(args.threads)
-    torch.backends.cudnn.benchmark = True  # as in the recipes
+    prepare(args, dict(batch=64, width=16, amp=False), dict(batch=256, width=64, amp=True))
     return report(measure(args), args)
 
 

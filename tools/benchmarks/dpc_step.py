@@ -34,7 +34,7 @@ if __name__ == "__main__":
     parse_args()  # answers --help, and refuses, before the imports that take seconds
 
 import torch
-from paired_steps import Step, compare_steps, report, set_defaults
+from paired_steps import Step, compare_steps, prepare, report
 from torch import Tensor
 
 from nda_mm import compat
@@ -92,10 +92,7 @@ def measure_steps(args: argparse.Namespace) -> list[dict]:
 def main() -> int:
     """Parse, measure, print; the exit status."""
     args = parse_args()
-    small_size, full_size = (dict(batch=4, width=16, size=64, amp=False), dict(batch=32, width=64, size=128, amp=True))
-    set_defaults(args, full_size if torch.device(args.device).type == "cuda" else small_size)
-    torch.set_num_threads(args.threads)
-    torch.backends.cudnn.benchmark = True  # as in the recipes
+    prepare(args, dict(batch=4, width=16, size=64, amp=False), dict(batch=32, width=64, size=128, amp=True))
     compat.apply_patches("mmaction")
     return report(measure_steps(args), args)
 

@@ -109,11 +109,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--check", action="store_true", help="exit with 1 if a bar is missed")
 
 
-def set_defaults(args: argparse.Namespace, defaults: Mapping[str, Any]) -> None:
-    """Fill in what the command line left open."""
+def prepare(args: argparse.Namespace, small_size: Mapping[str, Any], full_size: Mapping[str, Any]) -> None:
+    """Fill in what the command line left open, in small on a CPU, and set torch as the recipes do."""
+    import torch
+
+    defaults = full_size if torch.device(args.device).type == "cuda" else small_size
     for name, value in defaults.items():
         if getattr(args, name) is None:
             setattr(args, name, value)
+    torch.set_num_threads(args.threads)
+    torch.backends.cudnn.benchmark = True
 
 
 def report(rows: list[dict], args: argparse.Namespace) -> int:
