@@ -53,14 +53,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     import torch
 
     from nda_mm.evaluation.audit import NegativeAudit
-    from nda_mm.evaluation.audit_inputs import negatives_of, network_features, open_config, parse_settings, read_images
+    from nda_mm.evaluation.audit_inputs import network_features, parse_settings, read_inputs
     from nda_mm.evaluation.audit_report import VERDICTS, format_reports
     from nda_mm.utils.image_grid import save_image_grid
 
     try:
-        config = open_config(args)
-        images = read_images(args, config, args.reals)
-        negatives = negatives_of(args, config, images)
+        images, negatives = read_inputs(args, args.reals)
         features = network_features(parse_settings(args.network)) if args.network else None
         audit = NegativeAudit(images, samples=args.samples, features=features, seed=args.seed)
         reports = [audit.measure(label, negative) for label, negative in negatives.items()]

@@ -30,12 +30,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     # Not before the options are read: it takes seconds.
     import torch
 
-    from nda_mm.evaluation.audit_inputs import negatives_of, open_config, read_images
+    from nda_mm.evaluation.audit_inputs import read_inputs
     from nda_mm.utils.image_grid import save_image_grid, to_uint8
 
-    config = open_config(args)
-    images = read_images(args, config, max(3, args.samples))
-    negatives = negatives_of(args, config, images)
+    images, negatives = read_inputs(args, max(3, args.samples))
     # All in one batch, so that partners come from the images on the sheet.
     x = images.float() / 127.5 - 1
     columns = [images]

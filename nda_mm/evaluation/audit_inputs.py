@@ -24,32 +24,35 @@ from ..registry import NEGATIVES, SCOPE
 from .networks import FeatureNetwork, build_feature_network
 
 
-def open_config(args: argparse.Namespace) -> Config | None:
-    """Read the config with its overrides, if one is named."""
-    if args.config is None:
-        if args.images is None:
-            raise ValueError("name a config, or a folder by --images")
-        return None
-    config = Config.fromfile(recipe_path(args.config))
-    config.merge_from_dict(read_settings(args.cfg_options))
-    return config
+def read_inputs(args: argparse.Namespace, count: int) -> tuple[Tensor, dict[str, Negative]]:
+    """Read the images and build the negatives that the options of a command ask for.
 
+    Args:
+        args: What :func:`~nda_mm.utils.command_line.add_input_options` reads.
+        count: How many images, at most.
 
-def read_images(args: argparse.Namespace, config: Config | None, count: int) -> Tensor:
-    """Read the images asked for, at most ``count``. uint8. Shape: (N, C, H, W)."""
+    Returns:
+        Images, uint8 (N, C, H, W), and negatives by label: those named, else the config's, else all that fit.
+    """
+    config = Config()
+    if args.config is not None:
+        config = Config.fromfile(recipe_path(args.config))
+        config.merge_from_dict(read_settings(args.cfg_options))
+    elif args.images is None:
+        raise ValueError("name a config, or a folder by --images")
     if args.images is not None:
-        return _of_arrays(ImageFolder(args.images, size=args.size, with_labels=False), count, args.seed)
-    assert config is not None  # see open_config
-    return config_images(config, count=count, seed=args.seed)
+        images = _of_arrays(ImageFolder(args.images, size=args.size, with_labels=False), count, args.seed)
+    else:
+        images = config_images(config, count=count, seed=args.seed)
+    return images, _negatives_of(args, config, images)
 
 
-def negatives_of(args: argparse.Namespace, config: Config | None, images: Tensor) -> dict[str, Negative]:
-    """Build the negatives asked for, by label: those named, else the config's, else all that fit such images."""
+def _negatives_of(args: argparse.Namespace, config: Config, images: Tensor) -> dict[str, Negative]:
     if args.negative:
         settings = [parse_settings(text) for text in args.negative]
         negatives = {negative_label(each): build_negative(each) for each in settings}
     else:
-        negatives = config_negatives(config) if config is not None and not args.all else {}
+        negatives = {} if args.all else config_negatives(config)
         if not negatives:
             negatives, unusable = default_negatives(images)
             for name, reason in unusable.items():

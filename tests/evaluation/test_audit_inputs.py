@@ -15,19 +15,17 @@ from nda_mm.evaluation.audit_inputs import (
     config_images,
     config_negatives,
     default_negatives,
-    negatives_of,
     network_features,
-    open_config,
     parse_settings,
-    read_images,
+    read_inputs,
 )
 from nda_mm.evaluation.networks import FeatureNetwork, FeaturesAndProbs
 from nda_mm.utils.command_line import add_input_options
 
 
-def digits_config(**model: object) -> Config:
+def digits_config() -> Config:
     dataset = dict(type="nda_mm.Digits", split="test", size=16, pipeline=[dict(type="PackInputs")])
-    return Config(dict(default_scope="mmagic", train_dataloader=dict(dataset=dataset), model=dict(model)))
+    return Config(dict(default_scope="mmagic", train_dataloader=dict(dataset=dataset)))
 
 
 def test_images_of_a_config_are_those_of_its_training_set() -> None:
@@ -125,18 +123,15 @@ def test_options_choose_images_and_negatives(tmp_path: Path) -> None:
     for index in range(6):
         Image.new("RGB", (30, 40), (index, index, index)).save(tmp_path / f"{index}.png")
     wanted = ["--negative", "dict(type='Jigsaw', grid=4)", "--negative", "Shift"]
-    args = parse("--images", str(tmp_path), "--size", "16", *wanted)
-    config = open_config(args)
-    images = read_images(args, config, 4)
+    folder = ["--images", str(tmp_path), "--size", "16"]
+    images, negatives = read_inputs(parse(*folder, *wanted), 4)
     assert images.shape == (4, 3, 16, 16)
-    assert list(negatives_of(args, config, images)) == ["Jigsaw(grid=4)", "Shift"]
+    assert list(negatives) == ["Jigsaw(grid=4)", "Shift"]
 
-    config = digits_config(negative=dict(type="Stitch"))
-    assert list(negatives_of(parse("x.py"), config, images)) == ["Stitch"]
-    assert len(negatives_of(parse("x.py", "--all"), config, images)) >= 7
     path = tmp_path / "config.py"
     path.write_text("model = dict(negative=dict(type='Jigsaw', grid=2))\n")
-    config = open_config(parse(str(path), "--cfg-options", "model.negative.grid=4"))
-    assert list(negatives_of(parse(str(path)), config, images)) == ["Jigsaw(grid=4)"]
+    options = [str(path), *folder, "--cfg-options", "model.negative.grid=4"]
+    assert list(read_inputs(parse(*options), 4)[1]) == ["Jigsaw(grid=4)"]
+    assert len(read_inputs(parse("--all", *options), 4)[1]) >= 7
     with pytest.raises(ValueError, match="train_dataloader"):
-        config_images(config)
+        read_inputs(parse(str(path)), 4)
