@@ -21,6 +21,7 @@ from mmengine.runner import EpochBasedTrainLoop, Runner
 import nda_mm
 from nda_mm.checkpoints import read_checkpoint
 from nda_mm.compat.frameworks import FRAMEWORKS
+from nda_mm.utils.files import PREFIX, recipe_path
 from nda_mm.utils.messages import eta
 
 from .precision import default_amp_dtype
@@ -60,7 +61,7 @@ class RunReportHook(Hook):
         if evaluator is not None:
             budget += f", validated every {loop.val_interval:,}"
         rows = {
-            "recipe": f"{_short(cfg.filename)} ({cfg.model.get('type')})",
+            "recipe": f"{_name(cfg.filename)} ({cfg.model.get('type')})",
             "data": f"{data['type']}, {len(loop.dataloader.dataset):,} samples{folder}",
             "device": f"{_devices()}; {_precision(cfg.get('optim_wrapper') or {})}",
             "budget": budget,
@@ -104,7 +105,7 @@ class RunReportHook(Hook):
         if "best" in found and "best_score" in known:  # there are several scores if save_best is a list
             found["best"] += f" ({known['best_score']:.4g})"
         if runner.cfg.filename and (best or last):
-            found["next"] = _next_command(runner, _short(runner.cfg.filename), _short(best or last))
+            found["next"] = _next_command(runner, _name(runner.cfg.filename), _short(best or last))
         _log(runner, found)
 
 
@@ -120,6 +121,17 @@ def _next_command(runner: Runner, config: str, checkpoint: str) -> str:
 
 def _log(runner: Runner, rows: dict[str, str]) -> None:
     runner.logger.info("\n" + "\n".join(f"  {name:<9} {text}" for name, text in rows.items()))
+
+
+def _name(config: str | None) -> str:
+    """A recipe of ours by the name that every command takes, another config by its path."""
+    path = Path(config or "")
+    try:
+        if recipe_path(f"{PREFIX}{path.stem}").samefile(path):
+            return path.stem
+    except FileNotFoundError:  # none of ours
+        pass
+    return _short(config)
 
 
 def _short(path: str | Path | None) -> str:

@@ -56,6 +56,15 @@ def test_a_run_reports_budget_and_results(config_file: Any, capsys: pytest.Captu
     assert "score: " not in capsys.readouterr().out
 
 
+def test_a_recipe_of_ours_is_named_as_it_may_be_typed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("mmagic.models")
+    options = ["log_level=INFO", "val_cfg=None", "train_cfg.max_iters=1"]
+    train.main(["toy_gaussians", "--work-dir", str(tmp_path / "toy"), "--cfg-options", *options])
+    said = capsys.readouterr().out
+    assert "recipe    toy_gaussians (" in said
+    assert "tools/test.py toy_gaussians " in said
+
+
 @pytest.mark.slow
 def test_resume_takes_nothing_or_a_path(config_file: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     whole = config_file("whole.py", steps=6, save_every=2)
