@@ -208,6 +208,9 @@ def to_channels_last(module: nn.Module) -> None:
     checkpoints fit a model in either format. Call it before the module is wrapped in DistributedDataParallel, which
     takes the strides of the weights when it is made and scrambles the gradients of others.
 
+    Strided 1x1 convolutions of fewer than 16 channels stay as they are, and get their inputs with the channels first:
+    oneDNN's kernel for them, in torch 2.11 on a CPU, writes beyond the gradient of the input.
+
     Args:
         module: Its 2-D convolutions become ``torch.channels_last``, its 3-D ones ``torch.channels_last_3d``.
 
@@ -218,6 +221,23 @@ def to_channels_last(module: nn.Module) -> None:
         True
     """
     _set_memory_format(module, {4: torch.channels_last, 5: torch.channels_last_3d})
+    for layer in module.modules():
+        if _overruns(layer) and _channels_first not in layer._forward_pre_hooks.values():
+            _set_memory_format(layer, _CONTIGUOUS)
+            layer.register_forward_pre_hook(_channels_first)
+
+
+_CONTIGUOUS = {4: torch.contiguous_format, 5: torch.contiguous_format}
+
+
+def _overruns(layer: nn.Module) -> bool:
+    if not isinstance(layer, nn.modules.conv._ConvNd):
+        return False
+    return max(layer.kernel_size) == 1 < max(layer.stride) and layer.in_channels < 16
+
+
+def _channels_first(layer: nn.Module, args: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+    return tuple(each.contiguous() for each in args)
 
 
 def _set_memory_format(module: nn.Module, formats: dict[int, torch.memory_format]) -> None:
@@ -236,7 +256,7 @@ class _ChannelsLast(Runner):
         return super().wrap_model(model_wrapper_cfg, model)
 
     def _init_model_weights(self) -> None:
-        _set_memory_format(self.model, {4: torch.contiguous_format, 5: torch.contiguous_format})
+        _set_memory_format(self.model, _CONTIGUOUS)
         super()._init_model_weights()
         to_channels_last(self.model)
 

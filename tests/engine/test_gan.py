@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -13,6 +14,8 @@ import torch
 from mmengine.optim.optimizer import amp_optimizer_wrapper
 from mmengine.runner import Runner
 from tiny_run import assert_equal, train_in_processes
+
+from nda_mm.engine.launch import to_channels_last
 
 pytest.importorskip("mmagic", reason="the recipe needs mmagic")
 pytest.importorskip("sklearn", reason="the recipe's digits come with scikit-learn")
@@ -71,6 +74,22 @@ def test_the_memory_format_is_set_before_the_model_is_wrapped(tmp_path: Path, mo
     last, first = (list(convolutions(runner.model)) for runner in runners)
     assert all(torch.equal(one, other) for one, other in zip(last, first, strict=True))
     assert all(weight.is_contiguous(memory_format=torch.channels_last) for weight in last)
+
+
+def test_convolutions_that_overrun_memory_keep_the_channels_first() -> None:
+    """oneDNN writes beyond the gradient of their input: processes die later, in some other place."""
+    for channels, stride, kept in ((4, 2, True), (15, 3, True), (4, 1, False), (16, 2, False)):
+        layer = torch.nn.Conv2d(channels, 8, 1, stride=stride)
+        first = copy.deepcopy(layer)
+        for _ in range(2):
+            to_channels_last(layer)
+        assert len(layer._forward_pre_hooks) == kept
+        images = torch.randn(2, channels, 12, 12).contiguous(memory_format=torch.channels_last).requires_grad_()
+        output = layer(images)
+        assert output.is_contiguous() == kept
+        output.square().sum().backward()
+        first(images.detach().contiguous()).square().sum().backward()
+        torch.testing.assert_close(layer.weight.grad, first.weight.grad)
 
 
 def convolutions(model: torch.nn.Module) -> Iterator[torch.Tensor]:
