@@ -14,6 +14,7 @@ import hashlib
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -166,8 +167,8 @@ def _exit() -> None:
     raise SystemExit(128 + signal.SIGTERM)
 
 
-def _end_when_stdin_closes() -> None:
-    """End this process and its loaders' workers when the parent process is gone, however it ended."""
+def _end_when_stdin_closes(target: Path) -> None:
+    """End this process and its loaders' workers when the parent process is gone, and remove what is unfinished."""
 
     def watch() -> None:
         os.read(sys.stdin.fileno(), 1)  # not by sys.stdin, whose lock a forked loader would wait for
@@ -175,9 +176,16 @@ def _end_when_stdin_closes() -> None:
         time.sleep(60)  # on a busy machine that takes a while
         for worker in multiprocessing.active_children():
             worker.terminate()
+        for unfinished in target.parent.glob(f"{_unfinished(target)}*"):
+            shutil.rmtree(unfinished, ignore_errors=True)
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+def _unfinished(target: Path) -> str:
+    """How the names of folders begin in which weights are trained; the lock lets one process train at a time."""
+    return f".{target.stem}-"
 
 
 class _ProgressHook(Hook):
@@ -202,7 +210,7 @@ def train_recipe(recipe: Path, target: Path, cfg_options: Mapping[str, Any] | No
     say_loading("mmpretrain")
     cfg = read_recipe(recipe, cfg_options)
     target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.stem}-") as work_dir:
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=_unfinished(target)) as work_dir:
         cfg.work_dir = work_dir
         cfg.default_hooks = {**cfg.get("default_hooks", {}), "checkpoint": None}
         cfg.randomness = dict(seed=cfg.get("randomness", {}).get("seed") or 0, deterministic=True)
@@ -226,7 +234,7 @@ def main() -> None:
     args = parser.parse_args()
     silence_warnings()
     if args.until_stdin_closes:
-        _end_when_stdin_closes()
+        _end_when_stdin_closes(args.target)
     if args.target is None:
         target = ensure_checkpoint(args.recipe, cfg_options=args.cfg_options)
         accuracy = read_checkpoint(target, needed=("meta",))["meta"]["accuracy"]
