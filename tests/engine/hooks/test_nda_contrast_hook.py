@@ -136,6 +136,13 @@ def test_what_does_not_fit_is_refused_before_the_first_step(tmp_path, settings, 
     assert losses(runner) == []
 
 
+def test_batches_that_are_all_whole_need_not_be_dropped(tmp_path):
+    settings = dict(images=16, drop_last=False, contrast=JIGSAW)
+    runner = tiny_run.build(tiny_contrast.make_config(tmp_path / "run", **settings))
+    runner.train()
+    assert len(losses(runner)) == runner.max_iters
+
+
 def test_settings_out_of_range_are_refused_by_name(plain):
     for name, value in dict(view="both", similarity_scale=0, keep="easiest", num_negatives=0).items():
         with pytest.raises(ValueError, match=name):
