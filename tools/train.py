@@ -8,8 +8,8 @@
 
 --cfg-options val_cfg=None trains without validation, and so without the classifier that some metrics train first.
 
-CONFIG is a file, or the name of a recipe that the installed package ships. On SIGTERM a run saves a checkpoint after
-its iteration and ends with status 143.
+CONFIG is a file, or the name of a recipe that the installed package ships. On SIGTERM a run of iterations saves a
+checkpoint after the current one and ends with status 143; a run of epochs ends at once.
 """
 
 from __future__ import annotations
