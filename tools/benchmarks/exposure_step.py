@@ -40,7 +40,6 @@ from nda_mm import compat
 from nda_mm.models.outlier_exposure import OutlierExposure
 from nda_mm.negatives import build_negative
 from nda_mm.utils.files import recipe_path
-from nda_mm.utils.processes import keep_freed_memory
 
 #: The most that a step may take, in plain steps.
 BARS = {"jigsaw": 2.1, "stitch": 2.1, "jigsaw, half of the batch": 1.55}
@@ -90,7 +89,6 @@ def main() -> int:
     """Parse, measure, print; the exit status."""
     args = parse_args()
     prepare(args, dict(batch=64, width=16, amp=False), dict(batch=128, width=64, amp=True))
-    keep_freed_memory()  # as tools/train.py does
     return report(measure(args), args)
 
 

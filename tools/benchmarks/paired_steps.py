@@ -110,9 +110,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def prepare(args: argparse.Namespace, small_size: Mapping[str, Any], full_size: Mapping[str, Any]) -> None:
-    """Fill in what the command line left open, in small on a CPU, and set torch as the recipes do."""
+    """Fill in what the command line left open, in small on a CPU, and set torch and memory as trainings do."""
     import torch
 
+    from nda_mm.utils.processes import keep_freed_memory
+
+    keep_freed_memory()
     defaults = full_size if torch.device(args.device).type == "cuda" else small_size
     for name, value in defaults.items():
         if getattr(args, name) is None:
