@@ -2,6 +2,7 @@
 # Inception weights cannot be had. The metrics train it when it is first needed (minutes on a GPU, hours on a CPU); by
 # hand: python tools/train.py classifier_cifar10
 default_scope = "mmpretrain"
+channels_last = True  # memory format: convolutions are faster, results differ by rounding alone
 size = 32  # of the images in pixels
 max_epochs = 30
 data_root = "data/cifar10"
