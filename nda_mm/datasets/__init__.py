@@ -1,7 +1,7 @@
 """Data sets and pipeline transforms, for every host's config by the prefix ``nda_mm.``. Imported at first use.
 
-``images``, ``boxes`` around objects and ``videos`` are read from the folders of a user;
-``toy`` data sets need no download.
+``images``, ``videos`` and images with boxes (``checked_boxes``) are read from the folders of a user; ``toy`` data sets
+need no download.
 """
 
 from nda_mm.compat.lazy import lazy_package

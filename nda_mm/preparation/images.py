@@ -14,8 +14,8 @@ from ..datasets.archives import Place, layout, unpack
 from ..datasets.decoding import image_files
 from ..datasets.download import download
 from ..datasets.images.celeba import take_celeba
-from ..datasets.images.cifar10_c import CIFAR10C, CORRUPTIONS, SEVERITIES, URL
 from ..datasets.images.imagenet import prepare_imagenet
+from ..datasets.images.ood_sets import CIFAR10C, CORRUPTIONS, SEVERITIES, URL
 from ..datasets.images.pairs import build_cityscapes_pairs, is_cityscapes, pair_faults
 from ..datasets.report import list_bad_files
 from ..utils.files import link_folder, printable, write_atomically

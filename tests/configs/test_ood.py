@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from mmengine import Config
 
-from nda_mm.datasets.images.cifar10_c import CORRUPTIONS, SEVERITIES
+from nda_mm.datasets.images.ood_sets import CORRUPTIONS, SEVERITIES
 from nda_mm.evaluation import OODMetric
 from nda_mm.registry import DATASETS, METRICS
 from nda_mm.utils.files import recipe_path

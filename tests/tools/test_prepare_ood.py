@@ -15,7 +15,7 @@ from mmengine.config import Config, DictAction
 from mmengine.registry import DATASETS
 from tiny_archives import RNG, make_tar, make_zip, noise, truncate
 
-from nda_mm.datasets.images.cifar10_c import CORRUPTIONS
+from nda_mm.datasets.images.ood_sets import CORRUPTIONS
 from nda_mm.preparation import images as commands
 from nda_mm.utils.files import recipe_path
 

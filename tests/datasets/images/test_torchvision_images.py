@@ -1,4 +1,4 @@
-"""CIFAR, STL-10 and SVHN in their official forms, class folders, what is refused, downloads by several processes."""
+"""CIFAR and STL-10 in their official forms, class folders, what is refused, downloads by several processes."""
 
 from __future__ import annotations
 
@@ -16,13 +16,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import scipy.io
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from tiny_images import ARCHIVE, FOLDER, as_published, save_noise, write_cifar10
 from torchvision import datasets
 
-from nda_mm.datasets import CIFAR10, CIFAR100, STL10, SVHN, DatasetNotReadableError
+from nda_mm.datasets import CIFAR10, CIFAR100, STL10, DatasetNotReadableError
 from nda_mm.registry import DATASETS
 from nda_mm.utils.files import recipe_path
 
@@ -243,32 +242,3 @@ def test_damaged_files_of_stl10_are_named(tmp_path: Path, stl10: dict[str, np.nd
     (tmp_path / "stl10_binary" / "train_X.bin").write_bytes(bytes(27_000))
     with pytest.raises(DatasetNotReadableError, match=r"damaged are train_X\.bin"):
         STL10(str(tmp_path), "train")
-
-
-SVHN_IMAGES = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3), dtype=np.uint8)
-SVHN_LABELS = np.array([[1], [10], [9], [10], [5]], dtype=np.uint8)
-
-
-@pytest.fixture
-def svhn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    path = tmp_path / "test_32x32.mat"
-    scipy.io.savemat(path, dict(X=SVHN_IMAGES.transpose(1, 2, 3, 0), y=SVHN_LABELS))
-    md5 = hashlib.md5(path.read_bytes()).hexdigest()
-    monkeypatch.setitem(datasets.SVHN.split_list, "test", [datasets.SVHN.split_list["test"][0], path.name, md5])
-    return tmp_path
-
-
-def test_svhns_images_and_labels_are_the_files_with_ten_as_zero(svhn: Path) -> None:
-    for root in (svhn, svhn / "test_32x32.mat"):
-        data = SVHN(str(root))
-        np.testing.assert_array_equal(data.images, SVHN_IMAGES)
-        assert data.labels.tolist() == [1, 0, 9, 0, 5]
-
-
-def test_a_missing_or_damaged_file_of_svhn_is_refused(svhn: Path) -> None:
-    path = svhn / "test_32x32.mat"
-    path.write_bytes(path.read_bytes()[:3000])
-    with pytest.raises(DatasetNotReadableError, match=r"test_32x32\.mat'.*MD5"):
-        SVHN(str(svhn))
-    with pytest.raises(DatasetNotReadableError, match=r"train_32x32\.mat"):
-        SVHN(str(svhn), split="train")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from nda_mm.datasets import DigitEdges, Digits
+from nda_mm.datasets import DigitEdges, Digits, Numerosity
 from nda_mm.datasets.decoding import resize_squares
 from nda_mm.datasets.toy.digits import outline
 
@@ -27,12 +27,6 @@ def test_split_is_fixed_disjoint_and_stratified() -> None:
     counts = np.bincount(everything.labels)
     np.testing.assert_array_equal(np.bincount(test.labels), counts // 4)
     np.testing.assert_array_equal(np.bincount(train.labels), counts - counts // 4)
-
-
-@pytest.mark.parametrize("settings", [{"split": "val"}, {"size": 4}])
-def test_bad_settings_are_refused(settings: dict) -> None:
-    with pytest.raises(ValueError, match=next(iter(settings))):
-        Digits(**settings)
 
 
 def by_loop(image: np.ndarray) -> np.ndarray:
@@ -65,3 +59,52 @@ def test_pairs_are_the_digits_with_their_outlines() -> None:
         assert set(pair) == {
             "img_edge", "img_digit", "img_edge_channel_order", "img_digit_channel_order", "gt_label", "sample_idx",
         }  # fmt: skip
+
+
+def digits_on(image: np.ndarray, known: dict[bytes, int]) -> list[tuple[int, int]]:
+    """Corners of all 8x8 squares of an image that are a known digit."""
+    found = []
+    for top in range(image.shape[0] - 7):
+        for left in range(image.shape[1] - 7):
+            if image[top : top + 8, left : left + 8].tobytes() in known:
+                found.append((top, left))
+    return found
+
+
+def test_every_image_has_its_number_of_whole_digits_of_its_split() -> None:
+    split = "test"
+    known = {image.tobytes(): 1 for image in Digits(split=split, size=8, channels=1).images[..., 0]}
+    data = Numerosity(split=split, counts=[0, 1, 2, 3], num_images=40, channels=1, size=24)
+    assert np.bincount(data.labels).tolist() == [10] * 4
+    for image, count in zip(data.images[..., 0], data.labels):
+        places = digits_on(image, known)
+        assert len(places) == count
+        left = image.copy()
+        for top, start in places:
+            left[top : top + 8, start : start + 8] = 0
+        assert not left.any()  # and nothing else
+
+
+def test_equal_settings_give_equal_images() -> None:
+    first, again = (Numerosity(counts=[1, 3], num_images=20) for _ in range(2))
+    assert np.array_equal(first.images, again.images) and np.array_equal(first.labels, again.labels)
+    assert not np.array_equal(first.images, Numerosity(counts=[1, 3], num_images=20, seed=1).images)
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings"),
+    [
+        (Digits, dict(split="val")),
+        (Digits, dict(size=4)),
+        (Digits, dict(channels=2)),
+        (Numerosity, dict(split="all")),
+        (Numerosity, dict(counts=[])),
+        (Numerosity, dict(counts=[2, 2])),
+        (Numerosity, dict(counts=[5])),
+        (Numerosity, dict(size=16)),
+        (Numerosity, dict(num_images=0)),
+    ],
+)
+def test_bad_settings_are_refused(kind: type, settings: dict) -> None:
+    with pytest.raises(ValueError, match=next(iter(settings))):
+        kind(**settings)

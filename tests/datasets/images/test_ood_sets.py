@@ -1,14 +1,17 @@
-"""Folders of public sets: their layout, what is done to the images, and damage of every kind."""
+"""The sets of OOD images in their official forms: what is read, and damage of every kind."""
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.io
 from tiny_images import save_noise
+from torchvision import datasets
 
-from nda_mm.datasets import DTD, DatasetNotReadableError, Places365, TinyImageNet
+from nda_mm.datasets import CIFAR10C, DTD, SVHN, DatasetNotReadableError, Places365, TinyImageNet
 from nda_mm.datasets.images.image_folder import read_square
 
 
@@ -94,3 +97,74 @@ def test_tiny_imagenets_lists_must_be_there_and_fit(tmp_path: Path) -> None:
         (tmp_path / name).unlink()
         with pytest.raises(DatasetNotReadableError, match=name):
             TinyImageNet(str(tmp_path))
+
+
+SVHN_IMAGES = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3), dtype=np.uint8)
+SVHN_LABELS = np.array([[1], [10], [9], [10], [5]], dtype=np.uint8)
+
+
+@pytest.fixture
+def svhn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    path = tmp_path / "test_32x32.mat"
+    scipy.io.savemat(path, dict(X=SVHN_IMAGES.transpose(1, 2, 3, 0), y=SVHN_LABELS))
+    md5 = hashlib.md5(path.read_bytes()).hexdigest()
+    monkeypatch.setitem(datasets.SVHN.split_list, "test", [datasets.SVHN.split_list["test"][0], path.name, md5])
+    return tmp_path
+
+
+def test_svhns_images_and_labels_are_the_files_with_ten_as_zero(svhn: Path) -> None:
+    for root in (svhn, svhn / "test_32x32.mat"):
+        data = SVHN(str(root))
+        np.testing.assert_array_equal(data.images, SVHN_IMAGES)
+        assert data.labels.tolist() == [1, 0, 9, 0, 5]
+
+
+def test_a_missing_or_damaged_file_of_svhn_is_refused(svhn: Path) -> None:
+    path = svhn / "test_32x32.mat"
+    path.write_bytes(path.read_bytes()[:3000])
+    with pytest.raises(DatasetNotReadableError, match=r"test_32x32\.mat'.*MD5"):
+        SVHN(str(svhn))
+    with pytest.raises(DatasetNotReadableError, match=r"train_32x32\.mat"):
+        SVHN(str(svhn), split="train")
+
+
+CORRUPTED = np.random.default_rng(0).integers(0, 256, (15, 32, 32, 3), dtype=np.uint8)
+CORRUPTED_LABELS = np.tile(np.array([3, 8, 0], dtype=np.uint8), 5)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    np.save(tmp_path / "fog.npy", CORRUPTED)
+    np.save(tmp_path / "labels.npy", CORRUPTED_LABELS)
+    return tmp_path
+
+
+@pytest.mark.parametrize("severity", [1, 5])
+def test_a_severity_is_its_fifth(folder: Path, severity: int) -> None:
+    data = CIFAR10C(str(folder), "fog", severity)
+    np.testing.assert_array_equal(data.images, CORRUPTED[3 * severity - 3 : 3 * severity])
+    assert data.labels.tolist() == [3, 8, 0]
+    assert data.metainfo["classes"][3] == "cat"
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("fog", CORRUPTED[:14]),
+        ("fog", CORRUPTED / 255),
+        ("labels", CORRUPTED_LABELS[:14]),
+        ("labels", CORRUPTED_LABELS[:0]),
+    ],
+)
+def test_other_content_is_refused(folder: Path, name: str, content: np.ndarray) -> None:
+    np.save(folder / f"{name}.npy", content)
+    with pytest.raises(DatasetNotReadableError, match=name):
+        CIFAR10C(str(folder), "fog")
+
+
+def test_missing_and_damaged_files_are_refused(folder: Path) -> None:
+    with pytest.raises(DatasetNotReadableError, match="snow"):
+        CIFAR10C(str(folder), "snow")
+    (folder / "fog.npy").write_bytes((folder / "fog.npy").read_bytes()[:999])
+    with pytest.raises(DatasetNotReadableError, match="fog"):
+        CIFAR10C(str(folder), "fog")

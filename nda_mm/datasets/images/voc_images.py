@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from nda_mm.datasets.decoding import decode_images, open_image, read_lines
-from nda_mm.datasets.images.array_dataset import ArrayDataset
 from nda_mm.datasets.report import refuse_or_warn
 from nda_mm.registry import DATASETS
 from nda_mm.utils.files import check_data_root
+
+from .array_dataset import ArrayDataset
 
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".JPG", ".JPEG", ".PNG")
 

@@ -1,1 +1,0 @@
-"""Data sets of images with boxes around objects."""

@@ -1,0 +1,345 @@
+"""Public data sets that a detector of outliers is tested on: folders of images, SVHN, MNIST, CIFAR-10-C."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from nda_mm.datasets.decoding import class_folders, describe_resizing, image_files, read_lines, resize_squares
+from nda_mm.functional.checks import check_choice
+from nda_mm.registry import DATASETS
+from nda_mm.utils.files import check_data_root, check_file, printable
+from nda_mm.utils.messages import describe_error
+
+from .array_dataset import ArrayDataset, DatasetNotReadableError
+from .image_folder import ImageFolder
+from .torchvision_images import CIFAR10
+
+CORRUPTIONS = (
+    "brightness", "contrast", "defocus_blur", "elastic_transform", "fog", "frost", "gaussian_blur", "gaussian_noise",
+    "glass_blur", "impulse_noise", "jpeg_compression", "motion_blur", "pixelate", "saturate", "shot_noise", "snow",
+    "spatter", "speckle_noise", "zoom_blur",
+)  # fmt: skip
+SEVERITIES = (1, 2, 3, 4, 5)
+URL = "https://zenodo.org/records/2535967"
+
+
+class PublicImageFolder(ImageFolder):
+    """An :class:`~nda_mm.datasets.ImageFolder` of a known layout, whose errors name the layout and the address.
+
+    Made for evaluation: files that cannot be read are reported in one warning and left out, and only a folder without
+    any readable image is an error.
+
+    Args:
+        data_root: The folder above the images' folder, or that folder.
+        size: Side of the squares in pixels.
+        max_bad: Highest share of unreadable files, 0 to 1. Default 1: as long as one can be read.
+        kwargs: As for :class:`~nda_mm.datasets.ImageFolder`.
+
+    Raises:
+        DatasetNotReadableError: If the folder is missing, holds no images, or none (or too few) that can be read.
+    """
+
+    title: ClassVar[str]
+    #: Where the files belong, below ``data_root``.
+    layout: ClassVar[str]
+    url: ClassVar[str]
+
+    def __init__(
+        self, data_root: str, split: str | None = None, *, size: int = 32, max_bad: float = 1.0, **kwargs: Any
+    ) -> None:
+        super().__init__(data_root, split, size=size, max_bad=max_bad, **kwargs)
+
+    def load_arrays(self) -> tuple[np.ndarray, np.ndarray]:
+        """Find the folder, then read what can be read."""
+        root, name = Path(self.data_root), self.split or ""
+        try:
+            if not (root / name).is_dir() and root.name != name:
+                raise FileNotFoundError(f"there is no folder '{root / name}'")
+            return super().load_arrays()
+        except (OSError, ValueError) as error:
+            raise DatasetNotReadableError(
+                f"{self.title} cannot be read from '{self.data_root}': {error}\nIts files belong at "
+                f"'{root}/{self.layout}' and are published at {self.url}. Set data_root to the folder above them, and "
+                "download damaged files again."
+            ) from error
+
+
+@DATASETS.register_module()
+class DTD(PublicImageFolder):
+    """DTD: 5,640 photographs of textures in 47 classes; the official splits are not used.
+
+    Source: Cimpoi et al., "Describing textures in the wild", CVPR 2014, https://arxiv.org/abs/1311.3618.
+
+    Args:
+        data_root: The folder above ``images/CLASS/*.jpg``, or ``images`` itself.
+        size: Side of the squares in pixels: short side scaled (bicubic, antialiased), center kept. Default 32.
+        kwargs: As for :class:`PublicImageFolder`.
+
+    Example:
+        In a config::
+
+            test_dataloader = dict(dataset=dict(type='nda_mm.DTD'))
+    """
+
+    title = "DTD"
+    layout = "images/CLASS/*.jpg"
+    url = "https://www.robots.ox.ac.uk/~vgg/data/dtd/"
+
+    def __init__(self, data_root: str = "data/dtd", **kwargs: Any) -> None:
+        super().__init__(data_root, "images", with_labels=True, **kwargs)
+
+
+@DATASETS.register_module()
+class Places365(PublicImageFolder):
+    """Places365's validation images of 256x256 pixels: 36,500 photographs of scenes, without their labels.
+
+    Source: Zhou et al., "Places: a 10 million image database for scene recognition", TPAMI 2017.
+
+    Args:
+        data_root: The folder above ``val_256/*.jpg``, or that folder itself.
+        split: Name of the folder of images. Default ``'val_256'``; ``'test_256'`` is read in the same way.
+        size: Side of the squares in pixels: short side scaled (bicubic, antialiased), center kept. Default 32.
+        kwargs: As for :class:`PublicImageFolder`; all images are of class 0.
+
+    Example:
+        In a config::
+
+            test_dataloader = dict(dataset=dict(type='nda_mm.Places365'))
+    """
+
+    title = "Places365"
+    layout = "val_256/*.jpg"
+    url = "http://places2.csail.mit.edu/download.html"
+
+    def __init__(self, data_root: str = "data/places365", split: str = "val_256", **kwargs: Any) -> None:
+        super().__init__(data_root, split, with_labels=False, **kwargs)
+
+
+@DATASETS.register_module()
+class TinyImageNet(PublicImageFolder):
+    """Tiny ImageNet: 64x64 photographs in 200 classes, 100,000 to train and 10,000 to validate.
+
+    Source: Stanford CS231n, http://cs231n.stanford.edu/tiny-imagenet-200.zip. The classes are those of ``wnids.txt``,
+    in alphabetical order.
+
+    Args:
+        data_root: The folder of ``wnids.txt``, above ``val/images/*.JPEG`` with ``val/val_annotations.txt``, and
+            ``train/WNID/images/*.JPEG``. Validation images that were sorted into ``val/WNID`` are found too.
+        split: ``'val'`` (default) or ``'train'``.
+        size: Side in pixels: scaled (bicubic, antialiased). Default 32.
+        kwargs: As for :class:`PublicImageFolder`.
+
+    Example:
+        In a config::
+
+            test_dataloader = dict(dataset=dict(type='nda_mm.TinyImageNet'))
+    """
+
+    title = "Tiny ImageNet"
+    layout = "val/images/*.JPEG"
+    url = "http://cs231n.stanford.edu/tiny-imagenet-200.zip"
+
+    def __init__(self, data_root: str = "data/tiny-imagenet-200", split: str = "val", **kwargs: Any) -> None:
+        check_choice(split, "split", ("val", "train"))  # the test images have no labels
+        super().__init__(data_root, split, **kwargs)
+
+    def _list(self, folder: Path) -> tuple[list[Path], np.ndarray, tuple[str, ...]]:
+        classes = tuple(sorted(name for _, name in read_lines(folder.parent / "wnids.txt")))
+        number = {name: index for index, name in enumerate(classes)}
+        if (folder / "images").is_dir():
+            lines = read_lines(folder / "val_annotations.txt")
+            notes = dict(line.split("\t")[:2] for _, line in lines if "\t" in line)
+            found = {path: notes.get(path.name, "") for path in image_files(folder / "images")}
+        else:
+            found = {path: name for name, paths in class_folders(folder).items() for path in paths}
+        if not found:
+            raise FileNotFoundError(f"'{folder}' holds no images")
+        unknown = sorted(printable(path.name) for path, name in found.items() if name not in number)
+        if unknown:
+            raise ValueError(
+                f"{len(unknown)} of {len(found)} images in '{folder}' (the first is {unknown[0]}) are of no class of "
+                "wnids.txt, or not listed in val_annotations.txt"
+            )
+        return list(found), np.array([number[name] for name in found.values()], dtype=np.int64), classes
+
+
+@DATASETS.register_module()
+class SVHN(ArrayDataset):
+    """SVHN's cropped digits: 32x32 photographs of house numbers, labeled by the digit in the middle.
+
+    Source: Netzer et al., "Reading digits in natural images with unsupervised feature learning", NIPS workshop 2011,
+    http://ufldl.stanford.edu/housenumbers/.
+
+    ``SPLIT_32x32.mat`` is read, and its checksum verified, by torchvision and SciPy. All 26,032 test images take 80 MB.
+
+    Args:
+        data_root: The folder of the ``.mat`` files, or one of them.
+        split: ``'train'``, ``'test'`` (default) or ``'extra'``.
+        size: Side in pixels that the images are resized to. Default 32: as they are.
+        kwargs: ``image_key``, ``every``, ``indices``, ``pipeline``, ... of :class:`~nda_mm.datasets.ArrayDataset`.
+
+    Raises:
+        DatasetNotReadableError: If the file is missing, damaged, or another than the published one.
+        ModuleNotFoundError: If SciPy is not installed.
+
+    Example:
+        In a config::
+
+            test_dataloader = dict(dataset=dict(type='nda_mm.SVHN', data_root='data/svhn'))
+    """
+
+    METAINFO = {"classes": tuple("0123456789")}
+
+    def __init__(self, data_root: str = "data/svhn", split: str = "test", *, size: int = 32, **kwargs: Any) -> None:
+        check_choice(split, "split", ("train", "test", "extra"))
+        if size < 1:
+            raise ValueError(f"size must be at least 1, but got {size!r}")
+        self.split = split
+        self.size = size
+        self.resizing = describe_resizing(32, size)
+        super().__init__(check_data_root(data_root), **kwargs)
+
+    def load_arrays(self) -> tuple[np.ndarray, np.ndarray]:
+        """Read the file, and resize."""
+        from torchvision import datasets
+
+        root = Path(self.data_root)
+        folder = root.parent if root.suffix == ".mat" else root
+        url, name, md5 = datasets.SVHN.split_list[self.split]
+        try:
+            data = datasets.SVHN(str(folder), self.split)
+        except RuntimeError as error:
+            cause = f"its MD5 is not {md5}" if (folder / name).is_file() else "there is no such file"
+            raise DatasetNotReadableError(
+                f"SVHN ({self.split} split) cannot be read from '{folder / name}': {cause}. Download {url}"
+            ) from error
+        images = np.ascontiguousarray(data.data.transpose(0, 2, 3, 1))
+        return resize_squares(images, self.size), data.labels
+
+
+@DATASETS.register_module()
+class MNIST(ArrayDataset):
+    """MNIST: 28x28 gray handwritten digits, 60,000 to train and 10,000 to test; three equal channels here.
+
+    Source: LeCun et al., "Gradient-based learning applied to document recognition", 1998.
+
+    The files are read by torchvision.
+
+    Args:
+        data_root: The folder above ``MNIST/raw``, with ``t10k-images-idx3-ubyte`` and so on.
+        split: ``'train'`` or ``'test'`` (default).
+        kwargs: ``image_key``, ``every``, ``indices``, ``pipeline``, ... of :class:`~nda_mm.datasets.ArrayDataset`.
+
+    Raises:
+        DatasetNotReadableError: If a file is missing or damaged.
+
+    Example:
+        >>> MNIST("data/mnist", lazy_init=True).metainfo["classes"][3]
+        '3'
+    """
+
+    METAINFO = {"classes": tuple("0123456789")}
+
+    def __init__(self, data_root: str = "data/mnist", split: str = "test", **kwargs: Any) -> None:
+        check_choice(split, "split", ("train", "test"))
+        self.split = split
+        super().__init__(check_data_root(data_root), **kwargs)
+
+    def load_arrays(self) -> tuple[np.ndarray, np.ndarray]:
+        """Read the two files of the split."""
+        from torchvision import datasets
+
+        raw = Path(self.data_root) / "MNIST" / "raw"
+        try:
+            data = datasets.MNIST(self.data_root, train=self.split == "train")
+        except (RuntimeError, ValueError, AssertionError, IndexError) as error:
+            raise DatasetNotReadableError(
+                f"MNIST ({self.split} split) cannot be read from '{raw}': {error}. Its files are published at "
+                f"{datasets.MNIST.mirrors[-1]}"
+            ) from error
+        return np.repeat(data.data.numpy()[..., None], 3, axis=-1), data.targets.numpy()
+
+
+@DATASETS.register_module()
+class CIFAR10C(ArrayDataset):
+    """One of CIFAR-10-C's 19 corruptions at one of its 5 severities: 10,000 images.
+
+    Source: Hendrycks and Dietterich, "Benchmarking neural network robustness to common corruptions and perturbations",
+    ICLR 2019, https://arxiv.org/abs/1903.12261; data: https://zenodo.org/records/2535967.
+
+    ``data_root`` holds ``CORRUPTION.npy``, uint8 (50000, 32, 32, 3), the five severities one after the other, and
+    ``labels.npy``. Only the rows of one severity are read, 31 MB of 154.
+
+    Args:
+        data_root: The folder.
+        corruption: One of :data:`CORRUPTIONS`.
+        severity: 1 (weak) to 5.
+        size: Side in pixels that the images are resized to. Default 32: as they are.
+        kwargs: ``image_key``, ``every``, ``indices``, ``pipeline``, ... of
+            :class:`~nda_mm.datasets.ArrayDataset`.
+
+    Raises:
+        ValueError: If the corruption or the severity is none of them.
+        DatasetNotReadableError: If a file is missing, damaged, or of another shape.
+
+    Example:
+        In a config::
+
+            test_dataloader = dict(dataset=dict(type='nda_mm.CIFAR10C', corruption='fog', severity=3))
+    """
+
+    METAINFO = CIFAR10.METAINFO
+
+    def __init__(
+        self,
+        data_root: str = "data/CIFAR-10-C",
+        corruption: str = "gaussian_noise",
+        severity: int = 1,
+        *,
+        size: int = 32,
+        **kwargs: Any,
+    ) -> None:
+        check_choice(corruption, "corruption", CORRUPTIONS)
+        check_choice(severity, "severity", SEVERITIES)
+        self.corruption = corruption
+        self.severity = severity
+        if size < 1:
+            raise ValueError(f"size must be at least 1, but got {size!r}")
+        self.size = size
+        self.resizing = describe_resizing(32, size)
+        super().__init__(check_data_root(data_root), **kwargs)
+
+    def load_arrays(self) -> tuple[np.ndarray, np.ndarray]:
+        """Read one fifth of two files."""
+        labels = self._open("labels", _are_labels)
+        images = self._open(self.corruption, lambda array: _are_images(array, len(labels)))
+        count = len(labels) // len(SEVERITIES)
+        rows = slice((self.severity - 1) * count, self.severity * count)
+        return resize_squares(np.array(images[rows]), self.size), np.array(labels[rows], dtype=np.int64)
+
+    def _open(self, name: str, fits: Callable[[np.ndarray], bool]) -> np.ndarray:
+        """Map a file without reading its content, after a look at what it holds."""
+        path = Path(self.data_root, f"{name}.npy")
+        try:
+            check_file(path)
+            array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+            if not fits(array):
+                raise ValueError(f"it holds {array.dtype} {array.shape}")
+            return array
+        except (OSError, ValueError, EOFError) as error:
+            raise DatasetNotReadableError(
+                f"CIFAR-10-C cannot be read from '{self.data_root}': {path.name}: {describe_error(error)}. Download "
+                f"CIFAR-10-C.tar from {URL} and run tools/prepare_data.py cifar10_c CIFAR-10-C.tar"
+            ) from error
+
+
+def _are_labels(array: np.ndarray) -> bool:
+    return array.ndim == 1 and len(array) > 0 and len(array) % len(SEVERITIES) == 0 and array.dtype.kind in "iu"
+
+
+def _are_images(array: np.ndarray, count: int) -> bool:
+    return array.dtype == np.uint8 and array.shape == (count, 32, 32, 3)
