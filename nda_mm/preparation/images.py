@@ -32,7 +32,7 @@ def take(source: Path, out: Path, place: Place, holds: Sequence[str]) -> str:
         holds: Names of the folders or files by which the data are known.
 
     Returns:
-        What was done, and which members of a zip file are damaged and left out.
+        What was done.
 
     Raises:
         FileNotFoundError: If there is no such file or folder, or it holds nothing of the data.
@@ -40,8 +40,7 @@ def take(source: Path, out: Path, place: Place, holds: Sequence[str]) -> str:
         ValueError: If the archive is damaged or another.
     """
     if not source.is_dir():
-        found = unpack(source, out, place)
-        return f"{source}: {found.count} files in {out}{found.report()}"
+        return f"{source}: {unpack(source, out, place)} files in {out}"
     near = [source, *([source.parent] if source.name in holds else []), *sorted(source.iterdir())]
     folder = next((place for place in near if all((place / name).exists() for name in holds)), None)
     if folder is None:

@@ -87,8 +87,7 @@ def test_folders_are_unpacked_decoded_and_counted(verb: str, tmp_path: Path, pre
     names = {path.name for path in out.rglob("*")}
     assert len(images_of(out)) == 4 and not names & {"imdb", "labels", "train", "test"}
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file()}
-    prepare(verb, source, "--out", out)  # nothing is unpacked or decoded again
-    prepare(verb, "--out", out)
+    prepare(verb, "--out", out)  # nothing is decoded again
     assert {path: path.stat().st_mtime_ns for path in before} == before
     prepare(verb, out, "--out", tmp_path / "linked")
     assert (tmp_path / "linked").resolve() == out
@@ -103,7 +102,7 @@ def test_unreadable_images_are_counted(tmp_path: Path, prepare: Prepare) -> None
     images_of(out)[0].write_bytes(b"")
     assert "DTD has 4 images, of which 3 can be read here" in prepare("dtd", "--out", out, status=1)
     prepare("dtd", "--out", out, "--allow-partial")
-    prepare("dtd", source, "--out", out)  # the archive replaces what has another size
+    prepare("dtd", source, "--out", out)  # the archive replaces what is there
 
 
 def test_svhn_is_copied_and_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prepare: Prepare) -> None:

@@ -140,7 +140,7 @@ def take_celeba(source: Path, out: Path) -> str:
         out: The folder to fill, ``data/celeba``.
 
     Returns:
-        What was done, and which members of the zip are damaged and left out.
+        What was done.
 
     Raises:
         FileNotFoundError: If there is no such file or folder, or the folder holds no images.
@@ -159,5 +159,5 @@ def take_celeba(source: Path, out: Path) -> str:
         write_text_atomically(out / PARTITION, read_text(source))
         return f"{source}: the splits of {len(entries)} images"
     number = "[0-9]" * 6
-    found = unpack(source, out / FOLDER, layout(f"{number}.jpg", f"{number}.png"))
-    return f"{source}: {found.count} images in {out / FOLDER}{found.report()}"
+    count = unpack(source, out / FOLDER, layout(f"{number}.jpg", f"{number}.png"))
+    return f"{source}: {count} images in {out / FOLDER}"
