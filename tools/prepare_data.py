@@ -69,12 +69,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     start_command()
     # Not before the options are read: it takes seconds.
     from nda_mm.datasets import DatasetNotReadableError
-    from nda_mm.datasets.download import DownloadError
 
     try:
         run_verb(args)
         return 0
-    except (DatasetNotReadableError, DownloadError, ValueError, OSError, ModuleNotFoundError) as error:
+    except (DatasetNotReadableError, ValueError, OSError, ModuleNotFoundError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
 

@@ -22,8 +22,9 @@ from nda_mm.utils.messages import describe_error
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
 CACHE_FOLDER = ".nda_mm_cache"
-_CHUNK = 256
 _THREADS = min(8, os.cpu_count() or 1)
+#: Number of each bad file, and what is wrong with it.
+_Faults = Sequence[tuple[int, str]]
 _ORIENTATION = 0x0112  # EXIF tag; values of 5 and more are quarter turns
 
 
@@ -106,9 +107,9 @@ def decode_images(
     """Decode files with a pool of threads, or map the array that an earlier call has written.
 
     The cache is one ``.npy`` file whose name carries a fingerprint of the file list (names, sizes, modification times)
-    and of ``name`` and ``shape``; any change of the data makes a new one and removes the old. It is written to a
-    temporary file and renamed, so no process ever sees half of it; several may write at once. Its checksum is compared
-    at each start (about a second for 2 GB): a damaged cache is replaced.
+    and of ``name`` and ``shape``; any change of the data makes a new one and removes the old. Next to it are the faults
+    of the files that are not in it, and a checksum of both, which is compared at each start (about a second for 2 GB).
+    Both are written under other names and renamed, so no process ever sees half of one; several may write at once.
 
     Args:
         files: Files below ``root``, in the order wanted.
@@ -121,56 +122,68 @@ def decode_images(
     Returns:
         The images (memory-mapped, read-only, where a cache could be written), which files they are, and the bad files.
     """
-    if cache_dir is False:
-        return _decode_all(files, decode, shape, root)
-    folder = root / CACHE_FOLDER if cache_dir is True else Path(cache_dir)
-    # In a shared cache folder two data sets of the same split name must not evict each other.
-    owner = hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:8]
-    stem = f"{name}_{owner}_{'x'.join(map(str, shape))}_"
-    cache = folder / f"{stem}{fingerprint(files, root, repr((name, shape, 'v2')).encode())}.npy"
-    if (cached := _read_cache(cache, len(files), shape)) is not None:
-        return cached
-    decoded = _decode_all(files, decode, shape, root)
-    if not len(decoded.images):
-        return decoded
-    try:
-        _write_cache(cache, decoded)
-        for old in folder.glob(f"{stem}*"):
-            if old.suffix in {".npy", ".json"} and old.stem != cache.stem:
-                old.unlink(missing_ok=True)
-    except OSError as error:
-        print_log(
-            f"No cache of the decoded images could be written to '{folder}' ({error}); they are decoded in every run. "
-            "Name a writable folder with cache_dir=..., or set cache_dir=False.",
-            logger="current",
-            level=logging.WARNING,
-        )
-        return decoded
-    return _read_cache(cache, len(files), shape) or decoded
+    found = None
+    if cache_dir is not False:
+        folder = root / CACHE_FOLDER if cache_dir is True else Path(cache_dir)
+        # In a shared cache folder two data sets of the same split name must not evict each other.
+        owner = hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:8]
+        stem = f"{name}_{owner}_{'x'.join(map(str, shape))}_"
+        cache = folder / f"{stem}{fingerprint(files, root, repr((name, shape, 'v3')).encode())}.npy"
+        found = _read_cache(cache)
+    images, faults = found or _decode_all(files, decode, shape, root)
+    if cache_dir is not False and not found and len(images):
+        _write_cache(cache, stem, images, faults)
+        images, faults = _read_cache(cache) or (images, faults)
+    kept = np.setdiff1d(np.arange(len(files)), [index for index, _ in faults])
+    bad = [(printable(files[index].relative_to(root).as_posix()), fault) for index, fault in faults]
+    return DecodedImages(images, kept, bad)
 
 
-def _read_cache(path: Path, count: int, shape: tuple[int, int, int]) -> DecodedImages | None:
+def _read_cache(cache: Path) -> tuple[np.ndarray, _Faults] | None:
+    """What :func:`_write_cache` has written; None if it is not there or damaged."""
     try:
-        notes = json.loads(path.with_suffix(".json").read_text())
-        images = np.load(path, mmap_mode="r", allow_pickle=False)
-        kept = np.setdiff1d(np.arange(count), notes["dropped"])
-        if images.dtype != np.uint8 or images.shape != (len(kept), *shape):
-            raise ValueError(f"it holds {images.dtype} {images.shape}")
-        if notes["checksum"] != _checksum(images, notes["dropped"], notes["bad"]):
+        notes = json.loads(cache.with_suffix(".json").read_text())
+        images = np.load(cache, mmap_mode="r", allow_pickle=False)
+        if notes["checksum"] != _checksum(images, notes["faults"]):
             raise ValueError("its checksum is wrong")
-        return DecodedImages(images, kept, [(file, reason) for file, reason in notes["bad"]])
+        return images, notes["faults"]
     except (FileNotFoundError, NotADirectoryError):
         return None
     except Exception as error:  # whatever JSON and numpy make of a damaged file
         print_log(
-            f"The cache '{path}' is damaged ({describe_error(error)}) and is replaced.", "current", logging.WARNING
+            f"The cache '{cache}' is damaged ({describe_error(error)}) and is replaced.", "current", logging.WARNING
         )
         return None
 
 
+def _write_cache(cache: Path, stem: str, images: np.ndarray, faults: _Faults) -> None:
+    """Write a cache and remove the outdated ones, whose names begin alike; warn if that cannot be done."""
+    notes = json.dumps({"faults": faults, "checksum": _checksum(images, faults)}).encode()
+    try:
+        write_atomically(cache, lambda file: np.save(file, images, allow_pickle=False))
+        # The notes come last: without them there is no cache.
+        write_atomically(cache.with_suffix(".json"), lambda file: file.write(notes))
+        for old in cache.parent.glob(f"{stem}*"):
+            if old.stem != cache.stem:
+                old.unlink(missing_ok=True)
+    except OSError as error:
+        print_log(
+            f"No cache of the decoded images could be written to '{cache.parent}' ({error}); they are decoded in every "
+            "run. Name a writable folder with cache_dir=..., or set cache_dir=False.",
+            logger="current",
+            level=logging.WARNING,
+        )
+
+
+def _checksum(images: np.ndarray, faults: _Faults) -> int:
+    """CRC-32 of everything that a cache holds."""
+    notes = json.dumps([str(images.dtype), images.shape, faults])
+    return zlib.crc32(images.data, zlib.crc32(notes.encode()))
+
+
 def _decode_all(
     files: Sequence[Path], decode: Callable[[Path], np.ndarray], shape: tuple[int, int, int], root: Path
-) -> DecodedImages:
+) -> tuple[np.ndarray, _Faults]:
     images = np.zeros((len(files), *shape), dtype=np.uint8)
 
     def decode_one(index: int) -> str:
@@ -189,28 +202,8 @@ def _decode_all(
     with ThreadPoolExecutor(_THREADS) as pool:
         found = pool.map(decode_one, range(len(files)))
         tracked = enumerate(track(found, f"decoding '{root}'", "images", len(files)))
-        faults = {index: fault for index, fault in tracked if fault}
-    kept = np.setdiff1d(np.arange(len(files)), list(faults))
-    bad = [(printable(files[index].relative_to(root).as_posix()), fault) for index, fault in faults.items()]
-    return DecodedImages(images[kept] if bad else images, kept, bad)
-
-
-def _write_cache(cache: Path, decoded: DecodedImages) -> None:
-    count = len(decoded.kept) + len(decoded.bad)
-    dropped = np.setdiff1d(np.arange(count), decoded.kept).tolist()
-    checksum = _checksum(decoded.images, dropped, decoded.bad)
-    notes = json.dumps({"dropped": dropped, "bad": decoded.bad, "checksum": checksum}).encode()
-    # The notes come first: an array without them would be taken for complete, while notes alone are no cache.
-    write_atomically(cache.with_suffix(".json"), lambda file: file.write(notes))
-    write_atomically(cache, lambda file: np.save(file, decoded.images, allow_pickle=False))
-
-
-def _checksum(images: np.ndarray, *notes: Any) -> int:
-    """CRC-32 of the pixels and of what is noted of them."""
-    value = zlib.crc32(json.dumps(notes).encode())
-    for start in range(0, len(images), _CHUNK):
-        value = zlib.crc32(np.ascontiguousarray(images[start : start + _CHUNK]).data, value)
-    return value
+        faults = [(index, fault) for index, fault in tracked if fault]
+    return (np.delete(images, [index for index, _ in faults], axis=0) if faults else images), faults
 
 
 def fingerprint(files: Sequence[Path], root: Path, start: bytes = b"") -> str:

@@ -12,7 +12,6 @@ from typing import Any
 from ..datasets import CIFAR10, CIFAR100, DTD, STL10, SVHN, CelebA, DatasetNotReadableError, Places365, TinyImageNet
 from ..datasets.archives import Place, layout, unpack
 from ..datasets.decoding import image_files
-from ..datasets.download import download
 from ..datasets.images.celeba import take_celeba
 from ..datasets.images.imagenet import prepare_imagenet
 from ..datasets.images.ood_sets import CIFAR10C, CORRUPTIONS, SEVERITIES, URL
@@ -89,7 +88,8 @@ def prepare_stl10(args: argparse.Namespace) -> None:
     """Unpack or link the source, then read every part."""
     source, published = args.source, STL10.published()
     if source is None and args.download:
-        source = download(published.url, args.out / published.filename, md5=published.tgz_md5)
+        source = args.out / published.filename
+        STL10.download_archive(source)
     if source is not None:
         listed = [name for name, _ in published.train_list + published.test_list]
         print(take(source, args.out / published.base_folder, layout(*listed), ("train_X.bin",)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,7 +18,6 @@ from nda_mm.datasets.decoding import (
     open_image,
     resize_squares,
 )
-from nda_mm.datasets.download import DownloadError, download, has_md5
 from nda_mm.functional.checks import check_choice
 from nda_mm.registry import DATASETS
 from nda_mm.utils.files import check_data_root
@@ -59,7 +59,7 @@ class TorchvisionImages(ArrayDataset):
         split: One of ``splits``.
         size: Side of the images in pixels; another than the official one is made by an antialiasing bicubic filter.
         download: Download the official archive into ``data_root`` if the data are not there, or if the archive there is
-            damaged. Interrupted downloads resume. Of several processes, one on each machine downloads.
+            damaged. Of several processes, one on each machine downloads.
         allow_partial: Accept class folders that hold other than the official number of images in each class.
         cache_dir: Folder for the decoded class folders; True: ``.nda_mm_cache`` in ``data_root``; False: none. If
             nothing can be written, a warning says so and the images are decoded in each run.
@@ -138,37 +138,54 @@ class TorchvisionImages(ArrayDataset):
         packed = root if root.name.endswith((".tar.gz", ".tgz")) else root / self.published().filename
         return unpacked, packed
 
+    @classmethod
+    def download_archive(cls, path: Path) -> None:
+        """Download the official archive with torchvision, which checks it, unless it is there.
+
+        Raises:
+            DatasetNotReadableError: If that fails, or the checksum is wrong.
+        """
+        from torchvision.datasets.utils import download_url
+
+        published = cls.published()
+        try:
+            download_url(published.url, path.parent, path.name, published.tgz_md5)
+        except (OSError, HTTPException, RuntimeError) as error:
+            raise DatasetNotReadableError(f"the download failed: {published.url}: {error}") from error
+
     def _download_if_needed(self) -> None:
-        (unpacked, packed), published = self._official_paths(), self.published()
+        unpacked, packed = self._official_paths()
         wanted = not unpacked.is_dir() and (packed.is_file() or not Path(self.data_root, self.split).is_dir())
-        failure: Exception | None = None
+        failure: DatasetNotReadableError | None = None
         # The main process downloads; then, on machines that do not share its disk, the first process of each.
         for my_turn in (dist.is_main_process(), os.environ.get("LOCAL_RANK", "0") == "0"):
             try:
                 if wanted and my_turn and failure is None:
-                    download(published.url, packed, md5=published.tgz_md5)
-            except (DownloadError, OSError) as error:
+                    self.download_archive(packed)
+            except DatasetNotReadableError as error:
                 failure = error  # raised only below: a process that stopped now would keep the others waiting
             dist.barrier()
         if failure is not None:
-            raise DatasetNotReadableError(f"the download failed: {failure}") from failure
+            raise failure
 
     def _read_archive(self, packed: Path) -> tuple[np.ndarray, np.ndarray]:
-        from torchvision.datasets.utils import extract_archive
+        from torchvision.datasets.utils import check_integrity, extract_archive
 
-        if not has_md5(packed, self.published().tgz_md5):
+        if not check_integrity(packed, self.published().tgz_md5):
             raise DatasetNotReadableError(f"'{packed}' is truncated or damaged: MD5 is not {self.published().tgz_md5}")
         with tempfile.TemporaryDirectory() as folder:
             extract_archive(packed, folder)
             return self._read_checked(Path(folder))
 
     def _read_checked(self, root: Path) -> tuple[np.ndarray, np.ndarray]:
+        from torchvision.datasets.utils import check_integrity
+
         try:
             return self.read_official(root)
         except RuntimeError as error:  # torchvision names no file
             folder = root / self.published().base_folder
             listed = [*self.published().train_list, *self.published().test_list]
-            bad = [name for name, md5 in listed if not has_md5(folder / name, md5)]
+            bad = [name for name, md5 in listed if not check_integrity(folder / name, md5)]
             cause = f"missing, truncated or damaged are {shorten(bad)}" if bad else error
             raise DatasetNotReadableError(f"in '{folder}', {cause}") from error
 
