@@ -14,6 +14,13 @@ class DatasetNotReadableError(RuntimeError):
     """A data set is missing or damaged; the message says what was found and every way out."""
 
 
+def check_size(size: int, least: int = 1) -> int:
+    """Return the side of images in pixels, or raise ValueError."""
+    if size < least:
+        raise ValueError(f"size must be at least {least}, but got {size!r}")
+    return size
+
+
 class ArrayDataset(BaseDataset):
     """A labeled set of equally sized images, held as one uint8 array instead of one dictionary per image.
 

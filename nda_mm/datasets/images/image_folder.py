@@ -9,10 +9,11 @@ import numpy as np
 
 from nda_mm.datasets.decoding import class_folders, decode_images, image_files, is_image, open_image
 from nda_mm.datasets.report import refuse_or_warn
+from nda_mm.functional.checks import check_within
 from nda_mm.registry import DATASETS
 from nda_mm.utils.files import check_data_root, printable
 
-from .array_dataset import ArrayDataset
+from .array_dataset import ArrayDataset, check_size
 
 
 @DATASETS.register_module()
@@ -65,14 +66,10 @@ class ImageFolder(ArrayDataset):
         cache_dir: str | bool = True,
         **kwargs: Any,
     ) -> None:
-        if size < 1 or not 0 <= max_bad <= 1:
-            raise ValueError(
-                f"size must be at least 1 and max_bad within 0 and 1, but got size={size}, max_bad={max_bad}"
-            )
         self.split = split
-        self.size = size
+        self.size = check_size(size)
         self.with_labels = with_labels
-        self.max_bad = max_bad
+        self.max_bad = check_within(max_bad, "max_bad", 0, 1)
         self.cache_dir = cache_dir
         self.resizing = f"short side to {size}, bicubic, antialiased, center cropped to {size}x{size}"
         super().__init__(check_data_root(data_root), **kwargs)

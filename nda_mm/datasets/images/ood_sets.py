@@ -14,7 +14,7 @@ from nda_mm.registry import DATASETS
 from nda_mm.utils.files import check_data_root, check_file, printable
 from nda_mm.utils.messages import describe_error
 
-from .array_dataset import ArrayDataset, DatasetNotReadableError
+from .array_dataset import ArrayDataset, DatasetNotReadableError, check_size
 from .image_folder import ImageFolder
 from .torchvision_images import CIFAR10
 
@@ -196,10 +196,8 @@ class SVHN(ArrayDataset):
 
     def __init__(self, data_root: str = "data/svhn", split: str = "test", *, size: int = 32, **kwargs: Any) -> None:
         check_choice(split, "split", ("train", "test", "extra"))
-        if size < 1:
-            raise ValueError(f"size must be at least 1, but got {size!r}")
         self.split = split
-        self.size = size
+        self.size = check_size(size)
         self.resizing = describe_resizing(32, size)
         super().__init__(check_data_root(data_root), **kwargs)
 
@@ -307,9 +305,7 @@ class CIFAR10C(ArrayDataset):
         check_choice(severity, "severity", SEVERITIES)
         self.corruption = corruption
         self.severity = severity
-        if size < 1:
-            raise ValueError(f"size must be at least 1, but got {size!r}")
-        self.size = size
+        self.size = check_size(size)
         self.resizing = describe_resizing(32, size)
         super().__init__(check_data_root(data_root), **kwargs)
 

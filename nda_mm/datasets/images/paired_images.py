@@ -9,6 +9,7 @@ from mmagic.datasets import PairedImageDataset
 
 from nda_mm.datasets.decoding import image_files
 from nda_mm.datasets.report import refuse_or_warn
+from nda_mm.functional.checks import check_within
 from nda_mm.registry import DATASETS
 from nda_mm.utils.files import check_data_root, printable
 
@@ -40,9 +41,7 @@ class PairedImages(PairedImageDataset):
     """
 
     def __init__(self, data_root: str, *, max_bad: float = 0.01, **kwargs: Any) -> None:
-        if not 0 <= max_bad <= 1:
-            raise ValueError(f"max_bad must be within 0 and 1, but got {max_bad}")
-        self.max_bad = max_bad
+        self.max_bad = check_within(max_bad, "max_bad", 0, 1)
         super().__init__(check_data_root(data_root), **kwargs)
 
     def scan_folder(self, path: str) -> list[str]:

@@ -23,7 +23,7 @@ from nda_mm.registry import DATASETS
 from nda_mm.utils.files import check_data_root
 from nda_mm.utils.messages import shorten
 
-from .array_dataset import ArrayDataset, DatasetNotReadableError
+from .array_dataset import ArrayDataset, DatasetNotReadableError, check_size
 
 # fmt: off
 CIFAR100_CLASSES = (
@@ -92,10 +92,8 @@ class TorchvisionImages(ArrayDataset):
         **kwargs: Any,
     ) -> None:
         check_choice(split, "split", self.splits)
-        if size is not None and size < 1:
-            raise ValueError(f"size must be at least 1, but got {size}")
         self.split = split
-        self.size = size or self.side
+        self.size = check_size(self.side if size is None else size)
         self.download = download
         self.allow_partial = allow_partial
         self.cache_dir = cache_dir

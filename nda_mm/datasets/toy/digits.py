@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from nda_mm.datasets.decoding import resize_squares
-from nda_mm.datasets.images.array_dataset import ArrayDataset
+from nda_mm.datasets.images.array_dataset import ArrayDataset, check_size
 from nda_mm.functional.checks import check_choice
 from nda_mm.registry import DATASETS
 
@@ -51,11 +51,9 @@ class Digits(ArrayDataset):
         self, data_root: str = "", split: str = "train", *, size: int = 32, channels: int = 3, **kwargs: Any
     ) -> None:
         check_choice(split, "split", ("train", "test", "all"))
-        if size < 8 or channels not in (1, 3):
-            raise ValueError(f"size must be at least 8 and channels 1 or 3, but got size={size}, channels={channels}")
         self.split = split
-        self.size = size
-        self.channels = channels
+        self.size = check_size(size, _SIDE)
+        self.channels = check_choice(channels, "channels", (1, 3))
         self.resizing = f"8x8 to {size}x{size}, bicubic"
         super().__init__(data_root, **kwargs)
 
@@ -190,13 +188,11 @@ class Numerosity(ArrayDataset):
         check_choice(split, "split", ("train", "test"))
         if not counts or len(set(counts)) != len(counts) or any(count not in range(5) for count in counts):
             raise ValueError(f"counts must be different numbers from 0 to 4, but got {list(counts)}")
-        if size < 20 or channels not in (1, 3) or num_images < 1:
-            raise ValueError(
-                f"size must be at least 20, channels 1 or 3 and num_images at least 1, but got {size}, {channels} and "
-                f"{num_images}"
-            )
-        self.split, self.counts, self.size, self.channels = split, tuple(counts), size, channels
-        self.num_images, self.seed = num_images, seed
+        if num_images < 1:
+            raise ValueError(f"num_images must be at least 1, but got {num_images!r}")
+        self.split, self.counts, self.num_images, self.seed = split, tuple(counts), num_images, seed
+        self.size = check_size(size, 20)
+        self.channels = check_choice(channels, "channels", (1, 3))
         super().__init__(data_root, **kwargs)
 
     def load_arrays(self) -> tuple[np.ndarray, np.ndarray]:

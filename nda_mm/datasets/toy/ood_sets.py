@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from nda_mm.datasets.images.array_dataset import ArrayDataset
+from nda_mm.datasets.images.array_dataset import ArrayDataset, check_size
 from nda_mm.functional.checks import check_choice
 from nda_mm.registry import DATASETS
 
@@ -79,9 +79,9 @@ class NoiseImages(ArrayDataset):
         **kwargs: Any,
     ) -> None:
         check_choice(kind, "kind", NOISES)
-        if size < 1 or num_images < 1:
-            raise ValueError(f"size and num_images must be at least 1, but got size={size}, num_images={num_images}")
-        self.kind, self.size, self.num_images, self.seed = kind, size, num_images, seed
+        if num_images < 1:
+            raise ValueError(f"num_images must be at least 1, but got {num_images!r}")
+        self.kind, self.size, self.num_images, self.seed = kind, check_size(size), num_images, seed
         super().__init__(data_root, **kwargs)
 
     def load_arrays(self) -> tuple[np.ndarray, np.ndarray]:

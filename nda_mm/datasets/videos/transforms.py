@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from mmcv.transforms import BaseTransform
 
-from nda_mm.functional.checks import check_choice
+from nda_mm.functional.checks import check_choice, check_within
 from nda_mm.registry import TRANSFORMS
 
 Range = tuple[float, float]
@@ -156,9 +156,7 @@ class RandomFrameGrey(_Step):
     """
 
     def __init__(self, prob: float = 0.5) -> None:
-        if not 0 <= prob <= 1:
-            raise ValueError(f"prob must be within 0 and 1, but got {prob!r}")
-        self.prob = prob
+        self.prob = check_within(prob, "prob", 0, 1)
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Make frames of ``results["imgs"]`` gray.
@@ -220,15 +218,13 @@ class FrameColorJitter(_Step):
         prob: float = 1.0,
         per_frame: bool = True,
     ) -> None:
-        if not 0 <= prob <= 1:
-            raise ValueError(f"prob must be within 0 and 1, but got {prob!r}")
         self.ranges = (
             _as_range("brightness", brightness, 1, (0, np.inf)),
             _as_range("contrast", contrast, 1, (0, np.inf)),
             _as_range("saturation", saturation, 1, (0, np.inf)),
             _as_range("hue", hue, 0, (-0.5, 0.5)),
         )
-        self.prob = prob
+        self.prob = check_within(prob, "prob", 0, 1)
         self.per_frame = per_frame
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
