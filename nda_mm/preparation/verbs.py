@@ -17,8 +17,7 @@ def run_verb(args: argparse.Namespace) -> None:
     Args:
         args: From a parser that :func:`add_verbs` has filled.
     """
-    module, function = args.run
-    getattr(import_module(f"{__package__}.{module}"), function)(args)
+    getattr(import_module(f"{__package__}.commands"), args.run)(args)
 
 
 def add_verbs(verbs: Any) -> None:
@@ -30,7 +29,7 @@ def add_verbs(verbs: Any) -> None:
     _add_videos(verbs)
 
 
-def _add(verbs: Any, name: str, about: str, run: tuple[str, str], out: str, partial: str = "") -> Any:
+def _add(verbs: Any, name: str, about: str, run: str, out: str, partial: str = "") -> Any:
     """Add one verb with ``--out`` and, if something partial can be accepted, ``--allow-partial``."""
     sub = verbs.add_parser(name, help=about)
     sub.add_argument("--out", type=Path, default=Path(out), help=f"where the recipes look; default: {out}")
@@ -49,22 +48,21 @@ def _add_workers(sub: Any, what: str = "threads") -> None:
 def _add_images(verbs: Any) -> None:
     for name, title in {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100"}.items():
         about = f"{title} from its archive, zips of class folders, or the internet"
-        sub = _add(verbs, name, about, ("images", "prepare_cifar"), f"data/{name}", "other than all images")
+        sub = _add(verbs, name, about, "prepare_cifar", f"data/{name}", "other than all images")
         sub.add_argument("sources", nargs="*", type=Path, help="official .tar.gz, or zips of [SPLIT/]CLASS/*.png")
         sub.add_argument("--split", choices=SPLITS, help="what a zip without a split level holds")
         sub.add_argument("--download", action="store_true", help="download the official archive if nothing is there")
     about = "CelebA's aligned faces from its zip, or from a folder that has them"
-    sub = _add(verbs, "celeba", about, ("images", "prepare_celeba"), "data/celeba", "that images are missing")
+    sub = _add(verbs, "celeba", about, "prepare_celeba", "data/celeba", "that images are missing")
     sub.add_argument("sources", nargs="*", type=Path, help="img_align_celeba.zip, list_eval_partition.txt, or a folder")
     sub.add_argument("--size", type=int, default=64, help="side that the faces are decoded to; default: 64")
     sub.add_argument("--crop", type=int, choices=(108, 178), default=178, help="square cut out; default: 178")
     about = "STL-10 from its archive or folder, or the internet"
-    sub = _add(verbs, "stl10", about, ("images", "prepare_stl10"), "data/stl10", "other than all images")
+    sub = _add(verbs, "stl10", about, "prepare_stl10", "data/stl10", "other than all images")
     sub.add_argument("source", nargs="?", type=Path, help="stl10_binary.tar.gz, or the folder that it unpacks to")
     sub.add_argument("--download", action="store_true", help="download the official archive, 2.6 GB")
     about = "lists of ImageNet's images that can be read, and a link to them"
-    run = ("images", "prepare_imagenet_lists")
-    sub = _add(verbs, "imagenet", about, run, "data/imagenet", "other than 1,000 classes")
+    sub = _add(verbs, "imagenet", about, "prepare_imagenet_lists", "data/imagenet", "other than 1,000 classes")
     sub.add_argument("folder", type=Path, help="holds train/ and val/, with one folder of images for each class")
     _add_workers(sub)
 
@@ -73,15 +71,15 @@ def _add_pairs(verbs: Any) -> None:
     raw = "leftImg8bit_trainvaltest.zip and gtFine_trainvaltest.zip, of which the pairs are made"
     for name, archives in {"facades": "facades.tar.gz", "cityscapes": f"cityscapes.tar.gz, or {raw}"}.items():
         about = f"{name.capitalize()}, two images side by side in each file, for Pix2Pix"
-        run, out = ("images", "prepare_pairs"), f"data/pix2pix/{name}"
-        sub = _add(verbs, name, about, run, out, "other than the published number of pairs")
+        out, partial = f"data/pix2pix/{name}", "other than the published number of pairs"
+        sub = _add(verbs, name, about, "prepare_pairs", out, partial)
         sub.add_argument("sources", nargs="*", type=Path, help=f"{archives}; or a folder of that")
         if name == "cityscapes":
             _add_workers(sub)
 
 
 def _add_ood(verbs: Any) -> None:
-    sub = _add(verbs, "svhn", "SVHN's cropped digits, as an OOD data set", ("images", "prepare_svhn"), "data/svhn")
+    sub = _add(verbs, "svhn", "SVHN's cropped digits, as an OOD data set", "prepare_svhn", "data/svhn")
     sub.add_argument("sources", nargs="*", type=Path, help="test_32x32.mat and optionally train_32x32.mat; or a folder")
     for name, title, archive, out, function in (
         ("tiny_imagenet", "Tiny ImageNet", "tiny-imagenet-200.zip", "data/tiny-imagenet-200", "prepare_folder"),
@@ -89,29 +87,29 @@ def _add_ood(verbs: Any) -> None:
         ("dtd", "DTD", "dtd-r1.0.1.tar.gz", "data/dtd", "prepare_folder"),
         ("cifar10_c", "CIFAR-10-C", "CIFAR-10-C.tar", "data/CIFAR-10-C", "prepare_cifar10_c"),
     ):
-        sub = _add(verbs, name, f"{title}, as OOD data", ("images", function), out, "that images are missing or bad")
+        sub = _add(verbs, name, f"{title}, as OOD data", function, out, "that images are missing or bad")
         sub.add_argument("source", nargs="?", type=Path, help=f"{archive}, or the folder that it unpacks to")
 
 
 def _add_boxes(verbs: Any) -> None:
     about = "BCCD, cells in photographs of blood, from a zip in PASCAL VOC's layout"
-    sub = _add(verbs, "bccd", about, ("boxes_and_videos", "prepare_bccd"), "data/bccd")
+    sub = _add(verbs, "bccd", about, "prepare_bccd", "data/bccd")
     sub.add_argument("source", nargs="?", type=Path, help="the zip, or a folder of it; default: check --out again")
     about = "scenes of scikit-learn's digits, with boxes in COCO's format"
-    sub = _add(verbs, "digits_scenes", about, ("boxes_and_videos", "prepare_digits_scenes"), "data/digits_scenes")
+    sub = _add(verbs, "digits_scenes", about, "prepare_digits_scenes", "data/digits_scenes")
     sub.add_argument("--seed", type=int, default=0, help="of all draws; default: 0")
 
 
 def _add_videos(verbs: Any) -> None:
     about = "clips of scikit-learn's digits, with their motion as the class"
-    sub = _add(verbs, "moving_digits", about, ("boxes_and_videos", "prepare_moving_digits"), "data/moving_digits")
+    sub = _add(verbs, "moving_digits", about, "prepare_moving_digits", "data/moving_digits")
     sub.add_argument("--clips", type=int, nargs=2, default=(800, 200), metavar=("TRAIN", "TEST"), help="800 200")
     sub.add_argument("--size", type=int, default=64, help="side of the frames in pixels; default: 64")
     sub.add_argument("--bouncing", action="store_true", help="ten classes: two of digits that bounce as well")
     sub.add_argument("--seed", type=int, default=0, help="of all draws; default: 0")
     for name in ("ucf101", "hmdb51"):
         about = f"lists of {name.upper()}'s three splits, of the videos that can be read"
-        sub = _add(verbs, name, about, ("boxes_and_videos", "prepare_action_videos"), f"data/{name}")
+        sub = _add(verbs, name, about, "prepare_videos", f"data/{name}")
         sub.add_argument("folder", type=Path, help="the unpacked archives: CLASS/NAME.avi and the splits, at any depth")
         sub.add_argument("--annotations", type=Path, help="folder of the splits, if it is not in the folder")
         _add_check_options(sub)
@@ -120,7 +118,7 @@ def _add_videos(verbs: Any) -> None:
     sub.add_argument("videos", type=Path, help="what the paths are relative to, the recipe's data_prefix")
     sub.add_argument("--out", type=Path, help="the new list, which may be the old one; default: LIST_checked.txt")
     _add_check_options(sub)
-    sub.set_defaults(run=("boxes_and_videos", "prepare_video_list"))
+    sub.set_defaults(run="prepare_videos")
 
 
 def _add_check_options(sub: Any) -> None:

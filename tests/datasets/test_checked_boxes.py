@@ -152,7 +152,7 @@ def test_a_sound_voc_set_is_read_as_mmdet_reads_it(
     needs_shared_data: Path, tmp_path: Path, warnings: list[str]
 ) -> None:
     from nda_mm.datasets.archives import unpack
-    from nda_mm.preparation.boxes_and_videos import BCCD_CLASSES, place_voc
+    from nda_mm.preparation.commands import BCCD_CLASSES, place_voc
 
     unpack(needs_shared_data / "bccd.zip", tmp_path, place_voc)
     settings: dict[str, Any] = {

@@ -16,7 +16,7 @@ from mmengine.registry import DATASETS
 from tiny_archives import RNG, make_tar, make_zip, noise, truncate
 
 from nda_mm.datasets.images.ood_sets import CORRUPTIONS
-from nda_mm.preparation import images as commands
+from nda_mm.preparation import commands
 from nda_mm.utils.files import recipe_path
 
 Prepare = Callable[..., str]

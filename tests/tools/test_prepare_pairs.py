@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 from tiny_archives import RNG, make_tar, noise
 
-from nda_mm.preparation import images as commands
+from nda_mm.preparation import commands
 
 Prepare = Callable[..., str]
 COUNTS = {"facades": {"train": 3, "val": 1, "test": 2}, "cityscapes": {"train": 3, "val": 2}}

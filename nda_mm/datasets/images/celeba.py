@@ -1,4 +1,4 @@
-"""CelebA, aligned faces: the data set, and its downloads unpacked."""
+"""CelebA, aligned faces."""
 
 from __future__ import annotations
 
@@ -7,11 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from nda_mm.datasets.archives import layout, unpack
 from nda_mm.datasets.decoding import read_lines
 from nda_mm.functional.checks import check_choice
 from nda_mm.registry import DATASETS
-from nda_mm.utils.files import link_folder, read_text, write_text_atomically
 from nda_mm.utils.messages import shorten
 
 from .array_dataset import DatasetNotReadableError
@@ -129,35 +127,3 @@ def read_partition(path: str | Path) -> list[tuple[str, int]]:
             raise ValueError(f"'{path}' is damaged: line {number}, {line[:60]!r}, is no file name with 0, 1 or 2")
         entries.append((name, int(part[0])))
     return entries
-
-
-def take_celeba(source: Path, out: Path) -> str:
-    """Unpack, copy or link one of CelebA's downloads to where the recipes look.
-
-    Args:
-        source: ``img_align_celeba.zip``; ``list_eval_partition.txt``; or a folder that holds ``img_align_celeba`` (or
-            is it), which is linked.
-        out: The folder to fill, ``data/celeba``.
-
-    Returns:
-        What was done.
-
-    Raises:
-        FileNotFoundError: If there is no such file or folder, or the folder holds no images.
-        FileExistsError: If there is something else in place of a link.
-        ValueError: If the zip or the list is damaged, or is another file.
-    """
-    if source.is_dir():
-        folder = source if source.name == FOLDER else source / FOLDER
-        if not folder.is_dir():
-            raise FileNotFoundError(f"'{source}' is no folder {FOLDER} and holds none")
-        link_folder(folder, out / FOLDER)
-        listed = [place / PARTITION for place in (source, folder.parent) if (place / PARTITION).is_file()]
-        return "\n".join([f"{folder}: linked as {out / FOLDER}", *(take_celeba(path, out) for path in listed[:1])])
-    if source.suffix == ".txt":
-        entries = read_partition(source)
-        write_text_atomically(out / PARTITION, read_text(source))
-        return f"{source}: the splits of {len(entries)} images"
-    number = "[0-9]" * 6
-    count = unpack(source, out / FOLDER, layout(f"{number}.jpg", f"{number}.png"))
-    return f"{source}: {count} images in {out / FOLDER}"

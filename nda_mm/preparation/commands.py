@@ -1,9 +1,10 @@
-"""Commands for images: CIFAR, CelebA, STL-10, ImageNet, pairs, and the OOD data sets of CIFAR-10's recipe."""
+"""What the verbs do: images, pairs, the OOD data sets of CIFAR-10's recipe, sets with boxes, videos."""
 
 from __future__ import annotations
 
 import argparse
 import shutil
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,26 +13,25 @@ from typing import Any
 from ..datasets import CIFAR10, CIFAR100, DTD, STL10, SVHN, CelebA, DatasetNotReadableError, Places365, TinyImageNet
 from ..datasets.archives import Place, layout, unpack
 from ..datasets.decoding import image_files
-from ..datasets.images.celeba import take_celeba
+from ..datasets.images.celeba import FOLDER, PARTITION, read_partition
 from ..datasets.images.imagenet import prepare_imagenet
 from ..datasets.images.ood_sets import CIFAR10C, CORRUPTIONS, SEVERITIES, URL
 from ..datasets.images.pairs import build_cityscapes_pairs, is_cityscapes, pair_faults
 from ..datasets.report import list_bad_files
+from ..datasets.videos.lists import CheckSettings, filter_list, prepare_lists
+from ..datasets.videos.official_splits import read_hmdb51_splits, read_ucf101_splits
 from ..utils.files import link_folder, printable, write_atomically
 from .verbs import SPLITS
 
 
-def take(source: Path, out: Path, place: Place, holds: Sequence[str]) -> str:
+def take(source: Path, out: Path, place: Place, holds: Sequence[str] = ()) -> None:
     """Unpack an archive to ``out``, or link ``out`` to a folder that holds the data already.
 
     Args:
         source: A zip or tar file, or a folder: the one that holds ``holds``, one of those, or the folder above.
         out: Where the recipes look.
         place: Where each member of an archive belongs, see :func:`nda_mm.datasets.archives.unpack`.
-        holds: Names of the folders or files by which the data are known.
-
-    Returns:
-        What was done.
+        holds: Names of the folders or files by which the data are known. Default: any folder will do.
 
     Raises:
         FileNotFoundError: If there is no such file or folder, or it holds nothing of the data.
@@ -39,21 +39,27 @@ def take(source: Path, out: Path, place: Place, holds: Sequence[str]) -> str:
         ValueError: If the archive is damaged or another.
     """
     if not source.is_dir():
-        return f"{source}: {unpack(source, out, place)} files in {out}"
+        print(f"{source}: {unpack(source, out, place)} files in {out}")
+        return
     near = [source, *([source.parent] if source.name in holds else []), *sorted(source.iterdir())]
     folder = next((place for place in near if all((place / name).exists() for name in holds)), None)
     if folder is None:
         raise FileNotFoundError(f"neither '{source}' nor a folder in it holds {' and '.join(holds)}")
     link_folder(folder, out)
-    return f"{folder}: is read as {out}"
+    print(f"{folder}: is read as {out}")
 
 
-def _copy(source: Path, target: Path) -> str:
-    if target.is_file() and (source.samefile(target) or source.stat().st_size == target.stat().st_size):
-        return f"{source}: is there as {target}"
-    with source.open("rb") as content:
-        write_atomically(target, lambda file: shutil.copyfileobj(content, file))
-    return f"{source}: copied to {target}"
+def _copy(source: Path, target: Path) -> None:
+    if not target.exists() or not source.samefile(target):
+        with source.open("rb") as content:
+            write_atomically(target, lambda file: shutil.copyfileobj(content, file))
+    print(f"{source}: copied to {target}")
+
+
+def _refuse_partial(args: argparse.Namespace, here: str, source: str) -> None:
+    """Refuse a set of which something is missing, unless that is accepted."""
+    if not args.allow_partial:
+        raise ValueError(f"{here}. Get {source} again, or accept what is there with --allow-partial")
 
 
 def prepare_cifar(args: argparse.Namespace) -> None:
@@ -62,11 +68,11 @@ def prepare_cifar(args: argparse.Namespace) -> None:
     out = args.out
     for source in args.sources:
         if source.name.endswith((".tar.gz", ".tgz")):
-            print(_copy(source, out / kind.published().filename))
+            _copy(source, out / kind.published().filename)
         elif source.is_dir() or not args.split:
-            print(take(source, out, layout(*(f"{split}/*/*" for split in SPLITS)), SPLITS))
+            take(source, out, layout("train/*/*", "test/*/*"), SPLITS)
         else:
-            print(take(source, out / args.split, layout("*/*"), ()))
+            take(source, out / args.split, layout("*/*"))
     only = [args.split] if args.split else [split for split in SPLITS if (out / split).is_dir()] or SPLITS
     for split in only:
         dataset = kind(str(out), split=split, download=args.download, allow_partial=args.allow_partial)
@@ -74,9 +80,17 @@ def prepare_cifar(args: argparse.Namespace) -> None:
 
 
 def prepare_celeba(args: argparse.Namespace) -> None:
-    """Unpack, copy or link the sources, then decode every face as the recipe reads it."""
+    """Unpack, copy or link the sources, and the list next to one, then decode every face as the recipe reads it."""
+    number = "[0-9]" * 6
     for source in args.sources:
-        print(take_celeba(source, args.out))
+        faces = source / FOLDER if source.is_dir() and source.name != FOLDER else source
+        is_list = source.suffix == ".txt"
+        if not is_list:
+            take(faces, args.out / FOLDER, layout(f"{number}.jpg", f"{number}.png"))
+        listed = source if is_list else faces.parent / PARTITION
+        if is_list or listed.is_file():
+            read_partition(listed)  # which refuses another file
+            _copy(listed, args.out / PARTITION)
     for split in ("train", "val", "test"):
         dataset = CelebA(
             str(args.out), split, size=args.size, crop=args.crop, allow_partial=args.allow_partial, max_bad=1.0
@@ -92,7 +106,7 @@ def prepare_stl10(args: argparse.Namespace) -> None:
         STL10.download_archive(source)
     if source is not None:
         listed = [name for name, _ in published.train_list + published.test_list]
-        print(take(source, args.out / published.base_folder, layout(*listed), ("train_X.bin",)))
+        take(source, args.out / published.base_folder, layout(*listed), ("train_X.bin",))
     for split in ("train", "test", "unlabeled"):
         dataset = STL10(str(args.out), split, size=16, allow_partial=args.allow_partial)
         print(f"{args.out}, {split}: {len(dataset)} images")
@@ -137,7 +151,7 @@ def prepare_pairs(args: argparse.Namespace) -> None:
     raw = [source for source in args.sources if args.verb == "cityscapes" and is_cityscapes(source)]
     for source in args.sources:
         if source not in raw:
-            print(take(source, out, layout("train/*", "val/*", "test/*"), pairs.read))
+            take(source, out, layout("train/*", "val/*", "test/*"), pairs.read)
     if raw:
         built = build_cityscapes_pairs(raw, out, workers=args.workers)
         print(f"{out}: pairs of {built.counts}{list_bad_files(built.bad, 'cannot be made a pair')}")
@@ -146,12 +160,11 @@ def prepare_pairs(args: argparse.Namespace) -> None:
         raise FileNotFoundError(
             f"'{out}' holds no usable pairs in {' and '.join(pairs.read)}, which the recipes read. Get {pairs.source}"
         )
-    wrong = [split for split, count in pairs.counts.items() if usable[split] != count]
-    if wrong and not args.allow_partial:
-        listed = ", ".join(f"{usable[split]} of {pairs.counts[split]} in {split}" for split in wrong)
-        raise ValueError(
-            f"{args.verb} is incomplete: usable are {listed}. Download it again, or accept it with --allow-partial"
-        )
+    wrong = [
+        f"{usable[split]} of {count} in {split}" for split, count in pairs.counts.items() if usable[split] != count
+    ]
+    if wrong:
+        _refuse_partial(args, f"{args.verb} is incomplete: usable are {', '.join(wrong)}", pairs.source)
     options = "".join(f" {loader}_dataloader.dataset.data_root={out}" for loader in ("train", "val", "test"))
     elsewhere = "" if str(out) == args.usual else f" --cfg-options{options}"
     print("next: " + "\n  or: ".join(f"python tools/train.py {name}{elsewhere}" for name in pairs.recipes))
@@ -176,9 +189,9 @@ def prepare_svhn(args: argparse.Namespace) -> None:
     """Copy the files or link the folder, then read the two splits; no recipe needs the training split."""
     for source in args.sources:
         if source.is_dir():
-            print(take(source, args.out, lambda parts: None, (SVHN_FILES["test"],)))
+            take(source, args.out, layout(), (SVHN_FILES["test"],))
         elif source.name in SVHN_FILES.values():
-            print(_copy(source, args.out / source.name))
+            _copy(source, args.out / source.name)
         else:
             raise ValueError(
                 f"'{source}' is none of {', '.join(SVHN_FILES.values())}, SVHN's cropped digits (format 2)"
@@ -217,14 +230,12 @@ def prepare_folder(args: argparse.Namespace) -> None:
     """Unpack or link the source, then decode every image as the recipe reads it."""
     known = FOLDER_SETS[args.verb]
     if args.source is not None:
-        print(take(args.source, args.out, layout(*known.layout), known.holds))
+        take(args.source, args.out, layout(*known.layout), known.holds)
     images = known.kind(str(args.out))  # which reports every bad file
     print(f"{args.out}: {len(images)} images, {images.resizing}")
-    if len(images) != known.count and not args.allow_partial:
-        raise ValueError(
-            f"{images.title} has {known.count} images, of which {len(images)} can be read here. Download "
-            f"{known.archive} again ({images.url}), or accept what is there with --allow-partial"
-        )
+    if len(images) != known.count:
+        here = f"{images.title} has {known.count} images, of which {len(images)} can be read here"
+        _refuse_partial(args, here, f"{known.archive} ({images.url})")
     _print_next(args.verb, args.out, args.usual)
 
 
@@ -232,7 +243,7 @@ def prepare_cifar10_c(args: argparse.Namespace) -> None:
     """Unpack or link the source, then open every file."""
     if args.source is not None:
         files = [f"{name}.npy" for name in (*CORRUPTIONS, "labels")]
-        print(take(args.source, args.out, layout(*files), ("labels.npy",)))
+        take(args.source, args.out, layout(*files), ("labels.npy",))
     count, bad = 0, []
     for name in CORRUPTIONS:
         try:
@@ -242,11 +253,13 @@ def prepare_cifar10_c(args: argparse.Namespace) -> None:
     usable = len(CORRUPTIONS) - len(bad)
     whole = f"{args.out}: {usable} of {len(CORRUPTIONS)} corruptions, {count} images of each"
     print(whole + list_bad_files(bad, "cannot be read"))
-    if not usable or ((bad or count != CORRUPTED_COUNT) and not args.allow_partial):
-        raise DatasetNotReadableError(
-            f"'{args.out}' does not hold all of CIFAR-10-C, 19 corruptions of {CORRUPTED_COUNT} images. Download "
-            f"CIFAR-10-C.tar from {URL} again, or accept what is there with --allow-partial"
+    if not usable:
+        raise DatasetNotReadableError(f"'{args.out}' holds nothing of CIFAR-10-C. Get CIFAR-10-C.tar from {URL}")
+    if bad or count != CORRUPTED_COUNT:
+        here = (
+            f"'{args.out}' does not hold all of CIFAR-10-C, {len(CORRUPTIONS)} corruptions of {CORRUPTED_COUNT} images"
         )
+        _refuse_partial(args, here, f"CIFAR-10-C.tar from {URL}")
     if str(args.out) != args.usual:
         print(f"the recipe reads {args.usual}: link it to {args.out}")
     _print_next("cifar10_c", args.out, str(args.out))
@@ -256,3 +269,73 @@ def _print_next(name: str, out: Path, usual: str) -> None:
     elsewhere = "" if str(out) == usual else f" test_evaluator.metrics.0.outside.{name}.data_root={out}"
     only = f"test_evaluator.metrics.0.only=\"['{name}']\""
     print(f"next: python tools/test.py {RECIPE} CKPT --cfg-options {only}{elsewhere}")
+
+
+BCCD_CLASSES = ("RBC", "WBC", "Platelets")
+#: Where a member of an archive in PASCAL VOC's layout belongs.
+place_voc = layout("Annotations/*.xml", "JPEGImages/*", "ImageSets/Main/*.txt")
+
+
+def prepare_bccd(args: argparse.Namespace) -> None:
+    """Unpack or link the source, then check it as the recipes do, and count the boxes of each class."""
+    from ..datasets import CheckedVOCDataset
+
+    if args.source:
+        take(args.source, args.out, place_voc, ("Annotations", "JPEGImages", "ImageSets"))
+    lists = [f"ImageSets/Main/{name}.txt" for name in ("train", "val", "test", "trainval")]
+    lists = [name for name in lists if (args.out / name).is_file()]
+    if not lists:
+        raise FileNotFoundError(f"'{args.out}' holds no ImageSets/Main/train.txt, val.txt, test.txt or trainval.txt")
+    faults = []
+    for name in lists:
+        try:
+            data = CheckedVOCDataset(
+                data_root=str(args.out),
+                ann_file=name,
+                data_prefix=dict(sub_data_root=""),
+                metainfo=dict(classes=BCCD_CLASSES),
+                decode=True,
+                serialize_data=False,
+            )
+        except ValueError as error:
+            faults.append(str(error))
+            continue
+        counts = Counter(item["bbox_label"] for info in data.data_list for item in info["instances"])
+        boxes = ", ".join(f"{kind} {counts[label]}" for label, kind in enumerate(BCCD_CLASSES))
+        print(f"{args.out}, {Path(name).stem}: {len(data)} images, boxes: {boxes}")
+        print("".join(f"  {line}\n" for line in data.report.lines()), end="")
+    if faults:
+        raise ValueError("\n".join(faults))
+
+
+def prepare_digits_scenes(args: argparse.Namespace) -> None:
+    """Write the scenes, unless they are there."""
+    from ..datasets.toy.digits_scenes import make_digits_scenes
+
+    written = make_digits_scenes(args.out, seed=args.seed)
+    print(f"{args.out}: the scenes {'were written' if written else 'are there'}")
+
+
+def prepare_moving_digits(args: argparse.Namespace) -> None:
+    """Write the clips of both splits."""
+    from ..datasets.toy.moving_digits import MovingDigits, write_videos
+
+    for split, count in zip(("train", "test"), args.clips):
+        clips = MovingDigits(
+            split, num_clips=count, size=args.size, bouncing=args.bouncing, seed=args.seed, cache=False
+        )
+        print(f"{write_videos(clips, args.out)}: {count} clips of {clips.num_frames} frames")
+
+
+def prepare_videos(args: argparse.Namespace) -> None:
+    """Check the videos, and write the lists of the three splits, or one list, without the bad ones."""
+    settings = CheckSettings(args.min_frames, args.workers, args.every_frame)
+    if args.verb == "video_list":
+        out = args.out or args.list.with_name(f"{args.list.stem}_checked{args.list.suffix}")
+        report = filter_list(args.list, args.videos, out, settings)
+    else:
+        if not args.folder.is_dir():
+            raise FileNotFoundError(f"there is no folder {args.folder}")
+        read_splits = {"ucf101": read_ucf101_splits, "hmdb51": read_hmdb51_splits}[args.verb]
+        report = prepare_lists(read_splits(args.annotations or args.folder), args.folder, args.out, settings)
+    print("\n".join(report.lines()))
