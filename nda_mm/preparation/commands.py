@@ -256,9 +256,7 @@ def prepare_cifar10_c(args: argparse.Namespace) -> None:
     if not usable:
         raise DatasetNotReadableError(f"'{args.out}' holds nothing of CIFAR-10-C. Get CIFAR-10-C.tar from {URL}")
     if bad or count != CORRUPTED_COUNT:
-        here = (
-            f"'{args.out}' does not hold all of CIFAR-10-C, {len(CORRUPTIONS)} corruptions of {CORRUPTED_COUNT} images"
-        )
+        here = f"'{args.out}' does not hold all of CIFAR-10-C, 19 corruptions of {CORRUPTED_COUNT} images"
         _refuse_partial(args, here, f"CIFAR-10-C.tar from {URL}")
     if str(args.out) != args.usual:
         print(f"the recipe reads {args.usual}: link it to {args.out}")

@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import tiny_detection as tiny
 from tiny_images import save_noise
 
-from nda_mm.datasets import ImageFolder, VOCImages
+from nda_mm.datasets import ImageFolder
 from nda_mm.datasets.decoding import image_files
 from nda_mm.datasets.images.imagenet import prepare_imagenet
 from nda_mm.datasets.images.pairs import pair_faults
@@ -57,23 +56,6 @@ def test_pairs_and_lists_of_imagenet_name_it(tmp_path: Path) -> None:
         report = prepare_imagenet(tmp_path, tmp_path, allow_partial=True)
         assert "train/n01/x.JPEG" in report.lines()[-1]
         assert (tmp_path / "meta" / "train.txt").read_text() == "n01/0.JPEG 0\n"
-
-
-def test_detection_sets_report_it(tmp_path: Path) -> None:
-    pytest.importorskip("mmdet")
-    for name in ("0", "1"):
-        tiny.write_voc(tmp_path, name, [("cat", tiny.GOOD)])
-    listed = tiny.list_images(tmp_path, ["0", "1"])
-    tiny.write_coco(tmp_path, tiny.coco_content())
-    for path in (tmp_path / "JPEGImages" / "1.jpg", tmp_path / "1.png"):
-        path.unlink()
-        os.mkfifo(path)
-    common = dict(data_root=str(tmp_path), metainfo=dict(classes=("cat", "dog")), bad_files="skip")
-    voc = dict(type="nda_mm.CheckedVOCDataset", ann_file=listed, data_prefix=dict(sub_data_root=""))
-    coco = dict(type="nda_mm.CheckedCocoDataset", ann_file="boxes.json", data_prefix=dict(img=""))
-    assert [len(DATASETS.build({**common, **settings})) for settings in (voc, coco)] == [1, 1]
-    with pytest.raises(ValueError, match=r"train\.txt"):
-        VOCImages(str(tmp_path), size=(8, 8))
 
 
 def test_an_empty_data_root_is_not_the_current_folder() -> None:

@@ -40,10 +40,3 @@ def make_tar(path: Path, members: dict[str, bytes], mode: str = "w:gz", links: d
                 info.type, info.linkname = kind, target
                 archive.addfile(info)
     return path
-
-
-def truncate(path: Path) -> bytes:
-    """Keep the first half of a file; return the whole."""
-    content = path.read_bytes()
-    path.write_bytes(content[: len(content) // 2])
-    return content

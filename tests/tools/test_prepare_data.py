@@ -63,21 +63,14 @@ def test_ucf101_and_hmdb51_are_listed_without_what_cannot_be_read(tmp_path: Path
         assert f"1 x cannot be read: {broken.relative_to(out.joinpath('videos').resolve())} (Error reading" in printed
 
 
-def test_a_video_list_is_filtered(tmp_path: Path, prepare: Prepare) -> None:
-    pytest.importorskip("decord")
-    pytest.importorskip("cv2")
-    videos = make_ucf101(tmp_path) / "UCF-101"
-    listed = tmp_path / "kinetics400_train_list_videos.txt"
-    listed.write_text("ApplyEyeMakeup/v_ApplyEyeMakeup_g01_c01.avi 7\nApplyEyeMakeup/gone.avi 8\n")
-    assert "1 x listed but not there: ApplyEyeMakeup/gone.avi" in prepare("video_list", listed, videos)
-    checked = tmp_path / "kinetics400_train_list_videos_checked.txt"
-    assert checked.read_text() == "ApplyEyeMakeup/v_ApplyEyeMakeup_g01_c01.avi 7\n"
-
-
-def test_annotations_may_be_elsewhere(tmp_path: Path, prepare: Prepare) -> None:
+def test_annotations_may_be_elsewhere_and_a_list_is_filtered(tmp_path: Path, prepare: Prepare) -> None:
     pytest.importorskip("decord")
     pytest.importorskip("cv2")
     videos = make_ucf101(tmp_path) / "UCF-101"
     words = ["ucf101", videos, "--out", tmp_path / "out", "--min-frames", "14"]
     assert "classInd.txt" in prepare(*words, status=1)
     assert "2 x too short" in prepare(*words, "--annotations", tmp_path / "ucfTrainTestlist")
+    listed = tmp_path / "train.txt"
+    listed.write_text("ApplyEyeMakeup/v_ApplyEyeMakeup_g01_c01.avi 7\nApplyEyeMakeup/gone.avi 8\n")
+    assert "1 x listed but not there: ApplyEyeMakeup/gone.avi" in prepare("video_list", listed, videos)
+    assert (tmp_path / "train_checked.txt").read_text() == "ApplyEyeMakeup/v_ApplyEyeMakeup_g01_c01.avi 7\n"

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tiny_archives import RNG, make_tar, make_zip, noise, truncate
+from tiny_archives import RNG, make_tar, make_zip, noise
 
 from nda_mm.datasets import CIFAR10, STL10, CelebA
 
@@ -38,20 +38,6 @@ def test_a_class_may_have_the_name_of_a_split(tmp_path: Path, prepare: Prepare) 
     assert found == ["test/apple", "test/train"]
 
 
-def test_damaged_archives_are_named(tmp_path: Path, prepare: Prepare) -> None:
-    source = make_zip(tmp_path / "train.zip", cifar_members("train/"))
-    content = bytearray(source.read_bytes())
-    content[60] ^= 255
-    source.write_bytes(content)
-    said = prepare("cifar10", source, "--out", tmp_path / "out", "--allow-partial", status=1)
-    assert "BadZipFile: Bad CRC-32" in said and "Download the archive again" in said
-    assert not (tmp_path / "out").exists()
-    official = tmp_path / "cifar-10-python.tar.gz"
-    official.write_bytes(b"\x1f\x8b" + bytes(100))
-    said = prepare("cifar10", official, "--out", tmp_path / "other", status=1)
-    assert "cifar-10-python.tar.gz' is truncated or damaged" in said
-
-
 def test_celeba_is_unpacked_split_and_decoded(tmp_path: Path, prepare: Prepare) -> None:
     images = {f"img_align_celeba/{number:06d}.jpg": noise(178, 218) for number in range(1, 5)}
     archive, out = make_zip(tmp_path / "img_align_celeba.zip", images), tmp_path / "out"
@@ -76,9 +62,6 @@ def test_stl10_is_unpacked_and_read(tmp_path: Path, prepare: Prepare, monkeypatc
         monkeypatch.setattr(STL10.published(), name, listed)
     source, out = tmp_path / "stl10_binary.tar.gz", tmp_path / "data" / "out"
     make_tar(source, {f"stl10_binary/{name}": content for name, content in {**members, "notes.txt": b"x"}.items()})
-    whole = truncate(source)
-    assert "stl10_binary.tar.gz' is cut off" in prepare("stl10", source, "--out", out, status=1)
-    source.write_bytes(whole)
     said = prepare("stl10", source, "--out", out)
     assert all(f"{out}, {part}: {count} images" in said for part, count in counts.items())
     assert {path.name: path.read_bytes() for path in (out / "stl10_binary").iterdir()} == members

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from mmengine.config import Config, DictAction
 from mmengine.registry import DATASETS
-from tiny_archives import RNG, make_tar, make_zip, noise, truncate
+from tiny_archives import RNG, make_tar, make_zip, noise
 
 from nda_mm.datasets.images.ood_sets import CORRUPTIONS
 from nda_mm.preparation import commands
@@ -95,9 +95,6 @@ def test_folders_are_unpacked_decoded_and_counted(verb: str, tmp_path: Path, pre
 
 def test_unreadable_images_are_counted(tmp_path: Path, prepare: Prepare) -> None:
     source, out = MAKERS["dtd"](tmp_path), tmp_path / "out"
-    whole = truncate(source)
-    assert f"{source.name}' is cut off" in prepare("dtd", source, "--out", out, "--allow-partial", status=1)
-    source.write_bytes(whole)
     prepare("dtd", source, "--out", out)
     images_of(out)[0].write_bytes(b"")
     assert "DTD has 4 images, of which 3 can be read here" in prepare("dtd", "--out", out, status=1)
