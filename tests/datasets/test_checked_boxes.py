@@ -26,10 +26,8 @@ def warnings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def coco(root: Path, classes: tuple[str, ...] = ("cat", "dog"), **kwargs: Any) -> dict[str, Any]:
-    return (
-        dict(data_root=str(root), ann_file="boxes.json", data_prefix=dict(img=""), metainfo=dict(classes=classes))
-        | kwargs
-    )
+    metainfo = dict(classes=classes)
+    return dict(data_root=str(root), ann_file="boxes.json", data_prefix=dict(img=""), metainfo=metainfo) | kwargs
 
 
 def voc(root: Path, ann_file: str, classes: tuple[str, ...] = ("cat", "dog"), **kwargs: Any) -> dict[str, Any]:

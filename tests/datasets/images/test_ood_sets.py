@@ -11,7 +11,7 @@ import scipy.io
 from tiny_images import save_noise
 from torchvision import datasets
 
-from nda_mm.datasets import CIFAR10C, DTD, SVHN, DatasetNotReadableError, Places365, TinyImageNet
+from nda_mm.datasets import CIFAR10C, DTD, MNIST, SVHN, DatasetNotReadableError, Places365, TinyImageNet
 from nda_mm.datasets.images.image_folder import read_square
 
 
@@ -150,10 +150,27 @@ def test_a_severity_is_its_fifth(folder: Path, severity: int) -> None:
 def test_missing_damaged_and_other_files_of_cifar10_c_are_refused(folder: Path) -> None:
     with pytest.raises(DatasetNotReadableError, match="snow"):
         CIFAR10C(str(folder), "snow")
+    (folder / "fog.npy").write_bytes((folder / "fog.npy").read_bytes()[:999])
+    with pytest.raises(DatasetNotReadableError, match="fog"):
+        CIFAR10C(str(folder), "fog")
     for name, content in (("fog", CORRUPTED[:14]), ("fog", CORRUPTED / 255), ("labels", CORRUPTED_LABELS[:0])):
         np.save(folder / f"{name}.npy", content)
         with pytest.raises(DatasetNotReadableError, match=name):
             CIFAR10C(str(folder), "fog")
-    (folder / "fog.npy").write_bytes((folder / "fog.npy").read_bytes()[:999])
-    with pytest.raises(DatasetNotReadableError, match="fog|labels"):
-        CIFAR10C(str(folder), "fog")
+
+
+def test_mnist_is_read_as_rgb(tmp_path: Path) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (2, 28, 28), dtype=np.uint8)
+    raw = tmp_path / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for kind in ("train", "t10k"):
+        shape = b"".join(int(each).to_bytes(4, "big") for each in images.shape)
+        (raw / f"{kind}-images-idx3-ubyte").write_bytes(b"\0\0\x08\x03" + shape + images.tobytes())
+        (raw / f"{kind}-labels-idx1-ubyte").write_bytes(b"\0\0\x08\x01" + (2).to_bytes(4, "big") + bytes([4, 7]))
+    data = MNIST(str(tmp_path))
+    np.testing.assert_array_equal(data.images, images[..., None].repeat(3, axis=-1))
+    assert data.labels.tolist() == [4, 7]
+    (raw / "t10k-images-idx3-ubyte").write_bytes(b"short")
+    for root in (tmp_path, tmp_path / "absent"):
+        with pytest.raises(DatasetNotReadableError, match="MNIST"):
+            MNIST(str(root))

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from tiny_images import save_noise
 
-from nda_mm.datasets import MNIST, DatasetNotReadableError, OpenOODImages
+from nda_mm.datasets import DatasetNotReadableError, OpenOODImages
 
 pytest.importorskip("torchvision")
 
@@ -76,23 +76,3 @@ def test_a_missing_image_is_refused_unless_allowed(root: Path) -> None:
     assert len(OpenOODImages("tin", data_root=str(root), max_bad=0.5)) == 1
     with pytest.raises(ValueError, match="split"):
         OpenOODImages("tin", split="all")
-
-
-def test_mnist_is_read_as_rgb(tmp_path: Path) -> None:
-    images = np.random.default_rng(0).integers(0, 256, (2, 28, 28), dtype=np.uint8)
-    raw = tmp_path / "MNIST" / "raw"
-    raw.mkdir(parents=True)
-    for kind in ("train", "t10k"):
-        shape = b"".join(int(each).to_bytes(4, "big") for each in images.shape)
-        (raw / f"{kind}-images-idx3-ubyte").write_bytes(b"\0\0\x08\x03" + shape + images.tobytes())
-        (raw / f"{kind}-labels-idx1-ubyte").write_bytes(b"\0\0\x08\x01" + (2).to_bytes(4, "big") + bytes([4, 7]))
-    data = MNIST(str(tmp_path))
-    np.testing.assert_array_equal(data.images, images[..., None].repeat(3, axis=-1))
-    assert data.labels.tolist() == [4, 7]
-    listed = OpenOODImages("mnist", data_root="absent", otherwise=dict(type="nda_mm.MNIST", data_root=str(tmp_path)))
-    expected = Image.fromarray(data.images[0]).resize((32, 32), Image.Resampling.BILINEAR)
-    np.testing.assert_array_equal(listed.images[0], np.asarray(expected))
-    (raw / "t10k-images-idx3-ubyte").write_bytes(b"short")
-    for root in (tmp_path, tmp_path / "absent"):
-        with pytest.raises(DatasetNotReadableError, match="MNIST"):
-            MNIST(str(root))

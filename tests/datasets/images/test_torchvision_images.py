@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
-import http.server
 import json
 import os
 import pickle
 import subprocess
 import sys
 import tarfile
-import threading
 from pathlib import Path
 
 import numpy as np
@@ -141,6 +138,7 @@ def test_a_failed_download_is_the_cause(
 
 RANK = """
 import json
+import shutil
 import sys
 import time
 import torch.distributed as dist
@@ -149,6 +147,14 @@ from nda_mm.datasets import CIFAR10
 
 rank, store, root, published = int(sys.argv[1]), *sys.argv[2:]
 dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)
+
+def copy(url, root, filename, md5):
+    if not (root / filename).exists():
+        print("asked for", filename)
+        root.mkdir()
+        shutil.copy(url, root / filename)
+
+datasets.utils.download_url = copy
 CIFAR10.published = lambda *_: type("Published", (datasets.CIFAR10,), json.loads(published))
 print(len(CIFAR10(root, download=True)))
 dist.barrier()
@@ -157,7 +163,7 @@ dist.destroy_process_group()
 """
 
 
-def run_two_ranks(folder: Path, published: dict) -> list[tuple[int, str, str]]:
+def run_two_ranks(folder: Path, published: dict) -> list[tuple[int, list[str], str]]:
     arguments = [str(folder / "store"), str(folder / "data"), json.dumps(published)]
     ranks = [
         subprocess.Popen(
@@ -171,26 +177,14 @@ def run_two_ranks(folder: Path, published: dict) -> list[tuple[int, str, str]]:
         for rank in range(2)
     ]
     outputs = [rank.communicate() for rank in ranks]
-    return [(rank.returncode, out.strip(), error) for rank, (out, error) in zip(ranks, outputs)]
+    return [(rank.returncode, out.splitlines(), error) for rank, (out, error) in zip(ranks, outputs)]
 
 
 @pytest.mark.slow
 def test_one_of_two_processes_downloads(tmp_path: Path) -> None:
     published, _ = write_cifar10(tmp_path)
-    asked: list[str] = []
-
-    class Handler(http.server.SimpleHTTPRequestHandler):
-        def do_GET(self) -> None:
-            asked.append(self.path)
-            super().do_GET()
-
-    handler = functools.partial(Handler, directory=str(tmp_path))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        ranks = run_two_ranks(tmp_path, {**published, "url": f"http://127.0.0.1:{server.server_port}/{ARCHIVE}"})
-        server.shutdown()
-    assert [out for _, out, _ in ranks] == ["40", "40"]
-    assert asked == [f"/{ARCHIVE}"] * 2  # torchvision looks for redirects first
+    ranks = run_two_ranks(tmp_path, {**published, "url": str(tmp_path / ARCHIVE)})
+    assert [out for _, out, _ in ranks] == [[f"asked for {ARCHIVE}", "40"], ["40"]]
 
 
 @pytest.mark.slow

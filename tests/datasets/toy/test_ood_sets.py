@@ -35,17 +35,12 @@ def test_gaussian_noise_is_a_clipped_normal() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "change"),
-    [
-        (NoiseImages, dict(kind="pink")),
-        (NoiseImages, dict(size=0)),
-        (NoiseImages, dict(num_images=0)),
-        (OODDigits, dict(kind="cats")),
-    ],
+    ("data_set", "change"),
+    [(NoiseImages, dict(kind="pink")), (NoiseImages, dict(num_images=0)), (OODDigits, dict(kind="cats"))],
 )
-def test_bad_settings_are_refused_by_name(kind: type, change: dict) -> None:
+def test_bad_settings_are_refused_by_name(data_set: type, change: dict) -> None:
     with pytest.raises(ValueError, match=next(iter(change))):
-        kind(**change)
+        data_set(**change)
 
 
 @pytest.fixture(scope="module")
