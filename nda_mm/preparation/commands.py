@@ -153,8 +153,8 @@ def prepare_pairs(args: argparse.Namespace) -> None:
         if source not in raw:
             take(source, out, layout("train/*", "val/*", "test/*"), pairs.read)
     if raw:
-        built = build_cityscapes_pairs(raw, out, workers=args.workers)
-        print(f"{out}: pairs of {built.counts}{list_bad_files(built.bad, 'cannot be made a pair')}")
+        counts, bad = build_cityscapes_pairs(raw, out, workers=args.workers)
+        print(f"{out}: pairs of {counts}{list_bad_files(bad, 'cannot be made a pair')}")
     usable = {split: _count_pairs(out / split) for split in pairs.counts}
     if not all(usable[split] for split in pairs.read):
         raise FileNotFoundError(

@@ -12,8 +12,6 @@ from tiny_images import save_noise
 
 from nda_mm.datasets import ImageFolder
 from nda_mm.datasets.decoding import image_files
-from nda_mm.datasets.images.imagenet import prepare_imagenet
-from nda_mm.datasets.images.pairs import pair_faults
 from nda_mm.registry import DATASETS
 
 ENTRIES: dict[str, Callable[[Path], Any]] = {
@@ -46,16 +44,6 @@ def test_links_to_folders_in_a_circle_add_nothing(tmp_path: Path) -> None:
     (tmp_path / "a" / "back").symlink_to(tmp_path)
     (tmp_path / "round").symlink_to("round")
     assert image_files(tmp_path) == [tmp_path / "a" / "0.png"]
-
-
-def test_pairs_and_lists_of_imagenet_name_it(tmp_path: Path) -> None:
-    save_noise(tmp_path / "train" / "n01" / "0.JPEG")
-    os.mkfifo(tmp_path / "train" / "n01" / "x.JPEG")
-    assert [bool(fault) for fault in pair_faults(image_files(tmp_path / "train"))] == [False, True]
-    for _ in range(2):  # read, then remembered
-        report = prepare_imagenet(tmp_path, tmp_path, allow_partial=True)
-        assert "train/n01/x.JPEG" in report.lines()[-1]
-        assert (tmp_path / "meta" / "train.txt").read_text() == "n01/0.JPEG 0\n"
 
 
 def test_an_empty_data_root_is_not_the_current_folder() -> None:

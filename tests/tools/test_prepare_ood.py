@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from mmengine.config import Config, DictAction
 from mmengine.registry import DATASETS
-from tiny_archives import RNG, make_tar, make_zip, noise
+from tiny_archives import RNG, make_tar, make_zip
+from tiny_ood_sets import MEMBERS
 
 from nda_mm.datasets.images.ood_sets import CORRUPTIONS
 from nda_mm.preparation import commands
@@ -23,33 +24,16 @@ Prepare = Callable[..., str]
 RECIPE = recipe_path("ood_biggan_cifar10.py")
 
 
-def dtd_members() -> dict[str, bytes]:
-    names = ("banded/banded_0002", "banded/banded_0005", "zigzagged/zigzagged_0001", "zigzagged/zigzagged_0002")
-    images = {f"dtd/images/{name}.jpg": noise() for name in names}
-    return {**images, "dtd/labels/test1.txt": b"banded/banded_0002.jpg\n", "dtd/imdb/imdb.mat": b"x"}
-
-
-def places365_members() -> dict[str, bytes]:
-    return {f"val_256/Places365_val_{number:08d}.jpg": noise() for number in range(1, 5)}
-
-
-def tiny_imagenet_members() -> dict[str, bytes]:
-    top = "tiny-imagenet-200"
-    notes = "".join(f"val_{number}.JPEG\tn0{number % 2}\t0\t0\t9\t9\n" for number in range(4))
-    return {
-        f"{top}/wnids.txt": b"n01\nn00\n",
-        f"{top}/words.txt": b"n00\tthing\n",
-        **{f"{top}/val/images/val_{number}.JPEG": noise() for number in range(4)},
-        f"{top}/val/val_annotations.txt": notes.encode(),
-        f"{top}/train/n00/images/n00_0.JPEG": noise(),
-        f"{top}/test/images/test_0.JPEG": noise(),
-    }
+def wrapped(name: str, folder: str) -> dict[str, bytes]:
+    return {f"{folder}{member}": content for member, content in MEMBERS[name].items()}
 
 
 MAKERS: dict[str, Callable[[Path], Path]] = {
-    "dtd": lambda folder: make_tar(folder / "dtd-r1.0.1.tar.gz", dtd_members()),
-    "places365": lambda folder: make_tar(folder / "val_256.tar", places365_members(), "w"),
-    "tiny_imagenet": lambda folder: make_zip(folder / "tiny-imagenet-200.zip", tiny_imagenet_members()),
+    "dtd": lambda folder: make_tar(folder / "dtd-r1.0.1.tar.gz", wrapped("dtd", "dtd/")),
+    "places365": lambda folder: make_tar(folder / "val_256.tar", wrapped("places365", ""), "w"),
+    "tiny_imagenet": lambda folder: make_zip(
+        folder / "tiny-imagenet-200.zip", wrapped("tiny_imagenet", "tiny-imagenet-200/")
+    ),
 }
 
 

@@ -7,7 +7,6 @@ import zipfile
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from nda_mm.datasets.archives import move_in_place, unfinished_folder
@@ -15,8 +14,6 @@ from nda_mm.datasets.decoding import image_size
 from nda_mm.datasets.report import track
 from nda_mm.utils.files import check_file, printable, write_atomically
 from nda_mm.utils.messages import describe_error
-
-__all__ = ["SIDE", "BuiltPairs", "build_cityscapes_pairs", "is_cityscapes", "pair_faults"]
 
 SIDE = 256
 _SPLITS = ("train", "val")
@@ -51,14 +48,6 @@ def pair_faults(paths: Sequence[Path], *, squares: bool = False) -> list[str]:
         return list(track(pool.map(fault, paths), "reading pairs", "pairs", len(paths)))
 
 
-@dataclass
-class BuiltPairs:
-    """Number of pairs by split, and what could not be made a pair, with the reason."""
-
-    counts: dict[str, int] = field(default_factory=dict)
-    bad: list[tuple[str, str]] = field(default_factory=list)
-
-
 def is_cityscapes(source: Path) -> bool:
     """Whether a file or folder is Cityscapes as it is published, by its name or what it holds.
 
@@ -69,7 +58,9 @@ def is_cityscapes(source: Path) -> bool:
     return source.name.startswith(_FOLDERS) or any((source / name).is_dir() for name in _FOLDERS)
 
 
-def build_cityscapes_pairs(sources: Sequence[Path], out: Path, *, workers: int = 1) -> BuiltPairs:
+def build_cityscapes_pairs(
+    sources: Sequence[Path], out: Path, *, workers: int = 1
+) -> tuple[dict[str, int], list[tuple[str, str]]]:
     """Write each photograph with its painted labels on its right, both 256x256, as one PNG file.
 
     Photographs are scaled by Pillow's bicubic filter, labels by the nearest pixel, so that they keep their colors.
@@ -82,7 +73,8 @@ def build_cityscapes_pairs(sources: Sequence[Path], out: Path, *, workers: int =
         workers: Number of threads.
 
     Returns:
-        Counts, and what is bad: images that cannot be read, and those without partner.
+        Number of pairs by split, and what could not be made a pair, with the reason: images that cannot be read, and
+        those without partner.
 
     Raises:
         FileNotFoundError: If a source is missing.
@@ -99,10 +91,11 @@ def build_cityscapes_pairs(sources: Sequence[Path], out: Path, *, workers: int =
                     f"there are no {kind} (SPLIT/CITY/*{_ENDINGS[kind]}) in {', '.join(map(str, sources))}; "
                     "leftImg8bit_trainvaltest.zip and gtFine_trainvaltest.zip are both needed"
                 )
-        built = BuiltPairs()
+        counts: dict[str, int] = {}
+        bad: list[tuple[str, str]] = []
         for split, name in sorted(found["photo"].keys() ^ found["labels"].keys()):
             lacks = "labels" if (split, name) in found["photo"] else "photo"
-            built.bad.append((printable(f"{split}/{name}"), f"it has no {lacks}"))
+            bad.append((printable(f"{split}/{name}"), f"it has no {lacks}"))
         keys = sorted(found["photo"].keys() & found["labels"].keys())
 
         def make(key: tuple[str, str]) -> str:
@@ -115,12 +108,12 @@ def build_cityscapes_pairs(sources: Sequence[Path], out: Path, *, workers: int =
             faults = track(pool.map(make, keys), "making", "pairs", len(keys))
             for (split, name), fault in zip(keys, faults, strict=True):
                 if fault:
-                    built.bad.append((printable(f"{split}/{name}"), fault))
+                    bad.append((printable(f"{split}/{name}"), fault))
                 else:
-                    built.counts[split] = built.counts.get(split, 0) + 1
+                    counts[split] = counts.get(split, 0) + 1
     if unfinished.is_dir():
         move_in_place(unfinished, out)
-    return built
+    return counts, bad
 
 
 def _find(source: Path, found: dict[str, _Files], stack: ExitStack) -> None:

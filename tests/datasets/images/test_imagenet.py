@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import os
 from pathlib import Path
 
 import pytest
@@ -41,11 +42,12 @@ def test_unreadable_images_are_left_out_and_named_once(tmp_path: Path) -> None:
     make_imagenet(tmp_path)
     whole = (tmp_path / "train" / "n01" / "n01_0.JPEG").read_bytes()
     (tmp_path / "train" / "n01" / "n01_0.JPEG").write_bytes(whole[: len(whole) // 2])
+    os.mkfifo(tmp_path / "train" / "n01" / "x.JPEG")  # which nobody waits for
     for _ in range(2):  # read, then remembered
         report = prepare_imagenet(tmp_path, tmp_path, allow_partial=True, workers=2)
         (faults,) = report.found.values()
-        assert [fault.split(" (")[0] for fault in faults] == ["train/n01/n01_0.JPEG"]
-        assert "n01_0" not in (tmp_path / "meta" / "train.txt").read_text()
+        assert [fault.split(" (")[0] for fault in faults] == ["train/n01/n01_0.JPEG", "train/n01/x.JPEG"]
+        assert "n01/n01_1.JPEG 0\nn02" in (tmp_path / "meta" / "train.txt").read_text()
 
 
 def test_an_interrupted_run_goes_on_and_leaves_no_half_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,77 +9,45 @@ import numpy as np
 import pytest
 import scipy.io
 from tiny_images import save_noise
+from tiny_ood_sets import write_set
 from torchvision import datasets
 
 from nda_mm.datasets import CIFAR10C, DTD, MNIST, SVHN, DatasetNotReadableError, Places365, TinyImageNet
 from nda_mm.datasets.images.image_folder import read_square
 
 
-def dtd(root: Path) -> Path:
-    for name in ("banded/banded_0002.jpg", "banded/banded_0001.jpg", "zigzagged/zigzagged_0001.jpg"):
-        save_noise(root / "images" / name)
-    (root / "labels").mkdir()
-    (root / "labels" / "test1.txt").write_text("banded/banded_0001.jpg\n")
-    return root
-
-
-def places(root: Path) -> Path:
-    for number in (1, 2, 3):
-        save_noise(root / "val_256" / f"Places365_val_0000000{number}.jpg")
-    return root
-
-
-def tiny(root: Path) -> Path:
-    save_noise(root / "val" / "images" / "val_0.JPEG")
-    save_noise(root / "val" / "images" / "val_1.JPEG")
-    save_noise(root / "val" / "images" / "val_2.JPEG")
-    (root / "wnids.txt").write_text("n02\nn01\nn03\n")
-    lines = [f"val_{number}.JPEG\t{name}\t0\t0\t9\t9\n" for number, name in enumerate(("n02", "n01", "n03"))]
-    (root / "val" / "val_annotations.txt").write_text("".join(lines))
-    return root
-
-
-SETS = [(DTD, dtd), (Places365, places), (TinyImageNet, tiny)]
-
-
 def test_textures_are_of_the_class_of_their_folder(tmp_path: Path) -> None:
-    dtd(tmp_path)
+    write_set(tmp_path, "dtd")
     for root in (tmp_path, tmp_path / "images"):
         data = DTD(str(root), cache_dir=False)
-        assert (data.metainfo["classes"], data.labels.tolist()) == (("banded", "zigzagged"), [0, 0, 1])
-    np.testing.assert_array_equal(data.images[0], read_square(tmp_path / "images/banded/banded_0001.jpg", 32))
+        assert (data.metainfo["classes"], data.labels.tolist()) == (("banded", "zigzagged"), [0, 0, 1, 1])
+    np.testing.assert_array_equal(data.images[0], read_square(tmp_path / "images/banded/banded_0002.jpg", 32))
 
 
 def test_places_have_no_labels(tmp_path: Path) -> None:
-    data = Places365(str(places(tmp_path)), size=24)
-    assert data.labels.tolist() == [0, 0, 0]
-    assert data.images.shape == (3, 24, 24, 3)
+    data = Places365(str(write_set(tmp_path, "places365")), size=24)
+    assert data.labels.tolist() == [0] * 4
+    assert data.images.shape == (4, 24, 24, 3)
 
 
 def test_tiny_imagenets_classes_are_in_the_list(tmp_path: Path) -> None:
-    data = TinyImageNet(str(tiny(tmp_path)))
-    assert (data.metainfo["classes"], data.labels.tolist()) == (("n01", "n02", "n03"), [1, 0, 2])
+    data = TinyImageNet(str(write_set(tmp_path, "tiny_imagenet")))
+    assert (data.metainfo["classes"], data.labels.tolist()) == (("n00", "n01"), [0, 1, 0, 1])
+    assert TinyImageNet(str(tmp_path), "train").labels.tolist() == [1]
+    (tmp_path / "val" / "images").rename(tmp_path / "val" / "n01")  # as many sort them
+    assert TinyImageNet(str(tmp_path)).labels.tolist() == [1] * 4
 
 
-def test_tiny_imagenet_sorted_into_classes(tmp_path: Path) -> None:
-    (tmp_path / "wnids.txt").write_text("n02\nn01\nn03\n")
-    for split in ("train/n03/images/n03_0", "train/n02/images/n02_0", "val/n02/a"):
-        save_noise(tmp_path / f"{split}.JPEG")
-    assert TinyImageNet(str(tmp_path), "train").labels.tolist() == [1, 2]
-    assert TinyImageNet(str(tmp_path)).labels.tolist() == [1]
-
-
-@pytest.mark.parametrize(("kind", "make"), SETS)
-def test_bad_files_are_named_and_the_rest_are_read(kind, make, tmp_path: Path) -> None:
-    make(tmp_path)
-    files = sorted(path for path in tmp_path.rglob("*") if path.suffix in (".jpg", ".JPEG"))
+@pytest.mark.parametrize(("kind", "name"), [(DTD, "dtd"), (Places365, "places365"), (TinyImageNet, "tiny_imagenet")])
+def test_bad_files_are_named_and_the_rest_are_read(kind, name: str, tmp_path: Path) -> None:
+    files = kind(str(write_set(tmp_path, name))).files
     files[0].write_bytes(b"")
     files[1].write_bytes(files[1].read_bytes()[:200])
     data = kind(str(tmp_path))
-    assert len(data) == 1
+    assert len(data) == 2
     np.testing.assert_array_equal(data.images[0], read_square(files[2], 32))
     with pytest.raises(DatasetNotReadableError, match="max_bad"):
-        kind(str(tmp_path), max_bad=0.5)
+        kind(str(tmp_path), max_bad=0.4)
     for path in files:
         path.unlink()
     with pytest.raises(DatasetNotReadableError, match="(?s)images.*http"):
@@ -89,7 +57,7 @@ def test_bad_files_are_named_and_the_rest_are_read(kind, make, tmp_path: Path) -
 
 
 def test_tiny_imagenets_lists_must_be_there_and_fit(tmp_path: Path) -> None:
-    tiny(tmp_path)
+    write_set(tmp_path, "tiny_imagenet")
     save_noise(tmp_path / "val" / "images" / "val_9.JPEG")
     with pytest.raises(DatasetNotReadableError, match=r"val_9\.JPEG.*wnids\.txt"):
         TinyImageNet(str(tmp_path))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +43,8 @@ def test_bad_files_are_named_and_left_out(folder: Path) -> None:
     good = (folder / "train" / "0.png").read_bytes()
     (folder / "train" / "cut.png").write_bytes(good[: len(good) // 2])
     save_noise(folder / "train" / "odd.png", 4, 7)
-    with pytest.raises(ValueError, match=r"(?s)max_bad.*cut\.png.*odd\.png"):
+    os.mkfifo(folder / "train" / "fifo.png")  # which nobody waits for
+    with pytest.raises(ValueError, match=r"(?s)max_bad.*cut\.png.*fifo\.png.*odd\.png"):
         PairedImages(str(folder), pipeline=[])
     assert len(PairedImages(str(folder), pipeline=[], max_bad=0.5)) == 5
 

@@ -87,29 +87,22 @@ class TestMotion:
                 assert np.sign(angles[int(np.argmax(fit))]) == -MOTIONS[CLASSES[label]][1]
 
 
-class TestBouncing:
-    """Two more classes, on demand."""
-
-    @pytest.fixture(scope="class")
-    @classmethod
-    def bouncing(cls):
-        return MovingDigits(num_clips=200, num_frames=40, bouncing=True)
-
-    @pytest.mark.parametrize(("label", "axis"), [(8, 0), (9, 1)])
-    def test_to_and_fro_at_a_steady_pace_between_the_edges(self, bouncing, label, axis):
-        """Between two frames it goes on by one pace, or to an edge and back."""
-        for clip in range(label, 200, 10):
-            path = bouncing.phases(clip)[0]
-            assert np.all(np.diff(np.delete(path, axis, axis=1), axis=0) == 0)
-            first, second = path[:-1, axis], path[1:, axis]
-            steps = np.abs(second - first)
-            pace = steps.max()
-            assert 1 / 32 <= pace <= 1 / 16
-            by_an_edge = np.minimum(first + second, 2 - first - second)
-            goes_on, turns = np.abs(steps - pace) < 1e-9, np.abs(by_an_edge - pace) < 1e-9
-            assert np.all(goes_on | turns) and turns.any()
-            changes = np.flatnonzero(np.diff(np.sign(second - first)))
-            assert np.all(turns[changes] | turns[changes + 1])  # and nowhere else
+@pytest.mark.parametrize(("label", "axis"), [(8, 0), (9, 1)])
+def test_bouncing_is_to_and_fro_at_a_steady_pace_between_the_edges(label, axis):
+    """Between two frames it goes on by one pace, or to an edge and back."""
+    bouncing = MovingDigits(num_clips=200, num_frames=40, bouncing=True)
+    for clip in range(label, 200, 10):
+        path = bouncing.phases(clip)[0]
+        assert np.all(np.diff(np.delete(path, axis, axis=1), axis=0) == 0)
+        first, second = path[:-1, axis], path[1:, axis]
+        steps = np.abs(second - first)
+        pace = steps.max()
+        assert 1 / 32 <= pace <= 1 / 16
+        by_an_edge = np.minimum(first + second, 2 - first - second)
+        goes_on, turns = np.abs(steps - pace) < 1e-9, np.abs(by_an_edge - pace) < 1e-9
+        assert np.all(goes_on | turns) and turns.any()
+        changes = np.flatnonzero(np.diff(np.sign(second - first)))
+        assert np.all(turns[changes] | turns[changes + 1])  # and nowhere else
 
 
 class TestClips:

@@ -29,19 +29,16 @@ def test_three_splits_and_the_order_of_the_classes(folder):
     }
 
 
-def test_missing_files_are_named(folder):
-    (folder / "ucfTrainTestlist" / "testlist03.txt").unlink()
-    with pytest.raises(FileNotFoundError, match="testlist03.txt"):
-        read_ucf101_splits(folder)
-
-
-def test_damaged_lists_are_named(folder):
+def test_missing_and_damaged_lists_are_named(folder):
     with open(folder / "ucfTrainTestlist" / "trainlist03.txt", "a") as file:
         file.write("\nJuggling/v_a.avi 3\n")
     with pytest.raises(ValueError, match="trainlist03.txt, line 4"):
         read_ucf101_splits(folder)
     (folder / "ucfTrainTestlist" / "classInd.txt").write_text("1 A\n2 B\n")
     with pytest.raises(ValueError, match="classInd.txt"):
+        read_ucf101_splits(folder)
+    (folder / "ucfTrainTestlist" / "testlist03.txt").unlink()
+    with pytest.raises(FileNotFoundError, match="testlist03.txt"):
         read_ucf101_splits(folder)
 
 
