@@ -1,21 +1,33 @@
-"""The score of an image, written out class by class on mmagic's own discriminators."""
+"""Scores of mmagic's discriminators, written out class by class; of classifiers, against those of pytorch-ood."""
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
+from mmengine.registry import DATASETS, MODELS, DefaultScope
 from torch import nn
 
 from nda_mm.compat import apply_patches
-from nda_mm.evaluation.metrics.discriminator_scores import (
+from nda_mm.evaluation import knn_distances
+from nda_mm.evaluation.metrics.anomaly_scores import (
     anomaly_scores,
     class_logits,
+    classifier_scores,
     count_classes,
     layers_that_mix,
+    score_images,
     scoring,
 )
+from nda_mm.models.gans.sampling import as_rgb, from_rgb
+from nda_mm.utils.files import recipe_path
+
+OUTSIDE = json.loads((Path(__file__).parents[2] / "data" / "outside" / "pytorch_ood_scores.json").read_text())
 
 apply_patches()
 biggan_module = pytest.importorskip("mmagic.models.editors.biggan")
@@ -180,3 +192,43 @@ def test_the_model_is_left_as_it_came(images: torch.Tensor) -> None:
 def test_a_model_without_a_discriminator_is_refused() -> None:
     with pytest.raises(ValueError, match="no discriminator"), scoring(nn.Identity()):
         pass
+
+
+def test_images_are_scored_as_training_sees_them() -> None:
+    config = Config.fromfile(recipe_path("nda_biggan_digits"))
+    config.model.data_preprocessor.output_channel_order = "BGR"
+    DefaultScope.get_instance("score_images", scope_name="mmagic")
+    torch.manual_seed(0)
+    model = MODELS.build(config.model)
+    data = DATASETS.build(dict(config.train_dataloader.dataset, indices=7))
+    data.images = np.random.default_rng(0).integers(0, 256, data.images.shape, dtype=np.uint8)  # digits are gray
+    items = [data[index] for index in range(7)]
+    batch = dict(inputs=[item["inputs"] for item in items], data_samples=[item["data_samples"] for item in items])
+    seen = model.data_preprocessor(batch, True)["data_samples"].gt_img
+    pixels = torch.from_numpy(data.images).permute(0, 3, 1, 2)
+    torch.testing.assert_close(from_rgb(model.data_preprocessor, pixels), seen)
+    assert torch.equal(as_rgb(model.data_preprocessor, seen), pixels)
+    with scoring(model) as discriminator:
+        expected = anomaly_scores(discriminator, seen)
+    found = score_images(model, data.images, batch_size=3)
+    np.testing.assert_allclose(found, expected.numpy(), rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["msp", "energy", "max_logit"])
+def test_scores_of_logits_equal_pytorch_oods(kind: str) -> None:
+    found = classifier_scores(torch.tensor(OUTSIDE["logits"]), kind)
+    # Six digits of theirs are kept.
+    torch.testing.assert_close(found, torch.tensor(OUTSIDE[kind], dtype=torch.float64), atol=2e-6, rtol=2e-6)
+
+
+@pytest.mark.parametrize("k", [1, 5, 40])
+def test_distances_to_the_kth_neighbor_equal_pytorch_oods(k: int) -> None:
+    distances = knn_distances(torch.tensor(OUTSIDE["queries"]), torch.tensor(OUTSIDE["bank"]), k=k)
+    expected = torch.tensor(OUTSIDE["knn"][str(k)], dtype=torch.float64)
+    torch.testing.assert_close(distances.double(), expected, atol=2e-6, rtol=0)
+
+
+def test_certain_images_are_told_apart() -> None:
+    """In float32 both softmaxes are 1."""
+    first, second = classifier_scores(torch.tensor([[30.0, 0.0], [25.0, 0.0]])).tolist()
+    assert first < second
