@@ -10,8 +10,8 @@ from torch import Tensor
 
 from nda_mm import functional as F
 from nda_mm.datasets import Digits
-from nda_mm.evaluation.audit import NegativeAudit, classifier_scores, hog_features
-from nda_mm.evaluation.audit_report import Auroc, NegativeReport, Rate, auroc_interval
+from nda_mm.evaluation.audit import Auroc, NegativeAudit, NegativeReport, Rate, auroc_interval
+from nda_mm.evaluation.audit_features import classifier_scores, hog_features
 from nda_mm.evaluation.detection import auroc
 
 
