@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from sklearn.metrics import auc, average_precision_score, precision_recall_curve, roc_auc_score, roc_curve
+from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
 from nda_mm.evaluation.detection import auroc, bootstrap_intervals, detection_measures
 
@@ -40,14 +40,14 @@ def test_all_measures_equal_pytorch_oods(kept: dict) -> None:
 @pytest.mark.parametrize("case", CASES)
 def test_all_measures_equal_scikit_learns(case: tuple[np.ndarray, np.ndarray]) -> None:
     is_ood, scores = np.repeat([False, True], [len(kind) for kind in case]), np.concatenate(case)
-    kinds = dict(aupr_out=(is_ood, scores), aupr_in=(~is_ood, -scores))
     false, true, _ = roc_curve(is_ood, scores, drop_intermediate=False)
-    rates = dict(auroc=roc_auc_score(is_ood, scores), fpr95=false[np.argmax(true >= 0.95)])
-    steps = {name: average_precision_score(*kind) for name, kind in kinds.items()}
-    assert detection_measures(*case) == pytest.approx(rates | steps, abs=1e-12)
-    curves = {name: precision_recall_curve(*kind) for name, kind in kinds.items()}
-    lines = {name: auc(recall, precision) for name, (precision, recall, _) in curves.items()}
-    assert detection_measures(*case, trapezoid=True) == pytest.approx(rates | lines, abs=1e-12)
+    expected = dict(
+        auroc=roc_auc_score(is_ood, scores),
+        aupr_out=average_precision_score(is_ood, scores),
+        aupr_in=average_precision_score(~is_ood, -scores),
+        fpr95=false[np.argmax(true >= 0.95)],
+    )
+    assert detection_measures(*case) == pytest.approx(expected, abs=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -69,19 +69,13 @@ def test_exactly_95_percent_are_found_at_the_19th_of_20() -> None:
     assert (low, high) == (0.0, 1.0)
 
 
-def test_tensors_that_need_gradients() -> None:
-    inside, outside = CASES[0]
-    tensors = [torch.tensor(each, dtype=torch.float64, requires_grad=True) for each in (inside, outside)]
-    assert detection_measures(*tensors) == detection_measures(inside, outside)
-
-
 @pytest.mark.parametrize("trapezoid", [False, True])
 @pytest.mark.parametrize("case", CASES)
 def test_the_bootstrap_is_that_of_resampled_scores(case, trapezoid: bool) -> None:
-    inside, outside = case
+    inside, outside = (torch.tensor(each, requires_grad=True) for each in case)
     draw, values = np.random.default_rng(7), []
     for _ in range(50):
-        parts = [each[draw.integers(0, len(each), len(each))] for each in (inside, outside)]
+        parts = [each[draw.integers(0, len(each), len(each))] for each in case]
         values.append(list(detection_measures(*parts, trapezoid=trapezoid).values()))
     expected = np.quantile(values, [0.05, 0.95], axis=0)
     found = bootstrap_intervals(inside, outside, resamples=50, confidence=0.9, seed=7, trapezoid=trapezoid)
