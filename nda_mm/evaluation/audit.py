@@ -197,14 +197,26 @@ class Rate:
 
 @dataclass(frozen=True)
 class Auroc:
-    """How well one instrument separates negatives from held-out reals, with its 95 % interval; 0.5 is chance."""
+    """How well one instrument separates negatives from as many held-out reals, with its 95 % interval; 0.5 is chance.
+
+    Source: J. A. Hanley, B. J. McNeil, The meaning and use of the area under a ROC curve, Radiology 143, 1982.
+
+    Example:
+        >>> low, high = Auroc(0.5, 500).interval
+        >>> round(low, 3), round(high, 3)
+        (0.464, 0.536)
+    """
 
     value: float
     total: int
 
     @property
     def interval(self) -> tuple[float, float]:
-        return auroc_interval(self.value, self.total, self.total)
+        value, others = self.value, self.total - 1
+        first, second = value / (2 - value), 2 * value**2 / (1 + value)
+        variance = value * (1 - value) + others * (first - value**2) + others * (second - value**2)
+        half = 1.96 * math.sqrt(max(variance, 0.0)) / self.total
+        return max(0.0, value - half), min(1.0, value + half)
 
 
 @dataclass
@@ -269,22 +281,6 @@ class NegativeReport:
             if isinstance(found, (Rate, Auroc)):
                 content[name] |= {"value": found.value, "interval": list(found.interval)}
         return {**content, "verdict": self.verdict}
-
-
-def auroc_interval(value: float, num_negatives: int, num_reals: int) -> tuple[float, float]:
-    """Compute the 95 % confidence interval of an AUROC.
-
-    Source: J. A. Hanley, B. J. McNeil, The meaning and use of the area under a ROC curve, Radiology 143, 1982.
-
-    Example:
-        >>> low, high = auroc_interval(0.5, 500, 500)
-        >>> round(low, 3), round(high, 3)
-        (0.464, 0.536)
-    """
-    first, second = value / (2 - value), 2 * value**2 / (1 + value)
-    variance = value * (1 - value) + (num_negatives - 1) * (first - value**2) + (num_reals - 1) * (second - value**2)
-    half = 1.96 * math.sqrt(max(variance, 0.0) / (num_negatives * num_reals))
-    return max(0.0, value - half), min(1.0, value + half)
 
 
 def format_reports(reports: list[NegativeReport]) -> str:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from nda_mm import functional as F
 from nda_mm.datasets import Digits
-from nda_mm.evaluation.audit import Auroc, NegativeAudit, NegativeReport, Rate, auroc_interval
+from nda_mm.evaluation.audit import Auroc, NegativeAudit, NegativeReport, Rate
 from nda_mm.evaluation.audit_features import classifier_scores, hog_features
 from nda_mm.evaluation.detection import auroc
 
@@ -173,10 +173,8 @@ def test_auroc_interval_holds_its_level() -> None:
     truth = torch.distributions.Normal(0, 2**0.5).cdf(torch.tensor(1.0)).item()
     hits = 0
     for seed in range(200):
-        generator = rng(seed)
-        above = torch.randn(80, generator=generator) + 1
-        value = auroc(torch.randn(60, generator=generator), above)
-        low, high = auroc_interval(value, 80, 60)
+        below, above = torch.randn(2, 70, generator=rng(seed)).unbind()
+        low, high = Auroc(auroc(below, above + 1), 70).interval
         hits += low <= truth <= high
     assert 0.9 <= hits / 200 <= 0.99
 

@@ -23,21 +23,18 @@ from nda_mm.evaluation.audit_inputs import (
 from nda_mm.utils.command_line import add_input_options
 
 
-def digits_config() -> Config:
-    dataset = dict(type="nda_mm.Digits", split="test", size=16, pipeline=[dict(type="PackInputs")])
-    return Config(dict(default_scope="mmagic", train_dataloader=dict(dataset=dataset)))
-
-
 def test_images_of_a_config_are_those_of_its_training_set() -> None:
     before = DefaultScope.get_current_instance()
-    images = config_images(digits_config())
+    dataset = dict(type="nda_mm.Digits", split="test", size=16, pipeline=[dict(type="PackInputs")])
+    config = Config(dict(default_scope="mmagic", train_dataloader=dict(dataset=dataset)))
+    images = config_images(config)
     expected = Digits(split="test", size=16).images
     np.testing.assert_array_equal(images.permute(0, 2, 3, 1), expected)
     assert DefaultScope.get_current_instance() is before
 
-    few = config_images(digits_config(), count=10, seed=1)
-    assert torch.equal(few, config_images(digits_config(), count=10, seed=1))
-    assert not torch.equal(few, config_images(digits_config(), count=10, seed=2))
+    few = config_images(config, count=10, seed=1)
+    assert torch.equal(few, config_images(config, count=10, seed=1))
+    assert not torch.equal(few, config_images(config, count=10, seed=2))
     known = {image.tobytes() for image in expected}
     assert all(image.tobytes() in known for image in few.permute(0, 2, 3, 1).numpy())
 
@@ -47,18 +44,10 @@ def test_images_of_another_hosts_pipeline_come_in_rgb(tmp_path: Path) -> None:
     image = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
     (tmp_path / "a").mkdir()
     Image.fromarray(image).save(tmp_path / "a" / "0.png")
-    packing = dict(type="PackInputs")
-    loading = dict(type="LoadImageFromFile", imdecode_backend="cv2", color_type="color")
-    config = Config(
-        dict(
-            default_scope="mmpretrain",
-            data_preprocessor=dict(to_rgb=True),
-            train_dataloader=dict(
-                dataset=dict(type="CustomDataset", data_prefix=str(tmp_path), pipeline=[loading, packing])
-            ),
-        )
-    )
-    images = config_images(config)  # mmcv reads BGR
+    loading = dict(type="LoadImageFromFile", imdecode_backend="cv2", color_type="color")  # as BGR
+    dataset = dict(type="CustomDataset", data_prefix=str(tmp_path), pipeline=[loading, dict(type="PackInputs")])
+    settings = dict(data_preprocessor=dict(to_rgb=True), train_dataloader=dict(dataset=dataset))
+    images = config_images(Config(dict(settings, default_scope="mmpretrain")))
     np.testing.assert_array_equal(images[0].permute(1, 2, 0), image)
 
 

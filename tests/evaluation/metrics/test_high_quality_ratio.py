@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 from mmengine import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import DATASETS, MODELS, DefaultScope
+from small_gan import evaluate
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -63,16 +65,15 @@ def build(num_points: int) -> tuple[nn.Module, DataLoader]:
 
 class TestHighQualityRatio:
     def test_equals_counting_in_mmagics_evaluator(self) -> None:
-        from mmagic.evaluation.evaluator import Evaluator
-
         gan, loader = build(500)
         for generator, factor in ((gan.generator, 2.5), (gan.generator_ema, 2.0)):
             for parameter in generator.parameters():
                 parameter.data.mul_(factor)  # the two differ, and reach the ring
         metric = HighQualityRatio(fake_nums=300, within=6.0, batch_size=64)
-        evaluator = Evaluator([metric])
-        evaluator.prepare_metrics(gan, loader)
-        found = evaluator.evaluate()
+        state, before = torch.get_rng_state(), copy.deepcopy(gan.state_dict())
+        found = evaluate(metric, gan, loader)
+        assert torch.equal(torch.get_rng_state(), state)
+        assert all(torch.equal(value, before[name]) for name, value in gan.state_dict().items())
 
         def ratio(samples: list[list[float]]) -> float:
             return sum(min(math.dist(each, center) for center in CENTERS.tolist()) <= 0.3 for each in samples) / 300
