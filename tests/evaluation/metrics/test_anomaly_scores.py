@@ -27,13 +27,10 @@ from nda_mm.models.gans.sampling import as_rgb, from_rgb
 
 OUTSIDE = json.loads((Path(__file__).parents[2] / "data" / "outside" / "pytorch_ood_scores.json").read_text())
 
-dcgan_module = pytest.importorskip("mmagic.models.editors.dcgan")
-sagan_module = pytest.importorskip("mmagic.models.editors.sagan")
-stylegan_module = pytest.importorskip("mmagic.models.editors.stylegan2")
-
 
 @pytest.fixture
 def gan() -> nn.Module:
+    pytest.importorskip("mmagic.models")
     return build_gan()
 
 
@@ -77,8 +74,9 @@ def test_classes_are_reduced_as_it_says(gan: nn.Module, images: torch.Tensor, re
 
 @pytest.mark.parametrize(("count", "classes"), [(3, 10), (12, 5)])
 def test_all_classes_of_a_projection_come_from_one_pass(count: int, classes: int) -> None:
+    sagan = pytest.importorskip("mmagic.models.editors.sagan")
     torch.manual_seed(1)
-    discriminator = sagan_module.ProjDiscriminator(input_scale=32, num_classes=classes, base_channels=4)
+    discriminator = sagan.ProjDiscriminator(input_scale=32, num_classes=classes, base_channels=4)
     for parameter in discriminator.parameters():
         nn.init.normal_(parameter, 0, 0.5)
     discriminator.eval().double()
@@ -138,9 +136,10 @@ def test_classes_are_counted() -> None:
 
 
 def test_layers_through_which_images_of_a_batch_meet_are_found() -> None:
-    dcgan = dcgan_module.DCGANDiscriminator(input_scale=16, output_scale=4, out_channels=1, base_channels=4).eval()
-    assert layers_that_mix(dcgan) == []
-    assert layers_that_mix(stylegan_module.StyleGAN2Discriminator(16, channel_multiplier=1)) == ["mbstd_layer"]
+    dcgan, stylegan = (pytest.importorskip(f"mmagic.models.editors.{name}") for name in ("dcgan", "stylegan2"))
+    plain = dcgan.DCGANDiscriminator(input_scale=16, output_scale=4, out_channels=1, base_channels=4)
+    assert layers_that_mix(plain) == []
+    assert layers_that_mix(stylegan.StyleGAN2Discriminator(16, channel_multiplier=1)) == ["mbstd_layer"]
     assert layers_that_mix(nn.Sequential(nn.BatchNorm2d(3, track_running_stats=False))) == ["0"]
 
 
