@@ -52,9 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Not before the options are read: it takes seconds.
     import torch
 
-    from nda_mm.evaluation.audit import NegativeAudit
+    from nda_mm.evaluation.audit import VERDICTS, NegativeAudit, format_reports
     from nda_mm.evaluation.audit_inputs import network_features, parse_settings, read_inputs
-    from nda_mm.evaluation.audit_report import VERDICTS, format_reports
     from nda_mm.utils.image_grid import save_image_grid
 
     try:

@@ -53,7 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     # Not before the options are read: it takes seconds.
     from nda_mm.datasets import ImageFolder
     from nda_mm.engine.testing import load_model
-    from nda_mm.evaluation.image_scores import draw_ranking, rank_images, report_classes, score_images
+    from nda_mm.evaluation.metrics.anomaly_scores import score_images
+    from nda_mm.evaluation.ood_report import draw_ranking, rank_images, report_classes
 
     checkpoint = args.checkpoint or train(args)
     model: Any = load_model(checkpoint, cfg_options=args.cfg_options, device=args.device)

@@ -12,8 +12,7 @@ import matplotlib.pyplot as plt
 import torch
 from sklearn.datasets import load_digits
 
-from nda_mm.evaluation.audit import NegativeAudit
-from nda_mm.evaluation.audit_report import format_reports
+from nda_mm.evaluation.audit import NegativeAudit, format_reports
 from nda_mm.negatives import build_negative
 
 digits = torch.from_numpy(load_digits().images).mul(15.9).byte()[:, None]

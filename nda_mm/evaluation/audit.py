@@ -23,20 +23,28 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import torch
-import torch.nn.functional as F
+from scipy.stats import binomtest
 from torch import Tensor
 
-from .audit_report import NEAR, Auroc, NegativeReport, Rate
+from .audit_features import check_images, classifier_scores, hog_features, small_pixels
 from .detection import auroc
 from .nearest import nearest_neighbors
-from .networks.feature_network import resize_images
 
-_PIXEL_SIDE, _HOG_SIDE = 32, 64
-_ORIENTATIONS = 8
-_BATCH = 64
+#: Radius within which a negative is a near duplicate, as a share of the distance between neighboring reals.
+NEAR = 0.1
+#: Share of near duplicates that a verdict tolerates.
+TOLERANCE = 0.01
+#: AUROC from which on negatives are shown to be out of distribution, and below which no difference is seen.
+OUT_OF_DISTRIBUTION = 0.95
+IN_DISTRIBUTION = 0.65
+#: From the best to the worst.
+VERDICTS = ("safe", "doubtful", "leaks", "in distribution")
 
+_BATCH = 64  # negatives that are made at a time
 
 #: A registered negative, or a function of a batch and, by keyword, ``generator``.
 NegativeFunction = Callable[..., Tensor]
@@ -52,7 +60,7 @@ class NegativeAudit:
         images: Real images. uint8. Shape: (N, C, H, W), N at least 64, C 1 or 3, sides at least 8.
         samples: Highest number of negatives made of each transform.
         features: Maps images in [-1, 1], (N, C, H, W), to features (N, D); a network in eval mode will do. Default:
-            :func:`~nda_mm.evaluation.audit.hog_features`.
+            :func:`~nda_mm.evaluation.audit_features.hog_features`.
         seed: Of the choice of sources, of the negatives and of the classifier.
 
     Raises:
@@ -80,7 +88,7 @@ class NegativeAudit:
     ) -> None:
         if images.dtype != torch.uint8:
             raise TypeError(f"images must be uint8, but got {images.dtype}")
-        _check_images(images)
+        check_images(images)
         if min(samples, len(images) // 2) < 32:
             raise ValueError(f"an audit needs 64 images and 32 samples, but got {len(images)} and {samples}")
         generator = torch.Generator().manual_seed(seed)
@@ -90,7 +98,7 @@ class NegativeAudit:
         # Sources first, then references.
         self.images = images[torch.randperm(len(images), generator=generator)]
         self._digests = {_digest(image) for image in self.images}
-        self._pixels = self._in_batches(_small_pixels, self.images)
+        self._pixels = self._in_batches(small_pixels, self.images)
         self._features = self._in_batches(self.features, self.images)
         self._held_out = tuple(
             nearest_neighbors(real[: self.count], real[self.count :])[0] for real in (self._pixels, self._features)
@@ -120,7 +128,7 @@ class NegativeAudit:
         same = (made == self.images[:count]).flatten(1).all(dim=1)
         known = torch.tensor([_digest(image) in self._digests for image in made])
         near, distances = [], []
-        spaces = ((self._pixels, _small_pixels, 1 / 127.5), (self._features, self.features, 0.0))
+        spaces = ((self._pixels, small_pixels, 1 / 127.5), (self._features, self.features, 0.0))
         for real, embed, floor in spaces:
             points = self._in_batches(embed, made)
             near.append(_near_ratio(points, real, floor).where(~known, 0.0))
@@ -156,102 +164,6 @@ class NegativeAudit:
             return torch.cat([embed(chunk.float() / 127.5 - 1).flatten(1).float() for chunk in images.split(512)])
 
 
-def hog_features(images: Tensor) -> Tensor:
-    """Compute features of images without a trained network: coarse color, gradient orientations, edge strength.
-
-    Three groups, each scaled so that none outweighs the others: colors averaged over an 8x8 grid; histograms of
-    gradient orientation over a 4x4 grid (after N. Dalal, B. Triggs, Histograms of oriented gradients for human
-    detection, CVPR 2005); and the mean gradient along every row and column, in which seams stand out. Images with a
-    side above 64 pixels are averaged down first.
-
-    Args:
-        images: Floating, in [-1, 1]. Shape: (N, C, H, W), C 1 or 3, sides at least 8.
-
-    Returns:
-        float32. Shape: (N, D); D depends on C, H and W.
-
-    Example:
-        >>> hog_features(torch.zeros(2, 3, 32, 32)).shape
-        torch.Size([2, 447])
-    """
-    _check_images(images)
-    images = shrink_images(images.float(), _HOG_SIDE)
-    gray = images.mean(dim=1)
-    # Differences of adjacent pixels: a seam is sharp only there.
-    across, down = gray.diff(dim=2), gray.diff(dim=1)
-    profiles = torch.cat([across.abs().mean(dim=1), down.abs().mean(dim=2)], dim=1)
-    colors = F.adaptive_avg_pool2d(images, 8).flatten(1)
-    # On a logarithmic scale, from a gray level up, flat and blurred regions differ from merely smooth ones.
-    slopes = F.pad(across, (0, 1)).abs() + F.pad(down, (0, 0, 0, 1)).abs()
-    sharpness = (F.adaptive_avg_pool2d(slopes[:, None], 8).flatten(1) + 1 / 127.5).log()
-    curvature = (across.diff(dim=2).abs().mean(dim=(1, 2)) + down.diff(dim=1).abs().mean(dim=(1, 2)) + 1 / 127.5).log()
-
-    dx, dy = across[:, :-1], down[:, :, :-1]
-    magnitude = torch.hypot(dx, dy)
-    position = torch.atan2(dy, dx) * (_ORIENTATIONS / (2 * math.pi))
-    lower = position.floor()
-    share = (position - lower)[:, None]
-    bins = torch.arange(_ORIENTATIONS, device=images.device)[:, None, None]
-    lower_bin = lower.long().remainder(_ORIENTATIONS)[:, None]
-    weight = (lower_bin == bins) * (1 - share) + ((lower_bin + 1).remainder(_ORIENTATIONS) == bins) * share
-    histograms = F.adaptive_avg_pool2d(weight * magnitude[:, None], 4).flatten(1)
-    histograms = (histograms / histograms.sum(dim=1, keepdim=True).clamp_min(1e-6)).sqrt()
-    groups = (colors, 2 * histograms, 4 * profiles, 0.3 * sharpness, 0.3 * curvature[:, None])
-    return torch.cat([group / math.sqrt(group.shape[1]) for group in groups], dim=1)
-
-
-def classifier_scores(
-    reals: Tensor, negatives: Tensor, *, hidden: int = 512, folds: int = 4, generator: torch.Generator | None = None
-) -> tuple[Tensor, Tensor]:
-    """Score by a small classifier, out of fold, trained to tell negatives from the reals they were made of.
-
-    A classifier two-sample test (D. Lopez-Paz, M. Oquab, Revisiting classifier two-sample tests, ICLR 2017): if no
-    classifier does better than chance on what it was not trained on, the two sets have the same distribution as far as
-    it can see. The classifier is ridge regression over the features and random rectified projections of them: closed
-    form, no tuning, seconds. Row i of both sets is in the same fold, so that the classifier never
-    saw the source of a negative that it scores.
-
-    Args:
-        reals: Features. Shape: (N, D).
-        negatives: Features of the negative of each. Shape: (N, D).
-        hidden: Number of random projections.
-        folds: Number of folds.
-        generator: Draws folds and projections.
-
-    Returns:
-        Scores of reals and of negatives, higher meaning negative. Shape: (N,) each.
-    """
-    count = len(reals)
-    both = torch.cat([reals, negatives]).double()
-    both = (both - both.mean(dim=0)) / both.std(dim=0).clamp_min(1e-6)
-    projection = torch.randn(both.shape[1], hidden, dtype=both.dtype, generator=generator) / math.sqrt(both.shape[1])
-    offsets = torch.randn(hidden, dtype=both.dtype, generator=generator)
-    both = torch.cat([both, (both @ projection + offsets).relu(), torch.ones(2 * count, 1, dtype=both.dtype)], dim=1)
-    target = torch.cat([-torch.ones(count), torch.ones(count)]).to(both)
-    fold = torch.randperm(count, generator=generator).remainder(folds).repeat(2)
-    scores = torch.empty_like(target)
-    for index in range(folds):
-        train, held_out = both[fold != index], both[fold == index]
-        gram = train.T @ train
-        # About one standard deviation of the scores' noise; more rows than columns are then not needed.
-        gram.diagonal().add_(0.1 * gram.diagonal().mean())
-        weights = torch.linalg.solve(gram, train.T @ target[fold != index])
-        scores[fold == index] = held_out @ weights
-    return scores[:count], scores[count:]
-
-
-def shrink_images(images: Tensor, max_side: int) -> Tensor:
-    """Average images down so that no side exceeds ``max_side``; smaller ones are returned as they are."""
-    scale = min(1.0, max_side / max(images.shape[-2:]))
-    height, width = (max(1, round(side * scale)) for side in images.shape[-2:])
-    return resize_images(images, (height, width))
-
-
-def _check_images(images: Tensor) -> None:
-    if images.ndim != 4 or images.shape[1] not in (1, 3) or min(images.shape[-2:]) < 8:
-        raise ValueError(f"images must be (N, C, H, W), C 1 or 3, sides at least 8, but got {tuple(images.shape)}")
-
-
 def _near_ratio(points: Tensor, real: Tensor, floor: float) -> Tensor:
     """Distance to the nearest real over that real's distance to its nearest other."""
     distance, index = nearest_neighbors(points, real)
@@ -261,10 +173,137 @@ def _near_ratio(points: Tensor, real: Tensor, floor: float) -> Tensor:
     return distance / spacing.clamp_min(floor * real.shape[1] ** 0.5 / NEAR + 1e-12)
 
 
-def _small_pixels(images: Tensor) -> Tensor:
-    return shrink_images(images, _PIXEL_SIDE).flatten(1)
-
-
 def _digest(image: Tensor) -> bytes:
     """Stands for an image when equal ones are sought; whole images would be held twice."""
     return hashlib.blake2b(image.numpy().tobytes(), digest_size=16).digest()
+
+
+@dataclass(frozen=True)
+class Rate:
+    """A share with its 95 % interval, Wilson's, which has a width where counts are 0."""
+
+    count: int
+    total: int
+
+    @property
+    def value(self) -> float:
+        return self.count / self.total
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        ends = binomtest(self.count, self.total).proportion_ci(0.95, method="wilson")
+        return float(ends.low), float(ends.high)
+
+
+@dataclass(frozen=True)
+class Auroc:
+    """How well one instrument separates negatives from as many held-out reals, with its 95 % interval; 0.5 is chance.
+
+    Source: J. A. Hanley, B. J. McNeil, The meaning and use of the area under a ROC curve, Radiology 143, 1982.
+
+    Example:
+        >>> low, high = Auroc(0.5, 500).interval
+        >>> round(low, 3), round(high, 3)
+        (0.464, 0.536)
+    """
+
+    value: float
+    total: int
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        value, others = self.value, self.total - 1
+        first, second = value / (2 - value), 2 * value**2 / (1 + value)
+        variance = value * (1 - value) + others * (first - value**2) + others * (second - value**2)
+        half = 1.96 * math.sqrt(max(variance, 0.0)) / self.total
+        return max(0.0, value - half), min(1.0, value + half)
+
+
+@dataclass
+class NegativeReport:
+    """What :meth:`NegativeAudit.measure` found for one transform.
+
+    Attributes:
+        name: Of the transform.
+        exact_source: Negatives equal to the image they were made of.
+        exact_real: Negatives equal to any other real image.
+        near_pixels: Negatives that nearly are a real image (their source or another), in pixels; includes exact ones.
+        near_features: The same in the feature space.
+        nearest_pixels: AUROC of the distance to the nearest reference image, in pixels. Below 0.5: negatives lie nearer
+            to the data than data do, as blends do in pixels; that is no sign of being in distribution.
+        nearest_features: The same in the feature space.
+        classifier: AUROC of the classifier, out of fold.
+        passing: Negatives that the classifier would let pass for real where it keeps 95 % of the reals.
+        offenders: Indices of the most suspicious samples, the worst first.
+    """
+
+    name: str
+    exact_source: Rate
+    exact_real: Rate
+    near_pixels: Rate
+    near_features: Rate
+    nearest_pixels: Auroc
+    nearest_features: Auroc
+    classifier: Auroc
+    passing: Rate
+    offenders: list[int] = field(default_factory=list)
+
+    @property
+    def separability(self) -> Auroc:
+        """The better of the two instruments that the verdict trusts; pixel distances mislead for blends."""
+        return max(self.nearest_features, self.classifier, key=lambda score: score.value)
+
+    @property
+    def verdict(self) -> str:
+        """In this order:
+
+        'in distribution': negatives hardly differ from data; the theory does not hold.
+        'leaks': they differ from data on the whole, but some are real images: any exact duplicate, or significantly
+        more near ones than ``TOLERANCE``.
+        'doubtful': some differences, too few to call the supports disjoint.
+        'safe': no duplicates, and nearly always distinguished from data.
+        """
+        if self.separability.value < IN_DISTRIBUTION and not self._mostly_duplicates():
+            return "in distribution"
+        near = max(self.near_pixels.interval[0], self.near_features.interval[0])
+        if self.exact_source.count or self.exact_real.count or near > TOLERANCE:
+            return "leaks"
+        return "safe" if self.separability.interval[0] >= OUT_OF_DISTRIBUTION else "doubtful"
+
+    def _mostly_duplicates(self) -> bool:
+        exact = self.exact_source.count + self.exact_real.count
+        return max(exact, self.near_pixels.count, self.near_features.count) > self.exact_source.total / 2
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        content = asdict(self)
+        for name, found in vars(self).items():
+            if isinstance(found, (Rate, Auroc)):
+                content[name] |= {"value": found.value, "interval": list(found.interval)}
+        return {**content, "verdict": self.verdict}
+
+
+def format_reports(reports: list[NegativeReport]) -> str:
+    """The reports as a table for the terminal, rates in percent with their 95 % intervals."""
+
+    def percent(rate: Rate) -> str:
+        low, high = rate.interval
+        return f"{100 * rate.value:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
+
+    rows = [
+        {
+            "negative": report.name,
+            "verdict": report.verdict,
+            "= source": percent(report.exact_source),
+            "= other": percent(report.exact_real),
+            "near, pixels": percent(report.near_pixels),
+            "near, features": percent(report.near_features),
+            "AUROC dist.": f"{report.nearest_pixels.value:.2f} / {report.nearest_features.value:.2f}",
+            "classif.": f"{report.classifier.value:.3f}",
+            "pass": percent(report.passing),
+        }
+        for report in reports
+    ]
+    columns = [[name, *(row[name] for row in rows)] for name in rows[0]]
+    padded = [[text.ljust(max(map(len, column))) for text in column] for column in columns]
+    return "\n".join("  ".join(line).rstrip() for line in zip(*padded))

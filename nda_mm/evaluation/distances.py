@@ -5,7 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["FeatureStatistics", "classifier_score", "frechet_distance", "kernel_distance"]
+__all__ = ["FeatureStatistics", "check_features", "classifier_score", "frechet_distance", "kernel_distance"]
+
+
+def check_features(**features: Tensor) -> None:
+    """Refuse features, by the name of the argument, that are no matrices of one width by ValueError."""
+    shapes = [tuple(each.shape) for each in features.values()]
+    if any(len(shape) != 2 or shape[1] != shapes[0][1] for shape in shapes):
+        raise ValueError(f"{' and '.join(features)} must have the shape (N, D), with one D, but got {shapes}")
 
 
 class FeatureStatistics:
@@ -40,8 +47,7 @@ class FeatureStatistics:
         Raises:
             ValueError: If the features are no matrix, or of another width than those before.
         """
-        if features.ndim != 2:
-            raise ValueError(f"features must have the shape (N, D), but got {tuple(features.shape)}")
+        check_features(features=features)
         if len(features) == 0:
             return self
         if features.device.type == "mps":  # which has no float64
@@ -162,8 +168,7 @@ def kernel_distance(first: Tensor, second: Tensor, *, degree: int = 3, block: in
         >>> kernel_distance(torch.tensor([[0.0], [1.0]]), torch.tensor([[0.0], [1.0]]))
         -3.5
     """
-    if first.ndim != 2 or second.ndim != 2 or first.shape[1] != second.shape[1]:
-        raise ValueError(f"features must be (N, D) and (M, D), but got {tuple(first.shape)} and {tuple(second.shape)}")
+    check_features(first=first, second=second)
     if min(len(first), len(second)) < 2:
         raise ValueError(f"a kernel distance needs 2 samples of each, but got {len(first)} and {len(second)}")
     first, second = first.detach().double(), second.detach().double()

@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .distances import check_features
+
 __all__ = ["knn_distances", "knn_scores", "nearest_neighbors", "precision_recall", "topk_hits"]
 
 #: Pairs that are held at a time, which bounds the memory: 128 MiB in float64, a few times that at the peak.
@@ -38,7 +40,9 @@ def nearest_neighbors(queries: Tensor, references: Tensor, exclude: Tensor | Non
         >>> distances.tolist(), indices.tolist()
         ([1.0, 2.0], [0, 1])
     """
-    _check_pair("queries", queries, "references", references)
+    _check(queries=queries, references=references)
+    if not len(references):
+        raise ValueError("references must hold at least one row, but are empty")
     center = references.mean(dim=0)
     queries, references = queries - center, references - center
     distances, indices = [], []
@@ -85,7 +89,7 @@ def precision_recall(real: Tensor, fake: Tensor, *, k: int = 3) -> tuple[float, 
         >>> precision_recall(real, torch.tensor([[0.5], [1.0], [1.5], [4.0]]), k=1)
         (0.75, 0.6)
     """
-    _check_pair("real", real, "fake", fake)
+    _check(real=real, fake=fake)
     if not 1 <= k < min(len(real), len(fake)):
         raise ValueError(f"k must be at least 1 and below the sizes {len(real)} and {len(fake)}, but got {k}")
     if real.device.type == "mps":  # which has no float64
@@ -233,20 +237,17 @@ def topk_hits(scores: Tensor, labels: Tensor, topk: Sequence[int] = (1,)) -> lis
     return [int((rank < count).sum()) for count in topk]
 
 
-def _check_pair(first_name: str, first: Tensor, second_name: str, second: Tensor) -> None:
-    if first.ndim != 2 or second.ndim != 2 or first.shape[1] != second.shape[1] or not len(second):
-        raise ValueError(
-            f"{first_name} and {second_name} must be (N, D) and (M, D), M at least 1, but got {tuple(first.shape)} and "
-            f"{tuple(second.shape)}"
-        )
-    for name, features in ((first_name, first), (second_name, second)):
-        if not bool(features.isfinite().all()):
+def _check(**features: Tensor) -> None:
+    """Refuse features, by the name of the argument, that are no matrices of one width or not finite by ValueError."""
+    check_features(**features)
+    for name, each in features.items():
+        if not bool(each.isfinite().all()):
             raise ValueError(f"{name} must be finite, but holds values that are infinite or not a number")
 
 
 def _unit_rows(queries: Tensor, bank: Tensor) -> tuple[Tensor, Tensor]:
     """Check features and bring each to unit length, in float32 at least."""
-    _check_pair("queries", queries, "bank", bank)
+    _check(queries=queries, bank=bank)
     dtype = torch.promote_types(bank.dtype, torch.float32)
     return F.normalize(queries.detach().to(dtype), dim=1), F.normalize(bank.detach().to(dtype), dim=1)
 

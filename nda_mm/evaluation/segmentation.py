@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from nda_mm.checkpoints import load_strictly, read_checkpoint
 from nda_mm.compat.safe_load import require_intact
+from nda_mm.functional.checks import check_choice
 
 from .networks.feature_network import resize_images
 
@@ -253,20 +254,18 @@ def build_segmenter(cfg: Mapping[str, Any] | Segmenter) -> Segmenter:
     Example:
         >>> build_segmenter(dict(type="fcn"))
         Traceback (most recent call last):
-        ValueError: the type of a segmenter must be one of torchscript, mmengine, colors, but got 'fcn'
+        ValueError: the type of a segmenter must be one of 'torchscript', 'mmengine', 'colors', but got 'fcn'
     """
     if isinstance(cfg, Segmenter):
         return cfg.eval()
     settings = dict(cfg)
-    kind = settings.pop("type", None)
+    kind = check_choice(settings.pop("type", None), "the type of a segmenter", ("torchscript", "mmengine", "colors"))
     if kind == "colors":
         return ColorSegmenter(**settings)
     if kind == "torchscript":
         return NetworkSegmenter(_torchscript(settings.pop("checkpoint")), **settings)
-    if kind == "mmengine":
-        network = _mmengine(settings.pop("config"), settings.pop("checkpoint"))
-        return NetworkSegmenter(network, **{"mode": "tensor", **settings})
-    raise ValueError(f"the type of a segmenter must be one of torchscript, mmengine, colors, but got {kind!r}")
+    network = _mmengine(settings.pop("config"), settings.pop("checkpoint"))
+    return NetworkSegmenter(network, **{"mode": "tensor", **settings})
 
 
 def _torchscript(checkpoint: str | Path) -> nn.Module:

@@ -1,22 +1,16 @@
-"""Measures of detection against pytorch-ood and by hand, intervals against resampled scores."""
+"""Measures of detection against scikit-learn, pytorch-ood and by hand, intervals against resampled scores."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
-from nda_mm.evaluation.detection import (
-    aupr,
-    auroc,
-    bootstrap_intervals,
-    detection_measures,
-    fpr_at_tpr,
-)
+from nda_mm.evaluation.detection import auroc, bootstrap_intervals, detection_measures
 
 
 def drawn(seed: int, distinct: int | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -43,9 +37,17 @@ def test_all_measures_equal_pytorch_oods(kept: dict) -> None:
         assert joined == pytest.approx(kept[name]["area"], abs=1e-12)
 
 
-def test_other_rates_by_hand() -> None:
-    assert fpr_at_tpr([3, 1], [4, 3], tpr=0.5) == 0.0
-    assert fpr_at_tpr([1, 2, 3, 4], [0, 4, 5], tpr=0.75, positive="id") == pytest.approx(1 / 3)
+@pytest.mark.parametrize("case", CASES)
+def test_all_measures_equal_scikit_learns(case: tuple[np.ndarray, np.ndarray]) -> None:
+    is_ood, scores = np.repeat([False, True], [len(kind) for kind in case]), np.concatenate(case)
+    false, true, _ = roc_curve(is_ood, scores, drop_intermediate=False)
+    expected = dict(
+        auroc=roc_auc_score(is_ood, scores),
+        aupr_out=average_precision_score(is_ood, scores),
+        aupr_in=average_precision_score(~is_ood, -scores),
+        fpr95=false[np.argmax(true >= 0.95)],
+    )
+    assert detection_measures(*case) == pytest.approx(expected, abs=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -62,46 +64,28 @@ def test_few_and_equal_scores(inside: list[float], outside: list[float], expecte
 
 def test_exactly_95_percent_are_found_at_the_19th_of_20() -> None:
     # In floating point 0.95 * 20 > 19: a threshold by that product would take one positive more.
-    assert fpr_at_tpr([0.5], [0.0, *range(1, 20)]) == 0.0
+    assert detection_measures([0.5], [0.0, *range(1, 20)])["fpr95"] == 0.0
     low, high = bootstrap_intervals([0.5], [0.0, *range(1, 20)], resamples=200)["fpr95"]
     assert (low, high) == (0.0, 1.0)
 
 
-def test_tensors_that_need_gradients() -> None:
-    inside, outside = CASES[0]
-    tensors = [torch.tensor(each, dtype=torch.float64, requires_grad=True) for each in (inside, outside)]
-    assert detection_measures(*tensors) == detection_measures(inside, outside)
+@pytest.mark.parametrize("trapezoid", [False, True])
+@pytest.mark.parametrize("case", CASES)
+def test_the_bootstrap_is_that_of_resampled_scores(case, trapezoid: bool) -> None:
+    inside, outside = (torch.tensor(each, requires_grad=True) for each in case)
+    draw, values = np.random.default_rng(7), []
+    for _ in range(50):
+        parts = [each[draw.integers(0, len(each), len(each))] for each in case]
+        values.append(list(detection_measures(*parts, trapezoid=trapezoid).values()))
+    expected = np.quantile(values, [0.05, 0.95], axis=0)
+    found = bootstrap_intervals(inside, outside, resamples=50, confidence=0.9, seed=7, trapezoid=trapezoid)
+    np.testing.assert_allclose(list(found.values()), expected.T, atol=1e-12)
 
 
-class TestBootstrap:
-    @pytest.mark.parametrize("trapezoid", [False, True])
-    @pytest.mark.parametrize("case", CASES)
-    def test_is_that_of_resampled_scores(self, case, trapezoid: bool) -> None:
-        inside, outside = case
-        draw, values = np.random.default_rng(7), []
-        for _ in range(50):
-            parts = [each[draw.integers(0, len(each), len(each))] for each in (inside, outside)]
-            values.append(list(detection_measures(*parts, trapezoid=trapezoid).values()))
-        expected = np.quantile(values, [0.05, 0.95], axis=0)
-        found = bootstrap_intervals(inside, outside, resamples=50, confidence=0.9, seed=7, trapezoid=trapezoid)
-        np.testing.assert_allclose(list(found.values()), expected.T, atol=1e-12)
-
-
-def test_bad_scores_are_refused() -> None:
+def test_bad_input_is_refused() -> None:
     with pytest.raises(ValueError, match="ood_scores"):
         auroc([1.0], torch.empty(0))
     with pytest.raises(ValueError, match="2 of 3 id_scores"):
         bootstrap_intervals([1.0, float("nan"), float("inf")], [1.0])
-
-
-@pytest.mark.parametrize(
-    ("function", "bad"),
-    [
-        (fpr_at_tpr, dict(tpr=0)),
-        (aupr, dict(positive="real")),
-        (bootstrap_intervals, dict(confidence=1.0)),
-    ],
-)
-def test_bad_settings_are_refused(function: Callable, bad: dict) -> None:
-    with pytest.raises(ValueError, match=next(iter(bad))):
-        function([0.0], [1.0], **bad)
+    with pytest.raises(ValueError, match="confidence"):
+        bootstrap_intervals([0.0], [1.0], confidence=1.0)

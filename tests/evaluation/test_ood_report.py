@@ -1,4 +1,4 @@
-"""The report of an anomaly detection: means over families, the table, the files and the plots."""
+"""The report of an anomaly detection: means over families, the files and the plots; p-values of single images."""
 
 from __future__ import annotations
 
@@ -11,7 +11,14 @@ import pytest
 from PIL import Image
 
 from nda_mm.evaluation.detection import MEASURES
-from nda_mm.evaluation.ood_report import OODResult, means, plot_scores, write_results
+from nda_mm.evaluation.ood_report import (
+    OODResult,
+    conformal_p_values,
+    means,
+    plot_scores,
+    rank_images,
+    write_results,
+)
 
 
 def result(name: str, value: float, count: int = 200, **intervals: tuple[float, float]) -> OODResult:
@@ -59,3 +66,18 @@ def test_both_plots_are_drawn(tmp_path: Path) -> None:
     for name in ("scores.png", "roc.png"):
         pixels = np.asarray(Image.open(tmp_path / name).convert("L"))
         assert pixels.min() < 100 < pixels.max()
+
+
+def test_p_values_count_normal_scores_as_high() -> None:
+    draw = np.random.default_rng(0)
+    normal, scores = draw.integers(0, 9, 40).astype(float), draw.integers(-2, 12, 30).astype(float)
+    expected = [(1 + sum(each >= score for each in normal)) / 41 for score in scores]
+    assert conformal_p_values(normal, scores).tolist() == expected
+
+
+def test_the_most_anomalous_image_comes_first() -> None:
+    table = rank_images(["a", "b", "c"], np.array([1.0, 3.0, 1.0]), np.array([0.0, 2.0]))
+    assert table["file"].tolist() == ["b", "a", "c"]
+    assert table.index.tolist() == [1, 0, 2]
+    assert table["rank"].tolist() == [1, 2, 3]
+    assert table["p_value"].tolist() == [1 / 3, 2 / 3, 2 / 3]

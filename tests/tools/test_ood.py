@@ -115,7 +115,5 @@ def test_openoods_protocol_from_its_lists_to_the_means_of_its_groups(tmp_path: P
     assert content["protocol"]["benchmark"] == "OpenOOD v1.5, CIFAR-10"
 
     (tmp_path / "data/openood/benchmark_imglist/cifar10/test_texture.txt").unlink()
-    with pytest.raises(
-        ValueError, match=r"(?s)'near', 'far/mnist', 'far/svhn', 'far/places365'.*far/texture: .*data/dtd"
-    ):
+    with pytest.raises(ValueError, match=r"far/texture: .*data/dtd"):
         test_tool.main([*command, f"{place}.only=['near','far']"])

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -41,11 +40,6 @@ class GANMetric(BaseMetric):
         self.batch_size = batch_size
         self.loader: Any = None
         self._model: Any = None
-
-    @classmethod
-    def prefix_of(cls, settings: Mapping[str, Any]) -> str | None:
-        """The prefix of the results of a config of this class; None if the config does not tell."""
-        return settings.get("prefix") or inspect.signature(cls).parameters["prefix"].default
 
     def prepare(self, module: Any, dataloader: DataLoader) -> None:
         """Keep the model and the loader of real images; mmagic's evaluator calls this before the first evaluation."""

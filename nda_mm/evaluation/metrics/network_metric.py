@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -106,14 +105,6 @@ class NetworkMetric(GeneratorMetric):
             metric._shared.keep = max(metric._shared.keep, metric.keep)
             metric._shared.waiting += 1
         return ()
-
-    @classmethod
-    def prefix_of(cls, settings: Mapping[str, Any]) -> str | None:
-        """See :class:`GANMetric`; the default is the network's name."""
-        network = settings.get("network")
-        if settings.get("prefix") or not isinstance(network, Mapping):
-            return settings.get("prefix")
-        return network.get("name") or (Path(network["config"]).stem if "config" in network else None)
 
     @property
     def _settings(self) -> tuple:

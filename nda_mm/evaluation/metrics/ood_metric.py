@@ -22,8 +22,15 @@ from nda_mm.utils.messages import shorten
 from ..detection import bootstrap_intervals, detection_measures
 from ..nearest import knn_distances
 from ..ood_report import OODResult, format_table, means, plot_scores, write_results
-from .classifier_scores import classifier_scores, penultimate_features
-from .discriminator_scores import CLASS_REDUCTIONS, anomaly_scores, count_classes, layers_that_mix, scoring
+from .anomaly_scores import (
+    CLASS_REDUCTIONS,
+    anomaly_scores,
+    classifier_scores,
+    count_classes,
+    layers_that_mix,
+    penultimate_features,
+    scoring,
+)
 from .gan_metric import GANMetric, gather_rows
 
 _MEANINGS = {
@@ -40,8 +47,8 @@ class OODMetric(GANMetric):
     """Anomaly detection: the test images of a model's data (ID) against any number of OOD data sets.
 
     **A higher score means more anomalous**. That of a GAN is minus its discriminator's logit, see
-    :func:`~nda_mm.evaluation.metrics.discriminator_scores.anomaly_scores`; those of a classifier of mmpretrain are in
-    :func:`~nda_mm.evaluation.metrics.classifier_scores.classifier_scores` and, for ``'knn'``, in
+    :func:`~nda_mm.evaluation.metrics.anomaly_scores.anomaly_scores`; those of a classifier of mmpretrain are in
+    :func:`~nda_mm.evaluation.metrics.anomaly_scores.classifier_scores` and, for ``'knn'``, in
     :func:`~nda_mm.evaluation.nearest.knn_distances`. Labels of images are never used. The results are, for each set and
     as ``mean`` over the sets, ``ood/SET/auroc``, ``aupr_out`` (OOD images are the positives), ``aupr_in`` (ID images
     are) and ``fpr95`` (OOD images are the positives), see :mod:`nda_mm.evaluation.detection`. The log has a table with
@@ -148,24 +155,23 @@ class OODMetric(GANMetric):
     def prepare(self, module: nn.Module, dataloader: DataLoader) -> None:
         """Build the sets and check their size; mmagic's evaluator calls this before the first evaluation."""
         super().prepare(module, dataloader)
-        self._ood_sets = {}
-        failures: dict[str, list[str]] = {}
         self._id_set = dataloader.dataset if self.inside_cfg is None else self._build(self.inside_cfg)
         if self.score == "knn":
             self._bank_set = self._build(self.bank_cfg)
             if self.k > len(self._bank_set):
                 raise ValueError(f"k must be at most the {len(self._bank_set)} images of the bank, but got {self.k}")
+        self._ood_sets = {}
+        failures: dict[str, list[str]] = {}
         for name, cfg in self.ood_cfg.items():
             try:
                 self._ood_sets[name] = self._build(cfg)
             except (OSError, ValueError, TypeError, KeyError, RuntimeError, ImportError) as error:
                 failures.setdefault(str(error), []).append(name)  # members of a family may share a damaged file
         if failures:
-            usable = _shortest_names(list(self._ood_sets), list(self.ood_cfg))
             lines = "\n".join(f"{shorten(names, 3)}: {cause}" for cause, names in failures.items())
             raise ValueError(
-                f"{len(self.ood_cfg) - len(self._ood_sets)} of {len(self.ood_cfg)} OOD sets cannot be used. Name those "
-                f'you have (--cfg-options "test_evaluator.metrics.0.only={usable or ["svhn"]}"):\n{lines}'
+                f"{len(self.ood_cfg) - len(self._ood_sets)} of {len(self.ood_cfg)} OOD sets cannot be used. Name the "
+                f'others, as in --cfg-options "test_evaluator.metrics.0.only=[...]":\n{lines}'
             )
 
     def _build(self, cfg: Any) -> Any:
@@ -281,27 +287,18 @@ def _flatten(outside: Mapping[str, Any], only: Sequence[str] | None) -> dict[str
     """Configs of the wanted sets by ``'SET'`` or ``'FAMILY/MEMBER'``."""
     if not isinstance(outside, Mapping) or not outside:
         raise ValueError(f"outside must hold the configs of data sets by name, at least one, but got {outside!r}")
-    wanted = [only] if isinstance(only, str) else list(outside if only is None else only)
-    found: dict[str, Mapping[str, Any]] = {}
+    sets: dict[str, Mapping[str, Any]] = {}
     for name, cfg in outside.items():
         if name == "mean" or "/" in name:
             raise ValueError(f"an OOD set cannot be called {name!r}: 'mean' and '/' have a meaning in the results")
         is_family = isinstance(cfg, Mapping) and cfg and "type" not in cfg
-        found |= {f"{name}/{member}": each for member, each in cfg.items()} if is_family else {name: cfg}
-    chosen = [name for each in wanted for name in found if name == each or name.startswith(f"{each}/")]
-    unknown = [each for each in wanted if each not in outside and each not in found]
-    if unknown or not wanted:
+        sets |= {f"{name}/{member}": each for member, each in cfg.items()} if is_family else {name: cfg}
+    for name, cfg in sets.items():
+        if not isinstance(cfg, Mapping) or "type" not in cfg:
+            raise ValueError(f"outside['{name}'] must be a config with 'type', or a family of such, but got {cfg!r}")
+    if only is None:
+        return sets
+    wanted = [only] if isinstance(only, str) else list(only)
+    if not wanted or any(name not in outside and name not in sets for name in wanted):
         raise ValueError(f"only must name some of {', '.join(outside)}, or members of families, but got {only!r}")
-    for name in chosen:
-        if not isinstance(found[name], Mapping) or "type" not in found[name]:
-            raise ValueError(
-                f"outside['{name}'] must be a config with 'type', or a family of such, but got {found[name]!r}"
-            )
-    return {name: found[name] for name in chosen}
-
-
-def _shortest_names(chosen: Sequence[str], everything: Sequence[str]) -> list[str]:
-    """Names for ``only``: a family's where all its members are chosen, else those of the members."""
-    families = {name: name.split("/")[0] for name in everything}
-    broken = {family for name, family in families.items() if name not in chosen}
-    return list(dict.fromkeys(name if families[name] in broken else families[name] for name in chosen))
+    return {name: sets[name] for each in wanted for name in sets if f"{name}/".startswith(f"{each}/")}

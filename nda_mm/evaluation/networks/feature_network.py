@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nda_mm.checkpoints import load_strictly, read_checkpoint
+from nda_mm.functional.checks import check_choice
 
 __all__ = ["NETWORKS", "FeatureNetwork", "FeaturesAndProbs", "TorchvisionNetwork", "build_feature_network"]
 
@@ -78,16 +79,14 @@ def build_feature_network(cfg: Mapping[str, Any] | FeatureNetwork) -> FeatureNet
     Example:
         >>> build_feature_network(dict(type="vgg"))
         Traceback (most recent call last):
-        ValueError: the type of a feature network must be one of inception, mmpretrain, torchvision, but got 'vgg'
+        ValueError: the type of a feature network must be one of 'inception', 'mmpretrain', 'torchvision', but got 'vgg'
     """
     if isinstance(cfg, FeatureNetwork):
         return cfg.requires_grad_(False).eval()
     if not isinstance(cfg, Mapping):
         raise TypeError(f"a feature network is a dict with a 'type', or a FeatureNetwork, but got {cfg!r}")
     settings = dict(cfg)
-    kind = settings.pop("type", None)
-    if kind not in NETWORKS:
-        raise ValueError(f"the type of a feature network must be one of {', '.join(NETWORKS)}, but got {kind!r}")
+    kind = check_choice(settings.pop("type", None), "the type of a feature network", tuple(NETWORKS))
     module, name = NETWORKS[kind]
     return getattr(importlib.import_module(module), name)(**settings).requires_grad_(False).eval()
 

@@ -12,7 +12,6 @@ import _thread
 import argparse
 import hashlib
 import json
-import multiprocessing
 import os
 import shutil
 import signal
@@ -44,7 +43,7 @@ from nda_mm.utils.files import recipe_path, write_atomically
 from nda_mm.utils.messages import Progress
 from nda_mm.utils.processes import on_sigterm
 
-__all__ = ["cached_checkpoint", "ensure_checkpoint", "read_recipe", "to_be_trained", "train_recipe"]
+__all__ = ["cached_checkpoint", "ensure_checkpoint", "read_recipe", "to_be_trained"]
 
 _LAUNCHER_VARIABLES = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
@@ -144,6 +143,7 @@ def _lock(folder: Path) -> AbstractContextManager:
 
 
 def _train_in_a_process(recipe: Path, target: Path, cfg_options: Mapping[str, Any] | None) -> str:
+    """Run this file as the process that trains, with its progress on stderr; returns what it said if it failed."""
     device = "a GPU" if torch.cuda.is_available() else "the CPU"
     print_log(f"Training the classifier of {recipe.name} once, on {device}, for the metrics: {target}", "current")
     environment = {key: value for key, value in os.environ.items() if key not in _LAUNCHER_VARIABLES}
@@ -153,8 +153,10 @@ def _train_in_a_process(recipe: Path, target: Path, cfg_options: Mapping[str, An
     # Through compat.auto, which silences the hosts' notices before the imports above can give them.
     command = [sys.executable, "-m", "nda_mm.compat.auto", __file__, str(recipe), str(target)]
     command += ["--cfg-options", json.dumps(dict(cfg_options or {})), "--until-stdin-closes"]
-    pipe = subprocess.PIPE  # stderr, which has the progress, is this process's own
-    with on_sigterm(_exit), subprocess.Popen(command, env=environment, stdin=pipe, stdout=pipe, text=True) as process:
+    pipe = subprocess.PIPE
+    # SIGTERM raises here, as Ctrl-C does: that closes the child's stdin.
+    ending = on_sigterm(lambda: sys.exit(128 + signal.SIGTERM))
+    with ending, subprocess.Popen(command, env=environment, stdin=pipe, stdout=pipe, text=True) as process:
         output = deque(process.stdout or (), maxlen=30)
     if process.returncode:
         return f"It ended with status {process.returncode}:\n{''.join(output)}"
@@ -162,66 +164,46 @@ def _train_in_a_process(recipe: Path, target: Path, cfg_options: Mapping[str, An
     return ""
 
 
-def _exit() -> None:
-    """End by an exception, as on Ctrl-C, which ends the child too."""
-    raise SystemExit(128 + signal.SIGTERM)
-
-
-def _end_when_stdin_closes(target: Path) -> None:
-    """End this process and its loaders' workers when the parent process is gone, and remove what is unfinished."""
-
-    def watch() -> None:
-        os.read(sys.stdin.fileno(), 1)  # not by sys.stdin, whose lock a forked loader would wait for
-        _thread.interrupt_main()  # ends it as Ctrl-C does, which takes loaders and temporary files along
-        time.sleep(60)  # on a busy machine that takes a while
-        for worker in multiprocessing.active_children():
-            worker.terminate()
-        for unfinished in target.parent.glob(f"{_unfinished(target)}*"):
-            shutil.rmtree(unfinished, ignore_errors=True)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
-def _unfinished(target: Path) -> str:
-    """How the names of folders begin in which weights are trained; the lock lets one process train at a time."""
-    return f".{target.stem}-"
-
-
 class _ProgressHook(Hook):
     """Shows how far a training is."""
 
-    def __init__(self, what: str) -> None:
-        self.what = what
-
-    def before_train(self, runner: Runner) -> None:
-        self.progress = Progress(f"training {self.what}", runner.max_iters, "iterations")
+    def __init__(self, progress: Progress) -> None:
+        self.progress = progress
 
     def after_train_iter(self, runner: Runner, *args: Any, **kwargs: Any) -> None:
         self.progress.update(runner.iter + 1)
 
-    def after_train(self, runner: Runner) -> None:
-        self.progress.close()
 
-
-def train_recipe(recipe: Path, target: Path, cfg_options: Mapping[str, Any] | None = None) -> float:
-    """Train a recipe and write its weights to ``target`` atomically; returns the held-out accuracy."""
+def _train(recipe: Path, target: Path, cfg_options: Mapping[str, Any], until_stdin_closes: bool) -> None:
+    """Train a recipe in this process and write its weights to ``target`` atomically."""
     apply_patches()
     say_loading("mmpretrain")
     cfg = read_recipe(recipe, cfg_options)
     target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=_unfinished(target)) as work_dir:
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.stem}-") as work_dir:
+        if until_stdin_closes:
+            signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background processes ignore it
+            threading.Thread(target=_end_when_stdin_closes, args=(work_dir,), daemon=True).start()
         cfg.work_dir = work_dir
         cfg.default_hooks = {**cfg.get("default_hooks", {}), "checkpoint": None}
         cfg.randomness = dict(seed=cfg.get("randomness", {}).get("seed") or 0, deterministic=True)
         runner = Runner.from_cfg(cfg)
-        runner.register_hook(_ProgressHook(recipe.stem))
-        runner.train()
+        with Progress(f"training {recipe.stem}", runner.train_loop.max_iters, "iterations") as progress:
+            runner.register_hook(_ProgressHook(progress))
+            runner.train()
         accuracy = float(runner.val_loop.run()["accuracy/top1"])
         weights = {name: value.cpu() for name, value in runner.model.state_dict().items()}
         content = dict(state_dict=weights, meta=dict(accuracy=accuracy, recipe=recipe.name))
         write_atomically(target, lambda file: torch.save(content, file))
-    return accuracy
+
+
+def _end_when_stdin_closes(work_dir: str) -> None:
+    """Wait until the parent process is gone, and end this one; its loaders' workers end with it."""
+    os.read(sys.stdin.fileno(), 1)  # not by sys.stdin, whose lock a forked loader would wait for
+    _thread.interrupt_main()  # ends it as Ctrl-C does, which takes loaders and temporary files along
+    time.sleep(60)  # on a busy machine that takes a while
+    shutil.rmtree(work_dir, ignore_errors=True)
+    os._exit(1)
 
 
 def main() -> None:
@@ -233,17 +215,15 @@ def main() -> None:
     parser.add_argument("--until-stdin-closes", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
     silence_warnings()
-    if args.until_stdin_closes:
-        _end_when_stdin_closes(args.target)
-    if args.target is None:
+    target = args.target
+    if target is None:
         target = ensure_checkpoint(args.recipe, cfg_options=args.cfg_options)
-        accuracy = read_checkpoint(target, needed=("meta",))["meta"]["accuracy"]
     else:
-        target = args.target
         try:
-            accuracy = train_recipe(recipe_path(args.recipe), target, args.cfg_options)
+            _train(recipe_path(args.recipe), target, args.cfg_options, args.until_stdin_closes)
         except KeyboardInterrupt:
             sys.exit(128 + signal.SIGINT)
+    accuracy = read_checkpoint(target, needed=("meta",))["meta"]["accuracy"]
     print(f"{Path(args.recipe).stem}: {accuracy:.2f} % right on held-out images, written to {target}")
 
 

@@ -1,4 +1,4 @@
-"""Samples on the modes of a mixture, against counting one by one and a Gaussian's known share."""
+"""Samples on the modes of a mixture, against counting one by one."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import torch
 from mmengine import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import DATASETS, MODELS, DefaultScope
+from small_gan import evaluate
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -37,15 +38,6 @@ class TestModeCoverage:
         assert found.ratio == pytest.approx(sum(counts) / 400)
         assert 0 < found.ratio < 1
 
-    def test_of_the_true_mixture_the_share_is_that_of_a_gaussian(self) -> None:
-        draw, within = torch.Generator().manual_seed(1), 1.5
-        mode = torch.randint(8, (40_000,), generator=draw)
-        samples = CENTERS[mode] + 0.05 * torch.randn(40_000, 2, generator=draw, dtype=torch.float64)
-        outside = math.exp(-(within**2) / 2)
-        found = mode_coverage(samples, CENTERS, 0.05, within=within)
-        assert found.ratio == pytest.approx(1 - outside, abs=4 * math.sqrt(outside / 40_000))
-        assert found.covered == 8
-
     def test_a_dropped_mode_is_not_covered_and_what_is_not_finite_is_on_none(self) -> None:
         samples = CENTERS[torch.arange(1000) % 7]
         found = mode_coverage(samples, CENTERS, 0.05)
@@ -53,13 +45,10 @@ class TestModeCoverage:
         broken = torch.cat([samples, torch.full((1000, 2), float("nan"), dtype=torch.float64)])
         assert mode_coverage(broken, CENTERS, 0.05).ratio == 0.5
 
-    @pytest.mark.parametrize(
-        ("samples", "std", "name"),
-        [(torch.zeros(3, 1), 0.1, "samples"), (torch.zeros(3, 2), 0.2, "overlap")],
-    )
-    def test_bad_input_is_refused(self, samples: torch.Tensor, std: float, name: str) -> None:
-        with pytest.raises(ValueError, match=name):
-            mode_coverage(samples, CENTERS, std)
+    def test_bad_input_is_refused(self) -> None:
+        for samples, std, name in ((torch.zeros(3, 1), 0.1, "samples"), (torch.zeros(3, 2), 0.2, "overlap")):
+            with pytest.raises(ValueError, match=name):
+                mode_coverage(samples, CENTERS, std)
 
 
 def build(num_points: int) -> tuple[nn.Module, DataLoader]:
@@ -76,17 +65,13 @@ def build(num_points: int) -> tuple[nn.Module, DataLoader]:
 
 class TestHighQualityRatio:
     def test_equals_counting_in_mmagics_evaluator(self) -> None:
-        from mmagic.evaluation.evaluator import Evaluator
-
         gan, loader = build(500)
         for generator, factor in ((gan.generator, 2.5), (gan.generator_ema, 2.0)):
             for parameter in generator.parameters():
                 parameter.data.mul_(factor)  # the two differ, and reach the ring
         metric = HighQualityRatio(fake_nums=300, within=6.0, batch_size=64)
         state, before = torch.get_rng_state(), copy.deepcopy(gan.state_dict())
-        evaluator = Evaluator([metric])
-        evaluator.prepare_metrics(gan, loader)
-        found = evaluator.evaluate()
+        found = evaluate(metric, gan, loader)
         assert torch.equal(torch.get_rng_state(), state)
         assert all(torch.equal(value, before[name]) for name, value in gan.state_dict().items())
 

@@ -88,8 +88,3 @@ def test_inception_is_never_downloaded(tmp_path):
     (tmp_path / "broken.pt").write_bytes(b"no weights")
     with pytest.raises(ValueError, match=r"broken\.pt"):
         build_feature_network(dict(type="inception", path=str(tmp_path / "broken.pt")))
-
-
-def test_unknown_networks_are_refused():
-    with pytest.raises(ValueError, match="vgg"):
-        build_feature_network(dict(type="vgg"))

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from filelock import FileLock
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
@@ -24,7 +25,7 @@ apply_patches()
 pytest.importorskip("mmpretrain.models")
 pytest.importorskip("sklearn")
 
-ROOT = Path(__file__).parents[3]
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
 
 
 @pytest.fixture(scope="module")
@@ -63,44 +64,20 @@ def test_the_digits_network_is_trained_once_and_reads_97_percent_of_held_out_ima
     torch.testing.assert_close(result.probabilities, judge.model.head.fc(result.features).softmax(1))
 
 
-#: A run whose training ends when it is told so.
-RUN = """
-import sys
-import nda_mm.evaluation.networks.train_classifier as module
-
-def train(recipe, target, cfg_options):
-    print("training", flush=True)
-    sys.stdin.readline()
-    target.write_bytes(b"weights")
-    return ""
-
-module._train_in_a_process = train
-print("found", module.ensure_checkpoint("classifier_digits.py", sys.argv[1]), flush=True)
-"""
-
-
-def start(cache: Path) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-W", "ignore", "-c", RUN, str(cache)],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-
-
 @pytest.mark.slow
-def test_of_runs_side_by_side_one_trains_and_the_others_wait(tmp_path):
-    first = start(tmp_path)
-    assert any("training" in line for line in first.stdout)
-    others = [start(tmp_path) for _ in range(2)]
-    for other in others:
-        assert any("Waiting for another run" in line for line in other.stdout)
-    said = [run.communicate("go on\n")[0] for run in (first, *others)]  # the others are never asked to train
-    (weights,) = visible(tmp_path)
-    assert [text.splitlines()[-1] for text in said] == [f"found {weights}"] * 3
-    assert not any("training" in line.split() for text in said[1:] for line in text.splitlines())
+def test_runs_wait_for_the_one_that_trains_and_take_what_it_trained(tmp_path):
+    target = cached_checkpoint(recipe_path("classifier_digits.py"), str(tmp_path))
+    arguments = ("classifier_digits.py", str(tmp_path))
+    code = f"from {train_classifier.__name__} import ensure_checkpoint; print(ensure_checkpoint(*{arguments}))"
+    command = [sys.executable, "-W", "ignore", "-c", code]
+    pipes = dict(stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    with FileLock(tmp_path / ".lock"):
+        runs = [subprocess.Popen(command, env=ENVIRONMENT, **pipes) for _ in range(2)]
+        for run in runs:
+            assert any("Waiting for another run" in line for line in run.stdout)
+        target.write_bytes(b"weights")
+    assert [run.communicate()[0] for run in runs] == [f"{target}\n"] * 2  # neither says that it trains
+    assert visible(tmp_path) == [target]
 
 
 @pytest.mark.slow
@@ -110,12 +87,9 @@ def test_it_shows_its_progress_and_ends_with_its_parent(tmp_path, number):
     recipe = tmp_path / "probe.py"
     text = recipe_path("classifier_digits.py").read_text().replace("max_epochs = 12", "max_epochs = 10_000")
     recipe.write_text(text.replace("num_workers=0", "num_workers=2", 1))
-    module = "nda_mm.evaluation.networks.train_classifier"
-    code = f"from {module} import ensure_checkpoint; ensure_checkpoint({str(recipe)!r}, 'cache')"
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    parent = subprocess.Popen(
-        [sys.executable, "-W", "ignore", "-c", code], cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True
-    )
+    code = f"from {train_classifier.__name__} import ensure_checkpoint; ensure_checkpoint({str(recipe)!r}, 'cache')"
+    command = [sys.executable, "-W", "ignore", "-c", code]
+    parent = subprocess.Popen(command, cwd=tmp_path, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True)
     assert any(
         re.match(r"training probe: \d+ of [\d,]+ iterations, \S+ a second, .* left$", line) for line in parent.stderr
     )
@@ -178,17 +152,13 @@ def test_cifar10s_last_checkpoint_is_a_network_of_the_metrics_also_in_mixed_prec
 
 
 def test_a_changed_recipe_has_a_checkpoint_of_its_own(tmp_path):
-    cfg = Config.fromfile(recipe_path("classifier_digits.py"))
+    recipe, changed = recipe_path("classifier_digits.py"), tmp_path / "classifier_digits.py"
+    cfg = Config.fromfile(recipe)
     cfg.max_epochs += 1
-    cfg.dump(tmp_path / "classifier_digits.py")
-    with pytest.raises(FileNotFoundError) as first:
-        ensure_checkpoint("classifier_digits.py", str(tmp_path), train=False)
-    with pytest.raises(FileNotFoundError) as second:
-        ensure_checkpoint(str(tmp_path / "classifier_digits.py"), str(tmp_path), train=False)
-    with pytest.raises(FileNotFoundError) as third:
-        ensure_checkpoint("classifier_digits.py", str(tmp_path), train=False, cfg_options={"train_cfg.max_epochs": 1})
-    digests = {str(each.value).split("classifier_digits-")[1][:12] for each in (first, second, third)}
-    assert len(digests) == 3
+    cfg.dump(changed)
+    options = {"train_cfg.max_epochs": 1}
+    paths = {cached_checkpoint(recipe, "."), cached_checkpoint(changed, "."), cached_checkpoint(recipe, ".", options)}
+    assert len(paths) == 3
 
 
 @pytest.mark.slow
@@ -201,6 +171,8 @@ def test_a_failed_training_is_reported_with_its_cause(tmp_path):
 
 
 def test_a_missing_checkpoint_and_one_of_another_model_are_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match="train_if_missing"):
+        ensure_checkpoint("classifier_digits.py", str(tmp_path), train=False)
     with pytest.raises(FileNotFoundError, match=r"absent\.pth"):
         network(Path("absent.pth"))
     torch.save(dict(state_dict={"head.fc.weight": torch.zeros(10, 64)}), tmp_path / "other.pth")

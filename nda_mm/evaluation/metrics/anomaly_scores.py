@@ -1,4 +1,4 @@
-"""Anomaly scores of a GAN's discriminator: minus its logit, reduced over the classes that it reads."""
+"""Anomaly scores of images: by a GAN's discriminator, or by the logits or the features of a classifier."""
 
 from __future__ import annotations
 
@@ -8,31 +8,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
 from mmengine.model import is_model_wrapper
 from torch import Tensor, nn
 
+from nda_mm.functional.checks import check_choice
+from nda_mm.models.gans.sampling import from_rgb
+
 CLASS_REDUCTIONS = ("max", "mean", "logsumexp")
-
-
-def count_classes(discriminator: Any) -> int:
-    """Number of classes that a discriminator of mmagic reads besides the image; 0 if it reads none."""
-    if "label" not in inspect.signature(discriminator.forward).parameters:
-        return 0
-    return int(getattr(discriminator, "num_classes", 0) or 0)
-
-
-def layers_that_mix(network: nn.Module) -> list[str]:
-    """Names of the layers through which, in evaluation, images of one batch change each other's scores.
-
-    Batch normalization by its running statistics does not; the minibatch standard deviation does.
-    """
-    return [
-        name
-        for name, module in network.named_modules()
-        if "stddev" in type(module).__name__.lower()
-        or (isinstance(module, nn.modules.batchnorm._BatchNorm) and module.running_mean is None)
-    ]
+#: What :func:`classifier_scores` computes.
+CLASSIFIER_SCORES = ("msp", "energy", "max_logit")
 
 
 @contextmanager
@@ -69,6 +55,44 @@ def scoring(model: Any, part: str | None = "discriminator") -> Iterator[Any]:
             network.with_ada = augmenting
 
 
+def layers_that_mix(network: nn.Module) -> list[str]:
+    """Names of the layers through which, in evaluation, images of one batch change each other's scores.
+
+    Batch normalization by its running statistics does not; the minibatch standard deviation does.
+    """
+    return [
+        name
+        for name, module in network.named_modules()
+        if "stddev" in type(module).__name__.lower()
+        or (isinstance(module, nn.modules.batchnorm._BatchNorm) and module.running_mean is None)
+    ]
+
+
+def score_images(model: Any, images: np.ndarray, *, batch_size: int = 256, class_reduction: str = "max") -> np.ndarray:
+    """Score images by a GAN's discriminator: **a higher score means more anomalous**.
+
+    Args:
+        model: A GAN of mmagic with a discriminator.
+        images: uint8 RGB, of the size that the discriminator was trained with. Shape: (N, H, W, 3).
+        batch_size: Images to a pass. Defaults to 256; 1 is used where the discriminator compares the images of a batch.
+        class_reduction: See :func:`anomaly_scores`.
+
+    Returns:
+        float64. Shape: (N,).
+
+    Raises:
+        ValueError: If the model has no discriminator.
+    """
+    scores = []
+    with scoring(model) as discriminator:
+        step = 1 if layers_that_mix(discriminator) else batch_size
+        for start in range(0, len(images), step):
+            pixels = torch.from_numpy(images[start : start + step].copy()).permute(0, 3, 1, 2)
+            seen = from_rgb(model.data_preprocessor, pixels)
+            scores.append(anomaly_scores(discriminator, seen, class_reduction=class_reduction))
+    return torch.cat(scores).numpy() if scores else np.empty(0)
+
+
 def anomaly_scores(discriminator: Any, images: Tensor, *, class_reduction: str = "max") -> Tensor:
     r"""Score images by a discriminator: **a higher score means more anomalous**.
 
@@ -100,6 +124,13 @@ def anomaly_scores(discriminator: Any, images: Tensor, *, class_reduction: str =
     if class_reduction == "mean":
         return -logits.mean(dim=1)
     return math.log(classes) - logits.logsumexp(dim=1)
+
+
+def count_classes(discriminator: Any) -> int:
+    """Number of classes that a discriminator of mmagic reads besides the image; 0 if it reads none."""
+    if "label" not in inspect.signature(discriminator.forward).parameters:
+        return 0
+    return int(getattr(discriminator, "num_classes", 0) or 0)
 
 
 def class_logits(discriminator: Any, images: Tensor, classes: int) -> Tensor:
@@ -160,3 +191,58 @@ def _double(values: Tensor) -> Tensor:
 
 def _logits(output: Tensor) -> Tensor:
     return _double(output.flatten(1)).mean(dim=1)
+
+
+def classifier_scores(logits: Tensor, kind: str = "msp") -> Tensor:
+    r"""Score images by a classifier's logits :math:`z`: **a higher score means more anomalous**.
+
+    * ``'msp'``, minus the maximum of the softmax: :math:`-\max_k \operatorname{softmax}(z)_k`
+    * ``'energy'``: :math:`-\log \sum_k e^{z_k}`
+    * ``'max_logit'``: :math:`-\max_k z_k`
+
+    Source: Hendrycks and Gimpel, ICLR 2017, https://arxiv.org/abs/1610.02136; Liu et al., NeurIPS 2020,
+    https://arxiv.org/abs/2010.03759; Hendrycks et al., ICML 2022, https://arxiv.org/abs/1911.11132.
+
+    Args:
+        logits: Shape: (N, K).
+        kind: See above.
+
+    Returns:
+        float64 on the CPU, where a softmax near 1 keeps its digits. Shape: (N,).
+
+    Raises:
+        ValueError: If the kind is unknown.
+
+    Example:
+        >>> import torch
+        >>> classifier_scores(torch.tensor([[0.0, 0.0], [9.0, 0.0]]), "max_logit").tolist()
+        [-0.0, -9.0]
+    """
+    check_choice(kind, "kind", CLASSIFIER_SCORES)
+    values = _double(logits)
+    if kind == "msp":
+        return -values.softmax(dim=1).amax(dim=1)
+    if kind == "energy":
+        return -values.logsumexp(dim=1)
+    return -values.amax(dim=1)
+
+
+def penultimate_features(classifier: Any, images: Tensor) -> Tensor:
+    """Take the features that the last linear layer of an ``ImageClassifier`` of mmpretrain reads.
+
+    Args:
+        classifier: In evaluation mode.
+        images: As the network sees them. Shape: (N, C, H, W).
+
+    Returns:
+        float32, on the images' device. Shape: (N, D).
+
+    Raises:
+        ValueError: If the head has none.
+    """
+    if not hasattr(getattr(classifier, "head", None), "pre_logits"):
+        raise ValueError(f"score='knn' needs a head with pre_logits, but {type(classifier).__name__} has none")
+    features = classifier.extract_feat(images, stage="pre_logits")
+    if not isinstance(features, Tensor) or features.ndim != 2:
+        raise ValueError("score='knn' needs features of shape (N, D) from the head's pre_logits")
+    return features.detach().float()

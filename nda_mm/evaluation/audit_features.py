@@ -1,0 +1,116 @@
+"""What an audit of negatives sees images by: small pixels, features without a trained network, a small classifier."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .networks.feature_network import resize_images
+
+_PIXEL_SIDE, _HOG_SIDE = 32, 64
+_ORIENTATIONS = 8
+
+
+def check_images(images: Tensor) -> None:
+    """Refuse by ValueError what is no batch of images that an audit can look at."""
+    if images.ndim != 4 or images.shape[1] not in (1, 3) or min(images.shape[-2:]) < 8:
+        raise ValueError(f"images must be (N, C, H, W), C 1 or 3, sides at least 8, but got {tuple(images.shape)}")
+
+
+def shrink_images(images: Tensor, max_side: int) -> Tensor:
+    """Average images down so that no side exceeds ``max_side``; smaller ones are returned as they are."""
+    scale = min(1.0, max_side / max(images.shape[-2:]))
+    height, width = (max(1, round(side * scale)) for side in images.shape[-2:])
+    return resize_images(images, (height, width))
+
+
+def small_pixels(images: Tensor) -> Tensor:
+    """Values of images whose sides are averaged down to 32 pixels at most. Shape: (N, C H W)."""
+    return shrink_images(images, _PIXEL_SIDE).flatten(1)
+
+
+def hog_features(images: Tensor) -> Tensor:
+    """Compute features of images without a trained network: coarse color, gradient orientations, edge strength.
+
+    Three groups, each scaled so that none outweighs the others: colors averaged over an 8x8 grid; histograms of
+    gradient orientation over a 4x4 grid (after N. Dalal, B. Triggs, Histograms of oriented gradients for human
+    detection, CVPR 2005); and the mean gradient along every row and column, in which seams stand out. Images with a
+    side above 64 pixels are averaged down first.
+
+    Args:
+        images: Floating, in [-1, 1]. Shape: (N, C, H, W), C 1 or 3, sides at least 8.
+
+    Returns:
+        float32. Shape: (N, D); D depends on C, H and W.
+
+    Example:
+        >>> hog_features(torch.zeros(2, 3, 32, 32)).shape
+        torch.Size([2, 447])
+    """
+    check_images(images)
+    images = shrink_images(images.float(), _HOG_SIDE)
+    gray = images.mean(dim=1)
+    # Differences of adjacent pixels: a seam is sharp only there.
+    across, down = gray.diff(dim=2), gray.diff(dim=1)
+    profiles = torch.cat([across.abs().mean(dim=1), down.abs().mean(dim=2)], dim=1)
+    colors = F.adaptive_avg_pool2d(images, 8).flatten(1)
+    # On a logarithmic scale, from a gray level up, flat and blurred regions differ from merely smooth ones.
+    slopes = F.pad(across, (0, 1)).abs() + F.pad(down, (0, 0, 0, 1)).abs()
+    sharpness = (F.adaptive_avg_pool2d(slopes[:, None], 8).flatten(1) + 1 / 127.5).log()
+    curvature = (across.diff(dim=2).abs().mean(dim=(1, 2)) + down.diff(dim=1).abs().mean(dim=(1, 2)) + 1 / 127.5).log()
+
+    dx, dy = across[:, :-1], down[:, :, :-1]
+    magnitude = torch.hypot(dx, dy)
+    position = torch.atan2(dy, dx) * (_ORIENTATIONS / (2 * math.pi))
+    lower = position.floor()
+    share = (position - lower)[:, None]
+    bins = torch.arange(_ORIENTATIONS, device=images.device)[:, None, None]
+    lower_bin = lower.long().remainder(_ORIENTATIONS)[:, None]
+    weight = (lower_bin == bins) * (1 - share) + ((lower_bin + 1).remainder(_ORIENTATIONS) == bins) * share
+    histograms = F.adaptive_avg_pool2d(weight * magnitude[:, None], 4).flatten(1)
+    histograms = (histograms / histograms.sum(dim=1, keepdim=True).clamp_min(1e-6)).sqrt()
+    groups = (colors, 2 * histograms, 4 * profiles, 0.3 * sharpness, 0.3 * curvature[:, None])
+    return torch.cat([group / math.sqrt(group.shape[1]) for group in groups], dim=1)
+
+
+def classifier_scores(
+    reals: Tensor, negatives: Tensor, *, hidden: int = 512, folds: int = 4, generator: torch.Generator | None = None
+) -> tuple[Tensor, Tensor]:
+    """Score by a small classifier, out of fold, trained to tell negatives from the reals they were made of.
+
+    A classifier two-sample test (D. Lopez-Paz, M. Oquab, Revisiting classifier two-sample tests, ICLR 2017): if no
+    classifier does better than chance on what it was not trained on, the two sets have the same distribution as far as
+    it can see. The classifier is ridge regression over the features and random rectified projections of them: closed
+    form, no tuning, seconds. Row i of both sets is in the same fold, so that the classifier never
+    saw the source of a negative that it scores.
+
+    Args:
+        reals: Features. Shape: (N, D).
+        negatives: Features of the negative of each. Shape: (N, D).
+        hidden: Number of random projections.
+        folds: Number of folds.
+        generator: Draws folds and projections.
+
+    Returns:
+        Scores of reals and of negatives, higher meaning negative. Shape: (N,) each.
+    """
+    count = len(reals)
+    both = torch.cat([reals, negatives]).double()
+    both = (both - both.mean(dim=0)) / both.std(dim=0).clamp_min(1e-6)
+    projection = torch.randn(both.shape[1], hidden, dtype=both.dtype, generator=generator) / math.sqrt(both.shape[1])
+    offsets = torch.randn(hidden, dtype=both.dtype, generator=generator)
+    both = torch.cat([both, (both @ projection + offsets).relu(), torch.ones(2 * count, 1, dtype=both.dtype)], dim=1)
+    target = torch.cat([-torch.ones(count), torch.ones(count)]).to(both)
+    fold = torch.randperm(count, generator=generator).remainder(folds).repeat(2)
+    scores = torch.empty_like(target)
+    for index in range(folds):
+        train, held_out = both[fold != index], both[fold == index]
+        gram = train.T @ train
+        # About one standard deviation of the scores' noise; more rows than columns are then not needed.
+        gram.diagonal().add_(0.1 * gram.diagonal().mean())
+        weights = torch.linalg.solve(gram, train.T @ target[fold != index])
+        scores[fold == index] = held_out @ weights
+    return scores[:count], scores[count:]
