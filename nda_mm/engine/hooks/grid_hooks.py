@@ -17,7 +17,7 @@ from mmengine.runner import Runner
 from torch import Tensor
 
 from nda_mm.engine.resume import model_of
-from nda_mm.functional.checks import check_choice
+from nda_mm.functional.checks import check_choice, check_positive
 from nda_mm.models.gans.sampling import SAMPLE_MODELS, as_rgb, generator_of, sample_classes
 from nda_mm.registry import HOOKS
 from nda_mm.utils.files import write_atomically
@@ -96,10 +96,9 @@ class SampleGridHook(GridHook):
         seed: int = 0,
     ) -> None:
         self.check_minimum(interval=interval, samples_per_class=samples_per_class, max_classes=max_classes)
-        check_choice(sample_model, "sample_model", SAMPLE_MODELS)
         self.interval = interval
         self.samples_per_class = samples_per_class
-        self.sample_model = sample_model
+        self.sample_model = check_choice(sample_model, "sample_model", SAMPLE_MODELS)
         self.use_batch_statistics = use_batch_statistics
         self.max_classes = max_classes
         self.scale = scale
@@ -156,10 +155,8 @@ class PointGridHook(SampleGridHook):
     ) -> None:
         super().__init__(interval, sample_model=sample_model, seed=seed)
         self.check_minimum(2, num_points=num_points)
-        if not limit > 0:
-            raise ValueError(f"limit must be above 0, but got {limit}.")
         self.num_points = num_points
-        self.limit = limit
+        self.limit = check_positive(limit, "limit")
 
     def draw(self, runner: Runner, model: Any, sample_model: str, path: str) -> None:
         """Plot the points."""
