@@ -67,17 +67,10 @@ class TinyDataset(BaseDataset):
         return {"inputs": vector, "index": idx}
 
 
-class Part(BaseModel):
+def network(width_in: int, width_out: int) -> nn.Sequential:
     """One of the two networks."""
-
-    def __init__(self, width_in: int, width_out: int) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(
-            nn.Linear(width_in, 12), nn.BatchNorm1d(12), nn.ReLU(), nn.Dropout(0.3), nn.Linear(12, width_out)
-        )
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.layers(x)
+    first, last = nn.Linear(width_in, 12), nn.Linear(12, width_out)
+    return nn.Sequential(first, nn.BatchNorm1d(12), nn.ReLU(), nn.Dropout(0.3), last)
 
 
 @MODELS.register_module(force=True)
@@ -86,7 +79,7 @@ class TinyGAN(BaseModel):
 
     def __init__(self, spoil_at: int = -1) -> None:
         super().__init__()
-        self.generator, self.critic = Part(4, 6), Part(6, 1)
+        self.generator, self.critic = network(4, 6), network(6, 1)
         self.spoil_at = spoil_at
         self.steps = 0
         self.noises: list[torch.Tensor] = []
@@ -95,7 +88,7 @@ class TinyGAN(BaseModel):
         raise NotImplementedError
 
     def train_step(self, data: dict[str, Any], optim_wrapper: OptimWrapperDict) -> dict[str, torch.Tensor]:
-        real = torch.stack([sample.to(self.generator_device) for sample in data["inputs"]])
+        real = torch.stack([sample.to(next(self.parameters()).device) for sample in data["inputs"]])
         noise = torch.randn(len(real), 4, device=real.device) + float(np.random.rand()) + random.random()  # noqa: NPY002
         self.noises.append(noise)
         with optim_wrapper["critic"].optim_context(self.critic):
@@ -111,10 +104,6 @@ class TinyGAN(BaseModel):
         optim_wrapper["generator"].update_params(loss_generator)
         self.critic.requires_grad_(True)
         return {"loss_critic": loss_critic.detach(), "loss_generator": loss_generator.detach()}
-
-    @property
-    def generator_device(self) -> torch.device:
-        return next(self.generator.parameters()).device
 
     def val_step(self, data: dict[str, Any]) -> list[dict[str, Any]]:
         # Validation draws from every generator, as samplers do; training must not notice.
@@ -134,16 +123,12 @@ class TinyConstructor:
 
     def __call__(self, model: nn.Module) -> OptimWrapperDict:
         model = getattr(model, "module", model)
-        return OptimWrapperDict(
-            generator=OptimWrapper(
-                torch.optim.Adam(model.generator.parameters(), lr=0.01, betas=(0.0, 0.999)),
-                accumulative_counts=self.accumulative_counts,
-            ),
-            critic=OptimWrapper(
-                torch.optim.SGD(model.critic.parameters(), lr=0.05, momentum=0.9),
-                accumulative_counts=self.accumulative_counts,
-            ),
+        optimizers = dict(
+            generator=torch.optim.Adam(model.generator.parameters(), lr=0.01, betas=(0.0, 0.999)),
+            critic=torch.optim.SGD(model.critic.parameters(), lr=0.05, momentum=0.9),
         )
+        counts = self.accumulative_counts
+        return OptimWrapperDict(**{name: OptimWrapper(each, counts) for name, each in optimizers.items()})
 
 
 @METRICS.register_module(force=True)
@@ -154,29 +139,25 @@ class TinyMetric(BaseMetric):
         self.results.extend(data_samples)
 
     def compute_metrics(self, results: list[dict[str, Any]]) -> dict[str, float]:
-        return {
-            "seen": float(len({r["index"] for r in results})),
-            "score": float(np.mean([r["score"] for r in results])),
-        }
+        score = float(np.mean([result["score"] for result in results]))
+        return {"seen": float(len({result["index"] for result in results})), "score": score}
 
 
 @HOOKS.register_module(force=True)
 class StopHook(Hook):
-    """Stops a run after an iteration: by an exception, or as ``kill -9`` does, or so in the midst of a save."""
+    """Stops a run after an iteration by an exception, or as ``kill -9`` does in the midst of its save."""
 
     priority = "LOWEST"
 
-    def __init__(self, at: int, kill: bool | str = False) -> None:
+    def __init__(self, at: int, kill: bool = False) -> None:
         self.at, self.kill = at, kill
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        if self.kill == "while saving" and runner.iter + 1 == self.at:
+        if self.kill and runner.iter + 1 == self.at:
             os.fsync = lambda descriptor: os.kill(os.getpid(), signal.SIGKILL)  # written, and not yet renamed
 
     def after_train_iter(self, runner: Runner, *args: Any, **kwargs: Any) -> None:
         if runner.iter + 1 == self.at:
-            if self.kill:
-                os.kill(os.getpid(), signal.SIGKILL)
             raise Interrupted
 
 
@@ -224,7 +205,7 @@ def make_config(
     infinite: bool = True,
     checkpoint: dict[str, Any] | None = None,
     stop_at: int | None = None,
-    kill: bool | str = False,
+    kill: bool = False,
     custom_hooks: tuple[dict[str, Any], ...] = (),
     spoil_at: int = -1,
     length: int = 14,
@@ -284,7 +265,7 @@ def make_host_config(
     loop: str = "nda_mm.ExactEpochLoop",
     optim_wrapper: dict[str, Any] | None = None,
     stop_at: int | None = None,
-    kill: bool | str = False,
+    kill: bool = False,
     compiled: bool = False,
     launcher: str = "none",
 ) -> dict[str, Any]:
