@@ -354,6 +354,11 @@ def weights(runner: Runner) -> dict[str, torch.Tensor]:
     return flat
 
 
+def learnt(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Those on which ranks agree: all but running statistics."""
+    return {name: value for name, value in weights.items() if "running" not in name}
+
+
 def assert_equal(ours: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor]) -> None:
     """The same names, and under each the same bits."""
     assert ours.keys() == theirs.keys()
@@ -379,8 +384,7 @@ def assert_resumed(
 def assert_two_ranks_agree(folder: Path, script: str, **settings: Any) -> None:
     """Two ranks learn the same weights from data and negatives of their own, and resume exactly."""
     straight, _ = train_in_processes(folder / "straight", script, **settings)
-    learnt = [{n: v for n, v in found["weights"].items() if "running" not in n} for found in straight]
-    assert_equal(*learnt)
+    assert_equal(*(learnt(found["weights"]) for found in straight))
     assert straight[0]["losses"] != straight[1]["losses"]  # of this rank's own rows
     train_in_processes(folder / "stopped", script, stop_at=1, **settings)
     resumed, _ = train_in_processes(folder / "stopped", script, resume=True, **settings)
