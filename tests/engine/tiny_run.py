@@ -198,22 +198,19 @@ def make_config(
     *,
     epochs: bool = False,
     steps: int = 10,
-    workers: int = 0,
-    seed: int | None = 3,
     accumulate: int = 1,
     validate: bool = False,
     infinite: bool = True,
-    checkpoint: dict[str, Any] | None = None,
-    stop_at: int | None = None,
-    kill: bool = False,
     custom_hooks: tuple[dict[str, Any], ...] = (),
     spoil_at: int = -1,
     length: int = 14,
-    save_every: int | None = None,
     wrapper: dict[str, Any] | None = None,
-    launcher: str = "none",
+    **settings: Any,
 ) -> dict[str, Any]:
-    """The config of a run of ``steps`` iterations (or epochs) of batches of 4 out of 14 samples."""
+    """The config of a run of ``steps`` iterations (or epochs) of batches of 4 out of 14 samples.
+
+    Further settings are those of :func:`make_host_config`.
+    """
     cfg = make_host_config(
         work_dir,
         dataset=dict(type="TinyDataset", length=length),
@@ -222,32 +219,23 @@ def make_config(
         collate="pseudo_collate",
         hooks=[*custom_hooks],
         optim_wrapper=dict(constructor="TinyConstructor", accumulative_counts=accumulate),
-        stop_at=stop_at,
-        kill=kill,
-        launcher=launcher,
+        **settings,
     )
-    # Each save lets yapf format the config, which takes longer than these runs: save where it is needed.
-    cfg["default_hooks"]["checkpoint"].update({"interval": save_every or stop_at or 1000, **(checkpoint or {})})
-    endless = infinite and not epochs
-    cfg["train_dataloader"].update(
-        num_workers=workers,
-        persistent_workers=workers > 0,
-        sampler=dict(type="InfiniteSampler" if endless else "DefaultSampler", shuffle=True),
-    )
-    if validate:
-        dataset, sampler = dict(type="TinyDataset", training=False, length=length), dict(type="DefaultSampler")
-        cfg["val_dataloader"] = dict(batch_size=4, num_workers=0, sampler=dict(sampler, shuffle=False), dataset=dataset)
-        cfg.update(val_cfg={}, val_evaluator=dict(type="TinyMetric"))
     if epochs:
         cfg["train_cfg"] = dict(type="nda_mm.ExactEpochLoop", max_epochs=steps, val_interval=1)
     else:
         cfg["train_cfg"] = dict(type="nda_mm.ExactIterLoop", max_iters=steps, val_interval=3)
+    if infinite and not epochs:
+        cfg["train_dataloader"]["sampler"]["type"] = "InfiniteSampler"
+    if validate:
+        dataset, sampler = dict(type="TinyDataset", training=False, length=length), dict(type="DefaultSampler")
+        cfg["val_dataloader"] = dict(batch_size=4, num_workers=0, sampler=dict(sampler, shuffle=False), dataset=dataset)
+        cfg.update(val_cfg={}, val_evaluator=dict(type="TinyMetric"))
     warmup = dict(type="LinearLR", start_factor=0.5, by_epoch=False, end=8)
     return dict(
         cfg,
         model=dict(type="TinyGAN", spoil_at=spoil_at),
         param_scheduler=dict(generator=[warmup], critic=[warmup]),
-        randomness=dict(seed=seed, diff_rank_seed=True),
         default_scope="mmengine",
         model_wrapper_cfg=wrapper,
     )
@@ -261,9 +249,13 @@ def make_host_config(
     hooks: list[dict[str, Any]],
     collate: str = "default_collate",
     drop_last: bool = True,
+    workers: int = 0,
+    seed: int | None = 3,
     epochs: int = 2,
     loop: str = "nda_mm.ExactEpochLoop",
     optim_wrapper: dict[str, Any] | None = None,
+    checkpoint: dict[str, Any] | None = None,
+    save_every: int | None = None,
     stop_at: int | None = None,
     kill: bool = False,
     compiled: bool = False,
@@ -271,11 +263,14 @@ def make_host_config(
 ) -> dict[str, Any]:
     """What the small runs have in common, whatever they train."""
     stop = [] if stop_at is None else [dict(type="StopHook", at=stop_at, kill=kill)]
+    # Each save lets yapf format the config, which takes longer than these runs: save where it is needed.
+    saves = dict(type="nda_mm.SafeCheckpointHook", interval=save_every or stop_at or 1000, by_epoch=False)
     return dict(
         work_dir=str(work_dir),
         train_dataloader=dict(
             batch_size=batch_size,
-            num_workers=0,
+            num_workers=workers,
+            persistent_workers=workers > 0,
             drop_last=drop_last,
             sampler=dict(type="DefaultSampler", shuffle=True),
             collate_fn=dict(type=collate),
@@ -283,14 +278,11 @@ def make_host_config(
         ),
         train_cfg=dict(type=loop, max_epochs=epochs),
         optim_wrapper=optim_wrapper or dict(optimizer=SGD),
-        default_hooks=dict(
-            checkpoint=dict(type="nda_mm.SafeCheckpointHook", interval=stop_at or 1000, by_epoch=False),
-            logger=dict(type="LoggerHook", interval=1000),
-        ),
+        default_hooks=dict(checkpoint={**saves, **(checkpoint or {})}, logger=dict(type="LoggerHook", interval=1000)),
         custom_hooks=[dict(type="LossesHook"), *hooks, *stop],
         visualizer=dict(type="Visualizer", vis_backends=[]),
         compile=compiled,
-        randomness=dict(seed=3, diff_rank_seed=True),
+        randomness=dict(seed=seed, diff_rank_seed=True),
         log_level="WARNING",
         env_cfg=dict(mp_cfg=dict(mp_start_method="fork")),
         launcher=launcher,
