@@ -9,7 +9,7 @@ from nda_mm.registry import LazyRegistry
 
 
 def test_a_name_imports_the_module_of_its_component_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    registry = LazyRegistry("tried", scope="nda_mm", locations=["nda_mm.models.registered"])
+    registry = LazyRegistry("tried", scope="nda_mm", locations=["nda_mm.models"])
     imported: list[str] = []
 
     def record(module: str) -> bool:

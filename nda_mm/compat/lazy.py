@@ -64,6 +64,7 @@ def lazy_package(package: str) -> tuple[Callable[[str], Any], Callable[[], list[
     return get, lambda: sorted(exports), sorted(exports)
 
 
+@functools.cache
 def import_all(package: str) -> None:
     """Import every module of a lazy package, and so register its components; see :func:`import_guarded`."""
     for module in dict.fromkeys(module for module, _ in _exports(package).values()):
@@ -72,9 +73,9 @@ def import_all(package: str) -> None:
 
 def import_component(package: str, name: str) -> None:
     """Import the module that a lazy package has a name from, which registers it; do nothing for other names."""
-    importlib.import_module(package)
-    if name in _exports(package):
-        import_guarded(f"{package}.{_exports(package)[name][0]}")
+    exports = _exports(package)
+    if name in exports:
+        import_guarded(f"{package}.{exports[name][0]}")
 
 
 def import_guarded(module: str) -> bool:
@@ -143,6 +144,6 @@ def _warn_once(module: str, framework: Framework, error: Exception) -> None:
 @functools.cache
 def _exports(package: str) -> dict[str, tuple[str, str]]:
     """For each name the module it comes from, and what it is called there; empty if the package is not a lazy one."""
-    stub = Path(str(sys.modules[package].__file__)).with_suffix(".pyi")
+    stub = Path(str(importlib.import_module(package).__file__)).with_suffix(".pyi")
     text = stub.read_text(encoding="utf-8") if stub.is_file() else ""
     return {name: (module, original) for module, original, name in _EXPORT.findall(text)}

@@ -13,7 +13,7 @@ from unittest import mock
 
 from nda_mm.utils.files import PREFIX, recipe_path, write_text_atomically
 
-from .patch import Patch
+from .patches import Patch
 
 
 class SeparateDDPNoSync(Patch):
@@ -106,6 +106,7 @@ class CollateScope(Patch):
     versions = "mmengine <= 0.10.7"
 
     def needed(self) -> bool:
+        from mmengine.registry import DefaultScope
         from mmengine.runner import Runner
 
         config = dict(
@@ -114,7 +115,8 @@ class CollateScope(Patch):
             sampler=dict(type="DefaultSampler", shuffle=False),
             collate_fn=dict(type="default_collate", _scope_="mmengine"),
         )
-        collate = Runner.build_dataloader(config, seed=0).collate_fn
+        with DefaultScope.overwrite_default_scope("mmengine"):  # another's registry would import it unpatched
+            collate = Runner.build_dataloader(config, seed=0).collate_fn
         return isinstance(collate, partial) and "_scope_" in collate.keywords
 
     def apply(self) -> None:

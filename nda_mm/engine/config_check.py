@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from fnmatch import fnmatchcase
 from typing import Any
 
 from mmengine.config import Config
-from mmengine.evaluator import BaseMetric, Evaluator
 from mmengine.hooks import CheckpointHook
-from mmengine.registry import EVALUATOR, HOOKS, LOOPS, METRICS, Registry
+from mmengine.registry import HOOKS, LOOPS, Registry
 from mmengine.runner import IterBasedTrainLoop
 
 from nda_mm.registry import MODELS, SCOPE
@@ -24,7 +22,7 @@ def check_config(cfg: Config) -> None:
     """Refuse settings that would cost a run.
 
     These are counts and intervals that are not integers of at least 1, strings instead of True or False, and
-    checkpoints that would be lost, never written, or chosen by a metric that does not exist.
+    checkpoints that would be lost or never written.
 
     Args:
         cfg: A config for training.
@@ -60,11 +58,15 @@ def _wrong_checkpoints(settings: dict[str, Any]) -> Iterator[str]:
     scope, loop = settings.get("default_scope"), settings.get("train_cfg") or {}
     loop_class = _find(LOOPS, loop.get("type"), scope)
     by_iteration = loop.get("by_epoch") is False if loop_class is None else issubclass(loop_class, IterBasedTrainLoop)
-    for key, hook in _hooks(settings, CheckpointHook):
-        if not _is_count(hook.get("interval", 1)):
-            yield f"{key}.interval must be an integer of at least 1, but got {hook['interval']!r}."
-        yield from (f"{key}.{fault}" for fault in lost_checkpoints(hook, by_iteration))
-        yield from _unknown_metrics(settings, key, hook.get("save_best") or [])
+    for place in ("default_hooks", "custom_hooks"):
+        hooks = settings.get(place) or {}
+        for name, hook in hooks.items() if isinstance(hooks, dict) else enumerate(hooks):
+            kind = _find(HOOKS, hook.get("type"), scope) if isinstance(hook, dict) else None
+            if kind is None or not issubclass(kind, CheckpointHook):
+                continue
+            if not _is_count(hook.get("interval", 1)):
+                yield f"{place}.{name}.interval must be an integer of at least 1, but got {hook['interval']!r}."
+            yield from (f"{place}.{name}.{fault}" for fault in lost_checkpoints(hook, by_iteration))
 
 
 def lost_checkpoints(settings: Mapping[str, Any], by_iteration: bool) -> Iterator[str]:
@@ -82,55 +84,6 @@ def lost_checkpoints(settings: Mapping[str, Any], by_iteration: bool) -> Iterato
     template = settings.get("filename_tmpl")
     if template is not None and str(template).count("{}") != 1:  # each checkpoint would replace the last
         yield f"filename_tmpl must hold {{}} once, as in 'iter_{{}}.pth', but got {template!r}."
-
-
-def _unknown_metrics(settings: dict[str, Any], key: str, wanted: str | list[str]) -> Iterator[str]:
-    unknown = {wanted} - {"auto"} if isinstance(wanted, str) else {*wanted}
-    known = (_metrics(settings) or []) if unknown else []
-    for name in sorted(unknown) if known else ():
-        if not any(fnmatchcase(name, each) for each in known):
-            yield f"{key}.save_best={name!r} is none of the metrics of this config, which are {', '.join(known)}."
-
-
-def _metrics(settings: dict[str, Any]) -> list[str] | None:
-    """Names of the metrics, with ``'acc/*'`` for all of that prefix; None where the config does not tell.
-
-    A metric of mmengine's has its prefix in its names, unless it overrides ``evaluate``; ours have ``prefix_of``. A run
-    without validation has those of :class:`~nda_mm.engine.KNNHook` alone.
-    """
-    scope, evaluator = settings.get("default_scope"), settings.get("val_evaluator")
-    if isinstance(evaluator, dict) and "metrics" in evaluator:
-        kind = _find(EVALUATOR, evaluator.get("type", "Evaluator"), scope)
-        if kind is None or (kind.evaluate is not Evaluator.evaluate and not kind.__module__.startswith("mmagic.")):
-            return None
-        evaluator = evaluator["metrics"]
-    if evaluator is None:
-        from nda_mm.engine.hooks.knn_hook import KNNHook  # it loads nda_mm.evaluation
-
-        near = [hook.get("prefix", "knn") for _, hook in _hooks(settings, KNNHook)]
-        return [f"{prefix}/top{number}" for prefix in near for number in (1, 5)]
-    known = []
-    for metric in [evaluator] if isinstance(evaluator, dict) else evaluator:
-        kind = _find(METRICS, metric.get("type"), scope)
-        if hasattr(kind, "prefix_of"):
-            prefix = kind.prefix_of(metric)
-        else:
-            named = getattr(kind, "evaluate", None) is BaseMetric.evaluate
-            prefix = (metric.get("prefix") or kind.default_prefix) if named else None
-        if prefix is None:
-            return None
-        known.append(f"{prefix}/*")
-    return known
-
-
-def _hooks(settings: dict[str, Any], wanted: type) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Keys and settings of all hooks of a class."""
-    for key in ("default_hooks", "custom_hooks"):
-        hooks = settings.get(key) or {}
-        for name, hook in hooks.items() if isinstance(hooks, dict) else enumerate(hooks):
-            kind = _find(HOOKS, hook.get("type"), settings.get("default_scope")) if isinstance(hook, dict) else None
-            if kind is not None and issubclass(kind, wanted):
-                yield f"{key}.{name}", hook
 
 
 def _find(registry: Registry, kind: Any, scope: str | None) -> Any:

@@ -20,8 +20,7 @@ from nda_mm import compat
 from nda_mm.checkpoints import MismatchedCheckpointError, load_strictly
 from nda_mm.compat.mmagic import float_betas
 from nda_mm.compat.notices import quiet_loggers
-from nda_mm.utils.command_line import read_settings, say_loading
-from nda_mm.utils.files import recipe_path
+from nda_mm.utils.command_line import read_config, say_loading
 
 from .config_check import check_config, check_model_name
 from .hooks.stop_on_signal_hook import StopOnSignalHook
@@ -43,11 +42,9 @@ def load_config(args: argparse.Namespace) -> Config:
         FileNotFoundError: If there is no such config.
         ValueError: If its model should be one of ours and does not exist.
     """
-    compat.apply_patches()
     quiet_loggers(dumps=True)
     os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
-    cfg = Config.fromfile(recipe_path(args.config))
-    cfg.merge_from_dict(read_settings(args.cfg_options))
+    cfg = read_config(args.config, args.cfg_options)
     say_loading(str(cfg.get("default_scope")))
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir

@@ -13,6 +13,7 @@ from mmengine.runner.amp import autocast
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
+from nda_mm.functional.checks import check_choice
 from nda_mm.registry import OPTIM_WRAPPERS
 
 AMP_DTYPES = ("bfloat16", "float16")
@@ -56,9 +57,7 @@ def enable_amp(optim_wrapper: dict[str, Any], dtype: str | None = None) -> list[
         >>> config["generator"]["type"]
         'nda_mm.BF16OptimWrapper'
     """
-    dtype = default_amp_dtype() if dtype is None else dtype
-    if dtype not in AMP_DTYPES:
-        raise ValueError(f"The AMP dtype must be one of {', '.join(AMP_DTYPES)}, but got {dtype!r}.")
+    dtype = check_choice(default_amp_dtype() if dtype is None else dtype, "the AMP dtype", AMP_DTYPES)
     if dtype == "float16" and not torch.cuda.is_available():
         raise ValueError(
             "AMP in float16 needs a GPU: torch's autocast on a CPU trains in bfloat16 only. Use --amp-dtype bfloat16."

@@ -14,10 +14,8 @@ from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import CheckpointLoader, Runner
 from torch import nn
 
-from nda_mm import compat
 from nda_mm.checkpoints import load_strictly, read_checkpoint
-from nda_mm.utils.command_line import read_settings, say_loading
-from nda_mm.utils.files import recipe_path
+from nda_mm.utils.command_line import read_config, say_loading
 
 from .launch import load_config, set_seed, start_processes
 from .resume import find_resumable
@@ -148,7 +146,6 @@ def load_model(
         FileNotFoundError: If there is no checkpoint, or no config beside it.
         MismatchedCheckpointError: If the weights do not fit.
     """
-    compat.apply_patches()
     folder = Path(checkpoint)
     if folder.is_dir():
         found = find_resumable(folder)
@@ -162,8 +159,7 @@ def load_model(
         if len(beside) != 1:
             raise FileNotFoundError(f"{folder} holds {len(beside)} configs (*.py); name the checkpoint's: CONFIG CKPT.")
         config = str(beside[0])
-    cfg = Config.fromfile(recipe_path(config))
-    cfg.merge_from_dict(read_settings(cfg_options))
+    cfg = read_config(config, cfg_options)
     scope = cfg.get("default_scope", "mmagic")
     say_loading(scope)
     init_default_scope(scope)

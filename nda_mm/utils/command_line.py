@@ -9,11 +9,15 @@ import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from nda_mm.compat.frameworks import say_loading
+from nda_mm.compat import apply_patches, say_loading
 from nda_mm.compat.notices import silence_warnings
+from nda_mm.utils.files import recipe_path
 from nda_mm.utils.processes import LAUNCHERS, keep_freed_memory
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
 
 __all__ = [
     "TRACEBACK",
@@ -21,6 +25,7 @@ __all__ = [
     "add_common_options",
     "add_input_options",
     "one_line_errors",
+    "read_config",
     "read_settings",
     "say_loading",
     "start_command",
@@ -76,6 +81,31 @@ def read_settings(words: Sequence[str] | Mapping[str, Any] | None) -> dict[str, 
     parser = argparse.ArgumentParser()
     parser.add_argument("--cfg-options", nargs="+", action=DictAction)
     return parser.parse_args(["--cfg-options", *words]).cfg_options
+
+
+def read_config(name: str, settings: Sequence[str] | Mapping[str, Any] | None = None) -> Config:
+    """Read a config with its overrides, after patching the frameworks that it may import.
+
+    Args:
+        name: A path, or a recipe's name; see :func:`~nda_mm.utils.files.recipe_path`.
+        settings: To override, as :func:`read_settings` takes them. Defaults to None.
+
+    Returns:
+        The config.
+
+    Raises:
+        FileNotFoundError: If there is no such config.
+
+    Example:
+        >>> read_config("biggan_digits.py", ["train_cfg.max_iters=9"]).train_cfg.max_iters
+        9
+    """
+    from mmengine.config import Config
+
+    apply_patches()
+    config = Config.fromfile(recipe_path(name))
+    config.merge_from_dict(read_settings(settings))
+    return config
 
 
 def add_common_options(parser: argparse.ArgumentParser) -> None:

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 from mmengine.config import Config
+from mmengine.registry import DefaultScope
 
 from nda_mm.compat import apply_patches
-from nda_mm.compat.mmengine import ExternalConfigs
-from nda_mm.compat.patch import installed_file
+from nda_mm.compat.mmengine import CollateScope, ExternalConfigs
+from nda_mm.compat.patches import installed_file
+from nda_mm.registry import DATA_SAMPLERS
 from nda_mm.utils.files import recipe_path
 
 #: Each fault, the patch, and that it is gone; at the end an interrupt while a config is formatted.
@@ -118,6 +120,15 @@ def test_each_fault_is_there_and_is_gone_with_its_patch(tmp_path: Path, run_fres
     assert "SyntaxError" not in done.stderr and "KeyboardInterrupt" in done.stderr
     assert "a = 1" in (tmp_path / "new.py").read_text()
     assert not list(tmp_path.glob(".*"))
+
+
+def test_a_probe_imports_no_package_of_the_default_scope(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which would come before its patches."""
+    imported: list[bool] = []
+    monkeypatch.setattr(DATA_SAMPLERS, "import_from_location", lambda: imported.append(True))
+    with DefaultScope.overwrite_default_scope("nda_mm"):
+        CollateScope().needed()
+    assert not imported
 
 
 RECIPE = "biggan_cifar10.py"

@@ -107,8 +107,11 @@ def test_a_checkpoint_cannot_run_a_command_or_reach_other_attributes(tmp_path: P
     allow_safe_globals()
     trace = tmp_path / "was_here"
     attack = {"x": Reduced(os.system, f"touch {trace}")}
-    with pytest.raises(pickle.UnpicklingError, match="system"):
-        torch.load(saved(attack), weights_only=True)
+    (tmp_path / "zip.pth").write_bytes(saved(attack).getvalue())
+    (tmp_path / "raw.pth").write_bytes(pickle.dumps(attack))
+    for name, said in (("zip.pth", "can't be loaded without running code: .*system"), ("raw.pth", "is truncated")):
+        with pytest.raises(BrokenCheckpointError, match=f"{name} {said}"):
+            read_checkpoint(tmp_path / name)
     assert not trace.exists()
     torch.load(saved(attack), weights_only=False)
     assert trace.exists(), "the attack itself must work, or the test above shows nothing"
@@ -148,21 +151,9 @@ SCHEDULES = [
 @pytest.mark.parametrize("schedule", SCHEDULES, ids=lambda schedule: "-".join(str(v) for v in schedule.values()))
 def test_the_state_of_a_schedule_loads(schedule: dict[str, Any]) -> None:
     allow_safe_globals()
-
-    def build() -> Any:
-        optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.1)
-        return optimizer, PARAM_SCHEDULERS.build(schedule, default_args=dict(optimizer=optimizer))
-
-    metrics = [{"loss": 1.0}] if schedule["type"] == "ReduceOnPlateauLR" else []
-    (optimizer, first), (other, second) = build(), build()
-    for _ in range(3):
-        first.step(*metrics)
-    second.load_state_dict(torch.load(saved(first.state_dict()), weights_only=True))
-    other.load_state_dict(optimizer.state_dict())
-    for _ in range(3):
-        first.step(*metrics)
-        second.step(*metrics)
-        assert optimizer.param_groups[0]["lr"] == other.param_groups[0]["lr"]
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.1)
+    state = PARAM_SCHEDULERS.build(schedule, default_args=dict(optimizer=optimizer)).state_dict()
+    assert torch.load(saved(state), weights_only=True) == state
 
 
 def save(path: Path, **options: Any) -> dict[str, Tensor]:

@@ -3,29 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 from mmengine.config import Config
-from mmengine.evaluator import BaseMetric
-from mmengine.registry import METRICS as MMENGINE_METRICS
 
 from nda_mm.engine.config_check import check_config, check_model_name
 
 Make = Callable[..., dict[str, Any]]
 SAVES = dict(interval=5, by_epoch=False)
-KNN = dict(type="nda_mm.KNNHook", bank={}, test={})
-
-
-@MMENGINE_METRICS.register_module(force=True)
-class PrefixedMetric(BaseMetric):
-    default_prefix = "acc"
-
-    def process(self, data_batch: Any, data_samples: Any) -> None: ...
-
-    def compute_metrics(self, results: Any) -> dict[str, float]:
-        return {"top1": 1.0}
 
 
 def check(cfg: dict[str, Any], **changes: Any) -> None:
@@ -72,37 +58,6 @@ def test_epochs_may_be_counted_where_there_are_any(config: Make) -> None:
     plain["train_cfg"] = dict(by_epoch=False, max_iters=9, val_interval=3)
     with pytest.raises(ValueError, match="checkpoint.by_epoch must be False"):
         check(plain, **{"default_hooks.checkpoint.by_epoch": True})
-
-
-@pytest.mark.parametrize(
-    ("evaluator", "hooks", "allowed", "refused"),
-    [
-        (dict(type="PrefixedMetric"), [], ["acc/top1", "acc/top5"], ["acc/top1", "top5"]),
-        ([dict(type="PrefixedMetric", prefix="mine")], [], "mine/top1", "acc/top1"),
-        (dict(metrics=[dict(type="PrefixedMetric")]), [KNN], "acc/top1", "knn/top1"),
-        (None, [dict(KNN, prefix="near")], "near/top5", "near/top2"),
-        ([dict(type="TinyMetric"), dict(type="PrefixedMetric")], [], "anything", None),  # has names of its own
-        (dict(type="Unknown"), [], "anything", None),
-        (None, [], "anything", None),
-    ],
-)
-def test_a_best_checkpoint_needs_a_metric_that_exists(
-    config: Make, evaluator: Any, hooks: list[Any], allowed: Any, refused: Any
-) -> None:
-    cfg = {**config(validate=True), "val_evaluator": evaluator, "custom_hooks": hooks}
-    for key in (allowed, "auto", None):
-        check(cfg, **{"default_hooks.checkpoint.save_best": key})
-    if refused is not None:
-        with pytest.raises(ValueError, match=r"^default_hooks\.checkpoint\.save_best="):
-            check(cfg, **{"default_hooks.checkpoint.save_best": refused})
-
-
-def test_a_gans_best_checkpoint_needs_a_metric_of_its_own(project_root: Path) -> None:
-    pytest.importorskip("mmagic")
-    recipe = Config.fromfile(project_root / "configs" / "biggan" / "biggan_digits.py")
-    check(recipe, **{"default_hooks.checkpoint.save_best": "classifier_digits/frechet"})
-    with pytest.raises(ValueError, match=r"save_best='classifier_digit/frechet' .*classifier_digits/\*"):
-        check(recipe, **{"default_hooks.checkpoint.save_best": "classifier_digit/frechet"})
 
 
 def test_names_of_models() -> None:

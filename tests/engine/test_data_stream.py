@@ -112,11 +112,6 @@ def test_data_sets_that_read_whole_batches_do() -> None:
     assert list(loaders[0]) == list(loaders[1])
 
 
-def test_a_loader_without_batches_is_refused() -> None:
-    with pytest.raises(TypeError, match="Noisy"):
-        build_exact_dataloader(RUNNER, DataLoader(Noisy(), batch_size=None), 1, 0)
-
-
 def test_the_wrapped_data_set_can_be_sent_to_a_process() -> None:
     wrapped = SeededDataset(TensorDataset(torch.arange(3.0)))
     again = pickle.loads(pickle.dumps(wrapped))

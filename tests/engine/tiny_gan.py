@@ -90,6 +90,14 @@ def tensors(tree: Any, prefix: str = "") -> dict[str, torch.Tensor]:
     return {prefix: torch.as_tensor(tree)} if isinstance(tree, (torch.Tensor, int, float)) else {}
 
 
+def assert_same_ends(ours: Path, theirs: Path) -> dict[str, Any]:
+    """The last checkpoints of two runs hold the same, down to the last bit."""
+    found, expected = (torch.load(folder / "iter_4.pth", weights_only=True) for folder in (ours, theirs))
+    for part in ("state_dict", "optimizer", "nda_mm_training"):
+        tiny_run.assert_equal(tensors(found[part]), tensors(expected[part]))
+    return found
+
+
 def weights(model: nn.Module) -> dict[str, torch.Tensor]:
     """Copies of weights and buffers, under the names that they have without wrappers."""
     return {name.replace(".module.", "."): value.clone() for name, value in model.state_dict().items()}

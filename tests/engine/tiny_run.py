@@ -67,17 +67,10 @@ class TinyDataset(BaseDataset):
         return {"inputs": vector, "index": idx}
 
 
-class Part(BaseModel):
+def network(width_in: int, width_out: int) -> nn.Sequential:
     """One of the two networks."""
-
-    def __init__(self, width_in: int, width_out: int) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(
-            nn.Linear(width_in, 12), nn.BatchNorm1d(12), nn.ReLU(), nn.Dropout(0.3), nn.Linear(12, width_out)
-        )
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.layers(x)
+    first, last = nn.Linear(width_in, 12), nn.Linear(12, width_out)
+    return nn.Sequential(first, nn.BatchNorm1d(12), nn.ReLU(), nn.Dropout(0.3), last)
 
 
 @MODELS.register_module(force=True)
@@ -86,7 +79,7 @@ class TinyGAN(BaseModel):
 
     def __init__(self, spoil_at: int = -1) -> None:
         super().__init__()
-        self.generator, self.critic = Part(4, 6), Part(6, 1)
+        self.generator, self.critic = network(4, 6), network(6, 1)
         self.spoil_at = spoil_at
         self.steps = 0
         self.noises: list[torch.Tensor] = []
@@ -95,7 +88,7 @@ class TinyGAN(BaseModel):
         raise NotImplementedError
 
     def train_step(self, data: dict[str, Any], optim_wrapper: OptimWrapperDict) -> dict[str, torch.Tensor]:
-        real = torch.stack([sample.to(self.generator_device) for sample in data["inputs"]])
+        real = torch.stack([sample.to(next(self.parameters()).device) for sample in data["inputs"]])
         noise = torch.randn(len(real), 4, device=real.device) + float(np.random.rand()) + random.random()  # noqa: NPY002
         self.noises.append(noise)
         with optim_wrapper["critic"].optim_context(self.critic):
@@ -111,10 +104,6 @@ class TinyGAN(BaseModel):
         optim_wrapper["generator"].update_params(loss_generator)
         self.critic.requires_grad_(True)
         return {"loss_critic": loss_critic.detach(), "loss_generator": loss_generator.detach()}
-
-    @property
-    def generator_device(self) -> torch.device:
-        return next(self.generator.parameters()).device
 
     def val_step(self, data: dict[str, Any]) -> list[dict[str, Any]]:
         # Validation draws from every generator, as samplers do; training must not notice.
@@ -134,16 +123,12 @@ class TinyConstructor:
 
     def __call__(self, model: nn.Module) -> OptimWrapperDict:
         model = getattr(model, "module", model)
-        return OptimWrapperDict(
-            generator=OptimWrapper(
-                torch.optim.Adam(model.generator.parameters(), lr=0.01, betas=(0.0, 0.999)),
-                accumulative_counts=self.accumulative_counts,
-            ),
-            critic=OptimWrapper(
-                torch.optim.SGD(model.critic.parameters(), lr=0.05, momentum=0.9),
-                accumulative_counts=self.accumulative_counts,
-            ),
+        optimizers = dict(
+            generator=torch.optim.Adam(model.generator.parameters(), lr=0.01, betas=(0.0, 0.999)),
+            critic=torch.optim.SGD(model.critic.parameters(), lr=0.05, momentum=0.9),
         )
+        counts = self.accumulative_counts
+        return OptimWrapperDict(**{name: OptimWrapper(each, counts) for name, each in optimizers.items()})
 
 
 @METRICS.register_module(force=True)
@@ -154,29 +139,25 @@ class TinyMetric(BaseMetric):
         self.results.extend(data_samples)
 
     def compute_metrics(self, results: list[dict[str, Any]]) -> dict[str, float]:
-        return {
-            "seen": float(len({r["index"] for r in results})),
-            "score": float(np.mean([r["score"] for r in results])),
-        }
+        score = float(np.mean([result["score"] for result in results]))
+        return {"seen": float(len({result["index"] for result in results})), "score": score}
 
 
 @HOOKS.register_module(force=True)
 class StopHook(Hook):
-    """Stops a run after an iteration: by an exception, or as ``kill -9`` does, or so in the midst of a save."""
+    """Stops a run after an iteration by an exception, or as ``kill -9`` does in the midst of its save."""
 
     priority = "LOWEST"
 
-    def __init__(self, at: int, kill: bool | str = False) -> None:
+    def __init__(self, at: int, kill: bool = False) -> None:
         self.at, self.kill = at, kill
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        if self.kill == "while saving" and runner.iter + 1 == self.at:
+        if self.kill and runner.iter + 1 == self.at:
             os.fsync = lambda descriptor: os.kill(os.getpid(), signal.SIGKILL)  # written, and not yet renamed
 
     def after_train_iter(self, runner: Runner, *args: Any, **kwargs: Any) -> None:
         if runner.iter + 1 == self.at:
-            if self.kill:
-                os.kill(os.getpid(), signal.SIGKILL)
             raise Interrupted
 
 
@@ -217,22 +198,19 @@ def make_config(
     *,
     epochs: bool = False,
     steps: int = 10,
-    workers: int = 0,
-    seed: int | None = 3,
     accumulate: int = 1,
     validate: bool = False,
     infinite: bool = True,
-    checkpoint: dict[str, Any] | None = None,
-    stop_at: int | None = None,
-    kill: bool | str = False,
     custom_hooks: tuple[dict[str, Any], ...] = (),
     spoil_at: int = -1,
     length: int = 14,
-    save_every: int | None = None,
     wrapper: dict[str, Any] | None = None,
-    launcher: str = "none",
+    **settings: Any,
 ) -> dict[str, Any]:
-    """The config of a run of ``steps`` iterations (or epochs) of batches of 4 out of 14 samples."""
+    """The config of a run of ``steps`` iterations (or epochs) of batches of 4 out of 14 samples.
+
+    Further settings are those of :func:`make_host_config`.
+    """
     cfg = make_host_config(
         work_dir,
         dataset=dict(type="TinyDataset", length=length),
@@ -241,32 +219,23 @@ def make_config(
         collate="pseudo_collate",
         hooks=[*custom_hooks],
         optim_wrapper=dict(constructor="TinyConstructor", accumulative_counts=accumulate),
-        stop_at=stop_at,
-        kill=kill,
-        launcher=launcher,
+        **settings,
     )
-    # Each save lets yapf format the config, which takes longer than these runs: save where it is needed.
-    cfg["default_hooks"]["checkpoint"].update({"interval": save_every or stop_at or 1000, **(checkpoint or {})})
-    endless = infinite and not epochs
-    cfg["train_dataloader"].update(
-        num_workers=workers,
-        persistent_workers=workers > 0,
-        sampler=dict(type="InfiniteSampler" if endless else "DefaultSampler", shuffle=True),
-    )
-    if validate:
-        dataset, sampler = dict(type="TinyDataset", training=False, length=length), dict(type="DefaultSampler")
-        cfg["val_dataloader"] = dict(batch_size=4, num_workers=0, sampler=dict(sampler, shuffle=False), dataset=dataset)
-        cfg.update(val_cfg={}, val_evaluator=dict(type="TinyMetric"))
     if epochs:
         cfg["train_cfg"] = dict(type="nda_mm.ExactEpochLoop", max_epochs=steps, val_interval=1)
     else:
         cfg["train_cfg"] = dict(type="nda_mm.ExactIterLoop", max_iters=steps, val_interval=3)
+    if infinite and not epochs:
+        cfg["train_dataloader"]["sampler"]["type"] = "InfiniteSampler"
+    if validate:
+        dataset, sampler = dict(type="TinyDataset", training=False, length=length), dict(type="DefaultSampler")
+        cfg["val_dataloader"] = dict(batch_size=4, num_workers=0, sampler=dict(sampler, shuffle=False), dataset=dataset)
+        cfg.update(val_cfg={}, val_evaluator=dict(type="TinyMetric"))
     warmup = dict(type="LinearLR", start_factor=0.5, by_epoch=False, end=8)
     return dict(
         cfg,
         model=dict(type="TinyGAN", spoil_at=spoil_at),
         param_scheduler=dict(generator=[warmup], critic=[warmup]),
-        randomness=dict(seed=seed, diff_rank_seed=True),
         default_scope="mmengine",
         model_wrapper_cfg=wrapper,
     )
@@ -280,21 +249,28 @@ def make_host_config(
     hooks: list[dict[str, Any]],
     collate: str = "default_collate",
     drop_last: bool = True,
+    workers: int = 0,
+    seed: int | None = 3,
     epochs: int = 2,
     loop: str = "nda_mm.ExactEpochLoop",
     optim_wrapper: dict[str, Any] | None = None,
+    checkpoint: dict[str, Any] | None = None,
+    save_every: int | None = None,
     stop_at: int | None = None,
-    kill: bool | str = False,
+    kill: bool = False,
     compiled: bool = False,
     launcher: str = "none",
 ) -> dict[str, Any]:
     """What the small runs have in common, whatever they train."""
     stop = [] if stop_at is None else [dict(type="StopHook", at=stop_at, kill=kill)]
+    # Each save lets yapf format the config, which takes longer than these runs: save where it is needed.
+    saves = dict(type="nda_mm.SafeCheckpointHook", interval=save_every or stop_at or 1000, by_epoch=False)
     return dict(
         work_dir=str(work_dir),
         train_dataloader=dict(
             batch_size=batch_size,
-            num_workers=0,
+            num_workers=workers,
+            persistent_workers=workers > 0,
             drop_last=drop_last,
             sampler=dict(type="DefaultSampler", shuffle=True),
             collate_fn=dict(type=collate),
@@ -302,14 +278,11 @@ def make_host_config(
         ),
         train_cfg=dict(type=loop, max_epochs=epochs),
         optim_wrapper=optim_wrapper or dict(optimizer=SGD),
-        default_hooks=dict(
-            checkpoint=dict(type="nda_mm.SafeCheckpointHook", interval=stop_at or 1000, by_epoch=False),
-            logger=dict(type="LoggerHook", interval=1000),
-        ),
+        default_hooks=dict(checkpoint={**saves, **(checkpoint or {})}, logger=dict(type="LoggerHook", interval=1000)),
         custom_hooks=[dict(type="LossesHook"), *hooks, *stop],
         visualizer=dict(type="Visualizer", vis_backends=[]),
         compile=compiled,
-        randomness=dict(seed=3, diff_rank_seed=True),
+        randomness=dict(seed=seed, diff_rank_seed=True),
         log_level="WARNING",
         env_cfg=dict(mp_cfg=dict(mp_start_method="fork")),
         launcher=launcher,
@@ -373,6 +346,11 @@ def weights(runner: Runner) -> dict[str, torch.Tensor]:
     return flat
 
 
+def learnt(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Those on which ranks agree: all but running statistics."""
+    return {name: value for name, value in weights.items() if "running" not in name}
+
+
 def assert_equal(ours: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor]) -> None:
     """The same names, and under each the same bits."""
     assert ours.keys() == theirs.keys()
@@ -398,8 +376,7 @@ def assert_resumed(
 def assert_two_ranks_agree(folder: Path, script: str, **settings: Any) -> None:
     """Two ranks learn the same weights from data and negatives of their own, and resume exactly."""
     straight, _ = train_in_processes(folder / "straight", script, **settings)
-    learnt = [{n: v for n, v in found["weights"].items() if "running" not in n} for found in straight]
-    assert_equal(*learnt)
+    assert_equal(*(learnt(found["weights"]) for found in straight))
     assert straight[0]["losses"] != straight[1]["losses"]  # of this rank's own rows
     train_in_processes(folder / "stopped", script, stop_at=1, **settings)
     resumed, _ = train_in_processes(folder / "stopped", script, resume=True, **settings)

@@ -64,17 +64,17 @@ def make_config(
     steps: int = 2,
     custom_hooks: tuple[dict[str, Any], ...] = (),
     checkpoint: dict[str, Any] | None = None,
-    launcher: str = "none",
+    **settings: Any,
 ) -> dict[str, Any]:
     """The config of a run of ``steps`` epochs of 6 batches of 4 (or of as many iterations)."""
     by_epoch = "Epoch" in loop
-    cfg = tiny_contrast.make_config(work_dir, batch_size=4, loop=loop, epochs=steps, launcher=launcher)
+    saves = {"by_epoch": by_epoch, **(checkpoint or {})}
+    cfg = tiny_contrast.make_config(work_dir, batch_size=4, loop=loop, epochs=steps, checkpoint=saves, **settings)
     if not by_epoch:
         cfg["train_cfg"] = dict(type=loop, max_iters=steps)
     cfg["model"]["backbone"] = dict(type="ResNet_CIFAR", depth=18, stem_channels=4, base_channels=4)
     cfg["model"]["neck"]["in_channels"] = 32
     cfg["train_dataloader"]["dataset"] = images(pipeline=cfg["train_dataloader"]["dataset"]["pipeline"])
-    cfg["default_hooks"]["checkpoint"].update({"by_epoch": by_epoch, "interval": 1000, **(checkpoint or {})})
     cfg["default_hooks"]["logger"] = dict(type="LoggerHook", interval=2, log_metric_by_epoch=by_epoch)
     return dict(
         cfg,

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import re
 import sys
-from pathlib import Path
 
-import numpy as np
 import pytest
 
-from nda_mm.datasets.decoding import decode_images
 from nda_mm.utils.messages import Progress, describe_error, shorten
 
 
@@ -42,14 +39,3 @@ def test_what_is_quick_and_all_processes_but_the_first_say_nothing(
     with Progress("reading", 4, "files", seconds=0) as progress:
         progress.update(1)
     assert capsys.readouterr().err == ""
-
-
-def test_decoding_says_how_far_it_is(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(Progress.__init__, "__defaults__", (0.0,))
-    files = [tmp_path / f"{number}.png" for number in range(3)]
-    for file in files:
-        file.touch()
-    decode_images(files, lambda _: np.zeros((2, 2, 3), np.uint8), (2, 2, 3), root=tmp_path, name="x", cache_dir=False)
-    assert f"decoding '{tmp_path}': 3 of 3 images" in capsys.readouterr().err

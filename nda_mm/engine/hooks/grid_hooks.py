@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
@@ -15,11 +16,11 @@ from mmengine.logging import print_log
 from mmengine.runner import Runner
 from torch import Tensor
 
-from nda_mm.engine.full_disk import save_picture
 from nda_mm.engine.resume import model_of
-from nda_mm.functional.checks import check_choice
+from nda_mm.functional.checks import check_choice, check_positive
 from nda_mm.models.gans.sampling import SAMPLE_MODELS, as_rgb, generator_of, sample_classes
 from nda_mm.registry import HOOKS
+from nda_mm.utils.files import write_atomically
 from nda_mm.utils.image_grid import image_grid
 
 
@@ -45,6 +46,20 @@ class GridHook(Hook):
         save_picture(lambda file: grid.save(file, "PNG"), target)
         runner.visualizer.add_image(Path(path).parts[0].removesuffix(".png"), np.asarray(grid), step=step)
         return target
+
+
+def save_picture(write: Callable[[BinaryIO], Any], path: Path) -> None:
+    """Write a picture atomically; on a full disk log a warning, and let training go on.
+
+    Args:
+        write: Gets a file to write to.
+        path: The picture; missing folders are made.
+    """
+    try:
+        write_atomically(path, write)
+    except OSError as error:
+        message = f"{path} could not be written: {error}. Training goes on."
+        print_log(message, logger="current", level=logging.WARNING)
 
 
 @HOOKS.register_module(name=["SampleGridHook", "SampleSheetHook"])
@@ -81,10 +96,9 @@ class SampleGridHook(GridHook):
         seed: int = 0,
     ) -> None:
         self.check_minimum(interval=interval, samples_per_class=samples_per_class, max_classes=max_classes)
-        check_choice(sample_model, "sample_model", SAMPLE_MODELS)
         self.interval = interval
         self.samples_per_class = samples_per_class
-        self.sample_model = sample_model
+        self.sample_model = check_choice(sample_model, "sample_model", SAMPLE_MODELS)
         self.use_batch_statistics = use_batch_statistics
         self.max_classes = max_classes
         self.scale = scale
@@ -141,10 +155,8 @@ class PointGridHook(SampleGridHook):
     ) -> None:
         super().__init__(interval, sample_model=sample_model, seed=seed)
         self.check_minimum(2, num_points=num_points)
-        if not limit > 0:
-            raise ValueError(f"limit must be above 0, but got {limit}.")
         self.num_points = num_points
-        self.limit = limit
+        self.limit = check_positive(limit, "limit")
 
     def draw(self, runner: Runner, model: Any, sample_model: str, path: str) -> None:
         """Plot the points."""

@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from nda_mm.engine.resume import model_of
 from nda_mm.evaluation.nearest import knn_scores, topk_hits
+from nda_mm.functional.checks import check_positive
 from nda_mm.registry import HOOKS
 from nda_mm.utils.random_state import isolated_rng, mix
 
@@ -90,10 +91,8 @@ class KNNHook(Hook):
         for name, value in dict(k=k, interval=interval).items():
             if not isinstance(value, int) or value < 1:
                 raise ValueError(f"{name} must be an integer of at least 1, but got {value!r}.")
-        if not temperature > 0:
-            raise ValueError(f"temperature must be above 0, but got {temperature}.")
         self.bank, self.test = bank, test
-        self.k, self.temperature = k, temperature
+        self.k, self.temperature = k, check_positive(temperature, "temperature")
         self.interval, self.by_epoch, self.evaluate_first = interval, by_epoch, before_train
         self.batch_size, self.num_workers = batch_size, num_workers
         self.prefix = prefix
@@ -119,30 +118,34 @@ class KNNHook(Hook):
 
     def after_train_epoch(self, runner: Runner) -> None:
         """Evaluate at the interval, if it counts epochs."""
-        last = runner.epoch + 1 == runner.max_epochs
-        if self._loaders and self.by_epoch and (last or self.every_n_epochs(runner, self.interval)):
-            self._new_metrics = self.evaluate(runner, step=runner.epoch + 1)
+        if self.by_epoch:
+            self._evaluate_if_due(runner, runner.epoch + 1, runner.max_epochs)
 
-    def after_train_iter(
-        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict[str, Any] | None = None
-    ) -> None:
+    def after_train_iter(self, runner: Runner, *args: Any, **kwargs: Any) -> None:
         """Evaluate at the interval, if it counts iterations."""
-        last = runner.iter + 1 == runner.max_iters
-        if self._loaders and not self.by_epoch and (last or self.every_n_train_iters(runner, self.interval)):
-            self._new_metrics = self.evaluate(runner, step=runner.iter + 1)
+        if not self.by_epoch:
+            self._evaluate_if_due(runner, runner.iter + 1, runner.max_iters)
 
-    def before_train_epoch(self, runner: Runner) -> None:
-        """Give new metrics to the checkpoint hook, now that the runner has counted the epoch."""
-        self._hand_over(runner)
+    def before_train_iter(self, runner: Runner, *args: Any, **kwargs: Any) -> None:
+        """Give new metrics to the checkpoint hook, now that the runner has counted the epoch or iteration."""
+        metrics, self._new_metrics = self._new_metrics, None
+        if metrics is None:
+            return
+        for hook in runner.hooks:
+            watched = getattr(hook, "key_indicators", None) if isinstance(hook, CheckpointHook) else None
+            if watched and all(name.startswith(f"{self.prefix}/") for name in watched):
+                hook.after_val_epoch(runner, metrics)
 
-    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
-        """Give new metrics to the checkpoint hook, now that the runner has counted the iteration."""
-        self._hand_over(runner)
+    before_train_epoch = before_train_iter
 
     def after_train(self, runner: Runner) -> None:
         """Give new metrics to the checkpoint hook, and release the sets."""
-        self._hand_over(runner)
+        self.before_train_iter(runner)
         self._loaders = {}
+
+    def _evaluate_if_due(self, runner: Runner, step: int, last: int) -> None:
+        if self._loaders and (step == last or step % self.interval == 0):
+            self._new_metrics = self.evaluate(runner, step=step)
 
     @torch.no_grad()
     def evaluate(self, runner: Runner, step: int) -> dict[str, float]:
@@ -213,15 +216,6 @@ class KNNHook(Hook):
         runner.visualizer.add_scalars(metrics, step=step)
         shown = "  ".join(f"{name}: {value:.2f}" for name, value in metrics.items())
         runner.logger.info(f"kNN ({'epoch' if self.by_epoch else 'iteration'} {step})  {shown}")
-
-    def _hand_over(self, runner: Runner) -> None:
-        metrics, self._new_metrics = self._new_metrics, None
-        if metrics is None:
-            return
-        for hook in runner.hooks:
-            watched = getattr(hook, "key_indicators", None) if isinstance(hook, CheckpointHook) else None
-            if watched and all(name.startswith(f"{self.prefix}/") for name in watched):
-                hook.after_val_epoch(runner, metrics)
 
 
 def _training_images(runner: Runner) -> Any:

@@ -4,22 +4,30 @@ from __future__ import annotations
 
 import logging
 import re
+import shutil
 from collections import OrderedDict, deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
 from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.hooks import CheckpointHook
+from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from mmengine.runner import IterBasedTrainLoop, Runner
+from mmengine.visualization import Visualizer
+from mmengine.visualization.vis_backend import BaseVisBackend
 
 from nda_mm.checkpoints import AtomicLocalBackend
 from nda_mm.engine.config_check import lost_checkpoints
-from nda_mm.engine.full_disk import guard_backends
 from nda_mm.engine.loops import ResumableLoop
 from nda_mm.engine.resume import TRAINING_STATE, gather_training_state, model_of
 from nda_mm.registry import HOOKS
+
+#: What a visualizer's backend writes by, and the bytes that are free before TensorBoard begins another file.
+_WRITERS = ("add_config", "add_graph", "add_image", "add_scalar", "add_scalars", "close")
+_ENOUGH = 2**20
 
 
 @HOOKS.register_module()
@@ -241,3 +249,43 @@ def _name_as_in_one_process(runner: Runner, checkpoint: dict[str, Any]) -> None:
     metadata = ((prefixes.sub(r"\1", name), value) for name, value in weights._metadata.items() if name not in wrapped)
     renamed._metadata = OrderedDict(metadata)  # type: ignore[attr-defined]
     checkpoint["state_dict"] = renamed
+
+
+def guard_backends(visualizer: Visualizer) -> None:
+    """Make the backends of a visualizer skip what they can't write, with one warning until they can again.
+
+    TensorBoard's writer does not work after a failure, and its last record may be incomplete: it gets a new file.
+
+    Args:
+        visualizer: Its backends are changed in place.
+    """
+    for backend in getattr(visualizer, "_vis_backends", {}).values():
+        if "add_scalars" not in vars(backend):
+            _guard(backend)
+
+
+def _guard(backend: BaseVisBackend) -> None:
+    failing = False
+
+    def guarded(method: Callable[..., None]) -> Callable[..., None]:
+        @wraps(method)
+        def call(*args: Any, **kwargs: Any) -> None:
+            nonlocal failing
+            writer = hasattr(backend, "_tensorboard")
+            if failing and writer and shutil.disk_usage(backend._save_dir).free < _ENOUGH:
+                return
+            try:
+                method(*args, **kwargs)
+            except OSError as error:
+                if not failing:
+                    message = f"The output of {type(backend).__name__} could not be written: {error}. Training goes on."
+                    print_log(message, logger="current", level=logging.WARNING)
+                failing = True
+                backend._env_initialized = backend._env_initialized and not writer
+            else:
+                failing = False
+
+        return call
+
+    for name in _WRITERS:
+        setattr(backend, name, guarded(getattr(backend, name)))

@@ -83,19 +83,14 @@ def test_the_sets_may_be_built_and_batches_do_not_change_the_result(trained):
     assert results[0]["knn/top1"] == pytest.approx(read_curves(Path(runner.work_dir))["knn/top1"][1][1])
 
 
-def test_each_module_is_back_in_the_mode_it_had_and_gradients_stay(trained):
+def test_each_module_is_back_in_the_mode_it_had(trained):
     runner, _ = trained
     runner.model.train()
     runner.model.backbone.layer4.eval()
-    for parameter in runner.model.parameters():
-        parameter.grad = torch.ones_like(parameter)
-    before = {name: module.training for name, module in runner.model.named_modules()}
-    assert set(before.values()) == {True, False}
-    values = deepcopy(runner.model.state_dict())
+    before = [module.training for module in runner.model.modules()]
+    assert set(before) == {True, False}
     evaluate(runner)
-    assert {name: module.training for name, module in runner.model.named_modules()} == before
-    assert_equal(runner.model.state_dict(), values)
-    assert all(bool((parameter.grad == 1).all()) for parameter in runner.model.parameters())
+    assert [module.training for module in runner.model.modules()] == before
 
 
 def test_what_does_not_fit_is_refused(trained, monkeypatch):
@@ -198,7 +193,3 @@ def test_two_ranks_give_the_result_of_one(tmp_path):
     one = tiny_selfsup.train(make_config(tmp_path / "one", steps=1, custom_hooks=(hook,)))
     for name in ("knn/top1", "knn/top5"):
         assert ranks[0][name][0] == pytest.approx(one.message_hub.get_scalar(name).data[0][0])
-    # And what two ranks have trained, judged by one.
-    curve = read_curves(tmp_path)["knn/top1"]
-    assert [step for step, _ in curve] == [0, 1]
-    assert curve[1][1] == pytest.approx(ranks[0]["knn/top1"][1])

@@ -5,19 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
 pytest.importorskip("mmpretrain")
 import tiny_contrast
 import tiny_run
-from mmengine.config import Config
-from mmengine.registry import MODELS, DefaultScope
-from mmengine.runner import Runner
 from tiny_run import SGD, assert_equal, assert_resumed, assert_two_ranks_agree, losses
 
-from nda_mm import compat
 from nda_mm.engine.hooks.nda_contrast_hook import NDAContrastHook
 from nda_mm.models.contrast import NegativeContrast
 from nda_mm.negatives import build_negative
@@ -84,36 +79,6 @@ def test_compiled_by_mmengine(tmp_path):
     for expected, found in zip(losses(eager), losses(compiled), strict=True):
         assert found.keys() == expected.keys()
         assert found["loss"] == pytest.approx(expected["loss"], rel=1e-3)
-
-
-STOCK = "mmpretrain::mocov2/mocov2_resnet50_8xb32-coslr-200e_in1k.py"
-
-
-@pytest.mark.slow
-def test_the_stock_recipe_with_one_line(tmp_path):
-    """mmpretrain's own file; only what makes it small, and the hook's line, differ."""
-    pytest.importorskip("sklearn", reason="the digits come with scikit-learn")
-    compat.apply_patches("mmengine")
-    recipe = tmp_path / "recipe.py"
-    recipe.write_text(
-        f"_base_ = '{STOCK}'\n"
-        "custom_hooks = [dict(type='nda_mm.NDAContrastHook', negative=dict(type='Jigsaw', grid=2))]\n"
-    )
-    cfg = Config.fromfile(recipe)
-    pipeline = cfg.train_dataloader.dataset.pipeline[1:]  # without the reader of files
-    pipeline[0].transforms[0][0].scale = 32
-    digits = dict(type="nda_mm.Digits", size=32, image_key="img", indices=8, pipeline=pipeline)
-    cfg.train_dataloader.update(dataset=digits, batch_size=4, num_workers=0, persistent_workers=False)
-    cfg.merge_from_dict({"work_dir": str(tmp_path / "run"), "train_cfg.max_epochs": 1, "log_level": "WARNING"})
-    runner = Runner.from_cfg(cfg)
-    runner.register_hook(tiny_run.LossesHook())
-    runner.train()
-    seen = losses(runner)
-    assert len(seen) == 2 and "negative_similarity" in seen[0]
-    assert all(np.isfinite(list(entry.values())).all() for entry in seen)
-    saved = torch.load(tmp_path / "run" / "epoch_1.pth", weights_only=True)["state_dict"]
-    with DefaultScope.overwrite_default_scope("mmpretrain"):
-        assert list(saved) == list(MODELS.build(Config.fromfile(recipe).model).state_dict())
 
 
 @pytest.mark.slow

@@ -23,6 +23,10 @@ JIGSAW = dict(negative=dict(type="Jigsaw", grid=2))
 SMOOTH = dict(type="LabelSmoothLoss", label_smooth_val=0.1, mode="classy_vision")
 
 
+def exposed(model: Any, **settings: Any) -> OutlierExposure:
+    return OutlierExposure(model, build_negative(JIGSAW["negative"]), **settings)
+
+
 def run(folder: Path, **settings: Any) -> Any:
     return tiny_run.train(tiny_classifier.make_config(folder, **settings))
 
@@ -41,52 +45,53 @@ def batch(count: int = 6) -> tuple[torch.Tensor, list[Any]]:
     return images, [DataSample().set_gt_label(number % 10) for number in range(count)]
 
 
-class TestTheLoss:
-    def test_it_and_its_gradients_are_the_hosts_and_of_the_cross_entropy_to_uniform(self, model: Any) -> None:
-        images, samples = batch()
-        twin = deepcopy(model)
-        exposure = OutlierExposure(model, build_negative(JIGSAW["negative"]), seed=3)
-        exposure.attach()
-        exposure.set_step(5, weight=0.25)
-        found = model(images, samples, mode="loss")
-        loss = twin(images, samples, mode="loss")["loss"]
-        assert torch.equal(found["loss"], loss)
-        negatives = exposure._make(images)
-        logits = twin.head(twin.extract_feat(negatives))
-        uniform = torch.full((len(negatives), 10), 0.1)
-        expected = nn.functional.cross_entropy(logits, uniform)
-        torch.testing.assert_close(found["loss_outlier_exposure"], 0.25 * expected)
-        torch.testing.assert_close(found["negative_confidence"], logits.softmax(dim=1).amax(dim=1).mean())
-        (found["loss"] + found["loss_outlier_exposure"]).backward()
-        (loss + 0.25 * expected).backward()
-        for (name, ours), theirs in zip(model.named_parameters(), twin.parameters(), strict=True):
-            torch.testing.assert_close(ours.grad, theirs.grad, msg=name)
+def test_the_loss_and_its_gradients_are_the_hosts_and_of_the_cross_entropy_to_uniform(model: Any) -> None:
+    images, samples = batch()
+    twin = deepcopy(model)
+    exposure = exposed(model, seed=3)
+    exposure.attach()
+    exposure.set_step(5, weight=0.25)
+    found = model(images, samples, mode="loss")
+    loss = twin(images, samples, mode="loss")["loss"]
+    assert torch.equal(found["loss"], loss)
+    negatives = exposure._make(images)
+    logits = twin.head(twin.extract_feat(negatives))
+    uniform = torch.full((len(negatives), 10), 0.1)
+    expected = nn.functional.cross_entropy(logits, uniform)
+    torch.testing.assert_close(found["loss_outlier_exposure"], 0.25 * expected)
+    torch.testing.assert_close(found["negative_confidence"], logits.softmax(dim=1).amax(dim=1).mean())
+    (found["loss"] + found["loss_outlier_exposure"]).backward()
+    (loss + 0.25 * expected).backward()
+    for (name, ours), theirs in zip(model.named_parameters(), twin.parameters(), strict=True):
+        torch.testing.assert_close(ours.grad, theirs.grad, msg=name)
 
-    @pytest.mark.parametrize("update", [False, True])
-    def test_statistics_are_those_of_real_images_unless_asked_for(self, model: Any, update: bool) -> None:
-        images, samples = batch()
-        plain = deepcopy(model)
-        plain(images, samples, mode="loss")
-        exposure = OutlierExposure(model, build_negative(JIGSAW["negative"]), update_statistics=update)
-        exposure.attach()
-        model(images, samples, mode="loss")
-        same = [torch.equal(ours, theirs) for ours, theirs in zip(model.buffers(), plain.buffers(), strict=True)]
-        assert all(same) != update
 
-    def test_a_share_of_the_batch_is_drawn_anew_in_each_step(self, model: Any) -> None:
-        images, _ = batch(10)
-        exposure = OutlierExposure(model, build_negative(dict(type="Jigsaw", grid=2)), share=0.35)
-        made = []
-        for step in (0, 0, 1):
-            exposure.set_step(step)
-            made.append(exposure._make(images))
-        assert len(made[0]) == 4
-        assert torch.equal(made[0], made[1])
-        assert not torch.equal(made[0], made[2])
-        # Jigsaw keeps the pixels of its image, so that the sum tells which.
-        sums = images.double().sum(dim=(1, 2, 3))
-        chosen = [int((sums - each).abs().argmin()) for each in made[0].double().sum(dim=(1, 2, 3))]
-        assert len(set(chosen)) == 4
+@pytest.mark.parametrize("update", [False, True])
+def test_statistics_are_those_of_real_images_unless_asked_for(model: Any, update: bool) -> None:
+    images, samples = batch()
+    plain = deepcopy(model)
+    plain(images, samples, mode="loss")
+    exposure = exposed(model, update_statistics=update)
+    exposure.attach()
+    model(images, samples, mode="loss")
+    same = [torch.equal(ours, theirs) for ours, theirs in zip(model.buffers(), plain.buffers(), strict=True)]
+    assert all(same) != update
+
+
+def test_a_share_of_the_batch_is_drawn_anew_in_each_step(model: Any) -> None:
+    images, _ = batch(10)
+    exposure = exposed(model, share=0.35)
+    made = []
+    for step in (0, 0, 1):
+        exposure.set_step(step)
+        made.append(exposure._make(images))
+    assert len(made[0]) == 4
+    assert torch.equal(made[0], made[1])
+    assert not torch.equal(made[0], made[2])
+    # Jigsaw keeps the pixels of its image, so that the sum tells which.
+    sums = images.double().sum(dim=(1, 2, 3))
+    chosen = [int((sums - each).abs().argmin()) for each in made[0].double().sum(dim=(1, 2, 3))]
+    assert len(set(chosen)) == 4
 
 
 def test_at_weight_zero_the_run_is_the_hosts_own(tmp_path: Path) -> None:
@@ -117,9 +122,9 @@ def test_two_ranks_agree_on_weights_draw_apart_and_resume_exactly(tmp_path: Path
 
 def test_what_does_not_fit_is_refused(tmp_path: Path, model: Any) -> None:
     with pytest.raises(ValueError, match="share"):
-        OutlierExposure(model, build_negative(JIGSAW["negative"]), share=1.5)
+        exposed(model, share=1.5)
     with pytest.raises(TypeError, match="LinearClsHead"):
-        OutlierExposure(model.backbone, build_negative(JIGSAW["negative"]))
+        exposed(model.backbone)
     sigmoid = dict(type="LabelSmoothLoss", label_smooth_val=0.1, num_classes=10, mode="multi_label")
     runner = tiny_run.build(tiny_classifier.make_config(tmp_path, exposure=dict(**JIGSAW, weight=0), loss=sigmoid))
     with pytest.raises(TypeError, match="use_sigmoid"):

@@ -1,5 +1,0 @@
-"""Imported by the registry at its first use: registers every data set and transform whose host loads."""
-
-from nda_mm.compat.lazy import import_all
-
-import_all("nda_mm.datasets")
