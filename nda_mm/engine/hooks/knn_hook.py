@@ -133,7 +133,9 @@ class KNNHook(Hook):
             return
         for hook in runner.hooks:
             watched = getattr(hook, "key_indicators", None) if isinstance(hook, CheckpointHook) else None
-            if watched and all(name.startswith(f"{self.prefix}/") for name in watched):
+            # Without validation, a name without a prefix can only be a mistake, which the checkpoint hook refuses.
+            ours = {self.prefix} if runner.val_loop is not None else {self.prefix, ""}
+            if watched and all(name.rpartition("/")[0] in ours for name in watched):
                 hook.after_val_epoch(runner, metrics)
 
     before_train_epoch = before_train_iter

@@ -182,6 +182,13 @@ def test_the_best_checkpoint_is_kept_by_it(tmp_path):
     assert_equal(saved["state_dict"], weights[2])
 
 
+def test_a_best_checkpoint_without_the_prefix_is_refused_by_name(tmp_path):
+    best = dict(interval=1, save_best="top1", rule="greater")
+    runner = tiny_selfsup.build(make_config(tmp_path, steps=2, custom_hooks=(knn(),), checkpoint=best))
+    with pytest.raises(KeyError, match="save_best must be one of knn/top1"):
+        runner.train()
+
+
 @pytest.mark.slow
 def test_two_ranks_give_the_result_of_one(tmp_path):
     """Ranks of unequal shares: 21 and 14 images by two, and batches that divide neither."""
