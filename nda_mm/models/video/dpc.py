@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from nda_mm.losses import check_negative_places, check_negative_weight, dense_contrast
 from nda_mm.models.attached import call_without_buffer_updates
 from nda_mm.negatives import Negative, build_negative
-from nda_mm.negatives.blocks import change_blocks, check_blocks
+from nda_mm.negatives.combined import change_blocks, check_blocks
 from nda_mm.registry import MODELS
 from nda_mm.utils.schedules import as_schedule
 
