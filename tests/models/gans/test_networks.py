@@ -165,36 +165,38 @@ class Counting(nn.Module):
         return x / 2
 
 
-@pytest.mark.parametrize("forward", ["joint", "separate"])
-def test_every_kind_of_image_in_both_networks_steps_is_augmented(forward):
-    case, augment = CASES["SNGAN"], Counting()
-    model = case.build(negative=MirroredNegative(), augment=augment, discriminator_forward=forward)
+def seen_in_a_step(name: str, **settings: Any) -> tuple[Any, list[Tensor]]:
+    """The model after a step, and the images that passed its augmentation."""
+    case, augment = CASES[name], Counting()
+    model = case.build(augment=augment, **settings)
     model.train_step(case.batch(), case.optimizers(model))
-    counts = [len(images) for images in augment.seen]
-    assert counts == ([12, 4] if forward == "joint" else [4, 4, 4, 4])  # the last is the generator's step
-    fake, real, negative = torch.cat(augment.seen)[:12].chunk(3)
+    return model, augment.seen
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "counts"),
+    [
+        ("SNGAN", dict(discriminator_forward="joint"), [12, 4]),  # the last is the generator's step
+        ("SNGAN", dict(discriminator_forward="separate"), [4, 4, 4, 4]),
+        ("WGANGP", {}, [12, 4, 4]),  # the second is the gradient penalty
+    ],
+)
+def test_every_kind_of_image_in_both_networks_steps_is_augmented(name, settings, counts):
+    _, seen = seen_in_a_step(name, negative=MirroredNegative(), **settings)
+    assert [len(images) for images in seen] == counts
+    fake, real, negative = torch.cat(seen)[:12].chunk(3)
     # Made of the real image as it is, before it was augmented.
     assert torch.equal(negative, real.flip(-2))
     assert not torch.equal(fake, real)
 
 
 def test_the_hosts_own_step_is_augmented_too_and_evaluation_is_not():
-    case, augment = CASES["DCGAN"], Counting()
-    model = case.build(augment=augment)
+    model, seen = seen_in_a_step("DCGAN")
     assert model.uses_base_step(1.0)
-    model.train_step(case.batch(), case.optimizers(model))
-    assert [len(images) for images in augment.seen] == [4, 4, 4]
-    model.eval()
+    assert [len(images) for images in seen] == [4, 4, 4]
     with torch.no_grad():
-        model.discriminator(torch.zeros(2, 3, 32, 32))
-    assert len(augment.seen) == 3
-
-
-def test_penalties_see_what_the_discriminator_sees():
-    case, augment = CASES["WGANGP"], Counting()
-    model = case.build(negative=MirroredNegative(), augment=augment)
-    model.train_step(case.batch(), case.optimizers(model))
-    assert [len(images) for images in augment.seen] == [12, 4, 4]  # the second is the gradient penalty
+        model.eval().discriminator(torch.zeros(2, 3, 32, 32))
+    assert len(seen) == 3
 
 
 def test_it_adds_no_keys_and_is_built_from_a_config():
