@@ -72,12 +72,6 @@ def test_angles_are_uniform_and_differ_per_sample(monkeypatch):
     assert stats.kstest(seen[0].numpy(), stats.uniform(30, 300).cdf).pvalue > 0.01
 
 
-@pytest.mark.parametrize("degrees", [0, -360, 355.1, (-10, 10), (30, 400), 720])
-def test_full_turns_are_refused(degrees):
-    with pytest.raises(ValueError, match="degrees"):
-        F.rotate(torch.rand(1, 1, 4, 4), degrees)
-
-
 @pytest.mark.parametrize("degrees", [-60.0, (5, 355), (-355, -5), (370, 700)])
 def test_other_angles_are_allowed(degrees):
     assert check_degrees(degrees) == (degrees if isinstance(degrees, tuple) else (degrees, degrees))
