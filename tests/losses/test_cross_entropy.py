@@ -101,9 +101,8 @@ def test_what_does_not_fit_is_refused():
         negative_logits(query, negatives, temperature=1.0, negative_weight=0.0)
     with pytest.raises(ValueError, match="similarity_scale"):
         info_nce(query, key, queue, negatives, temperature=0.5, similarity_scale=0.0)
-    for wrong in (0.0, math.inf):
-        with pytest.raises(ValueError, match="temperature"):
-            info_nce(query, key, queue, temperature=wrong)
+    with pytest.raises(ValueError, match="temperature"):
+        info_nce(query, key, queue, temperature=0.0)
     for parts, name in (
         ((query, key[:4], queue), "key"),
         ((query[:0], key[:0], queue), "query"),
