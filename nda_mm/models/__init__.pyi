@@ -21,8 +21,8 @@ from .gans.unconditional import NDAStyleGAN3 as NDAStyleGAN3
 from .losses import NDAGANLoss as NDAGANLoss
 from .losses import NDAInfoNCELoss as NDAInfoNCELoss
 from .res_layer_extra_norm import ResLayerExtraNorm as ResLayerExtraNorm
-from .video.conv_gru import ConvGRU as ConvGRU
 from .video.dpc import DPC as DPC
+from .video.dpc import ConvGRU as ConvGRU
 from .video.recognition import DPCEncoder as DPCEncoder
 from .video.recognition import DPCHead as DPCHead
 from .video.recognition import ShiftedBackbone as ShiftedBackbone
