@@ -134,10 +134,6 @@ def celeba(root: Path) -> None:
     pictures(root / "img_align_celeba", size=(218, 178), suffix=".jpg")
 
 
-def stl10(root: Path) -> None:
-    pictures(root / "unlabeled")
-
-
 def imagenet(root: Path) -> None:
     for name in ("n01440764", "n01443537"):
         pictures(root / "train" / name, 4, suffix=".JPEG")
@@ -156,7 +152,7 @@ FOLDER = dict(type="nda_mm.ImageFolder", size=32, image_key="gt", pipeline=[dict
 CASES: dict[str, tuple[Callable[[Path], None], dict[str, Any]]] = {
     "nda_biggan_images": (pictures, BIGGAN),
     "nda_biggan_celeba64": (celeba, ATTENTIVE | PARTIAL),
-    "nda_biggan_stl10": (stl10, NARROW | PARTIAL),
+    "nda_biggan_stl10": (lambda root: pictures(root / "unlabeled"), NARROW | PARTIAL),
     "nda_biggan_imagenet128": (imagenet, ATTENTIVE),
     "nda_sngan_cifar10": (two_classes, dict.fromkeys(BIGGAN, 4)),
     "nda_stylegan2_images": (pictures, STYLE | {"model.generator.style_channels": 8, "model.generator.num_mlps": 1}),

@@ -9,7 +9,6 @@ from tiny_pixels import seeded
 
 from nda_mm import functional as F
 from nda_mm import negatives as N
-from nda_mm.datasets.toy.toy_gaussians import ring_centers
 
 BOUND = [
     (N.Jigsaw(grid=(1, 4)), lambda x, g: F.jigsaw(x, (1, 4), generator=g)),
@@ -102,13 +101,6 @@ def test_turned_points_are_multiplied_by_a_unit_number_to_either_side(degrees):
     torch.testing.assert_close(turn.abs(), torch.full_like(turn, abs(side)))
     assert 0.4 < (turn > 0).double().mean() < 0.6
     assert torch.equal(out, N.TurnPoints(degrees)(x, generator=seeded()))
-
-
-def test_half_the_spacing_puts_every_mode_into_a_gap():
-    centers = torch.from_numpy(ring_centers(8, 1.0)).view(8, 1, 1, 2)
-    out = N.TurnPoints(22.5)(centers, generator=seeded()).view(8, 2)
-    nearest = torch.cdist(out, centers.view(8, 2)).min(dim=1).values
-    torch.testing.assert_close(nearest, torch.full((8,), 2 * math.sin(math.pi / 16), dtype=torch.float64))
 
 
 def test_what_is_no_point_is_not_turned():
