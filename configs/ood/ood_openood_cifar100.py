@@ -3,7 +3,7 @@
 # Other scores: --cfg-options test_evaluator.metrics.0.score=energy (or max_logit, or knn)
 _base_ = "../classifiers/classifier_cifar100.py"
 
-# OpenOOD v1.5 around CIFAR-100, otherwise as openood_cifar10.py.
+# OpenOOD v1.5 around CIFAR-100, otherwise as _base_/datasets/openood_cifar10.py.
 images = dict(type="nda_mm.OpenOODImages", benchmark="cifar100", data_root="data/openood")
 openood = dict(
     type="nda_mm.OODMetric",
