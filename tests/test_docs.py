@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib.util
 import inspect
 import itertools
 import re
@@ -11,28 +10,17 @@ import shlex
 import textwrap
 from importlib import import_module
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 import torch
 from mmengine.config import Config
 from mmengine.registry import HOOKS as MMENGINE_HOOKS
-from mmengine.registry import DefaultScope
+from mmengine.registry import DefaultScope, Registry
 
+from nda_mm import registry
 from nda_mm.compat import apply_patches
 from nda_mm.negatives import build_negative
-from nda_mm.registry import (
-    DATASETS,
-    HOOKS,
-    LOOPS,
-    METRICS,
-    MODELS,
-    NEGATIVES,
-    OPTIM_WRAPPERS,
-    TRANSFORMS,
-    VISUALIZERS,
-)
 from nda_mm.utils.files import recipe_path
 
 apply_patches()  # `_base_ = 'nda_mm::...'` is one of them
@@ -41,11 +29,9 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGES = [
     ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",
-    *(ROOT / "docs").glob("*.md"),
-    *(ROOT / "docs" / "guides").glob("*.md"),
+    *(ROOT / "docs").rglob("*.md"),
     *(ROOT / "configs").rglob("*.md"),
-    *(ROOT / "tools").glob("*.py"),
-    *(ROOT / "tools" / "analysis_tools").glob("*.py"),
+    *(ROOT / "tools").rglob("*.py"),
 ]
 TOOL = r"tools/(?:analysis_tools/)?\w+\.(?:py|sh)"
 #: What a page writes where the reader has a name of their own.
@@ -62,15 +48,6 @@ def commands(page: Path) -> list[str]:
     calls = [re.sub(r"\s+", " ", call) for call in (*lines, *inline)]
     calls = [call.removeprefix("python ") for call in calls if re.match(rf"(python )?{TOOL} \S", call)]
     return [call for call in calls if not re.search(r"\.\.\.|[{}|>]|_$", call)]
-
-
-@functools.cache
-def tool(path: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"documented_{Path(path).stem}", ROOT / path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @functools.cache
@@ -103,7 +80,8 @@ def fault_of(call: str) -> str:
         else:
             name, words = "train", [words[2], "--work-dir", *words[3:]]
     try:
-        args = tool(script if script.endswith(".py") else f"tools/{name}.py").parse_args(words)
+        folder = ".".join(Path(script).parent.parts)
+        args = import_module(f"{folder}.{name}").parse_args(words)
     except SystemExit:
         return "its options are refused"
     named = [getattr(args, key, None) or [] for key in ("config", "configs", "recipe", "pretrain", "downstream")]
@@ -157,13 +135,10 @@ def test_the_negative_of_ones_own_is_found_by_its_name() -> None:
         x = torch.rand(2, 3, 4, 4)
         assert torch.equal(build_negative(dict(type="UpsideDown"))(x), x.flip(-2))
     finally:
-        NEGATIVES.module_dict.pop("UpsideDown")
+        registry.NEGATIVES.module_dict.pop("UpsideDown")
 
 
-CONFIG_BLOCKS = [block for page in ("existing_projects",) for block in python_blocks(page) if "_base_" in block]
-
-
-@pytest.mark.parametrize("block", CONFIG_BLOCKS)
+@pytest.mark.parametrize("block", [each for each in python_blocks("existing_projects") if "_base_" in each])
 def test_the_lines_for_an_existing_project_build(block: str, tmp_path: Path) -> None:
     (tmp_path / "config.py").write_text(block)
     config = Config.fromfile(tmp_path / "config.py")
@@ -183,8 +158,8 @@ def test_a_registered_class_has_an_example_that_names_what_exists() -> None:
     """Examples with a prompt run as doctests; those of a config are run here, and their types looked up."""
     packages = [import_module(f"nda_mm.{name}") for name in PACKAGES]
     public = {name: getattr(package, name) for package in packages for name in package.__all__}
-    registries = (MODELS, DATASETS, TRANSFORMS, HOOKS, LOOPS, METRICS, OPTIM_WRAPPERS, VISUALIZERS, NEGATIVES)
-    known = {name for registry in registries for name in registry.module_dict}
+    registries = [each for each in vars(registry).values() if isinstance(each, Registry) and each.scope == "nda_mm"]
+    known = {name for each in registries for name in each.module_dict}
     assert len(known & set(public)) > 60
     for name in known & set(public):
         _, _, example = (inspect.getdoc(public[name]) or "").partition("Example:\n")

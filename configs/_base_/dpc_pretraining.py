@@ -5,11 +5,7 @@ default_scope = "mmaction"
 channels_last = True  # memory format: convolutions are faster, results differ by rounding alone
 
 randomness = dict(seed=2021, diff_rank_seed=True)
-env_cfg = dict(
-    cudnn_benchmark=True,
-    mp_cfg=dict(mp_start_method="fork", opencv_num_threads=0),
-    dist_cfg=dict(backend="nccl"),
-)
+env_cfg = dict(cudnn_benchmark=True)
 
 model = dict(
     type="nda_mm.DPC",
@@ -30,19 +26,12 @@ param_scheduler = dict(type="MultiStepLR", by_epoch=True, milestones=[200], gamm
 train_cfg = dict(type="nda_mm.ExactEpochLoop", max_epochs=300)
 
 default_hooks = dict(
-    runtime_info=dict(type="RuntimeInfoHook"),
-    timer=dict(type="IterTimerHook"),
-    sampler_seed=dict(type="DistSamplerSeedHook"),
     logger=dict(type="LoggerHook", interval=20),
-    param_scheduler=dict(type="ParamSchedulerHook"),
     checkpoint=dict(type="nda_mm.SafeCheckpointHook", interval=10, max_keep_ckpts=2),
 )
 custom_hooks = [dict(type="nda_mm.FiniteLossHook")]
 
-log_processor = dict(type="LogProcessor", window_size=20, by_epoch=True)
+log_processor = dict(type="LogProcessor", window_size=20)
 visualizer = dict(
     type="ActionVisualizer", vis_backends=[dict(type="LocalVisBackend"), dict(type="TensorboardVisBackend")]
 )
-log_level = "INFO"
-load_from = None
-resume = False

@@ -4,11 +4,7 @@ channels_last = True  # memory format: convolutions are faster, results differ b
 
 randomness = dict(seed=2021, diff_rank_seed=True)  # mmengine's default would give every rank the same noise
 
-env_cfg = dict(
-    cudnn_benchmark=True,
-    mp_cfg=dict(mp_start_method="fork", opencv_num_threads=0),
-    dist_cfg=dict(backend="nccl"),
-)
+env_cfg = dict(cudnn_benchmark=True)
 model_wrapper_cfg = dict(
     type="MMSeparateDistributedDataParallel", broadcast_buffers=False, find_unused_parameters=False
 )
@@ -24,7 +20,6 @@ test_evaluator = dict(type="Evaluator")
 
 default_hooks = dict(
     runtime_info=dict(type="nda_mm.DeferredInfoHook"),
-    timer=dict(type="IterTimerHook"),
     logger=dict(type="LoggerHook", interval=100, log_metric_by_epoch=False),
     checkpoint=dict(type="nda_mm.SafeCheckpointHook", interval=5_000, by_epoch=False, max_keep_ckpts=3),
 )
@@ -36,6 +31,3 @@ custom_hooks = [
 
 visualizer = dict(type="Visualizer", vis_backends=[dict(type="VisBackend"), dict(type="TensorboardVisBackend")])
 log_processor = dict(type="LogProcessor", by_epoch=False)
-log_level = "INFO"
-load_from = None
-resume = False

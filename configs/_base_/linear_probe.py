@@ -7,11 +7,7 @@ channels_last = True  # memory format: convolutions are faster, results differ b
 
 randomness = dict(seed=2021, diff_rank_seed=True)
 
-env_cfg = dict(
-    cudnn_benchmark=True,
-    mp_cfg=dict(mp_start_method="fork", opencv_num_threads=0),
-    dist_cfg=dict(backend="nccl"),
-)
+env_cfg = dict(cudnn_benchmark=True)
 
 optim_wrapper = dict(type="OptimWrapper", optimizer=dict(type="SGD", lr=30.0, momentum=0.9, weight_decay=0.0))
 param_scheduler = dict(type="CosineAnnealingLR", by_epoch=True, convert_to_iter_based=True)
@@ -30,6 +26,3 @@ custom_hooks = [dict(type="nda_mm.PretrainedCheckHook", required=True), dict(typ
 visualizer = dict(
     type="UniversalVisualizer", vis_backends=[dict(type="LocalVisBackend"), dict(type="TensorboardVisBackend")]
 )
-log_level = "INFO"
-load_from = None
-resume = False

@@ -4,21 +4,13 @@ channels_last = True  # memory format: convolutions are faster, results differ b
 
 randomness = dict(seed=2021, diff_rank_seed=True)  # mmengine's default would let every rank draw the same views
 
-env_cfg = dict(
-    cudnn_benchmark=True,
-    mp_cfg=dict(mp_start_method="fork", opencv_num_threads=0),
-    dist_cfg=dict(backend="nccl"),
-)
+env_cfg = dict(cudnn_benchmark=True)
 
 train_cfg = dict(type="nda_mm.ExactEpochLoop")
 param_scheduler = dict(type="CosineAnnealingLR", by_epoch=True, convert_to_iter_based=True)  # to the last step
 
 default_hooks = dict(
-    runtime_info=dict(type="RuntimeInfoHook"),
-    timer=dict(type="IterTimerHook"),
-    sampler_seed=dict(type="DistSamplerSeedHook"),
     logger=dict(type="LoggerHook", interval=20),
-    param_scheduler=dict(type="ParamSchedulerHook"),
     checkpoint=dict(type="nda_mm.SafeCheckpointHook", interval=10, max_keep_ckpts=2),
 )
 custom_hooks = [dict(type="nda_mm.FiniteLossHook")]
@@ -26,6 +18,3 @@ custom_hooks = [dict(type="nda_mm.FiniteLossHook")]
 visualizer = dict(
     type="UniversalVisualizer", vis_backends=[dict(type="LocalVisBackend"), dict(type="TensorboardVisBackend")]
 )
-log_level = "INFO"
-load_from = None
-resume = False

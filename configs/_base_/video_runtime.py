@@ -3,31 +3,19 @@ default_scope = "mmaction"
 channels_last = True  # memory format: convolutions are faster, results differ by rounding alone
 
 randomness = dict(seed=2021, diff_rank_seed=True)
-env_cfg = dict(
-    cudnn_benchmark=False,
-    mp_cfg=dict(mp_start_method="fork", opencv_num_threads=0),
-    dist_cfg=dict(backend="nccl"),
-)
 
 val_cfg = dict(type="ValLoop")
 test_cfg = dict(type="TestLoop")
 
 default_hooks = dict(
-    runtime_info=dict(type="RuntimeInfoHook"),
-    timer=dict(type="IterTimerHook"),
     logger=dict(type="LoggerHook", interval=20),
-    param_scheduler=dict(type="ParamSchedulerHook"),
     checkpoint=dict(
         type="nda_mm.SafeCheckpointHook", interval=1, max_keep_ckpts=2, save_best="acc/top1", rule="greater"
     ),
-    sampler_seed=dict(type="DistSamplerSeedHook"),
 )
 custom_hooks = [dict(type="nda_mm.VideoBackboneCheckHook"), dict(type="nda_mm.FiniteLossHook")]
 
-log_processor = dict(type="LogProcessor", window_size=20, by_epoch=True)
+log_processor = dict(type="LogProcessor", window_size=20)
 visualizer = dict(
     type="ActionVisualizer", vis_backends=[dict(type="LocalVisBackend"), dict(type="TensorboardVisBackend")]
 )
-log_level = "INFO"
-load_from = None
-resume = False

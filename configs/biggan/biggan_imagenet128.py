@@ -3,11 +3,34 @@
 # sn_style="ajbrock" has no gradient through sigma. A checkpoint trained with that needs --cfg-options
 # model.generator.sn_style=ajbrock model.discriminator.sn_style=ajbrock. tools/prepare_data.py imagenet writes the list
 # that it reads. The paper's settings for it, if any, are not known.
-_base_ = [
-    "../_base_/gan_runtime.py",
-    "../_base_/datasets/imagenet128.py",
-    "mmagic::_base_/models/biggan/base_biggan_128x128.py",
+_base_ = ["../_base_/gan_runtime.py", "mmagic::_base_/models/biggan/base_biggan_128x128.py"]
+
+# ImageNet for GANs at 128x128: mmagic's own reader and transforms, the image under the name that its GANs read.
+# tools/prepare_data.py imagenet links the images and writes the lists of those that can be read.
+dataset_type = "ImageNet"
+data_root = "data/imagenet"
+pipeline = [
+    dict(type="LoadImageFromFile", key="gt"),
+    dict(type="CenterCropLongEdge", keys=["gt"]),
+    dict(type="Resize", scale=(128, 128), keys=["gt"], backend="pillow"),
+    dict(type="PackInputs"),
 ]
+
+train_dataloader = dict(
+    batch_size=32,
+    num_workers=8,
+    persistent_workers=True,
+    sampler=dict(type="InfiniteSampler", shuffle=True),
+    dataset=dict(
+        type=dataset_type, data_root=data_root, ann_file="meta/train.txt", data_prefix="train", pipeline=pipeline
+    ),
+)
+test_dataloader = dict(
+    batch_size=64,
+    num_workers=8,
+    sampler=dict(type="DefaultSampler", shuffle=False),
+    dataset=dict(type=dataset_type, data_root=data_root, ann_file="meta/val.txt", data_prefix="val", pipeline=pipeline),
+)
 
 generator_steps = 187_500  # of 2,048 images each: 300 epochs
 discriminator_steps = 1

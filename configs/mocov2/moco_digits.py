@@ -1,10 +1,49 @@
 # MoCo on scikit-learn's handwritten digits: no download, minutes on two CPU cores, with its kNN accuracy on the
 # held-out digits. The plain twin of the NDA recipe.
-_base_ = ["../_base_/moco_runtime.py", "../_base_/datasets/moco_digits.py"]
+_base_ = "../_base_/moco_runtime.py"
+
+# Two views of each of scikit-learn's handwritten digits, 32x32 RGB: nothing to download. A digit's mirror image is no
+# digit, and its colors are equal, so the views differ in crop, slant, brightness and contrast.
+dataset_type = "nda_mm.Digits"
+image_size = 32
+
+data_preprocessor = dict(
+    type="SelfSupDataPreprocessor", mean=[78.8] * 3, std=[88.9] * 3, to_rgb=False
+)  # of the training split
+
+view_pipeline = [
+    dict(type="RandomResizedCrop", scale=image_size, crop_ratio_range=(0.5, 1.0), backend="cv2"),
+    dict(type="Rotate", magnitude_range=(0.0, 20.0), magnitude_std="inf", pad_val=0, prob=1.0),
+    dict(type="Shear", magnitude_range=(0.0, 0.3), magnitude_std="inf", direction="horizontal", pad_val=0, prob=1.0),
+    dict(type="ColorJitter", brightness=0.4, contrast=0.4, backend="cv2"),
+]
+
+train_dataloader = dict(
+    batch_size=64,
+    num_workers=0,
+    drop_last=True,
+    sampler=dict(type="DefaultSampler", shuffle=True),
+    collate_fn=dict(type="default_collate"),
+    dataset=dict(
+        type=dataset_type,
+        split="train",
+        size=image_size,
+        image_key="img",
+        pipeline=[dict(type="MultiView", num_views=2, transforms=[view_pipeline]), dict(type="PackInputs")],
+    ),
+)
+
+# A recipe adds this to its hooks: the kNN accuracy on frozen features, which is all that the labels are used for.
+knn = dict(
+    type="nda_mm.KNNHook",
+    bank=dict(type=dataset_type, split="train", size=image_size, image_key="img", pipeline=[dict(type="PackInputs")]),
+    test=dict(type=dataset_type, split="test", size=image_size, image_key="img", pipeline=[dict(type="PackInputs")]),
+    k=20,
+)
 
 model = dict(
     type="MoCo",
-    data_preprocessor=_base_.data_preprocessor,
+    data_preprocessor=data_preprocessor,
     feat_dim=64,
     # An epoch is 21 steps: with a longer queue or a slower key encoder the keys were those of an untrained network, and
     # the loss rose to chance.
@@ -25,5 +64,5 @@ model = dict(
 
 optim_wrapper = dict(type="OptimWrapper", optimizer=dict(type="AdamW", lr=2e-3, weight_decay=1e-3))
 train_cfg = dict(max_epochs=30)
-custom_hooks = [*_base_.custom_hooks, _base_.knn]
+custom_hooks = [*_base_.custom_hooks, knn]
 default_hooks = dict(logger=dict(interval=10))

@@ -17,10 +17,8 @@ Example:
     (True, False)
 """
 
-from .erasing import cutout
-from .geometry import rotate, shift
-from .mixing import cutmix, mixup
-from .temporal import shuffle_frames
+from .geometry import rotate, shift, shuffle_frames
+from .mixing import cutmix, cutout, mixup
 from .tiles import jigsaw, patches, stitch, tilemix
 
 __all__ = [

@@ -36,17 +36,12 @@ def check_batch(x: Tensor, generator: torch.Generator | None, *, clip_only: bool
     if x.dtype not in IMAGE_DTYPES:
         names = ", ".join(str(dtype).removeprefix("torch.") for dtype in IMAGE_DTYPES)
         raise TypeError(f"expected pixels of dtype {names}, but got {x.dtype}")
-    if generator is not None:
-        _check_generator(generator, x.device)
-
-
-def _check_generator(generator: torch.Generator, device: torch.device) -> None:
+    if generator is None:
+        return
     if not isinstance(generator, torch.Generator):
         raise TypeError(f"generator must be a torch.Generator or None, but got {type(generator).__name__}")
-    here = generator.device
-    same_index = here.index is None or device.index is None or here.index == device.index
-    if here.type != device.type or not same_index:
-        raise ValueError(f"the generator is on {here} and the batch on {device}; pass torch.Generator({str(device)!r})")
+    if generator.device.type != x.device.type:
+        raise ValueError(f"the generator is on {generator.device} and the batch on {x.device}; make it there")
 
 
 def check_partner(x: Tensor, other: Tensor | None, name: str) -> None:

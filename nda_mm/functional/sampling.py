@@ -39,15 +39,10 @@ def random_permutations(
     Returns:
         ``(batch, length)`` int64; place ``k`` of the result takes element ``permutation[k]``.
 
-    Raises:
-        ValueError: If ``length`` is below 2, for then only the identity exists.
-
     Example:
         >>> random_permutations(3, 2).tolist()
         [[1, 0], [1, 0], [1, 0]]
     """
-    if length < 2:
-        raise ValueError(f"fewer than 2 elements have no permutation but the identity, but got length {length}")
     device = torch.device(device)
     if length <= _TABLE_LENGTH:
         return _permutations_that_move(batch, length, device, generator)

@@ -1,9 +1,8 @@
 """How negatives enter a loss: adversarial, contrastive, dense, outlier exposure. Pure torch functions."""
 
 from .adversarial import KINDS, check_fake_weight, check_kind, discriminator_loss, generator_loss
-from .contrastive import check_negative_weight, info_nce, mixed_keys, negative_logits
+from .cross_entropy import check_negative_weight, info_nce, mixed_keys, negative_logits, outlier_exposure
 from .dense_contrast import check_negative_places, dense_contrast
-from .outlier_exposure import outlier_exposure
 
 __all__ = [
     "KINDS",

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from ..functional.checks import check_choice, check_floating, check_positive
-from .contrastive import check_negative_weight
+from .cross_entropy import check_negative_weight
 
 __all__ = ["PLACES", "check_negative_places", "dense_contrast"]
 

@@ -22,7 +22,7 @@ VIEWS = ("query", "key")
 KEPT = ("all", "hardest")
 # As `stream` of AttachedNegatives, for the permutation that all ranks share, and for mixed keys.
 _PERMUTATION, _MIXING = 49, 51
-_MIXED_DEFAULTS = dict(hardest=1024, mixed=1024, with_query=0)
+_MIXED_SETTINGS = {"hardest", "mixed", "with_query"}
 
 
 @dataclass(frozen=True)
@@ -34,23 +34,21 @@ class ContrastMethod:
         key_encoder: Name of the module that encodes keys; it takes images and returns a tuple, the keys first.
         rows: For each call of ``head.loss_module`` in a step, the views of its queries and of its keys; None where the
             rows are not whole images.
-        shuffles: Whether the method has ShuffleBN.
-        queued: Whether the other keys come from a queue rather than from the batch.
+        queued: Whether the other keys come from a queue rather than from the batch. Such a method has ShuffleBN.
     """
 
     query_from: str
     key_encoder: str
     rows: tuple[tuple[int, int] | None, ...]
-    shuffles: bool
     queued: bool
 
 
 #: As in mmpretrain 1.2. The dense rows of DenseCL are places of an image, where the tile of a jigsaw may be the right
 #: one, so negatives enter the rows of whole images only.
 METHODS: dict[type[nn.Module], ContrastMethod] = {
-    MoCo: ContrastMethod("neck", "encoder_k", ((0, 1),), shuffles=True, queued=True),
-    DenseCL: ContrastMethod("neck", "encoder_k", ((0, 1), None), shuffles=True, queued=True),
-    MoCoV3: ContrastMethod("head.predictor", "momentum_encoder", ((0, 1), (1, 0)), shuffles=False, queued=False),
+    MoCo: ContrastMethod("neck", "encoder_k", ((0, 1),), queued=True),
+    DenseCL: ContrastMethod("neck", "encoder_k", ((0, 1), None), queued=True),
+    MoCoV3: ContrastMethod("head.predictor", "momentum_encoder", ((0, 1), (1, 0)), queued=False),
 }
 
 
@@ -130,7 +128,8 @@ class LossWithNegatives(nn.Module):
 class _Step:
     """What one forward pass in training keeps from its start to its end."""
 
-    negatives: list[Tensor]  # for each entry of ``rows`` that takes any; empty at weight 0
+    views: Sequence[Tensor]
+    generator: torch.Generator  # of the negatives
     query: Tensor | None = None
     loss_calls: int = 0
     measured: dict[str, list[Tensor]] = field(default_factory=dict)
@@ -159,7 +158,7 @@ class NegativeContrast(AttachedNegatives):
         similarity_scale: ``a``, factor of a negative's similarity, above 0. Default 1.
         keep: 'all' negatives of a query (default), or the 'hardest', the one nearest to it.
         mixed_keys: ``hardest`` (default 1024), ``mixed`` (1024) and ``with_query`` (0) of
-            :func:`nda_mm.losses.mixed_keys`. Default None: no mixed keys.
+            :func:`nda_mm.losses.mixed_keys`, which checks the numbers in the first step. Default None: no mixed keys.
         view: The view they are made from, 'query' (default) or 'key' of their row.
         seed: Of negatives and permutations, together with the iteration and the rank; the same on every rank.
         compiled: Whether the training step runs through ``torch.compile``.
@@ -196,25 +195,16 @@ class NegativeContrast(AttachedNegatives):
                 "negative=dict(type='RandomNegative', negatives=[...])."
             )
         self.num_negatives = num_negatives
-        self.mixed_keys = None if mixed_keys is None else self._check_mixed(mixed_keys)
+        if mixed_keys is not None and not self.method.queued:
+            raise ValueError(f"mixed_keys needs a queue, which {type(self.model).__name__} does not have.")
+        if mixed_keys is not None and not mixed_keys.keys() <= _MIXED_SETTINGS:
+            raise ValueError(f"mixed_keys may set {', '.join(sorted(_MIXED_SETTINGS))}, but got {dict(mixed_keys)!r}.")
+        self.mixed_keys = mixed_keys
         self.similarity_scale = check_positive(similarity_scale, "similarity_scale")
         self.keep = check_choice(keep, "keep", KEPT)
         self.view = check_choice(view, "view", VIEWS)
         self.compiled = compiled
         self._step: _Step | None = None
-
-    def _check_mixed(self, mixed_keys: Mapping[str, int]) -> dict[str, int]:
-        settings = {**_MIXED_DEFAULTS, **mixed_keys}
-        if settings.keys() != _MIXED_DEFAULTS.keys():
-            raise ValueError(f"mixed_keys may set {', '.join(_MIXED_DEFAULTS)}, but got {dict(mixed_keys)!r}.")
-        if not self.method.queued:
-            raise ValueError(f"mixed_keys needs a queue, which {type(self.model).__name__} does not have.")
-        if not 1 <= settings["hardest"] <= self.model.queue_len or min(settings["mixed"], settings["with_query"]) < 0:
-            raise ValueError(
-                f"mixed_keys needs 'hardest' from 1 to the queue's {self.model.queue_len} keys, and 'mixed' and "
-                f"'with_query' of at least 0, but got {settings!r}."
-            )
-        return settings
 
     def attach(self) -> None:
         """Register the hooks on the model and wrap the loss module of its head."""
@@ -235,7 +225,7 @@ class NegativeContrast(AttachedNegatives):
 
     @torch.compiler.disable
     def _begin(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Before the forward pass: make the negatives of this step."""
+        """Before the forward pass: keep the views of the images."""
         self._step = None
         views = self.training_inputs(args, kwargs)
         if views is None:
@@ -246,17 +236,7 @@ class NegativeContrast(AttachedNegatives):
                 f"NDAContrastHook needs two views of each image, but got {got}. Use dict(type='MultiView', "
                 "num_views=[2], transforms=[...]) in the pipeline."
             )
-        self._step = _Step(self._make(views) if self.weight > 0.0 and self.num_negatives else [])
-
-    @torch.no_grad()
-    def _make(self, views: Sequence[Tensor]) -> list[Tensor]:
-        self.negative.check_size(*views[0].shape[-2:])
-        generator = self.generator(views[0].device)
-        made = []
-        for query_view, key_view in filter(None, self.method.rows):
-            images = views[query_view if self.view == "query" else key_view]
-            made.append(torch.cat([self.negative(images, generator=generator) for _ in range(self.num_negatives)]))
-        return made
+        self._step = _Step(views, self.generator(views[0].device))
 
     @torch.compiler.disable
     def _keep_query(self, module: nn.Module, args: Any, output: Any) -> None:
@@ -272,28 +252,46 @@ class NegativeContrast(AttachedNegatives):
             return logits
         if self.compiled:
             self._renew_queues()
-        number, step.loss_calls = step.loss_calls, step.loss_calls + 1
-        if self.method.rows[number] is None:
+        row = self.method.rows[step.loss_calls]
+        step.loss_calls += 1
+        if row is None:
             return logits
-        columns = [logits]
-        similarities: dict[str, Tensor] = {}
-        if step.negatives or (self.mixed_keys and self.weight > 0.0):
+        columns, similarity = [logits], None
+        if self.weight > 0.0:
             query = F.normalize(cast(Tensor, step.query).float(), dim=1)
-        if step.negatives:
-            keys = self._encode(step.negatives.pop(0)).view(self.num_negatives, len(logits), -1).transpose(0, 1)
-            similarity = torch.einsum("bc,bmc->bm", query.detach(), keys)
-            if self.keep == "hardest":
-                hardest = similarity.argmax(dim=1, keepdim=True)
-                keys, similarity = keys.take_along_dim(hardest[..., None], dim=1), similarity.gather(1, hardest)
-            columns.append(self._logits(query, keys, self.similarity_scale))
-            similarities["negative_similarity"] = similarity
-        if self.mixed_keys and self.weight > 0.0:
-            generator = self.generator(query.device, _MIXING)
-            keys = mixed_keys(query.detach(), self.model.queue, generator=generator, **self.mixed_keys)
-            columns.append(self._logits(query, keys))
+            if self.num_negatives:
+                keys = self._negative_keys(step, row)
+                similarity = torch.einsum("bc,bmc->bm", query.detach(), keys)
+                if self.keep == "hardest":
+                    hardest = similarity.argmax(dim=1, keepdim=True)
+                    keys, similarity = keys.take_along_dim(hardest[..., None], dim=1), similarity.gather(1, hardest)
+                columns.append(self._logits(query, keys, self.similarity_scale))
+            if self.mixed_keys is not None:
+                generator = self.generator(query.device, _MIXING)
+                keys = mixed_keys(query.detach(), self.model.queue, generator=generator, **self.mixed_keys)
+                columns.append(self._logits(query, keys))
         extended = torch.cat([each.to(logits.dtype) for each in columns], dim=1) if len(columns) > 1 else logits
-        self._measure(step, logits, labels, extended, similarities)
+        self._measure(step, logits, labels, extended, similarity)
         return extended
+
+    @torch.no_grad()
+    def _negative_keys(self, step: _Step, row: tuple[int, int]) -> Tensor:
+        """Make the negatives of a row's images and encode them: keys ``(B, m, C)``."""
+        images = step.views[row[VIEWS.index(self.view)]]
+        self.negative.check_size(*images.shape[-2:])
+        made = [self.negative(images, generator=step.generator) for _ in range(self.num_negatives)]
+        return self._encode(torch.cat(made)).view(self.num_negatives, len(images), -1).transpose(0, 1)
+
+    @torch.no_grad()
+    def _encode(self, images: Tensor) -> Tensor:
+        """Keys ``(rows, C)`` of unit length; the encoder's buffers are not changed."""
+        encoder = self.model.get_submodule(self.method.key_encoder)
+        if not self.method.queued:
+            return F.normalize(call_without_buffer_updates(encoder, images)[0].float(), dim=1)
+        shared = torch.Generator().manual_seed(mix(self.seed, _PERMUTATION, self.iteration) >> 1)
+        shuffle = ShuffleBN(len(images), shared)
+        keys = call_without_buffer_updates(encoder, shuffle.apply(images))[0].float()
+        return shuffle.undo(F.normalize(keys, dim=1))
 
     def _logits(self, query: Tensor, keys: Tensor, similarity_scale: float = 1.0) -> Tensor:
         return negative_logits(
@@ -313,19 +311,8 @@ class NegativeContrast(AttachedNegatives):
                 self.model._buffers[name] = self.model._buffers[name].clone()
 
     @torch.no_grad()
-    def _encode(self, images: Tensor) -> Tensor:
-        """Keys ``(rows, C)`` of unit length; the encoder's buffers are not changed."""
-        encoder = self.model.get_submodule(self.method.key_encoder)
-        shared = torch.Generator().manual_seed(mix(self.seed, _PERMUTATION, self.iteration) >> 1)
-        shuffle = ShuffleBN(len(images), shared) if self.method.shuffles else None
-        if shuffle is not None:
-            images = shuffle.apply(images)
-        keys = F.normalize(call_without_buffer_updates(encoder, images)[0].float(), dim=1)
-        return keys if shuffle is None else shuffle.undo(keys)
-
-    @torch.no_grad()
     def _measure(
-        self, step: _Step, logits: Tensor, labels: Tensor, extended: Tensor, similarities: Mapping[str, Tensor]
+        self, step: _Step, logits: Tensor, labels: Tensor, extended: Tensor, negative_similarity: Tensor | None
     ) -> None:
         similarity = logits.detach().float() * self.model.head.temperature
         positive = similarity.gather(1, labels[:, None])
@@ -335,7 +322,8 @@ class NegativeContrast(AttachedNegatives):
             "positive_similarity": positive.mean(),
             "queue_similarity" if self.method.queued else "batch_similarity": others.mean(),
         }
-        values |= {name: each.mean() for name, each in similarities.items()}
+        if negative_similarity is not None:
+            values["negative_similarity"] = negative_similarity.mean()
         for name, value in values.items():
             step.measured.setdefault(name, []).append(value)
 

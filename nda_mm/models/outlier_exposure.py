@@ -70,7 +70,11 @@ class OutlierExposure(AttachedNegatives):
         images = self.training_inputs(args, kwargs)
         if images is None or self.weight == 0.0:
             return None
-        logits = self._classify(self._make(images))
+        negatives = self._make(images)
+        if self.update_statistics:
+            logits = self.model(negatives, mode="tensor")
+        else:
+            logits = call_without_buffer_updates(self.model, negatives, mode="tensor")
         confidence = logits.detach().float().softmax(dim=1).amax(dim=1).mean()
         return {
             **output,
@@ -86,11 +90,6 @@ class OutlierExposure(AttachedNegatives):
             count = max(2, math.ceil(self.share * len(images)))
             images = images[torch.randperm(len(images), generator=generator, device=images.device)[:count]]
         return self.negative(images, generator=generator)
-
-    def _classify(self, images: Tensor) -> Tensor:
-        if self.update_statistics:
-            return self.model(images, mode="tensor")
-        return call_without_buffer_updates(self.model, images, mode="tensor")
 
 
 def check_classifier(model: Any) -> None:

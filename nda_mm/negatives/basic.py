@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from .. import functional as F
-from ..functional import erasing, geometry, mixing, temporal, tiles
+from ..functional import geometry, mixing, tiles
 from ..functional.checks import check_batch, check_least_side, check_positive, check_within
 from ..registry import NEGATIVES
 from .base import Negative
@@ -162,13 +162,13 @@ class Cutout(Negative):
 
     def __init__(self, size: tuple[float, float] = (0.3125, 0.625)) -> None:
         super().__init__()
-        self.size = erasing.check_cutout_size(size)
+        self.size = mixing.check_cutout_size(size)
 
     def make(self, x: Tensor, other: Tensor | None, generator: torch.Generator | None) -> Tensor:
         return F.cutout(x, self.size, generator=generator)
 
     def check_size(self, height: int, width: int, frames: int | None = None) -> None:
-        erasing.check_sides(self.size, height, width)
+        mixing.check_sides(self.size, height, width)
 
 
 @NEGATIVES.register_module()
@@ -235,14 +235,14 @@ class ShuffleFrames(Negative):
 
     def __init__(self, chunks: int | None = None) -> None:
         super().__init__()
-        self.chunks = None if chunks is None else temporal.check_chunk_count(chunks)
+        self.chunks = None if chunks is None else geometry.check_chunk_count(chunks)
 
     def make(self, x: Tensor, other: Tensor | None, generator: torch.Generator | None) -> Tensor:
         return F.shuffle_frames(x, self.chunks, generator=generator)
 
     def check_size(self, height: int, width: int, frames: int | None = None) -> None:
         if frames is not None:
-            temporal.check_chunks(self.chunks, frames)
+            geometry.check_chunks(self.chunks, frames)
 
 
 @NEGATIVES.register_module()

@@ -1,13 +1,15 @@
-"""Recipes by name, read and built as a run does."""
+"""Recipes by name, read, built, and run with little around them."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 
+from nda_mm.engine import launch
 from nda_mm.utils.files import recipe_path
 
 
@@ -23,6 +25,21 @@ def read(name: str, **options: Any) -> Config:
 def read_fixture() -> Any:
     """Give ``read(name, **options)``."""
     return read
+
+
+def small_runner(config: Config, folder: Path, **options: Any) -> Any:
+    config.merge_from_dict(options)
+    config.update(work_dir=str(folder), launcher="none", log_level="WARNING")
+    for name in ("train_dataloader", "val_dataloader", "test_dataloader"):
+        if config.get(name) is not None:
+            config[name].update(num_workers=0, persistent_workers=False)
+    return launch.build_runner(config)
+
+
+@pytest.fixture(name="small_runner")
+def small_runner_fixture() -> Any:
+    """Give ``small_runner(config, folder, **options)``: the Runner in one process, without workers."""
+    return small_runner
 
 
 @pytest.fixture

@@ -13,18 +13,17 @@ from PIL import Image
 
 pytest.importorskip("mmagic", reason="the recipes are mmagic's")
 
-from nda_mm.engine import launch
 from nda_mm.evaluation.segmentation import cityscapes_palette
 from tools import test as test_tool
 from tools import train as train_tool
 
 PALETTE = cityscapes_palette()
+LOADERS = [f"{split}_dataloader" for split in ("train", "val", "test")]
 SMALL = {
     "model.generator.base_channels": 2, "model.discriminator.base_channels": 2, "train_cfg.max_iters": 2,
-    "train_cfg.val_interval": 2, "default_hooks.logger.interval": 1, "train_dataloader.num_workers": 0,
-    "train_dataloader.persistent_workers": False, "val_dataloader.num_workers": 0,
-    "val_dataloader.persistent_workers": False, "test_dataloader.num_workers": 0,
-    "test_dataloader.persistent_workers": False, "visualizer.vis_backends": [],
+    "train_cfg.val_interval": 2, "default_hooks.logger.interval": 1, "visualizer.vis_backends": [],
+    **{f"{loader}.num_workers": 0 for loader in LOADERS},
+    **{f"{loader}.persistent_workers": False for loader in LOADERS},
 }  # fmt: skip
 
 
@@ -61,16 +60,10 @@ def test_the_budget_is_200_epochs_and_the_photograph_is_left(pairs: Path, name: 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("name", "scores"),
-    [
-        ("nda_pix2pix_facades", {"photo/mae"}),
-        (
-            "nda_pix2pix_cityscapes_photo2labels",
-            {"label/pixel_accuracy", "label/class_accuracy", "label/mean_iou"},
-        ),
-    ],
-)
+@pytest.mark.parametrize(("name", "scores"), [
+    ("nda_pix2pix_facades", {"photo/mae"}),
+    ("nda_pix2pix_cityscapes_photo2labels", {"label/pixel_accuracy", "label/class_accuracy", "label/mean_iou"}),
+])  # fmt: skip
 def test_it_trains_evaluates_and_is_tested(pairs: Path, name: str, scores: set[str]) -> None:
     words = ["--seed", "0", "--cfg-options", *(f"{key}={value}".replace(" ", "") for key, value in SMALL.items())]
     train_tool.main([name, "--work-dir", "run", *words])
@@ -81,19 +74,18 @@ def test_it_trains_evaluates_and_is_tested(pairs: Path, name: str, scores: set[s
 
 
 @pytest.mark.slow
-def test_digits_resume_exactly(read: Any, tmp_path: Path) -> None:
+def test_digits_resume_exactly(read: Any, small_runner: Any, tmp_path: Path) -> None:
     """Dropout in training and in evaluation, batch statistics that evaluation moves: all go on where they were."""
     pytest.importorskip("sklearn")
     metrics = [dict(type="nda_mm.TranslationScores", target="digit")]  # no classifier
 
     def train(folder: str, iterations: int, resume: bool = False) -> Any:
-        config = read("nda_pix2pix_digits", **{
-            "work_dir": str(tmp_path / folder), "launcher": "none", "resume": resume, "randomness.seed": 0,
-            "train_cfg.max_iters": iterations, "train_cfg.val_interval": 2, "default_hooks.checkpoint.interval": 2,
-            "val_evaluator.metrics": metrics, "test_evaluator.metrics": metrics, "visualizer.vis_backends": [],
-            "val_dataloader.dataset.indices": 16, "train_dataloader.batch_size": 8,
-        })  # fmt: skip
-        launch.build_runner(config).train()
+        options = {
+            "resume": resume, "randomness.seed": 0, "train_cfg.max_iters": iterations, "train_cfg.val_interval": 2,
+            "default_hooks.checkpoint.interval": 2, "val_evaluator.metrics": metrics, "test_evaluator.metrics": metrics,
+            "val_dataloader.dataset.indices": 16, "train_dataloader.batch_size": 8, "visualizer.vis_backends": [],
+        }  # fmt: skip
+        small_runner(read("nda_pix2pix_digits"), tmp_path / folder, **options).train()
         return torch.load(tmp_path / folder / f"iter_{iterations}.pth", weights_only=True)["state_dict"]
 
     straight, _, resumed = train("straight", 4), train("stopped", 2), train("stopped", 4, resume=True)

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 import torch
-from mmengine.config import Config
 from mmengine.registry import DATASETS, DefaultScope
 
 pytest.importorskip("mmaction.models")
@@ -15,7 +14,6 @@ pytest.importorskip("decord")
 
 from nda_mm.datasets import MovingDigits
 from nda_mm.datasets.toy.moving_digits import write_videos
-from nda_mm.engine import launch
 
 #: What one item is: clips, channels and frames of 224 pixels.
 INPUTS = {"tsn_ucf101": (3, 3, 224, 224), "tsm_ucf101": (8, 3, 224, 224), "i3d_ucf101": (1, 3, 32, 224, 224)}
@@ -120,30 +118,22 @@ class TestVideoFiles:
         assert torch.equal(blocks.transpose(0, 1).flatten(1, 2), clip[0])
 
 
-def train(config: Config, folder: Path) -> Any:
-    """One epoch of two steps."""
-    config.merge_from_dict({"train_cfg.max_epochs": 1, "default_hooks.checkpoint.interval": 1})
-    config.update(work_dir=str(folder), launcher="none", log_level="WARNING")
-    for loader in ("train_dataloader", "val_dataloader", "test_dataloader"):
-        if loader in config:
-            config[loader].update(batch_size=2, num_workers=0, persistent_workers=False)
-            config.train_cfg.val_interval = 1
-    runner = launch.build_runner(config)
-    runner.train()
-    assert runner.iter == 2
-    return runner
-
-
 @pytest.mark.slow
 def test_dpc_trains_on_video_files_and_hands_its_encoder_on(
-    ucf101: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read: Any
+    ucf101: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read: Any, small_runner: Any
 ) -> None:
-    """Whole but for width, batch and length."""
+    """Whole but for width, batch and length: two steps each."""
     monkeypatch.chdir(ucf101)
+    short = {"train_dataloader.batch_size": 2, "train_cfg.max_epochs": 1, "default_hooks.checkpoint.interval": 1}
     narrow = {"backbone.base_channels": 4, "aggregator.in_channels": 16}
-    train(read("nda_dpc_ucf101", **{f"model.{key}": value for key, value in narrow.items()}), tmp_path / "dpc")
-    options: dict[str, Any] = {f"model.backbone.{key}": value for key, value in narrow.items()}
+    options: dict[str, Any] = {f"model.{key}": value for key, value in narrow.items()}
+    small_runner(read("nda_dpc_ucf101"), tmp_path / "dpc", **short, **options).train()
+    options = {f"model.backbone.{key}": value for key, value in narrow.items()}
     options["model.backbone.init_cfg"] = {"type": "Pretrained", "checkpoint": str(tmp_path / "dpc" / "epoch_1.pth")}
-    runner = train(read("dpc_finetune_ucf101", **options, **{"model.cls_head.in_channels": 16}), tmp_path / "tuned")
+    options |= {"model.cls_head.in_channels": 16, "train_cfg.val_interval": 1}
+    options |= {"val_dataloader.batch_size": 2, "test_dataloader.batch_size": 2}
+    runner = small_runner(read("dpc_finetune_ucf101"), tmp_path / "tuned", **short, **options)
+    runner.train()
+    assert runner.iter == 2
     assert 0 <= runner.message_hub.get_scalar("val/acc/top1").current() <= 1
     assert 0 <= runner.test()["acc/top1"] <= 1  # the mean over ten clips

@@ -134,29 +134,25 @@ def test_the_weakest_settings_change_every_sample_visibly(name, settings):
     assert (change > 0.02).flatten(1).double().mean(dim=1).min() > 0.01, "1 % of the pixels by 2 % of the range"
 
 
-REFUSED = [
+GIVE_REAL_IMAGES = [
     ("mixup", dict(min_share=0.049)), ("mixup", dict(min_share=math.nan)), ("mixup", dict(alpha=0)),
     ("cutmix", dict(min_area=0.015)), ("cutmix", dict(min_area=0.51)), ("cutmix", dict(beta=math.inf)),
     ("cutout", dict(size=(0.12, 0.5))), ("cutout", dict(size=(0.6, 0.5))), ("patches", dict(size=(0.1, 0.6))),
-    ("rotate", dict(degrees=4.9)), ("rotate", dict(degrees=(30, 356))), ("rotate", dict(degrees=(90, 60))),
     ("shift", dict(share=(0.06, 0.5))), ("shift", dict(share=(0.5, 0.95))),
+    *[("rotate", dict(degrees=each)) for each in (0, -360, 4.9, 355.1, (-10, 10), (30, 356), (90, 60), (30, 400))],
+]  # fmt: skip
+OF_ANOTHER_TYPE = [
+    ("mixup", dict(min_share=[0.1])), ("cutmix", dict(min_area=True)), ("cutout", dict(size=0.5)),
+    ("cutout", dict(size=("a", "b"))), ("jigsaw", dict(grid=2.0)), ("jigsaw", dict(grid=(2, True))),
+    ("shuffle_frames", dict(chunks=2.0)),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("name", "settings"), REFUSED)
-def test_settings_that_give_real_images_are_refused(name, settings):
-    with pytest.raises(ValueError, match=next(iter(settings))):
-        call(name, torch.rand(2, 3, 32, 32), **settings)
-
-
-def test_settings_of_another_type_are_refused():
-    for name, wrong in (
-        ("mixup", dict(min_share=[0.1])), ("cutmix", dict(min_area=True)), ("cutout", dict(size=0.5)),
-        ("cutout", dict(size=("a", "b"))), ("jigsaw", dict(grid=2.0)), ("jigsaw", dict(grid=(2, True))),
-        ("shuffle_frames", dict(chunks=2.0)),
-    ):  # fmt: skip
-        with pytest.raises(TypeError, match=next(iter(wrong))):
-            call(name, torch.rand(2, 3, 4, 8, 8), **wrong)
+@pytest.mark.parametrize(("error", "refused"), [(ValueError, GIVE_REAL_IMAGES), (TypeError, OF_ANOTHER_TYPE)])
+def test_settings_are_refused(error, refused):
+    for name, wrong in refused:
+        with pytest.raises(error, match=next(iter(wrong))):
+            call(name, torch.rand(2, 3, 4, 32, 32), **wrong)
 
 
 def test_what_is_no_batch_is_refused():

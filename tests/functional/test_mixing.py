@@ -1,4 +1,4 @@
-"""Mixup and cutmix against loops, and the bounds that keep their results negative."""
+"""Mixup, cutmix and cutout against loops, and the bounds that keep their results negative."""
 
 import numpy as np
 import pytest
@@ -6,11 +6,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
-from tiny_pixels import by_loop, seeded
+from tiny_pixels import assert_equally_likely, by_loop, seeded
 
 from nda_mm import functional as F
 from nda_mm.functional.layout import Boxes, apply_boxes
-from nda_mm.functional.mixing import apply_blend, check_box_sides, cut_boxes
+from nda_mm.functional.mixing import apply_blend, apply_cutout, check_box_sides, check_sides, cut_boxes
 
 
 def test_blend_matches_the_formula_in_numpy():
@@ -35,15 +35,6 @@ def test_mixup_blends_two_different_samples_by_beta_shares():
     own = out.diagonal()
     assert torch.allclose(out.sum(dim=1), torch.ones(batch, dtype=torch.float64))
     assert stats.kstest(own.numpy(), stats.beta(25, 25).cdf).pvalue > 0.01
-
-
-def test_mixup_keeps_both_images_visible_whatever_alpha():
-    x = torch.stack([torch.zeros(1, 1, 1), torch.ones(1, 1, 1)]).repeat(500, 1, 1, 1)
-    blend = F.mixup(x, alpha=0.01, min_share=0.2, generator=seeded())
-    mixed = blend[(blend > 0) & (blend < 1)]
-    assert mixed.min() >= 0.2 - 1e-6
-    assert mixed.max() <= 0.8 + 1e-6
-    assert len(mixed) > 300  # all whose partner has the other color
 
 
 @pytest.mark.parametrize(("shape", "dtype"), [((3, 3, 5, 4), torch.uint8), ((3, 2, 3, 4, 5), torch.float32)])
@@ -111,3 +102,50 @@ def test_cutmix_draws_boxes_of_all_sizes_everywhere_from_other_samples():
         assert torch.equal(foreign[sample, 0], rows[:, None] & columns[None, :]), "the changed part is a box"
     reach = foreign.double().mean(dim=(0, 1))
     assert reach.min() > 0.1, "every pixel is reached, the corners too"
+
+
+def slow_cutout(x, boxes):
+    out = x.clone()
+    planes = out.flatten(1, -3)
+    for sample in range(len(x)):
+        top, bottom, left, right = (int(edge[sample]) for edge in boxes)
+        for plane in planes[sample]:
+            values = [float(plane[i, j]) for i in range(top, bottom) for j in range(left, right)]
+            mean = sum(values) / len(values)
+            plane[top:bottom, left:right] = round(mean) if x.dtype == torch.uint8 else mean
+    return planes.view(x.shape)
+
+
+@pytest.mark.parametrize(("shape", "dtype"), [((3, 3, 6, 5), torch.uint8), ((3, 2, 3, 5, 6), torch.float64)])
+def test_cutout_matches_the_loop(shape, dtype):
+    x = (torch.rand(shape, dtype=torch.float64) * 255).to(dtype)
+    boxes = Boxes(*torch.tensor([[0, 1, 2], [3, 5, 4], [1, 0, 2], [4, 4, 4]]))
+    out = apply_cutout(x, boxes)
+    assert torch.allclose(out.double(), slow_cutout(x, boxes).double(), rtol=0, atol=1e-12)
+
+
+def test_sums_are_exact_where_half_precision_would_overflow():
+    x = torch.full((1, 1, 64, 64), 1000.0, dtype=torch.float16)
+    assert torch.equal(F.cutout(x, (1.0, 1.0)), x)
+    x = torch.full((1, 1, 300, 300), 255, dtype=torch.uint8)
+    assert torch.equal(F.cutout(x, (1.0, 1.0)), x)
+
+
+def test_squares_have_the_authors_sides_and_reach_every_edge():
+    x = torch.rand(6000, 1, 32, 32)
+    changed = (F.cutout(x, generator=seeded()) != x)[:, 0]
+    rows, columns = changed.any(dim=2), changed.any(dim=1)
+    side = rows.sum(dim=1)
+    assert torch.equal(side, columns.sum(dim=1))
+    assert torch.equal(side**2, changed.sum(dim=(1, 2)))
+    assert_equally_likely(side.tolist(), range(10, 20))
+    for taken in (rows, columns):  # of one side, every place is equally likely, from the first to the last
+        assert_equally_likely(taken[side == 10].int().argmax(dim=1).tolist(), range(23))
+
+
+@pytest.mark.parametrize(("size", "height", "width", "sides"), [
+    ((0.3125, 0.625), 32, 64, (10, 19)), ((0.5, 0.5), 10, 12, (5, 5)), ((1.0, 1.0), 7, 9, (7, 7)),
+    ((0.125, 0.15), 32, 32, (4, 4)), ((0.125, 0.15), 8, 8, (2, 2)), ((0.3125, 0.625), 2, 2, (2, 2)),
+])  # fmt: skip
+def test_sides_are_shares_of_the_short_side(size, height, width, sides):
+    assert check_sides(size, height, width) == sides == check_sides(size, width, height)

@@ -4,8 +4,6 @@ import itertools
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from scipy import stats
 from tiny_pixels import assert_equally_likely, seeded
 
@@ -21,11 +19,13 @@ from nda_mm.functional.sampling import (
 CPU = torch.device("cpu")
 
 
-@pytest.mark.parametrize("length", [3, 8])
-def test_table_lists_all_permutations_in_order(length):
-    assert [tuple(row) for row in permutation_table(length, CPU).tolist()] == list(
-        itertools.permutations(range(length))
-    )
+def test_a_sample_alone_has_no_partner():
+    with pytest.raises(ValueError, match="batch"):
+        random_partners(1)
+
+
+def test_the_table_lists_all_permutations_in_order():
+    assert list(map(tuple, permutation_table(8, CPU).tolist())) == list(itertools.permutations(range(8)))
 
 
 @pytest.mark.parametrize("length", [3, 4])
@@ -42,8 +42,6 @@ def test_long_permutations_put_every_element_everywhere_alike():
     assert not (drawn == torch.arange(length)).all(dim=1).any()
     for place in range(length):
         assert_equally_likely(drawn[:, place].tolist(), range(length), 1e-4)
-    rank_of_first_three = drawn[:, :3].argsort(dim=1) @ torch.tensor([100, 10, 1])
-    assert stats.chisquare(rank_of_first_three.unique(return_counts=True)[1].numpy()).pvalue > 1e-3
 
 
 def test_a_long_identity_is_moved_and_nothing_else():
@@ -62,30 +60,11 @@ def test_the_table_serves_gradients_after_inference_mode():
     assert torch.equal(x.grad, torch.ones_like(x))
 
 
-@given(batch=st.integers(2, 60), seed=st.integers(0, 10**6))
-@settings(max_examples=40, deadline=None, derandomize=True)
-def test_partners_form_one_cycle(batch, seed):
-    partners = random_partners(batch, generator=seeded(seed)).tolist()
-    visited, sample = [], 0
-    for _ in range(batch):
-        visited.append(sample)
-        sample = partners[sample]
-    assert sample == 0
-    assert sorted(visited) == list(range(batch))
-
-
-def test_partner_cycles_are_equally_likely():
+def test_partners_form_one_cycle_and_all_cycles_are_equally_likely():
     cycles = [p for p in itertools.permutations(range(4)) if p[0] != 0 and p[p[0]] != 0 and p[p[p[0]]] != 0]
     generator = seeded()
     assert len(cycles) == 6
     assert_equally_likely((tuple(random_partners(4, generator=generator).tolist()) for _ in range(3000)), cycles)
-
-
-def test_what_can_not_move_is_refused():
-    with pytest.raises(ValueError, match="length 1"):
-        random_permutations(3, 1)
-    with pytest.raises(ValueError, match="batch"):
-        random_partners(1)
 
 
 @pytest.mark.parametrize("concentration", [0.2, 1.0, 25.0])
@@ -105,6 +84,5 @@ def test_integers_include_both_bounds_and_follow_bounds_per_sample():
     assert_equally_likely(same.tolist(), [3, 4, 5])
     high = torch.arange(2000) % 4
     each = random_integers(0, high, 2000, like=high, generator=seeded())
-    assert (each >= 0).all()
-    assert (each <= high).all()
+    assert (each >= 0).all() and (each <= high).all()
     assert_equally_likely(each[high == 3].tolist(), range(4))

@@ -148,15 +148,13 @@ def test_bit_for_bit_mmagics_losses(loss, gan_type, kind):
 
 def test_bad_input_is_refused():
     real, fake, _ = batch()
-    for wrong in (0, 1.0001, math.nan):
-        with pytest.raises(ValueError, match="fake_weight"):
+    for wrong, error in ((0, ValueError), (1.0001, ValueError), (math.nan, ValueError), (True, TypeError)):
+        with pytest.raises(error, match="fake_weight"):
             discriminator_loss(*batch(), fake_weight=wrong)
-    for wrong in (True, None):
-        with pytest.raises(TypeError, match="fake_weight"):
-            discriminator_loss(*batch(), fake_weight=wrong)
-    for loss in (lambda: discriminator_loss(real, fake, kind="hing"), lambda: generator_loss(fake, kind="hing")):
-        with pytest.raises(ValueError, match="kind"):
-            loss()
+    with pytest.raises(ValueError, match="kind"):
+        discriminator_loss(real, fake, kind="hing")
+    with pytest.raises(ValueError, match="kind"):
+        generator_loss(fake, kind="hing")
     with pytest.raises(ValueError, match="negative"):
         discriminator_loss(real, fake, torch.empty(0, 1))
     with pytest.raises(TypeError, match="real"):

@@ -10,7 +10,7 @@ from tiny_devices import DrawsOfTheCPU, nothing_waits
 from torch import Tensor
 
 from nda_mm.negatives import build_negative
-from nda_mm.negatives.blocks import change_blocks
+from nda_mm.negatives.combined import change_blocks
 from nda_mm.registry import NEGATIVES
 
 EXTERNAL = torch.randint(0, 256, (5, 3, 18, 12), dtype=torch.uint8, generator=torch.Generator().manual_seed(5))

@@ -12,8 +12,9 @@ from mmengine.optim import OptimWrapper
 from torch import Tensor, nn
 
 from nda_mm.losses import check_fake_weight, check_kind, discriminator_loss, generator_loss
-from nda_mm.models.gans.augment import augment_discriminator, build_augment
 from nda_mm.models.gans.networks import (
+    augment_discriminator,
+    build_augment,
     choose_forward,
     compile_network,
     draw_uniform_biases,

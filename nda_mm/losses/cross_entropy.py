@@ -1,4 +1,6 @@
-"""How negatives enter a contrastive loss: further keys in the denominator of their own image's row, and of no other.
+"""How negatives enter a cross-entropy: as further keys of a contrastive loss, or as images of no class.
+
+Negative keys enter the denominator of their own image's row, and of no other.
 
 Source: Sinha et al., "Negative Data Augmentation", ICLR 2021, https://arxiv.org/abs/2102.05113, for the
 objective; van den Oord et al., 2018, https://arxiv.org/abs/1807.03748, for InfoNCE; He et al., "Momentum Contrast",
@@ -15,7 +17,7 @@ from torch import Tensor
 
 from ..functional.checks import check_floating, check_number, check_positive
 
-__all__ = ["check_negative_weight", "info_nce", "mixed_keys", "negative_logits"]
+__all__ = ["check_negative_weight", "info_nce", "mixed_keys", "negative_logits", "outlier_exposure"]
 
 
 def check_negative_weight(negative_weight: float) -> float:
@@ -207,3 +209,36 @@ def info_nce(
     if logits.shape[1] == 1:
         raise ValueError("there is nothing to contrast with: the queue is empty and there are not negatives")
     return F.cross_entropy(logits, logits.new_zeros(len(logits), dtype=torch.long))
+
+
+def outlier_exposure(logits: Tensor) -> Tensor:
+    r"""Compute the cross-entropy of a classifier's predictions on outliers to the uniform distribution.
+
+    .. math:: -\frac{1}{NK} \sum_{i=1}^{N} \sum_{k=1}^{K} \log \operatorname{softmax}(z_i)_k
+
+    Its minimum, :math:`\log K`, is reached where all logits of an image are equal. Hendrycks et al. add half of it to
+    the cross-entropy on the data.
+
+    Source: Hendrycks et al., "Deep Anomaly Detection with Outlier Exposure", ICLR 2019,
+    https://arxiv.org/abs/1812.04606, section 3.
+
+    Args:
+        logits: A classifier's outputs for outliers, such as negatives. Half precision is computed in float32.
+
+    Shape:
+        ``(N, K)``.
+
+    Returns:
+        A scalar.
+
+    Raises:
+        ValueError: If the shape is another, or empty.
+
+    Example:
+        >>> outlier_exposure(torch.zeros(3, 10)), torch.tensor(10.0).log()
+        (tensor(2.3026), tensor(2.3026))
+    """
+    if logits.ndim != 2 or not logits.numel():
+        raise ValueError(f"logits must have the shape (N, K) and not be empty, but got {tuple(logits.shape)}")
+    logits = logits.float() if logits.itemsize < 4 else logits
+    return (logits.logsumexp(dim=1) - logits.mean(dim=1)).mean()
