@@ -1,13 +1,13 @@
 from .gans.conditional import NDASAGAN as NDASAGAN
 from .gans.conditional import NDASNGAN as NDASNGAN
 from .gans.conditional import NDABigGAN as NDABigGAN
-from .gans.faster import BatchDataPreprocessor as BatchDataPreprocessor
-from .gans.faster import BatchedMovingAverage as BatchedMovingAverage
-from .gans.faster import PooledBigGANDiscResBlock as PooledBigGANDiscResBlock
 from .gans.networks import DiffAugment as DiffAugment
 from .gans.networks import PointDiscriminator as PointDiscriminator
 from .gans.networks import PointGenerator as PointGenerator
 from .gans.pix2pix import NDAPix2Pix as NDAPix2Pix
+from .gans.speedups import BatchDataPreprocessor as BatchDataPreprocessor
+from .gans.speedups import BatchedMovingAverage as BatchedMovingAverage
+from .gans.speedups import PooledBigGANDiscResBlock as PooledBigGANDiscResBlock
 from .gans.unconditional import ADA as ADA
 from .gans.unconditional import NDADCGAN as NDADCGAN
 from .gans.unconditional import NDAGGAN as NDAGGAN

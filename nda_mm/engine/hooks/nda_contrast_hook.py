@@ -55,7 +55,7 @@ class NDAContrastHook(NegativeHook):
     Raises:
         TypeError, ValueError, KeyError: At construction if ``negative`` or ``weight`` is wrong; before the first step
             if another setting is, the model can't take negatives or its batches do not divide its queue; at the first
-            step if images do not come in two views.
+            step if images do not come in two views, or the numbers of ``mixed_keys`` are out of range.
 
     Example:
         In a config that inherits ``mmpretrain::mocov2/mocov2_resnet50_8xb32-coslr-200e_in1k.py``::
