@@ -14,8 +14,7 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS, DefaultScope
 from torch import Tensor
 
-from nda_mm.utils.command_line import read_settings
-from nda_mm.utils.files import recipe_path
+from nda_mm.utils.command_line import read_config
 
 from ..datasets.images.array_dataset import ArrayDataset
 from ..datasets.images.image_folder import ImageFolder
@@ -36,8 +35,7 @@ def read_inputs(args: argparse.Namespace, count: int) -> tuple[Tensor, dict[str,
     """
     config = Config()
     if args.config is not None:
-        config = Config.fromfile(recipe_path(args.config))
-        config.merge_from_dict(read_settings(args.cfg_options))
+        config = read_config(args.config, args.cfg_options)
     elif args.images is None:
         raise ValueError("name a config, or a folder by --images")
     if args.images is not None:

@@ -31,15 +31,13 @@ if __name__ == "__main__":
     parse_args()  # answers --help, and refuses, before the imports that take seconds
 
 import torch
-from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 from paired_steps import Step, attached, compare_steps, prepare, report
 from torch import nn
 
-from nda_mm import compat
 from nda_mm.models.outlier_exposure import OutlierExposure
 from nda_mm.negatives import build_negative
-from nda_mm.utils.files import recipe_path
+from nda_mm.utils.command_line import read_config
 
 #: The most that a step may take, in plain steps.
 BARS = {"jigsaw": 2.1, "stitch": 2.1, "jigsaw, half of the batch": 1.55}
@@ -47,10 +45,9 @@ BARS = {"jigsaw": 2.1, "stitch": 2.1, "jigsaw, half of the batch": 1.55}
 
 def build_classifier(width: int) -> nn.Module:
     """The network of configs/classifiers/classifier_cifar10.py, at a width."""
-    settings = Config.fromfile(recipe_path("classifier_cifar10")).model
+    settings = read_config("classifier_cifar10").model
     settings.backbone.update(base_channels=width, stem_channels=width)
     settings.head.in_channels = 8 * width
-    compat.apply_patches("mmpretrain")
     with DefaultScope.overwrite_default_scope("mmpretrain"):
         return MODELS.build(settings).train()
 

@@ -41,7 +41,6 @@ if __name__ == "__main__":
     parse_args()  # answers --help, and refuses, before the imports that take seconds
 
 import torch
-from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS, DefaultScope
@@ -53,7 +52,7 @@ from nda_mm.engine.launch import to_channels_last
 from nda_mm.engine.precision import enable_amp
 from nda_mm.functional import jigsaw
 from nda_mm.losses import discriminator_loss
-from nda_mm.utils.files import recipe_path
+from nda_mm.utils.command_line import read_config
 from nda_mm.utils.processes import keep_freed_memory
 
 Step = Callable[[], object]
@@ -77,7 +76,7 @@ def our_step(args: argparse.Namespace, recipe: str, channels_last: bool, amp: bo
     """A step of one of our recipes."""
     from mmagic.structures import DataSample
 
-    cfg = Config.fromfile(recipe_path(recipe))
+    cfg = read_config(recipe)
     for network in ("generator", "discriminator"):
         cfg.model[network].base_channels = args.width
     if amp:

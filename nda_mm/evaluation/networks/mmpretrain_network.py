@@ -13,10 +13,11 @@ from mmpretrain.registry import MODELS
 from torch import Tensor
 
 from nda_mm.checkpoints import load_strictly, read_checkpoint
+from nda_mm.utils.command_line import read_config
 from nda_mm.utils.files import recipe_path
 
 from .feature_network import FeatureNetwork, FeaturesAndProbs, resize_images
-from .train_classifier import ensure_checkpoint, read_recipe
+from .train_classifier import ensure_checkpoint
 
 
 class MMPretrainNetwork(FeatureNetwork):
@@ -52,7 +53,7 @@ class MMPretrainNetwork(FeatureNetwork):
     ) -> None:
         recipe = recipe_path(config)
         path = Path(checkpoint or ensure_checkpoint(config, cache_dir, train=train_if_missing, cfg_options=cfg_options))
-        cfg = read_recipe(recipe, cfg_options)
+        cfg = read_config(str(recipe), cfg_options)
         saved = read_checkpoint(path, needed=())
         accuracy = saved.get("meta", {}).get("accuracy")
         size = cfg.get("size") if size is None else size

@@ -28,7 +28,6 @@ from typing import Any
 
 import torch
 from filelock import FileLock, Timeout
-from mmengine.config import Config
 from mmengine.dist import barrier, is_main_process
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
@@ -38,26 +37,19 @@ import nda_mm
 from nda_mm.checkpoints import read_checkpoint
 from nda_mm.compat import apply_patches
 from nda_mm.compat.notices import silence_warnings
-from nda_mm.utils.command_line import say_loading
+from nda_mm.utils.command_line import read_config, say_loading
 from nda_mm.utils.files import recipe_path, write_atomically
 from nda_mm.utils.messages import Progress
 from nda_mm.utils.processes import on_sigterm
 
-__all__ = ["cached_checkpoint", "ensure_checkpoint", "read_recipe", "to_be_trained"]
+__all__ = ["cached_checkpoint", "ensure_checkpoint", "to_be_trained"]
 
 _LAUNCHER_VARIABLES = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
 
-def read_recipe(path: Path, cfg_options: Mapping[str, Any] | None = None) -> Config:
-    """Read a recipe with overrides such as ``{'train_dataloader.dataset.data_root': 'my/cifar10'}``."""
-    cfg = Config.fromfile(path)
-    cfg.merge_from_dict(dict(cfg_options or {}))
-    return cfg
-
-
 def cached_checkpoint(recipe: Path, cache_dir: str, cfg_options: Mapping[str, Any] | None = None) -> Path:
     """Give the path of the checkpoint of a recipe's classifier; see :func:`ensure_checkpoint`."""
-    digest = hashlib.sha256(read_recipe(recipe, cfg_options).pretty_text.encode()).hexdigest()[:12]
+    digest = hashlib.sha256(read_config(str(recipe), cfg_options).pretty_text.encode()).hexdigest()[:12]
     return Path(cache_dir).resolve() / f"{recipe.stem}-{digest}.pth"
 
 
@@ -84,7 +76,7 @@ def to_be_trained(evaluator: Any, cache_dir: str = "work_dirs/feature_networks")
     recipe, options = recipe_path(evaluator["config"]), evaluator.get("cfg_options")
     if cached_checkpoint(recipe, evaluator.get("cache_dir", cache_dir), options).is_file():
         return []
-    return [f"{recipe.name} ({read_recipe(recipe, options).train_cfg.max_epochs} epochs)"]
+    return [f"{recipe.name} ({read_config(str(recipe), options).train_cfg.max_epochs} epochs)"]
 
 
 def ensure_checkpoint(
@@ -178,7 +170,7 @@ def _train(recipe: Path, target: Path, cfg_options: Mapping[str, Any], until_std
     """Train a recipe in this process and write its weights to ``target`` atomically."""
     apply_patches()
     say_loading("mmpretrain")
-    cfg = read_recipe(recipe, cfg_options)
+    cfg = read_config(str(recipe), cfg_options)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.stem}-") as work_dir:
         if until_stdin_closes:
