@@ -81,17 +81,6 @@ def test_the_digits_recipes_take_the_small_backbone(tmp_path, small, recipe, cap
     assert not printed.out and "load model from" not in printed.err  # the report is what there is to read
 
 
-def test_inputs_unlike_those_of_the_pretraining_are_warned_of(tmp_path, small):
-    checkpoint = torch.load(small)
-    for mean, warned in (([78.8] * 3, False), ([123.675, 116.28, 103.53], True)):
-        text = f"model = dict(data_preprocessor=dict(mean={mean}, std=[88.9, 88.9, 88.9]))"
-        torch.save({**checkpoint, "meta": {"cfg": text}}, tmp_path / "a.pth")
-        config = str(recipe_path("tsn_digits.py"))
-        report = convert_backbone(tmp_path / "a.pth", tmp_path / "out.pth", "mmpretrain", config=config)
-        assert ("WARNING   the config has mean=[78.8, 78.8, 78.8]" in str(report)) == warned
-        assert "WARNING   the config has std" not in str(report)
-
-
 @pytest.mark.slow
 def test_a_detectors_shared_head_is_checked_too(tmp_path, resnet50):
     config = tmp_path / "c4.py"

@@ -75,7 +75,6 @@ def test_a_run_of_ours_goes_on_in_every_host(tmp_path):
     for encoder, recipe in (("query", "tsn_digits.py"), ("query", "i3d_digits.py"), ("key", "tsm_digits.py")):
         report = convert_backbone(source, out, "mmpretrain", encoder=encoder, config=str(recipe_path(recipe)))
         assert list(report.checked.values()) == [100]
-        assert report.statistics.keys() >= {"mean", "std"}
         after = tiny.build("mmdet", **tiny.SMALL)  # as the scenes' detector has it
         tiny.load(after, "mmdet", out)
         assert same_features(backbone, after, size=32) == (encoder == "query")

@@ -11,7 +11,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 
-from nda_mm.conversion.formats import find_backbone, input_statistics
+from nda_mm.conversion.formats import find_backbone
 
 RECIPES = Path(mmpretrain.__file__).parent / ".mim" / "configs"
 SELF_SUPERVISED = {
@@ -89,13 +89,3 @@ def test_what_is_not_there_is_said(resnet18):
     ):
         with pytest.raises(ValueError, match=message):
             find_backbone(checkpoint, encoder, "a.pth")
-
-
-def test_input_statistics_are_read_from_a_config_without_running_it():
-    cfg = Config.fromfile(RECIPES / SELF_SUPERVISED["mocov2"])
-    told = input_statistics({"meta": {"cfg": cfg.pretty_text}})
-    assert told == {key: cfg.data_preprocessor[key] for key in ("mean", "std", "to_rgb")}
-    hostile = "model = dict(data_preprocessor=dict(mean=print('ran'), std=[1.0]))"
-    assert input_statistics({"meta": {"cfg": hostile}}) == {"std": [1.0]}
-    assert input_statistics({"meta": {"cfg": "not python ("}}) == {}
-    assert input_statistics({"epoch": 1}) == {}

@@ -24,7 +24,7 @@ def test_a_backbone_is_converted_checked_and_reported(
     tool.main([str(source), str(out), "--to", "torchvision", "--check", "torchvision.resnet18"])
     printed = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in printed] == [
-        "source", "backbone", "taken", "dropped", "checked", "written", "inputs", "mind",
+        "source", "backbone", "taken", "dropped", "checked", "written", "mind",
     ]  # fmt: skip
     assert printed[0].endswith("moco.pth.tar: facebookresearch/moco, prefix encoder_q.")
     assert printed[3] == "dropped   2 tensors: encoder_q.fc (2)"
