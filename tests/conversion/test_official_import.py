@@ -146,7 +146,7 @@ def test_files_that_do_not_fit_are_refused_by_name(tmp_path: Path) -> None:
         ({}, ValueError, "at least one file"),
         (dict(ema=tmp_path / "cut.pth"), BrokenCheckpointError, r"cut\.pth"),
         (dict(discriminator=files["generator"]), OfficialMismatchError, r"generator\.pth holds a generator"),
-        (dict(generator=ours), OfficialMismatchError, r"ours\.pth is not a file of the authors' code"),
+        (dict(generator=ours), OfficialMismatchError, r"ours\.pth is not a BigGAN of the authors"),
         (dict(ema=odd["unknown"]), OfficialMismatchError, r"unknown\.pth .*shared\.weight"),
         (dict(ema=files["generator"], discriminator=odd["few"]), OfficialMismatchError, "does not fit"),
     ):

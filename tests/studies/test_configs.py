@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from mmengine.config import Config
 
-from nda_mm.studies.configs import course, generator_step, resolve, sample_count
+from nda_mm.studies.comparison import generator_step, sample_count
+from nda_mm.studies.jobs import course, resolve
 from nda_mm.utils.files import recipe_path
 
 

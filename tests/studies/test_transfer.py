@@ -19,7 +19,7 @@ pytest.importorskip("mmpretrain")
 pytest.importorskip("mmdet")
 
 from nda_mm.checkpoints import read_checkpoint
-from nda_mm.studies.configs import resolve
+from nda_mm.studies.jobs import resolve
 from nda_mm.studies.transfer import NO_PRETRAINING, TransferStudy, compare_arms
 from nda_mm.utils.files import recipe_path
 
