@@ -85,6 +85,7 @@ def test_settings_that_cannot_work_are_refused_before_training(
         ("transfer", ["--pretrain", "moco_digits", "--downstream", "moco_digits", "--out", "out"], "moco_digits"),
         ("compare_ood", ["absent"], "absent/seed_N"),
         ("browse_negatives", ["--images", "nowhere"], "'nowhere'"),
+        ("audit_negatives", ["--images", "nowhere"], "'nowhere'"),
         ("convert_backbone", ["absent.pth", "out.pth", "--to", "mmdet"], "absent.pth"),
         ("import_official", ["nda_biggan_cifar10", "out.pth", "--ema", "absent.pth"], "absent.pth"),
         ("sample", [GAN, "absent.pth"], "absent.pth"),
