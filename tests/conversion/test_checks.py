@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-
 import pytest
 import tiny_backbones as tiny
 import torch
 from mmengine.config import Config
-from torch import nn
 
 from nda_mm.conversion import BackboneMismatchError, convert_backbone
 from nda_mm.conversion.checks import check_config, plain_state, require_carried, require_fit
@@ -50,13 +47,6 @@ def test_one_layer_left_random_is_found(resnet18):
     model.state_dict()["layer3.1.conv2.bn.running_var"][-1] += 0.01
     with pytest.raises(BackboneMismatchError, match=r"a\.pth: 1 of 100 tensors differ \(layer3.1.bn2.running_var\)"):
         require_carried(model, resnet18, source="a.pth", target="it")
-
-
-def test_kernels_inflated_in_time_are_summed():
-    stem = nn.Sequential(OrderedDict(conv1=nn.Conv3d(2, 3, (5, 7, 7), bias=False)))
-    flat = torch.randn(3, 2, 7, 7)
-    stem.conv1.weight.data = (flat[:, :, None] / 5).expand(-1, -1, 5, -1, -1).clone()
-    torch.testing.assert_close(plain_state(stem)["conv1.weight"], flat)
 
 
 @pytest.fixture(scope="module")
@@ -116,20 +106,16 @@ def test_a_config_without_a_backbone_is_refused(tmp_path):
         check_config(str(tmp_path / "gan.py"), tmp_path / "a.pth", {}, "a.pth")
 
 
-def still(frame: torch.Tensor, frames: int) -> torch.Tensor:
-    """One picture, (B, C, H, W), as a clip, (B, C, T, H, W)."""
-    return frame[:, :, None].expand(-1, -1, frames, -1, -1).contiguous()
-
-
 def test_the_small_backbone_of_the_digits_is_inflated_kernel_by_kernel(tmp_path):
     flat = tiny.randomize(tiny.build("mmpretrain", **tiny.SMALL))
-    convert_backbone(tiny.save(flat, "mmpretrain", tmp_path / "a.pth"), tmp_path / "small.pth", "mmpretrain")
+    torch.save(flat.state_dict(), tmp_path / "small.pth")
     settings = Config.fromfile(recipe_path("i3d_digits.py")).model.backbone.to_dict()
     settings.update(pretrained=str(tmp_path / "small.pth"), temporal_strides=(1, 1, 1, 1))
     inflated = tiny.build("mmaction2", **settings)
     inflated.init_weights()
     picture = tiny.images(batch=1, size=16)
     expected = tiny.features(flat, picture)
-    clip = tiny.features(inflated, still(picture, 37))  # 17 kernels of three and one of the shortcuts' own
+    still = picture[:, :, None].expand(-1, -1, 37, -1, -1).contiguous()
+    clip = tiny.features(inflated, still)  # 17 kernels of three and one of the shortcuts' own
     scale = expected.abs().max()
     torch.testing.assert_close(clip[:, :, 18] / scale, expected / scale, rtol=0, atol=1e-5)

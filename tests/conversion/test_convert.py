@@ -7,6 +7,7 @@ from argparse import Namespace
 import pytest
 import tiny_backbones as tiny
 import torch
+from mmengine.config import Config
 from tiny_run import build_recipe
 
 from nda_mm.checkpoints import BrokenCheckpointError
@@ -134,20 +135,52 @@ def test_the_source_is_never_written_over(tmp_path, checkpoint):
     assert checkpoint.read_bytes() == before
 
 
-def test_a_write_that_fails_leaves_the_old_file(tmp_path, checkpoint, monkeypatch):
-    (tmp_path / "out.pth").write_bytes(b"an older file")
-
-    def full(*_):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(OSError, match="No space left"):
-        convert_backbone(checkpoint, tmp_path / "out.pth", "mmdet")
-    assert (tmp_path / "out.pth").read_bytes() == b"an older file"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.pth", "source.pth"]
-
-
 def test_a_mismatch_found_by_the_check_leaves_no_file(tmp_path, checkpoint):
     with pytest.raises(BackboneMismatchError, match=r"ResNet-18 .*the model is a ResNet-50 .*layer1.0.conv1.weight"):
         convert_backbone(checkpoint, tmp_path / "out.pth", "torchvision", config="torchvision.resnet50")
     assert not (tmp_path / "out.pth").exists()
+
+
+def save_dpc(network, path, prefix="backbone."):
+    """As ``nda_mm.DPC`` or a recognizer writes it; what else is in there has other shapes than a ResNet's."""
+    weights = {prefix + name: value for name, value in network.state_dict().items()}
+    start = prefix.removesuffix("backbone.")
+    others = {f"{start}aggregator.candidate.weight": torch.zeros(2, 4, 1, 1), "predictor.0.weight": torch.zeros(3)}
+    torch.save({"meta": {"epoch": 3}, "state_dict": {**weights, **others}}, path)
+    return path
+
+
+@pytest.mark.parametrize("prefix", ["backbone.", "backbone.backbone."])
+def test_dpcs_features_are_the_same_after_the_way_through_a_file(tmp_path, prefix):
+    source = tiny.randomize(tiny.build("mmaction2", **tiny.DPC))
+    report = convert_backbone(save_dpc(source, tmp_path / "a.pth", prefix), tmp_path / "b.pth", "mmaction2")
+    assert str(report.architecture) == "2D3D-ResNet-18 (3x3 stem, width 4)"
+    assert (report.found.prefix, len(report.found.weights), len(report.found.dropped)) == (prefix, 120, 2)
+    target = tiny.randomize(tiny.build("mmaction2", **tiny.DPC), seed=1)
+    clips = torch.randn(2, 3, 5, 32, 32, generator=torch.Generator().manual_seed(2))
+    assert not torch.equal(tiny.features(target, clips), tiny.features(source, clips))
+    tiny.load(target, "mmaction2", tmp_path / "b.pth")
+    assert torch.equal(tiny.features(target, clips), tiny.features(source, clips))
+
+
+def test_the_recipe_of_dpcs_network_takes_every_tensor_and_refuses_anothers(tmp_path):
+    recipe = recipe_path("resnet2d3d_digits.py")
+    settings = Config.fromfile(recipe).model.backbone.to_dict()
+    source = tiny.randomize(tiny.build("mmaction2", **settings))
+    path = save_dpc(source, tmp_path / "a.pth")
+    report = convert_backbone(path, tmp_path / "b.pth", "mmaction2", config=str(recipe))
+    assert list(report.checked.values()) == [100]
+    wider = save_dpc(tiny.randomize(tiny.build("mmaction2", **{**settings, "base_channels": 16})), tmp_path / "c.pth")
+    with pytest.raises(BackboneMismatchError, match=r"does not fit.*2D3D-ResNet-18 \(3x3 stem, width 16\).*width 8"):
+        convert_backbone(wider, tmp_path / "d.pth", "mmaction2", config=str(recipe))
+    assert not (tmp_path / "d.pth").exists()
+
+
+def test_video_networks_are_refused_but_dpcs_in_mmaction2(tmp_path):
+    path = save_dpc(tiny.build("mmaction2", **tiny.DPC), tmp_path / "a.pth")
+    for host in ("mmdet", "mmpretrain", "torchvision"):
+        with pytest.raises(BackboneMismatchError, match=rf"2D3D-ResNet-18.*a video network, and {host} has none"):
+            convert_backbone(path, tmp_path / "b.pth", host)
+    early = tiny.build("mmaction2", 18, type="ResNet3d", pretrained=None, base_channels=4)
+    with pytest.raises(BackboneMismatchError, match="is a video network"):
+        convert_backbone(save_dpc(early, tmp_path / "a.pth"), tmp_path / "b.pth", "mmaction2")

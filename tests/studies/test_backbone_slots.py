@@ -10,8 +10,8 @@ pytest.importorskip("mmpretrain")
 pytest.importorskip("mmdet")
 pytest.importorskip("mmaction")
 
-from nda_mm.studies.transfer import find_slot
 from nda_mm.studies.jobs import resolve
+from nda_mm.studies.transfer import find_slot
 from nda_mm.utils.files import recipe_path
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
