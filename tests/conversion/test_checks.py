@@ -11,8 +11,6 @@ from nda_mm.conversion import BackboneMismatchError, convert_backbone
 from nda_mm.conversion.checks import check_config, plain_state, require_carried, require_fit
 from nda_mm.utils.files import recipe_path
 
-THREE_STAGES = dict(num_stages=3, strides=(1, 2, 2), dilations=(1, 1, 1), out_indices=(2,))
-
 
 @pytest.fixture(scope="module")
 def resnet18():
@@ -35,7 +33,8 @@ def test_another_network_is_refused_with_both_named(weights, model, message):
 
 
 def test_a_stage_that_the_model_lacks_is_unused(resnet18):
-    three, head = tiny.build("mmdet", 18, **THREE_STAGES), tiny.build("mmdet", 18, type="ResLayer", stage=3)
+    stages = dict(num_stages=3, strides=(1, 2, 2), dilations=(1, 1, 1), out_indices=(2,))
+    three, head = tiny.build("mmdet", 18, **stages), tiny.build("mmdet", 18, type="ResLayer", stage=3)
     fourth = {name for name in resnet18 if name.startswith("layer4.")}
     assert set(require_fit(three, resnet18, source="a.pth", target="it")) == fourth
     assert set(require_fit(head, resnet18, source="a.pth", target="it")) == resnet18.keys() - fourth
@@ -49,21 +48,9 @@ def test_one_layer_left_random_is_found(resnet18):
         require_carried(model, resnet18, source="a.pth", target="it")
 
 
-@pytest.fixture(scope="module")
-def small(tmp_path_factory):
-    """The kind of backbone that moco_digits.py trains."""
-    net = tiny.randomize(tiny.build("mmpretrain", **tiny.SMALL))
-    return tiny.save(net, "mmpretrain", tmp_path_factory.mktemp("small") / "moco.pth")
-
-
-@pytest.fixture(scope="module")
-def resnet50(tmp_path_factory):
-    net = tiny.randomize(tiny.build("torchvision", 50))
-    return tiny.save(net, "torchvision", tmp_path_factory.mktemp("r50") / "r50.pth")
-
-
 @pytest.mark.parametrize("recipe", ["tsm_digits", "i3d_digits"])
-def test_the_digits_recipes_take_the_small_backbone(tmp_path, small, recipe, capsys):
+def test_the_digits_recipes_take_the_small_backbone(tmp_path, recipe, capsys):
+    small = tiny.save(tiny.randomize(tiny.build("mmpretrain", **tiny.SMALL)), "mmpretrain", tmp_path / "moco.pth")
     report = convert_backbone(small, tmp_path / "out.pth", "mmpretrain", config=str(recipe_path(recipe)))
     assert list(report.checked.values()) == [100]
     assert f"checked   the backbone of {recipe_path(recipe)} holds 100 of 100 tensors" in str(report)
@@ -72,24 +59,9 @@ def test_the_digits_recipes_take_the_small_backbone(tmp_path, small, recipe, cap
 
 
 @pytest.mark.slow
-def test_a_detectors_shared_head_is_checked_too(tmp_path, resnet50):
-    config = tmp_path / "c4.py"
-    config.write_text(
-        f"default_scope = 'mmdet'\nmodel = dict(\n    backbone=dict(type='ResNet', depth=50, **{THREE_STAGES}),\n"
-        "    roi_head=dict(shared_head=dict(type='ResLayer', depth=50, stage=3)),\n)\n"
-    )
-    report = convert_backbone(resnet50, tmp_path / "out.pth", "mmdet", config=str(config))
-    assert report.checked == {f"the backbone of {config}": 215, f"the shared head of {config}": 50}
-    # A head of another depth is refused although the backbone fits.
-    config.write_text(config.read_text().replace("'ResLayer', depth=50", "'ResLayer', depth=18"))
-    with pytest.raises(BackboneMismatchError, match="does not fit the shared head.*layer4.0.conv1.weight"):
-        convert_backbone(resnet50, tmp_path / "other.pth", "mmdet", config=str(config))
-    assert not (tmp_path / "other.pth").exists()
-
-
-@pytest.mark.slow
-def test_a_video_recipe_takes_a_resnet50_by_the_names_that_it_reads(tmp_path, resnet50):
+def test_a_video_recipe_takes_a_resnet50_by_the_names_that_it_reads(tmp_path):
     """mmaction2 inflates from torchvision's names; with its own 2-D names it would leave all of I3D random."""
+    resnet50 = tiny.save(tiny.randomize(tiny.build("torchvision", 50)), "torchvision", tmp_path / "r50.pth")
     recipe = str(recipe_path("i3d_ucf101.py"))
     with pytest.raises(BackboneMismatchError, match=r"i3d_ucf101.py does not hold the weights of"):
         convert_backbone(resnet50, tmp_path / "out.pth", "mmaction2", config=recipe)

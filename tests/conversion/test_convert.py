@@ -41,27 +41,30 @@ def test_features_are_the_same_in_both_hosts(tmp_path, depth, source, target):
     assert same_features(before, tiny.load(after, target, tmp_path / "out.pth"))
 
 
-@pytest.mark.slow
-def test_a_deep_stem_travels_to_mmdet(tmp_path):
-    before = tiny.randomize(tiny.build("mmpretrain", 50, type="ResNetV1d"))
-    convert_backbone(tiny.save(before, "mmpretrain", tmp_path / "a.pth"), tmp_path / "b.pth", "mmdet")
-    after = tiny.load(tiny.build("mmdet", 50, type="ResNetV1d"), "mmdet", tmp_path / "b.pth")
-    assert same_features(before, after)
-
-
 def test_a_detectors_stages_and_shared_head_read_one_file(tmp_path, checkpoint):
-    """C4: three stages in the backbone, the fourth in mmdet's ResLayer, both by the same ``init_cfg``."""
-    convert_backbone(checkpoint, tmp_path / "out.pth", "mmdet")
+    """C4: three stages in the backbone, the fourth in mmdet's ResLayer, both by the same ``init_cfg``, both checked."""
+    init = dict(type="Pretrained", checkpoint=str(tmp_path / "out.pth"))
+    three = dict(depth=18, num_stages=3, strides=(1, 2, 2), dilations=(1, 1, 1), out_indices=(2,), init_cfg=init)
+    fourth = dict(depth=18, stage=3, init_cfg=init)
+    config = tmp_path / "c4.py"
+    config.write_text(
+        f"default_scope = 'mmdet'\nmodel = dict(\n    backbone=dict(type='ResNet', **{three}),\n"
+        f"    roi_head=dict(shared_head=dict(type='ResLayer', **{fourth})),\n)\n"
+    )
+    report = convert_backbone(checkpoint, tmp_path / "out.pth", "mmdet", config=str(config))
+    assert report.checked == {f"the backbone of {config}": 75, f"the shared head of {config}": 25}
     whole = tiny.load(tiny.build("mmpretrain", 18), "mmpretrain", tmp_path / "out.pth")
     expected = tiny.features(whole, tiny.images())
-    init = dict(type="Pretrained", checkpoint=str(tmp_path / "out.pth"))
-    three = dict(num_stages=3, strides=(1, 2, 2), dilations=(1, 1, 1), out_indices=(2,))
-    backbone = tiny.build("mmdet", 18, **three, init_cfg=init)
-    head = tiny.build("mmdet", 18, type="ResLayer", stage=3, init_cfg=init)
+    backbone, head = tiny.build("mmdet", **three), tiny.build("mmdet", type="ResLayer", **fourth)
     for part in (backbone, head):
         part.init_weights()
     found = tiny.features(head, tiny.features(backbone, tiny.images()))
     torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6)
+    # A head of another depth is refused although the backbone fits.
+    config.write_text(config.read_text().replace("'ResLayer', **{'depth': 18", "'ResLayer', **{'depth': 50"))
+    with pytest.raises(BackboneMismatchError, match="does not fit the shared head.*layer4.0.conv1.weight"):
+        convert_backbone(checkpoint, tmp_path / "other.pth", "mmdet", config=str(config))
+    assert not (tmp_path / "other.pth").exists()
 
 
 @pytest.mark.slow
@@ -129,9 +132,8 @@ def test_networks_that_the_host_does_not_have_are_refused(tmp_path, checkpoint):
 def test_the_source_is_never_written_over(tmp_path, checkpoint):
     (tmp_path / "link.pth").hardlink_to(checkpoint)
     before = checkpoint.read_bytes()
-    for out in (checkpoint, tmp_path / "link.pth"):
-        with pytest.raises(ValueError, match="is the source"):
-            convert_backbone(checkpoint, out, "mmdet")
+    with pytest.raises(ValueError, match="is the source"):
+        convert_backbone(checkpoint, tmp_path / "link.pth", "mmdet")
     assert checkpoint.read_bytes() == before
 
 
