@@ -6,7 +6,8 @@ import os
 from pathlib import Path
 
 import pytest
-from small_jobs import FAILS, python
+from mmengine.config import Config
+from small_jobs import COUNTS, FAILS
 
 from nda_mm.evaluation.detection import MEASURES
 from nda_mm.evaluation.ood_report import OODResult, write_results
@@ -74,20 +75,6 @@ def test_a_classifier_leaves_open_what_discriminators_have_to_share(tmp_path: Pa
         compare_detection([*recipes, tmp_path / "other"])
 
 
-#: In place of tools/test.py: checks what it is given. That of the real command is in tests/tools/test_compare_ood.py.
-DETECTS = python(
-    "import json, pathlib, sys\n"
-    "from mmengine.config import Config\n"
-    "config, checkpoint, _, folder = sys.argv[1:5]\n"
-    "cfg = Config.fromfile(config)\n"
-    "assert (cfg.model.width, cfg.test_evaluator.type, pathlib.Path(checkpoint).is_file()) == (4, 'OOD', True)\n"
-    "assert cfg.test_cfg == dict(type='MultiTestLoop')\n"
-    "out = pathlib.Path(folder, '20260101_000000')\n"
-    "out.mkdir(parents=True)\n"
-    "(out / f'{out.name}.json').write_text(json.dumps({'ood/mean/auroc': 0.5}))\n"
-)
-
-
 @pytest.fixture
 def comparison(tmp_path: Path) -> Path:
     """Finished runs: two seeds of the plain recipe, one of the other; and one that has not finished."""
@@ -105,16 +92,18 @@ def comparison(tmp_path: Path) -> Path:
 
 
 def test_finished_runs_are_tested_once_as_they_were_trained(comparison: Path, tmp_path: Path) -> None:
-    folders = detect_with_runs(comparison, str(tmp_path / "ood.py"), test_command=DETECTS, jobs=2)
+    folders = detect_with_runs(comparison, str(tmp_path / "ood.py"), test_command=COUNTS, jobs=2)
     assert folders == [comparison / "ood" / name for name in ("biggan", "nda_biggan")]
     tested = sorted(path.relative_to(comparison / "ood").as_posix() for path in (comparison / "ood").glob("*/seed_*"))
     assert tested == ["biggan/seed_0", "biggan/seed_1", "nda_biggan/seed_1"]
+    config = Config.fromfile(comparison / "ood" / "biggan" / "seed_0" / "recipe.py")
+    assert (config.model.width, config.test_evaluator.type, config.test_cfg.type) == (4, "OOD", "MultiTestLoop")
     assert detect_with_runs(comparison, str(tmp_path / "ood.py"), test_command=FAILS) == folders
 
 
 def test_runs_that_cannot_be_tested_are_refused(comparison: Path, tmp_path: Path) -> None:
     recipe = str(tmp_path / "ood.py")
     with pytest.raises(ValueError, match=r"no finished run .*/sngan/seed_N"):
-        detect_with_runs(comparison, recipe, ["biggan", "sngan"], test_command=DETECTS)
+        detect_with_runs(comparison, recipe, ["biggan", "sngan"], test_command=COUNTS)
     with pytest.raises(ValueError, match=r"the tests of biggan, seed_0; biggan, seed_1 failed"):
         detect_with_runs(comparison, recipe, ["biggan"], test_command=FAILS)
