@@ -17,8 +17,8 @@ from nda_mm.utils.files import recipe_path
 from tools import prepare_data
 
 ROOT = Path(__file__).resolve().parents[2]
-for folder in ("engine", "datasets", "conversion"):
-    sys.path.insert(0, str(ROOT / "tests" / folder))  # of tiny_run and the like
+for folder in ("engine", "datasets", "conversion", "studies"):
+    sys.path.insert(0, str(ROOT / "tests" / folder))  # of tiny_run, small_jobs and the like
 
 
 @pytest.fixture

@@ -64,9 +64,7 @@ def refuse(run: Run, capsys: pytest.CaptureFixture[str]) -> Refuse:
     ("option", "named"),
     [
         ("model.type=NDABigGAN", "nda_mm.NDABigGAN"),
-        ("model.negative.type=Jigsav", "Jigsaw"),
         ("model.negative.grid=5", "5 x 5 does not divide height 16"),
-        ("train_cfg.data_on_device=no", "train_cfg.data_on_device"),
     ],
 )
 def test_settings_that_cannot_work_are_refused_before_training(
