@@ -380,9 +380,9 @@ def _adapt(cfg: Config, found: Mapping[str, OfficialNetwork], config: str) -> di
     changes: dict[str, Any] = {}
     for network in found.values():
         sizes = {(network.kind, "base_channels"): network.width, ("generator", "noise_size"): network.noise_size}
-        sizes |= {(part, "num_classes"): network.num_classes for part in (None, *_NETWORKS)}
+        sizes |= {(part, "num_classes"): network.num_classes for part in ("", *_NETWORKS)}
         for (part, name), size in sizes.items():
-            settings = cfg.model if part is None else cfg.model[part]
+            settings = cfg.model[part] if part else cfg.model
             if size is not None and settings.get(name) != size:
                 changes[f"model.{part}.{name}" if part else f"model.{name}"] = size
     cfg.merge_from_dict(changes)

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from paired_steps import add_arguments
@@ -81,7 +81,7 @@ def contestants(x: Tensor, generator: torch.Generator) -> dict[str, Callable[[],
 
 
 def measure_turns(
-    calls: dict[str, Callable[[], Tensor]],
+    calls: Mapping[str, Callable[[], Tensor]],
     against: Callable[[], Tensor],
     rounds: int,
     clock: Callable[[Callable[[], Tensor]], float],
@@ -113,9 +113,11 @@ def measure(shape: str, args: argparse.Namespace) -> list[dict]:
             measure_turns(calls, x.clone, args.rounds, partial(clock, calls=GPU_CALLS))
             for clock in (device_seconds, seconds_between_events)
         )
-        bars = {name: GPU_BAR for name in calls if name != "copy"}
-        further = {name: dict(ratio_with_host=round(ratio, 2)) for name, (_, ratio) in with_host.items()}
-        return [row(shape, name, *turn, bars.get(name)) | further[name] for name, turn in turns.items()]
+        return [
+            row(shape, name, *turn, None if name == "copy" else GPU_BAR)
+            | dict(ratio_with_host=round(with_host[name][1], 2))
+            for name, turn in turns.items()
+        ]
     standard = args.dtype == "float32" and args.threads == 1 and not args.channels_last
     bars = BARS.get(shape, {}) if standard else {}
     turns = measure_turns(calls, x.clone, args.rounds, host_seconds)
