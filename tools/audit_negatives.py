@@ -23,8 +23,13 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from nda_mm.utils.command_line import add_input_options, start_command
+from nda_mm.utils.command_line import add_input_options, one_line_errors, start_command
+
+if TYPE_CHECKING:
+    from nda_mm.evaluation.audit import NegativeAudit, NegativeReport
+    from nda_mm.negatives import Negative
 
 
 def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -50,36 +55,39 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = parse_args(arguments)
     start_command()
     # Not before the options are read: it takes seconds.
-    import torch
-
     from nda_mm.evaluation.audit import VERDICTS, NegativeAudit, format_reports
     from nda_mm.evaluation.audit_inputs import network_features, parse_settings, read_inputs
-    from nda_mm.utils.image_grid import save_image_grid
 
-    try:
-        images, negatives = read_inputs(args, args.reals)
-        features = network_features(parse_settings(args.network)) if args.network else None
-        audit = NegativeAudit(images, samples=args.samples, features=features, seed=args.seed)
-        reports = [audit.measure(label, negative) for label, negative in negatives.items()]
-    except (ValueError, TypeError, KeyError, RuntimeError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    images, negatives = read_inputs(args, args.reals)
+    features = network_features(parse_settings(args.network)) if args.network else None
+    audit = NegativeAudit(images, samples=args.samples, features=features, seed=args.seed)
+    reports = [audit.measure(label, negative) for label, negative in negatives.items()]
     print(f"{len(images)} real images, {audit.count} negatives of each transform\n\n{format_reports(reports)}")
     if args.out:
         args.out.parent.mkdir(parents=True, exist_ok=True)
         summary = {"reals": len(images), "negatives": audit.count, "reports": [report.as_dict() for report in reports]}
         args.out.write_text(json.dumps(summary, indent=2) + "\n")
     if args.worst:
-        rows, names = [], []
-        for report, negative in zip(reports, negatives.values()):
-            made = audit.negatives(negative)[report.offenders]
-            rows += [audit.images[report.offenders], made, audit.nearest_real(made)]
-            names += [f"{report.name}\nsource", "negative", "nearest real"]
-        scale = max(1, -(-64 // images.shape[-1]))
-        save_image_grid(args.worst, torch.cat(rows), len(rows[0]), scale=scale, row_labels=names)
+        draw_worst(args.worst, audit, reports, negatives)
     worst = max(VERDICTS.index(report.verdict) for report in reports)
     return 1 if args.fail_on and worst >= VERDICTS.index(args.fail_on) else 0
 
 
+def draw_worst(path: Path, audit: NegativeAudit, reports: list[NegativeReport], negatives: dict[str, Negative]) -> None:
+    """A sheet of the most suspicious negatives, each between its source and the real image nearest to it."""
+    import torch
+
+    from nda_mm.utils.image_grid import save_image_grid
+
+    rows, names = [], []
+    for report, negative in zip(reports, negatives.values()):
+        made = audit.negatives(negative)[report.offenders]
+        rows += [audit.images[report.offenders], made, audit.nearest_real(made)]
+        names += [f"{report.name}\nsource", "negative", "nearest real"]
+    scale = max(1, -(-64 // audit.images.shape[-1]))
+    save_image_grid(path, torch.cat(rows), len(rows[0]), scale=scale, row_labels=names)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    with one_line_errors():
+        sys.exit(main())

@@ -21,7 +21,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from nda_mm.utils.command_line import add_cfg_options, one_line_errors, start_command
+from nda_mm.utils.command_line import add_study_options, one_line_errors, start_command
 from nda_mm.utils.files import recipe_path
 
 TRAIN, TEST = (Path(__file__).with_name(name) for name in ("train.py", "test.py"))
@@ -31,16 +31,10 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("configs", nargs="+", metavar="CONFIG", help="recipes, the baseline first")
-    parser.add_argument(
-        "--seeds", nargs="+", type=int, default=[0, 1, 2], help="seeds of every recipe (default: 0 1 2)"
-    )
-    parser.add_argument("--out", type=Path, required=True, help="folder for runs and results")
+    add_study_options(parser)
     parser.add_argument("--results", type=Path, help="folder of results.* (default: --out); results.csv is added to")
-    parser.add_argument("--metrics", nargs="+", help="metrics to report (default: all that every run logs)")
-    parser.add_argument("--jobs", type=int, default=1, help="runs at a time (default: 1)")
     parser.add_argument("--test", action="store_true", help="measure what has finished by its test_evaluator, too")
     parser.add_argument("--amp", action="store_true", help="mixed precision, as of tools/train.py")
-    add_cfg_options(parser)
     parser.add_argument("--allow-different-budgets", action="store_true", help="compare recipes of different length")
     return parser.parse_args(arguments)
 

@@ -6,8 +6,7 @@
 
 With --runs, every finished run of a folder of tools/compare.py is tested by the recipe's evaluator, into its ood/; the
 names of its recipes may be given, the baseline first. Without, folders of tests that were made by tools/test.py with
---work-dir RECIPE/seed_N, the first of them the baseline. Prints tables of means, spread and paired differences,
-and for a published benchmark what others report, marked as published.
+--work-dir RECIPE/seed_N, the first of them the baseline. Prints tables of means, spread and paired differences.
 """
 
 from __future__ import annotations

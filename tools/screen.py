@@ -17,11 +17,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from nda_mm.utils.command_line import add_cfg_options, one_line_errors, start_command
+from nda_mm.utils.command_line import add_study_options, one_line_errors, start_command
 from nda_mm.utils.files import recipe_path
 
 SIDES = ("negative", "positive")
-
 TRAIN = Path(__file__).with_name("train.py")
 
 
@@ -32,16 +31,12 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--transforms", nargs="+", metavar="T", help="names or settings of negatives (default: the recipe's own)"
     )
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="seeds of every arm (default: 0 1 2)")
-    parser.add_argument("--out", type=Path, required=True, help="folder for runs and results")
     parser.add_argument("--sides", nargs="+", choices=SIDES, default=list(SIDES), help="what to train (default: both)")
     parser.add_argument(
         "--fake-weights", nargs="+", type=float, default=[], help="of the negative arms (default: the recipe's own)"
     )
-    parser.add_argument("--metrics", nargs="+", help="metrics to report (default: all that every run logs)")
-    parser.add_argument("--jobs", type=int, default=1, help="runs at a time (default: 1)")
     parser.add_argument("--reals", type=int, default=4000, help="real images the audit looks at (default: 4000)")
-    add_cfg_options(parser)
+    add_study_options(parser)
     return parser.parse_args(arguments)
 
 

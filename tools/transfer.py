@@ -16,7 +16,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from nda_mm.utils.command_line import add_cfg_options, one_line_errors, start_command
+from nda_mm.utils.command_line import add_cfg_options, add_study_options, one_line_errors, start_command
 from nda_mm.utils.files import recipe_path
 
 TRAIN = Path(__file__).with_name("train.py")
@@ -27,14 +27,8 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pretrain", nargs="+", required=True, metavar="CONFIG", help="recipes, the plain one first")
     parser.add_argument("--downstream", nargs="+", required=True, metavar="CONFIG", help="what the backbones are for")
-    parser.add_argument(
-        "--seeds", nargs="+", type=int, default=[0, 1, 2], help="seeds of every recipe (default: 0 1 2)"
-    )
-    parser.add_argument("--out", type=Path, required=True, help="folder for runs and results")
     parser.add_argument("--scratch", action="store_true", help="add an arm without pretraining")
-    parser.add_argument("--metrics", nargs="+", help="metrics of the downstream recipes (default: all)")
-    parser.add_argument("--jobs", type=int, default=1, help="runs at a time (default: 1)")
-    add_cfg_options(parser)
+    add_study_options(parser)
     add_cfg_options(parser, "--pretrain-options", "of the pretrainings alone")
     add_cfg_options(parser, "--downstream-options", "of the downstream recipes alone")
     return parser.parse_args(arguments)

@@ -11,8 +11,7 @@ from __future__ import annotations
 from .checks import require_carried, require_fit
 from .convert import ConversionReport, convert_backbone
 from .formats import find_backbone
-from .official import OfficialMismatchError, convert_official, official_names
-from .official_import import ImportReport, import_official
+from .official import ImportReport, OfficialMismatchError, convert_official, import_official, official_names
 from .pretrained_check_hook import PretrainedCheckHook, VideoBackboneCheckHook
 from .resnet import BackboneMismatchError, describe
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout, suppress
 from pathlib import Path
 from typing import Any
@@ -79,12 +79,9 @@ def require_fit(module: nn.Module, weights: Mapping[str, Tensor], *, source: str
     wanted = plain_state(module, weights)
     stages = {name.split(".")[0] for name in wanted}
     given = {name: value for name, value in weights.items() if not name.endswith(_COUNTER)}
-    used = {name: value for name, value in given.items() if name.split(".")[0] in stages}
-    if faults := compare_keys(wanted, used):
-        raise BackboneMismatchError(
-            f"{source} does not fit {target}: the weights are {_label(given)}, the model is {_label(wanted)}; {faults}"
-        )
-    return [name for name in given if name not in used]
+    unused = [name for name in given if name.split(".")[0] not in stages]
+    refuse_other_names(wanted, given, source=source, target=target, unused=unused)
+    return unused
 
 
 def require_carried(
@@ -117,17 +114,53 @@ def require_carried(
     """
     require_fit(module, weights, source=source, target=target)
     loaded = plain_state(module, weights)
-    different = [
-        name
-        for name, value in loaded.items()
-        if not torch.allclose(value.detach().double().cpu(), weights[name].double(), rtol=tolerance, atol=1e-7)
-    ]
+    refuse_other_values(loaded, weights, source=source, target=target, tolerance=tolerance)
+    return len(loaded)
+
+
+def refuse_other_names(
+    wanted: Mapping[str, Tensor], given: Mapping[str, Tensor], *, source: str, target: str, unused: Iterable[str] = ()
+) -> None:
+    """Refuse weights whose names and shapes are not those of a model, by BackboneMismatchError.
+
+    Args:
+        wanted: The model's tensors, or those that the weights must have.
+        given: The weights.
+        source: What to call the weights in the message.
+        target: What to call the model.
+        unused: Names among the weights that the model need not have. Defaults to none.
+    """
+    left_out = set(unused)
+    if faults := compare_keys(wanted, {name: value for name, value in given.items() if name not in left_out}):
+        raise BackboneMismatchError(
+            f"{source} does not fit {target}: the weights are {_label(given)}, the model is {_label(wanted)}; {faults}"
+        )
+
+
+def refuse_other_values(
+    loaded: Mapping[str, Tensor], given: Mapping[str, Tensor], *, source: str, target: str, tolerance: float = 0.0
+) -> None:
+    """Refuse a model whose tensors differ from the weights of the same names, by BackboneMismatchError.
+
+    Args:
+        loaded: The model's tensors.
+        given: The weights, which are compared in the model's precision.
+        source: What to call the weights in the message.
+        target: What to call the model.
+        tolerance: Relative difference allowed, and a hundredth of it near zero. Defaults to 0.0: bit for bit.
+    """
+    both = [name for name in loaded if name in given]
+    different = []
+    for name in both:
+        one, other = loaded[name].detach().cpu(), given[name].to(loaded[name].dtype)
+        if not torch.allclose(one.double(), other.double(), rtol=tolerance, atol=tolerance / 100):
+            different.append(name)
     if different:
         raise BackboneMismatchError(
-            f"{target} does not hold the weights of {source}: {len(different)} of {len(loaded)} tensors differ "
-            f"({shorten(different)}); are the names in the file those of another framework (tools/convert_backbone.py)?"
+            f"{target} does not hold the weights of {source}: {len(different)} of {len(both)} tensors differ "
+            f"({shorten(different)}); were they initialized again, by the model's init_cfg or by load_from, or are the "
+            "names in the file those of another framework (tools/convert_backbone.py)?"
         )
-    return len(loaded)
 
 
 def _label(weights: Mapping[str, Tensor]) -> str:

@@ -7,17 +7,15 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
-from mmengine.config import Config
 
 from nda_mm import __version__
 from nda_mm.checkpoints import read_checkpoint, write_checkpoint
-from nda_mm.utils.files import recipe_path
+from nda_mm.functional.checks import check_choice
 
 from .checks import check_config
-from .formats import FoundBackbone, find_backbone, input_statistics
+from .formats import FoundBackbone, find_backbone
 from .resnet import BackboneMismatchError, ResNetArchitecture, describe, host_names, require_whole
 
 HOSTS = ("mmdet", "mmaction2", "mmpretrain", "torchvision")
@@ -38,8 +36,6 @@ class ConversionReport:
         found: The backbone as it was found.
         architecture: Which ResNet; None for another network.
         checked: Tensors that arrived in the models built from a config, by model.
-        statistics: Input statistics of the pretraining, as far as the checkpoint says.
-        other_statistics: Those of the config that was checked, where they differ.
     """
 
     source: Path
@@ -48,8 +44,6 @@ class ConversionReport:
     found: FoundBackbone
     architecture: ResNetArchitecture | None
     checked: dict[str, int] = field(default_factory=dict)
-    statistics: dict[str, Any] = field(default_factory=dict)
-    other_statistics: dict[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
         prefix = f", prefix {self.found.prefix}" if self.found.prefix else ""
@@ -60,8 +54,6 @@ class ConversionReport:
             ("dropped", f"{len(self.found.dropped)} tensors: {_groups(self.found.dropped, 2)}"),
             *(("checked", f"{target} holds {count} of {count} tensors") for target, count in self.checked.items()),
             ("written", f"{self.out}, with the names of {self.host}"),
-            ("inputs", ", ".join(f"{k}={v}" for k, v in self.statistics.items()) or "the checkpoint doesn't say"),
-            *(("WARNING", f"the config has {k}={v}") for k, v in self.other_statistics.items()),
             ("mind", REMINDER),
         ]
         return "\n".join(f"{label:<9} {text}" for label, text in rows)
@@ -111,12 +103,10 @@ def convert_backbone(
         ['conv1.conv.weight', 'conv1.bn.weight']
     """
     source, out = Path(source), Path(out)
-    if host not in HOSTS:
-        raise ValueError(f"the host must be one of {', '.join(HOSTS)}, but got {host!r}")
+    check_choice(host, "host", HOSTS)
     if out.exists() and source.exists() and out.samefile(source):
         raise ValueError(f"{out} is the source; write to another file")
-    checkpoint = read_checkpoint(source, needed=())
-    found = find_backbone(checkpoint, encoder, where=str(source))
+    found = find_backbone(read_checkpoint(source, needed=()), encoder, where=str(source))
     try:
         architecture = describe(found.weights)
     except BackboneMismatchError as error:
@@ -143,9 +133,7 @@ def convert_backbone(
             torch.save(converted, candidate)
             checked = check_config(config, candidate, found.weights, str(source))
     write_checkpoint(converted, out)
-    said, wanted = input_statistics(checkpoint), _wanted_statistics(config) if config else {}
-    other = {name: value for name, value in wanted.items() if name in said and list(said[name]) != value}
-    return ConversionReport(source, out, host, found, architecture, checked, said, other)
+    return ConversionReport(source, out, host, found, architecture, checked)
 
 
 def _require_served(
@@ -170,15 +158,6 @@ def _require_served(
             f"{source} holds a {architecture}, and {host} has only ResNets with a 7x7 stem and width 64; convert with "
             "--to mmpretrain, whose networks mmaction2 takes too (backbone type='mmpretrain.ResNet_CIFAR')"
         )
-
-
-def _wanted_statistics(config: str) -> dict[str, Any]:
-    """Mean and std that a config gives the inputs of its model; torchvision's networks say nothing."""
-    if config.startswith("torchvision.") and not Path(config).exists():
-        return {}
-    cfg = Config.fromfile(recipe_path(config))
-    said = cfg.get("model", {}).get("data_preprocessor") or cfg.get("data_preprocessor") or {}
-    return {name: list(said[name]) for name in ("mean", "std") if said.get(name) is not None}
 
 
 def _groups(names: Iterable[str], levels: int) -> str:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeGuard
+from typing import Any
 
 import torch
 
@@ -127,47 +126,6 @@ def find_backbone(checkpoint: Any, encoder: str = "query", where: str = "the che
     groups = shorten(dict.fromkeys(".".join(name.split(".")[:2]) for name in weights), 6)
     known = ", ".join(layout.name for layout in FORMATS)
     raise ValueError(f"the format of {where} is unknown: its names begin with {groups}; known are: {known}")
-
-
-def input_statistics(checkpoint: Any) -> dict[str, Any]:
-    """Mean, standard deviation and color order that a checkpoint's own config gave its inputs, as far as it says.
-
-    mmengine stores the config's text in ``meta``. It is parsed, never run.
-
-    Args:
-        checkpoint: What was loaded.
-
-    Returns:
-        Some of ``mean``, ``std``, ``to_rgb``, ``bgr_to_rgb``; empty if the checkpoint doesn't say.
-
-    Example:
-        >>> input_statistics({"meta": {"cfg": "model = dict(data_preprocessor=dict(mean=[0.5], to_rgb=True))"}})
-        {'mean': [0.5], 'to_rgb': True}
-    """
-    meta = checkpoint.get("meta") if isinstance(checkpoint, Mapping) else None
-    text = meta.get("cfg") if isinstance(meta, Mapping) else None
-    if not isinstance(text, str):
-        return {}
-    try:
-        tree = ast.parse(text)
-    except SyntaxError:
-        return {}
-    calls = [node.value for node in ast.walk(tree) if _names_the_inputs(node)]
-    said: dict[str, Any] = {}
-    for keyword in [keyword for call in calls if isinstance(call, ast.Call) for keyword in call.keywords]:
-        if keyword.arg not in said and keyword.arg in ("mean", "std", "to_rgb", "bgr_to_rgb"):
-            try:
-                said[keyword.arg] = ast.literal_eval(keyword.value)
-            except ValueError:  # an expression, which is not evaluated
-                continue
-    return said
-
-
-def _names_the_inputs(node: ast.AST) -> TypeGuard[ast.keyword | ast.Assign]:
-    """Whether a node is ``data_preprocessor=...``, an argument or an assignment."""
-    if isinstance(node, ast.keyword):
-        return node.arg == "data_preprocessor"
-    return isinstance(node, ast.Assign) and getattr(node.targets[0], "id", None) == "data_preprocessor"
 
 
 def _holds(weights: Mapping[str, torch.Tensor], prefix: str, resnet_only: bool) -> bool:

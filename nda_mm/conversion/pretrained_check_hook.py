@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import torch
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from mmengine.runner.checkpoint import CheckpointLoader
 from torch import Tensor, nn
 
-from nda_mm.checkpoints import compare_keys, read_checkpoint
+from nda_mm.checkpoints import read_checkpoint
 from nda_mm.registry import HOOKS
-from nda_mm.utils.messages import shorten
 
-from .checks import require_carried, require_fit
+from .checks import refuse_other_names, refuse_other_values, require_carried, require_fit
 from .formats import find_backbone, weights_of
 from .resnet import is_resnet_name, to_plain
 
@@ -109,19 +107,12 @@ class PretrainedCheckHook(Hook):
         weights = _read_weights(file, prefix)
         given = {name: value for name, value in weights.items() if not name.startswith(self.ignore)}
         state = {name: value for name, value in part.state_dict().items() if not name.startswith(self.new)}
-        faults = compare_keys(state, given)
-        if not faults:
-            return given
-        raise ValueError(f"{file} (prefix {prefix!r}) does not fit {self.module} ({type(part).__name__}): {faults}")
+        target = f"{self.module} ({type(part).__name__})"
+        refuse_other_names(state, given, source=f"{file} (prefix {prefix!r})", target=target)
+        return given
 
     def _compare_values(self, name: str, part: nn.Module, file: str, weights: Mapping[str, Tensor]) -> None:
-        state = part.state_dict()
-        wrong = [key for key, value in weights.items() if not torch.equal(state[key].cpu(), value.to(state[key].dtype))]
-        if wrong:
-            raise ValueError(
-                f"{name} does not hold the weights of {file}: {shorten(wrong)}; were they initialized again, by the "
-                "model's init_cfg or by load_from?"
-            )
+        refuse_other_values(part.state_dict(), weights, source=file, target=name)
 
 
 @HOOKS.register_module()

@@ -10,24 +10,34 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from nda_mm.studies.configs import (
-    budget,
+from nda_mm.studies.jobs import (
+    Measurement,
+    Training,
     course,
-    describe_budget,
     digest,
-    generator_step,
+    is_finished,
+    last_checkpoint,
     length,
+    measured,
     resolve,
-    sample_count,
+    run_all,
     unique_names,
 )
-from nda_mm.studies.jobs import Measurement, Training, is_finished, last_checkpoint, measured, run_all
 from nda_mm.studies.table import add_rows, every_run, final_values, paired_tables, plot, read_evaluations
 
-__all__ = ["Comparison", "NothingToCompareError", "Run"]
+__all__ = [
+    "Comparison",
+    "NothingToCompareError",
+    "Run",
+    "budget",
+    "describe_budget",
+    "generator_step",
+    "sample_count",
+]
 
 
 class NothingToCompareError(ValueError):
@@ -255,3 +265,52 @@ class Comparison:
             config = self.configs[self.recipes[self.names.index(names[0])]]
             lines.append(f"Budget{whose}: {describe_budget(config, step)}.")
         return "\n".join(lines) + "\n"
+
+
+def budget(config: Any) -> dict[str, Any]:
+    """What must be equal for two runs to be equally long: iterations or epochs, batch size, steps of both networks."""
+    train, model = config.get("train_cfg") or {}, config.get("model") or {}
+    loader = config.get("train_dataloader") or {}
+    return dict(
+        max_iters=train.get("max_iters"),
+        max_epochs=train.get("max_epochs"),
+        batch_size=loader.get("batch_size"),
+        discriminator_steps=model.get("discriminator_steps"),
+        generator_steps=model.get("generator_steps"),
+    )
+
+
+def describe_budget(config: Any, step: int) -> str:
+    """A budget as a report states it.
+
+    Example:
+        >>> describe_budget(dict(model=dict(discriminator=dict(type="D"), discriminator_steps=4)), 40_000)
+        '40,000 steps (10,000 of the generator)'
+    """
+    of_generator, samples = generator_step(config, step), sample_count(config)
+    text = f"{step:,} steps"
+    text += "" if of_generator is None else f" ({of_generator:,} of the generator)"
+    return text + ("" if samples is None else f", measured with {samples:,} samples")
+
+
+def generator_step(config: Any, step: int) -> int | None:
+    """Generator updates after so many iterations, which count discriminator steps; None without a GAN.
+
+    Example:
+        >>> generator_step(dict(model=dict(discriminator=dict(type="D"), discriminator_steps=4)), 390_000)
+        97500
+    """
+    model = config.get("model") or {}
+    if not model.get("discriminator"):
+        return None
+    wrapper = (config.get("optim_wrapper") or {}).get("discriminator") or {}
+    updates = step // wrapper.get("accumulative_counts", 1)
+    return updates // model.get("discriminator_steps", 1) * model.get("generator_steps", 1)
+
+
+def sample_count(config: Any) -> int | None:
+    """Samples that the metrics of a recipe generate; None if they generate none, or different numbers."""
+    evaluator = config.get("val_evaluator") or []
+    metrics = evaluator if isinstance(evaluator, (list, tuple)) else evaluator.get("metrics", [evaluator])
+    counts = {metric["fake_nums"] for metric in metrics if "fake_nums" in metric}
+    return counts.pop() if len(counts) == 1 else None

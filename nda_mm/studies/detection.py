@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from nda_mm.studies.configs import digest, resolve
-from nda_mm.studies.jobs import Measurement, last_checkpoint, run_all
-from nda_mm.studies.table import markdown_table, paired_tables
+from nda_mm.studies.jobs import Measurement, digest, last_checkpoint, resolve, run_all
+from nda_mm.studies.table import paired_tables
 
 __all__ = ["compare_detection", "detect_with_runs"]
 
@@ -21,39 +19,6 @@ __all__ = ["compare_detection", "detect_with_runs"]
 _SAME = ("benchmark", "inside", "inside_split", "inside_count")
 #: What must be equal, besides, among discriminators with classes.
 _SAME_OF_CLASSES = ("class_reduction", "classes")
-
-
-@dataclass(frozen=True)
-class Published:
-    """What others published on a benchmark.
-
-    Args:
-        source: Where.
-        sets: Names of the sets or families.
-        auroc: For each method its AUROC on each set.
-    """
-
-    source: str
-    sets: tuple[str, ...]
-    auroc: dict[str, tuple[float, ...]]
-
-
-#: By the argument ``benchmark`` of :class:`nda_mm.OODMetric`.
-PUBLISHED = {
-    "OpenOOD v1.5, CIFAR-10": Published(
-        "Zhang et al., 2023, https://arxiv.org/abs/2306.09301; ResNet-18, 100 epochs",
-        ("near", "far"),
-        {
-            "RotPred with PixMix": (0.949, 0.982),
-            "outlier exposure, real outliers": (0.948, 0.960),
-            "KNN": (0.906, 0.930),
-            "CSI": (0.895, 0.920),
-            "MSP": (0.880, 0.907),
-            "OpenGAN": (0.537, 0.546),
-        },
-    ),
-    "CIFAR-10": Published("Tack et al., 2020, https://arxiv.org/abs/2007.08176", ("cifar100",), {"CSI": (0.893,)}),
-}
 
 
 def detect_with_runs(
@@ -111,7 +76,7 @@ def detect_with_runs(
 
 
 def compare_detection(recipes: Sequence[Path], measures: Sequence[str] = ("auroc",), *, shared: bool = False) -> str:
-    """Tables of means, spread and paired differences from the first recipe, and values that others published.
+    """Tables of means, spread and paired differences from the first recipe.
 
     The files are those that :class:`nda_mm.OODMetric` writes. Of a seed that was tested more than once, the newest
     counts.
@@ -137,46 +102,20 @@ def compare_detection(recipes: Sequence[Path], measures: Sequence[str] = ("auroc
     if not seeds or (not shared and any(each != seeds for each in tested.values())):
         raise ValueError(f"the recipes were tested with different seeds: {tested}")
     reference: dict[str, Any] = {}
-    rows = []
     for name, seed in product(names, seeds):
-        content = found[name][seed]
-        conditions = _conditions(content)
+        conditions = _conditions(found[name][seed])
         reference = conditions | reference  # a classifier leaves open what discriminators have to share
         if any(value != reference[key] for key, value in conditions.items()):
             raise ValueError(
                 f"{name}, seed {seed}, was not tested as {names[0]}, seed {seeds[0]}: {conditions} against {reference}"
             )
+    rows = []
+    for measure, name, seed in product(measures, names, seeds):
+        content = found[name][seed]
         # Members of families are only in their files.
         parts = {each["name"]: each["values"] for each in content["sets"] if "/" not in each["name"]}
-        for part, values in (parts | content["means"]).items():
-            rows += [(measure, f"{part} {measure}", name, seed, values[measure]) for measure in measures]
-    final = pd.DataFrame(rows, columns=["measure", "metric", "recipe", "seed", "value"])
-    by_measure = pd.concat([final[final["measure"] == measure] for measure in measures])
-    tables = paired_tables(by_measure, names, seeds)
-    published = PUBLISHED.get(reference["benchmark"])
-    return tables if published is None or "auroc" not in measures else tables + _beside(published, final, found)
-
-
-def _beside(published: Published, final: pd.DataFrame, found: Mapping[str, Mapping[int, Any]]) -> str:
-    """A table of our means and the published values, as Markdown; empty if no set is the same."""
-    means = final[final["measure"] == "auroc"].groupby(["recipe", "metric"], sort=False)["value"].mean()
-    sets = [name for name in published.sets if any(f"{name} auroc" == metric for _, metric in means.index)]
-    if not sets:
-        return ""
-    rows = [[recipe, *(f"{means[recipe, f'{name} auroc']:.3f}" for name in sets), "measured"] for recipe in found]
-    for method, auroc in published.auroc.items():
-        values = [f"{value:.3f}" for name, value in zip(published.sets, auroc, strict=True) if name in sets]
-        rows.append([method, *values, "published"])
-    parts = [
-        f"\nAUROC beside published values, which were not measured here ({published.source}).",
-        markdown_table(["", *sets, ""], rows),
-    ]
-    contents = [content for seeds in found.values() for content in seeds.values()]
-    unlisted = {each["name"] for content in contents for each in content["sets"] if "no list" in each["resizing"]}
-    unlisted |= {"the ID set" for content in contents if "no list" in content["protocol"].get("inside_resizing", "")}
-    if unlisted:
-        parts.append(f"Not the benchmark's images, as there was no list: {', '.join(sorted(unlisted))}.")
-    return "\n\n".join(parts) + "\n"
+        rows += [(f"{part} {measure}", name, seed, of[measure]) for part, of in (parts | content["means"]).items()]
+    return paired_tables(pd.DataFrame(rows, columns=["metric", "recipe", "seed", "value"]), names, seeds)
 
 
 def _read(recipe: Path) -> dict[int, dict[str, Any]]:

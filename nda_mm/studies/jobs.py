@@ -1,7 +1,11 @@
-"""Trainings and tests as processes: several at a time, kept when done, continued after an interruption."""
+"""Trainings and tests as processes: several at a time, kept when done, continued after an interruption.
+
+What identifies a job are digests of its config: :func:`course` of a training, :func:`digest` of a test.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -15,15 +19,83 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
+from mmengine.config import Config
+
+from nda_mm.utils.command_line import read_settings
 from nda_mm.utils.files import write_text_atomically
 from nda_mm.utils.processes import on_sigterm
 
-__all__ = ["Measurement", "Training", "is_finished", "last_checkpoint", "measured", "run_all"]
+__all__ = [
+    "Measurement",
+    "Training",
+    "course",
+    "digest",
+    "is_finished",
+    "last_checkpoint",
+    "length",
+    "measured",
+    "resolve",
+    "run_all",
+    "unique_names",
+]
 
+#: The parts of a config that decide the course of a training, and the keys of train_cfg that do not.
+_COURSE = (
+    "model",
+    "data_preprocessor",
+    "train_dataloader",
+    "train_cfg",
+    "optim_wrapper",
+    "param_scheduler",
+    "custom_hooks",
+    "randomness",
+    "load_from",
+)
+_LENGTH = ("max_iters", "max_epochs", "val_interval", "val_begin")
 #: Exit statuses of a process that was asked to stop: after it saved a checkpoint, or before it listened.
 _STOPPED = (128 + signal.SIGTERM, -signal.SIGTERM)
 #: Seconds that a process has to stop.
 _GRACE = 60.0
+
+
+def resolve(recipe: str, cfg_options: Sequence[str] = ()) -> Config:
+    """A recipe with its overrides, as training will see it."""
+    config = Config.fromfile(recipe, import_custom_modules=False)
+    config.merge_from_dict(read_settings(cfg_options))
+    return config
+
+
+def unique_names(recipes: Sequence[str]) -> list[str]:
+    """The file names of recipes without ``.py``, which name the folders of their runs.
+
+    Raises:
+        ValueError: If there are none, or two are equal.
+    """
+    names = [Path(recipe).stem for recipe in recipes]
+    if len(set(names)) != len(names) or not names:
+        raise ValueError(f"recipes must be given and have different file names, but got {names}")
+    return names
+
+
+def digest(config: Any) -> str:
+    """SHA-256 of a resolved config."""
+    return hashlib.sha256(config.pretty_text.encode()).hexdigest()
+
+
+def course(config: Any) -> str:
+    """SHA-256 of what decides the course of a training, without its length and its evaluation.
+
+    Two runs of one course and seed are the same run, trained for different times.
+    """
+    parts = {key: config.get(key) for key in _COURSE}
+    parts["train_cfg"] = {key: value for key, value in (config.get("train_cfg") or {}).items() if key not in _LENGTH}
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def length(config: Any) -> int | None:
+    """Iterations or epochs of a training."""
+    train = config.get("train_cfg") or {}
+    return train.get("max_iters") or train.get("max_epochs")
 
 
 @dataclass(frozen=True)

@@ -26,8 +26,8 @@ from nda_mm.losses import check_fake_weight
 from nda_mm.negatives import build_negative
 from nda_mm.registry import NEGATIVES
 from nda_mm.studies.comparison import Comparison, NothingToCompareError, Run
-from nda_mm.studies.configs import digest, resolve
-from nda_mm.studies.table import final_values, markdown_table, paired_interval, values_by_seed
+from nda_mm.studies.jobs import digest, resolve
+from nda_mm.studies.table import final_values, markdown_table, paired_interval
 from nda_mm.utils.files import write_text_atomically
 
 __all__ = ["PLAIN", "Arm", "Screening", "read_transform"]
@@ -174,11 +174,12 @@ class Screening:
         if not self.comparison.finished_seeds:
             raise NothingToCompareError(f"no seed has finished under all arms in {self.folder}")
         self.comparison.report(metrics)
-        final, audited = final_values(self.comparison.compared(metrics)), self.audit()
-        text = markdown(final, self.arms, audited, Path(self.recipe).stem)
+        values = table(final_values(self.comparison.compared(metrics)), self.arms, self.audit())
+        text = markdown(values, Path(self.recipe).stem)
         (self.folder / "screening.md").write_text(text)
-        table(final, self.arms, audited).to_csv(self.folder / "screening.csv", index=False, lineterminator="\n")
-        plot(self.folder / "screening.png", final, self.arms, audited)
+        kept = ["transform", "side", "fake_weight", "metric", "seed", "value", "plain", "verdict", "auroc"]
+        values[kept].to_csv(self.folder / "screening.csv", index=False, lineterminator="\n")
+        plot(self.folder / "screening.png", values)
         return text
 
     def _arms(self, sides: Sequence[str], weights: Sequence[float | None]) -> list[Arm]:
@@ -219,16 +220,32 @@ def read_transform(text: str) -> dict[str, Any]:
     return {**settings, "type": known[name.lower()]}
 
 
-def markdown(final: pd.DataFrame, arms: Sequence[Arm], audited: Mapping[str, tuple[str, float]], recipe: str) -> str:
+def table(final: pd.DataFrame, arms: Sequence[Arm], audited: Mapping[str, tuple[str, float]]) -> pd.DataFrame:
+    """Every final value of every arm, with that of the plain arm and the audit's verdict.
+
+    Args:
+        final: Final values of all arms.
+        arms: All of them.
+        audited: Verdict and AUROC of every transform.
+    """
+    columns = ["recipe", "label", "transform", "side", "fake_weight", "verdict", "auroc"]
+    rows = [
+        (arm.name, arm.label, arm.transform, arm.side, arm.fake_weight, *audited.get(arm.transform, ("", math.nan)))
+        for arm in arms
+    ]
+    plain = final[final["recipe"] == PLAIN].set_index(["metric", "seed"])["value"].rename("plain")
+    values = final.join(plain, on=["metric", "seed"]).merge(pd.DataFrame(rows, columns=columns), on="recipe")
+    return values.assign(difference=values["value"] - values["plain"])
+
+
+def markdown(values: pd.DataFrame, recipe: str) -> str:
     """The report: for every metric a row for each transform, the audit's verdict first.
 
     Args:
-        final: Final values of all arms; the plain arm is the first.
-        arms: All of them.
-        audited: Verdict and AUROC of every transform.
+        values: As :func:`table` gives them.
         recipe: Name of the recipe.
     """
-    seeds, found = final["seed"].unique(), values_by_seed(final)
+    seeds = values["seed"].unique()
     parts = [
         f"# Transforms on {recipe}",
         f"Final values over seeds {', '.join(map(str, seeds))} (n = {len(seeds)}), and in brackets what they differ by "
@@ -237,22 +254,16 @@ def markdown(final: pd.DataFrame, arms: Sequence[Arm], audited: Mapping[str, tup
         "real. Audit: the verdict of tools/audit_negatives.py on the training images, and the AUROC at which negatives "
         "are distinguished from real ones.",
     ]
-    for metric in final["metric"].unique():
-        plain = found[metric, PLAIN]
-        cells: dict[tuple[str, str], dict[str, str]] = {}
-        for arm in arms[1:]:
-            text = _value_and_difference(found[metric, arm.name], plain)
-            cells.setdefault((arm.label, arm.transform), {})[arm.side] = text
-        rows = [
-            [label, _verdict(*audited[transform]), *(each.get(side, "not run") for side in SIDES)]
-            for (label, transform), each in cells.items()
-        ]
-        parts += [f"## {metric}", f"Plain: {_value(plain)}."]
+    for metric, of_metric in values.groupby("metric", sort=False):
+        parts += [f"## {metric}", f"Plain: {_mean(of_metric.loc[of_metric['side'] == '', 'value'])}."]
+        rows = []
+        for label, of_label in of_metric[of_metric["side"] != ""].groupby("label", sort=False):
+            verdict, auroc = of_label[["verdict", "auroc"]].iloc[0]
+            audit = verdict if math.isnan(auroc) else f"{verdict}, {auroc:.3f}"
+            rows.append([label, audit, *(_cell(of_label[of_label["side"] == side]) for side in SIDES)])
         parts.append(markdown_table(["transform", "audit", "as negative", "as positive"], rows))
-        negatives = [arm for arm in arms if arm.side == "negative"]
-        aurocs = pd.Series([audited[arm.transform][1] for arm in negatives], dtype=float)
-        differences = pd.Series([(found[metric, arm.name] - plain).mean() for arm in negatives], dtype=float)
-        correlation = aurocs.corr(differences, method="spearman", min_periods=3)
+        negatives = of_metric[of_metric["side"] == "negative"].groupby("label")[["auroc", "difference"]].mean()
+        correlation = negatives["auroc"].corr(negatives["difference"], method="spearman", min_periods=3)
         if not math.isnan(correlation):
             parts.append(
                 "Rank correlation (Spearman) of the audit's AUROC with the mean difference as negative: "
@@ -262,51 +273,43 @@ def markdown(final: pd.DataFrame, arms: Sequence[Arm], audited: Mapping[str, tup
     return "\n\n".join(parts) + "\n"
 
 
-def table(final: pd.DataFrame, arms: Sequence[Arm], audited: Mapping[str, tuple[str, float]]) -> pd.DataFrame:
-    """Every final value of every arm, with that of the plain arm and the audit's verdict."""
-    columns = ["recipe", "transform", "side", "fake_weight", "verdict", "auroc"]
-    rows = [
-        (arm.name, arm.transform, arm.side, arm.fake_weight, *audited.get(arm.transform, ("", None))) for arm in arms
-    ]
-    plain = final[final["recipe"] == PLAIN].set_index(["metric", "seed"])["value"].rename("plain")
-    values = final.join(plain, on=["metric", "seed"]).merge(pd.DataFrame(rows, columns=columns), on="recipe")
-    return values[["transform", "side", "fake_weight", "metric", "seed", "value", "plain", "verdict", "auroc"]]
-
-
-def plot(path: Path, final: pd.DataFrame, arms: Sequence[Arm], audited: Mapping[str, tuple[str, float]]) -> None:
+def plot(path: Path, values: pd.DataFrame) -> None:
     """Each metric of each arm: a small dot for each seed, a large one for their mean, a line where the plain arm is."""
-    found, metrics = values_by_seed(final), final["metric"].unique()
-    labels = {arm.label: f"{arm.label}\n{audited[arm.transform][0]}" for arm in arms[1:]}
-    heights = {label: -number for number, label in enumerate(labels)}
+    arms = values[values["side"] != ""]
+    labels = arms.drop_duplicates("label")
+    heights = {label: -float(number) for number, label in enumerate(labels["label"])}
+    metrics = values["metric"].unique()
     figure = Figure(figsize=(7.0, len(metrics) * (1.2 + 0.45 * len(labels))), layout="constrained")
     for index, metric in enumerate(metrics):
         axes = figure.add_subplot(len(metrics), 1, index + 1)
-        axes.axvline(found[metric, PLAIN].mean(), color="0.6", label="plain")
+        of_metric = arms[arms["metric"] == metric]
+        axes.axvline(
+            values.loc[(values["metric"] == metric) & (values["side"] == ""), "value"].mean(),
+            color="0.6",
+            label="plain",
+        )
         for side, color, shift in (("negative", "C0", 0.12), ("positive", "C3", -0.12)):
-            legend: str | None = f"as {side}"
-            for arm in (arm for arm in arms if arm.side == side):
-                values, height = found[metric, arm.name], heights[arm.label] + shift
-                axes.plot(values, [height] * len(values), ".", color=color, markersize=4, alpha=0.5)
-                axes.plot(values.mean(), height, "o", color=color, markersize=6, label=legend)
-                legend = None
-        axes.set_yticks(list(heights.values()), list(labels.values()), fontsize=8)
+            of_side = of_metric[of_metric["side"] == side]
+            axes.plot(
+                of_side["value"], of_side["label"].map(heights) + shift, ".", color=color, markersize=4, alpha=0.5
+            )
+            means = of_side.groupby("label")["value"].mean()
+            axes.plot(means, means.index.map(heights) + shift, "o", color=color, markersize=6, label=f"as {side}")
+        axes.set_yticks(list(heights.values()), list(labels["label"] + "\n" + labels["verdict"]), fontsize=8)
         axes.set(xlabel=metric, ylim=(0.5 - len(labels), 0.5))
         axes.legend(fontsize=8)
     figure.savefig(path, dpi=110)
 
 
-def _verdict(verdict: str, separability: float) -> str:
-    return verdict if math.isnan(separability) else f"{verdict}, {separability:.3f}"
+def _cell(rows: pd.DataFrame) -> str:
+    """Mean of an arm, and mean and interval of what it differs by."""
+    if rows.empty:
+        return "not run"
+    low, high = paired_interval(rows["difference"])
+    interval = "" if math.isnan(low) else f", {low:+.3g} to {high:+.3g}"
+    return f"{_mean(rows['value'])} [{rows['difference'].mean():+.3g}{interval}]"
 
 
-def _value(values: pd.Series) -> str:
+def _mean(values: pd.Series) -> str:
     """Mean, and spread where there are several seeds."""
     return f"{values.mean():.4g}" + (f" (sd {values.std():.2g})" if len(values) > 1 else "")
-
-
-def _value_and_difference(values: pd.Series, plain: pd.Series) -> str:
-    """A cell of the table."""
-    differences = values - plain
-    low, high = paired_interval(differences)
-    interval = "" if math.isnan(low) else f", {low:+.3g} to {high:+.3g}"
-    return f"{_value(values)} [{differences.mean():+.3g}{interval}]"

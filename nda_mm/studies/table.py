@@ -1,4 +1,4 @@
-"""The table of runs, one row a value: read from logs, kept as CSV, summed up by seeds, written as Markdown.
+"""The table of runs, one row a value: read from logs, kept as CSV, summed up by seeds, written as Markdown, drawn.
 
 Tables of runs are :class:`pandas.DataFrame` with the columns ``recipe``, ``seed``, ``metric``, ``step`` and ``value``,
 and in studies of GANs ``generator_step`` and ``samples``.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from fnmatch import fnmatchcase
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from nda_mm.utils.files import write_text_atomically
 
 __all__ = [
     "add_rows",
+    "draw_curves",
     "every_run",
     "final_values",
     "markdown_table",
@@ -27,6 +29,7 @@ __all__ = [
     "paired_tables",
     "plot",
     "read_evaluations",
+    "read_run",
     "values_by_seed",
 ]
 
@@ -65,6 +68,24 @@ def read_evaluations(folder: Path, *, training: bool = False) -> pd.DataFrame:
                     rows.append((f"train/{key}" if training else key, entry["step"], value))
     table = pd.DataFrame(rows, columns=["metric", "step", "value"]).drop_duplicates(["metric", "step"], keep="last")
     return table.astype({"metric": str, "step": int, "value": float}).sort_values("step", kind="stable")
+
+
+def read_run(folder: Path) -> pd.DataFrame:
+    """What a run logged while it trained (``train/...``) and when it was evaluated.
+
+    Args:
+        folder: A work directory of mmengine.
+
+    Returns:
+        ``metric``, ``step`` and ``value``.
+
+    Raises:
+        ValueError: If the folder holds no log.
+    """
+    table = pd.concat([read_evaluations(folder, training=True), read_evaluations(folder)], ignore_index=True)
+    if table.empty:
+        raise ValueError(f"{folder} holds no logged values; a run writes them to TIMESTAMP/vis_data/scalars.json")
+    return table
 
 
 def add_rows(path: Path, rows: pd.DataFrame) -> pd.DataFrame:
@@ -211,3 +232,32 @@ def plot(path: Path, table: pd.DataFrame) -> None:
         axes.set(xlabel="step", ylabel=metric)  # iterations, or epochs where a recipe counts those
         axes.legend()
     figure.savefig(path, dpi=120)
+
+
+def draw_curves(runs: Sequence[Path], keys: Sequence[str], out: Path) -> str:
+    """Draw a panel for each value over the steps, with a line for each run.
+
+    Args:
+        runs: Work directories.
+        keys: Names of values, which may have wildcards.
+        out: The picture; its suffix says the format.
+
+    Returns:
+        The last value of each run, as a table in Markdown.
+
+    Raises:
+        ValueError: If a run has no log, or no run logged a key.
+    """
+    names = [run.as_posix() for run in runs]
+    table = pd.concat([read_run(run).assign(recipe=name, seed=0) for run, name in zip(runs, names)])
+    metrics = list(table["metric"].unique())
+    for key in keys:
+        if not any(fnmatchcase(metric, key) for metric in metrics):
+            raise ValueError(f"keys must be logged by a run, but got {key!r}; logged: {', '.join(metrics)}")
+    metrics = [metric for metric in metrics if any(fnmatchcase(metric, key) for key in keys)]
+    table = table[table["metric"].isin(metrics)]
+    out.parent.mkdir(parents=True, exist_ok=True)
+    plot(out, table)
+    last = table.sort_values("step", kind="stable").drop_duplicates(["metric", "recipe"], keep="last")
+    values = {(row.metric, row.recipe): f"{row.value:.4g} (step {row.step:,})" for row in last.itertuples()}
+    return markdown_table(["value", *names], [[m, *(values.get((m, name), "") for name in names)] for m in metrics])

@@ -24,6 +24,7 @@ __all__ = [
     "add_cfg_options",
     "add_common_options",
     "add_input_options",
+    "add_study_options",
     "one_line_errors",
     "read_config",
     "read_settings",
@@ -132,6 +133,15 @@ def add_input_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--all", action="store_true", help="all registered negatives, also where the config has some")
     add_cfg_options(parser)
     parser.add_argument("--seed", type=int, default=0, help="of the choice of images and of the negatives")
+
+
+def add_study_options(parser: argparse.ArgumentParser) -> None:
+    """Add ``--seeds``, ``--out``, ``--metrics``, ``--jobs`` and ``--cfg-options``."""
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="of every recipe (default: 0 1 2)")
+    parser.add_argument("--out", type=Path, required=True, help="folder for runs and results")
+    parser.add_argument("--metrics", nargs="+", help="metrics to report (default: all)")
+    parser.add_argument("--jobs", type=int, default=1, help="runs at a time (default: 1)")
+    add_cfg_options(parser)
 
 
 def start_command() -> None:

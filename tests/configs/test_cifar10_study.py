@@ -7,7 +7,7 @@ from mmengine import Config
 from nda_mm.evaluation import FrechetDistance
 from nda_mm.negatives import build_negative
 from nda_mm.registry import METRICS
-from nda_mm.studies.configs import budget
+from nda_mm.studies.comparison import budget
 from nda_mm.utils.files import recipe_path
 from nda_mm.utils.schedules import as_schedule
 

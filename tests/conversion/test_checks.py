@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-
 import pytest
 import tiny_backbones as tiny
 import torch
 from mmengine.config import Config
-from torch import nn
 
 from nda_mm.conversion import BackboneMismatchError, convert_backbone
 from nda_mm.conversion.checks import check_config, plain_state, require_carried, require_fit
 from nda_mm.utils.files import recipe_path
-
-THREE_STAGES = dict(num_stages=3, strides=(1, 2, 2), dilations=(1, 1, 1), out_indices=(2,))
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +33,8 @@ def test_another_network_is_refused_with_both_named(weights, model, message):
 
 
 def test_a_stage_that_the_model_lacks_is_unused(resnet18):
-    three, head = tiny.build("mmdet", 18, **THREE_STAGES), tiny.build("mmdet", 18, type="ResLayer", stage=3)
+    stages = dict(num_stages=3, strides=(1, 2, 2), dilations=(1, 1, 1), out_indices=(2,))
+    three, head = tiny.build("mmdet", 18, **stages), tiny.build("mmdet", 18, type="ResLayer", stage=3)
     fourth = {name for name in resnet18 if name.startswith("layer4.")}
     assert set(require_fit(three, resnet18, source="a.pth", target="it")) == fourth
     assert set(require_fit(head, resnet18, source="a.pth", target="it")) == resnet18.keys() - fourth
@@ -52,28 +48,9 @@ def test_one_layer_left_random_is_found(resnet18):
         require_carried(model, resnet18, source="a.pth", target="it")
 
 
-def test_kernels_inflated_in_time_are_summed():
-    stem = nn.Sequential(OrderedDict(conv1=nn.Conv3d(2, 3, (5, 7, 7), bias=False)))
-    flat = torch.randn(3, 2, 7, 7)
-    stem.conv1.weight.data = (flat[:, :, None] / 5).expand(-1, -1, 5, -1, -1).clone()
-    torch.testing.assert_close(plain_state(stem)["conv1.weight"], flat)
-
-
-@pytest.fixture(scope="module")
-def small(tmp_path_factory):
-    """The kind of backbone that moco_digits.py trains."""
-    net = tiny.randomize(tiny.build("mmpretrain", **tiny.SMALL))
-    return tiny.save(net, "mmpretrain", tmp_path_factory.mktemp("small") / "moco.pth")
-
-
-@pytest.fixture(scope="module")
-def resnet50(tmp_path_factory):
-    net = tiny.randomize(tiny.build("torchvision", 50))
-    return tiny.save(net, "torchvision", tmp_path_factory.mktemp("r50") / "r50.pth")
-
-
 @pytest.mark.parametrize("recipe", ["tsm_digits", "i3d_digits"])
-def test_the_digits_recipes_take_the_small_backbone(tmp_path, small, recipe, capsys):
+def test_the_digits_recipes_take_the_small_backbone(tmp_path, recipe, capsys):
+    small = tiny.save(tiny.randomize(tiny.build("mmpretrain", **tiny.SMALL)), "mmpretrain", tmp_path / "moco.pth")
     report = convert_backbone(small, tmp_path / "out.pth", "mmpretrain", config=str(recipe_path(recipe)))
     assert list(report.checked.values()) == [100]
     assert f"checked   the backbone of {recipe_path(recipe)} holds 100 of 100 tensors" in str(report)
@@ -81,36 +58,10 @@ def test_the_digits_recipes_take_the_small_backbone(tmp_path, small, recipe, cap
     assert not printed.out and "load model from" not in printed.err  # the report is what there is to read
 
 
-def test_inputs_unlike_those_of_the_pretraining_are_warned_of(tmp_path, small):
-    checkpoint = torch.load(small)
-    for mean, warned in (([78.8] * 3, False), ([123.675, 116.28, 103.53], True)):
-        text = f"model = dict(data_preprocessor=dict(mean={mean}, std=[88.9, 88.9, 88.9]))"
-        torch.save({**checkpoint, "meta": {"cfg": text}}, tmp_path / "a.pth")
-        config = str(recipe_path("tsn_digits.py"))
-        report = convert_backbone(tmp_path / "a.pth", tmp_path / "out.pth", "mmpretrain", config=config)
-        assert ("WARNING   the config has mean=[78.8, 78.8, 78.8]" in str(report)) == warned
-        assert "WARNING   the config has std" not in str(report)
-
-
 @pytest.mark.slow
-def test_a_detectors_shared_head_is_checked_too(tmp_path, resnet50):
-    config = tmp_path / "c4.py"
-    config.write_text(
-        f"default_scope = 'mmdet'\nmodel = dict(\n    backbone=dict(type='ResNet', depth=50, **{THREE_STAGES}),\n"
-        "    roi_head=dict(shared_head=dict(type='ResLayer', depth=50, stage=3)),\n)\n"
-    )
-    report = convert_backbone(resnet50, tmp_path / "out.pth", "mmdet", config=str(config))
-    assert report.checked == {f"the backbone of {config}": 215, f"the shared head of {config}": 50}
-    # A head of another depth is refused although the backbone fits.
-    config.write_text(config.read_text().replace("'ResLayer', depth=50", "'ResLayer', depth=18"))
-    with pytest.raises(BackboneMismatchError, match="does not fit the shared head.*layer4.0.conv1.weight"):
-        convert_backbone(resnet50, tmp_path / "other.pth", "mmdet", config=str(config))
-    assert not (tmp_path / "other.pth").exists()
-
-
-@pytest.mark.slow
-def test_a_video_recipe_takes_a_resnet50_by_the_names_that_it_reads(tmp_path, resnet50):
+def test_a_video_recipe_takes_a_resnet50_by_the_names_that_it_reads(tmp_path):
     """mmaction2 inflates from torchvision's names; with its own 2-D names it would leave all of I3D random."""
+    resnet50 = tiny.save(tiny.randomize(tiny.build("torchvision", 50)), "torchvision", tmp_path / "r50.pth")
     recipe = str(recipe_path("i3d_ucf101.py"))
     with pytest.raises(BackboneMismatchError, match=r"i3d_ucf101.py does not hold the weights of"):
         convert_backbone(resnet50, tmp_path / "out.pth", "mmaction2", config=recipe)
@@ -127,20 +78,16 @@ def test_a_config_without_a_backbone_is_refused(tmp_path):
         check_config(str(tmp_path / "gan.py"), tmp_path / "a.pth", {}, "a.pth")
 
 
-def still(frame: torch.Tensor, frames: int) -> torch.Tensor:
-    """One picture, (B, C, H, W), as a clip, (B, C, T, H, W)."""
-    return frame[:, :, None].expand(-1, -1, frames, -1, -1).contiguous()
-
-
 def test_the_small_backbone_of_the_digits_is_inflated_kernel_by_kernel(tmp_path):
     flat = tiny.randomize(tiny.build("mmpretrain", **tiny.SMALL))
-    convert_backbone(tiny.save(flat, "mmpretrain", tmp_path / "a.pth"), tmp_path / "small.pth", "mmpretrain")
+    torch.save(flat.state_dict(), tmp_path / "small.pth")
     settings = Config.fromfile(recipe_path("i3d_digits.py")).model.backbone.to_dict()
     settings.update(pretrained=str(tmp_path / "small.pth"), temporal_strides=(1, 1, 1, 1))
     inflated = tiny.build("mmaction2", **settings)
     inflated.init_weights()
     picture = tiny.images(batch=1, size=16)
     expected = tiny.features(flat, picture)
-    clip = tiny.features(inflated, still(picture, 37))  # 17 kernels of three and one of the shortcuts' own
+    still = picture[:, :, None].expand(-1, -1, 37, -1, -1).contiguous()
+    clip = tiny.features(inflated, still)  # 17 kernels of three and one of the shortcuts' own
     scale = expected.abs().max()
     torch.testing.assert_close(clip[:, :, 18] / scale, expected / scale, rtol=0, atol=1e-5)

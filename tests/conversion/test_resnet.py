@@ -91,3 +91,15 @@ def test_a_layer_that_does_not_fit_the_next_is_named():
     weights["layer2.0.bn1.weight"] = torch.ones(127)
     with pytest.raises(BackboneMismatchError, match=r"layer2.0.conv1 gives 128 channels, layer2.0.bn1"):
         require_whole(weights, describe(weights), "a.pth")
+
+
+def test_a_network_without_running_statistics_is_whole_without_them_and_only_without_all() -> None:
+    bare = tiny.build("mmaction2", **tiny.DPC, norm_cfg=dict(type="BN3d", track_running_stats=False))
+    weights = weights_of(bare)
+    require_whole(weights, describe(weights), "a.pth")
+    with_one = {**weights, "bn1.running_mean": torch.zeros(4)}
+    with pytest.raises(BackboneMismatchError, match=r"of which 39 tensors are missing: bn1.running_var"):
+        require_whole(with_one, describe(with_one), "a.pth")
+    without = {name: value for name, value in weights.items() if name != "layer3.0.conv2.weight"}
+    with pytest.raises(BackboneMismatchError, match=r"2D3D-ResNet-18.*1 tensors are missing: layer3.0.conv2.weight"):
+        require_whole(without, describe(without), "a.pth")

@@ -16,6 +16,8 @@ SCOPES = {"mmpretrain": "mmpretrain", "mmdet": "mmdet", "mmaction2": "mmaction",
 HOSTS = tuple(SCOPES)
 #: The backbone of the digits' recipes.
 SMALL = dict(type="ResNet_CIFAR", depth=18, base_channels=16, stem_channels=16)
+#: A narrow backbone of DPC.
+DPC = dict(type="nda_mm.ResNet2d3d", depth=18, base_channels=4, conv1_kernel=(1, 3, 3), with_pool1=False)
 
 
 class Trunk(nn.Module):

@@ -6,9 +6,11 @@ import csv
 from pathlib import Path
 
 import pytest
+from mmengine.config import Config
 from small_jobs import COUNTS, DONE, FAILS, python, write_log
 
-from nda_mm.studies.comparison import Comparison, NothingToCompareError
+from nda_mm.studies.comparison import Comparison, NothingToCompareError, generator_step, sample_count
+from nda_mm.utils.files import recipe_path
 
 
 @pytest.fixture
@@ -136,3 +138,15 @@ def test_runs_come_seed_by_seed_and_repeated_ones_are_refused(recipes, tmp_path)
     for names, seeds, message in (([recipes[0]] * 2, [0], "file names"), (recipes, [1, 1], "seeds")):
         with pytest.raises(ValueError, match=message):
             Comparison(names, seeds, tmp_path, train_command=[])
+
+
+def test_budgets_of_recipes():
+    for recipe, steps, samples in (("biggan_imagenet128", 187_500, None), ("classifier_digits", None, None)):
+        config = Config.fromfile(recipe_path(recipe))
+        assert generator_step(config, config.train_cfg.get("max_iters", 0)) == steps
+        assert config.get("generator_steps", steps) == steps  # what the recipe says of itself
+        assert sample_count(config) == samples
+    # Metrics with different numbers of samples have no one number.
+    metrics = [dict(type="A", fake_nums=500), dict(type="B", fake_nums=400), dict(type="C")]
+    assert sample_count(dict(val_evaluator=dict(metrics=metrics))) is None
+    assert sample_count(dict(val_evaluator=metrics[1:])) == 400

@@ -12,7 +12,8 @@ import pytest
 from small_jobs import COUNTS, DONE, FAILS, python
 
 from nda_mm.studies import jobs
-from nda_mm.studies.jobs import Measurement, Training, is_finished, last_checkpoint, measured, run_all
+from nda_mm.studies.jobs import Measurement, Training, course, is_finished, last_checkpoint, measured, resolve, run_all
+from nda_mm.utils.files import recipe_path
 
 #: Trains until it is asked to stop, which it asks its parent for, and ends then as tools/train.py does.
 ENDLESS = python(
@@ -130,3 +131,12 @@ def test_a_failed_measurement_is_not_kept(one, tmp_path):
     assert measured(one.folder) is None
     with pytest.raises(ValueError, match="no checkpoint in"):
         last_checkpoint(tmp_path / "test")
+
+
+def test_the_course_is_neither_the_length_nor_the_evaluation():
+    recipe = str(recipe_path("nda_biggan_digits"))
+    own = course(resolve(recipe))
+    length = ["train_cfg.max_iters=9", "train_cfg.val_interval=3", "generator_steps=9", "val_evaluator=None"]
+    assert course(resolve(recipe, [*length, "default_hooks.checkpoint.interval=7"])) == own
+    for change in ("train_cfg.type=IterBasedTrainLoop", "train_dataloader.batch_size=2", "model.fake_weight=0.3"):
+        assert course(resolve(recipe, [change])) != own

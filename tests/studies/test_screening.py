@@ -17,7 +17,7 @@ from nda_mm.evaluation.audit import NegativeAudit
 from nda_mm.evaluation.audit_inputs import config_images
 from nda_mm.negatives import Jigsaw
 from nda_mm.studies import screening as module
-from nda_mm.studies.configs import resolve
+from nda_mm.studies.jobs import resolve
 from nda_mm.studies.screening import PLAIN, Arm, Screening
 from nda_mm.utils.files import recipe_path
 
@@ -105,21 +105,24 @@ class TestReport:
             offsets.update({f"negative_{name}": offset, f"positive_{name}": 50.0})
         final = values(*((name, seed, 10.0 * (seed + 1) + each) for name, each in offsets.items() for seed in (0, 1)))
         audited = dict(A=("safe", 0.9), B=("safe", 0.8), C=("unsafe", 0.5))
-        text = module.markdown(final, arms, audited, "recipe")
+        table = module.table(final, arms, audited)
+        text = module.markdown(table, "recipe")
         assert "Plain: 15 (sd 7.1)." in text
         row = "| A | safe, 0.900 | 14.5 (sd 7.1) [-0.5, -0.5 to -0.5] | 65 (sd 7.1) [+50, +50 to +50] |"
         assert row in text.splitlines()
         assert "as negative: -0.50 over 3 arms" in text  # by hand: ranks 3, 2, 1 and 2, 1, 3
-        table = module.table(final, arms, audited)
         chosen = table[(table["transform"] == "A") & (table["side"] == "positive")]
         assert chosen[["seed", "value", "plain", "verdict", "auroc"]].values.tolist() == [
             [0, 60.0, 10.0, "safe", 0.9],
             [1, 70.0, 20.0, "safe", 0.9],
         ]
 
-    def test_one_seed_has_no_interval_and_a_side_that_was_not_run_is_named(self) -> None:
+    def test_one_seed_has_no_interval_and_a_side_that_was_not_run_is_named(self, tmp_path: Path) -> None:
         arms = [Arm(PLAIN), Arm("a", "A", "negative", fake_weight=0.25), Arm("b", "A", "negative", fake_weight=0.5)]
         final = values((PLAIN, 7, 2.0), ("a", 7, 1.5), ("b", 7, 1.0))
-        text = module.markdown(final, arms, dict(A=("safe", 0.987)), "recipe")
+        table = module.table(final, arms, dict(A=("safe", 0.987)))
+        text = module.markdown(table, "recipe")
         assert "| A, fake_weight 0.25 | safe, 0.987 | 1.5 [-0.5] | not run |" in text
         assert "Rank correlation" not in text
+        module.plot(tmp_path / "a.png", table)
+        assert (tmp_path / "a.png").stat().st_size > 1000

@@ -17,10 +17,11 @@ from small_jobs import FAILS
 
 pytest.importorskip("mmpretrain")
 pytest.importorskip("mmdet")
+pytest.importorskip("mmaction")
 
 from nda_mm.checkpoints import read_checkpoint
-from nda_mm.studies.configs import resolve
-from nda_mm.studies.transfer import NO_PRETRAINING, TransferStudy, compare_arms
+from nda_mm.studies.jobs import resolve
+from nda_mm.studies.transfer import NO_PRETRAINING, TransferStudy, compare_arms, find_slot
 from nda_mm.utils.files import recipe_path
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -31,6 +32,65 @@ WIDTH = "model.backbone.base_channels=4", "model.backbone.stem_channels=4"
 
 def config(name: str) -> str:
     return str(recipe_path(name))
+
+
+FULL_RATE = "optim_wrapper.paramwise_cfg.custom_keys.backbone.lr_mult=1.0"
+
+
+def given(*parts: str) -> tuple[str, ...]:
+    """The words that name a file for parts of a model."""
+    return tuple(f"model.{part}.init_cfg.{word}" for part in parts for word in ("type=Pretrained", "checkpoint=F"))
+
+
+@pytest.mark.parametrize(
+    ("name", "host", "required", "with_file", "without"),
+    [
+        ("linear_digits", None, True, ("model.backbone.init_cfg.checkpoint=F",), ()),
+        ("detection_digits_scenes", "mmpretrain", False, given("backbone"), ()),
+        (
+            "detection_voc_c4",
+            "mmdet",
+            True,
+            given("backbone", "roi_head.shared_head"),
+            ("model.backbone.init_cfg=None", "model.roi_head.shared_head.init_cfg=None"),
+        ),
+        (
+            "tsm_ucf101",
+            "mmpretrain",
+            False,
+            ("model.backbone.pretrained=F",),
+            ("model.backbone.pretrained=None", "model.backbone.pretrained2d=False"),
+        ),
+        # DPC's encoder takes the checkpoint itself, its backbone alone a converted file.
+        ("dpc_finetune_ucf101", None, False, given("backbone"), (FULL_RATE,)),
+        ("resnet2d3d_ucf101", "mmaction2", False, given("backbone"), (FULL_RATE,)),
+    ],
+)
+def test_where_our_recipes_take_a_backbone(name, host, required, with_file, without):
+    recipe = config(name)
+    slot = find_slot(resolve(recipe), name)
+    assert (slot.host, slot.required, slot.whole) == (host, required, name.startswith("dpc"))
+    assert (slot.options(Path("F")), slot.options(None)) == (with_file, without)
+    assert "F" in str(resolve(recipe, slot.options(Path("F"))).model.backbone.to_dict())  # mmengine can merge them
+    assert "checkpoint='F'" not in str(resolve(recipe, slot.options(None)).model.backbone.to_dict())
+
+
+def test_every_probe_and_detector_takes_one():
+    for path in [*CONFIGS.glob("linear/*.py"), *CONFIGS.glob("detection/*.py"), *CONFIGS.glob("dpc/dpc_[fl]*.py")]:
+        find_slot(resolve(str(path)), path.stem)
+
+
+@pytest.mark.parametrize(
+    ("name", "option", "message"),
+    [
+        ("linear_digits", "default_scope=mmagic", "no pretrained backbone"),
+        ("linear_digits", "custom_hooks=[]", "would train on random weights"),
+        ("detection_digits_scenes", "model.backbone.init_cfg=[]", "init_cfg"),
+    ],
+)
+def test_a_recipe_that_takes_none_is_refused(name, option, message):
+    with pytest.raises(ValueError, match=message):
+        find_slot(resolve(config(name), [option]), name)
 
 
 def study(folder: Path, **settings: Any) -> TransferStudy:
@@ -51,11 +111,9 @@ def test_runs_come_seed_by_seed_and_arm_by_arm(tmp_path: Path) -> None:
     assert runs[1].folder == tmp_path / "downstream" / "linear_digits" / "moco_digits" / "seed_3"
 
 
-def test_bad_use_is_refused(tmp_path: Path) -> None:
+def test_a_study_of_nothing_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="recipes"):
         study(tmp_path, downstream=[])
-    with pytest.raises(ValueError, match="would train on random weights"):
-        study(tmp_path, downstream=[config("moco_digits")])
 
 
 def test_changed_downstream_settings_are_refused_before_anything_is_trained(tmp_path: Path) -> None:
@@ -91,7 +149,6 @@ def test_what_fails_is_named_and_what_needs_it_is_not_started(tmp_path: Path) ->
 @pytest.mark.slow
 def test_dpc_hands_on_its_whole_encoder(tmp_path: Path) -> None:
     """To a probe, which requires a checkpoint: without pretraining one of random weights."""
-    pytest.importorskip("mmaction.models")
     probe = config("dpc_linear_digits")
     dpc = study(tmp_path, pretraining=[config("dpc_digits")], downstream=[probe], scratch=True)
     file, _ = dpc.backbone(dpc.runs[0])

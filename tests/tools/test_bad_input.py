@@ -64,9 +64,7 @@ def refuse(run: Run, capsys: pytest.CaptureFixture[str]) -> Refuse:
     ("option", "named"),
     [
         ("model.type=NDABigGAN", "nda_mm.NDABigGAN"),
-        ("model.negative.type=Jigsav", "Jigsaw"),
         ("model.negative.grid=5", "5 x 5 does not divide height 16"),
-        ("train_cfg.data_on_device=no", "train_cfg.data_on_device"),
     ],
 )
 def test_settings_that_cannot_work_are_refused_before_training(
@@ -85,6 +83,7 @@ def test_settings_that_cannot_work_are_refused_before_training(
         ("transfer", ["--pretrain", "moco_digits", "--downstream", "moco_digits", "--out", "out"], "moco_digits"),
         ("compare_ood", ["absent"], "absent/seed_N"),
         ("browse_negatives", ["--images", "nowhere"], "'nowhere'"),
+        ("audit_negatives", ["--images", "nowhere"], "'nowhere'"),
         ("convert_backbone", ["absent.pth", "out.pth", "--to", "mmdet"], "absent.pth"),
         ("import_official", ["nda_biggan_cifar10", "out.pth", "--ema", "absent.pth"], "absent.pth"),
         ("sample", [GAN, "absent.pth"], "absent.pth"),

@@ -7,9 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
 from mmengine import Config
-from mmengine.registry import MODELS, DefaultScope
 
 from nda_mm.compat import apply_patches
 from nda_mm.utils.files import recipe_path
@@ -19,25 +17,22 @@ pytest.importorskip("mmagic.models")
 pytest.importorskip("sklearn")
 
 
-def finished_run(recipe: str, folder: Path) -> None:
-    """An untrained model of a recipe, wider than it says, laid out as a run of tools/compare.py leaves it."""
-    config = Config.fromfile(recipe_path(f"{recipe}.py"))
-    config.merge_from_dict({"model.discriminator.arch_cfg.out_channels": [16, 32, 80]})
-    with DefaultScope.overwrite_default_scope("mmagic"):
-        torch.manual_seed(0)
-        model = MODELS.build(config.model)
-    model.init_weights()
-    folder.mkdir(parents=True)
-    config.dump(folder / f"{recipe}.py")
-    torch.save(dict(state_dict=model.state_dict(), meta=dict(iter=9, epoch=0)), folder / "iter_9.pth")
-    (folder / "last_checkpoint").write_text(str(folder / "iter_9.pth"))
-    (folder / "finished.json").write_text("{}")
-
-
 @pytest.mark.slow
-def test_runs_are_tested_and_compared_by_one_command(tmp_path: Path, command: Callable[..., str]) -> None:
-    for recipe in ("biggan_digits", "nda_biggan_digits"):
-        finished_run(recipe, tmp_path / "runs" / recipe / "seed_3")
+def test_runs_are_tested_and_compared_by_one_command(
+    tmp_path: Path, untrained: Callable[..., str], command: Callable[..., str]
+) -> None:
+    wider = {"model.discriminator.arch_cfg.out_channels": [16, 32, 80]}
+    for recipe in (
+        "biggan_digits",
+        "nda_biggan_digits",
+    ):  # laid out as runs of tools/compare.py, wider than recipes say
+        folder = tmp_path / "runs" / recipe / "seed_3"
+        folder.mkdir(parents=True)
+        config = Config.fromfile(recipe_path(recipe))
+        config.merge_from_dict(wider)
+        config.dump(folder / f"{recipe}.py")
+        (folder / "last_checkpoint").write_text(untrained(recipe, folder / "iter_9.pth", **wider))
+        (folder / "finished.json").write_text("{}")
     words = ["--runs", "runs", "--recipe", "ood_biggan_digits.py", "--only", "letters", "blurred", "--jobs", "2"]
     said = command("compare_ood.py", *words, "--cfg-options", "test_evaluator.metrics.0.resamples=9")
     written = (tmp_path / "runs" / "ood" / "ood.md").read_text()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -23,22 +24,12 @@ pytest.importorskip("mmagic.models")
 pytestmark = pytest.mark.usefixtures("quick")
 
 
-def checkpoint(recipe: str, path: Path, **options: object) -> str:
-    """An untrained model of a recipe, saved."""
-    config = Config.fromfile(recipe_path(recipe))
-    config.merge_from_dict(options)
-    with DefaultScope.overwrite_default_scope(config.default_scope):
-        torch.manual_seed(0)
-        model = MODELS.build(config.model)
-    model.init_weights()
-    torch.save(dict(state_dict=model.state_dict(), meta=dict(iter=0, epoch=0)), path)
-    return str(path)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("recipe", ["ood_nda_biggan_digits.py", "ood_nda_classifier_digits.py"])
-def test_digits_are_scored_by_one_command(recipe: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    weights = checkpoint(recipe, tmp_path / "weights.pth")
+def test_digits_are_scored_by_one_command(
+    recipe: str, tmp_path: Path, untrained: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights = untrained(recipe, tmp_path / "weights.pth")
     found = test_tool.main([str(recipe_path(recipe)), weights, "--work-dir", "run"])
     names = ["rotated", "inverted", "blurred", "letters", "mean"]
     assert set(found) == {f"ood/{name}/{measure}" for name in names for measure in MEASURES}
@@ -71,10 +62,12 @@ def openood_folder(root: Path) -> dict[str, list[np.ndarray]]:
     return found
 
 
-def test_openoods_protocol_from_its_lists_to_the_means_of_its_groups(tmp_path: Path) -> None:
+def test_openoods_protocol_from_its_lists_to_the_means_of_its_groups(
+    tmp_path: Path, untrained: Callable[..., str]
+) -> None:
     images = openood_folder(tmp_path / "data" / "openood")
     small = {"model.backbone.base_channels": 8, "model.backbone.stem_channels": 8, "model.head.in_channels": 64}
-    weights = checkpoint("ood_openood_cifar10.py", tmp_path / "weights.pth", **small)
+    weights = untrained("ood_openood_cifar10.py", tmp_path / "weights.pth", **small)
     place = "test_evaluator.metrics.0"
     options = {**small, f"{place}.score": "knn", f"{place}.k": 3, f"{place}.resamples": 0, f"{place}.plots": False}
     options |= {"test_dataloader.num_workers": 0, "test_dataloader.persistent_workers": False}

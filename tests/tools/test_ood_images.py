@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -22,19 +23,13 @@ SHORT = [
 ]
 
 
-def save_images(folder: Path, count: int, mean: int) -> None:
-    folder.mkdir(parents=True)
-    draw = np.random.default_rng(count)
-    for number in range(count):
-        pixels = draw.normal(mean, 30, (40, 36, 3)).clip(0, 255).astype(np.uint8)
-        Image.fromarray(pixels).save(folder / f"{number:02d}.png")
+pytestmark = pytest.mark.usefixtures("quick")
 
 
-@pytest.mark.usefixtures("quick")
-def test_folders_become_a_ranking_and_classes_an_auroc(tmp_path: Path) -> None:
-    save_images(tmp_path / "normal", 20, 60)
-    save_images(tmp_path / "new" / "good", 6, 60)
-    save_images(tmp_path / "new" / "bright", 5, 220)
+def test_folders_become_a_ranking_and_classes_an_auroc(tmp_path: Path, save_images: Callable[..., Path]) -> None:
+    save_images("normal", 20, side=40, high=120)
+    save_images("new/good", 6, side=40, high=120)
+    save_images("new/bright", 5, side=40, low=180)
     (tmp_path / "new" / "good" / "broken.png").write_bytes(b"no image")  # named in a warning, and left out
     words = ["normal", "new", "--out", "out", "--normal-class", "good", "--show", "3"]
     ood_images.main([*words, "--cfg-options", *SHORT])
@@ -57,10 +52,7 @@ def test_folders_become_a_ranking_and_classes_an_auroc(tmp_path: Path) -> None:
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "again" / "scores.csv"), table)
 
 
-@pytest.mark.usefixtures("quick")
 def test_an_unknown_normal_class_is_refused_before_the_training(tmp_path: Path) -> None:
-    save_images(tmp_path / "normal", 10, 60)
-    save_images(tmp_path / "new" / "good", 4, 60)
     with pytest.raises(SystemExit, match="'fine'"):
         ood_images.main(["normal", "new", "--normal-class", "fine"])
     assert not (tmp_path / "work_dirs").exists()

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
 from PIL import Image
+from small_jobs import write_log
 
 from tools.analysis_tools import plot_curves
-
-
-def write_log(run: Path, start: str, *lines: dict) -> None:
-    folder = run / start / "vis_data"
-    folder.mkdir(parents=True)
-    (folder / "scalars.json").write_text("\n".join(json.dumps(line) for line in lines) + "\n")
 
 
 @pytest.fixture
@@ -22,11 +16,10 @@ def runs(tmp_path: Path) -> list[str]:
     """Two runs; the second was cut off after step 20 and resumed from step 10."""
     plain, nda = tmp_path / "plain", tmp_path / "nda"
     steps = [dict(lr=0.1, loss_real=1 / step, time=0.5, iter=step, step=step) for step in (10, 20)]
-    write_log(plain, "20260101_000000", *steps, {"digits/frechet": 7.0, "step": 20})
-    write_log(nda, "20260101_000000", *steps)
-    write_log(
-        nda, "20260102_000000", dict(lr=0.1, loss_real=0.25, iter=20, step=20), {"digits/frechet": 5.5, "step": 20}
-    )
+    write_log(plain, [*steps, {"digits/frechet": 7.0, "step": 20}])
+    write_log(nda, steps)
+    resumed = [dict(lr=0.1, loss_real=0.25, iter=20, step=20), {"digits/frechet": 5.5, "step": 20}]
+    write_log(nda, resumed, "20260102_000000")
     return [str(plain), str(nda)]
 
 

@@ -1,10 +1,11 @@
 """tools/sample.py on a real checkpoint of the shipped recipe."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from mmengine import Config
-from mmengine.registry import MODELS, DefaultScope
 from PIL import Image
 
 from nda_mm.utils.files import recipe_path
@@ -18,14 +19,8 @@ RECIPE = recipe_path("nda_biggan_digits.py")
 
 
 @pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
-    path = tmp_path_factory.mktemp("model") / "untrained.pth"
-    DefaultScope.get_instance("test_sample", scope_name="mmagic")
-    torch.manual_seed(0)
-    model = MODELS.build(Config.fromfile(RECIPE).model)
-    model.generator.init_weights()
-    torch.save({"state_dict": model.state_dict(), "meta": {}}, path)
-    return path
+def checkpoint(tmp_path_factory, untrained):
+    return Path(untrained("nda_biggan_digits", tmp_path_factory.mktemp("model") / "untrained.pth"))
 
 
 def sample(checkpoint, out, *words):

@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import mmengine.runner.runner
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from nda_mm.compat import allow_safe_globals
 from tools import train
@@ -45,17 +42,12 @@ Train = Callable[..., dict[str, torch.Tensor]]
 
 
 @pytest.fixture
-def train_stock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Train:
+def train_stock(quick: None, tmp_path: Path, save_images: Callable[..., Path]) -> Train:
     """Train a stock recipe for two iterations on a folder of images and return what the checkpoint holds."""
-    monkeypatch.setattr(mmengine.runner.runner, "collect_env", dict)
-    monkeypatch.chdir(tmp_path)
+    for kind in ("one", "other"):
+        save_images(f"images/{kind}", 4, side=32)
 
     def run(recipe: str, *options: str, command: Sequence[str] = ()) -> dict[str, torch.Tensor]:
-        draw = np.random.default_rng(0)
-        for number in range(8):
-            path = tmp_path / "images" / f"class_{number % 2}" / f"{number}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(draw.integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(path)
         (tmp_path / "stock.py").write_text(
             f"_base_ = {recipe!r}\n"
             f"images = dict(type='nda_mm.ImageFolder', data_root='images', size={SIZES[recipe]}, image_key='gt', "

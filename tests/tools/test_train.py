@@ -72,12 +72,10 @@ def test_resume_takes_nothing_or_a_path(config_file: Any, tmp_path: Path, capsys
     assert "There is no checkpoint in work_dirs/whole" in capsys.readouterr().out
     expected = torch.load("work_dirs/whole/iter_6.pth", weights_only=True)["state_dict"]
     for resume in (["--resume"], ["--resume", "work_dirs/part/iter_2.pth"]):
-        # The seed is taken from the checkpoint.
-        part = config_file("part.py", steps=6, save_every=2)
         with pytest.raises(tiny_run.Interrupted):
             train.main([config_file("part.py", steps=6, save_every=2, stop_at=4), "--seed", "5"])
-        config_file("part.py", steps=6, save_every=2)
-        train.main([part, *resume])
+        part = config_file("part.py", steps=6, save_every=2)
+        train.main([part, *resume])  # the seed is taken from the checkpoint
         found = torch.load("work_dirs/part/iter_6.pth", weights_only=True)["state_dict"]
         assert all(torch.equal(found[name], value) for name, value in expected.items())
     (tmp_path / "work_dirs" / "part" / "iter_6.pth").write_bytes(b"")

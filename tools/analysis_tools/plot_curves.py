@@ -30,7 +30,7 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Draw and print."""
     args = parse_args(arguments)
-    from nda_mm.studies.curves import draw_curves  # not before the options are read: it takes seconds
+    from nda_mm.studies.table import draw_curves  # not before the options are read: it takes seconds
 
     print(draw_curves(args.runs, args.keys, args.out))
     print(f"\nDrawn: {args.out}")

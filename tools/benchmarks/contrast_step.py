@@ -13,17 +13,17 @@ from __future__ import annotations
 
 import argparse
 import sys
+from contextlib import nullcontext
 from functools import partial
 
-from paired_steps import add_arguments
+from paired_steps import add_step_arguments
 
 
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add_arguments(parser)
+    add_step_arguments(parser)
     parser.add_argument("--batch", type=int, help="images (default 64; 256 on a GPU, as in the recipe)")
-    parser.add_argument("--width", type=int, help="channels of the first stage (default 16; 64 on a GPU, the full net)")
     return parser.parse_args()
 
 
@@ -72,20 +72,15 @@ def measure(args: argparse.Namespace) -> list[dict]:
     def contrast(kind: str, **settings: object) -> NegativeContrast:
         return NegativeContrast(model, build_negative(dict(type=kind)), **settings)  # type: ignore[arg-type]
 
-    variants: dict[str, NegativeContrast | None] = {
-        "plain": None,
+    variants = {
         "jigsaw": contrast("Jigsaw"),
         "stitch": contrast("Stitch"),
         "cutout": contrast("Cutout"),
         "jigsaw, 2 negatives": contrast("Jigsaw", num_negatives=2),
     }
-    bar = BARS[torch.device(args.device).type]
-    return compare_steps(
-        Step(model, loss, args.device, args.amp),
-        {name: partial(attached, variant) for name, variant in variants.items()},
-        {name: bar if name in ("jigsaw", "stitch", "cutout") else None for name in variants},
-        args.rounds,
-    )
+    contexts = {"plain": nullcontext} | {name: partial(attached, variant) for name, variant in variants.items()}
+    bars = dict.fromkeys(("jigsaw", "stitch", "cutout"), BARS[torch.device(args.device).type])
+    return compare_steps(Step(model, loss, args.device, args.amp), contexts, bars, args.rounds)
 
 
 def main() -> int:

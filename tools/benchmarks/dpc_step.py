@@ -17,15 +17,14 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-from paired_steps import add_arguments
+from paired_steps import add_step_arguments
 
 
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add_arguments(parser)
+    add_step_arguments(parser)
     parser.add_argument("--batch", type=int, help="clips (default 4; 32 on a GPU)")
-    parser.add_argument("--width", type=int, help="channels of the first stage (default 16; 64 on a GPU, the full net)")
     parser.add_argument("--size", type=int, help="side of the frames in pixels (default 64; 128 on a GPU)")
     return parser.parse_args()
 
@@ -84,8 +83,7 @@ def measure_steps(args: argparse.Namespace) -> list[dict]:
         "jigsaw, 2 negatives": changed("Jigsaw", num_negatives=2),
         "plain, score in parts": partial(with_negative, model, None, samples_at_once=1),
     }
-    free = ("plain", "jigsaw, 2 negatives", "plain, score in parts")
-    bars = {name: None if name in free else STEP_BAR for name in variants}
+    bars = dict.fromkeys(("jigsaw", "jigsaw, own place", "stitch", "shuffle_frames"), STEP_BAR)
     return compare_steps(Step(model, loss, args.device, args.amp), variants, bars, args.rounds)
 
 

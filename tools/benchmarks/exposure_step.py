@@ -13,17 +13,17 @@ from __future__ import annotations
 
 import argparse
 import sys
+from contextlib import nullcontext
 from functools import partial
 
-from paired_steps import add_arguments
+from paired_steps import add_step_arguments
 
 
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add_arguments(parser)
+    add_step_arguments(parser)
     parser.add_argument("--batch", type=int, help="images (default 64; 128 on a GPU, as in the recipe)")
-    parser.add_argument("--width", type=int, help="channels of the first stage (default 16; 64 on a GPU, the full net)")
     return parser.parse_args()
 
 
@@ -68,18 +68,13 @@ def measure(args: argparse.Namespace) -> list[dict]:
     def exposure(kind: str, share: float = 1.0) -> OutlierExposure:
         return OutlierExposure(model, build_negative(dict(type=kind)), share=share)
 
-    variants: dict[str, OutlierExposure | None] = {
-        "plain": None,
+    variants = {
         "jigsaw": exposure("Jigsaw"),
         "stitch": exposure("Stitch"),
         "jigsaw, half of the batch": exposure("Jigsaw", share=0.5),
     }
-    return compare_steps(
-        Step(model, loss, args.device, args.amp),
-        {name: partial(attached, variant) for name, variant in variants.items()},
-        {name: BARS.get(name) for name in variants},
-        args.rounds,
-    )
+    contexts = {"plain": nullcontext} | {name: partial(attached, variant) for name, variant in variants.items()}
+    return compare_steps(Step(model, loss, args.device, args.amp), contexts, BARS, args.rounds)
 
 
 def main() -> int:

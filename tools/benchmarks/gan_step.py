@@ -14,37 +14,36 @@ images show: they are noise. By arithmetic a step with negatives is 1.40 of a st
 from __future__ import annotations
 
 import argparse
-import statistics
 import sys
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 
+from paired_steps import add_arguments
+
 
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--device", default="cpu", help="default: cpu")
+    add_arguments(parser, rounds=5, threads=None)
     parser.add_argument("--width", type=int, default=64, help="channels of both networks' base (default: the paper's)")
     parser.add_argument("--batch", type=int, default=64, help="real images (default 64)")
-    parser.add_argument("--threads", type=int, help="CPU threads (default: torch's choice)")
-    parser.add_argument("--rounds", type=int, default=5, help="turns of each step after a first one (default 5)")
     parser.add_argument("--authors", type=Path, help="folder of https://github.com/ermongroup/NDA")
     parser.add_argument(
         "--keep-memory", action="store_true", help="reuse freed memory in all steps, as tools/train.py does (glibc)"
     )
-    parser.add_argument("--check", action="store_true", help="exit with 1 if a bar is missed")
     return parser.parse_args()
 
 
 if __name__ == "__main__":
     parse_args()  # answers --help, and refuses, before the imports that take seconds
 
+import pandas as pd
 import torch
 from mmengine.logging import MMLogger
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS, DefaultScope
-from paired_steps import seconds
+from paired_steps import rated, report, seconds
 from torch import Tensor
 
 from nda_mm import compat
@@ -143,28 +142,24 @@ def main() -> int:
         steps[AUTHORS] = authors_step(args)
     for step in steps.values():  # the first step of each chooses kernels and fetches memory
         step()
-    rounds = [{key: seconds(step, args.device) for key, step in steps.items()} for _ in range(args.rounds)]
-    return int(not report(rounds) and args.check)
+    times = pd.DataFrame([{key: seconds(step, args.device) for key, step in steps.items()} for _ in range(args.rounds)])
+    return report(rows_of(times), args)
 
 
-def report(rounds: list[dict[tuple[str, bool], float]]) -> bool:
-    """Print medians over the rounds, of times and of ratios within a round; whether all bars are met."""
-    met = True
-    print(f"{'step':<26} {'plain, s':>9} {'negatives, s':>13} {'negatives / plain':>18} {'authors / ours':>15}")
+def rows_of(times: pd.DataFrame) -> list[dict]:
+    """Medians over the rounds, of times and of ratios within a round."""
+    rows = []
     for name, (*_, least, most) in SETTINGS.items():
-        plain, own = (statistics.median(times[name, negatives] for times in rounds) for negatives in (False, True))
-        over_plain = statistics.median(times[name, True] / times[name, False] for times in rounds)
-        line = f"{name:<26} {plain:>9.3f} {own:>13.3f} {over_plain:>18.2f}"
-        missed = most is not None and over_plain > most
-        if AUTHORS in rounds[0]:
-            as_fast = statistics.median(times[AUTHORS] / times[name, True] for times in rounds)
-            line += f" {as_fast:>15.2f}"
-            missed |= least is not None and as_fast < least
-        print(f"{line}{'  MISSED' if missed else ''}")
-        met &= not missed
-    if AUTHORS in rounds[0]:
-        print(f"{AUTHORS[0]:<26} {'':>9} {statistics.median(times[AUTHORS] for times in rounds):>13.3f}")
-    return met
+        plain, own = times[name, False], times[name, True]
+        row = dict(step=name, plain_seconds=round(plain.median(), 3), negatives_seconds=round(own.median(), 3))
+        row |= rated(round((own / plain).median(), 2), most)
+        if AUTHORS in times:
+            as_fast = round((times[AUTHORS] / own).median(), 2)
+            row |= dict(authors_to_ours=as_fast, least=least, met=row["met"] and (least is None or as_fast >= least))
+        rows.append(row)
+    if AUTHORS in times:
+        rows.append(dict(step=AUTHORS[0], negatives_seconds=round(times[AUTHORS].median(), 3), met=True))
+    return rows
 
 
 if __name__ == "__main__":

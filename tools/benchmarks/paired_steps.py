@@ -1,4 +1,4 @@
-"""What the benchmarks of training steps share: taking turns, ratios to the plain step, and the table."""
+"""What the benchmarks share: options, clocks of CPU and GPU, taking turns, ratios to the plain step, and the table."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,40 @@ if TYPE_CHECKING:  # the options are read before torch is imported
 
 #: Steps in a row that are timed together on a GPU.
 GPU_STEPS = 5
+#: Of an idle kernel: some seconds.
+MOST_CYCLES = 2**33
+
+
+def add_arguments(parser: argparse.ArgumentParser, rounds: int, threads: int | None = 1) -> None:
+    """The options that the benchmarks have in common."""
+    parser.add_argument("--device", default="cpu", help="default: cpu")
+    parser.add_argument("--threads", type=int, default=threads, help=f"CPU threads (default: {threads or 'of torch'})")
+    parser.add_argument("--rounds", type=int, default=rounds, help=f"turns of each (default: {rounds})")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write the figures there, as JSON")
+    parser.add_argument("--json", dest="out", type=Path, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+    parser.add_argument("--check", action="store_true", help="exit with 1 if a bar is missed")
+
+
+def add_step_arguments(parser: argparse.ArgumentParser) -> None:
+    """Those of the steps, whose defaults :func:`prepare` fills in."""
+    add_arguments(parser, rounds=15)
+    parser.add_argument("--amp", action=argparse.BooleanOptionalAction, help="bfloat16 autocast (default: on a GPU)")
+    parser.add_argument("--width", type=int, help="channels of the first stage (default 16; 64 on a GPU, the full net)")
+
+
+def prepare(args: argparse.Namespace, small_size: Mapping[str, Any], full_size: Mapping[str, Any]) -> None:
+    """Fill in what the command line left open, in small on a CPU, and set torch and memory as trainings do."""
+    import torch
+
+    from nda_mm.utils.processes import keep_freed_memory
+
+    keep_freed_memory()
+    defaults = full_size if torch.device(args.device).type == "cuda" else small_size
+    for name, value in defaults.items():
+        if getattr(args, name) is None:
+            setattr(args, name, value)
+    torch.set_num_threads(args.threads)
+    torch.backends.cudnn.benchmark = True
 
 
 class Step:
@@ -37,35 +72,105 @@ class Step:
         self.optimizer.step()
 
 
+@contextmanager
+def attached(negatives: Any) -> Iterator[None]:
+    """With negatives on the model that they were made for."""
+    negatives.attach()
+    try:
+        yield
+    finally:
+        negatives.detach()
+
+
 def seconds(call: Callable[[], object], device: str) -> float:
+    """Of one call."""
+    return seconds_between_events(call, GPU_STEPS) if device.startswith("cuda") else host_seconds(call)
+
+
+def host_seconds(call: Callable[[], object]) -> float:
     """Of one call; on one CPU thread the time it had the processor, which other processes do not lengthen."""
     import torch
-    from gpu_time import seconds_between_events
 
-    if torch.device(device).type == "cuda":
-        return seconds_between_events(call, GPU_STEPS)
     now = time.perf_counter if torch.get_num_threads() > 1 else time.process_time
     start = now()
     call()
     return now() - start
 
 
-@contextmanager
-def attached(negatives: Any) -> Iterator[None]:
-    """With negatives on the model that they were made for, or with None."""
-    if negatives is not None:
-        negatives.attach()
-    try:
-        yield
-    finally:
-        if negatives is not None:
-            negatives.detach()
+def seconds_between_events(call: Callable[[], object], calls: int) -> float:
+    """Of one of several calls in a row, on the current device.
+
+    The host prepares one call while the device does another, as in training; it waits at the end only.
+
+    Args:
+        call: What to time; its first call, which may choose kernels or fetch memory, is the caller's affair.
+        calls: How many, at least 1.
+    """
+    import torch
+
+    first, last = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    first.record()
+    for _ in range(calls):
+        call()
+    last.record()
+    last.synchronize()
+    return first.elapsed_time(last) / 1e3 / calls
+
+
+def device_seconds(call: Callable[[], object], calls: int, cycles: int = 20_000_000) -> float:
+    """Of the device's work for one of several calls in a row, whatever the host takes to ask for it.
+
+    The device is given an idle kernel first, and all calls are in its queue before it is through.
+
+    Args:
+        call: What to time.
+        calls: How many; a queue holds about a thousand kernels.
+        cycles: Of the idle kernel; doubled until the host is ahead.
+
+    Raises:
+        RuntimeError: If the host never gets ahead, because the call waits for the device.
+    """
+    import torch
+
+    while cycles <= MOST_CYCLES:
+        first, last = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        torch.cuda._sleep(cycles)
+        first.record()
+        for _ in range(calls):
+            call()
+        last.record()
+        ahead = not first.query()
+        last.synchronize()
+        if ahead:
+            return first.elapsed_time(last) / 1e3 / calls
+        cycles *= 2
+    raise RuntimeError("the host does not get ahead of the device: the call waits for it, or asks for too many kernels")
+
+
+def take_turns(
+    timers: Mapping[str, Callable[[], float]], plain: Callable[[], float], rounds: int
+) -> dict[str, tuple[float, float]]:
+    """Median seconds of each, and its median ratio to the plain one timed just before it, over the rounds.
+
+    Args:
+        timers: Each does what it times, and returns the seconds.
+        plain: What they are compared with.
+        rounds: How often they take turns, so that a busy machine slows all alike.
+    """
+    times: dict[str, list[float]] = {name: [] for name in timers}
+    ratios: dict[str, list[float]] = {name: [] for name in timers}
+    for _ in range(rounds):
+        for name, timer in timers.items():
+            unit, own = plain(), timer()
+            times[name].append(own)
+            ratios[name].append(own / unit)
+    return {name: (statistics.median(times[name]), statistics.median(ratios[name])) for name in timers}
 
 
 def compare_steps(
     step: Step,
     variants: Mapping[str, Callable[[], AbstractContextManager]],
-    bars: Mapping[str, float | None],
+    bars: Mapping[str, float],
     rounds: int,
 ) -> list[dict]:
     """A row for each variant: the median over the rounds of its time divided by that of the plain step just before.
@@ -73,70 +178,40 @@ def compare_steps(
     Args:
         step: The step, plain outside of the variants' contexts.
         variants: For each name what makes the context in which the step is that variant.
-        bars: The largest ratio allowed, or None.
+        bars: The largest ratio allowed, where there is a limit.
         rounds: How often the variants take turns.
     """
+
+    def timed(variant: Callable[[], AbstractContextManager]) -> float:
+        with variant():
+            return seconds(step, step.device)
+
     for variant in variants.values():  # the first step of each chooses kernels and fetches memory
         with variant():
             step()
-    ratios: dict[str, list[float]] = {name: [] for name in variants}
-    times: dict[str, list[float]] = {name: [] for name in variants}
-    for _ in range(rounds):
-        for name, variant in variants.items():
-            plain = seconds(step, step.device)
-            with variant():
-                own = seconds(step, step.device)
-            times[name].append(own)
-            ratios[name].append(own / plain)
-    rows = []
-    for name in variants:
-        ratio, bar = statistics.median(ratios[name]), bars[name]
-        milliseconds = round(1e3 * statistics.median(times[name]), 1)
-        rows.append(
-            dict(step=name, milliseconds=milliseconds, ratio=round(ratio, 3), bar=bar, met=bar is None or ratio <= bar)
-        )
-    return rows
+    timers = {name: partial(timed, variant) for name, variant in variants.items()}
+    turns = take_turns(timers, lambda: seconds(step, step.device), rounds)
+    return [
+        dict(step=name, milliseconds=round(1e3 * own, 1), **rated(round(ratio, 3), bars.get(name)))
+        for name, (own, ratio) in turns.items()
+    ]
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options that such benchmarks have in common."""
-    parser.add_argument("--device", default="cpu", help="default: cpu")
-    parser.add_argument("--amp", action=argparse.BooleanOptionalAction, help="bfloat16 autocast (default: on a GPU)")
-    parser.add_argument("--threads", type=int, default=1, help="CPU threads (default 1)")
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--out", type=Path, metavar="FILE", help="write the figures there, as JSON")
-    parser.add_argument("--json", dest="out", type=Path, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
-    parser.add_argument("--check", action="store_true", help="exit with 1 if a bar is missed")
-
-
-def prepare(args: argparse.Namespace, small_size: Mapping[str, Any], full_size: Mapping[str, Any]) -> None:
-    """Fill in what the command line left open, in small on a CPU, and set torch and memory as trainings do."""
-    import torch
-
-    from nda_mm.utils.processes import keep_freed_memory
-
-    keep_freed_memory()
-    defaults = full_size if torch.device(args.device).type == "cuda" else small_size
-    for name, value in defaults.items():
-        if getattr(args, name) is None:
-            setattr(args, name, value)
-    torch.set_num_threads(args.threads)
-    torch.backends.cudnn.benchmark = True
+def rated(ratio: float, bar: float | None) -> dict[str, Any]:
+    """A ratio, the largest that is allowed, and whether it is met."""
+    return dict(ratio=ratio, bar=bar, met=bar is None or ratio <= bar)
 
 
 def report(rows: list[dict], args: argparse.Namespace) -> int:
     """Print the table, write the file if one is asked for; the exit status."""
-    print(f"{'step':<26} {'milliseconds':>12} {'ratio':>7} {'bar':>6}")
-    for row in rows:
-        bar = "" if row["bar"] is None else f"{row['bar']:g}"
-        verdict = "" if row["met"] else "  MISSED"
-        print(f"{row['step']:<26} {row['milliseconds']:>12} {row['ratio']:>7} {bar:>6}{verdict}")
-    if args.out:
-        import torch
-        from gpu_time import device_name
+    import pandas as pd
+    import torch
 
-        settings = {**vars(args), "out": None}
-        args.out.write_text(
-            json.dumps({"torch": torch.__version__, "on": device_name(args.device), **settings, "rows": rows}, indent=1)
-        )
+    table = pd.DataFrame(rows)
+    table[""] = table.pop("met").map({True: "", False: "MISSED"})
+    print(table.to_string(index=False, na_rep=""))
+    if args.out:
+        on = torch.cuda.get_device_name(args.device) if args.device.startswith("cuda") else "CPU"
+        content = {"torch": torch.__version__, "on": on, **vars(args), "out": None, "rows": rows}
+        args.out.write_text(json.dumps(content, indent=1, default=str))
     return int(args.check and not all(row["met"] for row in rows))
