@@ -10,7 +10,8 @@ from nda_mm.utils.processes import start_process_group
 
 from .frameworks import FRAMEWORKS, Framework, find_framework, say_loading
 from .lazy import import_guarded
-from .patches import Patch, all_patches, apply_patches
+from .patch import Patch
+from .patches import all_patches, apply_patches
 
 __all__ = [
     "FRAMEWORKS",

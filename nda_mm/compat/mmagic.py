@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .patches import Patch, around_import, installed_file, is_awaited
+from .patch import Patch, around_import, installed_file, is_awaited
 
 GRID_SAMPLE = "mmagic.models.editors.stylegan2.ada.grid_sample_gradfix"
 

@@ -8,7 +8,7 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
-from .patches import Patch, after_import, installed_file
+from .patch import Patch, after_import, installed_file
 
 __all__ = ["COMPILED_MMCV", "MMCVLite", "OperatorModule"]
 

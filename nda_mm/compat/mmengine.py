@@ -13,7 +13,7 @@ from unittest import mock
 
 from nda_mm.utils.files import PREFIX, recipe_path, write_text_atomically
 
-from .patches import Patch
+from .patch import Patch
 
 
 class SeparateDDPNoSync(Patch):

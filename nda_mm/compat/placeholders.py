@@ -15,7 +15,7 @@ from typing import Any
 
 from packaging.requirements import Requirement
 
-from .patches import Patch, after_import, installed_file, is_awaited
+from .patch import Patch, after_import, installed_file, is_awaited
 
 #: The releases that have every name that mmagic 1.2.0 imports from them.
 DIFFUSION = ("diffusers>=0.23,<0.29", "transformers>=4.27.4,<5", "huggingface_hub<0.26")

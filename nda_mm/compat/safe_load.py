@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from .patches import Patch
+from .patch import Patch
 
 #: Element types of numpy arrays in a checkpoint: log values, scores, and numpy's own random state.
 _DTYPES = ("bool", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8")

@@ -19,7 +19,7 @@ from mmengine.config import Config
 from nda_mm.compat import apply_patches
 from nda_mm.compat.mmagic import GRID_SAMPLE as MODULE
 from nda_mm.compat.mmagic import DeferredImports, MMagicGridSample, NumpyBool8, float_betas, grid_sample
-from nda_mm.compat.patches import installed_file
+from nda_mm.compat.patch import installed_file
 
 
 class OfHost(DeferredImports):

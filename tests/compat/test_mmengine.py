@@ -10,7 +10,7 @@ from mmengine.registry import DefaultScope
 
 from nda_mm.compat import apply_patches
 from nda_mm.compat.mmengine import CollateScope, ExternalConfigs
-from nda_mm.compat.patches import installed_file
+from nda_mm.compat.patch import installed_file
 from nda_mm.registry import DATA_SAMPLERS
 from nda_mm.utils.files import recipe_path
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from nda_mm.compat import placeholders
-from nda_mm.compat.patches import installed_file
+from nda_mm.compat.patch import installed_file
 from nda_mm.compat.placeholders import DIFFUSION, MMActionDRN, MMagicEditors, MMPretrainMultimodal, unmet
 
 GOOD = {"diffusers": "0.24.0", "transformers": "4.35.2", "huggingface_hub": "0.25.2", "albumentations": "1.3.1"}
