@@ -156,8 +156,3 @@ def _members(source: Path) -> Iterator[tuple[str, Callable[[], Any]]]:
                 yield member.name, partial(archive.extractfile, member)
         while archive.fileobj is not None and archive.fileobj.read(1 << 20):
             pass  # a compressed file has its checksum at the end
-
-
-def _target(name: str, place: Place) -> PurePosixPath | None:
-    parts = tuple(part for part in PurePosixPath(name.replace("\\", "/")).parts if part not in (".", "/"))
-    return place(parts) if parts and ".." not in parts else None
