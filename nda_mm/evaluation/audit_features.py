@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .networks.feature_network import resize_images
+from nda_mm.negatives.external import resize_images
 
 _PIXEL_SIDE, _HOG_SIDE = 32, 64
 _ORIENTATIONS = 8

@@ -15,8 +15,7 @@ from torch import Tensor, nn
 from nda_mm.checkpoints import load_strictly, read_checkpoint
 from nda_mm.compat.safe_load import require_intact
 from nda_mm.functional.checks import check_choice
-
-from .networks.feature_network import resize_images
+from nda_mm.negatives.external import resize_images
 
 #: Marks pixels that don't count.
 IGNORE = 255

@@ -93,7 +93,7 @@ class ExternalImage(Negative):
         if channels != x.shape[1] and channels != 1:
             raise ValueError(f"the batch has {x.shape[1]} channels and the external images {channels}")
         number = torch.randint(len(self.external), (x.shape[0],), device=x.device, generator=generator)
-        images = resize(self.external.index_select(0, number), (x.shape[-2], x.shape[-1]))
+        images = resize_images(self.external.index_select(0, number), (x.shape[-2], x.shape[-1]))
         low, high = (0.0, 255.0) if x.dtype == torch.uint8 else self.value_range
         images = _change_range(images, self.images_range, (low, high), x.dtype)
         return (images if x.ndim == 4 else images.unsqueeze(2)).expand_as(x)
@@ -189,10 +189,10 @@ def load_images(
     if images.ndim != 4 or images.shape[1] not in (1, 3) or images.numel() == 0:
         raise ValueError(f"external images must be (N, C, H, W) with 1 or 3 channels, but got {tuple(images.shape)}")
     images = images if limit is None else images[:limit]
-    return images if size is None else resize(images, size)
+    return images if size is None else resize_images(images, size)
 
 
-def resize(images: Tensor, size: tuple[int, int]) -> Tensor:
+def resize_images(images: Tensor, size: tuple[int, int]) -> Tensor:
     """Resize with antialiasing, in the images' own dtype and range."""
     if tuple(images.shape[-2:]) == tuple(size):
         return images
@@ -231,7 +231,7 @@ def _dataset_images(config: Mapping[str, Any], limit: int | None) -> Iterator[Te
 
 
 def _stack(images: Iterator[Tensor], size: tuple[int, int] | None) -> Tensor:
-    stack = [image if size is None else resize(image[None], size)[0] for image in images]
+    stack = [image if size is None else resize_images(image[None], size)[0] for image in images]
     shapes = sorted({tuple(image.shape) for image in stack})
     if len(shapes) > 1:
         raise ValueError(f"the external images differ in shape (for example {shapes[0]} and {shapes[-1]}); give a size")

@@ -54,7 +54,7 @@ def image_grid(
     """
     from PIL import Image, ImageDraw, ImageFont
 
-    pixels = _as_rgb(images).repeat(scale, axis=1).repeat(scale, axis=2)
+    pixels = _in_three_channels(images).repeat(scale, axis=1).repeat(scale, axis=2)
     count, height, width = pixels.shape[:3]
     columns = columns or len(column_labels or ()) or math.ceil(math.sqrt(count))
     rows = math.ceil(count / columns)
@@ -111,7 +111,7 @@ def to_uint8(images: Tensor) -> Tensor:
     return ((images.detach().cpu().double() + 1) * 127.5).clamp(0, 255).round().byte()
 
 
-def _as_rgb(images: Tensor | np.ndarray) -> np.ndarray:
+def _in_three_channels(images: Tensor | np.ndarray) -> np.ndarray:
     """(N, C, H, W) uint8 to a contiguous (N, H, W, 3) array."""
     array = images if isinstance(images, np.ndarray) else images.detach().cpu().numpy()
     if array.dtype != np.uint8:

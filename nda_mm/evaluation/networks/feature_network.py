@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nda_mm.checkpoints import load_strictly, read_checkpoint
 from nda_mm.functional.checks import check_choice
+from nda_mm.negatives.external import resize_images
 
 __all__ = ["NETWORKS", "FeatureNetwork", "FeaturesAndProbs", "TorchvisionNetwork", "build_feature_network"]
 
@@ -148,10 +148,3 @@ class TorchvisionNetwork(FeatureNetwork):
             pixels = resize_images(pixels, (self.size, self.size))
         logits = self.model((pixels - self.mean) / self.std)
         return FeaturesAndProbs(self._features.flatten(1), logits.softmax(dim=1))
-
-
-def resize_images(images: Tensor, size: tuple[int, int]) -> Tensor:
-    """Resize floating images (N, C, H, W) to a height and a width, bilinear and antialiased."""
-    if tuple(images.shape[-2:]) == size:
-        return images
-    return F.interpolate(images, size, mode="bilinear", antialias=True)
