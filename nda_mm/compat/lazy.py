@@ -58,6 +58,7 @@ def lazy_package(package: str) -> tuple[Callable[[str], Any], Callable[[], list[
                 f"Remedy: {remedy_for(framework, error)}.",
                 name=framework.package,
             ) from error
+        # Python asks for a name only as long as the module does not have it.
         setattr(sys.modules[package], name, value)
         return value
 

@@ -106,6 +106,7 @@ def convert_backbone(
     check_choice(host, "host", HOSTS)
     if out.exists() and source.exists() and out.samefile(source):
         raise ValueError(f"{out} is the source; write to another file")
+    # What is in the file, and does the host have a network for it?
     found = find_backbone(read_checkpoint(source, needed=()), encoder, where=str(source))
     try:
         architecture = describe(found.weights)
@@ -113,6 +114,7 @@ def convert_backbone(
         raise BackboneMismatchError(f"{source} is not a whole backbone: {error}.") from error
     _require_served(found, architecture, host, source, config)
 
+    # The same tensors under the host's names.
     names = host_names(found.weights, host) if architecture else {name: name for name in found.weights}
     converted = {
         "meta": {
@@ -126,6 +128,7 @@ def convert_backbone(
         },
         "state_dict": {names[name]: value.detach().clone().contiguous() for name, value in found.weights.items()},
     }
+    # Checked in a temporary folder, so that a file that the config can't load is never left at `out`.
     checked: dict[str, int] = {}
     if config is not None:
         with tempfile.TemporaryDirectory() as folder:

@@ -162,6 +162,7 @@ def build_exact_dataloader(runner: Any, dataloader: DataLoader | dict[str, Any],
             "The resumable loops need a map-style data set and a batch size, but got "
             f"{type(loader.dataset).__name__} with batch_size={loader.batch_size}; use mmengine's own loops."
         )
+    # torch's loaders can't exchange their data set or sampler once they are made, so this one is made anew.
     workers = loader.num_workers
     return DataLoader(
         SeededDataset(loader.dataset),

@@ -62,6 +62,7 @@ def enable_amp(optim_wrapper: dict[str, Any], dtype: str | None = None) -> list[
         raise ValueError(
             "AMP in float16 needs a GPU: torch's autocast on a CPU trains in bfloat16 only. Use --amp-dtype bfloat16."
         )
+    # All or none: a GAN with one network in another precision would train on without a word.
     members = _members(optim_wrapper)
     if not members:
         raise ValueError("AMP found no optimizer in optim_wrapper.")

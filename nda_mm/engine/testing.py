@@ -146,6 +146,7 @@ def load_model(
         FileNotFoundError: If there is no checkpoint, or no config beside it.
         MismatchedCheckpointError: If the weights do not fit.
     """
+    # Which checkpoint, and by which config?
     folder = Path(checkpoint)
     if folder.is_dir():
         found = find_resumable(folder)
@@ -159,6 +160,7 @@ def load_model(
         if len(beside) != 1:
             raise FileNotFoundError(f"{folder} holds {len(beside)} configs (*.py); name the checkpoint's: CONFIG CKPT.")
         config = str(beside[0])
+    # The model as training builds it, and every weight of it.
     cfg = read_config(config, cfg_options)
     scope = cfg.get("default_scope", "mmagic")
     say_loading(scope)

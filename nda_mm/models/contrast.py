@@ -252,6 +252,7 @@ class NegativeContrast(AttachedNegatives):
             return logits
         if self.compiled:
             self._renew_queues()
+        # A head may compute several losses in a step: MoCo v3 one for each view, DenseCL a dense one without negatives.
         row = self.method.rows[step.loss_calls]
         step.loss_calls += 1
         if row is None:
@@ -261,6 +262,7 @@ class NegativeContrast(AttachedNegatives):
             query = F.normalize(cast(Tensor, step.query).float(), dim=1)
             if self.num_negatives:
                 keys = self._negative_keys(step, row)
+                # Cosines for the log, and to choose by; the loss computes its own, with the gradient of the query.
                 similarity = torch.einsum("bc,bmc->bm", query.detach(), keys)
                 if self.keep == "hardest":
                     hardest = similarity.argmax(dim=1, keepdim=True)

@@ -192,12 +192,14 @@ class Comparison:
             NothingToCompareError: If no seed has been evaluated for all recipes.
             ValueError: If the runs share no metric, or do not all have those asked for.
         """
+        # Seeds of which all recipes have finished; if there are none, those that all have been evaluated at.
         table = self.table()
         recipes_of_seed = table.groupby("seed")["recipe"].nunique()
         evaluated = [seed for seed in self.seeds if recipes_of_seed.get(seed, 0) == len(self.recipes)]
         seeds = self.finished_seeds or evaluated
         if not seeds:
             raise NothingToCompareError(f"no seed has been evaluated under all recipes in {self.folder}")
+        # Metrics that every run has.
         table, count = table[table["seed"].isin(seeds)], len(seeds) * len(self.recipes)
         of_runs = table.drop_duplicates(["metric", "recipe", "seed"])["metric"].value_counts()
         shared = [metric for metric in table["metric"].unique() if of_runs[metric] == count]
@@ -211,6 +213,7 @@ class Comparison:
         table = pd.concat([table[table["metric"] == metric] for metric in chosen])
         if self.other_budgets:
             return table
+        # Up to the last step that all runs have reached: a longer run must not win by its length.
         common = table[table.groupby(["metric", "step"])["value"].transform("size") == count]
         last = table["metric"].map(common.groupby("metric")["step"].max()).fillna(math.inf)
         return table[table["step"] <= last]

@@ -173,6 +173,7 @@ def paired_tables(
     """
     found, metrics = values_by_seed(final), final["metric"].unique()
     rows, missing = [], []
+    # Every value of every recipe, and which are missing.
     for metric, recipe in product(metrics, recipes):
         values = found.get((metric, recipe), pd.Series(dtype=float))
         if len(values):
@@ -182,6 +183,7 @@ def paired_tables(
         missing += [f"- {metric} of {recipe}, seed {', '.join(absent)}"] if absent else []
     parts = [f"Final values over seeds {', '.join(map(str, seeds))} (n = {len(seeds)})."]
     parts.append(markdown_table(["metric", "recipe", "mean", "spread (sd)", "values"], rows))
+    # Differences over the seeds that both recipes have.
     for baseline in baselines or recipes[:1]:
         rows = []
         for metric, recipe in product(metrics, recipes[recipes.index(baseline) + 1 :]):

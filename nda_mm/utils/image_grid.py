@@ -70,6 +70,7 @@ def image_grid(
         box = measure.multiline_textbbox((0, 0), text, font=font)
         return math.ceil(box[2]), math.ceil(box[3]) + 2
 
+    # Columns are as wide as their heading, the margin as the longest row label.
     widths = [max(width, extent(heading)[0]) for heading in headings]
     top = max(extent(heading)[1] for heading in headings) + padding
     margin = max(extent(name)[0] for name in names)
@@ -77,6 +78,7 @@ def image_grid(
     lefts = [left + sum(widths[:column]) + padding * column for column in range(columns)]
 
     grid = Image.new("RGB", (lefts[-1] + widths[-1] + padding, top + rows * (height + padding)), BACKGROUND)
+    # Headings and row labels, each centered on its images; then the images.
     draw = ImageDraw.Draw(grid)
     for column, heading in enumerate(headings):
         x = lefts[column] + (widths[column] - extent(heading)[0]) / 2

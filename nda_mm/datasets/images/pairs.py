@@ -82,6 +82,7 @@ def build_cityscapes_pairs(
     """
     unfinished = unfinished_folder(out)
     with ExitStack() as stack:
+        # Which photographs and labels there are, and which have no partner.
         found: dict[str, _Files] = {kind: {} for kind in _ENDINGS}
         for source in sources:
             _find(source, found, stack)
@@ -98,6 +99,7 @@ def build_cityscapes_pairs(
             bad.append((printable(f"{split}/{name}"), f"it has no {lacks}"))
         keys = sorted(found["photo"].keys() & found["labels"].keys())
 
+        # Pairs of an interrupted call stay; the others are made.
         def make(key: tuple[str, str]) -> str:
             target = PurePosixPath(key[0], f"{key[1]}.png")
             if (out / target).is_file() or (unfinished / target).is_file():

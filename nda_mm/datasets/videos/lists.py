@@ -192,6 +192,7 @@ def check_videos(root: Path, names: Sequence[str], record: Path, settings: Check
     known = read_record(record)
     stamps: dict[str, list[int]] = {}
     found: dict[str, Probe] = {}
+    # What an earlier call has found of files that have not changed since.
     for name in names:
         try:
             check_file(root / name)
@@ -205,6 +206,7 @@ def check_videos(root: Path, names: Sequence[str], record: Path, settings: Check
     paths = {str(root / name): name for name in names if name not in found}
     if not paths:
         return found
+    # The others are opened, and the record is saved now and then: it takes hours for a large set.
     saved = time.monotonic()
     probed = probe_videos(paths, workers=settings.workers, every_frame=settings.every_frame)
     try:

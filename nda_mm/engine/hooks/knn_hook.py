@@ -160,12 +160,14 @@ class KNNHook(Hook):
         Returns:
             Metric name -> per cent, the same on every rank.
         """
+        # Each rank encodes its share. The bank is shared, the queries stay where they are.
         model = model_of(runner)
         with isolated_rng(self._seed(runner)), _in_eval_mode(model):
             own = self._encode(model, "bank")
             bank, labels = (_from_all_ranks(part, self._loaders["bank"]) for part in own)
             leave_one_out = self.test is None
             queries, truth = own if leave_one_out else self._encode(model, "test")
+        # Where this rank's images are in the bank: without a test set no image votes for itself.
         places = torch.arange(len(bank), device=bank.device)[get_rank() :: get_world_size()]
         classes = all_gather(torch.stack([labels.max(), truth.max()]))
         num_classes = int(torch.stack(classes).max()) + 1

@@ -199,6 +199,7 @@ class SafeCheckpointHook(CheckpointHook):
         Returns:
             Whether the checkpoint is on the disk, the same on every rank.
         """
+        # A collective call, although the master alone writes: every rank has a random state of its own.
         known = runner.message_hub.runtime_info
         before = dict(known)
         runner.message_hub.update_info_dict(info)
@@ -215,6 +216,7 @@ class SafeCheckpointHook(CheckpointHook):
             outcome = [str(error)]
         finally:
             self._gathered = None
+        # Only the master knows whether it could write; the others must not go on as if it had.
         broadcast_object_list(outcome)
         if outcome[0] is None:
             return True

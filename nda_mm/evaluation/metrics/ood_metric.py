@@ -189,6 +189,7 @@ class OODMetric(GANMetric):
 
     def compute(self) -> dict[str, float]:
         """Score the ID set and each OOD set, compare them, and report; the same values on every process."""
+        # The bank's features are needed only while the other sets are scored.
         if self.score == "knn":
             self._bank = self._values(self._bank_set, "the bank").to(self.device)
         id_scores = self.scores(self._id_set, "the ID set")
