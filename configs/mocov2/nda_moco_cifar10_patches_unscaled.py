@@ -1,4 +1,4 @@
-# nda_moco_cifar10_patches with similarities of negatives as they are, as for the other negatives.
-_base_ = "nda_moco_cifar10_patches.py"
+# MoCo v2 on CIFAR-10 with patch negatives whose similarities count as they are: what does Ge et al.'s factor do?
+_base_ = "moco_cifar10.py"
 
-custom_hooks = [*_base_.custom_hooks[:-1], dict(_base_.custom_hooks[-1], similarity_scale=1.0)]
+custom_hooks = [*_base_.custom_hooks, dict(type="nda_mm.NDAContrastHook", negative=dict(type="Patches"))]
