@@ -21,6 +21,7 @@ from typing import IO, Any, TypeVar
 
 from mmengine.config import Config
 
+from nda_mm.compat import apply_patches
 from nda_mm.utils.command_line import read_settings
 from nda_mm.utils.files import write_text_atomically
 from nda_mm.utils.processes import on_sigterm
@@ -59,7 +60,8 @@ _GRACE = 60.0
 
 
 def resolve(recipe: str, cfg_options: Sequence[str] = ()) -> Config:
-    """A recipe with its overrides, as training will see it."""
+    """A recipe with its overrides, as training will see it; it may inherit ``nda_mm::...``."""
+    apply_patches("mmengine")
     config = Config.fromfile(recipe, import_custom_modules=False)
     config.merge_from_dict(read_settings(cfg_options))
     return config

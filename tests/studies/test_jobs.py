@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -131,6 +133,14 @@ def test_a_failed_measurement_is_not_kept(one, tmp_path):
     assert measured(one.folder) is None
     with pytest.raises(ValueError, match="no checkpoint in"):
         last_checkpoint(tmp_path / "test")
+
+
+def test_a_config_may_inherit_a_recipe_of_the_package(tmp_path):
+    (tmp_path / "own.py").write_text("_base_ = 'nda_mm::biggan/nda_biggan_digits.py'\n")
+    # A process of its own, in which nothing has patched mmengine before.
+    code = "import sys; from nda_mm.studies.jobs import resolve; print(resolve(sys.argv[1]).model.type)"
+    words = [sys.executable, "-c", code, str(tmp_path / "own.py")]
+    assert subprocess.run(words, capture_output=True, text=True, check=True).stdout.split()[-1] == "nda_mm.NDABigGAN"
 
 
 def test_the_course_is_neither_the_length_nor_the_evaluation():
