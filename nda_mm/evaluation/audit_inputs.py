@@ -123,7 +123,7 @@ def default_negatives(images: Tensor) -> tuple[dict[str, Negative], dict[str, st
         images: A few of the images. Shape: (N, C, H, W), N at least 3.
     """
     usable, unusable = {}, {}
-    for name in NEGATIVES.module_dict:
+    for name in sorted({kind.__name__ for kind in NEGATIVES.module_dict.values()}):  # without former names
         try:
             negative = build_negative(dict(type=name))
             negative(images[:3].float() / 127.5 - 1, generator=torch.Generator().manual_seed(0))
