@@ -25,7 +25,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nda_mm.utils.command_line import add_input_options, one_line_errors, start_command
+from nda_mm.command_line import add_input_options, one_line_errors, start_command
 
 if TYPE_CHECKING:
     from nda_mm.evaluation.audit import NegativeAudit, NegativeReport

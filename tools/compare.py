@@ -21,7 +21,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from nda_mm.utils.command_line import add_study_options, one_line_errors, start_command
+from nda_mm.command_line import add_study_options, one_line_errors, start_command
 from nda_mm.utils.files import recipe_path
 
 TRAIN, TEST = (Path(__file__).with_name(name) for name in ("train.py", "test.py"))

@@ -22,7 +22,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from nda_mm.utils.command_line import one_line_errors, start_command
+from nda_mm.command_line import one_line_errors, start_command
 
 HOSTS = ("mmdet", "mmaction2", "mmpretrain", "torchvision")
 

@@ -20,7 +20,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from nda_mm.utils.command_line import add_cfg_options, one_line_errors, read_settings, start_command
+from nda_mm.command_line import add_cfg_options, one_line_errors, read_settings, start_command
 
 
 def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:

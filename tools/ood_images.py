@@ -23,7 +23,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from nda_mm.utils.command_line import add_cfg_options, one_line_errors, start_command
+from nda_mm.command_line import add_cfg_options, one_line_errors, start_command
 
 #: Each n-th normal image is held out.
 HELD_OUT = 5

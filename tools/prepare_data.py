@@ -54,8 +54,8 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from nda_mm.command_line import start_command
 from nda_mm.preparation.verbs import add_verbs, run_verb
-from nda_mm.utils.command_line import start_command
 
 
 def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from nda_mm.utils.command_line import add_common_options, one_line_errors, start_command
+from nda_mm.command_line import add_common_options, one_line_errors, start_command
 
 
 def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:

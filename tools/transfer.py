@@ -16,7 +16,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from nda_mm.utils.command_line import add_cfg_options, add_study_options, one_line_errors, start_command
+from nda_mm.command_line import add_cfg_options, add_study_options, one_line_errors, start_command
 from nda_mm.utils.files import recipe_path
 
 TRAIN = Path(__file__).with_name("train.py")

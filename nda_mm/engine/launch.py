@@ -18,9 +18,9 @@ from torch import nn
 
 from nda_mm import compat
 from nda_mm.checkpoints import MismatchedCheckpointError, load_strictly
+from nda_mm.command_line import read_config, say_loading
 from nda_mm.compat.mmagic import float_betas
 from nda_mm.compat.notices import quiet_loggers
-from nda_mm.utils.command_line import read_config, say_loading
 
 from .config_check import check_config, check_model_name
 from .hooks.stop_on_signal_hook import StopOnSignalHook
@@ -33,7 +33,7 @@ def load_config(args: argparse.Namespace) -> Config:
     """Read the config and merge the common options into it.
 
     Args:
-        args: From a parser that :func:`~nda_mm.utils.command_line.add_common_options` has filled.
+        args: From a parser that :func:`~nda_mm.command_line.add_common_options` has filled.
 
     Returns:
         The config, with ``work_dir`` and ``launcher`` set.

@@ -15,7 +15,7 @@ from mmengine.runner import CheckpointLoader, Runner
 from torch import nn
 
 from nda_mm.checkpoints import load_strictly, read_checkpoint
-from nda_mm.utils.command_line import read_config, say_loading
+from nda_mm.command_line import read_config, say_loading
 
 from .launch import load_config, set_seed, start_processes
 from .resume import find_resumable

@@ -14,7 +14,7 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS, DefaultScope
 from torch import Tensor
 
-from nda_mm.utils.command_line import read_config
+from nda_mm.command_line import read_config
 
 from ..datasets.images.array_dataset import ArrayDataset
 from ..datasets.images.image_folder import ImageFolder
@@ -27,7 +27,7 @@ def read_inputs(args: argparse.Namespace, count: int) -> tuple[Tensor, dict[str,
     """Read the images and build the negatives that the options of a command ask for.
 
     Args:
-        args: What :func:`~nda_mm.utils.command_line.add_input_options` reads.
+        args: What :func:`~nda_mm.command_line.add_input_options` reads.
         count: How many images, at most.
 
     Returns:

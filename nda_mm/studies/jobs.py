@@ -21,8 +21,8 @@ from typing import IO, Any, TypeVar
 
 from mmengine.config import Config
 
+from nda_mm.command_line import read_settings
 from nda_mm.compat import apply_patches
-from nda_mm.utils.command_line import read_settings
 from nda_mm.utils.files import write_text_atomically
 from nda_mm.utils.processes import on_sigterm
 

@@ -11,6 +11,7 @@ from mmengine.registry import DefaultScope
 from PIL import Image
 from small_gan import PixelNetwork
 
+from nda_mm.command_line import add_input_options
 from nda_mm.datasets import Digits
 from nda_mm.evaluation.audit_inputs import (
     config_images,
@@ -20,7 +21,6 @@ from nda_mm.evaluation.audit_inputs import (
     parse_settings,
     read_inputs,
 )
-from nda_mm.utils.command_line import add_input_options
 
 
 def test_images_of_a_config_are_those_of_its_training_set() -> None:

@@ -15,7 +15,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from nda_mm.utils.command_line import one_line_errors
+from nda_mm.command_line import one_line_errors
 
 
 def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:

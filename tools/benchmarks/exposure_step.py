@@ -35,9 +35,9 @@ from mmengine.registry import MODELS, DefaultScope
 from paired_steps import Step, attached, compare_steps, prepare, report
 from torch import nn
 
+from nda_mm.command_line import read_config
 from nda_mm.models.outlier_exposure import OutlierExposure
 from nda_mm.negatives import build_negative
-from nda_mm.utils.command_line import read_config
 
 #: The most that a step may take, in plain steps.
 BARS = {"jigsaw": 2.1, "stitch": 2.1, "jigsaw, half of the batch": 1.55}

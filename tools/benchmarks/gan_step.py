@@ -47,11 +47,11 @@ from paired_steps import rated, report, seconds
 from torch import Tensor
 
 from nda_mm import compat
+from nda_mm.command_line import read_config
 from nda_mm.engine.launch import to_channels_last
 from nda_mm.engine.precision import enable_amp
 from nda_mm.functional import jigsaw
 from nda_mm.losses import discriminator_loss
-from nda_mm.utils.command_line import read_config
 from nda_mm.utils.processes import keep_freed_memory
 
 Step = Callable[[], object]

@@ -18,7 +18,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from nda_mm.utils.command_line import add_common_options
+from nda_mm.command_line import add_common_options
 
 
 def parse_args() -> argparse.Namespace:

@@ -13,8 +13,8 @@ from mmpretrain.registry import MODELS
 from torch import Tensor
 
 from nda_mm.checkpoints import load_strictly, read_checkpoint
+from nda_mm.command_line import read_config
 from nda_mm.negatives.external import resize_images
-from nda_mm.utils.command_line import read_config
 from nda_mm.utils.files import recipe_path
 
 from .feature_network import FeatureNetwork, FeaturesAndProbs

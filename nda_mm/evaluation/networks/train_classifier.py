@@ -35,9 +35,9 @@ from mmengine.runner import Runner
 
 import nda_mm
 from nda_mm.checkpoints import read_checkpoint
+from nda_mm.command_line import read_config, say_loading
 from nda_mm.compat import apply_patches
 from nda_mm.compat.notices import silence_warnings
-from nda_mm.utils.command_line import read_config, say_loading
 from nda_mm.utils.files import recipe_path, write_atomically
 from nda_mm.utils.messages import Progress
 from nda_mm.utils.processes import on_sigterm

@@ -8,10 +8,10 @@ import sys
 
 import pytest
 
+from nda_mm.command_line import TRACEBACK, add_cfg_options, one_line_errors, read_settings, say_loading
 from nda_mm.compat import find_framework
 from nda_mm.negatives import build_negative
 from nda_mm.registry import MODELS
-from nda_mm.utils.command_line import TRACEBACK, add_cfg_options, one_line_errors, read_settings, say_loading
 
 
 def test_settings_stay_words_until_they_are_read(capsys: pytest.CaptureFixture[str]) -> None:
