@@ -15,8 +15,8 @@ from mmengine.registry import MODELS, DefaultScope
 from torch import Tensor, nn
 
 from nda_mm.checkpoints import compare_keys, read_checkpoint, write_checkpoint
+from nda_mm.command_line import read_config
 from nda_mm.compat import apply_patches
-from nda_mm.utils.files import recipe_path
 from nda_mm.utils.messages import shorten
 from nda_mm.utils.random_state import isolated_rng
 
@@ -195,8 +195,7 @@ def check_config(config: str, file: Path, weights: Mapping[str, Tensor], source:
         require_fit(net, weights, source=source, target=config)
         net.load_state_dict(read_checkpoint(file, needed=("state_dict",))["state_dict"], strict=False)
         return {config: require_carried(net, weights, source=source, target=config)}
-    apply_patches()
-    cfg = Config.fromfile(recipe_path(config))
+    cfg = read_config(config)
     backbone = cfg.get("model", {}).get("backbone")
     if backbone is None:
         raise ValueError(f"{config} has no model.backbone to check")

@@ -18,9 +18,8 @@ from torch import Tensor
 
 from nda_mm import __version__
 from nda_mm.checkpoints import compare_keys, read_checkpoint, write_checkpoint
-from nda_mm.compat import apply_patches
+from nda_mm.command_line import read_config
 from nda_mm.functional.checks import check_choice
-from nda_mm.utils.files import recipe_path
 from nda_mm.utils.messages import shorten
 
 from .checks import initial_model
@@ -333,9 +332,7 @@ def import_official(
     read = {part: _read(file, _PARTS[part]) for part, file in sources.items()}
     found = {part: network for part, (_, network) in read.items()}
 
-    apply_patches()
-    cfg = Config.fromfile(recipe_path(str(config)))
-    cfg.merge_from_dict(dict(options or {}))
+    cfg = read_config(str(config), options)
     changes = _adapt(cfg, found, str(config))
     state = initial_model(cfg, seed=int(cfg.get("randomness", {}).get("seed") or 0)).state_dict()
     # mmagic takes images for BGR where nothing is said.
