@@ -7,6 +7,7 @@ discriminator_steps = 1
 model = dict(
     type="nda_mm.NDABigGAN",
     num_classes=10,
+    cuda_graphs=True,
     data_preprocessor=dict(type="nda_mm.BatchDataPreprocessor", output_channel_order="RGB"),
     generator=dict(
         type="BigGANGenerator",

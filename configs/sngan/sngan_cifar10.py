@@ -13,6 +13,7 @@ init_cfg = dict(type="studio")
 
 model = dict(
     type="nda_mm.NDASNGAN",
+    cuda_graphs=True,
     data_preprocessor=dict(type="nda_mm.BatchDataPreprocessor", output_channel_order="RGB"),
     generator=dict(num_classes=10, init_cfg=init_cfg),
     discriminator=dict(num_classes=10, init_cfg=init_cfg),

@@ -20,7 +20,7 @@ from nda_mm.utils.random_state import RandomState, isolated_rng, mix, seed_globa
 
 from .data_stream import BatchStream, SeededBatchSampler, build_exact_dataloader
 from .device_data import DeviceLoader
-from .resume import load_rank_state, model_of
+from .resume import count_steps_on_host, load_rank_state, model_of
 
 # Each use of a seed mixes in its own number; data_stream.py has the smaller ones.
 _TRAINING, _HOOKS = 16, 17
@@ -94,6 +94,7 @@ class ResumableLoop:
         # From the seed alone: what the construction of this run's parts has drawn must not matter.
         seed_global_generators(mix(self._seed, _TRAINING, self._rank_in_seed, self._iter))
         if resumed:
+            count_steps_on_host(self.runner)
             self._restore(state)
 
     def _restore(self, state: dict[str, Any] | None) -> None:

@@ -88,7 +88,12 @@ def check_fake_weight(fake_weight: float) -> float:
 
 
 def discriminator_loss(
-    real: Tensor, fake: Tensor, negative: Tensor | None = None, *, kind: str = "hinge", fake_weight: float = 0.25
+    real: Tensor,
+    fake: Tensor,
+    negative: Tensor | None = None,
+    *,
+    kind: str = "hinge",
+    fake_weight: float | Tensor = 0.25,
 ) -> dict[str, Tensor]:
     """The discriminator's loss on real, generated and negative images, as named terms that are already weighted.
 
@@ -109,7 +114,8 @@ def discriminator_loss(
         fake: Its logits on generated images.
         negative: Its logits on negatives, or None for the plain GAN.
         kind: One of :data:`KINDS`. Defaults to ``'hinge'``.
-        fake_weight: Share of the generated images in the mixture, in (0, 1]. Defaults to 0.25.
+        fake_weight: Share of the generated images in the mixture, in (0, 1]. A scalar tensor is not checked, since that
+            would wait for the device, and must lie below 1. Defaults to 0.25.
 
     Shape:
         Each of any shape, ``(B,)``, ``(B, 1)`` or patches ``(B, 1, H, W)``; they need not agree. float16 and bfloat16
@@ -129,11 +135,11 @@ def discriminator_loss(
         {'loss_disc_real': 0.5, 'loss_disc_fake': 0.125, 'loss_disc_negative': 1.5}
     """
     check_kind(kind)
-    fake_weight = check_fake_weight(fake_weight)
+    fake_weight = fake_weight if isinstance(fake_weight, Tensor) else check_fake_weight(fake_weight)
     real, fake = _checked(real, "real"), _checked(fake, "fake")
     negative = None if negative is None else _checked(negative, "negative")
     # At weight 1 the negatives are left out rather than multiplied by 0: 0 * inf is not 0.
-    weighted = negative if fake_weight < 1.0 else None
+    weighted = negative if isinstance(fake_weight, Tensor) or fake_weight < 1.0 else None
 
     if kind == "kl":
         if weighted is None:
@@ -195,7 +201,7 @@ def _checked(logits: Tensor, name: str) -> Tensor:
     return logits
 
 
-def _kl_reweighted(parts: list[Tensor], weights: list[float]) -> list[Tensor]:
+def _kl_reweighted(parts: list[Tensor], weights: list[float | Tensor]) -> list[Tensor]:
     """The logits of the parts of a mixture, each times ``exp(v) / mean exp(v)``, the mean being that of the mixture."""
     peak = torch.stack([part.detach().max() for part in parts]).max()  # taken off first: exp would overflow
     excess = [part.detach() - peak for part in parts]

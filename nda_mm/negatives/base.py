@@ -66,6 +66,10 @@ class Negative(nn.Module):
         for part in self.parts():
             part.set_iteration(iteration)
 
+    def choice(self) -> tuple[Any, ...]:
+        """What is decided on the host for the next batch, which a CUDA graph would keep; here of the parts."""
+        return tuple(part.choice() for part in self.parts())
+
     def check_size(self, height: int, width: int, frames: int | None = None) -> None:
         """Refuse a size that cannot be served, before training instead of at its first step.
 

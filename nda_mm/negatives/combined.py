@@ -118,7 +118,11 @@ class Curriculum(Negative):
     @property
     def current(self) -> Negative:
         """The negative that serves now."""
-        return self.stages[bisect.bisect_right(self.starts, self._iteration) - 1]  # type: ignore[return-value]
+        return self.stages[self._stage]  # type: ignore[return-value]
+
+    @property
+    def _stage(self) -> int:
+        return bisect.bisect_right(self.starts, self._iteration) - 1
 
     def parts(self) -> Iterable[Negative]:
         return self.stages  # type: ignore[return-value]
@@ -139,6 +143,10 @@ class Curriculum(Negative):
         self._iteration = _as_iteration(iteration)
         self.iteration.fill_(self._iteration)
         super().set_iteration(iteration)
+
+    def choice(self) -> tuple[Any, ...]:
+        """The stage that serves, and what is chosen within it."""
+        return self._stage, self.current.choice()
 
     def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *args: Any, **kwargs: Any) -> None:
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)

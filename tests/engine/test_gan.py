@@ -112,6 +112,22 @@ def test_memory_formats_differ_by_rounding_and_go_on_from_each_other(tmp_path: P
         assert resumed.iter == 2
 
 
+@pytest.mark.gpu
+@pytest.mark.usefixtures("deterministic")
+def test_a_resumed_run_with_cuda_graphs_is_exact(tmp_path: Path) -> None:
+    """The captured optimizers count their steps on the device; a checkpoint of theirs goes on without graphs, too."""
+    settings = {"model.cuda_graphs": True, "train_cfg.max_iters": 16}
+    tiny_gan.train(tmp_path / "straight", **settings)
+    tiny_gan.train(tmp_path / "stopped", stop_at=8, **settings)
+    resumed = tiny_gan.train(tmp_path / "stopped", resume=True, **settings)
+    assert resumed.model.graphed["discriminator"].replays
+    tiny_gan.assert_same_ends(tmp_path / "stopped", tmp_path / "straight", at=16)
+    settings = {"model.cuda_graphs": False, "train_cfg.max_iters": 17}
+    resumed = tiny_gan.train(tmp_path / "stopped", resume=True, **settings)
+    for wrapper in resumed.optim_wrapper.values():
+        assert {state["step"].device.type for state in wrapper.optimizer.state.values()} == {"cpu"}
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("deterministic")
 def test_one_process_of_a_launcher_trains_as_one_without(tmp_path: Path, device: str) -> None:

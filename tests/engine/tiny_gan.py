@@ -90,9 +90,9 @@ def tensors(tree: Any, prefix: str = "") -> dict[str, torch.Tensor]:
     return {prefix: torch.as_tensor(tree)} if isinstance(tree, (torch.Tensor, int, float)) else {}
 
 
-def assert_same_ends(ours: Path, theirs: Path) -> dict[str, Any]:
+def assert_same_ends(ours: Path, theirs: Path, at: int = 4) -> dict[str, Any]:
     """The last checkpoints of two runs hold the same, down to the last bit."""
-    found, expected = (torch.load(folder / "iter_4.pth", weights_only=True) for folder in (ours, theirs))
+    found, expected = (torch.load(folder / f"iter_{at}.pth", weights_only=True) for folder in (ours, theirs))
     for part in ("state_dict", "optimizer", "nda_mm_training"):
         tiny_run.assert_equal(tensors(found[part]), tensors(expected[part]))
     return found

@@ -44,6 +44,13 @@ def test_every_kind_has_a_closed_form_here():
     assert set(KINDS) == {*CLOSED_FORMS, "kl"}
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_weight_on_the_device_is_the_number(kind):
+    found = discriminator_loss(*batch(), kind=kind, fake_weight=torch.tensor(WEIGHT, dtype=torch.float64))
+    expected = discriminator_loss(*batch(), kind=kind, fake_weight=WEIGHT)
+    torch.testing.assert_close(found, expected)
+
+
 @pytest.mark.parametrize("kind", POINTWISE)
 def test_terms_and_gradients_equal_the_closed_form(kind):
     def terms(real, fake, negative, generated):

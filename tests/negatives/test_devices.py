@@ -75,6 +75,8 @@ def test_equals_the_cpu_for_the_same_draws_in_either_layout(device: str) -> None
             expected, result = make(case, x, "cpu"), make(case, x, device)
             assert result.device.type == device
             atol = 0 if case["type"] in MOVES else STEPS[torch.float32]
+            if case["type"] == "ExternalImage":  # resized, then rounded to one of 256 steps
+                atol += 2 / 255
             torch.testing.assert_close(result.cpu(), expected, rtol=0, atol=atol, msg=str(case))
             assert (result.cpu() == x).flatten(1).all(dim=1).any() == (case["type"] == "IdentityLeak"), case
             memory_format = torch.channels_last_3d if x.ndim == 5 else torch.channels_last

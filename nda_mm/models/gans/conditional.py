@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from inspect import signature
 from typing import Any
 
 import torch
 from mmagic.models.editors import SAGAN, BigGAN
 from mmagic.models.editors.biggan import BigGANDiscriminator
+from mmengine.model import is_model_wrapper
+from mmengine.optim import OptimWrapper
 from torch import Tensor
 
+from nda_mm.models.gans.cuda_graphs import GraphedStep, can_capture
 from nda_mm.models.gans.mixin import Labeled, NDAMixin
 from nda_mm.registry import MODELS
 
@@ -22,7 +26,66 @@ class ClassConditionalMixin(NDAMixin):
 
     With ``num_classes=1`` the model is unconditional: every image is of class 0, with labels in the data or without
     (as in the paper's code). ``num_classes=0`` or None is for networks without classes.
+
+    Args:
+        args, kwargs: Those of :class:`~nda_mm.models.gans.mixin.NDAMixin` and of the base class.
+        cuda_graphs (bool): Whether the steps of both networks are captured as CUDA graphs, and noise and labels drawn
+            on the device. The host then starts a step with one call. Elsewhere than on one GPU, and with a loss scaler,
+            accumulated or clipped gradients, ADA, or an optimizer other than Adam, steps are taken as usual. A step is
+            captured anew when the optimizer's settings change, so that a learning rate that changes in every step makes
+            every step a usual one; ``fake_weight`` may change. Defaults to False.
     """
+
+    def __init__(self, *args: Any, cuda_graphs: bool = False, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.cuda_graphs = cuda_graphs
+        self.graphed = {"discriminator": GraphedStep(), "generator": GraphedStep()}
+
+    @property
+    def uses_graphs(self) -> bool:
+        """Whether training steps are captured, as far as the optimizers allow."""
+        if not self.cuda_graphs or self.observes_logits or is_model_wrapper(self.discriminator):
+            return False
+        return self.device.type == "cuda"  # type: ignore[attr-defined]
+
+    def noise_fn(self, noise: Any = None, num_batches: int = 1) -> Tensor:
+        """mmagic's, which draws on the host; in a captured step on the device."""
+        if noise is None and self.training and self.uses_graphs:
+            noise = partial(torch.randn, device=self.device)
+        return super().noise_fn(noise, num_batches)  # type: ignore[misc]
+
+    def label_fn(self, label: Any = None, num_batches: int = 1) -> Tensor | None:
+        """mmagic's, which draws on the host; in a captured step on the device."""
+        if label is None and self.training and self.num_classes and self.uses_graphs:
+            return torch.randint(self.num_classes, (num_batches,), device=self.device)
+        return super().label_fn(label, num_batches)  # type: ignore[misc]
+
+    def captures(self, optimizer_wrapper: OptimWrapper) -> bool:
+        """Whether the step that ends with this wrapper's update is a CUDA graph."""
+        return self.uses_graphs and can_capture(optimizer_wrapper)
+
+    def update_discriminator(
+        self, real: Tensor, label: Tensor | None, fake_weight: Any, optimizer_wrapper: OptimWrapper
+    ) -> dict[str, Tensor]:
+        """The update of the discriminator, as a CUDA graph if that is wanted and possible."""
+        update = super().update_discriminator
+        if not self.captures(optimizer_wrapper):
+            return update(real, label, fake_weight, optimizer_wrapper)
+        inputs = {"real": real}
+        if label is not None:
+            inputs["label"] = label
+        if fake_weight < 1.0:  # in a tensor, so that a schedule changes it between replays
+            inputs["fake_weight"] = torch.full((), fake_weight, device=real.device)
+        update = partial(update, label=None, fake_weight=1.0, optimizer_wrapper=optimizer_wrapper)
+        choice = None if self.negative is None else self.negative.choice()
+        return self.graphed["discriminator"](update, inputs, optimizer_wrapper, key=choice)
+
+    def train_generator(self, inputs: dict, data_samples: Any, optimizer_wrapper: OptimWrapper) -> dict[str, Tensor]:
+        """mmagic's step of the generator, as a CUDA graph if that is wanted and possible."""
+        update = partial(super().train_generator, inputs, data_samples, optimizer_wrapper)  # type: ignore[misc]
+        if not self.captures(optimizer_wrapper):
+            return update()
+        return self.graphed["generator"](update, {}, optimizer_wrapper, key=len(data_samples))
 
     def data_sample_to_label(self, data_sample: Any) -> Tensor | None:
         """Labels of a batch, one number an image; all zero for a model of one class.
@@ -98,6 +161,7 @@ class NDABigGAN(ClassConditionalMixin, BigGAN):
         args, kwargs: Those of :class:`mmagic.models.BigGAN`.
         negative, fake_weight, adversarial_loss, discriminator_forward: See
             :class:`~nda_mm.models.gans.mixin.NDAMixin`.
+        cuda_graphs: See :class:`ClassConditionalMixin`.
 
     Raises:
         ValueError: See the mixin; and in training, if a conditional model gets images without labels.

@@ -165,11 +165,20 @@ class NDAMixin:
         # Nothing is added: the step of the base class.
         if self.uses_base_step(fake_weight):
             log_vars = super().train_discriminator(inputs, data_samples, optimizer_wrapper)  # type: ignore[misc]
-            return self.log_weight(log_vars, fake_weight)
+        else:
+            log_vars = self.update_discriminator(real, label, fake_weight, optimizer_wrapper)
+        return self.log_weight(log_vars, fake_weight)
 
+    def update_discriminator(
+        self, real: Tensor, label: Tensor | None, fake_weight: float | Tensor, optimizer_wrapper: OptimWrapper
+    ) -> dict[str, Tensor]:
+        """What the device does in a step of the discriminator; see :meth:`train_discriminator`.
+
+        A ``fake_weight`` in a tensor is below 1, and not looked at.
+        """
         # Generated before real, as in mmagic: spectral normalization iterates in every pass, so the order counts.
         images: dict[str, Labeled] = {"fake": self.generated_batch(len(real)), "real": (real, label)}
-        if fake_weight < 1.0:
+        if isinstance(fake_weight, Tensor) or fake_weight < 1.0:
             images["negative"] = self.make_negatives(real), label
 
         # Logits, the weighted terms of the loss, and the family's penalties.
@@ -182,7 +191,7 @@ class NDAMixin:
         # The update.
         loss, log_vars = self.parse_losses(terms)
         optimizer_wrapper.update_params(loss)
-        return self.log_weight(log_vars, fake_weight)
+        return log_vars
 
     def gen_loss(self, disc_pred_fake: Tensor, *args: Any) -> tuple[Tensor, dict]:
         """The generator's loss, which negatives do not change."""
@@ -273,17 +282,17 @@ class NDAMixin:
         """Logits of images, by one discriminator pass."""
         return self.discriminator(images) if label is None else self.discriminator(images, label=label)
 
-    def adversarial_terms(self, logits: dict[str, Tensor], fake_weight: float) -> dict[str, Tensor]:
+    def adversarial_terms(self, logits: dict[str, Tensor], fake_weight: float | Tensor) -> dict[str, Tensor]:
         """The weighted loss terms, and the mean logit of each kind of image for the log.
 
         Args:
             logits (dict): Of ``real``, ``fake`` and, where there are any, ``negative`` images.
-            fake_weight (float): Weight of the generated images, in (0, 1]; 1 without negatives.
+            fake_weight (float | Tensor): Weight of the generated images, in (0, 1]; 1 without negatives.
         """
         terms = discriminator_loss(**logits, kind=self.adversarial_loss, fake_weight=fake_weight)
         return terms | {f"logit_{name}": value.detach().float().mean() for name, value in logits.items()}
 
-    def penalties(self, images: dict[str, Labeled], logits: dict[str, Tensor], fake_weight: float) -> dict[str, Tensor]:
+    def penalties(self, images: dict[str, Labeled], logits: dict[str, Tensor], fake_weight: Any) -> dict[str, Tensor]:
         """Further terms of the discriminator's loss; none unless the family has them.
 
         Args:

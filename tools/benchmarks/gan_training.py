@@ -1,0 +1,201 @@
+"""Time the training of the CIFAR-10 BigGAN as tools/train.py runs it, by precision and by what runs the networks.
+
+    python tools/benchmarks/gan_training.py --check                        # on a GPU, at full width
+    python tools/benchmarks/gan_training.py --width 4 --batch 8 --steps 2  # tries the command on a CPU
+    python tools/benchmarks/gan_training.py --only "bfloat16, CUDA graphs" --steps 2000
+
+An iteration is four steps of the discriminator and one of the generator, with everything around them: data, logs, the
+moving average. Validation and checkpoints, which a schedule has rarely, are left out. "stock" is mmagic's model, with
+mmengine's loop and loader in four workers. The images are noise: the time does not depend on what they show.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--width", type=int, default=64, help="channels of both networks' base (default: the paper's)")
+    parser.add_argument("--batch", type=int, default=64, help="real images of a step (default 64)")
+    parser.add_argument("--steps", type=int, default=50, help="iterations to time (default 50)")
+    parser.add_argument("--warmup", type=int, default=10, help="iterations before them (default 10)")
+    parser.add_argument(
+        "--only", action="append", metavar="NAME", help="a row of the table; may be given several times"
+    )
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write the figures there, as JSON")
+    parser.add_argument("--check", action="store_true", help="exit with 1 if a bar is missed")
+    args = parser.parse_args()
+    args.device = ""  # the runner's
+    return args
+
+
+if __name__ == "__main__":
+    parse_args()  # answers --help, and refuses, before the imports that take seconds
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from paired_steps import rated, report
+from torch.utils.flop_counter import FlopCounterMode
+
+from nda_mm.command_line import read_config
+from nda_mm.datasets.images.array_dataset import ArrayDataset
+from nda_mm.engine import launch
+from nda_mm.engine.precision import enable_amp
+from nda_mm.registry import DATASETS
+
+RECIPES = ("biggan_cifar10.py", "nda_biggan_cifar10.py")
+STOCK = "stock, float32"
+AMP = "bfloat16"
+#: Of each row what is set in the recipe.
+SETTINGS: dict[str, dict[str, Any]] = {
+    STOCK: {},
+    "float32, channels first": {"channels_last": False, "model.cuda_graphs": False},
+    "float32": {"model.cuda_graphs": False},
+    AMP: {"model.cuda_graphs": False},
+    f"{AMP}, CUDA graphs": {"model.cuda_graphs": True},
+    f"{AMP}, compiled": {"model.cuda_graphs": False, "model.compile_networks": True},
+    f"{AMP}, compiled, CUDA graphs": {"model.cuda_graphs": True, "model.compile_networks": True},
+}
+#: The most an iteration with negatives may take in iterations without, and the least speed-up over the stock loop.
+RATIO_BAR, SPEED_BAR = 1.35, 3.0
+
+
+@DATASETS.register_module()
+class NoiseImages(ArrayDataset):
+    """Images of noise in ten classes."""
+
+    def load_arrays(self) -> tuple[np.ndarray, np.ndarray]:
+        """Draw them."""
+        generator = np.random.default_rng(0)
+        return generator.integers(256, size=(5000, 32, 32, 3), dtype=np.uint8), generator.integers(10, size=5000)
+
+
+class ClockHook(Hook):
+    """Times a number of iterations after some that do not count, counts the operations of one more, and ends.
+
+    Args:
+        every: Runner's iterations in one of ours.
+        warmup: Iterations that do not count.
+        steps: Iterations to time.
+        count: Whether to count operations, which the captured and the compiled do not show.
+    """
+
+    priority = "LOWEST"
+
+    def __init__(self, every: int, warmup: int, steps: int, count: bool) -> None:
+        self.every, self.first, self.last, self.count = every, warmup, warmup + steps, count
+        self.seconds = self.teraflop = 0.0
+        self.counter = FlopCounterMode(display=False)
+
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict | None = None
+    ) -> None:
+        """Look at the clock."""
+        done, rest = divmod(runner.iter + 1, self.every)
+        if rest or done not in (self.first, self.last, self.last + 1):
+            return
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        now = time.perf_counter()
+        if done == self.first:
+            self.start = now
+        elif done == self.last:
+            self.seconds = (now - self.start) / (self.last - self.first)
+            if self.count:
+                self.counter.__enter__()
+        elif self.count:
+            self.counter.__exit__(None, None, None)
+            self.teraflop = self.counter.get_total_flops() / 1e12
+        runner.train_loop.stop_training = done == self.last + self.count
+
+
+def settings_of(recipe: str, name: str, args: argparse.Namespace) -> Config:
+    """The recipe as a row has it."""
+    cfg = read_config(recipe, {} if name == STOCK else SETTINGS[name])
+    for network in ("generator", "discriminator"):
+        cfg.model[network].base_channels = args.width
+    for stage in ("val", "test"):
+        cfg.update({f"{stage}_{what}": None for what in ("cfg", "dataloader", "evaluator")})
+    cfg.train_dataloader.batch_size = args.batch
+    cfg.train_dataloader.dataset = dict(type="nda_mm.NoiseImages", pipeline=[dict(type="PackInputs")])
+    cfg.default_hooks.checkpoint = None
+    cfg.custom_hooks = []
+    cfg.log_level = "WARNING"
+    cfg.launcher = "none"
+    cfg.experiment_name = f"{name} {recipe}"  # runs of one name share mmengine's record
+    if name.startswith(AMP):
+        enable_amp(cfg.optim_wrapper, AMP)
+    if name == STOCK:
+        make_stock(cfg)
+    return cfg
+
+
+def make_stock(cfg: Config) -> None:
+    """mmagic's and mmengine's own parts wherever the recipe has ours."""
+    cfg.channels_last = False
+    cfg.model.type = "BigGAN"
+    cfg.model.pop("uniform_biases")
+    cfg.model.pop("cuda_graphs", None)
+    cfg.model.data_preprocessor.type = "DataPreprocessor"
+    cfg.model.ema_config.type = "ExponentialMovingAverage"
+    cfg.model.discriminator.pop("blocks_cfg")
+    cfg.train_cfg = dict(type="IterBasedTrainLoop", max_iters=cfg.train_cfg.max_iters)
+    cfg.train_dataloader.update(num_workers=4, persistent_workers=True)
+    cfg.default_hooks.runtime_info = dict(type="RuntimeInfoHook")
+
+
+def measure(recipe: str, name: str, args: argparse.Namespace) -> ClockHook:
+    """Train, and return the clock."""
+    torch._dynamo.reset()
+    cfg = settings_of(recipe, name, args)
+    count = "compiled" not in name and "graphs" not in name
+    clock = ClockHook(cfg.model.discriminator_steps, args.warmup, args.steps, count)
+    with tempfile.TemporaryDirectory() as cfg.work_dir:
+        runner = launch.build_runner(cfg)
+        runner.register_hook(clock)
+        runner.train()
+    return clock
+
+
+def rows_of(args: argparse.Namespace) -> Iterator[dict]:
+    """Measure row by row."""
+    stock = teraflop = None
+    for name in args.only or SETTINGS:
+        plain, *with_negatives = [measure(recipe, name, args) for recipe in (RECIPES[:1] if name == STOCK else RECIPES)]
+        stock = plain.seconds if name == STOCK else stock
+        row = dict(training=name, plain_ms=round(1e3 * plain.seconds, 2), met=True)
+        for own in with_negatives:
+            teraflop = own.teraflop or teraflop
+            row |= dict(
+                negatives_ms=round(1e3 * own.seconds, 2), **rated(round(own.seconds / plain.seconds, 3), RATIO_BAR)
+            )
+            row |= dict(images_per_second=round(4 * args.batch / own.seconds))
+            row |= dict(tflop_per_second=round(teraflop / own.seconds, 1)) if teraflop else {}
+        if stock:
+            row |= dict(times_stock=round(stock / plain.seconds, 2))
+        print(row, flush=True)
+        yield row
+
+
+def main() -> int:
+    """Measure and print; the exit status."""
+    args = parse_args()
+    args.device = "cuda" if torch.cuda.is_available() else "cpu"
+    rows = list(rows_of(args))
+    fastest = max(row.get("times_stock", SPEED_BAR) for row in rows)
+    return max(report(rows, args), int(args.check and fastest < SPEED_BAR))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
