@@ -86,10 +86,15 @@ def test_gan_step_and_profile(monkeypatch, capsys, tmp_path):
     monkeypatch.chdir(tmp_path)
     for name, words in (
         ("gan_step", "--width 1 --batch 2 --rounds 1"),
+        (
+            "gan_training",
+            "--width 1 --batch 2 --steps 1 --warmup 1 --only 'stock, float32' --only 'bfloat16, CUDA graphs'",
+        ),
         ("profile_gan", "toy_gaussians.py --steps 2 --warmup 1 --top 5 --trace trace.json"),
     ):
         monkeypatch.setattr(sys, "argv", [f"{name}.py", *shlex.split(words)])
         assert importlib.import_module(name).main() == 0
     said = capsys.readouterr().out
     assert all(name in said for name in importlib.import_module("gan_step").SETTINGS)
+    assert "stock, float32" in said and "times_stock" in said
     assert "train_step" in said and "aten::" in said and (tmp_path / "trace.json").is_file()

@@ -25,7 +25,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--width", type=int, default=64, help="channels of both networks' base (default: the paper's)")
     parser.add_argument("--batch", type=int, default=64, help="real images of a step (default 64)")
-    parser.add_argument("--steps", type=int, default=50, help="iterations to time (default 50)")
+    parser.add_argument("--steps", type=int, default=30, help="iterations to time (default 30)")
     parser.add_argument("--warmup", type=int, default=10, help="iterations before them (default 10)")
     parser.add_argument(
         "--only", action="append", metavar="NAME", help="a row of the table; may be given several times"

@@ -30,6 +30,7 @@ def parse_args() -> argparse.Namespace:
     add_arguments(parser, rounds=100)
     parser.add_argument("--dtype", default="float32", choices=["float16", "bfloat16", "float32", "float64", "uint8"])
     parser.add_argument("--channels-last", action="store_true")
+    parser.add_argument("--compile", action="store_true", help="time the negatives through torch.compile, too")
     return parser.parse_args()
 
 
@@ -73,10 +74,12 @@ def loop_jigsaw(x: Tensor, grid: int = 2) -> Tensor:
     return out
 
 
-def contestants(x: Tensor, generator: torch.Generator) -> dict[str, Callable[[], Tensor]]:
-    """What is timed on the batch ``x``; the copy first."""
+def contestants(x: Tensor, generator: torch.Generator, compiled: bool) -> dict[str, Callable[[], Tensor]]:
+    """What is timed on the batch ``x``; the copy first. Compiled negatives draw from torch's own generator."""
     names = [name for name in F.__all__ if name != "shuffle_frames" or x.ndim == 5]
     negatives = {name: partial(getattr(F, name), x, generator=generator) for name in names}
+    if compiled:
+        negatives |= {f"{name}, compiled": partial(torch.compile(getattr(F, name)), x) for name in names}
     return {"copy": x.clone, **negatives}
 
 
@@ -107,7 +110,7 @@ def measure(shape: str, args: argparse.Namespace) -> list[dict]:
     x = (x * 255).to(torch.uint8) if args.dtype == "uint8" else x.to(getattr(torch, args.dtype))
     if args.channels_last:
         x = x.contiguous(memory_format=torch.channels_last if x.ndim == 4 else torch.channels_last_3d)
-    calls = contestants(x, generator)
+    calls = contestants(x, generator, args.compile)
     if device.type == "cuda":
         turns, with_host = (
             measure_turns(calls, x.clone, args.rounds, partial(clock, calls=GPU_CALLS))
