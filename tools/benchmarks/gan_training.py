@@ -6,7 +6,7 @@
 
 An iteration is four steps of the discriminator and one of the generator, with everything around them: data, logs, the
 moving average. Validation, checkpoints and sample grids, which a schedule has rarely, are left out. "stock" is mmagic's
-model, with mmengine's loop and loader in four workers. The images are noise: the time does not depend on what they show.
+model in mmengine's loop, with four loading workers. The images are noise: the time does not depend on what they show.
 """
 
 from __future__ import annotations
