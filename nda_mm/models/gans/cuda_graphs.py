@@ -94,7 +94,8 @@ class GraphedStep:
     def _capture(self, step: Step, inputs: Mapping[str, Tensor], optimizer: Optimizer) -> None:
         self._inputs = {name: each.clone(memory_format=torch.preserve_format) for name, each in inputs.items()}
         graph = torch.cuda.CUDAGraph()
-        with _capturable(optimizer), torch.cuda.graph(graph):
+        # Other threads may go on: one may be pinning the next batch.
+        with _capturable(optimizer), torch.cuda.graph(graph, capture_error_mode="thread_local"):
             log_vars = step(**self._inputs)
             self._values = torch.stack([value.detach().float() for value in log_vars.values()])
         self._names, self._graph = list(log_vars), graph
