@@ -149,6 +149,11 @@ def test_what_does_not_fit_is_refused() -> None:
         build(augment=dict(type="DiffAugment"))
     with pytest.raises(ValueError, match=r"3.*32"):
         train(build(negative=dict(type="Jigsaw", grid=3)), 1)
+    data = batch()
+    for item in data["inputs"]:
+        item.update({name: image[..., :24] for name, image in item.items()})
+    with pytest.raises(ValueError, match="multiples of 32"):
+        build().val_step(data)
 
 
 def test_a_generator_alone_translates() -> None:
@@ -158,14 +163,6 @@ def test_a_generator_alone_translates() -> None:
     assert model.discriminator is None and len(model.val_step(batch())) == BATCH
     with pytest.raises(ValueError, match="discriminator=None"):
         model.train_step(batch(), OptimWrapperDict())
-
-
-def test_sides_that_the_network_cannot_halve_are_refused() -> None:
-    model, data = build(), batch()
-    for item in data["inputs"]:
-        item.update({name: image[..., :24] for name, image in item.items()})
-    with pytest.raises(ValueError, match="multiples of 32"):
-        model.train_step(data, optimizers(model))
 
 
 def test_weights_are_drawn_which_the_hosts_own_way_cannot() -> None:

@@ -51,8 +51,6 @@ def assert_same(ours: dict, theirs: dict) -> None:
         ({}, dict(order="BGR", label=False)),
         (dict(mean=[1.0, 2.0, 3.0], std=[3.0, 5.0, 7.0], output_channel_order="BGR"), dict(dtype=torch.float32)),
         (dict(output_channel_order="RGB"), dict(channels=1, order="single")),
-        (dict(output_channel_order="BGR"), dict(channels=4)),
-        (dict(output_channel_order="RGB"), dict(count=1)),
     ],
 )
 def test_results_are_the_hosts(settings: dict[str, Any], made: dict[str, Any]) -> None:

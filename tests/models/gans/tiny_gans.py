@@ -40,13 +40,11 @@ def train(model: Any, wrappers: OptimWrapperDict, batches: Iterable[dict[str, An
     return logs
 
 
-def image_batch(
-    count: int, size: int, classes: int, seed: int, order: str = "BGR", dtype: torch.dtype = torch.float32
-) -> dict[str, Any]:
+def image_batch(count: int, size: int, classes: int, seed: int, order: str = "BGR") -> dict[str, Any]:
     """Images in [0, 255] and, of classes, their labels, as the loader gives them."""
     draw = torch.Generator().manual_seed(seed)
     samples = []
-    for image in torch.randint(0, 256, (count, 3, size, size), generator=draw).to(dtype):
+    for image in torch.randint(0, 256, (count, 3, size, size), generator=draw).float():
         sample = DataSample(gt_img=image)
         sample.set_metainfo(dict(gt_channel_order=order))
         if classes:

@@ -34,14 +34,12 @@ def test_it_is_a_loop_over_blocks_then_a_loop_over_states() -> None:
     model = encoder().double().eval()
     clip = clips().double()
     with torch.no_grad():
-        state = torch.zeros(2, 12, 4, 4, dtype=torch.float64)
-        features = []
-        for number in range(4):
-            block = clip[:, :, 5 * number : 5 * number + 5]
-            feature = sum(model.backbone(block).unbind(2)) / 2  # five frames leave two places in time
-            features.append(feature)
-            state = model.aggregator(feature.clamp(min=0)[:, None], state)[1]
         blocks = torch.stack([clip[:, :, 5 * n : 5 * n + 5] for n in range(4)], 1)
+        # Five frames leave two places in time.
+        features = [sum(model.backbone(block).unbind(2)) / 2 for block in blocks.unbind(1)]
+        state = torch.zeros(2, 12, 4, 4, dtype=torch.float64)
+        for feature in features:
+            state = model.aggregator(feature.clamp(min=0)[:, None], state)[1]
         encoded = model.encode(blocks)
         torch.testing.assert_close(encoded, torch.stack(features, 1), rtol=1e-10, atol=1e-10)
         assert (encoded < 0).any()  # before the ReLU
