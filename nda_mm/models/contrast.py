@@ -149,10 +149,7 @@ class NegativeContrast(AttachedNegatives):
         seed: int = 0,
         compiled: bool = False,
     ) -> None:
-        if not isinstance(num_negatives, int) or num_negatives < (mixed_keys is None):
-            raise ValueError(
-                f"num_negatives must be an integer of at least 1, or 0 with mixed_keys, but got {num_negatives!r}."
-            )
+        # The model, and the parts of it that negatives need.
         super().__init__(model, negative, seed)
         self.method = contrast_method(model)
         hooks = self.model.head.loss_module._forward_pre_hooks.values()
@@ -161,12 +158,21 @@ class NegativeContrast(AttachedNegatives):
                 "This model has negatives already. For several kinds use one hook with "
                 "negative=dict(type='RandomNegative', negatives=[...])."
             )
-        self.num_negatives = num_negatives
+
+        # How many keys enter a row.
+        least = 1 if mixed_keys is None else 0
+        if not isinstance(num_negatives, int) or num_negatives < least:
+            raise ValueError(
+                f"num_negatives must be an integer of at least 1, or 0 with mixed_keys, but got {num_negatives!r}."
+            )
         if mixed_keys is not None and not self.method.queued:
             raise ValueError(f"mixed_keys needs a queue, which {type(self.model).__name__} does not have.")
         if mixed_keys is not None and not mixed_keys.keys() <= _MIXED_SETTINGS:
             raise ValueError(f"mixed_keys may set {', '.join(sorted(_MIXED_SETTINGS))}, but got {dict(mixed_keys)!r}.")
+        self.num_negatives = num_negatives
         self.mixed_keys = mixed_keys
+
+        # Which of them, and how they count.
         self.similarity_scale = check_positive(similarity_scale, "similarity_scale")
         self.keep = check_choice(keep, "keep", KEPT)
         self.view = check_choice(view, "view", VIEWS)

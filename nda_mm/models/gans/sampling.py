@@ -134,8 +134,7 @@ def sample_images(
     Returns:
         Tensor: uint8 RGB images in [0, 255] on the CPU. The model's mode is unchanged.
     """
-    if is_model_wrapper(model):
-        model = model.module
+    model = model.module if is_model_wrapper(model) else model
     generator = generator_of(model, sample_model)
     inner = getattr(generator, "module", generator)
     was_training = generator.training

@@ -10,20 +10,19 @@ from typing import Any
 
 import pytest
 import torch
-from mmengine.optim import OptimWrapper, OptimWrapperDict
+from mmengine.optim import OptimWrapperDict
 
 pytest.importorskip("mmagic")
 
 from mmagic.models.editors import Pix2Pix
 from mmagic.structures import DataSample
-from tiny_gans import MirroredNegative, differing
+from tiny_gans import RATE, MirroredNegative, descent, differing
 from tiny_gans import train as train_on
 from torch import Tensor, nn
 
 from nda_mm.models.gans.pix2pix import NDAPix2Pix
 
 BATCH, SIZE = 4, 32  # the shallowest U-Net of mmagic halves five times
-RATE = 0.01  # of plain descent: Adam would turn the rounding of a gradient that is all but zero into a full step
 
 
 def build(cls: type = NDAPix2Pix, norm: str = "BN", **settings: Any) -> Any:
@@ -50,10 +49,7 @@ def build(cls: type = NDAPix2Pix, norm: str = "BN", **settings: Any) -> Any:
 
 
 def optimizers(model: nn.Module) -> OptimWrapperDict:
-    def wrap(module: nn.Module) -> OptimWrapper:
-        return OptimWrapper(torch.optim.SGD(module.parameters(), lr=RATE))
-
-    return OptimWrapperDict(generators=wrap(model.generators), discriminators=wrap(model.discriminators))
+    return descent(generators=model.generators, discriminators=model.discriminators)
 
 
 def batch(seed: int = 0) -> dict[str, Any]:

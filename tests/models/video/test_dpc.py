@@ -49,8 +49,12 @@ def build(**settings: Any) -> DPC:
     return DPC(**{**defaults, **settings}).double()
 
 
-def blocks(seed: int = 1) -> Tensor:
-    return torch.randn(B, N, C, L, H, W, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+def draw(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def blocks() -> Tensor:
+    return draw(B, N, C, L, H, W, seed=1)
 
 
 def written_out(model: DPC, x: Tensor, changed: Tensor | None = None, weight: float = 1.0) -> Tensor:
@@ -193,12 +197,10 @@ def test_blocks_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match="Stitch"):
         build(negative=dict(type="Stitch"))(blocks()[:1], mode="loss")
     build(negative=dict(type="Stitch"), weight=0)(blocks()[:1], mode="loss")  # never made
+    with pytest.raises(ValueError, match="kernel_size"):
+        ConvGRU(4, kernel_size=2)
     with pytest.raises(NotImplementedError, match="mode"):
         build()(blocks(), mode="predict")
-
-
-def draw(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 def gru_written_out(unit: ConvGRU, x: Tensor, hidden: Tensor) -> Tensor:
@@ -256,8 +258,3 @@ def test_dropout_falls_on_the_state_that_is_carried_on_and_rests_in_evaluation()
     assert set(steps[:, 0].flatten().mul(0.6).round(decimals=4).tolist()) == {0.0, 1.0}
     assert (steps[:, 1][steps[:, 0] == 0] == 0).all()
     assert torch.equal(unit.eval()(torch.randn(4, 2, 6, 5, 5), hidden)[1], hidden)
-
-
-def test_even_kernels_are_refused() -> None:
-    with pytest.raises(ValueError, match="kernel_size"):
-        ConvGRU(4, kernel_size=2)
