@@ -13,8 +13,6 @@ from torch import Tensor
 from .checks import check_batch
 from .sampling import random_integers
 
-__all__ = ["POLICIES", "check_policy", "diff_augment"]
-
 #: What there is, in the order in which it is applied.
 POLICIES = ("color", "translation", "cutout")
 #: Furthest translation, and side of the square cut out, as shares of the image's side.

@@ -136,9 +136,8 @@ def cutmix(
         True
     """
     check_batch(x, generator)
-    beta, batch = check_positive(beta, "beta"), x.shape[0]
-    height, width = x.shape[-2:]
-    check_box_sides(min_area, height, width)
+    beta = check_positive(beta, "beta")
+    batch, height, width = x.shape[0], x.shape[-2], x.shape[-1]
     partner = draw_partners(x, other, "cutmix", generator)
     area = 1 - random_beta(beta, batch, device=x.device, generator=generator)
     row = random_integers(0, height - 1, batch, like=x, generator=generator)

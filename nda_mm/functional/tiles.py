@@ -245,13 +245,10 @@ def patches(
     batch, height, width = len(x), x.shape[-2], x.shape[-1]
     least, most = check_patch_sides(size, height, width)
     side = random_integers(least, most, batch, like=x, generator=generator)
-    rows, columns = -(-height // least), -(-width // least)
-    top, left = (
-        (
-            torch.rand(batch, rows, columns, device=x.device, generator=generator) * (length + 1 - side[:, None, None])
-        ).long()
-        for length in (height, width)
-    )
+    # As many patches as the smallest side needs, uniform over all places.
+    shape, sides = (batch, -(-height // least), -(-width // least)), side.view(-1, 1, 1)
+    top = (torch.rand(shape, device=x.device, generator=generator) * (height + 1 - sides)).long()
+    left = (torch.rand(shape, device=x.device, generator=generator) * (width + 1 - sides)).long()
     # The first patch: any place but its own.
     across = width + 1 - side
     place = random_integers(1, (height + 1 - side) * across - 1, batch, like=x, generator=generator)

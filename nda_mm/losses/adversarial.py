@@ -31,8 +31,6 @@ from torch import Tensor
 
 from ..functional.checks import check_choice, check_floating, check_number
 
-__all__ = ["KINDS", "check_fake_weight", "check_kind", "discriminator_loss", "generator_loss"]
-
 Pointwise = Callable[[Tensor], Tensor]
 
 

@@ -17,8 +17,6 @@ from torch import Tensor
 
 from ..functional.checks import check_floating, check_number, check_positive
 
-__all__ = ["check_negative_weight", "info_nce", "mixed_keys", "negative_logits", "outlier_exposure"]
-
 
 def check_negative_weight(negative_weight: float) -> float:
     """Return ``negative_weight`` as a float if it is finite and >= 0, else raise ``ValueError`` or ``TypeError``."""
@@ -195,6 +193,7 @@ def info_nce(
         raise ValueError(f"query and key must both be (B, C), but are {tuple(query.shape)} and {tuple(key.shape)}")
     if queue.ndim != 2 or len(queue) != query.shape[1]:
         raise ValueError(f"queue must be (C, K) = ({query.shape[1]}, K), but is {tuple(queue.shape)}")
+    # The positive is column 0, the queue follows, and the row's own negatives come last.
     rows = [(query * key).sum(dim=1, keepdim=True), query @ queue]
     logits = torch.cat(rows, dim=1) / temperature
     if negative_keys is not None and weight > 0.0:

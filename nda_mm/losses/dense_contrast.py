@@ -17,8 +17,6 @@ from torch.utils.checkpoint import checkpoint
 from ..functional.checks import check_choice, check_floating, check_positive
 from .cross_entropy import check_negative_weight
 
-__all__ = ["PLACES", "check_negative_places", "dense_contrast"]
-
 #: At which places a row sees the negatives of its block: at all of them, or at its own.
 PLACES = ("all", "own")
 #: What is counted along with the loss, in the order in which it is summed.
@@ -127,6 +125,7 @@ def dense_contrast(
             negatives = negatives.flatten(4).transpose(3, 4)  # (B, m, N, P, C)
             if usable is None:
                 usable = torch.ones(negatives.shape[:3], dtype=torch.bool, device=negatives.device)
+        # The rows of `step` samples at a time; if that is not all, their score is made again in the backward pass.
         step = batch if samples_at_once is None else min(samples_at_once, batch)
         score = partial(_score_rows, blocks=blocks, weight=weight, own_place=negative_places == "own")
         if step < batch:
@@ -166,6 +165,7 @@ def _score_rows(
         # The positive is among those that are not below itself.
         rank = (all_logits >= positive[:, None]).sum(dim=1)
         hits = [(rank <= k).sum() for k in _TOP]
+        # Probabilities of the real columns, summed over ever larger groups; the rest is the negatives'.
         share = (logits - normalizer[:, None]).exp_().view(samples, rows, -1, rows)
         index = torch.arange(samples, device=logits.device)
         own = share[index, :, first + index].view(samples, blocks, places, blocks, places)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from contextlib import ExitStack
 from typing import Any, ClassVar
 
 import torch
@@ -13,8 +12,6 @@ from torch.func import functional_call
 
 from nda_mm.negatives import Negative
 from nda_mm.utils.random_state import mix
-
-__all__ = ["AttachedNegatives", "call_without_buffer_updates"]
 
 
 class AttachedNegatives(ABC):
@@ -38,7 +35,7 @@ class AttachedNegatives(ABC):
         self.model: Any = model  # its parts are not those of every nn.Module
         self.negative = negative
         self.seed = seed
-        self._undo = ExitStack()
+        self._handles: list[Any] = []
         self.set_step(0)
 
     @abstractmethod
@@ -47,12 +44,12 @@ class AttachedNegatives(ABC):
 
     def attach(self) -> None:
         """Attach the negatives to the model."""
-        for handle in self.register_hooks():
-            self._undo.callback(handle.remove)
+        self._handles = self.register_hooks()
 
     def detach(self) -> None:
         """Leave the model as it was before :meth:`attach`."""
-        self._undo.close()
+        for handle in self._handles:
+            handle.remove()
 
     def set_step(self, iteration: int, weight: float | None = None) -> None:
         """Set what the next forward pass needs.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -67,61 +67,27 @@ def contrast_method(model: nn.Module) -> ContrastMethod:
             f"NDAContrastHook supports {', '.join(kind.__name__ for kind in METHODS)} of mmpretrain, but got "
             f"{type(model).__name__}. For your own model use nda_mm.losses.info_nce."
         )
-    loss_module = getattr(model.head, "loss_module", None)
-    if loss_module is None or not hasattr(model.head, "temperature") or loss_module.state_dict():
+    if getattr(model.head, "loss_module", None) is None or not hasattr(model.head, "temperature"):
         raise TypeError(
-            "NDAContrastHook needs a head with a temperature and a loss_module without weights, such as "
-            f"ContrastiveHead, but got {type(model.head).__name__} with {type(loss_module).__name__}."
+            "NDAContrastHook needs a head with a temperature and a loss_module, such as ContrastiveHead, but got "
+            f"{type(model.head).__name__}."
         )
     return method
 
 
-class ShuffleBN:
-    """One permutation of the rows of all ranks together, so that batch statistics do not reveal the positive key.
+def exchange_rows(x: Tensor, order: Tensor) -> Tensor:
+    """Return this rank's share of the rows of all ranks, put into another order; a collective call.
 
-    Source: He et al., "Momentum Contrast", CVPR 2020, section 3.3, https://arxiv.org/abs/1911.05722.
-
-    In a single process the order of a batch changes no statistics, so nothing is moved.
+    In a single process the order of a batch changes no batch statistics, so nothing is moved.
 
     Args:
-        rows: Number of rows of each rank.
-        generator: On the CPU, in the same state on every rank, so that all draw the same permutation.
+        x: This rank's rows.
+        order: A permutation of the rows of all ranks, the same on every rank.
     """
-
-    def __init__(self, rows: int, generator: torch.Generator) -> None:
-        self.ranks = get_world_size()
-        self.permutation = torch.randperm(self.ranks * rows, generator=generator)
-
-    def apply(self, x: Tensor) -> Tensor:
-        """Return this rank's share of the shuffled rows; a collective call."""
-        return self._share(x, self.permutation)
-
-    def undo(self, x: Tensor) -> Tensor:
-        """Return this rank's own rows, in their order; a collective call."""
-        return self._share(x, self.permutation.argsort())
-
-    def _share(self, x: Tensor, order: Tensor) -> Tensor:
-        if self.ranks == 1:
-            return x
-        own = order.view(self.ranks, -1)[get_rank()]
-        return torch.cat(all_gather(x.contiguous()))[own.to(x.device)]
-
-
-class LossWithNegatives(nn.Module):
-    """Wraps the loss module of a head and appends columns to its logits. It adds nothing to a checkpoint.
-
-    Args:
-        loss_module: The head's own.
-        extend: Called with logits ``(B, K)`` and labels ``(B,)``; returns logits ``(B, K + m)``.
-    """
-
-    def __init__(self, loss_module: nn.Module, extend: Callable[[Tensor, Tensor], Tensor]) -> None:
-        super().__init__()
-        self.loss_module = loss_module
-        self.extend = extend
-
-    def forward(self, logits: Tensor, labels: Tensor, **kwargs: Any) -> Tensor:
-        return self.loss_module(self.extend(logits, labels), labels, **kwargs)
+    if get_world_size() == 1:
+        return x
+    own = order.view(get_world_size(), -1)[get_rank()]
+    return torch.cat(all_gather(x.contiguous()))[own.to(x.device)]
 
 
 @dataclass
@@ -183,41 +149,42 @@ class NegativeContrast(AttachedNegatives):
         seed: int = 0,
         compiled: bool = False,
     ) -> None:
-        if not isinstance(num_negatives, int) or num_negatives < (mixed_keys is None):
-            raise ValueError(
-                f"num_negatives must be an integer of at least 1, or 0 with mixed_keys, but got {num_negatives!r}."
-            )
+        # The model, and the parts of it that negatives need.
         super().__init__(model, negative, seed)
         self.method = contrast_method(model)
-        if isinstance(self.model.head.loss_module, LossWithNegatives):
+        hooks = self.model.head.loss_module._forward_pre_hooks.values()
+        if any(isinstance(getattr(hook, "__self__", None), NegativeContrast) for hook in hooks):
             raise ValueError(
                 "This model has negatives already. For several kinds use one hook with "
                 "negative=dict(type='RandomNegative', negatives=[...])."
             )
-        self.num_negatives = num_negatives
+
+        # How many keys enter a row.
+        least = 1 if mixed_keys is None else 0
+        if not isinstance(num_negatives, int) or num_negatives < least:
+            raise ValueError(
+                f"num_negatives must be an integer of at least 1, or 0 with mixed_keys, but got {num_negatives!r}."
+            )
         if mixed_keys is not None and not self.method.queued:
             raise ValueError(f"mixed_keys needs a queue, which {type(self.model).__name__} does not have.")
         if mixed_keys is not None and not mixed_keys.keys() <= _MIXED_SETTINGS:
             raise ValueError(f"mixed_keys may set {', '.join(sorted(_MIXED_SETTINGS))}, but got {dict(mixed_keys)!r}.")
+        self.num_negatives = num_negatives
         self.mixed_keys = mixed_keys
+
+        # Which of them, and how they count.
         self.similarity_scale = check_positive(similarity_scale, "similarity_scale")
         self.keep = check_choice(keep, "keep", KEPT)
         self.view = check_choice(view, "view", VIEWS)
         self.compiled = compiled
         self._step: _Step | None = None
 
-    def attach(self) -> None:
-        """Register the hooks on the model and wrap the loss module of its head."""
-        head, loss_module = self.model.head, self.model.head.loss_module
-        head.loss_module = LossWithNegatives(loss_module, self._extend)
-        self._undo.callback(setattr, head, "loss_module", loss_module)
-        super().attach()
-
     def register_hooks(self) -> list[Any]:
         """Register the hooks of a step, in the order in which it calls them."""
         return [
             self.model.register_forward_pre_hook(self._begin, with_kwargs=True),
             self.model.get_submodule(self.method.query_from).register_forward_hook(self._keep_query),
+            self.model.head.loss_module.register_forward_pre_hook(self._extend),
             self.model.register_forward_hook(self._end),
         ]
 
@@ -245,21 +212,23 @@ class NegativeContrast(AttachedNegatives):
             self._step.query = output[0] if isinstance(output, (list, tuple)) else output
 
     @torch.compiler.disable
-    def _extend(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """In the loss module: append the negatives' columns."""
+    def _extend(self, module: nn.Module, args: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor] | None:
+        """Before the loss module: append the negatives' columns to its logits."""
+        logits, labels = args
         step = self._step
         if step is None:  # not a training step
-            return logits
+            return None
         if self.compiled:
             self._renew_queues()
         # A head may compute several losses in a step: MoCo v3 one for each view, DenseCL a dense one without negatives.
         row = self.method.rows[step.loss_calls]
         step.loss_calls += 1
         if row is None:
-            return logits
+            return None
         columns, similarity = [logits], None
         if self.weight > 0.0:
             query = F.normalize(cast(Tensor, step.query).float(), dim=1)
+            # Negatives of the row's own image.
             if self.num_negatives:
                 keys = self._negative_keys(step, row)
                 # Cosines for the log, and to choose by; the loss computes its own, with the gradient of the query.
@@ -268,13 +237,14 @@ class NegativeContrast(AttachedNegatives):
                     hardest = similarity.argmax(dim=1, keepdim=True)
                     keys, similarity = keys.take_along_dim(hardest[..., None], dim=1), similarity.gather(1, hardest)
                 columns.append(self._logits(query, keys, self.similarity_scale))
+            # Keys mixed from those of the queue.
             if self.mixed_keys is not None:
                 generator = self.generator(query.device, _MIXING)
                 keys = mixed_keys(query.detach(), self.model.queue, generator=generator, **self.mixed_keys)
                 columns.append(self._logits(query, keys))
         extended = torch.cat([each.to(logits.dtype) for each in columns], dim=1) if len(columns) > 1 else logits
         self._measure(step, logits, labels, extended, similarity)
-        return extended
+        return extended, labels
 
     @torch.no_grad()
     def _negative_keys(self, step: _Step, row: tuple[int, int]) -> Tensor:
@@ -290,10 +260,11 @@ class NegativeContrast(AttachedNegatives):
         encoder = self.model.get_submodule(self.method.key_encoder)
         if not self.method.queued:
             return F.normalize(call_without_buffer_updates(encoder, images)[0].float(), dim=1)
+        # ShuffleBN (He et al., 2020, section 3.3): else batch statistics would tell which keys belong together.
         shared = torch.Generator().manual_seed(mix(self.seed, _PERMUTATION, self.iteration) >> 1)
-        shuffle = ShuffleBN(len(images), shared)
-        keys = call_without_buffer_updates(encoder, shuffle.apply(images))[0].float()
-        return shuffle.undo(F.normalize(keys, dim=1))
+        order = torch.randperm(get_world_size() * len(images), generator=shared)
+        keys = call_without_buffer_updates(encoder, exchange_rows(images, order))[0].float()
+        return exchange_rows(F.normalize(keys, dim=1), order.argsort())
 
     def _logits(self, query: Tensor, keys: Tensor, similarity_scale: float = 1.0) -> Tensor:
         return negative_logits(

@@ -15,8 +15,6 @@ from nda_mm.losses import (
 )
 from nda_mm.registry import MODELS
 
-__all__ = ["NDAGANLoss", "NDAInfoNCELoss"]
-
 
 @MODELS.register_module()
 class NDAGANLoss(nn.Module):

@@ -172,17 +172,21 @@ def load_images(
     """
     if limit is not None and limit < 1:
         raise ValueError(f"the limit must be above 0 or None, but got {limit!r}")
-    images = source
-    if isinstance(source, Mapping):
+    # From where they are.
+    if isinstance(source, Tensor):
+        images = source
+    elif isinstance(source, Mapping):
         images = _stack(_dataset_images(source, limit), size)
-    elif isinstance(source, (str, Path)) and Path(source).is_dir():
+    elif Path(source).is_dir():
         images = _stack(_folder_images(Path(source), limit), size)
-    elif isinstance(source, (str, Path)) and Path(source).suffix == ".npy":
+    elif Path(source).suffix == ".npy":
         images = torch.from_numpy(np.load(source, allow_pickle=False))
         if images.shape[-1] in (1, 3) and images.shape[1] not in (1, 3):
             images = images.movedim(-1, 1).contiguous()
-    elif isinstance(source, (str, Path)):
+    else:
         images = checked_load(source, "cpu")
+
+    # A file can hold anything.
     if not isinstance(images, Tensor) or not (images.is_floating_point() or images.dtype == torch.uint8):
         came = images.dtype if isinstance(images, Tensor) else type(images).__name__
         raise TypeError(f"external images must be a uint8 or floating tensor (N, C, H, W), but got {came}")

@@ -25,17 +25,6 @@ def slow_tiles(x, permutation, grid, source=None):
     return by_loop(x, place)
 
 
-@pytest.mark.parametrize(("permutation", "quarters"), [
-    ([0, 1, 2, 3], [[0, 1], [2, 3]]), ([1, 0, 3, 2], [[1, 0], [3, 2]]),
-    ([2, 3, 0, 1], [[2, 3], [0, 1]]), ([3, 2, 1, 0], [[3, 2], [1, 0]]),
-])  # fmt: skip
-def test_csis_four_permutations(permutation, quarters):
-    """The quarters of CSI's CutPerm (alinlab/CSI@60742b6, models/transform_layers.py) for ``aug_index`` 0 to 3."""
-    x = numbered(1, 3, 8, 12)
-    tops = [torch.cat([x[..., q // 2 * 4 :, q % 2 * 6 :][..., :4, :6] for q in row], dim=-1) for row in quarters]
-    assert torch.equal(apply_tiles(x, torch.tensor([permutation]), (2, 2)), torch.cat(tops, dim=-2))
-
-
 @pytest.mark.parametrize(("shape", "grid"), [
     ((5, 1, 3, 9), (3, 3)), ((5, 3, 6, 4), (3, 2)), ((5, 2, 3, 4, 8), (2, 4)), ((5, 2, 5, 7), (1, 7)),
 ])  # fmt: skip

@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from tiny_devices import nothing_waits
 from torch import Tensor
 
 from nda_mm.losses import KINDS, discriminator_loss, generator_loss
@@ -24,7 +25,7 @@ CLOSED_FORMS = {
     "squared_hellinger": (lambda v: math.exp(-v) - 1, lambda v: math.exp(v) - 1, lambda v: math.exp(-v) - 1),
 }
 CLOSED_FORMS["vanilla"] = CLOSED_FORMS["logistic"]
-POINTWISE = sorted(CLOSED_FORMS)
+POINTWISE = [kind for kind in KINDS if kind != "kl"]
 
 
 def logits(count: int, seed: int, scale: float = 2.0) -> Tensor:
@@ -40,13 +41,10 @@ def mean_of(function, values: Tensor) -> float:
     return sum(function(value) for value in values.flatten().tolist()) / values.numel()
 
 
-def test_every_kind_has_a_closed_form_here():
-    assert set(KINDS) == {*CLOSED_FORMS, "kl"}
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_weight_on_the_device_is_the_number(kind):
-    found = discriminator_loss(*batch(), kind=kind, fake_weight=torch.tensor(WEIGHT, dtype=torch.float64))
+@pytest.mark.parametrize("kind", ["hinge", "kl"])
+def test_a_weight_on_the_device_is_the_number_and_is_not_looked_at(kind):
+    with nothing_waits("cpu"):
+        found = discriminator_loss(*batch(), kind=kind, fake_weight=torch.tensor(WEIGHT, dtype=torch.float64))
     expected = discriminator_loss(*batch(), kind=kind, fake_weight=WEIGHT)
     torch.testing.assert_close(found, expected)
 

@@ -90,6 +90,8 @@ def test_half_precision_is_promoted():
     loss = info_nce(*(part.half() for part in (query, key, queue, negatives)), temperature=0.01)
     assert loss.dtype == torch.float32
     assert loss.item() == pytest.approx(expected.item(), abs=0.05)
+    logits = torch.randn(4, 6, generator=torch.Generator().manual_seed(0)).mul(100).half()
+    torch.testing.assert_close(outlier_exposure(logits), outlier_exposure(logits.float()))
 
 
 def test_what_does_not_fit_is_refused():
@@ -114,6 +116,9 @@ def test_what_does_not_fit_is_refused():
             info_nce(*parts, temperature=1.0)
     with pytest.raises(TypeError, match="queue"):
         info_nce(query, key, queue.long(), temperature=1.0)
+    for shape in ((3,), (0, 4)):
+        with pytest.raises(ValueError, match="logits"):
+            outlier_exposure(torch.zeros(shape))
 
 
 def test_mixed_keys_equal_the_loop():
@@ -156,16 +161,3 @@ def test_it_is_the_cross_entropy_to_the_uniform_distribution() -> None:
     found = outlier_exposure(logits)
     torch.testing.assert_close(found, expected)
     torch.testing.assert_close(*(torch.autograd.grad(each, logits)[0] for each in (found, expected)))
-
-
-def test_half_precision_is_computed_in_float32() -> None:
-    logits = torch.randn(4, 6, generator=torch.Generator().manual_seed(0)).mul(100).half()
-    found = outlier_exposure(logits)
-    assert found.dtype == torch.float32
-    torch.testing.assert_close(found, outlier_exposure(logits.float()))
-
-
-@pytest.mark.parametrize("shape", [(3,), (0, 4)])
-def test_other_shapes_are_refused(shape: tuple[int, ...]) -> None:
-    with pytest.raises(ValueError, match="logits"):
-        outlier_exposure(torch.zeros(shape))

@@ -10,7 +10,6 @@ from tiny_devices import DrawsOfTheCPU, nothing_waits
 from torch import Tensor
 
 from nda_mm.negatives import build_negative
-from nda_mm.negatives.combined import change_blocks
 from nda_mm.registry import NEGATIVES
 
 EXTERNAL = torch.randint(0, 256, (5, 3, 18, 12), dtype=torch.uint8, generator=torch.Generator().manual_seed(5))
@@ -92,16 +91,6 @@ def test_other_dtypes_equal_the_cpus(device: str, name: str, dtype: torch.dtype)
     result = make(case, x, device)
     assert result.dtype == dtype
     assert (result.cpu().double() - make(case, x, "cpu").double()).abs().max() <= (name not in MOVES) * STEPS[dtype]
-
-
-def test_blocks_of_clips_equal_the_cpus(device: str) -> None:
-    blocks = torch.rand(3, 2, 3, 4, 9, 9, generator=torch.Generator().manual_seed(0))
-    for case in (JIGSAW, STITCH, dict(type="ShuffleFrames")):
-        results = []
-        for where in ("cpu", device):
-            with DrawsOfTheCPU():
-                results.append(change_blocks(build_negative(case), blocks.to(where)).cpu())
-        assert torch.equal(*results)
 
 
 def test_draws_from_a_generator_of_the_device_without_a_wait(device: str) -> None:

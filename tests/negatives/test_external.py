@@ -51,15 +51,11 @@ def test_external_images_are_resized_and_repeated_along_a_clip():
     assert all(torch.equal(out[:, :, 0], out[:, :, frame]) for frame in range(4))
 
 
-def test_external_images_move_with_the_module_but_not_into_checkpoints():
-    negative = ExternalStitch(torch.zeros(2, 3, 4, 4, dtype=torch.uint8))
-    assert negative.state_dict() == {}
-    with pytest.raises(ValueError, match="meta"):
-        negative.to("meta")(torch.rand(1, 3, 4, 4))
-
-
-def test_external_images_of_unknown_range_or_wrong_channels_are_refused():
+def test_external_images_are_not_saved_and_those_that_do_not_fit_are_refused():
     whole = torch.zeros(2, 3, 4, 4, dtype=torch.uint8)
+    assert ExternalStitch(whole).state_dict() == {}
+    with pytest.raises(ValueError, match="meta"):
+        ExternalStitch(whole).to("meta")(torch.rand(1, 3, 4, 4))
     with pytest.raises(ValueError, match="images_range"):
         ExternalStitch(whole.float())
     with pytest.raises(ValueError, match="value_range"):

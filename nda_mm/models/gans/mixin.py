@@ -96,11 +96,13 @@ class NDAMixin:
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
+        # The negatives and their weight.
         self.fake_weight = as_schedule(fake_weight, "fake_weight", check_fake_weight)
         self.negative: Any = None if negative is None else build_negative(negative)
         if self.negative is not None:
             for height, width in self.image_sizes():
                 self.negative.check_size(height, width)
+        # The loss, and whether the discriminator sees all kinds of images at once.
         self.adversarial_loss = self.own_loss if adversarial_loss is None else check_kind(adversarial_loss)
         if self.adversarial_loss != self.own_loss and not self.takes_other_losses:
             raise ValueError(
@@ -108,6 +110,7 @@ class NDAMixin:
                 f"but got {adversarial_loss!r}."
             )
         self.discriminator_forward = choose_forward(discriminator_forward, self.discriminator)
+        # What is added to the networks.
         self.augment: Any = build_augment(augment)
         if self.augment is not None and self.discriminator is not None:
             augment_discriminator(self.discriminator, self.augment)

@@ -50,11 +50,10 @@ def mixes_samples(discriminator: nn.Module) -> list[str]:
     Batch normalization and the minibatch standard deviation of progressive GANs do; a discriminator that has them must
     see real, generated and negative images apart, or the score of a real image would depend on the negatives.
     """
-    batch_norm = (nn.modules.batchnorm._BatchNorm, nn.SyncBatchNorm)
     return [
         name
         for name, module in discriminator.named_modules()
-        if isinstance(module, batch_norm) or "stddev" in type(module).__name__.lower()
+        if isinstance(module, nn.modules.batchnorm._BatchNorm) or "stddev" in type(module).__name__.lower()
     ]
 
 
@@ -194,8 +193,6 @@ def build_augment(augment: dict | nn.Module | None) -> nn.Module | None:
     """Build an augmentation from its config; a module or None is returned as it is."""
     if augment is None or isinstance(augment, nn.Module):
         return augment
-    if not isinstance(augment, dict) or "type" not in augment:
-        raise TypeError(f"augment must be a module or a config with 'type', but got {augment!r}.")
     with DefaultScope.overwrite_default_scope(SCOPE):
         return MODELS.build(augment)
 

@@ -64,6 +64,7 @@ def own_spectral_norm(module: nn.Module, iterations: int = 50) -> Iterator[None]
     _UP_TO_DATE.add(module)
     try:
         for layer in module.modules():
+            # One power iteration of PyTorch's hooks, or of mmagic's own layers.
             steps: list[Any] = [
                 partial(hook.compute_weight, layer, do_power_iteration=True)
                 for hook in layer._forward_pre_hooks.values()
@@ -73,6 +74,7 @@ def own_spectral_norm(module: nn.Module, iterations: int = 50) -> Iterator[None]
                 steps.append(layer.sn_weight)
             if not steps:
                 continue
+            # Iterate on copies of the vectors; `kept` holds what is put back.
             kept.append((layer, dict(layer._buffers)))
             for name, buffer in list(layer.named_buffers(recurse=False)):
                 layer._buffers[name] = buffer.clone()
@@ -132,8 +134,7 @@ def sample_images(
     Returns:
         Tensor: uint8 RGB images in [0, 255] on the CPU. The model's mode is unchanged.
     """
-    if is_model_wrapper(model):
-        model = model.module
+    model = model.module if is_model_wrapper(model) else model
     generator = generator_of(model, sample_model)
     inner = getattr(generator, "module", generator)
     was_training = generator.training
@@ -181,11 +182,13 @@ def sample_classes(
         if value is not None and value < 1:
             raise ValueError(f"{name} must be at least 1, but got {value}")
     model = model.module if is_model_wrapper(model) else model
+    # The classes that are wanted; without classes, rows of the only one.
     known = getattr(model, "num_classes", None)
     count = known or 1
     wanted = list(classes or (range(count) if count > 1 else [0] * per_class))
     if not all(0 <= index < count for index in wanted):
         raise ValueError(f"classes must be in 0 to {count - 1}, but got {wanted}")
+    # A class for each image, and its noise.
     label = torch.tensor(wanted)
     if num is None:
         label = label.repeat_interleave(per_class)

@@ -15,8 +15,6 @@ from torch import Tensor, nn
 
 from nda_mm.registry import MODELS
 
-__all__ = ["BatchDataPreprocessor", "BatchedMovingAverage", "PooledBigGANDiscResBlock"]
-
 _IMAGE = "gt_img"
 
 

@@ -32,20 +32,6 @@ from nda_mm.functional.checks import check_choice
 from nda_mm.models.gans.mixin import Labeled, NDAMixin
 from nda_mm.registry import MODELS
 
-__all__ = [
-    "ADA",
-    "NDADCGAN",
-    "NDAGGAN",
-    "NDALSGAN",
-    "NDAPGGAN",
-    "NDAWGANGP",
-    "GradientPenaltyMixin",
-    "NDAMSPIEStyleGAN2",
-    "NDAStyleGAN1",
-    "NDAStyleGAN2",
-    "NDAStyleGAN3",
-]
-
 TOWARDS = ("generated", "mixture")
 
 
@@ -309,19 +295,16 @@ class NDAMSPIEStyleGAN2(StyleMixin, MSPIEStyleGAN2):
     def real_batch(self, inputs: Any, data_samples: Any) -> Labeled:
         """Draw the scale of this step and resize the real images to it."""
         images = data_samples.gt_img
-        self.chosen_scale = self._draw_scale(images.device)
+        self.chosen_scale = 0
+        if is_distributed():
+            drawn = np.random.choice(self.multi_input_scales or [0], p=self.multi_scale_probability)  # noqa: NPY002
+            scale = torch.tensor(int(drawn), device=images.device)
+            broadcast(scale)  # all processes need images of one size
+            self.chosen_scale = int(scale)
         side = (4 + self.chosen_scale) * 2**self.num_upblocks
         if images.shape[-2:] != (side, side):
             images = F.interpolate(images, size=(side, side), mode="bilinear", align_corners=True)
         return images, None
-
-    def _draw_scale(self, device: torch.device) -> int:
-        if not is_distributed():
-            return 0
-        drawn = np.random.choice(self.multi_input_scales or [0], p=self.multi_scale_probability)  # noqa: NPY002
-        scale = torch.tensor(int(drawn), device=device)
-        broadcast(scale)
-        return int(scale)
 
     def generator_kwargs(self) -> dict[str, Any]:
         """The scale of this step."""

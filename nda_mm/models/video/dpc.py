@@ -17,8 +17,6 @@ from nda_mm.negatives.combined import change_blocks, check_blocks
 from nda_mm.registry import MODELS
 from nda_mm.utils.schedules import as_schedule
 
-__all__ = ["DPC", "BlockEncoding", "ConvGRU"]
-
 
 @MODELS.register_module()
 class ConvGRU(BaseModule):
@@ -90,15 +88,12 @@ class ConvGRU(BaseModule):
             hidden = x.new_zeros(x.shape[0], self.hidden_channels, *x.shape[3:])
         states = []
         for step in x.unbind(1):
-            hidden = self._advance(step, hidden)
+            both = torch.cat([step, hidden], 1)
+            update, reset = torch.sigmoid(self.update_gate(both)), torch.sigmoid(self.reset_gate(both))
+            candidate = torch.tanh(self.candidate(torch.cat([step, hidden * reset], 1)))
+            hidden = self.dropout(hidden * (1 - update) + candidate * update)
             states.append(hidden)
         return torch.stack(states, 1), hidden
-
-    def _advance(self, step: Tensor, hidden: Tensor) -> Tensor:
-        both = torch.cat([step, hidden], 1)
-        update, reset = torch.sigmoid(self.update_gate(both)), torch.sigmoid(self.reset_gate(both))
-        candidate = torch.tanh(self.candidate(torch.cat([step, hidden * reset], 1)))
-        return self.dropout(hidden * (1 - update) + candidate * update)
 
 
 def _draw_orthogonal(module: nn.Module) -> None:
@@ -246,11 +241,13 @@ class DPC(BlockEncoding, BaseModel):
         if pred_steps >= num_blocks:
             raise ValueError(f"pred_steps must be below num_blocks={num_blocks}, but got {pred_steps}")
         self.num_blocks, self.pred_steps = num_blocks, pred_steps
+        # The negatives, and how they enter the loss.
         self.weight = as_schedule(weight, "weight", check_negative_weight)
         self.negative = None if negative is None else build_negative(negative)
         self.num_negatives = num_negatives
         self.negative_places = check_negative_places(negative_places)
         self.temperature, self.samples_at_once = temperature, samples_at_once
+        # The networks.
         self.build_parts(backbone, aggregator)
         state, features = self.aggregator.hidden_channels, self.aggregator.in_channels
         self.predictor = nn.Sequential(nn.Conv2d(state, features, 1), nn.ReLU(), nn.Conv2d(features, features, 1))
@@ -288,9 +285,12 @@ class DPC(BlockEncoding, BaseModel):
 
     def loss(self, blocks: Tensor) -> dict[str, Tensor]:
         """The loss of a batch of blocks ``(B, num_blocks, C, L, H, W)``, and further values for the log."""
+        # The features of all blocks, and those that are predicted from the first of them.
         features = self.encode(blocks)
         seen = self.num_blocks - self.pred_steps
         prediction = self.predict_features(features[:, :seen])
+
+        # Negatives of the blocks to be predicted, and which of them differ from the block they were made of.
         weight = self._begin_step()
         made, usable, logged = None, None, {}
         if self.negative is not None and weight > 0.0:
@@ -300,6 +300,7 @@ class DPC(BlockEncoding, BaseModel):
                 usable = (changed != target[:, None]).flatten(3).any(dim=3)  # (B, m, pred_steps)
                 logged["unchanged_share"] = 1.0 - usable.float().mean()
             made = self.encode(changed.flatten(1, 2), keep_statistics=True).unflatten(1, usable.shape[1:])
+
         terms = dense_contrast(
             prediction,
             features[:, seen:],

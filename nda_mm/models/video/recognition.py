@@ -13,8 +13,6 @@ from torch import nn
 from nda_mm.models.video.dpc import BlockEncoding
 from nda_mm.registry import MODELS
 
-__all__ = ["DPCEncoder", "DPCHead", "ShiftedBackbone"]
-
 
 @MODELS.register_module()
 class DPCEncoder(BlockEncoding, BaseModule):

@@ -12,8 +12,6 @@ from torch import nn
 from nda_mm.functional.checks import check_choice
 from nda_mm.registry import MODELS
 
-_DEPTHS = (18, 34)
-
 
 @MODELS.register_module()
 class ResNet2d3d(ResNet3d):
@@ -74,7 +72,7 @@ class ResNet2d3d(ResNet3d):
         final_relu: bool = False,
         **kwargs: Any,
     ) -> None:
-        check_choice(depth, "depth", _DEPTHS)
+        check_choice(depth, "depth", (18, 34))
         defaults = dict(
             pretrained2d=False,  # no 2-D ResNet has its narrow last stage
             with_pool2=False,

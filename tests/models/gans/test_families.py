@@ -18,19 +18,16 @@ from tiny_gans import CASES, RATE, Case, MirroredNegative, differing, host_of
 
 from nda_mm import models
 
-
-def cases(names: list[str], *more: str) -> list[Any]:
-    return [pytest.param(n, *more, marks=[pytest.mark.slow] if CASES[n].slow else []) for n in names]
-
-
 LINES = [name for name, case in CASES.items() if case.lines]
 
 
-def written_out(case: Case, model: Any, fake_weight: float, penalty_towards: str) -> dict[str, Tensor]:
+def written_out(
+    case: Case, model: Any, fake_weight: float, penalty_towards: str = "mixture", joint: bool = False
+) -> dict[str, Tensor]:
     """The discriminator's weights after one step, from its loss written out."""
     networks, data = copy.deepcopy(model), case.batch(seed=0)
-    disc, kinds = networks.discriminator, networks.data_preprocessor(data, True)["data_samples"]
-    real, label = kinds.gt_img, kinds.gt_label.label.flatten() if case.classes else None
+    disc, data = networks.discriminator, networks.data_preprocessor(data, True)["data_samples"]
+    real, label = data.gt_img, data.gt_label.label.flatten() if case.classes else None
     extra: dict[str, Any] = {}
     if case.scales:
         extra = dict(curr_scale=case.scales[0], transition_weight=torch.tensor(1.0))
@@ -46,7 +43,12 @@ def written_out(case: Case, model: Any, fake_weight: float, penalty_towards: str
     def score(images: Tensor, classes: Tensor | None = None) -> Tensor:
         return disc(images, **extra) if classes is None else disc(images, label=classes)
 
-    logits = {"fake": score(fake, given.get("label")), "real": score(real, label), "negative": score(negative, label)}
+    kinds = {"fake": (fake, given.get("label")), "real": (real, label), "negative": (negative, label)}
+    if joint:
+        images, classes = zip(*kinds.values())
+        logits = dict(zip(kinds, score(torch.cat(images), torch.cat(classes)).chunk(3)))
+    else:
+        logits = {name: score(*batch) for name, batch in kinds.items()}
     of_real, of_fake = case.losses
     loss = of_real(logits["real"]) + fake_weight * of_fake(logits["fake"])
     loss = loss + (1 - fake_weight) * of_fake(logits["negative"])
@@ -62,14 +64,10 @@ def written_out(case: Case, model: Any, fake_weight: float, penalty_towards: str
     }
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("name", "penalty_towards"), cases(list(CASES), "mixture") + cases(LINES, "generated"))
-def test_with_negatives_a_step_equals_the_one_written_out(name, penalty_towards):
-    case = CASES[name]
-    settings = dict(penalty_towards=penalty_towards) if case.lines else {}
-    model = case.build(negative=MirroredNegative(), fake_weight=0.4, discriminator_forward="separate", **settings)
+def assert_step_is_the_one_written_out(case: Case, forward: str, **more: Any) -> None:
+    model = case.build(negative=MirroredNegative(), fake_weight=0.4, discriminator_forward=forward, **more)
     before = {key: value.clone() for key, value in model.discriminator.named_parameters()}
-    expected = written_out(case, model, 0.4, penalty_towards)
+    expected = written_out(case, model, 0.4, joint=forward == "joint", **more)
     (log_vars,) = case.train(model)
     moved = 0.0
     for key, value in model.discriminator.named_parameters():
@@ -79,7 +77,21 @@ def test_with_negatives_a_step_equals_the_one_written_out(name, penalty_towards)
     assert {"loss_disc_real", "loss_disc_fake", "loss_disc_negative", "fake_weight", "loss_gen"} <= set(log_vars)
 
 
-@pytest.mark.parametrize("name", cases(["DCGAN", "WGANGP", "SNGAN", "PGGAN", "StyleGAN2"]))
+@pytest.mark.parametrize("forward", ["joint", "separate"])
+def test_with_negatives_a_step_equals_the_one_written_out(forward):
+    assert_step_is_the_one_written_out(CASES["SNGAN"], forward)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [(name, {}) for name in CASES] + [(name, dict(penalty_towards="generated")) for name in LINES],
+)
+def test_so_does_that_of_every_class(name, settings):
+    assert_step_is_the_one_written_out(CASES[name], "separate", **settings)
+
+
+@pytest.mark.parametrize("name", ["DCGAN", "WGANGP", "SNGAN", "PGGAN"])
 def test_forward_passes_are_joined_only_where_samples_do_not_mix(name):
     case = CASES[name]
     model = case.build(negative=MirroredNegative())
@@ -164,21 +176,12 @@ def test_a_resumed_growing_gan_fades_in_where_it_was():
 
 
 @pytest.mark.slow
-class TestStyle:
-    def test_logits_of_real_images_are_published_for_ada(self):
-        case = CASES["StyleGAN3"]
-        model = case.build(negative=MirroredNegative())
-        hub = MessageHub.get_current_instance()
-        hub.update_info("disc_pred_real", None)
-        case.train(model)
-        assert hub.get_info("disc_pred_real").shape == (tiny_gans.BATCH, 1)
-
-    def test_r1_comes_at_its_interval(self):
-        case = copy.deepcopy(CASES["StyleGAN3"])
-        case.settings["loss_config"]["r1_interval"] = 2
-        model = case.build(negative=MirroredNegative())
-        logs = case.train(model, range(3))
-        assert ["loss_r1_gp" in log for log in logs] == [True, False, True]
+def test_r1_comes_at_its_interval_and_ada_reads_the_logits_of_real_images():
+    case = copy.deepcopy(CASES["StyleGAN3"])
+    case.settings["loss_config"]["r1_interval"] = 2
+    logs = case.train(case.build(negative=MirroredNegative()), range(3))
+    assert ["loss_r1_gp" in log for log in logs] == [True, False, True]
+    assert MessageHub.get_current_instance().get_info("disc_pred_real").shape == (tiny_gans.BATCH, 1)
 
 
 def test_every_gan_of_one_image_has_its_class():

@@ -34,9 +34,9 @@ def networks(classes: int = CLASSES, sn_style: str = "torch") -> dict[str, Any]:
     )
 
 
-def build(cls: type = NDABigGAN, classes: int = CLASSES, sn_style: str = "torch", **settings: Any) -> Any:
+def build(classes: int = CLASSES, sn_style: str = "torch", **settings: Any) -> Any:
     torch.manual_seed(0)
-    model = cls(**networks(classes, sn_style), **settings)
+    model = NDABigGAN(**networks(classes, sn_style), **settings)
     model.generator.init_weights()
     model.discriminator.init_weights()
     # The default N(0, 0.02) leaves logits near 0, where a wrong weight hardly shows.
@@ -45,21 +45,17 @@ def build(cls: type = NDABigGAN, classes: int = CLASSES, sn_style: str = "torch"
     return model
 
 
-def adam(module: nn.Module) -> torch.optim.Optimizer:
-    return torch.optim.Adam(module.parameters(), lr=2e-3, betas=(0.0, 0.999))
+def optimizers(model: Any, **settings: Any) -> OptimWrapperDict:
+    def wrap(module: nn.Module) -> OptimWrapper:
+        return OptimWrapper(torch.optim.Adam(module.parameters(), lr=2e-3, betas=(0.0, 0.999)), **settings)
+
+    return OptimWrapperDict(generator=wrap(model.generator), discriminator=wrap(model.discriminator))
 
 
-def optimizers(model: Any, accumulative_counts: int = 1) -> OptimWrapperDict:
-    return OptimWrapperDict(
-        generator=OptimWrapper(adam(model.generator), accumulative_counts=accumulative_counts),
-        discriminator=OptimWrapper(adam(model.discriminator), accumulative_counts=accumulative_counts),
-    )
+def batch(seed: int = 0, labels: bool = True) -> dict[str, Any]:
+    return image_batch(BATCH, 32, CLASSES if labels else 0, seed, "RGB")
 
 
-def batch(seed: int = 0, labels: bool = True, dtype: torch.dtype = torch.float32) -> dict[str, Any]:
-    return image_batch(BATCH, 32, CLASSES if labels else 0, seed, "RGB", dtype)
-
-
-def train(model: Any, steps: int, dtype: torch.dtype = torch.float32) -> list[dict]:
+def train(model: Any, steps: int) -> list[dict]:
     torch.manual_seed(7)
-    return train_on(model, optimizers(model), (batch(step, dtype=dtype) for step in range(steps)))
+    return train_on(model, optimizers(model), (batch(step) for step in range(steps)))

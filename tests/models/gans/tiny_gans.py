@@ -40,13 +40,17 @@ def train(model: Any, wrappers: OptimWrapperDict, batches: Iterable[dict[str, An
     return logs
 
 
-def image_batch(
-    count: int, size: int, classes: int, seed: int, order: str = "BGR", dtype: torch.dtype = torch.float32
-) -> dict[str, Any]:
+def descent(**networks: nn.Module) -> OptimWrapperDict:
+    """Plain descent, by which a step shows its gradient; Adam would turn one that is all but zero into a full step."""
+    wrappers = {name: OptimWrapper(torch.optim.SGD(net.parameters(), lr=RATE)) for name, net in networks.items()}
+    return OptimWrapperDict(**wrappers)
+
+
+def image_batch(count: int, size: int, classes: int, seed: int, order: str = "BGR") -> dict[str, Any]:
     """Images in [0, 255] and, of classes, their labels, as the loader gives them."""
     draw = torch.Generator().manual_seed(seed)
     samples = []
-    for image in torch.randint(0, 256, (count, 3, size, size), generator=draw).to(dtype):
+    for image in torch.randint(0, 256, (count, 3, size, size), generator=draw).float():
         sample = DataSample(gt_img=image)
         sample.set_metainfo(dict(gt_channel_order=order))
         if classes:
@@ -126,14 +130,9 @@ class Case:
         return {**self.settings, **parts}
 
     def optimizers(self, model: Any) -> OptimWrapperDict:
-        """Plain descent, by which a step shows its gradient."""
-
-        def wrap(module: nn.Module) -> OptimWrapper:
-            return OptimWrapper(torch.optim.SGD(module.parameters(), lr=RATE))
-
         ends = [f"_{scale}" for scale in self.scales] or [""]
         parts = ("generator", "discriminator")
-        return OptimWrapperDict(**{part + end: wrap(getattr(model, part)) for part in parts for end in ends})
+        return descent(**{part + end: getattr(model, part) for part in parts for end in ends})
 
     def train(self, model: Any, numbers: Sequence[int] = (0,)) -> list[dict]:
         """Training steps on batches that depend on their number alone; StyleGANs draw from numpy and random too."""

@@ -1,4 +1,4 @@
-"""DPC with negatives and its ConvGRU against steps written out, in float64, and against PyTorch's own cell."""
+"""DPC with negatives and its ConvGRU against steps written out, in float64."""
 
 from __future__ import annotations
 
@@ -49,8 +49,12 @@ def build(**settings: Any) -> DPC:
     return DPC(**{**defaults, **settings}).double()
 
 
-def blocks(seed: int = 1) -> Tensor:
-    return torch.randn(B, N, C, L, H, W, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+def draw(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def blocks() -> Tensor:
+    return draw(B, N, C, L, H, W, seed=1)
 
 
 def written_out(model: DPC, x: Tensor, changed: Tensor | None = None, weight: float = 1.0) -> Tensor:
@@ -193,18 +197,10 @@ def test_blocks_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match="Stitch"):
         build(negative=dict(type="Stitch"))(blocks()[:1], mode="loss")
     build(negative=dict(type="Stitch"), weight=0)(blocks()[:1], mode="loss")  # never made
+    with pytest.raises(ValueError, match="kernel_size"):
+        ConvGRU(4, kernel_size=2)
     with pytest.raises(NotImplementedError, match="mode"):
         build()(blocks(), mode="predict")
-
-
-def draw(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
-
-def with_biases(unit: ConvGRU) -> ConvGRU:
-    for number, conv in enumerate((unit.update_gate, unit.reset_gate, unit.candidate)):
-        conv.bias.data = draw(*conv.bias.shape, seed=10 + number).to(conv.bias)
-    return unit.double().eval()
 
 
 def gru_written_out(unit: ConvGRU, x: Tensor, hidden: Tensor) -> Tensor:
@@ -230,33 +226,14 @@ def gru_written_out(unit: ConvGRU, x: Tensor, hidden: Tensor) -> Tensor:
 
 @pytest.mark.parametrize(("kernel_size", "started"), [(1, False), (3, True)])
 def test_it_follows_the_equations(kernel_size, started) -> None:
-    unit = with_biases(ConvGRU(5, 7, kernel_size))
+    unit = ConvGRU(5, 7, kernel_size).double().eval()
+    for number, conv in enumerate((unit.update_gate, unit.reset_gate, unit.candidate)):
+        conv.bias.data = draw(*conv.bias.shape, seed=10 + number)
     x, hidden = draw(2, 4, 5, 3, 6), draw(2, 7, 3, 6, seed=1)
     steps, last = unit(x, hidden) if started else unit(x)
     expected = gru_written_out(unit, x, hidden if started else torch.zeros_like(hidden))
     torch.testing.assert_close(steps, expected, rtol=1e-12, atol=1e-12)
     assert torch.equal(last, steps[:, -1])
-
-
-def test_with_kernels_of_one_every_place_has_a_plain_gru_of_its_own() -> None:
-    """PyTorch's GRUCell resets after the matrix product, which is the same if the reset gate is open."""
-    unit = with_biases(ConvGRU(5, 7))
-    unit.reset_gate.weight.data.zero_()
-    unit.reset_gate.bias.data.fill_(40.0)
-    cell = nn.GRUCell(5, 7).double()
-    update, candidate = unit.update_gate, unit.candidate
-    zeros = torch.zeros_like(update.weight)
-    # The cell keeps what ours replaces: its update gate is one minus ours.
-    both = torch.cat([zeros, -update.weight, candidate.weight])[..., 0, 0]
-    cell.weight_ih.data, cell.weight_hh.data = both[:, :5].contiguous(), both[:, 5:].contiguous()
-    cell.bias_ih.data = torch.cat([torch.full((7,), 40.0).double(), -update.bias, candidate.bias]).detach()
-    cell.bias_hh.data.zero_()
-    x = draw(2, 4, 5, 3, 2)
-    state = torch.zeros(2 * 3 * 2, 7, dtype=torch.float64)
-    for step in x.unbind(1):
-        state = cell(step.permute(0, 2, 3, 1).reshape(-1, 5), state)
-    expected = state.unflatten(0, (2, 3, 2)).permute(0, 3, 1, 2)
-    torch.testing.assert_close(unit(x)[1], expected, rtol=1e-10, atol=1e-10)
 
 
 def test_weights_start_orthogonal_and_biases_at_zero() -> None:
@@ -281,8 +258,3 @@ def test_dropout_falls_on_the_state_that_is_carried_on_and_rests_in_evaluation()
     assert set(steps[:, 0].flatten().mul(0.6).round(decimals=4).tolist()) == {0.0, 1.0}
     assert (steps[:, 1][steps[:, 0] == 0] == 0).all()
     assert torch.equal(unit.eval()(torch.randn(4, 2, 6, 5, 5), hidden)[1], hidden)
-
-
-def test_even_kernels_are_refused() -> None:
-    with pytest.raises(ValueError, match="kernel_size"):
-        ConvGRU(4, kernel_size=2)

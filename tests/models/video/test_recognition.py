@@ -34,14 +34,12 @@ def test_it_is_a_loop_over_blocks_then_a_loop_over_states() -> None:
     model = encoder().double().eval()
     clip = clips().double()
     with torch.no_grad():
-        state = torch.zeros(2, 12, 4, 4, dtype=torch.float64)
-        features = []
-        for number in range(4):
-            block = clip[:, :, 5 * number : 5 * number + 5]
-            feature = sum(model.backbone(block).unbind(2)) / 2  # five frames leave two places in time
-            features.append(feature)
-            state = model.aggregator(feature.clamp(min=0)[:, None], state)[1]
         blocks = torch.stack([clip[:, :, 5 * n : 5 * n + 5] for n in range(4)], 1)
+        # Five frames leave two places in time.
+        features = [sum(model.backbone(block).unbind(2)) / 2 for block in blocks.unbind(1)]
+        state = torch.zeros(2, 12, 4, 4, dtype=torch.float64)
+        for feature in features:
+            state = model.aggregator(feature.clamp(min=0)[:, None], state)[1]
         encoded = model.encode(blocks)
         torch.testing.assert_close(encoded, torch.stack(features, 1), rtol=1e-10, atol=1e-10)
         assert (encoded < 0).any()  # before the ReLU
@@ -106,6 +104,11 @@ def test_what_does_not_fit_is_refused() -> None:
         encoder()(clips(frames=21))
     with pytest.raises(ValueError, match=r"aggregator\.in_channels.*16"):
         encoder(aggregator=dict(AGGREGATOR, in_channels=20))
+    with pytest.raises(ValueError, match="net"):
+        ShiftedBackbone(dict(type="mmpretrain.VGG", depth=11))
+    narrow = dict(type="mmpretrain.ResNet_CIFAR", depth=18, stem_channels=16, base_channels=16)
+    with pytest.raises(ValueError, match="num_segments"):
+        ShiftedBackbone(narrow, num_segments=4)(torch.zeros(6, 3, 32, 32))
 
 
 def test_scores_are_a_linear_map_of_normalized_averages() -> None:
@@ -129,9 +132,6 @@ def test_scores_are_a_linear_map_of_normalized_averages() -> None:
     torch.testing.assert_close(head(x), scores(0.1 * mean.mean(0), 0.9 + 0.1 * mean.var(0)))
 
 
-CIFAR = dict(type="mmpretrain.ResNet_CIFAR", depth=18, stem_channels=16, base_channels=16)
-
-
 @pytest.mark.parametrize(("depth", "shift_div"), [(18, 8), (50, 3)])
 def test_features_are_those_of_mmaction2s_tsm(depth, shift_div):
     with DefaultScope.overwrite_default_scope("mmaction"):
@@ -153,10 +153,3 @@ def test_features_are_those_of_mmaction2s_tsm(depth, shift_div):
         torch.testing.assert_close(ours(frames), expected, rtol=1e-6, atol=1e-6)
         unshifted = ours.net(frames.flip(0)).flip(0)
     assert (unshifted - expected).abs().max() > 0.01
-
-
-def test_what_cannot_be_shifted_is_refused():
-    with pytest.raises(ValueError, match="net"):
-        ShiftedBackbone(dict(type="mmpretrain.VGG", depth=11))
-    with pytest.raises(ValueError, match="num_segments"):
-        ShiftedBackbone(CIFAR, num_segments=4)(torch.zeros(6, 3, 32, 32))

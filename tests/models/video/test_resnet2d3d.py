@@ -124,7 +124,7 @@ def test_weights_are_drawn_by_fan_out_and_normalizations_start_as_the_identity()
             assert (weight == (1 if name.endswith("bn.weight") else 0)).all(), name
 
 
-def test_a_file_of_its_own_weights_is_loaded(tmp_path) -> None:
+def test_a_file_of_its_own_weights_is_loaded_and_other_depths_are_refused(tmp_path) -> None:
     weights = ResNet2d3d(base_channels=4).state_dict()
     plain, prefixed = str(tmp_path / "plain.pth"), str(tmp_path / "prefixed.pth")
     torch.save({"state_dict": weights}, plain)
@@ -137,8 +137,5 @@ def test_a_file_of_its_own_weights_is_loaded(tmp_path) -> None:
         network.init_weights()
         for name, value in network.state_dict().items():
             assert torch.equal(value, weights[name]), name
-
-
-def test_other_depths_are_refused() -> None:
     with pytest.raises(ValueError, match="depth"):
         ResNet2d3d(depth=50)
