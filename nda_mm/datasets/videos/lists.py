@@ -50,11 +50,9 @@ class CheckSettings:
     every_frame: bool = False
 
 
-def find_videos(folder: Path) -> list[Path]:
-    """Video files below a folder, sorted; links are followed, but no folder is entered twice."""
-    return files_below(
-        folder, lambda name: not name.startswith(".") and os.path.splitext(name)[1].lower() in VIDEO_SUFFIXES
-    )
+def is_video(name: str) -> bool:
+    """Whether a file name looks like a video; hidden files don't."""
+    return not name.startswith(".") and os.path.splitext(name)[1].lower() in VIDEO_SUFFIXES
 
 
 def prepare_lists(official: OfficialSplits, folder: Path, out: Path, settings: CheckSettings) -> FileReport:
@@ -82,7 +80,7 @@ def prepare_lists(official: OfficialSplits, folder: Path, out: Path, settings: C
     """
     # Which of the listed videos are there?
     report = FileReport()
-    there = _by_key(find_videos(folder), report)
+    there = _by_key(files_below(folder, is_video), report)
     wanted = {key for keys in official.lists.values() for key in keys}
     found = {key: there[key.lower()] for key in sorted(wanted) if key.lower() in there}
     if not found:
@@ -94,10 +92,10 @@ def prepare_lists(official: OfficialSplits, folder: Path, out: Path, settings: C
         report.add(MISSING, key)
     root = Path(os.path.commonpath([path.parent.parent for path in found.values()]))
     names = {key: path.relative_to(root).as_posix() for key, path in found.items()}
-    for key, name in list(names.items()):
+    for name in names.values():
         if " " in name:
             report.add(SPACE, name)
-            del names[key]
+    names = {key: name for key, name in names.items() if " " not in name}
 
     # Which of them can be read?
     link_folder(root, out / "videos")

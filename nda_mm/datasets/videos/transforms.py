@@ -247,9 +247,7 @@ class FrameColorJitter(_Step):
 
 
 def _as_range(name: str, value: float | Range, center: float, bounds: Range) -> Range:
-    low, high = value if isinstance(value, (list, tuple)) else (center - value, center + value)
-    if not isinstance(value, (list, tuple)):
-        low = max(low, bounds[0]) if center else low
+    low, high = value if isinstance(value, (list, tuple)) else (max(center - value, bounds[0]), center + value)
     if not bounds[0] <= low <= high <= bounds[1]:
         raise ValueError(f"{name} must give a range within {list(bounds)}, but got {value!r}")
     return float(low), float(high)
