@@ -167,10 +167,12 @@ class CheckedVOCDataset(BoxChecks, VOCDataset):
         try:
             check_file(annotation)
             tree = ElementTree.parse(annotation)
+            # The image must be there, and of the size that the annotation states.
             stated = int(tree.findtext("size/width") or 0), int(tree.findtext("size/height") or 0)
             size = check_image(self.report, image, stated, decode=self.decode)
             if size is None:
                 return None
+            # mmdet reads the objects that are left, with corners counted from 0.
             self._drop_unusable(tree.getroot(), annotation.name, size)
             instances = self._parse_instance_info(tree, minus_one=True)
         except FileNotFoundError:
@@ -283,11 +285,12 @@ class CheckedCocoDataset(BoxChecks, CocoDataset):
             elif not is_good_box(_corners(bbox), image["width"], image["height"]):
                 self.report.add(BAD_BOX, image["file_name"], f"annotation {number}, {bbox}")
             else:
-                # mmdet drops boxes without area, which it needs for COCO's size classes only
+                # mmdet drops boxes without area, which it needs for COCO's size classes only.
                 annotations.append({**annotation, "area": annotation.get("area") or bbox[2] * bbox[3]})
+
+        # The index is built again, and gets the names that mmdet's class gave it when it was made.
         index.dataset = {**content, "images": list(images.values()), "annotations": annotations}
         index.createIndex()
-        # mmdet's class takes these names of the index when it is made
         index.img_ann_map, index.cat_img_map = index.imgToAnns, index.catToImgs
         return index
 

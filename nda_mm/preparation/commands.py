@@ -148,6 +148,7 @@ PAIR_SETS = {
 def prepare_pairs(args: argparse.Namespace) -> None:
     """Unpack, make or link the pairs, then decode every one."""
     pairs, out = PAIR_SETS[args.verb], args.out
+    # Cityscapes as it is published is no pairs yet; they are made. Other sources hold pairs.
     raw = [source for source in args.sources if args.verb == "cityscapes" and is_cityscapes(source)]
     for source in args.sources:
         if source not in raw:
@@ -155,6 +156,8 @@ def prepare_pairs(args: argparse.Namespace) -> None:
     if raw:
         counts, bad = build_cityscapes_pairs(raw, out, workers=args.workers)
         print(f"{out}: pairs of {counts}{list_bad_files(bad, 'cannot be made a pair')}")
+
+    # Are all pairs there?
     usable = {split: _count_pairs(out / split) for split in pairs.counts}
     if not all(usable[split] for split in pairs.read):
         parts = " and ".join(pairs.read)
@@ -162,6 +165,8 @@ def prepare_pairs(args: argparse.Namespace) -> None:
     if usable != pairs.counts:
         wrong = [f"{usable[split]} of {count} in {split}" for split, count in pairs.counts.items()]
         _refuse_partial(args, f"{args.verb} is incomplete: usable are {', '.join(wrong)}", pairs.source)
+
+    # The command to train with, and where the data are, unless the recipe looks there.
     options = "".join(f" {loader}_dataloader.dataset.data_root={out}" for loader in ("train", "val", "test"))
     elsewhere = "" if str(out) == args.usual else f" --cfg-options{options}"
     print("next: " + "\n  or: ".join(f"python tools/train.py {name}{elsewhere}" for name in pairs.recipes))
@@ -276,10 +281,13 @@ def prepare_bccd(args: argparse.Namespace) -> None:
 
     if args.source:
         take(args.source, args.out, place_voc, ("Annotations", "JPEGImages", "ImageSets"))
+    # Which lists are there?
     known = [f"ImageSets/Main/{name}.txt" for name in ("train", "val", "test", "trainval")]
     lists = [name for name in known if (args.out / name).is_file()]
     if not lists:
         raise FileNotFoundError(f"'{args.out}' holds no ImageSets/Main/train.txt, val.txt, test.txt or trainval.txt")
+
+    # All of them are checked before any fault is an error.
     faults = []
     for name in lists:
         try:

@@ -98,6 +98,7 @@ class ImageFolder(ArrayDataset):
         return folder
 
     def _list(self, folder: Path) -> tuple[list[Path], np.ndarray, tuple[str, ...]]:
+        # Subfolders with images are classes; then no image may lie next to them.
         by_class = class_folders(folder) if self.with_labels is not False else {}
         if by_class:
             names = {printable(path.name) for path in folder.iterdir()} - set(by_class)
@@ -109,6 +110,7 @@ class ImageFolder(ArrayDataset):
             files = [path for paths in by_class.values() for path in paths]
             labels = np.repeat(np.arange(len(by_class)), [len(paths) for paths in by_class.values()])
             return files, labels, tuple(by_class)
+        # Otherwise all images are of one class.
         if self.with_labels:
             raise FileNotFoundError(f"with_labels=True, but '{folder}' holds no subfolders with images")
         self.labeled = False
@@ -135,6 +137,7 @@ def read_square(path: str | Path, size: int, crop: int | None = None) -> np.ndar
     from PIL import Image, ImageOps
 
     with open_image(path) as opened:
+        # Upright, eight bits, RGB on white.
         image = ImageOps.exif_transpose(opened)
         if image.mode.startswith(("I", "F")):
             image = _to_eight_bits(image)
@@ -142,6 +145,7 @@ def read_square(path: str | Path, size: int, crop: int | None = None) -> np.ndar
             image = image.convert("RGBA")
             image = Image.alpha_composite(Image.new("RGBA", image.size, (255, 255, 255, 255)), image)
         image = image.convert("RGB")
+
         width, height = image.size
         side = min(width, height) if crop is None else crop
         if side > min(width, height):

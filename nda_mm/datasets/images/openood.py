@@ -73,6 +73,7 @@ class OpenOODImages(ImageFolder):
         if self.list_file.is_file():
             self.resizing = f"OpenOOD's list; {how}"
             return super().load_arrays()
+        # Files are read as the benchmark would read them; of data sets without files, the images are resized.
         try:
             if self.otherwise is None:
                 raise FileNotFoundError("and otherwise= names no other data set")

@@ -66,7 +66,7 @@ def render(digit: np.ndarray, phases: np.ndarray, size: int) -> np.ndarray:
     offsets = [((pixels - phases[:, i : i + 1] + 0.5) % 1 - 0.5) * size for i in (0, 1)]
     x, y = offsets[0][:, None, :], offsets[1][:, :, None]
     cosine, sine, scale = (a[:, None, None] for a in (np.cos(turn), np.sin(turn), len(digit) / side))
-    # From the frame back into the digit, whose pixels are counted from the ring.
+    # From the frame back into the digit, whose first pixel has number 1, behind the ring.
     columns = (cosine * x + sine * y) * scale + len(digit) / 2 + 0.5
     rows = (cosine * y - sine * x) * scale + len(digit) / 2 + 0.5
     return ndimage.map_coordinates(padded, np.stack([rows, columns]), order=1, mode="nearest")
@@ -237,6 +237,7 @@ def write_videos(clips: MovingDigits, folder: str | Path, *, fps: float = 25.0) 
 
     folder = Path(folder)
     (folder / clips.split).mkdir(parents=True, exist_ok=True)
+    # A folder that has its list is complete, so an old list goes first and the new one comes last.
     annotations = folder / f"{clips.split}_list_videos.txt"
     annotations.unlink(missing_ok=True)
     codec = cv2.VideoWriter.fourcc(*"MJPG")

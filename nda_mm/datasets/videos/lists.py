@@ -143,6 +143,7 @@ def filter_list(source: Path, videos: Path, out: Path, settings: CheckSettings) 
         FileNotFoundError: If ``source`` is missing.
         ValueError: If no video is left.
     """
+    # Which of the listed videos are there, can be read and are long enough?
     report = FileReport()
     check_file(source)
     lines = source.read_text(encoding="utf-8", errors="surrogateescape").split("\n")
@@ -159,7 +160,9 @@ def filter_list(source: Path, videos: Path, out: Path, settings: CheckSettings) 
         raise ValueError(
             f"of the {len(names)} videos in {source}, none is left in {videos}:\n  " + "\n  ".join(report.lines())
         )
-    if any((labels[:1] or " ") in name for name, labels in kept_rows):  # which VideoDataset would cut there
+
+    # VideoDataset cuts a line at each delimiter, so the paths must not hold it.
+    if any((labels[:1] or " ") in name for name, labels in kept_rows):
         free = [mark for mark in ",;\t" if not any(mark in name for name, _ in kept_rows)]
         if not free:
             raise ValueError(f"paths in {source} hold spaces, commas, semicolons and tabs: no delimiter is left")
@@ -272,6 +275,7 @@ def probe_videos(paths: Iterable[str], *, workers: int = 1, every_frame: bool = 
     Raises:
         ModuleNotFoundError: If decord is not installed.
     """
+    # Pools of one process each, so that a crash breaks one pool, which is replaced.
     start = partial(ProcessPoolExecutor, 1, mp_context=get_context("spawn"), initializer=silence_stderr)
     idle: SimpleQueue[ProcessPoolExecutor] = SimpleQueue()
     for _ in range(workers):

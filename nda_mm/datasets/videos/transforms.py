@@ -107,6 +107,7 @@ class SampleBlocks(_Step):
                 f"frame_interval={self.frame_interval} span {self.span}; remove it from the list "
                 f"(tools/prepare_data.py ... --min-frames {self.span}), or set too_short='loop' if it has any frames"
             )
+        # Where the window starts, and its frames; those of a short clip start anew at the end.
         last = total - self.span
         if is_short:
             start = 0
