@@ -49,7 +49,7 @@ def test_good_boxes() -> None:
 
 def test_sound_sets_are_read_as_mmdet_reads_them(tmp_path: Path, warnings: list[str]) -> None:
     tiny.write_coco(tmp_path, tiny.coco_content(3))
-    for name, corners in (("a", tiny.GOOD), ("b", (1, 1, 40, 32)), ("c", (7.6, 8, 9, 30))):
+    for name, corners in (("a", tiny.GOOD), ("b", (40, 1, 44, 32)), ("c", (7.6, 8, 9, 30))):
         tiny.write_voc(tmp_path, name, [("cat", tiny.GOOD), ("dog", corners)])
     listed = tiny.list_images(tmp_path, "abc")
     for kind, host, settings in (
