@@ -47,6 +47,7 @@ def test_celeba_is_unpacked_split_and_decoded(tmp_path: Path, prepare: Prepare) 
     said = prepare("celeba", out, "--out", tmp_path / "linked", "--crop", "108")
     assert "108 pixels of each scaled to 64" in said
     assert (tmp_path / "linked" / "img_align_celeba").is_symlink()
+    assert list((out / "img_align_celeba" / ".nda_mm_cache").glob("train_crop108*"))
     (out / "img_align_celeba" / "000002.jpg").unlink()
     assert "of 2 images 1 are missing" in prepare("celeba", "--out", out, status=1)
 
