@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +26,9 @@ FILE_FAULTS = (
 UNKNOWN_CLASS = "unknown class"
 BAD_BOX = "unusable box"
 NO_BOXES = "no boxes"
-_CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
 
-def is_good_box(box: Sequence[Any] | None, width: float, height: float) -> bool:
+def is_good_box(box: Iterable[Any] | None, width: float, height: float) -> bool:
     """Whether a detector can learn from a box; the loss of one without width or height is infinite.
 
     Args:
@@ -45,7 +44,7 @@ def is_good_box(box: Sequence[Any] | None, width: float, height: float) -> bool:
         (True, False, False)
     """
     try:
-        left, top, right, bottom = (float(value) for value in box or ())
+        left, top, right, bottom = (float(value) for value in box)  # type: ignore[union-attr]
     except (TypeError, ValueError, OverflowError):
         return False
     is_finite = all(map(math.isfinite, (left, top, right, bottom)))
@@ -168,10 +167,12 @@ class CheckedVOCDataset(BoxChecks, VOCDataset):
         try:
             check_file(annotation)
             tree = ElementTree.parse(annotation)
+            # The image must be there, and of the size that the annotation states.
             stated = int(tree.findtext("size/width") or 0), int(tree.findtext("size/height") or 0)
             size = check_image(self.report, image, stated, decode=self.decode)
             if size is None:
                 return None
+            # mmdet reads the objects that are left, with corners counted from 0.
             self._drop_unusable(tree.getroot(), annotation.name, size)
             instances = self._parse_instance_info(tree, minus_one=True)
         except FileNotFoundError:
@@ -182,23 +183,19 @@ class CheckedVOCDataset(BoxChecks, VOCDataset):
             return None
         if not instances:
             self.report.add(NO_BOXES, annotation.name)
-        return {
-            "img_path": str(image),
-            "img_id": name,
-            "xml_path": str(annotation),
-            "width": size[0],
-            "height": size[1],
-            "instances": instances,
-        }
+        paths = {"img_path": str(image), "img_id": name, "xml_path": str(annotation)}
+        return {**paths, "width": size[0], "height": size[1], "instances": instances}
 
     def _drop_unusable(self, root: ElementTree.Element, file: str, size: tuple[int, int]) -> None:
         """Remove the objects that mmdet cannot use, or would skip silently."""
         for node in root.findall("object"):
             name = node.findtext("name") or ""
-            corners = [node.findtext(f"bndbox/{corner}") for corner in _CORNERS]
+            corners = [node.findtext(f"bndbox/{corner}") for corner in ("xmin", "ymin", "xmax", "ymax")]
+            # As mmdet reads them: whole numbers, counted from 0. A box of one pixel has no width then.
+            zero_based = (int(float(corner)) - 1 for corner in corners)  # type: ignore[arg-type]
             if name not in self.cat2label:
                 self.report.add(UNKNOWN_CLASS, file, repr(name))
-            elif not is_good_box(_zero_based(corners), *size):
+            elif not is_good_box(zero_based, *size):
                 self.report.add(BAD_BOX, file, f"{name} {', '.join(map(str, corners))}")
             else:
                 continue
@@ -206,14 +203,6 @@ class CheckedVOCDataset(BoxChecks, VOCDataset):
         if self.use_difficult:
             for node in root.iter("difficult"):
                 node.text = "0"
-
-
-def _zero_based(corners: list[str | None]) -> list[int] | None:
-    """As mmdet reads corners: whole numbers, counted from 0. A box of one pixel has no width then."""
-    try:
-        return [int(float(corner)) - 1 for corner in corners]  # type: ignore[arg-type]
-    except (TypeError, ValueError, OverflowError):
-        return None
 
 
 @DATASETS.register_module()
@@ -253,6 +242,7 @@ class CheckedCocoDataset(BoxChecks, CocoDataset):
 
     def COCOAPI(self, annotation_file: str) -> Any:
         """The index that ``load_data_list`` of mmdet 3.3 reads, of the images and annotations that passed."""
+        # Is the file whole, and do its classes fit?
         try:
             index = CocoDataset.COCOAPI(annotation_file)
         except (ValueError, KeyError, TypeError, AssertionError) as error:
@@ -271,39 +261,41 @@ class CheckedCocoDataset(BoxChecks, CocoDataset):
                 f"metainfo=dict(classes=...) must be in the order of '{annotation_file}', {', '.join(known.values())}, "
                 f"but got {', '.join(classes)}"
             )
-        images, sizes = {}, {}
+
+        # Images that can be used, with their true sizes.
+        images = {}
         for image_id, image in track(index.imgs.items(), "checking images", "images"):
             path = Path(self.data_prefix["img"], str(image.get("file_name")))
             size = check_image(self.report, path, (image.get("width"), image.get("height")), decode=self.decode)
             if size is not None:
                 images[image_id] = {**image, "width": size[0], "height": size[1]}
-                sizes[image_id] = size
+
+        # Their annotations.
         annotations = []
         for annotation in index.anns.values():
             number, image_id, category = annotation["id"], annotation["image_id"], annotation["category_id"]
             if image_id not in index.imgs:
                 self.report.add("missing image", annotation_file, f"annotation {number} is of no listed image")
-            elif image_id not in images:
+            if image_id not in images:
                 continue
-            elif category not in known:
+            image, bbox = images[image_id], annotation.get("bbox")
+            if category not in known:
                 name = index.cats.get(category, {}).get("name", category)
-                self.report.add(UNKNOWN_CLASS, images[image_id]["file_name"], repr(name))
-            elif not is_good_box(_corners(bbox := annotation.get("bbox")), *sizes[image_id]):
-                self.report.add(BAD_BOX, images[image_id]["file_name"], f"annotation {number}, {bbox}")
+                self.report.add(UNKNOWN_CLASS, image["file_name"], repr(name))
+            elif not is_good_box(_corners(bbox), image["width"], image["height"]):
+                self.report.add(BAD_BOX, image["file_name"], f"annotation {number}, {bbox}")
             else:
-                # mmdet drops boxes without area, which it needs for COCO's size classes only
+                # mmdet drops boxes without area, which it needs for COCO's size classes only.
                 annotations.append({**annotation, "area": annotation.get("area") or bbox[2] * bbox[3]})
+
+        # The index is built again, and gets the names that mmdet's class gave it when it was made.
         index.dataset = {**content, "images": list(images.values()), "annotations": annotations}
         index.createIndex()
-        # mmdet's class takes these names of the index when it is made
         index.img_ann_map, index.cat_img_map = index.imgToAnns, index.catToImgs
         return index
 
 
-def _corners(bbox: Any) -> tuple[float, float, float, float] | None:
+def _corners(bbox: Any) -> Iterator[float]:
     """Left, top, right, bottom of COCO's left, top, width, height."""
-    try:
-        left, top, width, height = (value + 0.0 for value in bbox)
-    except (TypeError, ValueError):
-        return None
-    return left, top, left + width, top + height
+    left, top, width, height = (value + 0.0 for value in bbox)
+    yield from (left, top, left + width, top + height)

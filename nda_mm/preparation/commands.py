@@ -68,6 +68,7 @@ def prepare_cifar(args: argparse.Namespace) -> None:
     out = args.out
     for source in args.sources:
         if source.name.endswith((".tar.gz", ".tgz")):
+            # The archive itself is what the recipes read.
             _copy(source, out / kind.published().filename)
         elif source.is_dir() or not args.split:
             take(source, out, layout("train/*/*", "test/*/*"), SPLITS)
@@ -92,9 +93,8 @@ def prepare_celeba(args: argparse.Namespace) -> None:
             read_partition(listed)  # which refuses another file
             _copy(listed, args.out / PARTITION)
     for split in ("train", "val", "test"):
-        dataset = CelebA(
-            str(args.out), split, size=args.size, crop=args.crop, allow_partial=args.allow_partial, max_bad=1.0
-        )
+        settings = dict(size=args.size, crop=args.crop, allow_partial=args.allow_partial)
+        dataset = CelebA(str(args.out), split, **settings, max_bad=1.0)
         print(f"{args.out}, {split}: {len(dataset)} images, {args.crop} pixels of each scaled to {args.size}")
 
 
@@ -148,6 +148,7 @@ PAIR_SETS = {
 def prepare_pairs(args: argparse.Namespace) -> None:
     """Unpack, make or link the pairs, then decode every one."""
     pairs, out = PAIR_SETS[args.verb], args.out
+    # Cityscapes as it is published is no pairs yet; they are made. Other sources hold pairs.
     raw = [source for source in args.sources if args.verb == "cityscapes" and is_cityscapes(source)]
     for source in args.sources:
         if source not in raw:
@@ -155,16 +156,17 @@ def prepare_pairs(args: argparse.Namespace) -> None:
     if raw:
         counts, bad = build_cityscapes_pairs(raw, out, workers=args.workers)
         print(f"{out}: pairs of {counts}{list_bad_files(bad, 'cannot be made a pair')}")
+
+    # Are all pairs there?
     usable = {split: _count_pairs(out / split) for split in pairs.counts}
     if not all(usable[split] for split in pairs.read):
-        raise FileNotFoundError(
-            f"'{out}' holds no usable pairs in {' and '.join(pairs.read)}, which the recipes read. Get {pairs.source}"
-        )
-    wrong = [
-        f"{usable[split]} of {count} in {split}" for split, count in pairs.counts.items() if usable[split] != count
-    ]
-    if wrong:
+        parts = " and ".join(pairs.read)
+        raise FileNotFoundError(f"'{out}' holds no usable pairs in {parts}, which the recipes read. Get {pairs.source}")
+    if usable != pairs.counts:
+        wrong = [f"{usable[split]} of {count} in {split}" for split, count in pairs.counts.items()]
         _refuse_partial(args, f"{args.verb} is incomplete: usable are {', '.join(wrong)}", pairs.source)
+
+    # The command to train with, and where the data are, unless the recipe looks there.
     options = "".join(f" {loader}_dataloader.dataset.data_root={out}" for loader in ("train", "val", "test"))
     elsewhere = "" if str(out) == args.usual else f" --cfg-options{options}"
     print("next: " + "\n  or: ".join(f"python tools/train.py {name}{elsewhere}" for name in pairs.recipes))
@@ -193,9 +195,8 @@ def prepare_svhn(args: argparse.Namespace) -> None:
         elif source.name in SVHN_FILES.values():
             _copy(source, args.out / source.name)
         else:
-            raise ValueError(
-                f"'{source}' is none of {', '.join(SVHN_FILES.values())}, SVHN's cropped digits (format 2)"
-            )
+            names = ", ".join(SVHN_FILES.values())
+            raise ValueError(f"'{source}' is none of {names}, SVHN's cropped digits (format 2)")
     for split, name in SVHN_FILES.items():
         if split == "test" or (args.out / name).exists():
             print(f"{args.out / name}: {len(SVHN(str(args.out), split))} images")
@@ -250,14 +251,14 @@ def prepare_cifar10_c(args: argparse.Namespace) -> None:
             count = len(SEVERITIES) * len(CIFAR10C(str(args.out), name))
         except DatasetNotReadableError as error:
             bad.append((name, str(error.__cause__)))
-    usable = len(CORRUPTIONS) - len(bad)
-    whole = f"{args.out}: {usable} of {len(CORRUPTIONS)} corruptions, {count} images of each"
-    print(whole + list_bad_files(bad, "cannot be read"))
+    usable, listed = len(CORRUPTIONS) - len(bad), list_bad_files(bad, "cannot be read")
+    print(f"{args.out}: {usable} of {len(CORRUPTIONS)} corruptions, {count} images of each{listed}")
     if not usable:
         raise DatasetNotReadableError(f"'{args.out}' holds nothing of CIFAR-10-C. Get CIFAR-10-C.tar from {URL}")
     if bad or count != CORRUPTED_COUNT:
         here = f"'{args.out}' does not hold all of CIFAR-10-C, 19 corruptions of {CORRUPTED_COUNT} images"
         _refuse_partial(args, here, f"CIFAR-10-C.tar from {URL}")
+    # The recipe has an entry for each corruption and severity, so no single option leads to another folder.
     if str(args.out) != args.usual:
         print(f"the recipe reads {args.usual}: link it to {args.out}")
     _print_next("cifar10_c", args.out, str(args.out))
@@ -280,21 +281,18 @@ def prepare_bccd(args: argparse.Namespace) -> None:
 
     if args.source:
         take(args.source, args.out, place_voc, ("Annotations", "JPEGImages", "ImageSets"))
-    lists = [f"ImageSets/Main/{name}.txt" for name in ("train", "val", "test", "trainval")]
-    lists = [name for name in lists if (args.out / name).is_file()]
+    # Which lists are there?
+    known = [f"ImageSets/Main/{name}.txt" for name in ("train", "val", "test", "trainval")]
+    lists = [name for name in known if (args.out / name).is_file()]
     if not lists:
         raise FileNotFoundError(f"'{args.out}' holds no ImageSets/Main/train.txt, val.txt, test.txt or trainval.txt")
+
+    # All of them are checked before any fault is an error.
     faults = []
     for name in lists:
         try:
-            data = CheckedVOCDataset(
-                data_root=str(args.out),
-                ann_file=name,
-                data_prefix=dict(sub_data_root=""),
-                metainfo=dict(classes=BCCD_CLASSES),
-                decode=True,
-                serialize_data=False,
-            )
+            paths: dict[str, Any] = dict(data_root=str(args.out), ann_file=name, data_prefix=dict(sub_data_root=""))
+            data = CheckedVOCDataset(**paths, metainfo=dict(classes=BCCD_CLASSES), decode=True, serialize_data=False)
         except ValueError as error:
             faults.append(str(error))
             continue
@@ -319,9 +317,8 @@ def prepare_moving_digits(args: argparse.Namespace) -> None:
     from ..datasets.toy.moving_digits import MovingDigits, write_videos
 
     for split, count in zip(("train", "test"), args.clips):
-        clips = MovingDigits(
-            split, num_clips=count, size=args.size, bouncing=args.bouncing, seed=args.seed, cache=False
-        )
+        settings = dict(size=args.size, bouncing=args.bouncing, seed=args.seed)
+        clips = MovingDigits(split, num_clips=count, **settings, cache=False)
         print(f"{write_videos(clips, args.out)}: {count} clips of {clips.num_frames} frames")
 
 

@@ -38,23 +38,15 @@ def list_images(root: Path, names: Sequence[str], image_set: str = "train") -> s
 
 
 #: Corners of unusable boxes, as they may stand in a file.
-FAULTY = (
-    ("here", 6, 25, 30),
-    ("nan", 6, 25, 30),
-    (25, 6, 5, 30),
-    (5, 6, 5, 30),
-    (50, 6, 60, 30),
-)
+FAULTY = (("here", 6, 25, 30), ("nan", 6, 25, 30), (25, 6, 5, 30), (5, 6, 5, 30), (50, 6, 60, 30))
 
 
 def plant_voc(root: Path) -> str:
     """A set of images whose every second box is faulty, one kind an image, and one image without boxes."""
-    names = []
     for number, corners in enumerate(FAULTY):
-        names.append(f"{number}")
-        write_voc(root, names[-1], [("cat", corners), ("dog", GOOD)])
+        write_voc(root, str(number), [("cat", corners), ("dog", GOOD)])
     write_voc(root, "empty", [])
-    return list_images(root, [*names, "empty"])
+    return list_images(root, [*map(str, range(len(FAULTY))), "empty"])
 
 
 def coco_content(images: int = 2, **changes: Any) -> dict[str, Any]:

@@ -25,10 +25,7 @@ def save_noise(path: Path, height: int = 32, width: int = 32) -> np.ndarray:
 
 
 def make_batch(count: int) -> dict[str, Any]:
-    return {
-        "labels": [index % 10 for index in range(count)],
-        "data": RNG.integers(0, 256, (count, 3072), dtype=np.uint8),
-    }
+    return {"labels": [n % 10 for n in range(count)], "data": RNG.integers(0, 256, (count, 3072), dtype=np.uint8)}
 
 
 def write_cifar10(root: Path) -> tuple[dict[str, Any], dict[str, dict]]:

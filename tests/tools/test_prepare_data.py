@@ -40,14 +40,12 @@ def test_digits_scenes_and_clips_are_written(tmp_path: Path, prepare: Prepare) -
     scenes = ["digits_scenes", "--out", tmp_path / "scenes"]
     prepare(*scenes)
     assert "scenes of other settings" in prepare(*scenes, "--seed", "1", status=1)
-    assert len(list((tmp_path / "scenes" / "train").iterdir())) == 120
 
     printed = prepare("moving_digits", "--out", tmp_path, "--clips", "9", "8", "--size", "32", "--bouncing")
     assert f"{tmp_path}/train_list_videos.txt: 9 clips of 40 frames" in printed
     lines = (tmp_path / "train_list_videos.txt").read_text().splitlines()
     assert lines[8] == "train/000008_bouncing_sideways.avi 8"
     assert all((tmp_path / line.split()[0]).is_file() for line in lines)
-    assert len((tmp_path / "test_list_videos.txt").read_text().splitlines()) == 8
 
 
 def test_hmdb51_is_listed_without_what_cannot_be_read(tmp_path: Path, prepare: Prepare) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tiny_archives import RNG, make_tar, make_zip, noise
 
-from nda_mm.datasets import CIFAR10, STL10, CelebA
+from nda_mm.datasets import CIFAR10, STL10
 
 Prepare = Callable[..., str]
 
@@ -24,8 +24,7 @@ def test_cifar_is_unpacked_or_linked(tmp_path: Path, prepare: Prepare) -> None:
     assert "each class has 5000 images" in prepare("cifar10", wrapped, "--out", out, status=1)
     assert "train: 20 images of 10 classes" in prepare("cifar10", wrapped, "--out", out, "--allow-partial")
     folders = make_zip(tmp_path / "folders.zip", cifar_members(""))
-    said = prepare("cifar10", folders, "--out", out, "--split", "test", "--allow-partial")
-    assert "test: 20 images of 10 classes" in said
+    assert "test: 20 images" in prepare("cifar10", folders, "--out", out, "--split", "test", "--allow-partial")
     prepare("cifar10", out, "--out", tmp_path / "linked", "--allow-partial")
     assert (tmp_path / "linked").is_symlink()
 
@@ -45,10 +44,10 @@ def test_celeba_is_unpacked_split_and_decoded(tmp_path: Path, prepare: Prepare) 
     listed.write_text("".join(f"{number:06d}.jpg {split}\n" for number, split in enumerate("0012", 1)))
     words = ["celeba", archive, listed, "--out", out]
     assert f"{out}, train: 2 images, 178 pixels of each scaled to 64" in prepare(*words)
-    assert len(CelebA(str(out))) == 2
     said = prepare("celeba", out, "--out", tmp_path / "linked", "--crop", "108")
     assert "108 pixels of each scaled to 64" in said
     assert (tmp_path / "linked" / "img_align_celeba").is_symlink()
+    assert list((out / "img_align_celeba" / ".nda_mm_cache").glob("train_crop108*"))
     (out / "img_align_celeba" / "000002.jpg").unlink()
     assert "of 2 images 1 are missing" in prepare("celeba", "--out", out, status=1)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -37,9 +37,8 @@ class ArrayDataset(BaseDataset):
             mmpretrain's.
         every: Keep every n-th image, from the first on, n >= 1: a smaller set of all classes, also where the images are
             sorted by class. With -n, keep all others: 5 and -5 make a test and a training set. Default 1: all.
-        pipeline: Transforms an item passes through.
-        kwargs: ``indices`` (of the images that ``every`` leaves), ``metainfo``, ``test_mode``, ``lazy_init`` and
-            ``max_refetch`` of ``BaseDataset``.
+        kwargs: ``pipeline``, ``indices`` (of the images that ``every`` leaves), ``metainfo``, ``test_mode``,
+            ``lazy_init`` and ``max_refetch`` of ``BaseDataset``.
 
     Example:
         >>> class Stripes(ArrayDataset):
@@ -60,25 +59,15 @@ class ArrayDataset(BaseDataset):
     labeled: bool = True
     _fully_initialized: bool = False
 
-    def __init__(
-        self,
-        data_root: str = "",
-        *,
-        image_key: str = "gt",
-        every: int = 1,
-        pipeline: Sequence[dict | Callable] = (),
-        **kwargs: Any,
-    ) -> None:
+    def __init__(self, data_root: str = "", *, image_key: str = "gt", every: int = 1, **kwargs: Any) -> None:
         if not isinstance(every, int) or -2 < every < 1:
             raise ValueError(f"every must be n (keep each n-th image) or -n (all others, n > 1), but got {every!r}")
         self.image_key = image_key
         self.every = every
-        super().__init__(
-            data_root=str(data_root), data_prefix={}, serialize_data=False, pipeline=list(pipeline), **kwargs
-        )
+        super().__init__(data_root=str(data_root), data_prefix={}, serialize_data=False, **kwargs)
 
     def load_arrays(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return images (N, H, W, C) as uint8 and labels (N,) as int64; may fill ``self._metainfo``."""
+        """Return images (N, H, W, C) as uint8 and labels (N,), whole numbers; may fill ``self._metainfo``."""
         raise NotImplementedError(f"{type(self).__name__} must implement load_arrays")
 
     def full_init(self) -> None:
@@ -101,13 +90,11 @@ class ArrayDataset(BaseDataset):
         """One item before the pipeline. The image is a copy, so a transform that works in place does no harm."""
         index = range(len(self.images))[idx]
         image = np.array(self.images[index])
-        label = {"gt_label": int(self.labels[index])} if self.labeled else {}
-        return {
-            self.image_key: image,
-            f"{self.image_key}_channel_order": "single" if image.shape[-1] == 1 else "RGB",
-            **label,
-            "sample_idx": index,
-        }
+        order = "single" if image.shape[-1] == 1 else "RGB"
+        item = {self.image_key: image, f"{self.image_key}_channel_order": order, "sample_idx": index}
+        if self.labeled:
+            item["gt_label"] = int(self.labels[index])
+        return item
 
     @force_full_init
     def get_cat_ids(self, idx: int) -> list[int]:

@@ -88,7 +88,7 @@ class CelebA(ImageFolder):
                 "(allow_partial=True accepts that)"
             )
         files = [folder / name for name in names if name in there]
-        return files, np.zeros(len(files), dtype=np.int64), ("face",)
+        return files, np.zeros(len(files)), ("face",)
 
     def _names(self, folder: Path) -> list[str]:
         parts = range(3) if self.split == "all" else (SPLITS.index(self.split),)

@@ -78,14 +78,8 @@ class ImageFolder(ArrayDataset):
         """Find, decode (or map what was decoded before) and report what could not be read."""
         folder = self._folder()
         files, labels, classes = self._list(folder)
-        decoded = decode_images(
-            files,
-            self.read,
-            (self.size, self.size, 3),
-            root=folder,
-            name=self.cache_name,
-            cache_dir=self.cache_dir,
-        )
+        shape = (self.size, self.size, 3)
+        decoded = decode_images(files, self.read, shape, root=folder, name=self.cache_name, cache_dir=self.cache_dir)
         refuse_or_warn(f"image files in '{folder}' cannot be read", decoded.bad, len(files), self.max_bad)
         self._metainfo.setdefault("classes", classes)
         self.files = np.array(files, dtype=object)[decoded.kept]
@@ -104,12 +98,11 @@ class ImageFolder(ArrayDataset):
         return folder
 
     def _list(self, folder: Path) -> tuple[list[Path], np.ndarray, tuple[str, ...]]:
+        # Subfolders with images are classes; then no image may lie next to them.
         by_class = class_folders(folder) if self.with_labels is not False else {}
         if by_class:
-            loose = sorted(
-                name for path in folder.iterdir() if is_image(name := printable(path.name)) and name not in by_class
-            )
-            if loose:
+            names = {printable(path.name) for path in folder.iterdir()} - set(by_class)
+            if loose := sorted(filter(is_image, names)):
                 raise ValueError(
                     f"'{folder}' holds class folders and {len(loose)} images without a class ({loose[0]}, ...); move "
                     "them, or set with_labels=False"
@@ -117,6 +110,7 @@ class ImageFolder(ArrayDataset):
             files = [path for paths in by_class.values() for path in paths]
             labels = np.repeat(np.arange(len(by_class)), [len(paths) for paths in by_class.values()])
             return files, labels, tuple(by_class)
+        # Otherwise all images are of one class.
         if self.with_labels:
             raise FileNotFoundError(f"with_labels=True, but '{folder}' holds no subfolders with images")
         self.labeled = False
@@ -125,7 +119,7 @@ class ImageFolder(ArrayDataset):
             raise FileNotFoundError(
                 f"'{folder}' holds no images (png, jpg, bmp, gif, webp, tif, ppm), nor do its subfolders"
             )
-        return files, np.zeros(len(files), dtype=np.int64), ("image",)
+        return files, np.zeros(len(files)), ("image",)
 
 
 def read_square(path: str | Path, size: int, crop: int | None = None) -> np.ndarray:
@@ -143,6 +137,7 @@ def read_square(path: str | Path, size: int, crop: int | None = None) -> np.ndar
     from PIL import Image, ImageOps
 
     with open_image(path) as opened:
+        # Upright, eight bits, RGB on white.
         image = ImageOps.exif_transpose(opened)
         if image.mode.startswith(("I", "F")):
             image = _to_eight_bits(image)
@@ -150,6 +145,7 @@ def read_square(path: str | Path, size: int, crop: int | None = None) -> np.ndar
             image = image.convert("RGBA")
             image = Image.alpha_composite(Image.new("RGBA", image.size, (255, 255, 255, 255)), image)
         image = image.convert("RGB")
+
         width, height = image.size
         side = min(width, height) if crop is None else crop
         if side > min(width, height):
@@ -165,8 +161,7 @@ def _to_eight_bits(image: Any) -> Any:
     from PIL import Image
 
     values = np.asarray(image, dtype=np.float64)
-    # 16-bit files use their nominal range; of others only the values themselves tell the range.
-    low, high = (
-        (0.0, 65535.0) if image.mode.startswith("I;16") else (values.min(), max(values.max(), values.min() + 1e-9))
-    )
+    low, high = 0.0, 65535.0
+    if not image.mode.startswith("I;16"):  # only the values themselves tell the range
+        low, high = values.min(), max(values.max(), values.min() + 1e-9)
     return Image.fromarray(np.rint((values - low) / (high - low) * 255).clip(0, 255).astype(np.uint8))

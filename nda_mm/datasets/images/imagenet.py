@@ -38,6 +38,7 @@ def prepare_imagenet(source: Path, out: Path, *, allow_partial: bool = False, wo
         FileExistsError: If there is something else in place of a link.
         ValueError: If the number of classes is not 1,000, or no image can be read.
     """
+    # The classes are the folders of the training split.
     train = subfolders(source / "train")
     if not train:
         raise FileNotFoundError(
@@ -49,6 +50,8 @@ def prepare_imagenet(source: Path, out: Path, *, allow_partial: bool = False, wo
             f"'{source / 'train'}' has {len(train)} class folders, not {CLASSES} (--allow-partial accepts that; then "
             "set num_classes in the model, its generator and its discriminator)"
         )
+
+    # One list for each split that is there.
     report = FileReport()
     for split in _SPLITS:
         names = subfolders(source / split)
@@ -68,6 +71,7 @@ def _list_split(
     record = out / "meta" / f".{split}_looked_at.json"
     known = read_record(record)
     lines: list[str] = []
+    # The images of a class are decoded only if its folder has changed since an earlier run.
     with ThreadPoolExecutor(max_workers=workers) as pool:
         for name in track(names, f"reading {split}", "classes"):
             folder = out / split / name

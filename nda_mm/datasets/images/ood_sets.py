@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -35,9 +34,8 @@ class PublicImageFolder(ImageFolder):
 
     Args:
         data_root: The folder above the images' folder, or that folder.
-        size: Side of the squares in pixels.
         max_bad: Highest share of unreadable files, 0 to 1. Default 1: as long as one can be read.
-        kwargs: As for :class:`~nda_mm.datasets.ImageFolder`.
+        kwargs: ``size``, ... of :class:`~nda_mm.datasets.ImageFolder`.
 
     Raises:
         DatasetNotReadableError: If the folder is missing, holds no images, or none (or too few) that can be read.
@@ -48,10 +46,8 @@ class PublicImageFolder(ImageFolder):
     layout: ClassVar[str]
     url: ClassVar[str]
 
-    def __init__(
-        self, data_root: str, split: str | None = None, *, size: int = 32, max_bad: float = 1.0, **kwargs: Any
-    ) -> None:
-        super().__init__(data_root, split, size=size, max_bad=max_bad, **kwargs)
+    def __init__(self, data_root: str, split: str | None = None, *, max_bad: float = 1.0, **kwargs: Any) -> None:
+        super().__init__(data_root, split, max_bad=max_bad, **kwargs)
 
     def load_arrays(self) -> tuple[np.ndarray, np.ndarray]:
         """Find the folder, then read what can be read."""
@@ -164,7 +160,7 @@ class TinyImageNet(PublicImageFolder):
                 f"{len(unknown)} of {len(found)} images in '{folder}' (the first is {unknown[0]}) are of no class of "
                 "wnids.txt, or not listed in val_annotations.txt"
             )
-        return list(found), np.array([number[name] for name in found.values()], dtype=np.int64), classes
+        return list(found), np.array([number[name] for name in found.values()]), classes
 
 
 @DATASETS.register_module()
@@ -311,31 +307,21 @@ class CIFAR10C(ArrayDataset):
 
     def load_arrays(self) -> tuple[np.ndarray, np.ndarray]:
         """Read one fifth of two files."""
-        labels = self._open("labels", _are_labels)
-        images = self._open(self.corruption, lambda array: _are_images(array, len(labels)))
-        count = len(labels) // len(SEVERITIES)
-        rows = slice((self.severity - 1) * count, self.severity * count)
-        return resize_squares(np.array(images[rows]), self.size), np.array(labels[rows], dtype=np.int64)
-
-    def _open(self, name: str, fits: Callable[[np.ndarray], bool]) -> np.ndarray:
-        """Map a file without reading its content, after a look at what it holds."""
-        path = Path(self.data_root, f"{name}.npy")
+        arrays: list[np.ndarray] = []
         try:
-            check_file(path)
-            array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
-            if not fits(array):
-                raise ValueError(f"it holds {array.dtype} {array.shape}")
-            return array
+            for name in ("labels", self.corruption):
+                path = Path(self.data_root, f"{name}.npy")
+                check_file(path)
+                arrays.append(np.load(path, mmap_mode="r", allow_pickle=False))
+            labels, images = arrays
+            if images.dtype != np.uint8 or images.shape != (*labels.shape, 32, 32, 3) or len(labels) % len(SEVERITIES):
+                raise ValueError(f"it holds {images.dtype} {images.shape}, and labels.npy {labels.shape}")
         except (OSError, ValueError, EOFError) as error:
             raise DatasetNotReadableError(
                 f"CIFAR-10-C cannot be read from '{self.data_root}': {path.name}: {describe_error(error)}. Download "
                 f"CIFAR-10-C.tar from {URL} and run tools/prepare_data.py cifar10_c CIFAR-10-C.tar"
             ) from error
-
-
-def _are_labels(array: np.ndarray) -> bool:
-    return array.ndim == 1 and len(array) > 0 and len(array) % len(SEVERITIES) == 0 and array.dtype.kind in "iu"
-
-
-def _are_images(array: np.ndarray, count: int) -> bool:
-    return array.dtype == np.uint8 and array.shape == (count, 32, 32, 3)
+        # The severities stand one after the other.
+        count = len(labels) // len(SEVERITIES)
+        rows = slice((self.severity - 1) * count, self.severity * count)
+        return resize_squares(np.array(images[rows]), self.size), labels[rows]

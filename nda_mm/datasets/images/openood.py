@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from nda_mm.datasets.decoding import open_image, read_lines
 from nda_mm.datasets.report import refuse_or_warn
@@ -35,10 +36,9 @@ class OpenOODImages(ImageFolder):
             ``images_classic``, which the paths start from.
         split: ``'test'`` (default), ``'train'`` or ``'val'``.
         otherwise: Config of the data set that is read where there is no list. Default None: none.
-        size: Side of the squares in pixels. Default 32.
         max_bad: Highest share of files that may be missing or unreadable, 0 to 1. Default 0, as each changes the
             figures.
-        kwargs: As for :class:`~nda_mm.datasets.ImageFolder`.
+        kwargs: ``size``, ``image_key``, ... of :class:`~nda_mm.datasets.ImageFolder`.
 
     Raises:
         DatasetNotReadableError: If neither can be read, or the list holds a line that is none.
@@ -57,7 +57,6 @@ class OpenOODImages(ImageFolder):
         *,
         split: str = "test",
         otherwise: Mapping[str, Any] | None = None,
-        size: int = 32,
         max_bad: float = 0.0,
         **kwargs: Any,
     ) -> None:
@@ -66,7 +65,7 @@ class OpenOODImages(ImageFolder):
         self.otherwise = otherwise
         self.cache_name = f"openood_{benchmark}_{split}_{name}"
         self._other: Any = None
-        super().__init__(data_root, split, size=size, max_bad=max_bad, **kwargs)
+        super().__init__(data_root, split, max_bad=max_bad, **kwargs)
 
     def load_arrays(self) -> tuple[np.ndarray, np.ndarray]:
         """Read the list or, without one, the other data set."""
@@ -74,6 +73,7 @@ class OpenOODImages(ImageFolder):
         if self.list_file.is_file():
             self.resizing = f"OpenOOD's list; {how}"
             return super().load_arrays()
+        # Files are read as the benchmark would read them; of data sets without files, the images are resized.
         try:
             if self.otherwise is None:
                 raise FileNotFoundError("and otherwise= names no other data set")
@@ -85,7 +85,10 @@ class OpenOODImages(ImageFolder):
         except (OSError, ValueError, RuntimeError) as error:
             raise DatasetNotReadableError(f"there is no list '{self.list_file}'; {error}") from error
         self.labeled = self._other.labeled
-        return _resize_all(self._other.images, self.size), self._other.labels
+        images = self._other.images
+        if images.shape[1:3] != (self.size, self.size):
+            images = np.stack([resize_and_crop(Image.fromarray(image), self.size) for image in images])
+        return images, self._other.labels
 
     def read(self, file: Path) -> np.ndarray:
         """Decode one file as the benchmark does."""
@@ -97,18 +100,16 @@ class OpenOODImages(ImageFolder):
 
     def _list(self, folder: Path) -> tuple[list[Path], np.ndarray, tuple[str, ...]]:
         if self._other is not None:
-            files, labels, classes = self._other._list(folder)
-            self.labeled = self._other.labeled
-            return files, labels, classes
+            listed = self._other._list(folder)
+            self.labeled = self._other.labeled  # which is known now
+            return listed
         entries = read_image_list(self.list_file)
-        missing = [(path, "there is no such file") for path, _ in entries if not (folder / path).is_file()]
-        if missing:
-            refuse_or_warn(f"image files in '{folder}' cannot be read", missing, len(entries), self.max_bad)
-            absent = {path for path, _ in missing}
-            entries = [entry for entry in entries if entry[0] not in absent]
-        labels = np.array([label for _, label in entries], dtype=np.int64)
+        there = [(path, label) for path, label in entries if (folder / path).is_file()]
+        missing = [(path, "there is no such file") for path, _ in sorted(set(entries) - set(there))]
+        refuse_or_warn(f"image files in '{folder}' cannot be read", missing, len(entries), self.max_bad)
+        labels = np.array([label for _, label in there])
         self.labeled = bool(labels.min() >= 0)  # OOD images have -1
-        files = [folder / path for path, _ in entries]
+        files = [folder / path for path, _ in there]
         return files, labels.clip(min=0), tuple(map(str, range(labels.max() + 1))) or ("image",)
 
 
@@ -116,15 +117,13 @@ def read_image_list(file: Path) -> list[tuple[str, int]]:
     """Read lines of ``path label``.
 
     Raises:
-        DatasetNotReadableError: If there are none, a label is no whole number, or a path leads out of the folder.
+        DatasetNotReadableError: If there are none, or a label is no whole number.
     """
     entries = []
     for number, line in read_lines(file):
         path, _, label = line.rpartition(" ")
         if not path or not label.removeprefix("-").isdecimal():
             raise DatasetNotReadableError(f"'{file}', line {number}: expected 'path label', but got {line[:80]!r}")
-        if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
-            raise DatasetNotReadableError(f"'{file}', line {number}: the path {path[:80]!r} leads out of the folder")
         entries.append((path, int(label)))
     if not entries:
         raise DatasetNotReadableError(f"'{file}' lists no images")
@@ -143,11 +142,3 @@ def resize_and_crop(image: Any, size: int) -> np.ndarray:
     from torchvision.transforms.functional import center_crop, resize
 
     return np.asarray(center_crop(resize(image, [size], InterpolationMode.BILINEAR), [size]))
-
-
-def _resize_all(images: np.ndarray, size: int) -> np.ndarray:
-    from PIL import Image
-
-    if images.shape[1:3] == (size, size):
-        return images
-    return np.stack([resize_and_crop(Image.fromarray(image), size) for image in images])

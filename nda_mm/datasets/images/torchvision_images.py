@@ -11,13 +11,7 @@ from typing import Any, ClassVar
 import mmengine.dist as dist
 import numpy as np
 
-from nda_mm.datasets.decoding import (
-    class_folders,
-    decode_images,
-    image_files,
-    open_image,
-    resize_squares,
-)
+from nda_mm.datasets.decoding import class_folders, decode_images, image_files, open_image, resize_squares
 from nda_mm.functional.checks import check_choice
 from nda_mm.registry import DATASETS
 from nda_mm.utils.files import check_data_root
@@ -125,9 +119,10 @@ class TorchvisionImages(ArrayDataset):
                 images, labels = self._read_class_folders()
         except (DatasetNotReadableError, OSError) as error:
             raise self._explain(error) from error
-        labels = labels.astype(np.int64) if self.labeled else np.zeros(len(images), dtype=np.int64)
-        images = resize_squares(images, self.size)
-        return images if images.flags.c_contiguous else np.ascontiguousarray(images), labels
+        if not self.labeled:
+            labels = np.zeros(len(images))
+        # Torchvision's arrays are transposed views; a memory map stays one.
+        return np.require(resize_squares(images, self.size), requirements="C"), labels
 
     def _official_paths(self) -> tuple[Path, Path]:
         """The folder of the official files and the archive, whether ``data_root`` is one of them or holds them."""
@@ -191,33 +186,36 @@ class TorchvisionImages(ArrayDataset):
         parts = [self._read_folder(part) for part in self.split.split("+")]
         if len(parts) == 1:
             return parts[0]  # memory-mapped
-        return np.concatenate([images for images, _ in parts]), np.concatenate([labels for _, labels in parts])
+        images, labels = zip(*parts)
+        return np.concatenate(images), np.concatenate(labels)
 
     def _read_folder(self, part: str) -> tuple[np.ndarray, np.ndarray]:
         root, folder = Path(self.data_root), Path(self.data_root, part)
         if not folder.is_dir():
             raise DatasetNotReadableError(f"there is no archive and no folder '{folder}'")
+
+        # The files of each class; the classes are in alphabetical order, as those of class_folders.
         if part == "unlabeled":
             found = {"image": image_files(folder)}
         else:
-            found, classes = class_folders(folder), self.METAINFO["classes"]
-            if set(found) != set(classes):
-                missing, unknown = sorted(set(classes) - set(found)), sorted(set(found) - set(classes))
+            found, classes = class_folders(folder), set(self.METAINFO["classes"])
+            if set(found) != classes:
+                missing, unknown = sorted(classes - set(found)), sorted(set(found) - classes)
                 raise DatasetNotReadableError(
                     f"'{folder}' must hold the {len(classes)} classes as folders with images: "
                     f"missing {shorten(missing)}, unknown {shorten(unknown)}"
                 )
-            found = {name: found[name] for name in classes}
         expected = self.images_per_class[part]
         wrong = [f"{name} {len(files)}" for name, files in found.items() if len(files) != expected]
         if wrong and not self.allow_partial:
             raise DatasetNotReadableError(
                 f"each class has {expected} images, but found are {shorten(wrong)} (allow_partial=True accepts that)"
             )
+
+        # All of them must be readable.
         files = [path for paths in found.values() for path in paths]
-        decoded = decode_images(
-            files, _read_as_it_is, (self.side, self.side, 3), root=root, name=part, cache_dir=self.cache_dir
-        )
+        shape = (self.side, self.side, 3)
+        decoded = decode_images(files, _read_as_it_is, shape, root=root, name=part, cache_dir=self.cache_dir)
         if decoded.bad:
             listed = shorten([f"{name} ({reason})" for name, reason in decoded.bad], separator="; ")
             raise DatasetNotReadableError(

@@ -75,8 +75,6 @@ class VOCImages(ArrayDataset):
     METAINFO = {"classes": ("image",)}
 
     def __init__(self, data_root: str, split: str = "train", *, size: tuple[int, int], **kwargs: Any) -> None:
-        if len(size) != 2 or min(size) < 1:
-            raise ValueError(f"size must be (height, width), both at least 1, but got {size}")
         self.split = split
         self.size = (int(size[0]), int(size[1]))
         super().__init__(check_data_root(data_root), **kwargs)

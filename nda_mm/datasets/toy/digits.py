@@ -62,17 +62,16 @@ class Digits(ArrayDataset):
         from sklearn.datasets import load_digits
 
         bunch = load_digits()
-        labels = bunch.target.astype(np.int64)
-        chosen = self._chosen(labels)
-        return enlarge(bunch.images[chosen], self.size, self.channels), labels[chosen]
+        chosen = self._chosen(bunch.target)
+        return enlarge(bunch.images[chosen], self.size, self.channels), bunch.target[chosen]
 
     def _chosen(self, labels: np.ndarray) -> np.ndarray:
         if self.split == "all":
-            return np.arange(len(labels))
+            return np.ones(len(labels), dtype=bool)
         is_test = np.zeros(len(labels), dtype=bool)
         for label in np.unique(labels):
             is_test[np.flatnonzero(labels == label)[_TEST_EVERY - 1 :: _TEST_EVERY]] = True
-        return np.flatnonzero(is_test == (self.split == "test"))
+        return is_test == (self.split == "test")
 
 
 def enlarge(ink: np.ndarray, size: int, channels: int) -> np.ndarray:
@@ -157,7 +156,7 @@ class Numerosity(ArrayDataset):
             number.
         size: Side of the images in pixels, at least 20.
         channels: 3 (equal channels) or 1.
-        num_images: Images of the split, at least 1.
+        num_images: Images of the split.
         seed: Of the draw.
         kwargs: ``image_key``, ``pipeline``, ... of :class:`~nda_mm.datasets.ArrayDataset`.
 
@@ -188,8 +187,6 @@ class Numerosity(ArrayDataset):
         check_choice(split, "split", ("train", "test"))
         if not counts or len(set(counts)) != len(counts) or any(count not in range(5) for count in counts):
             raise ValueError(f"counts must be different numbers from 0 to 4, but got {list(counts)}")
-        if num_images < 1:
-            raise ValueError(f"num_images must be at least 1, but got {num_images!r}")
         self.split, self.counts, self.num_images, self.seed = split, tuple(counts), num_images, seed
         self.size = check_size(size, 20)
         self.channels = check_choice(channels, "channels", (1, 3))

@@ -30,13 +30,7 @@ SIZE, DIGITS, DIGIT_SIZE, MAX_OVERLAP = 96, (2, 6), (18, 40), 0.15
 #: Left, top, right and bottom in pixels; right and bottom exclusive.
 Box = tuple[int, int, int, int]
 #: What a scene looks like, saved with the scenes, so that those of another release are not taken for these.
-_LOOK = {
-    "version": 1,
-    "size": SIZE,
-    "digits": list(DIGITS),
-    "digit_size": list(DIGIT_SIZE),
-    "max_overlap": MAX_OVERLAP,
-}
+_LOOK = dict(version=1, size=SIZE, digits=list(DIGITS), digit_size=list(DIGIT_SIZE), max_overlap=MAX_OVERLAP)
 _MARK = "scenes.json"
 
 
@@ -80,19 +74,13 @@ def draw_scene(draw: np.random.Generator, digits: np.ndarray, labels: np.ndarray
     for index in draw.integers(0, len(digits), size=draw.integers(DIGITS[0], DIGITS[1] + 1)):
         ink = _ink(digits[index], int(draw.integers(DIGIT_SIZE[0], DIGIT_SIZE[1] + 1)))
         color = draw.uniform(150, 255, size=3)
-        box = _find_place(draw, ink.shape, boxes)
-        if box is None:
-            continue
-        patch = image[box[1] : box[3], box[0] : box[2]]
-        patch[:] = patch + ink[..., None] * (color - patch)
-        boxes.append(box)
-        chosen.append(int(labels[index]))
-    return Scene(
-        np.rint(image).astype(np.uint8),
-        np.rint(background).astype(np.uint8),
-        np.array(boxes, dtype=np.int64),
-        np.array(chosen, dtype=np.int64),
-    )
+        if (box := _find_place(draw, ink.shape, boxes)) is not None:
+            patch = image[box[1] : box[3], box[0] : box[2]]
+            patch[:] = patch + ink[..., None] * (color - patch)
+            boxes.append(box)
+            chosen.append(int(labels[index]))
+    image, background = (np.rint(each).astype(np.uint8) for each in (image, background))
+    return Scene(image, background, np.array(boxes), np.array(chosen))
 
 
 def _background(draw: np.random.Generator) -> np.ndarray:
@@ -105,13 +93,12 @@ def _background(draw: np.random.Generator) -> np.ndarray:
         ends = [int(value) for value in draw.integers(0, SIZE, size=4)]
         color = tuple(int(value) for value in draw.integers(0, 70, size=3))
         pen.line(ends, fill=color, width=int(draw.integers(1, 4)))
-    scaled = [
+    gradient, noise = (
         np.asarray(Image.fromarray(part).resize((SIZE, SIZE), Image.Resampling.BILINEAR), dtype=np.float64)
         for part in (corners, coarse)
-    ]
+    )
     fine = draw.normal(0, 6, size=(SIZE, SIZE, 3))
-    mixed = scaled[0] + (scaled[1] - 127.5) * 0.15 + fine + np.asarray(strokes, dtype=np.float64)
-    return mixed.clip(0, 110)
+    return (gradient + (noise - 127.5) * 0.15 + fine + np.asarray(strokes, dtype=np.float64)).clip(0, 110)
 
 
 def _ink(digit: np.ndarray, side: int) -> np.ndarray:
@@ -125,8 +112,7 @@ def _ink(digit: np.ndarray, side: int) -> np.ndarray:
 def _find_place(draw: np.random.Generator, shape: tuple[int, ...], boxes: list[Box]) -> Box | None:
     height, width = shape
     for _ in range(20):
-        left = int(draw.integers(0, SIZE - width + 1))
-        top = int(draw.integers(0, SIZE - height + 1))
+        left, top = int(draw.integers(0, SIZE - width + 1)), int(draw.integers(0, SIZE - height + 1))
         box = (left, top, left + width, top + height)
         if all(overlap(box, other) <= MAX_OVERLAP for other in boxes):
             return box
@@ -213,16 +199,8 @@ def _write_split(folder: Path, split: str, count: int, draw: np.random.Generator
         images.append({"id": number, "file_name": name, "width": SIZE, "height": SIZE})
         for (left, top, right, bottom), label in zip(scene.boxes.tolist(), scene.labels.tolist(), strict=True):
             width, height = right - left, bottom - top
-            annotations.append(
-                {
-                    "id": len(annotations) + 1,
-                    "image_id": number,
-                    "category_id": label + 1,
-                    "bbox": [left, top, width, height],
-                    "area": width * height,
-                    "iscrowd": 0,
-                }
-            )
+            box = {"bbox": [left, top, width, height], "area": width * height, "iscrowd": 0}
+            annotations.append({"id": len(annotations) + 1, "image_id": number, "category_id": label + 1, **box})
     categories = [{"id": label + 1, "name": name} for label, name in enumerate(Digits.METAINFO["classes"])]
     content = {"images": images, "annotations": annotations, "categories": categories}
     (folder / f"{split}.json").write_text(json.dumps(content) + "\n", encoding="utf-8")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 from mmengine.dataset import BaseDataset
 from scipy import ndimage
 
+from nda_mm.datasets.images.array_dataset import check_size
 from nda_mm.datasets.report import track
 from nda_mm.functional.checks import check_choice
 from nda_mm.registry import DATASETS
@@ -66,7 +66,7 @@ def render(digit: np.ndarray, phases: np.ndarray, size: int) -> np.ndarray:
     offsets = [((pixels - phases[:, i : i + 1] + 0.5) % 1 - 0.5) * size for i in (0, 1)]
     x, y = offsets[0][:, None, :], offsets[1][:, :, None]
     cosine, sine, scale = (a[:, None, None] for a in (np.cos(turn), np.sin(turn), len(digit) / side))
-    # From the frame back into the digit, whose pixels are counted from the ring.
+    # From the frame back into the digit, whose first pixel has number 1, behind the ring.
     columns = (cosine * x + sine * y) * scale + len(digit) / 2 + 0.5
     rows = (cosine * y - sine * x) * scale + len(digit) / 2 + 0.5
     return ndimage.map_coordinates(padded, np.stack([rows, columns]), order=1, mode="nearest")
@@ -104,8 +104,7 @@ class MovingDigits(BaseDataset):
         cache: Whether a process keeps the clips that it has drawn, T x size x size bytes each (65 MB for the default's
             1600). Drawing one takes about 10 ms. Defaults to True.
         seed: Of all draws. A clip depends on split, seed and its index alone, whichever process asks for it.
-        pipeline: Transforms an item passes through.
-        kwargs: As in mmengine's ``BaseDataset``: ``indices``, ``test_mode``, ``lazy_init``, ...
+        kwargs: As in mmengine's ``BaseDataset``: ``pipeline``, ``indices``, ``test_mode``, ``lazy_init``, ...
 
     Raises:
         ValueError: If an argument is out of its range.
@@ -132,24 +131,19 @@ class MovingDigits(BaseDataset):
         pace: tuple[float, float] = (1 / 32, 1 / 16),
         seed: int = 0,
         cache: bool = True,
-        pipeline: Sequence[dict | Callable] = (),
         **kwargs: Any,
     ) -> None:
         check_choice(split, "split", _SPLITS)
-        if min(num_clips, num_frames, digits_per_clip) < 1 or size < 16:
-            raise ValueError(
-                "num_clips, num_frames and digits_per_clip must be at least 1 and size at least 16, but got "
-                f"{num_clips}, {num_frames}, {digits_per_clip} and {size}"
-            )
         if not 0 < pace[0] <= pace[1] < 0.5:  # direction cannot be seen at half a cycle a frame
             raise ValueError(f"pace must be (slowest, fastest) with 0 < slowest <= fastest < 0.5, but got {pace!r}")
-        self.split, self.num_clips, self.num_frames, self.size = split, num_clips, num_frames, size
+        self.split, self.num_clips, self.num_frames = split, num_clips, num_frames
+        self.size = check_size(size, 16)
         self.digits_per_clip, self.pace, self.seed = digits_per_clip, (float(pace[0]), float(pace[1])), seed
         self.motions = {**MOTIONS, **BOUNCES} if bouncing else MOTIONS
         if bouncing:
             kwargs["metainfo"] = {"classes": tuple(self.motions), **(kwargs.get("metainfo") or {})}
         self._drawn: dict[int, np.ndarray] | None = {} if cache else None
-        super().__init__(pipeline=list(pipeline), **kwargs)
+        super().__init__(**kwargs)
 
     def load_data_list(self) -> list[dict[str, Any]]:
         """The clips' labels and numbers; their frames are drawn when they are asked for."""
@@ -207,16 +201,15 @@ class MovingDigits(BaseDataset):
         """
         if self._drawn is not None and clip in self._drawn:
             return self._drawn[clip]
-        phases = self.phases(clip)
         # From another stream, so that which digits are shown and how they move are independent.
         chosen = self._generator(clip, 1).integers(len(self._digits), size=self.digits_per_clip)
         frames = np.zeros((self.num_frames, self.size, self.size))
-        for digit, path in zip(chosen, phases):
+        for digit, path in zip(chosen, self.phases(clip)):
             frames = np.maximum(frames, render(self._digits[digit], path, self.size))
-        clip_frames = np.rint(frames).astype(np.uint8)
+        drawn = np.rint(frames).astype(np.uint8)
         if self._drawn is not None:
-            self._drawn[clip] = clip_frames
-        return clip_frames
+            self._drawn[clip] = drawn
+        return drawn
 
     def _generator(self, clip: int, stream: int = 0) -> np.random.Generator:
         return np.random.default_rng([self.seed, _SPLITS.index(self.split), clip, stream])
@@ -244,6 +237,7 @@ def write_videos(clips: MovingDigits, folder: str | Path, *, fps: float = 25.0) 
 
     folder = Path(folder)
     (folder / clips.split).mkdir(parents=True, exist_ok=True)
+    # A folder that has its list is complete, so an old list goes first and the new one comes last.
     annotations = folder / f"{clips.split}_list_videos.txt"
     annotations.unlink(missing_ok=True)
     codec = cv2.VideoWriter.fourcc(*"MJPG")

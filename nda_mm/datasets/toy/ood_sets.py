@@ -51,7 +51,7 @@ class NoiseImages(ArrayDataset):
         data_root: Not used; there so that a recipe's data set can be exchanged for this one.
         kind: See above.
         size: Side of the images in pixels, at least 1.
-        num_images: At least 1. Default 10,000.
+        num_images: Default 10,000.
         seed: Of the draw; equal settings give equal images.
         kwargs: ``image_key``, ``pipeline``, ``indices``, ... of :class:`~nda_mm.datasets.ArrayDataset`.
 
@@ -79,8 +79,6 @@ class NoiseImages(ArrayDataset):
         **kwargs: Any,
     ) -> None:
         check_choice(kind, "kind", NOISES)
-        if num_images < 1:
-            raise ValueError(f"num_images must be at least 1, but got {num_images!r}")
         self.kind, self.size, self.num_images, self.seed = kind, check_size(size), num_images, seed
         super().__init__(data_root, **kwargs)
 
@@ -92,7 +90,7 @@ class NoiseImages(ArrayDataset):
             images = draw.integers(256, size=shape, dtype=np.uint8)
         else:
             images = np.rint(255 * draw.normal(0.5, 1, shape).clip(0, 1)).astype(np.uint8)
-        return images, np.zeros(self.num_images, dtype=np.int64)
+        return images, np.zeros(self.num_images)
 
 
 @DATASETS.register_module(name=["OODDigits", "OutlyingDigits"])

@@ -39,15 +39,15 @@ class ToyGaussians(BaseDataset):
     Args:
         data_root: Not used; there so that a recipe's data set can be exchanged for this one.
         split: 'train' or 'test', two independent draws.
-        modes: Number of Gaussians, at least 2.
-        radius: Of the ring, above 0.
-        std: Standard deviation of each Gaussian in both directions, above 0.
-        num_points: Points of the split, at least 1.
+        modes: Number of Gaussians.
+        radius: Of the ring.
+        std: Standard deviation of each Gaussian in both directions.
+        num_points: Points of the split.
         seed: Of the draw.
         kwargs: ``pipeline``, ``indices``, ... of mmengine's ``BaseDataset``.
 
     Raises:
-        ValueError: If an argument is out of its range.
+        ValueError: If ``split`` is neither.
 
     Example:
         >>> points = ToyGaussians(num_points=100)
@@ -70,10 +70,6 @@ class ToyGaussians(BaseDataset):
         **kwargs: Any,
     ) -> None:
         check_choice(split, "split", _SPLITS)
-        if modes < 2 or num_points < 1:
-            raise ValueError(f"modes must be at least 2 and num_points at least 1, but got {modes} and {num_points}")
-        if not (radius > 0 and std > 0):
-            raise ValueError(f"radius and std must be above 0, but got {radius} and {std}")
         self.split = split
         self.modes, self.radius, self.std = modes, radius, std
         self.num_points, self.seed = num_points, seed

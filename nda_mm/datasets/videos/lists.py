@@ -50,11 +50,9 @@ class CheckSettings:
     every_frame: bool = False
 
 
-def find_videos(folder: Path) -> list[Path]:
-    """Video files below a folder, sorted; links are followed, but no folder is entered twice."""
-    return files_below(
-        folder, lambda name: not name.startswith(".") and os.path.splitext(name)[1].lower() in VIDEO_SUFFIXES
-    )
+def is_video(name: str) -> bool:
+    """Whether a file name looks like a video; hidden files don't."""
+    return not name.startswith(".") and os.path.splitext(name)[1].lower() in VIDEO_SUFFIXES
 
 
 def prepare_lists(official: OfficialSplits, folder: Path, out: Path, settings: CheckSettings) -> FileReport:
@@ -82,7 +80,7 @@ def prepare_lists(official: OfficialSplits, folder: Path, out: Path, settings: C
     """
     # Which of the listed videos are there?
     report = FileReport()
-    there = _by_key(find_videos(folder), report)
+    there = _by_key(files_below(folder, is_video), report)
     wanted = {key for keys in official.lists.values() for key in keys}
     found = {key: there[key.lower()] for key in sorted(wanted) if key.lower() in there}
     if not found:
@@ -94,10 +92,10 @@ def prepare_lists(official: OfficialSplits, folder: Path, out: Path, settings: C
         report.add(MISSING, key)
     root = Path(os.path.commonpath([path.parent.parent for path in found.values()]))
     names = {key: path.relative_to(root).as_posix() for key, path in found.items()}
-    for key, name in list(names.items()):
+    for name in names.values():
         if " " in name:
             report.add(SPACE, name)
-            del names[key]
+    names = {key: name for key, name in names.items() if " " not in name}
 
     # Which of them can be read?
     link_folder(root, out / "videos")
@@ -145,6 +143,7 @@ def filter_list(source: Path, videos: Path, out: Path, settings: CheckSettings) 
         FileNotFoundError: If ``source`` is missing.
         ValueError: If no video is left.
     """
+    # Which of the listed videos are there, can be read and are long enough?
     report = FileReport()
     check_file(source)
     lines = source.read_text(encoding="utf-8", errors="surrogateescape").split("\n")
@@ -161,7 +160,9 @@ def filter_list(source: Path, videos: Path, out: Path, settings: CheckSettings) 
         raise ValueError(
             f"of the {len(names)} videos in {source}, none is left in {videos}:\n  " + "\n  ".join(report.lines())
         )
-    if any((labels[:1] or " ") in name for name, labels in kept_rows):  # which VideoDataset would cut there
+
+    # VideoDataset cuts a line at each delimiter, so the paths must not hold it.
+    if any((labels[:1] or " ") in name for name, labels in kept_rows):
         free = [mark for mark in ",;\t" if not any(mark in name for name, _ in kept_rows)]
         if not free:
             raise ValueError(f"paths in {source} hold spaces, commas, semicolons and tabs: no delimiter is left")
@@ -274,6 +275,7 @@ def probe_videos(paths: Iterable[str], *, workers: int = 1, every_frame: bool = 
     Raises:
         ModuleNotFoundError: If decord is not installed.
     """
+    # Pools of one process each, so that a crash breaks one pool, which is replaced.
     start = partial(ProcessPoolExecutor, 1, mp_context=get_context("spawn"), initializer=silence_stderr)
     idle: SimpleQueue[ProcessPoolExecutor] = SimpleQueue()
     for _ in range(workers):

@@ -10,7 +10,6 @@ from nda_mm.datasets.decoding import read_lines
 from nda_mm.utils.messages import shorten
 
 _UCF_CLASSES, _HMDB_CLASSES = 101, 51
-_HMDB_FILE = re.compile(r"(?P<class>.+)_test_split(?P<split>[123])\.txt")
 #: What the numbers in HMDB51's files mean; 0 is a video that a split does not use.
 _HMDB_USES = {"1": "train", "2": "val"}
 
@@ -47,22 +46,21 @@ def read_ucf101_splits(folder: str | Path) -> OfficialSplits:
         FileNotFoundError: If one of the seven files is missing.
         ValueError: If the classes are not 101, or a line cannot be understood.
     """
-    folder = Path(folder)
-    index = next(iter(sorted(folder.rglob("classInd.txt"))), None)
-    names = ["classInd.txt", *(f"{kind}list0{split}.txt" for split in (1, 2, 3) for kind in ("train", "test"))]
-    missing = [name for name in names if index is None or not index.with_name(name).is_file()]
-    if index is None or missing:
-        where = folder if index is None else index.parent
-        raise FileNotFoundError(
-            f"{where} has no {shorten(missing)}; unpack UCF101TrainTestSplits-RecognitionTask.zip there, or set "
-            "--annotations"
-        )
-    classes = _read_classes(index)
-    lists = {
-        f"{ours}_split_{split}": _read_ucf_list(index.with_name(f"{theirs}list0{split}.txt"), classes)
+    found = sorted(Path(folder).rglob("classInd.txt"))
+    there = found[0].parent if found else Path(folder)
+    files = {
+        f"{ours}_split_{split}": there / f"{theirs}list0{split}.txt"
         for split in (1, 2, 3)
         for theirs, ours in (("train", "train"), ("test", "val"))
     }
+    missing = [path.name for path in (there / "classInd.txt", *files.values()) if not path.is_file()]
+    if missing:
+        raise FileNotFoundError(
+            f"{there} has no {shorten(missing)}; unpack UCF101TrainTestSplits-RecognitionTask.zip there, or set "
+            "--annotations"
+        )
+    classes = _read_classes(there / "classInd.txt")
+    lists = {split: _read_ucf_list(path, classes) for split, path in files.items()}
     return OfficialSplits("ucf101", classes, lists)
 
 
@@ -104,12 +102,10 @@ def read_hmdb51_splits(folder: str | Path) -> OfficialSplits:
         FileNotFoundError: If files are missing.
         ValueError: If a line cannot be understood.
     """
-    folder = Path(folder)
     files: dict[tuple[str, str], Path] = {}
-    for path in sorted(folder.rglob("*_test_split[123].txt")):
-        match = _HMDB_FILE.fullmatch(path.name)
-        if match and not path.name.startswith("."):
-            files.setdefault((match["class"], match["split"]), path)
+    for path in sorted(Path(folder).rglob("[!.]*_test_split[123].txt")):
+        name, _, split = path.stem.rpartition("_test_split")
+        files.setdefault((name, split), path)
     classes = tuple(sorted({name for name, _ in files}))
     missing = [f"{name}_test_split{split}.txt" for name in classes for split in "123" if (name, split) not in files]
     if len(classes) != _HMDB_CLASSES or missing:
@@ -118,11 +114,10 @@ def read_hmdb51_splits(folder: str | Path) -> OfficialSplits:
             f"and misses {shorten(missing)}; unpack test_train_splits.rar there, or set --annotations"
         )
     lists: dict[str, list[str]] = {f"{use}_split_{split}": [] for split in "123" for use in ("train", "val")}
-    for split in "123":
-        for name in classes:
-            for key, use in _read_hmdb_list(files[name, split], name):
-                if use in _HMDB_USES:
-                    lists[f"{_HMDB_USES[use]}_split_{split}"].append(key)
+    for (name, split), path in sorted(files.items()):
+        for key, use in _read_hmdb_list(path, name):
+            if use in _HMDB_USES:
+                lists[f"{_HMDB_USES[use]}_split_{split}"].append(key)
     return OfficialSplits("hmdb51", classes, lists)
 
 

@@ -54,13 +54,10 @@ class CheckedDecordInit(DecordInit):
                 reader = VideoReader(filename, num_threads=self.num_threads)
             else:
                 reader = super()._get_video_reader(filename)
-            empty = len(reader) == 0
-        except FileNotFoundError:
-            raise
+            if len(reader) == 0:
+                raise ValueError("it holds no frames")
         except Exception as error:  # decord raises its own kind, RuntimeError and others
             raise OSError(f"the video {filename} cannot be opened: {reason_of(error)}. {_REMEDY}") from error
-        if empty:
-            raise OSError(f"the video {filename} holds no frames. {_REMEDY}")
         return reader
 
 

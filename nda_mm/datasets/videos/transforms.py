@@ -107,6 +107,7 @@ class SampleBlocks(_Step):
                 f"frame_interval={self.frame_interval} span {self.span}; remove it from the list "
                 f"(tools/prepare_data.py ... --min-frames {self.span}), or set too_short='loop' if it has any frames"
             )
+        # Where the window starts, and its frames; those of a short clip start anew at the end.
         last = total - self.span
         if is_short:
             start = 0
@@ -247,9 +248,7 @@ class FrameColorJitter(_Step):
 
 
 def _as_range(name: str, value: float | Range, center: float, bounds: Range) -> Range:
-    low, high = value if isinstance(value, (list, tuple)) else (center - value, center + value)
-    if not isinstance(value, (list, tuple)):
-        low = max(low, bounds[0]) if center else low
+    low, high = value if isinstance(value, (list, tuple)) else (max(center - value, bounds[0]), center + value)
     if not bounds[0] <= low <= high <= bounds[1]:
         raise ValueError(f"{name} must give a range within {list(bounds)}, but got {value!r}")
     return float(low), float(high)

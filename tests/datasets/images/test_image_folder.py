@@ -68,12 +68,14 @@ def test_every_mode_becomes_upright_rgb(tmp_path: Path) -> None:
     Image.new("L", (32, 32), 77).save(tmp_path / "gray.png")
     red.convert("CMYK").save(tmp_path / "cmyk.jpg", quality=100)
     Image.fromarray(np.full((32, 32), 77 * 257, np.uint16)).save(tmp_path / "grey16.png")
+    Image.fromarray(np.full((32, 32), 5, np.float32)).save(tmp_path / "float.tif")
     for name, color, tolerance in [
         ("rgb.png", (200, 30, 60), 0),
         ("transparent.png", (255, 255, 255), 0),
         ("gray.png", (77, 77, 77), 0),
         ("cmyk.jpg", (200, 30, 60), 4),
         ("grey16.png", (77, 77, 77), 0),
+        ("float.tif", (0, 0, 0), 0),  # whose only value is the lowest
     ]:
         image = read_square(tmp_path / name, 16)
         assert np.abs(image.astype(int) - np.array(color)).max() <= tolerance, name

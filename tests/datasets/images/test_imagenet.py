@@ -90,8 +90,7 @@ CLASSES = ("n01", "n02", "n03")
 
 @pytest.fixture
 def four_classes(tmp_path: Path) -> Path:
-    """The fourth class is not wanted."""
-    return make_imagenet(tmp_path / "imagenet", (*CLASSES, "n04"))
+    return make_imagenet(tmp_path / "imagenet", (*CLASSES, "n04"))  # of which the last is not wanted
 
 
 def test_the_list_is_cmcs() -> None:

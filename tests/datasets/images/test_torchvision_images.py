@@ -62,7 +62,7 @@ def test_class_folders_are_read_in_label_order_and_cached(tmp_path: Path) -> Non
     written = write_class_folders(tmp_path)
     data = CIFAR10(str(tmp_path), allow_partial=True)
     np.testing.assert_array_equal(data.images, written)
-    assert data.labels.tolist() == [label for label in range(10) for _ in range(3)]
+    assert data.labels.tolist() == np.repeat(range(10), 3).tolist()
     assert isinstance(data.images, np.memmap)
     with pytest.raises(DatasetNotReadableError, match="5000"):
         CIFAR10(str(tmp_path))
@@ -82,12 +82,9 @@ def test_damaged_files_are_named_and_run_no_code(tmp_path: Path, batches: dict[s
 
     batch = extract(tmp_path) / "data_batch_2"
     batch.write_bytes(pickle.dumps(Payload()))
-    with pytest.raises(DatasetNotReadableError, match="damaged are data_batch_2"):
+    with pytest.raises(DatasetNotReadableError, match="data_batch_2"):
         CIFAR10(str(tmp_path))
     assert not (tmp_path / "written").exists()
-    batch.unlink()
-    with pytest.raises(DatasetNotReadableError, match="damaged are data_batch_2"):
-        CIFAR10(str(tmp_path))
 
 
 def test_wrong_class_folders_and_bad_images_are_named(tmp_path: Path) -> None:
@@ -165,14 +162,10 @@ dist.destroy_process_group()
 
 def run_two_ranks(folder: Path, published: dict) -> list[tuple[int, list[str], str]]:
     arguments = [str(folder / "store"), str(folder / "data"), json.dumps(published)]
+    pipes = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=Path(__file__).parents[3])
     ranks = [
         subprocess.Popen(
-            [sys.executable, "-c", RANK, str(rank), *arguments],
-            env={**os.environ, "LOCAL_RANK": str(rank)},
-            cwd=Path(__file__).parents[3],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
+            [sys.executable, "-c", RANK, str(rank), *arguments], env={**os.environ, "LOCAL_RANK": str(rank)}, **pipes
         )
         for rank in range(2)
     ]
@@ -208,10 +201,10 @@ def stl10(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, np.ndarr
     folder.mkdir()
     md5 = {}
     for part, pixels in images.items():
-        (folder / f"{part}_X.bin").write_bytes(pixels.transpose(0, 3, 2, 1).tobytes())
-        (folder / f"{part}_y.bin").write_bytes(bytes([1, 10, 3][: len(pixels)]))
-        for name in (f"{part}_X.bin", f"{part}_y.bin"):
-            md5[name] = hashlib.md5((folder / name).read_bytes()).hexdigest()
+        labels = bytes([1, 10, 3][: len(pixels)])
+        for name, content in ((f"{part}_X.bin", pixels.transpose(0, 3, 2, 1).tobytes()), (f"{part}_y.bin", labels)):
+            (folder / name).write_bytes(content)
+            md5[name] = hashlib.md5(content).hexdigest()
     for kind in ("train_list", "test_list"):
         listed = [[name, md5[name]] for name, _ in getattr(datasets.STL10, kind)]
         monkeypatch.setattr(datasets.STL10, kind, listed)
@@ -229,13 +222,14 @@ def test_unlabeled_images_carry_no_label_alone_or_with_others(tmp_path: Path, st
     for split in ("unlabeled", "train+unlabeled"):
         data = STL10(str(tmp_path), split, size=96)
         np.testing.assert_array_equal(data.images, np.concatenate([stl10[part] for part in split.split("+")]))
-        assert "gt_label" not in data[0]
+        assert "gt_label" not in data[0] and not data.labels.any()
 
 
 def test_stl10s_class_folders_are_read_too(tmp_path: Path) -> None:
-    written = [save_noise(tmp_path / "test" / name / "0.png", 96, 96) for name in STL10.METAINFO["classes"]]
+    written = [save_noise(tmp_path / "train" / name / "0.png", 96, 96) for name in STL10.METAINFO["classes"]]
     alone = save_noise(tmp_path / "unlabeled" / "0.png", 96, 96)
-    data = STL10(str(tmp_path), "test", size=96, allow_partial=True)
+    data = STL10(str(tmp_path), "train", size=96, allow_partial=True)
     np.testing.assert_array_equal(data.images, written)
     assert data.labels.tolist() == list(range(10))
-    np.testing.assert_array_equal(STL10(str(tmp_path), size=96, allow_partial=True).images, alone[None])
+    both = STL10(str(tmp_path), "train+unlabeled", size=96, allow_partial=True)
+    np.testing.assert_array_equal(both.images, [*written, alone])

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.ndimage import binary_erosion
 from sklearn.datasets import load_digits
 
 from nda_mm.datasets import DigitEdges, Digits, Numerosity
@@ -29,24 +30,17 @@ def test_split_is_fixed_disjoint_and_stratified() -> None:
     np.testing.assert_array_equal(np.bincount(train.labels), counts - counts // 4)
 
 
-def by_loop(image: np.ndarray) -> np.ndarray:
-    height, width = image.shape[:2]
-    edges = np.zeros_like(image)
-    for row in range(height):
-        for column in range(width):
-            if image[row, column, 0] < 128:
-                continue
-            around = [(row - 1, column), (row + 1, column), (row, column - 1), (row, column + 1)]
-            inside = [0 <= r < height and 0 <= c < width and image[r, c, 0] >= 128 for r, c in around]
-            edges[row, column] = 0 if all(inside) else 255
-    return edges
+def by_scipy(image: np.ndarray) -> np.ndarray:
+    ink = image >= 128
+    eroded = [binary_erosion(ink[..., channel]) for channel in range(image.shape[2])]
+    return 255 * (ink & ~np.stack(eroded, axis=-1)).astype(np.uint8)
 
 
-def test_the_outline_is_the_loops() -> None:
+def test_the_outline_is_what_scipys_erosion_takes_away() -> None:
     draw = np.random.default_rng(0)
-    for shape in ((5, 7, 1), (1, 1, 1), (8, 8, 1)):
-        image = np.repeat(draw.integers(0, 256, shape, dtype=np.uint8), 3, axis=2)
-        assert np.array_equal(outline(image), by_loop(image))
+    for shape in ((5, 7, 3), (1, 1, 1), (8, 8, 3)):
+        image = draw.integers(64, 256, shape, dtype=np.uint8)
+        assert np.array_equal(outline(image), by_scipy(image))
 
 
 def test_pairs_are_the_digits_with_their_outlines() -> None:
@@ -55,26 +49,21 @@ def test_pairs_are_the_digits_with_their_outlines() -> None:
     for index in (0, 7, 444):
         pair, digit = pairs[index], digits[index]
         assert np.array_equal(pair["img_digit"], digit["gt"]) and pair["gt_label"] == digit["gt_label"]
-        assert np.array_equal(pair["img_edge"], by_loop(digit["gt"]))
+        assert np.array_equal(pair["img_edge"], by_scipy(digit["gt"]))
         assert set(pair) == {
             "img_edge", "img_digit", "img_edge_channel_order", "img_digit_channel_order", "gt_label", "sample_idx",
         }  # fmt: skip
 
 
-def digits_on(image: np.ndarray, known: dict[bytes, int]) -> list[tuple[int, int]]:
+def digits_on(image: np.ndarray, known: set[bytes]) -> list[tuple[int, int]]:
     """Corners of all 8x8 squares of an image that are a known digit."""
-    found = []
-    for top in range(image.shape[0] - 7):
-        for left in range(image.shape[1] - 7):
-            if image[top : top + 8, left : left + 8].tobytes() in known:
-                found.append((top, left))
-    return found
+    squares = np.lib.stride_tricks.sliding_window_view(image, (8, 8))
+    return [corner for corner in np.ndindex(*squares.shape[:2]) if squares[corner].tobytes() in known]
 
 
 def test_every_image_has_its_number_of_whole_digits_of_its_split() -> None:
-    split = "test"
-    known = {image.tobytes(): 1 for image in Digits(split=split, size=8, channels=1).images[..., 0]}
-    data = Numerosity(split=split, counts=[0, 1, 2, 3], num_images=40, channels=1, size=24)
+    known = {image.tobytes() for image in Digits(split="test", size=8, channels=1).images[..., 0]}
+    data = Numerosity(split="test", counts=[0, 1, 2, 3], num_images=40, channels=1, size=24)
     assert np.bincount(data.labels).tolist() == [10] * 4
     for image, count in zip(data.images[..., 0], data.labels):
         places = digits_on(image, known)
@@ -94,7 +83,6 @@ def test_equal_settings_give_equal_images() -> None:
 @pytest.mark.parametrize(
     ("kind", "settings"),
     [
-        (Digits, dict(split="val")),
         (Digits, dict(size=4)),
         (Digits, dict(channels=2)),
         (Numerosity, dict(split="all")),
@@ -102,7 +90,6 @@ def test_equal_settings_give_equal_images() -> None:
         (Numerosity, dict(counts=[2, 2])),
         (Numerosity, dict(counts=[5])),
         (Numerosity, dict(size=16)),
-        (Numerosity, dict(num_images=0)),
     ],
 )
 def test_bad_settings_are_refused(kind: type, settings: dict) -> None:

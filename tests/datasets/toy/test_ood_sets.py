@@ -34,13 +34,10 @@ def test_gaussian_noise_is_a_clipped_normal() -> None:
     assert kstest((norm.cdf(between, 0.5, 1) - low) / (high - low), "uniform").statistic < 0.01
 
 
-@pytest.mark.parametrize(
-    ("data_set", "change"),
-    [(NoiseImages, dict(kind="pink")), (NoiseImages, dict(num_images=0)), (OODDigits, dict(kind="cats"))],
-)
-def test_bad_settings_are_refused_by_name(data_set: type, change: dict) -> None:
-    with pytest.raises(ValueError, match=next(iter(change))):
-        data_set(**change)
+@pytest.mark.parametrize("data_set", [NoiseImages, OODDigits])
+def test_an_unknown_kind_is_refused(data_set: type) -> None:
+    with pytest.raises(ValueError, match="kind"):
+        data_set(kind="cats")
 
 
 @pytest.fixture(scope="module")

@@ -31,7 +31,6 @@ def test_equal_settings_give_equal_points_and_splits_and_seeds_others() -> None:
     assert not any(np.isin(points_of(other)[0], first).any() for other in others)
 
 
-@pytest.mark.parametrize("settings", [dict(split="val"), dict(modes=1), dict(std=0.0)])
-def test_bad_settings_are_refused(settings: dict) -> None:
-    with pytest.raises(ValueError, match=next(iter(settings))):
-        ToyGaussians(**settings)
+def test_an_unknown_split_is_refused() -> None:
+    with pytest.raises(ValueError, match="split"):
+        ToyGaussians(split="val")

@@ -47,14 +47,23 @@ class TestLists:
         assert report.found == {}
         assert (out / "videos").resolve() == (source / "UCF-101").resolve()
 
+    def test_the_place_of_the_recipes_may_be_the_source_itself(self, source):
+        """data/ucf101 with both archives in it; the link within is no second set of videos."""
+        for _ in range(2):
+            assert prepare(source, source).found == {}
+            assert (source / "videos").resolve() == source / "UCF-101"
+        (source / "videos").unlink()
+        (source / "UCF-101").rename(source / "videos")  # mmaction2's own layout
+        assert prepare(source, source).found == {}
+        assert not (source / "videos").is_symlink()
+
     def test_hmdb51_with_classes_at_another_depth(self, tmp_path):
         """'#' and ';' are in the real names, too."""
         source, out = make_hmdb51(tmp_path / "download"), tmp_path / "hmdb51"
-        (source / "wave").rename(source / "x")
-        (source / "wave").mkdir()
-        (source / "x").rename(source / "wave" / "wave")
+        shutil.copytree(source / "wave", source / "new" / "wave")
+        shutil.rmtree(source / "wave")
         report = prepare_lists(read_hmdb51_splits(source), source, out, CheckSettings())
-        assert lines(out, "val_split_3", "hmdb51") == ["brush_hair/#brush_hair;3.avi 0", "wave/wave/#wave;3.avi 50"]
+        assert lines(out, "val_split_3", "hmdb51") == ["brush_hair/#brush_hair;3.avi 0", "new/wave/#wave;3.avi 50"]
         assert report.found == {}
 
     def test_short_videos_are_left_out_of_training_and_tested_on(self, source, tmp_path):
@@ -100,18 +109,6 @@ class TestFaults:
         with pytest.raises(ValueError, match=r"train_split_1(?s:.)*6 x too short"):
             prepare(source, out, min_frames=1000)
         assert lines(out, "train_split_1") == before
-
-
-class TestAgain:
-    def test_the_place_of_the_recipes_may_be_the_source_itself(self, source):
-        """data/ucf101 with both archives in it; the link within is no second set of videos."""
-        for _ in range(2):
-            assert prepare(source, source).found == {}
-            assert (source / "videos").resolve() == source / "UCF-101"
-        (source / "videos").unlink()
-        (source / "UCF-101").rename(source / "videos")  # mmaction2's own layout
-        assert prepare(source, source).found == {}
-        assert not (source / "videos").is_symlink()
 
 
 class TestFilter:

@@ -53,10 +53,10 @@ class TestWhichFrames:
         assert blocks_of(results) == window(1, 8, 5, 3)
         assert (results["num_clips"], results["clip_len"], results["frame_interval"]) == (8, 5, 3)
 
-    @pytest.mark.parametrize(("total", "start"), [(11, 0), (13, 1), (100, 44)])
-    def test_testing_takes_the_middle(self, total, start):
+    def test_testing_takes_the_middle(self):
         sample = SampleBlocks(num_blocks=2, block_len=3, frame_interval=2, test_mode=True)
-        assert blocks_of(sample({"total_frames": total, "start_index": 0})) == window(start, 2, 3, 2)
+        for total, start in ((11, 0), (13, 1), (100, 44)):
+            assert blocks_of(sample({"total_frames": total, "start_index": 0})) == window(start, 2, 3, 2)
 
     def test_training_takes_every_window_equally_often_and_no_other(self):
         sample = SampleBlocks(num_blocks=3, block_len=2, frame_interval=2)
@@ -96,36 +96,18 @@ class TestTooShort:
         np.testing.assert_array_equal(read, clips.render_clip(3)[[0, 1, 2, 3, 4, 5, 6, 0, 1, 2], :, ::-1])
 
 
-def test_a_sample_depends_on_its_place_in_the_stream_alone(tmp_path):
-    """As an exact resume needs it: whichever process draws it, and wherever the stream is entered."""
-    from mmengine.dataset import DefaultSampler, pseudo_collate
-    from torch.utils.data import DataLoader
-
-    from nda_mm.engine.data_stream import BatchStream, build_exact_dataloader
-
-    pipeline = [
-        dict(type="nda_mm.SampleBlocks", num_blocks=2, block_len=2, frame_interval=1),
-        dict(type="ArrayDecode"),
-        dict(type="RandomResizedCrop", area_range=(0.5, 1.0)),
-        dict(type="Resize", scale=(32, 32), keep_ratio=False),
-        dict(type="Flip", flip_ratio=0.5),
-        dict(type="nda_mm.RandomFrameGrey"),
-        dict(type="nda_mm.FrameColorJitter"),
-        *PACK,
-    ]
-    clips = build(dict(type="nda_mm.MovingDigits", num_clips=12, pipeline=pipeline))
-
-    def batches(workers: int, start: int, count: int) -> list[np.ndarray]:
-        loader = DataLoader(
-            clips, batch_size=2, num_workers=workers, sampler=DefaultSampler(clips, seed=3), collate_fn=pseudo_collate
-        )
-        stream = BatchStream(build_exact_dataloader(None, loader, seed=7, rank=0), 0, start)
-        return [np.stack([np.asarray(clip) for clip in next(stream)["inputs"]]) for _ in range(count)]
-
-    straight = batches(0, 0, 5)
-    np.testing.assert_array_equal(batches(2, 0, 5), straight)
-    np.testing.assert_array_equal(batches(0, 3, 2), straight[3:])
-    assert len({batch.tobytes() for batch in straight}) == 5
+def test_numpys_global_generator_decides(photo):
+    """Which an exact resume seeds for each sample, see test_data_stream.py."""
+    steps = (SampleBlocks(num_blocks=2, block_len=2), RandomFrameGrey(), FrameColorJitter())
+    samples = []
+    for seed in (0, 0, 1):
+        seed_global_generators(seed)
+        results = {"total_frames": 120, "start_index": 0, "imgs": [photo] * 4}
+        for step in steps:
+            results = step(results)
+        samples.append((results["frame_inds"].tolist(), np.stack(results["imgs"]).tobytes()))
+    assert samples[0] == samples[1]
+    assert all(one != other for one, other in zip(samples[0], samples[2]))
 
 
 @pytest.fixture
