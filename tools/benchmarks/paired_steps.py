@@ -7,7 +7,7 @@ import json
 import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,24 +31,41 @@ def add_arguments(parser: argparse.ArgumentParser, rounds: int, threads: int | N
     parser.add_argument("--check", action="store_true", help="exit with 1 if a bar is missed")
 
 
-def add_step_arguments(parser: argparse.ArgumentParser) -> None:
-    """Those of the steps, whose defaults :func:`prepare` fills in."""
+#: What the sizes of a step are.
+SIZES = {
+    "width": "channels of the first stage",
+    "batch": "images, or clips, of a step",
+    "size": "side of the frames in pixels",
+}
+
+
+def read_step_arguments(description: str | None, **sizes: tuple[int, int]) -> argparse.Namespace:
+    """Read the command line of a benchmark that times a step.
+
+    Args:
+        description: For ``--help``.
+        sizes: Options of :data:`SIZES`, each with its default on a CPU and on a GPU.
+    """
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_arguments(parser, rounds=15)
     parser.add_argument("--amp", action=argparse.BooleanOptionalAction, help="bfloat16 autocast (default: on a GPU)")
-    parser.add_argument("--width", type=int, help="channels of the first stage (default 16; 64 on a GPU, the full net)")
+    for name, (small, full) in sizes.items():
+        parser.add_argument(f"--{name}", type=int, help=f"{SIZES[name]} (default: {small}; {full} on a GPU)")
+    args = parser.parse_args()
+    on_gpu = args.device.startswith("cuda")
+    for name, defaults in {"amp": (False, True), **sizes}.items():
+        if getattr(args, name) is None:
+            setattr(args, name, defaults[on_gpu])
+    return args
 
 
-def prepare(args: argparse.Namespace, small_size: Mapping[str, Any], full_size: Mapping[str, Any]) -> None:
-    """Fill in what the command line left open, in small on a CPU, and set torch and memory as trainings do."""
+def prepare(args: argparse.Namespace) -> None:
+    """Set torch and memory as trainings do."""
     import torch
 
     from nda_mm.utils.processes import keep_freed_memory
 
     keep_freed_memory()
-    defaults = full_size if torch.device(args.device).type == "cuda" else small_size
-    for name, value in defaults.items():
-        if getattr(args, name) is None:
-            setattr(args, name, value)
     torch.set_num_threads(args.threads)
     torch.backends.cudnn.benchmark = True
 
@@ -72,14 +89,18 @@ class Step:
         self.optimizer.step()
 
 
-@contextmanager
-def attached(negatives: Any) -> Iterator[None]:
-    """With negatives on the model that they were made for."""
-    negatives.attach()
-    try:
-        yield
-    finally:
-        negatives.detach()
+def attached_in_turn(negatives: Mapping[str, Any]) -> dict[str, Callable[[], AbstractContextManager]]:
+    """Contexts for :func:`compare_steps`: the plain step, and each of the negatives on the model it was made for."""
+
+    @contextmanager
+    def attached(negative: Any) -> Iterator[None]:
+        negative.attach()
+        try:
+            yield
+        finally:
+            negative.detach()
+
+    return {"plain": nullcontext} | {name: partial(attached, negative) for name, negative in negatives.items()}
 
 
 def seconds(call: Callable[[], object], device: str) -> float:
@@ -106,15 +127,7 @@ def seconds_between_events(call: Callable[[], object], calls: int) -> float:
         call: What to time; its first call, which may choose kernels or fetch memory, is the caller's affair.
         calls: How many, at least 1.
     """
-    import torch
-
-    first, last = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-    first.record()
-    for _ in range(calls):
-        call()
-    last.record()
-    last.synchronize()
-    return first.elapsed_time(last) / 1e3 / calls
+    return _time_on_device(call, calls)[0]
 
 
 def device_seconds(call: Callable[[], object], calls: int, cycles: int = 20_000_000) -> float:
@@ -130,21 +143,28 @@ def device_seconds(call: Callable[[], object], calls: int, cycles: int = 20_000_
     Raises:
         RuntimeError: If the host never gets ahead, because the call waits for the device.
     """
-    import torch
-
     while cycles <= MOST_CYCLES:
-        first, last = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-        torch.cuda._sleep(cycles)
-        first.record()
-        for _ in range(calls):
-            call()
-        last.record()
-        ahead = not first.query()
-        last.synchronize()
+        time_of_one, ahead = _time_on_device(call, calls, cycles)
         if ahead:
-            return first.elapsed_time(last) / 1e3 / calls
+            return time_of_one
         cycles *= 2
     raise RuntimeError("the host does not get ahead of the device: the call waits for it, or asks for too many kernels")
+
+
+def _time_on_device(call: Callable[[], object], calls: int, idle_cycles: int = 0) -> tuple[float, bool]:
+    """Seconds of one call, and whether all were in the queue before the device began, after an idle kernel."""
+    import torch
+
+    first, last = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    if idle_cycles:
+        torch.cuda._sleep(idle_cycles)
+    first.record()
+    for _ in range(calls):
+        call()
+    last.record()
+    ahead = not first.query()
+    last.synchronize()
+    return first.elapsed_time(last) / 1e3 / calls, ahead
 
 
 def take_turns(
