@@ -28,7 +28,7 @@ def test_what_is_absent_fails_with_a_remedy_if_it_was_asked_for(
     monkeypatch.setattr(Framework, "version", lambda self: None)
     assert main(["mmaction2"]) == 1
     output = capsys.readouterr().out
-    assert "mmaction2  -        >=1.2.0,<1.3.0  absent" in output
+    assert "mmaction2 - >=1.2.0,<1.3.0 absent" in " ".join(output.split())
     assert "mmaction2: ModuleNotFoundError" in output
     assert "pip install 'nda_mm[video]'" in output
     monkeypatch.setattr("nda_mm.compat.__main__.FRAMEWORKS", (find_framework("mmaction"),))

@@ -127,7 +127,7 @@ def main() -> int:
     args = parse_args()
     if args.threads:
         torch.set_num_threads(args.threads)
-    if args.keep_memory:
+    if args.keep_memory:  # an option, as it speeds up the authors' step too, and their own program does not do it
         keep_freed_memory()
     torch.manual_seed(0)
     MMLogger.get_instance("gan_step", log_level="WARNING")  # else the weights' initialization is told line by line

@@ -88,13 +88,13 @@ def contestants(x: Tensor, generator: torch.Generator, compiled: bool) -> dict[s
 def measure_turns(
     calls: Mapping[str, Call], against: Call, rounds: int, clock: Clock = host_seconds
 ) -> dict[str, tuple[float, float]]:
-    """As :func:`take_turns`, of what a clock says of calls."""
+    """Time calls in turns, each by the clock; see :func:`take_turns`."""
     timers = {name: partial(warm_seconds, call, clock) for name, call in calls.items()}
     return take_turns(timers, partial(warm_seconds, against, clock), rounds)
 
 
 def warm_seconds(call: Call, clock: Clock) -> float:
-    """Of a call that follows one that does not count, so that it does not pay for memory that another gave back."""
+    """Time a call after one that does not count, so that it does not pay for memory that another gave back."""
     call()
     return clock(call)
 
@@ -108,6 +108,7 @@ def measure(shape: str, args: argparse.Namespace) -> list[dict]:
     if args.channels_last:
         x = x.contiguous(memory_format=torch.channels_last if x.ndim == 4 else torch.channels_last_3d)
     calls = contestants(x, generator, args.compile)
+    # A GPU has one bar for all, and its own time and that with the host side by side.
     if device.type == "cuda":
         turns, with_host = (
             measure_turns(calls, x.clone, args.rounds, partial(clock, calls=GPU_CALLS))
@@ -115,6 +116,7 @@ def measure(shape: str, args: argparse.Namespace) -> list[dict]:
         )
         rows = [row(shape, name, *turn, None if name == "copy" else GPU_BAR) for name, turn in turns.items()]
         return [each | dict(ratio_with_host=round(with_host[each["negative"]][1], 2)) for each in rows]
+    # The bars of a CPU are those of one thread in float32.
     standard = args.dtype == "float32" and args.threads == 1 and not args.channels_last
     bars = BARS.get(shape, {}) if standard else {}
     turns = measure_turns(calls, x.clone, args.rounds)

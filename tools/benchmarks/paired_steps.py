@@ -17,12 +17,12 @@ if TYPE_CHECKING:  # the options are read before torch is imported
 
 #: Steps in a row that are timed together on a GPU.
 GPU_STEPS = 5
-#: Of an idle kernel: some seconds.
+#: The longest idle kernel, in clock cycles: some seconds.
 MOST_CYCLES = 2**33
 
 
 def add_arguments(parser: argparse.ArgumentParser, rounds: int, threads: int | None = 1) -> None:
-    """The options that the benchmarks have in common."""
+    """Add the options that all benchmarks have."""
     parser.add_argument("--device", default="cpu", help="default: cpu")
     parser.add_argument("--threads", type=int, default=threads, help=f"CPU threads (default: {threads or 'of torch'})")
     parser.add_argument("--rounds", type=int, default=rounds, help=f"turns of each (default: {rounds})")
@@ -104,12 +104,12 @@ def attached_in_turn(negatives: Mapping[str, Any]) -> dict[str, Callable[[], Abs
 
 
 def seconds(call: Callable[[], object], device: str) -> float:
-    """Of one call."""
+    """Time one call in seconds, by the clock that suits the device."""
     return seconds_between_events(call, GPU_STEPS) if device.startswith("cuda") else host_seconds(call)
 
 
 def host_seconds(call: Callable[[], object]) -> float:
-    """Of one call; on one CPU thread the time it had the processor, which other processes do not lengthen."""
+    """Time one call in seconds; on one CPU thread in processor time, which other processes do not lengthen."""
     import torch
 
     now = time.perf_counter if torch.get_num_threads() > 1 else time.process_time
@@ -119,7 +119,7 @@ def host_seconds(call: Callable[[], object]) -> float:
 
 
 def seconds_between_events(call: Callable[[], object], calls: int) -> float:
-    """Of one of several calls in a row, on the current device.
+    """Time several calls in a row on the current device, in seconds for one.
 
     The host prepares one call while the device does another, as in training; it waits at the end only.
 
@@ -131,22 +131,22 @@ def seconds_between_events(call: Callable[[], object], calls: int) -> float:
 
 
 def device_seconds(call: Callable[[], object], calls: int, cycles: int = 20_000_000) -> float:
-    """Of the device's work for one of several calls in a row, whatever the host takes to ask for it.
+    """Time the device's work for several calls in a row, in seconds for one, without what the host takes to launch it.
 
-    The device is given an idle kernel first, and all calls are in its queue before it is through.
+    The device is given an idle kernel first, and all calls are in its queue before that ends.
 
     Args:
         call: What to time.
         calls: How many; a queue holds about a thousand kernels.
-        cycles: Of the idle kernel; doubled until the host is ahead.
+        cycles: Length of the idle kernel; doubled until the host is ahead.
 
     Raises:
         RuntimeError: If the host never gets ahead, because the call waits for the device.
     """
     while cycles <= MOST_CYCLES:
-        time_of_one, ahead = _time_on_device(call, calls, cycles)
+        seconds_of_one, ahead = _time_on_device(call, calls, cycles)
         if ahead:
-            return time_of_one
+            return seconds_of_one
         cycles *= 2
     raise RuntimeError("the host does not get ahead of the device: the call waits for it, or asks for too many kernels")
 
@@ -170,7 +170,7 @@ def _time_on_device(call: Callable[[], object], calls: int, idle_cycles: int = 0
 def take_turns(
     timers: Mapping[str, Callable[[], float]], plain: Callable[[], float], rounds: int
 ) -> dict[str, tuple[float, float]]:
-    """Median seconds of each, and its median ratio to the plain one timed just before it, over the rounds.
+    """Take the median over the rounds of each one's seconds, and of their ratio to the plain one timed just before.
 
     Args:
         timers: Each does what it times, and returns the seconds.
@@ -206,9 +206,11 @@ def compare_steps(
         with variant():
             return seconds(step, step.device)
 
-    for variant in variants.values():  # the first step of each chooses kernels and fetches memory
+    # The first step of each chooses kernels and fetches memory, and is not timed.
+    for variant in variants.values():
         with variant():
             step()
+
     timers = {name: partial(timed, variant) for name, variant in variants.items()}
     turns = take_turns(timers, lambda: seconds(step, step.device), rounds)
     return [
