@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:  # the options are read before torch is imported
     from torch import Tensor, nn
 
+Context = Callable[[], AbstractContextManager]
+Timer = Callable[[], float]
 #: Steps in a row that are timed together on a GPU.
 GPU_STEPS = 5
 #: The longest idle kernel, in clock cycles: some seconds.
@@ -89,7 +91,7 @@ class Step:
         self.optimizer.step()
 
 
-def attached_in_turn(negatives: Mapping[str, Any]) -> dict[str, Callable[[], AbstractContextManager]]:
+def attached_in_turn(negatives: Mapping[str, Any]) -> dict[str, Context]:
     """Contexts for :func:`compare_steps`: the plain step, and each of the negatives on the model it was made for."""
 
     @contextmanager
@@ -167,9 +169,7 @@ def _time_on_device(call: Callable[[], object], calls: int, idle_cycles: int = 0
     return first.elapsed_time(last) / 1e3 / calls, ahead
 
 
-def take_turns(
-    timers: Mapping[str, Callable[[], float]], plain: Callable[[], float], rounds: int
-) -> dict[str, tuple[float, float]]:
+def take_turns(timers: Mapping[str, Timer], plain: Timer, rounds: int) -> dict[str, tuple[float, float]]:
     """Take the median over the rounds of each one's seconds, and of their ratio to the plain one timed just before.
 
     Args:
@@ -187,12 +187,7 @@ def take_turns(
     return {name: (statistics.median(times[name]), statistics.median(ratios[name])) for name in timers}
 
 
-def compare_steps(
-    step: Step,
-    variants: Mapping[str, Callable[[], AbstractContextManager]],
-    bars: Mapping[str, float],
-    rounds: int,
-) -> list[dict]:
+def compare_steps(step: Step, variants: Mapping[str, Context], bars: Mapping[str, float], rounds: int) -> list[dict]:
     """A row for each variant: the median over the rounds of its time divided by that of the plain step just before.
 
     Args:
@@ -202,7 +197,7 @@ def compare_steps(
         rounds: How often the variants take turns.
     """
 
-    def timed(variant: Callable[[], AbstractContextManager]) -> float:
+    def timed(variant: Context) -> float:
         with variant():
             return seconds(step, step.device)
 
