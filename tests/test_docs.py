@@ -57,14 +57,12 @@ def recipe(name: str) -> Config:
 
 def leads_somewhere(config: Any, path: str) -> bool:
     """Whether an override's path begins in the config."""
-    for part in path.split(".")[:-1][:2]:
-        if isinstance(config, (list, tuple)):
-            config = config[int(part)] if part.isdigit() and int(part) < len(config) else None
-        else:
-            config = config.get(part)
-        if config is None:
-            return False
-    return True
+    try:
+        for part in path.split(".")[:-1][:2]:
+            config = config[int(part) if isinstance(config, (list, tuple)) else part]
+    except (KeyError, IndexError, TypeError, ValueError):
+        return False
+    return config is not None
 
 
 def fault_of(call: str) -> str:

@@ -40,9 +40,7 @@ def as_text(errors: Mapping[Framework, Exception | None]) -> str:
     judged = {framework: judge(framework, error) for framework, error in errors.items()}
     rows = [("framework", "version", "window", "state")]
     rows += [(each.distribution, each.version() or "-", each.window, state) for each, (state, _) in judged.items()]
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    lines.insert(1, "  ".join("-" * width for width in widths))
+    lines = [f"{name:<19}{version:<15}{window:<19}{state}" for name, version, window, state in rows]
     return "\n\n".join(["\n".join(lines), *(advice for _, advice in judged.values() if advice)])
 
 
@@ -83,6 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         wanted = [find_framework(name) for name in options.frameworks]
     except ValueError as error:
         parser.error(str(error))
+    # Import what was asked for, or everything, and report.
     packages = [each.package for each in wanted]
     say_loading(*(packages or [each.package for each in FRAMEWORKS]))
     with warnings.catch_warnings():
@@ -92,6 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(as_text(errors))
     if find_framework("mmengine").version() is not None:
         print("\n" + patches_as_text(applied))
+    # What is merely absent is no failure unless it was named.
     asked = [each for each in errors if wanted or each.version() or each.package in CORE]
     return int(any(errors[each] is not None for each in asked))
 

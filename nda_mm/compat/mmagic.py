@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import runpy
 import sys
 import warnings
+from collections.abc import Callable
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
@@ -117,33 +119,30 @@ class MMagicGridSample(Patch):
     versions = "mmagic <= 1.2.0 on torch >= 1.11"
 
     def needed(self) -> bool:
-        module = sys.modules.get(GRID_SAMPLE) or self._load_alone()
-        return module is not None and module.grid_sample is not grid_sample and not self._differentiates_twice(module)
+        theirs = self._find()
+        return theirs not in (None, grid_sample) and not self._differentiates_twice(theirs)
 
     def apply(self) -> None:
         module = sys.modules.setdefault(GRID_SAMPLE, ModuleType(GRID_SAMPLE))  # used instead of mmagic's own file
         module.grid_sample = grid_sample  # type: ignore[attr-defined]
 
     @staticmethod
-    def _load_alone() -> ModuleType | None:
-        """The module by its file, without the packages around it, which take seconds; it imports torch alone."""
+    def _find() -> Any:
+        """mmagic's function, read from its file alone: the packages around it take seconds to import."""
+        if GRID_SAMPLE in sys.modules:
+            return sys.modules[GRID_SAMPLE].grid_sample
         path = installed_file("mmagic", f"{GRID_SAMPLE.removeprefix('mmagic.').replace('.', '/')}.py")
-        spec = importlib.util.spec_from_file_location("_nda_mm_probe", path) if path is not None else None
-        if spec is None or spec.loader is None:
-            return None
-        module = importlib.util.module_from_spec(spec)
         try:
-            spec.loader.exec_module(module)
+            return runpy.run_path(str(path))["grid_sample"] if path else None
         except Exception:  # another mmagic; what is wrong with it shows when it is imported
             return None
-        return module
 
     @staticmethod
-    def _differentiates_twice(module: ModuleType) -> bool:
+    def _differentiates_twice(sample: Callable[[Tensor, Tensor], Tensor]) -> bool:
         images = torch.ones(1, 1, 2, 2, requires_grad=True)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            sampled = module.grid_sample(images, torch.zeros(1, 1, 1, 2))
+            sampled = sample(images, torch.zeros(1, 1, 1, 2))
         try:
             (slope,) = torch.autograd.grad(sampled.square().sum(), images, create_graph=True)
             torch.autograd.grad(slope.sum(), images)
@@ -235,6 +234,6 @@ def float_betas(node: Any) -> int:
     changed = sum(float_betas(child) for child in list(node.values()))
     betas = node.get("betas")
     if isinstance(betas, (list, tuple)) and any(isinstance(beta, int) for beta in betas):
-        node["betas"] = tuple(float(beta) for beta in betas)
+        node["betas"] = tuple(map(float, betas))
         changed += 1
     return changed

@@ -29,6 +29,7 @@ def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> Ten
 def softnms(boxes: Tensor, scores: Tensor, dets: Tensor, **settings: Any) -> Tensor:
     """Soft-NMS (Bodla et al., 2017), naive (0), linear (1) or Gaussian (2); fills ``dets`` and returns the places."""
     offset, method = settings["offset"], settings["method"]
+    # `left` are the scores as they decay, `places` the boxes that are neither kept nor dropped.
     area = (boxes[:, 2:] - boxes[:, :2] + offset).prod(1)
     left, places = scores.clone(), torch.arange(len(boxes))
     kept: list[int] = []
@@ -37,6 +38,7 @@ def softnms(boxes: Tensor, scores: Tensor, dets: Tensor, **settings: Any) -> Ten
         dets[len(kept)] = torch.cat((boxes[best], left[best, None]))
         kept.append(int(best))
         places = places[places != best]
+        # Lower the others' scores by their overlap with it.
         corner = torch.minimum(boxes[best, 2:], boxes[places, 2:]) - torch.maximum(boxes[best, :2], boxes[places, :2])
         inter = (corner + offset).clamp(min=0).prod(1)
         iou = inter / (area[best] + area[places] - inter)
@@ -145,10 +147,8 @@ def sigmoid_focal_loss_forward(
     input: Tensor, target: Tensor, weight: Tensor, output: Tensor, gamma: float, alpha: float
 ) -> None:
     """Focal loss (Lin et al., 2017) of (N, C) logits and (N,) classes, C standing for background; fills ``output``."""
-    positive, p = F.one_hot(target, input.shape[1] + 1)[:, :-1].bool(), input.sigmoid()
-    right = -alpha * (1 - p) ** gamma * F.logsigmoid(input)
-    wrong = -(1 - alpha) * p**gamma * F.logsigmoid(-input)
-    output.copy_(torch.where(positive, right, wrong))
+    positive = F.one_hot(target, input.shape[1] + 1)[:, :-1]
+    output.copy_(ops.sigmoid_focal_loss(input, positive.to(input), alpha, gamma))
     if len(weight):
         output.mul_(weight[target, None])
 
@@ -156,7 +156,10 @@ def sigmoid_focal_loss_forward(
 def sigmoid_focal_loss_backward(
     input: Tensor, target: Tensor, weight: Tensor, grad_input: Tensor, gamma: float, alpha: float
 ) -> None:
-    """Its derivative, for an incoming gradient of 1; fills ``grad_input``."""
+    """Its derivative, for an incoming gradient of 1; fills ``grad_input``.
+
+    By the formula, since autograd's is not finite where a logit is large and ``gamma`` is below 1.
+    """
     positive, p = F.one_hot(target, input.shape[1] + 1)[:, :-1].bool(), input.sigmoid()
     right = -alpha * (1 - p) ** gamma * (1 - p - gamma * p * F.logsigmoid(input))
     wrong = -(1 - alpha) * p**gamma * (gamma * (1 - p) * F.logsigmoid(-input) - p)

@@ -84,9 +84,7 @@ def require_fit(module: nn.Module, weights: Mapping[str, Tensor], *, source: str
     return unused
 
 
-def require_carried(
-    module: nn.Module, weights: Mapping[str, Tensor], *, source: str, target: str, tolerance: float = 1e-5
-) -> int:
+def require_carried(module: nn.Module, weights: Mapping[str, Tensor], *, source: str, target: str) -> int:
     """Refuse a model that does not hold the weights it should have loaded.
 
     The frameworks load leniently: what doesn't fit by name is skipped with a line in the log, and the layer stays
@@ -98,7 +96,6 @@ def require_carried(
         weights: Tensors by plain name.
         source: What to call the weights in the message.
         target: What to call the model.
-        tolerance: Relative difference allowed; inflation rounds. Defaults to 1e-5.
 
     Returns:
         The number of tensors compared.
@@ -114,7 +111,7 @@ def require_carried(
     """
     require_fit(module, weights, source=source, target=target)
     loaded = plain_state(module, weights)
-    refuse_other_values(loaded, weights, source=source, target=target, tolerance=tolerance)
+    refuse_other_values(loaded, weights, source=source, target=target, tolerance=1e-5)  # inflation rounds
     return len(loaded)
 
 
@@ -187,6 +184,7 @@ def check_config(config: str, file: Path, weights: Mapping[str, Tensor], source:
         ValueError: If there is no such network, or the config has no ``model.backbone``.
         FileNotFoundError: If there is no such config.
     """
+    # A network of torchvision's, by its name.
     if config.startswith(_TORCHVISION) and not Path(config).exists():
         import torchvision
 
@@ -195,6 +193,7 @@ def check_config(config: str, file: Path, weights: Mapping[str, Tensor], source:
         require_fit(net, weights, source=source, target=config)
         net.load_state_dict(read_checkpoint(file, needed=("state_dict",))["state_dict"], strict=False)
         return {config: require_carried(net, weights, source=source, target=config)}
+    # A config: its backbone, inside ShiftedBackbone's `net` or by itself, and a detector's shared head.
     cfg = read_config(config)
     backbone = cfg.get("model", {}).get("backbone")
     if backbone is None:

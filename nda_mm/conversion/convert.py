@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -43,7 +43,7 @@ class ConversionReport:
     host: str
     found: FoundBackbone
     architecture: ResNetArchitecture | None
-    checked: dict[str, int] = field(default_factory=dict)
+    checked: dict[str, int]
 
     def __str__(self) -> str:
         prefix = f", prefix {self.found.prefix}" if self.found.prefix else ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -63,7 +63,7 @@ class FoundBackbone:
     format: str
     prefix: str
     weights: dict[str, torch.Tensor]
-    dropped: list[str] = field(default_factory=list)
+    dropped: list[str]
 
 
 def weights_of(checkpoint: Any, where: str) -> dict[str, torch.Tensor]:
@@ -123,6 +123,7 @@ def find_backbone(checkpoint: Any, encoder: str = "query", where: str = "the che
         if wanted is None:
             raise ValueError(f"{where} ({layout.name}) has no key encoder; take encoder='query'")
         return _take(weights, wanted, layout)
+    # None of them: say what the names look like.
     groups = shorten(dict.fromkeys(".".join(name.split(".")[:2]) for name in weights), 6)
     known = ", ".join(layout.name for layout in FORMATS)
     raise ValueError(f"the format of {where} is unknown: its names begin with {groups}; known are: {known}")

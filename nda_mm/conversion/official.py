@@ -40,33 +40,34 @@ CHANNEL_ORDERS = ("RGB", "BGR")
 
 #: Our layer and its kind, by theirs. The kinds: under spectral norm, an embedding under spectral norm (it has no bias),
 #: a conditional batch normalization, a plain one.
-_GENERATOR = {
-    "linear": ("noise2feat", "spectral"),
-    **{
-        f"blocks.{block}.0.{theirs}": (f"conv_blocks.{block}.{ours}", kind)
-        for block in range(3)
-        for theirs, ours, kind in (
-            ("conv1", "conv1.conv", "spectral"),
-            ("conv2", "conv2.conv", "spectral"),
-            ("conv_sc", "shortcut.conv", "spectral"),
-            ("bn1", "bn1", "conditional"),
-            ("bn2", "bn2", "conditional"),
-        )
+_CONVOLUTIONS = {"conv1": ("conv1.conv", "spectral"), "conv2": ("conv2.conv", "spectral")}
+_SHORTCUT = {"conv_sc": ("shortcut.conv", "spectral")}
+_NORMS = {"bn1": ("bn1", "conditional"), "bn2": ("bn2", "conditional")}
+
+
+def _blocks(*layers: Mapping[str, tuple[str, str]]) -> dict[str, tuple[str, str]]:
+    """The same for whole blocks, in their order, by the layers of each."""
+    return {
+        f"blocks.{number}.0.{theirs}": (f"conv_blocks.{number}.{ours}", kind)
+        for number, block in enumerate(layers)
+        for theirs, (ours, kind) in block.items()
+    }
+
+
+_LAYERS = {
+    "generator": {
+        "linear": ("noise2feat", "spectral"),
+        **_blocks(*3 * [_CONVOLUTIONS | _SHORTCUT | _NORMS]),
+        "output_layer.0": ("output_layer.bn", "normalized"),
+        "output_layer.2": ("output_layer.conv", "spectral"),
     },
-    "output_layer.0": ("output_layer.bn", "normalized"),
-    "output_layer.2": ("output_layer.conv", "spectral"),
-}
-_DISCRIMINATOR = {
-    **{
-        f"blocks.{block}.0.{theirs}": (f"conv_blocks.{block}.{ours}", "spectral")
-        for block in range(4)
-        for theirs, ours in (("conv1", "conv1.conv"), ("conv2", "conv2.conv"), ("conv_sc", "shortcut.conv"))
-        if theirs != "conv_sc" or block < 2  # the last two blocks keep their input's size
+    "discriminator": {
+        # The last two blocks keep their input's size.
+        **_blocks(*2 * [_CONVOLUTIONS | _SHORTCUT], *2 * [_CONVOLUTIONS]),
+        "linear": ("decision", "spectral"),
+        "embed": ("proj_y", "embedding"),
     },
-    "linear": ("decision", "spectral"),
-    "embed": ("proj_y", "embedding"),
 }
-_LAYERS = {"generator": _GENERATOR, "discriminator": _DISCRIMINATOR}
 #: Our tensor by theirs, for each kind of layer, as mmagic's sn_style='ajbrock' has them.
 _TENSORS = {
     "spectral": {name: name for name in ("weight", "bias", "u0", "sv0")},
@@ -329,13 +330,15 @@ def import_official(
         raise ValueError("give at least one file: generator, ema or discriminator")
     if out.exists() and any(file.exists() and out.samefile(file) for file in sources.values()):
         raise ValueError(f"{out} is one of the files to read; write to another")
+    # What is in the files?
     read = {part: _read(file, _PARTS[part]) for part, file in sources.items()}
     found = {part: network for part, (_, network) in read.items()}
 
+    # The recipe's model in their sizes.
     cfg = read_config(str(config), options)
     changes = _adapt(cfg, found, str(config))
     state = initial_model(cfg, seed=int(cfg.get("randomness", {}).get("seed") or 0)).state_dict()
-    # mmagic takes images for BGR where nothing is said.
+    # Fill it. mmagic takes images for BGR where nothing is said.
     order = (cfg.model.get("data_preprocessor") or {}).get("output_channel_order") or "BGR"
     targets, stood_in = _targets(found, state)
     for prefix, part in targets.items():
@@ -347,8 +350,9 @@ def import_official(
             channel_order=order,
         )
         _fill(state, prefix, converted, f"{sources[part]} does not fit the {_PARTS[part]} of {config}")
-    if "generator_ema.module." in targets and "generator_ema.steps" in state:
+    if "generator_ema.module." in targets:
         state["generator_ema.steps"].fill_(1)  # at 0 the first update would overwrite the average
+
     meta = dict(nda_mm=__version__, sources={part: file.name for part, file in sources.items()}, stood_in=stood_in)
     write_checkpoint(dict(meta=meta, state_dict=state), out)
     style = cfg.model.generator.get("sn_style", "ajbrock")

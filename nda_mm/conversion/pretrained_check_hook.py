@@ -165,10 +165,9 @@ class VideoBackboneCheckHook(PretrainedCheckHook):
 
 def _pretrained(part: nn.Module) -> Mapping[str, Any]:
     """The setting of a part's ``init_cfg`` that loads a checkpoint; empty if there is none."""
-    settings = getattr(part, "init_cfg", None)
-    listed = settings if isinstance(settings, (list, tuple)) else [settings]
-    chosen = [each for each in listed if isinstance(each, Mapping) and each.get("type") == "Pretrained"]
-    return chosen[-1] if chosen else {}
+    settings = getattr(part, "init_cfg", None) or []
+    listed = [settings] if isinstance(settings, Mapping) else settings
+    return next((each for each in reversed(listed) if each.get("type") == "Pretrained"), {})
 
 
 def _read_weights(file: str, prefix: str | None) -> dict[str, Tensor]:

@@ -209,16 +209,13 @@ def describe(weights: Mapping[str, Tensor]) -> ResNetArchitecture | None:
     stem = weights.get("conv1.weight", weights.get("stem.0.conv.weight"))
     if stem is None:
         return None
-    found: dict[int, int] = {}
-    for name in weights:
-        block = _BLOCK.fullmatch(name)
-        if block:
-            found[int(block[1])] = max(found.get(int(block[1]), 0), int(block[2]) + 1)
-    if sorted(found) != list(range(1, len(found) + 1)):
-        raise BackboneMismatchError(f"stages {sorted(found)} are there, and others before the last of them missing")
+    blocks = {(int(block[1]), int(block[2])) for block in map(_BLOCK.fullmatch, weights) if block}
+    stages = {stage: number + 1 for stage, number in sorted(blocks)}  # the last block of each counts
+    if list(stages) != list(range(1, len(stages) + 1)):
+        raise BackboneMismatchError(f"stages {list(stages)} are there, and others before the last of them missing")
     return ResNetArchitecture(
         block="bottleneck" if "layer1.0.conv3.weight" in weights else "basic",
-        blocks=tuple(found[stage] for stage in sorted(found)),
+        blocks=tuple(stages.values()),
         stem=stem.shape[-1] if "conv1.weight" in weights else 0,
         width=weights["layer1.0.conv1.weight"].shape[1],
         pooled_shortcut=any(name.endswith("downsample.2.weight") for name in weights),

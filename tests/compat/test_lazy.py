@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 from mmengine.logging import MMLogger
@@ -149,12 +150,11 @@ def logged(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, logged: list[str]) -> Iterator[Path]:
     """A folder that Python looks into first, with mmaction forgotten, so that a host written there is the one found."""
     monkeypatch.syspath_prepend(tmp_path)
-    for name in [name for name in sys.modules if name.split(".")[0] in ("mmaction", "bridge")]:
-        monkeypatch.delitem(sys.modules, name)
     monkeypatch.setattr(lazy, "_warned", set())
-    yield tmp_path
-    for name in [name for name in sys.modules if name.split(".")[0] in ("mmaction", "bridge")]:
-        del sys.modules[name]
+    with mock.patch.dict(sys.modules):
+        for name in [name for name in sys.modules if name.split(".")[0] == "mmaction"]:
+            del sys.modules[name]
+        yield tmp_path
 
 
 def write(folder: Path, **modules: str) -> None:

@@ -106,28 +106,26 @@ def test_the_python_code_that_a_gpu_is_led_to_is_the_cpus(monkeypatch) -> None:
     use_python_on_gpus()
     upfirdn2d, bias_act, filtered, fused, attention = modules
     x, taps, bias = torch.randn(2, 3, 8, 8), torch.tensor([1.0, 3, 3, 1]) / 8, torch.randn(3)
-    settings = dict(up=2, down=1, padding=(2, 1, 2, 1), flip_filter=False, gain=4)
-    torch.testing.assert_close(
-        upfirdn2d._upfirdn2d_cuda(**settings).apply(x, taps), upfirdn2d.upfirdn2d(x, taps, **settings)
-    )
-    settings = dict(dim=1, act="lrelu", alpha=0.2, gain=1.5, clamp=None)
-    torch.testing.assert_close(
-        bias_act._bias_act_cuda(**settings).apply(x, bias), bias_act.bias_act(x, bias, **settings)
-    )
-    settings = dict(up=2, down=2, padding=3, gain=1.4, slope=0.2, clamp=None, flip_filter=False)
-    torch.testing.assert_close(
-        filtered._filtered_lrelu_cuda(**settings).apply(x, taps, taps, bias, None, 0, 0),
-        filtered.filtered_lrelu(x, taps, taps, bias, **settings),
-    )
-    torch.testing.assert_close(
-        fused.FusedBiasLeakyReLUFunction.apply(x, bias, 0.2, 2**0.5), fused.fused_bias_leakyrelu(x, bias)
-    )
     value, shapes = torch.randn(1, 20, 2, 4), torch.tensor([[4, 4], [2, 2]])
     places, weights = torch.rand(1, 5, 2, 2, 3, 2), torch.rand(1, 5, 2, 2, 3)
-    torch.testing.assert_close(
-        attention.MultiScaleDeformableAttnFunction.apply(value, shapes, torch.tensor([0, 16]), places, weights, 64),
-        attention.multi_scale_deformable_attn_pytorch(value, shapes, places, weights),
-    )
+    up = dict(up=2, down=1, padding=(2, 1, 2, 1), flip_filter=False, gain=4)
+    act = dict(dim=1, act="lrelu", alpha=0.2, gain=1.5, clamp=None)
+    filter = dict(up=2, down=2, padding=3, gain=1.4, slope=0.2, clamp=None, flip_filter=False)
+    attend = attention.MultiScaleDeformableAttnFunction.apply
+    for on_gpu, on_cpu in (
+        (upfirdn2d._upfirdn2d_cuda(**up).apply(x, taps), upfirdn2d.upfirdn2d(x, taps, **up)),
+        (bias_act._bias_act_cuda(**act).apply(x, bias), bias_act.bias_act(x, bias, **act)),
+        (
+            filtered._filtered_lrelu_cuda(**filter).apply(x, taps, taps, bias, None, 0, 0),
+            filtered.filtered_lrelu(x, taps, taps, bias, **filter),
+        ),
+        (fused.FusedBiasLeakyReLUFunction.apply(x, bias, 0.2, 2**0.5), fused.fused_bias_leakyrelu(x, bias)),
+        (
+            attend(value, shapes, torch.tensor([0, 16]), places, weights, 64),
+            attention.multi_scale_deformable_attn_pytorch(value, shapes, places, weights),
+        ),
+    ):
+        torch.testing.assert_close(on_gpu, on_cpu)
 
 
 FRESH = """

@@ -10,7 +10,6 @@ from mmengine.registry import DefaultScope
 
 from nda_mm.compat import apply_patches
 from nda_mm.compat.mmengine import CollateScope, ExternalConfigs
-from nda_mm.compat.patch import installed_file
 from nda_mm.registry import DATA_SAMPLERS
 from nda_mm.utils.files import recipe_path
 
@@ -131,24 +130,12 @@ def test_a_probe_imports_no_package_of_the_default_scope(monkeypatch: pytest.Mon
     assert not imported
 
 
-RECIPE = "biggan_cifar10.py"
-
-
-def test_what_is_inherited_is_the_recipe_and_may_be_changed(tmp_path: Path, project_root: Path) -> None:
+def test_what_is_inherited_is_the_recipe_and_may_be_changed(tmp_path: Path) -> None:
     apply_patches()
     assert not ExternalConfigs().needed()
     config = tmp_path / "mine.py"
-    config.write_text(f"_base_ = ['nda_mm::{RECIPE}']\ntrain_cfg = dict(max_iters=7)\n")
-    mine, recipe = Config.fromfile(config), Config.fromfile(recipe_path(RECIPE))
+    config.write_text("_base_ = ['nda_mm::biggan_cifar10.py']\ntrain_cfg = dict(max_iters=7)\n")
+    mine, recipe = Config.fromfile(config), Config.fromfile(recipe_path("biggan_cifar10.py"))
     assert mine.train_cfg.max_iters == 7
     recipe.train_cfg.max_iters = 7
     assert mine.to_dict() == recipe.to_dict()
-
-
-def test_the_names_of_other_packages_still_go_to_mmengine(tmp_path: Path) -> None:
-    if installed_file("mmpretrain", "__init__.py") is None:
-        pytest.skip("needs mmpretrain")
-    apply_patches()
-    config = tmp_path / "mine.py"
-    config.write_text("_base_ = 'mmpretrain::_base_/schedules/imagenet_bs256.py'\n")
-    assert Config.fromfile(config).train_cfg.by_epoch is True

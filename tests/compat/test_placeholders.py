@@ -106,16 +106,3 @@ def test_a_complete_mmaction_is_left_alone(tmp_path: Path, monkeypatch: pytest.M
     assert MMActionDRN().needed()
     (tmp_path / "models" / "localizers" / "drn").mkdir()
     assert not MMActionDRN().needed()
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(installed_file("mmaction", "__init__.py") is None, reason="needs mmaction2")
-def test_the_bad_wheel_of_mmaction_needs_its_patch(run_fresh) -> None:
-    if installed_file("mmaction", "models/localizers/drn") is not None:
-        pytest.skip("this mmaction2 is complete")
-    failed = run_fresh(
-        "from nda_mm.compat import all_patches\n"
-        "for patch in all_patches(): patch.name != 'mmaction-drn' and patch.needed() and patch.apply()\n"
-        "import mmaction.models"
-    )
-    assert "No module named 'mmaction.models.localizers.drn'" in failed.stderr

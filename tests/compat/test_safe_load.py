@@ -79,18 +79,14 @@ def test_message_hub_arrays_scalars_and_random_states_survive() -> None:
         assert np.array_equal(one, other)
 
 
-@pytest.mark.parametrize(
-    ("here", "there"),
-    [(b"cnumpy.core.", b"cnumpy._core."), (b"cnumpy._core.", b"cnumpy.core.")],
-    ids=["from 2", "from 1"],
-)
-def test_checkpoints_travel_between_numpy_1_and_2(here: bytes, there: bytes) -> None:
+def test_checkpoints_travel_between_numpy_1_and_2() -> None:
     """The two write other module names; the stream of one is made from that of the other."""
     allow_safe_globals()
     written = saved({"a": np.arange(3.0), "s": np.float64(2)}, _use_new_zipfile_serialization=False).getvalue()
-    loaded = torch.load(io.BytesIO(written.replace(here, there)), weights_only=True)
-    assert loaded["a"].tolist() == [0.0, 1.0, 2.0]
-    assert loaded["s"] == 2
+    by_numpy_1 = written.replace(b"cnumpy._core.", b"cnumpy.core.")
+    for stream in (by_numpy_1, by_numpy_1.replace(b"cnumpy.core.", b"cnumpy._core.")):
+        loaded = torch.load(io.BytesIO(stream), weights_only=True)
+        assert (loaded["a"].tolist(), loaded["s"]) == ([0.0, 1.0, 2.0], 2)
 
 
 class Reduced:
@@ -130,8 +126,8 @@ def test_a_checkpoint_cannot_run_a_command_or_reach_other_attributes(tmp_path: P
 class Line(BaseModel):
     """The smallest model of mmengine."""
 
-    def __init__(self, init_cfg: Any = None) -> None:
-        super().__init__(init_cfg=init_cfg)
+    def __init__(self) -> None:
+        super().__init__()
         self.layer = nn.Linear(16, 4)
 
     def forward(self, *inputs: Tensor) -> Tensor:
@@ -195,12 +191,6 @@ def test_no_flipped_byte_alters_a_weight(tmp_path: Path) -> None:
     assert 320 < refused < len(content)  # the weights have 272 bytes; padding may be anything
 
 
-def pretrained(path: Path) -> dict[str, Tensor]:
-    model = Line(init_cfg=dict(type="Pretrained", checkpoint=str(path)))
-    model.init_weights()
-    return model.state_dict()
-
-
 def into_a_model(path: Path) -> dict[str, Tensor]:
     model = Line()
     load_checkpoint(model, str(path))
@@ -213,7 +203,7 @@ def load_from(path: Path) -> dict[str, Tensor]:
     return runner.model.state_dict()
 
 
-@pytest.mark.parametrize("way", [pretrained, into_a_model, load_from])
+@pytest.mark.parametrize("way", [into_a_model, load_from])
 def test_every_way_of_the_hosts_notices_a_flipped_bit_with_the_patch(tmp_path: Path, way: Any) -> None:
     path = tmp_path / f"{way.__name__}.pth"
     weights = save(path)

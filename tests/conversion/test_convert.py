@@ -8,7 +8,6 @@ import pytest
 import tiny_backbones as tiny
 import torch
 from mmengine.config import Config
-from tiny_run import build_recipe
 
 from nda_mm.checkpoints import BrokenCheckpointError
 from nda_mm.conversion import BackboneMismatchError, convert_backbone
@@ -27,8 +26,8 @@ def checkpoint(tmp_path):
     return tiny.save(tiny.randomize(tiny.build("mmpretrain", 18)), "mmpretrain", tmp_path / "source.pth")
 
 
-def same_features(one, other, **images):
-    expected, found = (tiny.features(net, tiny.images(**images)) for net in (one, other))
+def same_features(one, other):
+    expected, found = (tiny.features(net, tiny.images()) for net in (one, other))
     return torch.allclose(found, expected, rtol=1e-6, atol=1e-6)
 
 
@@ -65,32 +64,6 @@ def test_a_detectors_stages_and_shared_head_read_one_file(tmp_path, checkpoint):
     with pytest.raises(BackboneMismatchError, match="does not fit the shared head.*layer4.0.conv1.weight"):
         convert_backbone(checkpoint, tmp_path / "other.pth", "mmdet", config=str(config))
     assert not (tmp_path / "other.pth").exists()
-
-
-@pytest.mark.slow
-def test_a_run_of_ours_goes_on_in_every_host(tmp_path):
-    """moco_digits.py, an epoch of it, saved by SafeCheckpointHook: in mmdet, and inflated in mmaction2."""
-    options = {"train_cfg.max_epochs": 1, "model.queue_len": 64, "train_dataloader.batch_size": 32}
-    options |= {"train_dataloader.dataset.indices": 64, "custom_hooks": [], "default_hooks.checkpoint.interval": 1}
-    runner = build_recipe("moco_digits.py", tmp_path, **options)
-    runner.train()
-    backbone = runner.model.backbone.to(memory_format=torch.contiguous_format)  # channels last, it rounds otherwise
-    source, out = tmp_path / "epoch_1.pth", tmp_path / "digits.pth"
-    for encoder, recipe in (("query", "tsn_digits.py"), ("query", "i3d_digits.py"), ("key", "tsm_digits.py")):
-        report = convert_backbone(source, out, "mmpretrain", encoder=encoder, config=str(recipe_path(recipe)))
-        assert list(report.checked.values()) == [100]
-        after = tiny.build("mmdet", **tiny.SMALL)  # as the scenes' detector has it
-        tiny.load(after, "mmdet", out)
-        assert same_features(backbone, after, size=32) == (encoder == "query")
-
-
-def test_the_report_says_what_became_of_each_tensor(tmp_path, checkpoint):
-    report = convert_backbone(checkpoint, tmp_path / "out.pth", "mmaction2")
-    meta = torch.load(tmp_path / "out.pth", weights_only=True)["meta"]
-    assert (meta["source"], meta["host"], meta["prefix"]) == ("source.pth", "mmaction2", "backbone.")
-    text = str(report)
-    assert "taken     120 tensors: conv1, bn1 (5), layer1 (24), layer2 (30), layer3 (30), layer4 (30)" in text
-    assert "dropped   1 tensors: head.fc" in text
 
 
 @pytest.mark.parametrize(
@@ -137,12 +110,6 @@ def test_the_source_is_never_written_over(tmp_path, checkpoint):
     assert checkpoint.read_bytes() == before
 
 
-def test_a_mismatch_found_by_the_check_leaves_no_file(tmp_path, checkpoint):
-    with pytest.raises(BackboneMismatchError, match=r"ResNet-18 .*the model is a ResNet-50 .*layer1.0.conv1.weight"):
-        convert_backbone(checkpoint, tmp_path / "out.pth", "torchvision", config="torchvision.resnet50")
-    assert not (tmp_path / "out.pth").exists()
-
-
 def save_dpc(network, path, prefix="backbone."):
     """As ``nda_mm.DPC`` or a recognizer writes it; what else is in there has other shapes than a ResNet's."""
     weights = {prefix + name: value for name, value in network.state_dict().items()}
@@ -165,17 +132,12 @@ def test_dpcs_features_are_the_same_after_the_way_through_a_file(tmp_path, prefi
     assert torch.equal(tiny.features(target, clips), tiny.features(source, clips))
 
 
-def test_the_recipe_of_dpcs_network_takes_every_tensor_and_refuses_anothers(tmp_path):
+def test_the_recipe_of_dpcs_network_takes_every_tensor(tmp_path):
     recipe = recipe_path("resnet2d3d_digits.py")
     settings = Config.fromfile(recipe).model.backbone.to_dict()
     source = tiny.randomize(tiny.build("mmaction2", **settings))
-    path = save_dpc(source, tmp_path / "a.pth")
-    report = convert_backbone(path, tmp_path / "b.pth", "mmaction2", config=str(recipe))
+    report = convert_backbone(save_dpc(source, tmp_path / "a.pth"), tmp_path / "b.pth", "mmaction2", config=str(recipe))
     assert list(report.checked.values()) == [100]
-    wider = save_dpc(tiny.randomize(tiny.build("mmaction2", **{**settings, "base_channels": 16})), tmp_path / "c.pth")
-    with pytest.raises(BackboneMismatchError, match=r"does not fit.*2D3D-ResNet-18 \(3x3 stem, width 16\).*width 8"):
-        convert_backbone(wider, tmp_path / "d.pth", "mmaction2", config=str(recipe))
-    assert not (tmp_path / "d.pth").exists()
 
 
 def test_video_networks_are_refused_but_dpcs_in_mmaction2(tmp_path):

@@ -30,7 +30,6 @@ allow_safe_globals()  # the tests look into checkpoints themselves
 
 RECIPE = recipe_path("detection_digits_scenes.py")
 
-
 pytestmark = pytest.mark.usefixtures("quick")
 
 
@@ -87,11 +86,13 @@ def test_from_pretrained_weights_to_average_precision_and_on_after_an_interrupti
 def test_detections_are_drawn_where_the_boxes_are(tmp_path: Path, untrained: Callable[..., str]) -> None:
     drawn = tmp_path / "drawn"
     # an untrained detector is sure of nothing: draw what little it says
-    unsure = {"model.test_cfg.score_thr": 0, "model.test_cfg.max_per_img": 2}
-    unsure["default_hooks.visualization.score_thr"] = 0
-    unsure["test_dataloader.dataset.pipeline.1.scale"] = (
-        "(64,64)"  # drawn at the file's size, whatever the detector saw
-    )
+    unsure = {
+        "model.test_cfg.score_thr": 0,
+        "model.test_cfg.max_per_img": 2,
+        "default_hooks.visualization.score_thr": 0,
+        # drawn at the file's size, whatever the detector saw
+        "test_dataloader.dataset.pipeline.1.scale": "(64,64)",
+    }
     random = untrained("detection_digits_scenes", tmp_path / "random.pth")
     command = [str(RECIPE), random, "--work-dir", "t", "--show-dir", str(drawn)]
     test.main([*command, *options(tmp_path, **unsure)])
@@ -132,13 +133,20 @@ def test_the_moco_protocol_trains(tmp_path: Path) -> None:
     for dataset in config.train_dataloader.dataset.datasets:
         dataset.data_root = str(tmp_path)
         next(step for step in dataset.pipeline if step.type == "RandomChoiceResize").scales = [(90, 64), (90, 72)]
-    config.merge_from_dict({"train_dataloader.num_workers": 0, "train_dataloader.persistent_workers": False})
-    config.merge_from_dict({"train_cfg.max_iters": 2, "model.train_cfg.rcnn.sampler.num": 16})
-    for part in ("backbone", "roi_head.shared_head"):
-        config.merge_from_dict({f"model.{part}.init_cfg.checkpoint": str(tmp_path / "backbone.pth")})
     for part in ("dataloader", "cfg", "evaluator"):
         config[f"val_{part}"] = config[f"test_{part}"] = None
-    config.update(work_dir=str(tmp_path / "run"), launcher="none")
+    pretrained = str(tmp_path / "backbone.pth")
+    settings = {
+        "work_dir": str(tmp_path / "run"),
+        "launcher": "none",
+        "train_dataloader.num_workers": 0,
+        "train_dataloader.persistent_workers": False,
+        "train_cfg.max_iters": 2,
+        "model.train_cfg.rcnn.sampler.num": 16,
+        "model.backbone.init_cfg.checkpoint": pretrained,
+        "model.roi_head.shared_head.init_cfg.checkpoint": pretrained,
+    }
+    config.merge_from_dict(settings)
     runner = launch.build_runner(config)
     runner.train()
     assert runner.iter == 2

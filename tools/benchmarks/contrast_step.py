@@ -13,18 +13,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-from contextlib import nullcontext
-from functools import partial
 
-from paired_steps import add_step_arguments
+from paired_steps import read_step_arguments
 
 
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add_step_arguments(parser)
-    parser.add_argument("--batch", type=int, help="images (default 64; 256 on a GPU, as in the recipe)")
-    return parser.parse_args()
+    return read_step_arguments(__doc__, width=(16, 64), batch=(64, 256))
 
 
 if __name__ == "__main__":
@@ -32,10 +27,10 @@ if __name__ == "__main__":
 
 import torch
 from mmengine.registry import MODELS, DefaultScope
-from paired_steps import Step, attached, compare_steps, prepare, report
+from paired_steps import Step, attached_in_turn, compare_steps, prepare, report
 from torch import nn
 
-from nda_mm import compat
+from nda_mm.command_line import read_config
 from nda_mm.models.contrast import NegativeContrast
 from nda_mm.negatives import build_negative
 
@@ -44,18 +39,10 @@ BARS = {"cpu": 1.35, "cuda": 1.3}
 
 
 def build_moco(width: int) -> nn.Module:
-    """MoCo v2 on CIFAR's sizes, as configs/mocov2/moco_cifar10.py has it."""
-    backbone = dict(type="ResNet_CIFAR", depth=18, base_channels=width, stem_channels=width, out_indices=(3,))
-    settings = dict(
-        type="MoCo",
-        queue_len=4096,
-        feat_dim=128,
-        momentum=0.01,
-        backbone=backbone,
-        neck=dict(type="MoCoV2Neck", in_channels=8 * width, hid_channels=8 * width, out_channels=128),
-        head=dict(type="ContrastiveHead", loss=dict(type="CrossEntropyLoss"), temperature=0.1),
-    )
-    compat.apply_patches("mmpretrain")
+    """MoCo v2 as configs/mocov2/moco_cifar10.py has it, at a width."""
+    settings = read_config("moco_cifar10").model
+    settings.backbone.update(base_channels=width, stem_channels=width)
+    settings.neck.update(in_channels=8 * width, hid_channels=8 * width)
     with DefaultScope.overwrite_default_scope("mmpretrain"):
         return MODELS.build(settings).train()
 
@@ -78,15 +65,14 @@ def measure(args: argparse.Namespace) -> list[dict]:
         "cutout": contrast("Cutout"),
         "jigsaw, 2 negatives": contrast("Jigsaw", num_negatives=2),
     }
-    contexts = {"plain": nullcontext} | {name: partial(attached, variant) for name, variant in variants.items()}
     bars = dict.fromkeys(("jigsaw", "stitch", "cutout"), BARS[torch.device(args.device).type])
-    return compare_steps(Step(model, loss, args.device, args.amp), contexts, bars, args.rounds)
+    return compare_steps(Step(model, loss, args.device, args.amp), attached_in_turn(variants), bars, args.rounds)
 
 
 def main() -> int:
     """Parse, measure, print; the exit status."""
     args = parse_args()
-    prepare(args, dict(batch=64, width=16, amp=False), dict(batch=256, width=64, amp=True))
+    prepare(args)
     return report(measure(args), args)
 
 

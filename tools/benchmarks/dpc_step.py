@@ -12,21 +12,17 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
+from unittest import mock
 
-from paired_steps import add_step_arguments
+from paired_steps import read_step_arguments
 
 
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add_step_arguments(parser)
-    parser.add_argument("--batch", type=int, help="clips (default 4; 32 on a GPU)")
-    parser.add_argument("--size", type=int, help="side of the frames in pixels (default 64; 128 on a GPU)")
-    return parser.parse_args()
+    return read_step_arguments(__doc__, width=(16, 64), batch=(4, 32), size=(64, 128))
 
 
 if __name__ == "__main__":
@@ -36,29 +32,14 @@ import torch
 from paired_steps import Step, compare_steps, prepare, report
 from torch import Tensor
 
-from nda_mm import compat
 from nda_mm.models.video.dpc import DPC
-from nda_mm.negatives import Negative, build_negative
+from nda_mm.negatives import build_negative
 
 #: The most a step with one negative for each clip may take, in plain steps.
 STEP_BAR = 1.6
 
 
-@contextmanager
-def with_negative(model: DPC, negative: Negative | None, **settings: Any) -> Iterator[None]:
-    """The model with another negative, as long as the context lasts."""
-    before = {name: getattr(model, name) for name in ("negative", *settings)}
-    model.negative = negative
-    for name, value in settings.items():
-        setattr(model, name, value)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            setattr(model, name, value)
-
-
-def measure_steps(args: argparse.Namespace) -> list[dict]:
+def measure(args: argparse.Namespace) -> list[dict]:
     """One row for each kind of step."""
     torch.manual_seed(0)
     model = DPC(
@@ -72,16 +53,16 @@ def measure_steps(args: argparse.Namespace) -> list[dict]:
         return model(clips, mode="loss")["loss"]
 
     def changed(kind: str, **settings: Any) -> partial:
-        return partial(with_negative, model, build_negative(dict(type=kind)), **settings)
+        return partial(mock.patch.multiple, model, negative=build_negative(dict(type=kind)), **settings)
 
     variants = {
-        "plain": partial(with_negative, model, None),
+        "plain": nullcontext,
         "jigsaw": changed("Jigsaw"),
         "jigsaw, own place": changed("Jigsaw", negative_places="own"),
         "stitch": changed("Stitch"),
         "shuffle_frames": changed("ShuffleFrames"),
         "jigsaw, 2 negatives": changed("Jigsaw", num_negatives=2),
-        "plain, score in parts": partial(with_negative, model, None, samples_at_once=1),
+        "plain, score in parts": partial(mock.patch.multiple, model, samples_at_once=1),
     }
     bars = dict.fromkeys(("jigsaw", "jigsaw, own place", "stitch", "shuffle_frames"), STEP_BAR)
     return compare_steps(Step(model, loss, args.device, args.amp), variants, bars, args.rounds)
@@ -90,9 +71,8 @@ def measure_steps(args: argparse.Namespace) -> list[dict]:
 def main() -> int:
     """Parse, measure, print; the exit status."""
     args = parse_args()
-    prepare(args, dict(batch=4, width=16, size=64, amp=False), dict(batch=32, width=64, size=128, amp=True))
-    compat.apply_patches("mmaction")
-    return report(measure_steps(args), args)
+    prepare(args)
+    return report(measure(args), args)
 
 
 if __name__ == "__main__":

@@ -13,18 +13,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-from contextlib import nullcontext
-from functools import partial
 
-from paired_steps import add_step_arguments
+from paired_steps import read_step_arguments
 
 
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add_step_arguments(parser)
-    parser.add_argument("--batch", type=int, help="images (default 64; 128 on a GPU, as in the recipe)")
-    return parser.parse_args()
+    return read_step_arguments(__doc__, width=(16, 64), batch=(64, 128))
 
 
 if __name__ == "__main__":
@@ -32,7 +27,7 @@ if __name__ == "__main__":
 
 import torch
 from mmengine.registry import MODELS, DefaultScope
-from paired_steps import Step, attached, compare_steps, prepare, report
+from paired_steps import Step, attached_in_turn, compare_steps, prepare, report
 from torch import nn
 
 from nda_mm.command_line import read_config
@@ -73,14 +68,13 @@ def measure(args: argparse.Namespace) -> list[dict]:
         "stitch": exposure("Stitch"),
         "jigsaw, half of the batch": exposure("Jigsaw", share=0.5),
     }
-    contexts = {"plain": nullcontext} | {name: partial(attached, variant) for name, variant in variants.items()}
-    return compare_steps(Step(model, loss, args.device, args.amp), contexts, BARS, args.rounds)
+    return compare_steps(Step(model, loss, args.device, args.amp), attached_in_turn(variants), BARS, args.rounds)
 
 
 def main() -> int:
     """Parse, measure, print; the exit status."""
     args = parse_args()
-    prepare(args, dict(batch=64, width=16, amp=False), dict(batch=128, width=64, amp=True))
+    prepare(args)
     return report(measure(args), args)
 
 

@@ -46,7 +46,6 @@ from mmengine.registry import MODELS, DefaultScope
 from paired_steps import rated, report, seconds
 from torch import Tensor
 
-from nda_mm import compat
 from nda_mm.command_line import read_config
 from nda_mm.engine.launch import to_channels_last
 from nda_mm.engine.precision import enable_amp
@@ -128,16 +127,14 @@ def main() -> int:
     args = parse_args()
     if args.threads:
         torch.set_num_threads(args.threads)
-    if args.keep_memory:
+    if args.keep_memory:  # an option, as it speeds up the authors' step too, and their own program does not do it
         keep_freed_memory()
     torch.manual_seed(0)
-    compat.apply_patches("mmagic")
     MMLogger.get_instance("gan_step", log_level="WARNING")  # else the weights' initialization is told line by line
-    steps: dict[tuple[str, bool], Step] = {
-        (name, negatives): our_step(args, recipe, channels_last, amp)
-        for name, (channels_last, amp, *_) in SETTINGS.items()
-        for negatives, recipe in ((False, "biggan_cifar10.py"), (True, "nda_biggan_cifar10.py"))
-    }
+    steps: dict[tuple[str, bool], Step] = {}
+    for name, (channels_last, amp, *_) in SETTINGS.items():
+        steps[name, False] = our_step(args, "biggan_cifar10.py", channels_last, amp)
+        steps[name, True] = our_step(args, "nda_biggan_cifar10.py", channels_last, amp)
     if args.authors:
         steps[AUTHORS] = authors_step(args)
     for step in steps.values():  # the first step of each chooses kernels and fetches memory

@@ -38,12 +38,13 @@ if __name__ == "__main__":
     parse_args()  # answers --help, and refuses, before the imports that take seconds
 
 import torch
-from paired_steps import device_seconds, host_seconds, rated, report, seconds_between_events, take_turns
+from paired_steps import device_seconds, host_seconds, prepare, rated, report, seconds_between_events, take_turns
 from torch import Tensor
 
 from nda_mm import functional as F
-from nda_mm.utils.processes import keep_freed_memory
 
+Call = Callable[[], Tensor]
+Clock = Callable[[Call], float]
 #: The most a negative may take, in copies of the batch, on one CPU thread in float32.
 BARS = {
     "256x3x32x32": {"jigsaw": 6, "stitch": 6, "shift": 6, "mixup": 6, "cutmix": 9, "cutout": 14},
@@ -61,20 +62,21 @@ def loop_jigsaw(x: Tensor, grid: int = 2) -> Tensor:
     """Jigsaw as one writes it for a single image, sample by sample and tile by tile."""
     out = torch.empty_like(x)
     height, width = x.shape[-2] // grid, x.shape[-1] // grid
-    for sample, image in enumerate(x):
-        order = torch.randperm(grid * grid).tolist()
-        while order == sorted(order):
+
+    def tile(image: Tensor, index: int) -> Tensor:
+        top, left = index // grid * height, index % grid * width
+        return image[..., top : top + height, left : left + width]
+
+    for image, result in zip(x, out):
+        order = identity = list(range(grid * grid))
+        while order == identity:
             order = torch.randperm(grid * grid).tolist()
-        for place, tile in enumerate(order):
-            top, left = place // grid * height, place % grid * width
-            from_top, from_left = tile // grid * height, tile % grid * width
-            out[sample, ..., top : top + height, left : left + width] = image[
-                ..., from_top : from_top + height, from_left : from_left + width
-            ]
+        for place, source in enumerate(order):
+            tile(result, place).copy_(tile(image, source))
     return out
 
 
-def contestants(x: Tensor, generator: torch.Generator, compiled: bool) -> dict[str, Callable[[], Tensor]]:
+def contestants(x: Tensor, generator: torch.Generator, compiled: bool) -> dict[str, Call]:
     """What is timed on the batch ``x``; the copy first. Compiled negatives draw from torch's own generator."""
     names = [name for name in F.__all__ if name != "shuffle_frames" or x.ndim == 5]
     negatives = {name: partial(getattr(F, name), x, generator=generator) for name in names}
@@ -84,22 +86,17 @@ def contestants(x: Tensor, generator: torch.Generator, compiled: bool) -> dict[s
 
 
 def measure_turns(
-    calls: Mapping[str, Callable[[], Tensor]],
-    against: Callable[[], Tensor],
-    rounds: int,
-    clock: Callable[[Callable[[], Tensor]], float],
+    calls: Mapping[str, Call], against: Call, rounds: int, clock: Clock = host_seconds
 ) -> dict[str, tuple[float, float]]:
-    """As :func:`take_turns`; every timed call follows one of its own kind that does not count.
+    """Time calls in turns, each by the clock; see :func:`take_turns`."""
+    timers = {name: partial(warm_seconds, call, clock) for name, call in calls.items()}
+    return take_turns(timers, partial(warm_seconds, against, clock), rounds)
 
-    So none pays for memory that another gave back to the system.
-    """
 
-    def warm_seconds(call: Callable[[], Tensor]) -> float:
-        call()
-        return clock(call)
-
-    timers = {name: partial(warm_seconds, call) for name, call in calls.items()}
-    return take_turns(timers, partial(warm_seconds, against), rounds)
+def warm_seconds(call: Call, clock: Clock) -> float:
+    """Time a call after one that does not count, so that it does not pay for memory that another gave back."""
+    call()
+    return clock(call)
 
 
 def measure(shape: str, args: argparse.Namespace) -> list[dict]:
@@ -111,26 +108,25 @@ def measure(shape: str, args: argparse.Namespace) -> list[dict]:
     if args.channels_last:
         x = x.contiguous(memory_format=torch.channels_last if x.ndim == 4 else torch.channels_last_3d)
     calls = contestants(x, generator, args.compile)
+    # A GPU has one bar for all, and its own time and that with the host side by side.
     if device.type == "cuda":
         turns, with_host = (
             measure_turns(calls, x.clone, args.rounds, partial(clock, calls=GPU_CALLS))
             for clock in (device_seconds, seconds_between_events)
         )
-        return [
-            row(shape, name, *turn, None if name == "copy" else GPU_BAR)
-            | dict(ratio_with_host=round(with_host[name][1], 2))
-            for name, turn in turns.items()
-        ]
+        rows = [row(shape, name, *turn, None if name == "copy" else GPU_BAR) for name, turn in turns.items()]
+        return [each | dict(ratio_with_host=round(with_host[each["negative"]][1], 2)) for each in rows]
+    # The bars of a CPU are those of one thread in float32.
     standard = args.dtype == "float32" and args.threads == 1 and not args.channels_last
     bars = BARS.get(shape, {}) if standard else {}
-    turns = measure_turns(calls, x.clone, args.rounds, host_seconds)
+    turns = measure_turns(calls, x.clone, args.rounds)
     rows = [row(shape, name, *turn, bars.get(name)) for name, turn in turns.items()]
-    loop = {"loop over samples / jigsaw": partial(loop_jigsaw, x)}
-    turns = measure_turns(loop, partial(F.jigsaw, x), max(args.rounds // 5, 5), host_seconds)
+    # The loop takes long, so it has fewer turns.
+    loop = "loop over samples / jigsaw"
+    turns = measure_turns({loop: partial(loop_jigsaw, x)}, partial(F.jigsaw, x), max(args.rounds // 5, 5))
+    seconds, ratio = turns[loop]
     least = LOOP_BARS.get(shape) if standard else None
-    for name, (seconds, ratio) in turns.items():
-        rows.append(row(shape, name, seconds, ratio, least) | dict(met=least is None or ratio >= least))
-    return rows
+    return [*rows, row(shape, loop, seconds, ratio, least) | dict(met=least is None or ratio >= least)]
 
 
 def row(shape: str, name: str, seconds: float, ratio: float, bar: float | None) -> dict:
@@ -141,8 +137,7 @@ def row(shape: str, name: str, seconds: float, ratio: float, bar: float | None) 
 def main() -> int:
     """Parse, measure, print; the exit status."""
     args = parse_args()
-    keep_freed_memory()  # else the next copy pays for memory that went back to the system
-    torch.set_num_threads(args.threads)
+    prepare(args)
     shapes = args.shape or (GPU_SHAPES if args.device.startswith("cuda") else list(BARS))
     return report([row for shape in shapes for row in measure(shape, args)], args)
 

@@ -7,7 +7,7 @@ import json
 import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,14 +15,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:  # the options are read before torch is imported
     from torch import Tensor, nn
 
+Context = Callable[[], AbstractContextManager]
+Timer = Callable[[], float]
 #: Steps in a row that are timed together on a GPU.
 GPU_STEPS = 5
-#: Of an idle kernel: some seconds.
+#: The longest idle kernel, in clock cycles: some seconds.
 MOST_CYCLES = 2**33
 
 
 def add_arguments(parser: argparse.ArgumentParser, rounds: int, threads: int | None = 1) -> None:
-    """The options that the benchmarks have in common."""
+    """Add the options that all benchmarks have."""
     parser.add_argument("--device", default="cpu", help="default: cpu")
     parser.add_argument("--threads", type=int, default=threads, help=f"CPU threads (default: {threads or 'of torch'})")
     parser.add_argument("--rounds", type=int, default=rounds, help=f"turns of each (default: {rounds})")
@@ -31,24 +33,41 @@ def add_arguments(parser: argparse.ArgumentParser, rounds: int, threads: int | N
     parser.add_argument("--check", action="store_true", help="exit with 1 if a bar is missed")
 
 
-def add_step_arguments(parser: argparse.ArgumentParser) -> None:
-    """Those of the steps, whose defaults :func:`prepare` fills in."""
+#: What the sizes of a step are.
+SIZES = {
+    "width": "channels of the first stage",
+    "batch": "images, or clips, of a step",
+    "size": "side of the frames in pixels",
+}
+
+
+def read_step_arguments(description: str | None, **sizes: tuple[int, int]) -> argparse.Namespace:
+    """Read the command line of a benchmark that times a step.
+
+    Args:
+        description: For ``--help``.
+        sizes: Options of :data:`SIZES`, each with its default on a CPU and on a GPU.
+    """
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_arguments(parser, rounds=15)
     parser.add_argument("--amp", action=argparse.BooleanOptionalAction, help="bfloat16 autocast (default: on a GPU)")
-    parser.add_argument("--width", type=int, help="channels of the first stage (default 16; 64 on a GPU, the full net)")
+    for name, (small, full) in sizes.items():
+        parser.add_argument(f"--{name}", type=int, help=f"{SIZES[name]} (default: {small}; {full} on a GPU)")
+    args = parser.parse_args()
+    on_gpu = args.device.startswith("cuda")
+    for name, defaults in {"amp": (False, True), **sizes}.items():
+        if getattr(args, name) is None:
+            setattr(args, name, defaults[on_gpu])
+    return args
 
 
-def prepare(args: argparse.Namespace, small_size: Mapping[str, Any], full_size: Mapping[str, Any]) -> None:
-    """Fill in what the command line left open, in small on a CPU, and set torch and memory as trainings do."""
+def prepare(args: argparse.Namespace) -> None:
+    """Set torch and memory as trainings do."""
     import torch
 
     from nda_mm.utils.processes import keep_freed_memory
 
     keep_freed_memory()
-    defaults = full_size if torch.device(args.device).type == "cuda" else small_size
-    for name, value in defaults.items():
-        if getattr(args, name) is None:
-            setattr(args, name, value)
     torch.set_num_threads(args.threads)
     torch.backends.cudnn.benchmark = True
 
@@ -72,23 +91,27 @@ class Step:
         self.optimizer.step()
 
 
-@contextmanager
-def attached(negatives: Any) -> Iterator[None]:
-    """With negatives on the model that they were made for."""
-    negatives.attach()
-    try:
-        yield
-    finally:
-        negatives.detach()
+def attached_in_turn(negatives: Mapping[str, Any]) -> dict[str, Context]:
+    """Contexts for :func:`compare_steps`: the plain step, and each of the negatives on the model it was made for."""
+
+    @contextmanager
+    def attached(negative: Any) -> Iterator[None]:
+        negative.attach()
+        try:
+            yield
+        finally:
+            negative.detach()
+
+    return {"plain": nullcontext} | {name: partial(attached, negative) for name, negative in negatives.items()}
 
 
 def seconds(call: Callable[[], object], device: str) -> float:
-    """Of one call."""
+    """Time one call in seconds, by the clock that suits the device."""
     return seconds_between_events(call, GPU_STEPS) if device.startswith("cuda") else host_seconds(call)
 
 
 def host_seconds(call: Callable[[], object]) -> float:
-    """Of one call; on one CPU thread the time it had the processor, which other processes do not lengthen."""
+    """Time one call in seconds; on one CPU thread in processor time, which other processes do not lengthen."""
     import torch
 
     now = time.perf_counter if torch.get_num_threads() > 1 else time.process_time
@@ -98,7 +121,7 @@ def host_seconds(call: Callable[[], object]) -> float:
 
 
 def seconds_between_events(call: Callable[[], object], calls: int) -> float:
-    """Of one of several calls in a row, on the current device.
+    """Time several calls in a row on the current device, in seconds for one.
 
     The host prepares one call while the device does another, as in training; it waits at the end only.
 
@@ -106,51 +129,48 @@ def seconds_between_events(call: Callable[[], object], calls: int) -> float:
         call: What to time; its first call, which may choose kernels or fetch memory, is the caller's affair.
         calls: How many, at least 1.
     """
-    import torch
-
-    first, last = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-    first.record()
-    for _ in range(calls):
-        call()
-    last.record()
-    last.synchronize()
-    return first.elapsed_time(last) / 1e3 / calls
+    return _time_on_device(call, calls)[0]
 
 
 def device_seconds(call: Callable[[], object], calls: int, cycles: int = 20_000_000) -> float:
-    """Of the device's work for one of several calls in a row, whatever the host takes to ask for it.
+    """Time the device's work for several calls in a row, in seconds for one, without what the host takes to launch it.
 
-    The device is given an idle kernel first, and all calls are in its queue before it is through.
+    The device is given an idle kernel first, and all calls are in its queue before that ends.
 
     Args:
         call: What to time.
         calls: How many; a queue holds about a thousand kernels.
-        cycles: Of the idle kernel; doubled until the host is ahead.
+        cycles: Length of the idle kernel; doubled until the host is ahead.
 
     Raises:
         RuntimeError: If the host never gets ahead, because the call waits for the device.
     """
-    import torch
-
     while cycles <= MOST_CYCLES:
-        first, last = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-        torch.cuda._sleep(cycles)
-        first.record()
-        for _ in range(calls):
-            call()
-        last.record()
-        ahead = not first.query()
-        last.synchronize()
+        seconds_of_one, ahead = _time_on_device(call, calls, cycles)
         if ahead:
-            return first.elapsed_time(last) / 1e3 / calls
+            return seconds_of_one
         cycles *= 2
     raise RuntimeError("the host does not get ahead of the device: the call waits for it, or asks for too many kernels")
 
 
-def take_turns(
-    timers: Mapping[str, Callable[[], float]], plain: Callable[[], float], rounds: int
-) -> dict[str, tuple[float, float]]:
-    """Median seconds of each, and its median ratio to the plain one timed just before it, over the rounds.
+def _time_on_device(call: Callable[[], object], calls: int, idle_cycles: int = 0) -> tuple[float, bool]:
+    """Seconds of one call, and whether all were in the queue before the device began, after an idle kernel."""
+    import torch
+
+    first, last = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    if idle_cycles:
+        torch.cuda._sleep(idle_cycles)
+    first.record()
+    for _ in range(calls):
+        call()
+    last.record()
+    ahead = not first.query()
+    last.synchronize()
+    return first.elapsed_time(last) / 1e3 / calls, ahead
+
+
+def take_turns(timers: Mapping[str, Timer], plain: Timer, rounds: int) -> dict[str, tuple[float, float]]:
+    """Take the median over the rounds of each one's seconds, and of their ratio to the plain one timed just before.
 
     Args:
         timers: Each does what it times, and returns the seconds.
@@ -167,12 +187,7 @@ def take_turns(
     return {name: (statistics.median(times[name]), statistics.median(ratios[name])) for name in timers}
 
 
-def compare_steps(
-    step: Step,
-    variants: Mapping[str, Callable[[], AbstractContextManager]],
-    bars: Mapping[str, float],
-    rounds: int,
-) -> list[dict]:
+def compare_steps(step: Step, variants: Mapping[str, Context], bars: Mapping[str, float], rounds: int) -> list[dict]:
     """A row for each variant: the median over the rounds of its time divided by that of the plain step just before.
 
     Args:
@@ -182,13 +197,15 @@ def compare_steps(
         rounds: How often the variants take turns.
     """
 
-    def timed(variant: Callable[[], AbstractContextManager]) -> float:
+    def timed(variant: Context) -> float:
         with variant():
             return seconds(step, step.device)
 
-    for variant in variants.values():  # the first step of each chooses kernels and fetches memory
+    # The first step of each chooses kernels and fetches memory, and is not timed.
+    for variant in variants.values():
         with variant():
             step()
+
     timers = {name: partial(timed, variant) for name, variant in variants.items()}
     turns = take_turns(timers, lambda: seconds(step, step.device), rounds)
     return [

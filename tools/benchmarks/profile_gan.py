@@ -59,9 +59,7 @@ class ProfilerHook(Hook):
     def __init__(self, profiler: Any, warmup: int, steps: int) -> None:
         self.profiler, self.first, self.last = profiler, warmup, warmup + steps
 
-    def after_train_iter(
-        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict | None = None
-    ) -> None:
+    def after_train_iter(self, runner: Runner, *args: Any, **kwargs: Any) -> None:
         """Enter or leave."""
         if runner.iter + 1 == self.first:
             self.profiler.__enter__()
@@ -73,8 +71,7 @@ class ProfilerHook(Hook):
 def run(args: argparse.Namespace, profiler: Any) -> None:
     """Train for as long as the profiler looks."""
     cfg = launch.prepare_training(args)
-    for stage in ("val", "test"):
-        cfg.update({f"{stage}_{what}": None for what in ("cfg", "dataloader", "evaluator")})
+    cfg.update(val_cfg=None, val_dataloader=None, val_evaluator=None)
     cfg.default_hooks.checkpoint = None
     cfg.experiment_name = type(profiler).__name__  # runs of one name share mmengine's record
     runner = launch.build_runner(cfg)
