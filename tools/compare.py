@@ -56,6 +56,7 @@ def main() -> int:
             train_options=["--amp"] if args.amp else [],
             other_budgets=args.allow_different_budgets,
         )
+        # Train and measure what is left.
         failed = comparison.train(args.jobs)
         if args.test:
             failed += comparison.measure([sys.executable, str(TEST)], args.jobs)
@@ -63,6 +64,7 @@ def main() -> int:
         waiting = [run for run in waiting if run not in failed]
         if waiting:
             print(f"{len(waiting)} of {len(comparison.runs)} runs are to be continued by the same command", flush=True)
+        # Report what there is, also of an unfinished comparison.
         print(comparison.report(args.metrics, args.results))
     except NothingToCompareError as error:
         print(f"compare: {error}", file=sys.stderr)

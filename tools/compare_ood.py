@@ -42,30 +42,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Print the tables."""
     args = parse_args(arguments)
     start_command()
-    from nda_mm.studies.detection import compare_detection  # not before the options are read: it takes seconds
+    from nda_mm.studies.detection import compare_detection, detect_with_runs  # not before the options are read
 
-    folders = folders_of(args) if args.runs else [Path(each) for each in args.recipes]
+    folders = [Path(each) for each in args.recipes]
+    if args.runs:
+        only = [f"test_evaluator.metrics.0.only={args.only!r}"] if args.only else []
+        folders = detect_with_runs(
+            args.runs,
+            str(recipe_path(args.recipe)),
+            args.recipes,
+            test_command=[sys.executable, str(Path(__file__).with_name("test.py"))],
+            cfg_options=[*only, *args.cfg_options],
+            jobs=args.jobs,
+        )
     text = compare_detection(folders, args.measures, shared=bool(args.runs))
     out = args.out or (args.runs and args.runs / "ood" / "ood.md")
     print(text)
     if out:
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(text)
-
-
-def folders_of(args: argparse.Namespace) -> list[Path]:
-    """Test the runs of a comparison and return the folders of the tests."""
-    from nda_mm.studies.detection import detect_with_runs
-
-    only = [f"test_evaluator.metrics.0.only={args.only!r}"] if args.only else []
-    return detect_with_runs(
-        args.runs,
-        str(recipe_path(args.recipe)),
-        args.recipes,
-        test_command=[sys.executable, str(Path(__file__).with_name("test.py"))],
-        cfg_options=[*only, *args.cfg_options],
-        jobs=args.jobs,
-    )
 
 
 if __name__ == "__main__":

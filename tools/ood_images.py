@@ -56,6 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from nda_mm.evaluation.metrics.anomaly_scores import score_images
     from nda_mm.evaluation.ood_report import draw_ranking, rank_images, report_classes
 
+    # The model, the images to be judged, and the normal ones it was not trained with.
     checkpoint = args.checkpoint or train(args)
     model: Any = load_model(checkpoint, cfg_options=args.cfg_options, device=args.device)
     side = model.image_sizes()[0][0]
@@ -63,12 +64,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     held_out = ImageFolder(args.normal, size=side, with_labels=False, every=HELD_OUT)
     names = [path.relative_to(args.images).as_posix() for path in judged.files]
     scores, normal_scores = (score_images(model, each.images) for each in (judged, held_out))
+    # The ranking.
     table = rank_images(names, scores, normal_scores)
     args.out.mkdir(parents=True, exist_ok=True)
     table.to_csv(args.out / "scores.csv", index=False)
     draw_ranking(args.out / "sheet.png", judged.images, table, args.show)
     print(table.head(10).to_string(index=False))
     print(f"{len(table)} images, the most anomalous first: {args.out}/scores.csv and sheet.png")
+    # Measures, where the classes are known.
     if args.normal_class:
         classes = [name.split("/")[0] if "/" in name else "(no folder)" for name in names]
         print(report_classes(args.out, scores, classes, args.normal_class))

@@ -45,6 +45,7 @@ IN_DISTRIBUTION = 0.65
 VERDICTS = ("safe", "doubtful", "leaks", "in distribution")
 
 _BATCH = 64  # negatives that are made at a time
+_OFFENDERS = 16  # the most suspicious samples that a report lists
 
 #: A registered negative, or a function of a batch and, by keyword, ``generator``.
 NegativeFunction = Callable[..., Tensor]
@@ -114,25 +115,30 @@ class NegativeAudit:
             made.append(((negative(x, generator=generator) + 1) * 127.5).round().clamp(0, 255).byte())
         return torch.cat(made)
 
-    def measure(self, name: str, negative: NegativeFunction, *, num_offenders: int = 16) -> NegativeReport:
+    def measure(self, name: str, negative: NegativeFunction) -> NegativeReport:
         """Make negatives and measure them.
 
         Args:
             name: For the report.
             negative: The transform.
-            num_offenders: How many of the most suspicious samples to list.
+
+        Raises:
+            ValueError: If it changes the shape of images.
         """
         made, count = self.negatives(negative), self.count
         if made.shape != self.images[:count].shape:
             raise ValueError(f"{name} changes the shape of images from {self.images.shape[1:]} to {made.shape[1:]}")
+        # Exact duplicates: of the source, and of any real image.
         same = (made == self.images[:count]).flatten(1).all(dim=1)
         known = torch.tensor([_digest(image) in self._digests for image in made])
+        # Near duplicates and distances, in pixels and in features.
         near, distances = [], []
         spaces = ((self._pixels, small_pixels, 1 / 127.5), (self._features, self.features, 0.0))
         for real, embed, floor in spaces:
             points = self._in_batches(embed, made)
             near.append(_near_ratio(points, real, floor).where(~known, 0.0))
             distances.append(nearest_neighbors(points, real[count:])[0])
+        # The classifier sees the features, and the distances in both spaces.
         generator = torch.Generator().manual_seed(self.seed + 2)
         real_scores, scores = classifier_scores(
             torch.cat([self._features[:count], torch.stack(self._held_out, dim=1)], dim=1),
@@ -152,7 +158,7 @@ class NegativeAudit:
             nearest_features=Auroc(auroc(self._held_out[1], distances[1]), count),
             classifier=Auroc(auroc(real_scores, scores), count),
             passing=Rate(int((scores <= real_scores.quantile(0.95)).sum()), count),
-            offenders=suspicion.argsort()[:num_offenders].tolist(),
+            offenders=suspicion.argsort()[:_OFFENDERS].tolist(),
         )
 
     def nearest_real(self, images: Tensor) -> Tensor:
@@ -304,6 +310,7 @@ def format_reports(reports: list[NegativeReport]) -> str:
         }
         for report in reports
     ]
+    # Columns as wide as their longest cell.
     columns = [[name, *(row[name] for row in rows)] for name in rows[0]]
     padded = [[text.ljust(max(map(len, column))) for text in column] for column in columns]
     return "\n".join("  ".join(line).rstrip() for line in zip(*padded))

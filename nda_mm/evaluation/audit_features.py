@@ -12,6 +12,7 @@ from nda_mm.negatives.external import resize_images
 
 _PIXEL_SIDE, _HOG_SIDE = 32, 64
 _ORIENTATIONS = 8
+_PROJECTIONS, _FOLDS = 512, 4
 
 
 def check_images(images: Tensor) -> None:
@@ -56,12 +57,13 @@ def hog_features(images: Tensor) -> Tensor:
     # Differences of adjacent pixels: a seam is sharp only there.
     across, down = gray.diff(dim=2), gray.diff(dim=1)
     profiles = torch.cat([across.abs().mean(dim=1), down.abs().mean(dim=2)], dim=1)
+    # Coarse colors.
     colors = F.adaptive_avg_pool2d(images, 8).flatten(1)
     # On a logarithmic scale, from a gray level up, flat and blurred regions differ from merely smooth ones.
     slopes = F.pad(across, (0, 1)).abs() + F.pad(down, (0, 0, 0, 1)).abs()
     sharpness = (F.adaptive_avg_pool2d(slopes[:, None], 8).flatten(1) + 1 / 127.5).log()
     curvature = (across.diff(dim=2).abs().mean(dim=(1, 2)) + down.diff(dim=1).abs().mean(dim=(1, 2)) + 1 / 127.5).log()
-
+    # Histograms of orientation; a gradient is shared by the two bins next to it.
     dx, dy = across[:, :-1], down[:, :, :-1]
     magnitude = torch.hypot(dx, dy)
     position = torch.atan2(dy, dx) * (_ORIENTATIONS / (2 * math.pi))
@@ -76,37 +78,36 @@ def hog_features(images: Tensor) -> Tensor:
     return torch.cat([group / math.sqrt(group.shape[1]) for group in groups], dim=1)
 
 
-def classifier_scores(
-    reals: Tensor, negatives: Tensor, *, hidden: int = 512, folds: int = 4, generator: torch.Generator | None = None
-) -> tuple[Tensor, Tensor]:
+def classifier_scores(reals: Tensor, negatives: Tensor, *, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Score by a small classifier, out of fold, trained to tell negatives from the reals they were made of.
 
     A classifier two-sample test (D. Lopez-Paz, M. Oquab, Revisiting classifier two-sample tests, ICLR 2017): if no
     classifier does better than chance on what it was not trained on, the two sets have the same distribution as far as
-    it can see. The classifier is ridge regression over the features and random rectified projections of them: closed
-    form, no tuning, seconds. Row i of both sets is in the same fold, so that the classifier never
-    saw the source of a negative that it scores.
+    it can see. The classifier is ridge regression over the features and 512 random rectified projections of them:
+    closed form, no tuning, seconds. Row i of both sets is in the same of four folds, so that the classifier never saw
+    the source of a negative that it scores.
 
     Args:
         reals: Features. Shape: (N, D).
         negatives: Features of the negative of each. Shape: (N, D).
-        hidden: Number of random projections.
-        folds: Number of folds.
         generator: Draws folds and projections.
 
     Returns:
         Scores of reals and of negatives, higher meaning negative. Shape: (N,) each.
     """
+    # Standardized features, their projections, and a constant.
     count = len(reals)
     both = torch.cat([reals, negatives]).double()
     both = (both - both.mean(dim=0)) / both.std(dim=0).clamp_min(1e-6)
-    projection = torch.randn(both.shape[1], hidden, dtype=both.dtype, generator=generator) / math.sqrt(both.shape[1])
-    offsets = torch.randn(hidden, dtype=both.dtype, generator=generator)
+    projection = torch.randn(both.shape[1], _PROJECTIONS, dtype=both.dtype, generator=generator)
+    projection /= math.sqrt(both.shape[1])
+    offsets = torch.randn(_PROJECTIONS, dtype=both.dtype, generator=generator)
     both = torch.cat([both, (both @ projection + offsets).relu(), torch.ones(2 * count, 1, dtype=both.dtype)], dim=1)
+    # Each fold by the classifier of the others.
     target = torch.cat([-torch.ones(count), torch.ones(count)]).to(both)
-    fold = torch.randperm(count, generator=generator).remainder(folds).repeat(2)
+    fold = torch.randperm(count, generator=generator).remainder(_FOLDS).repeat(2)
     scores = torch.empty_like(target)
-    for index in range(folds):
+    for index in range(_FOLDS):
         train, held_out = both[fold != index], both[fold == index]
         gram = train.T @ train
         # About one standard deviation of the scores' noise; more rows than columns are then not needed.

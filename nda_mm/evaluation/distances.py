@@ -5,8 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["FeatureStatistics", "check_features", "classifier_score", "frechet_distance", "kernel_distance"]
-
 
 def check_features(**features: Tensor) -> None:
     """Refuse features, by the name of the argument, that are no matrices of one width by ValueError."""
@@ -48,8 +46,6 @@ class FeatureStatistics:
             ValueError: If the features are no matrix, or of another width than those before.
         """
         check_features(features=features)
-        if len(features) == 0:
-            return self
         if features.device.type == "mps":  # which has no float64
             features = features.cpu()
         batch, features = FeatureStatistics(), features.detach().double()

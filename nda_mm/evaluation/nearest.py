@@ -11,8 +11,6 @@ from torch import Tensor
 
 from .distances import check_features
 
-__all__ = ["knn_distances", "knn_scores", "nearest_neighbors", "precision_recall", "topk_hits"]
-
 #: Pairs that are held at a time, which bounds the memory: 128 MiB in float64, a few times that at the peak.
 _CHUNK = 1 << 24
 
@@ -26,11 +24,10 @@ def nearest_neighbors(queries: Tensor, references: Tensor, exclude: Tensor | Non
     Args:
         queries: Floating. Shape: (Q, D).
         references: Of the same dtype. Shape: (R, D), R at least 1.
-        exclude: For each query the index of a reference that does not count (itself), or -1. Shape: (Q,).
+        exclude: For each query the index of a reference that does not count (itself). Shape: (Q,).
 
     Returns:
-        Distances, shape (Q,), and indices, shape (Q,). Where no reference is left, the distance is infinite and the
-        index -1.
+        Distances, shape (Q,), and indices, shape (Q,).
 
     Raises:
         ValueError: If the shapes do not fit.
@@ -48,13 +45,10 @@ def nearest_neighbors(queries: Tensor, references: Tensor, exclude: Tensor | Non
     distances, indices = [], []
     for rows, squared in _squared_distances(queries, references):
         if exclude is not None:
-            skipped = exclude[rows]
-            has_one = (skipped >= 0).nonzero().flatten()
-            squared[has_one, skipped[has_one]] = torch.inf
-        best, index = squared.min(dim=1)
-        found = (queries[rows] - references[index]).norm(dim=1)
-        distances.append(found.where(best.isfinite(), torch.inf))
-        indices.append(index.where(best.isfinite(), -1))
+            squared.scatter_(1, exclude[rows, None], torch.inf)
+        index = squared.argmin(dim=1)
+        distances.append((queries[rows] - references[index]).norm(dim=1))
+        indices.append(index)
     return torch.cat(distances), torch.cat(indices)
 
 
@@ -92,16 +86,14 @@ def precision_recall(real: Tensor, fake: Tensor, *, k: int = 3) -> tuple[float, 
     _check(real=real, fake=fake)
     if not 1 <= k < min(len(real), len(fake)):
         raise ValueError(f"k must be at least 1 and below the sizes {len(real)} and {len(fake)}, but got {k}")
-    if real.device.type == "mps":  # which has no float64
-        real, fake = real.cpu(), fake.cpu()
     real, fake = real.detach().double(), fake.detach().double()
     center = real.mean(dim=0)
     real, fake = real - center, fake - center
     # A product of two rows may be off by D eps |x| |y|, and both a distance and a radius are made of such.
     largest = torch.cat([real, fake]).square().sum(dim=1).max()
     slack = 4 * real.shape[1] * torch.finfo(torch.float64).eps * largest
+    # Radii of the balls, and what lies in them.
     real_radius, fake_radius = (_squared_radius(features, k) + slack for features in (real, fake))
-
     covered_real = []
     covered_fake = torch.zeros(len(fake), dtype=torch.bool, device=real.device)
     for rows, squared in _squared_distances(real, fake):
@@ -155,6 +147,7 @@ def knn_scores(
         >>> knn_scores(torch.tensor([[2.0, 0.0]]), bank, torch.tensor([0, 1, 1]), 2, k=2, temperature=0.4).tolist()
         [[1.0, 0.3678794503211975]]
     """
+    # Check the arguments.
     queries, bank = _unit_rows(queries, bank)
     if labels.shape != bank.shape[:1]:
         raise ValueError(f"labels must be one for each of {len(bank)} entries of the bank, but got {labels.shape}")
@@ -163,6 +156,7 @@ def knn_scores(
         raise ValueError(f"k must be from 1 to the number of entries that vote, {voters}, but got {k}")
     if not (temperature > 0 and math.isfinite(temperature)):
         raise ValueError(f"temperature must be above 0, but got {temperature}")
+    # Votes of a few queries at a time.
     one_hot = F.one_hot(labels.long(), num_classes).to(bank.dtype)
     votes = [queries.new_zeros(0, num_classes)]
     start = 0
@@ -172,6 +166,7 @@ def knn_scores(
             similarity.scatter_(1, exclude[start : start + len(part), None], -math.inf)
         start += len(part)
         nearest = similarity.topk(k, dim=1).values
+        # Those tied at the k-th place share what is left.
         above, tied = similarity > nearest[:, -1:], similarity == nearest[:, -1:]
         share = (k - above.sum(dim=1, keepdim=True)) / tied.sum(dim=1, keepdim=True)
         weight = ((similarity - nearest[:, :1]) / temperature).exp()

@@ -18,18 +18,6 @@ from .detection import MEASURES, bootstrap_intervals, detection_measures
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = [
-    "OODResult",
-    "conformal_p_values",
-    "draw_ranking",
-    "format_table",
-    "means",
-    "plot_scores",
-    "rank_images",
-    "report_classes",
-    "write_results",
-]
-
 #: With fewer images, bootstrap intervals are unreliable.
 _FEW = 100
 #: Sets that the plots show, at most.
@@ -143,7 +131,7 @@ def plot_scores(folder: Path, id_scores: np.ndarray, ood_scores: Mapping[str, np
     from sklearn.metrics import roc_curve
 
     plotted = dict(list(ood_scores.items())[:_MAX_PLOTTED])
-    # A few far scores must not squeeze all others into one bin.
+    # Histograms; a few far scores must not squeeze all others into one bin.
     low, high = np.quantile(np.concatenate([id_scores, *plotted.values()]), [0.002, 0.998])
     bins = np.linspace(low, max(high, low + 1e-6), 41)
     columns = min(3, len(plotted))
@@ -164,7 +152,7 @@ def plot_scores(folder: Path, id_scores: np.ndarray, ood_scores: Mapping[str, np
         axes.set(xlabel="score (higher: more anomalous)", ylabel="share")
         axes.legend(fontsize="small")
     figure.savefig(folder / "scores.png", dpi=120)
-
+    # ROC curves.
     figure = Figure(figsize=(5.6, 5), layout="constrained")
     axes = figure.add_subplot()
     axes.plot([0, 1], [0, 1], color="0.8", linestyle="--")

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 from torch import Tensor, nn
+from torchvision.transforms.functional import normalize
 
 from nda_mm.checkpoints import load_strictly, read_checkpoint
 from nda_mm.compat.safe_load import require_intact
@@ -108,15 +109,12 @@ def read_colors(images: Tensor, colors: Tensor, classes: Tensor) -> Tensor:
         >>> read_colors(torch.tensor([200, 30, 90]).reshape(1, 3, 1, 1), red_and_blue, torch.tensor([4, 7]))
         tensor([[[4]]])
     """
-    nearest = torch.full(images.shape[:1] + images.shape[2:], torch.inf, device=images.device)
-    found = torch.zeros(nearest.shape, dtype=torch.long, device=images.device)
-    images = images.float()
-    for color, name in zip(colors.to(images).unbind(), classes.tolist(), strict=True):  # one at a time: 35 maps at
-        distance = (images - color[:, None, None]).square().sum(dim=1)  # once would be large
-        closer = distance < nearest
-        nearest = distance.where(closer, nearest)
-        found[closer] = name
-    return found
+    pixels = images.permute(0, 2, 3, 1).float()
+    colors = colors.to(pixels)
+    # Distances from differences, not from a matrix product: ties stay ties. One image at a time bounds the memory.
+    mode = "donot_use_mm_for_euclid_dist"
+    nearest = [torch.cdist(each, colors, compute_mode=mode).argmin(dim=-1) for each in pixels]
+    return classes.to(images.device)[torch.stack(nearest)]
 
 
 class Segmenter(nn.Module):
@@ -157,12 +155,9 @@ class NetworkSegmenter(Segmenter):
         super().__init__()
         self.network = network
         self.size = size
+        self.mean, self.std = list(mean), list(std)
         self.bgr = bgr
         self.keywords = keywords
-        self.mean: Tensor
-        self.std: Tensor
-        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).reshape(-1, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(std, dtype=torch.float32).reshape(-1, 1, 1), persistent=False)
         self.requires_grad_(False).eval()
 
     @torch.no_grad()
@@ -172,7 +167,7 @@ class NetworkSegmenter(Segmenter):
         if self.size is not None:
             height, width = self.size
             inputs = resize_images(inputs, (height, width))
-        inputs = (inputs - self.mean) / self.std
+        inputs = normalize(inputs, self.mean, self.std)
         logits = self.network(inputs.flip(1) if self.bgr else inputs, **self.keywords)
         logits = logits["out"] if isinstance(logits, Mapping) else logits
         if logits.ndim != 4 or len(logits) != len(images):

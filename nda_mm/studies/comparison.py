@@ -29,16 +29,6 @@ from nda_mm.studies.jobs import (
 )
 from nda_mm.studies.table import add_rows, every_run, final_values, paired_tables, plot, read_evaluations
 
-__all__ = [
-    "Comparison",
-    "NothingToCompareError",
-    "Run",
-    "budget",
-    "describe_budget",
-    "generator_step",
-    "sample_count",
-]
-
 
 class NothingToCompareError(ValueError):
     """No seed has been evaluated under all recipes."""
@@ -232,6 +222,7 @@ class Comparison:
         """
         folder = folder or self.folder
         folder.mkdir(parents=True, exist_ok=True)
+        # The comparison is of finished seeds; the CSV gets every evaluation.
         used, table = self.compared(metrics), self.table()
         if metrics is not None:
             table = table[table["metric"].isin(metrics)]

@@ -13,8 +13,6 @@ import pandas as pd
 from nda_mm.studies.jobs import Measurement, digest, last_checkpoint, resolve, run_all
 from nda_mm.studies.table import paired_tables
 
-__all__ = ["compare_detection", "detect_with_runs"]
-
 #: What must be equal for values to compare.
 _SAME = ("benchmark", "inside", "inside_split", "inside_count")
 #: What must be equal, besides, among discriminators with classes.
@@ -48,6 +46,7 @@ def detect_with_runs(
     Raises:
         ValueError: If a recipe has no finished run, or a test failed.
     """
+    # The evaluator, and the runs that it is to test.
     judge = resolve(recipe)
     evaluator = judge.get("test_evaluator")
     if not evaluator:
@@ -60,7 +59,8 @@ def detect_with_runs(
         if not runs:
             raise ValueError(f"there is no finished run {folder / name}/seed_N; train it by tools/compare.py first")
         for run in runs:
-            config = resolve(str(run / f"{name}.py"))  # as it was run, with all its overrides
+            # Its config as it was run, with all its overrides, and the other evaluator.
+            config = resolve(str(run / f"{name}.py"))
             config.test_evaluator, config.test_cfg = evaluator, judge.get("test_cfg")
             out = folder / "ood" / name / run.name
             out.mkdir(parents=True, exist_ok=True)
@@ -96,11 +96,13 @@ def compare_detection(recipes: Sequence[Path], measures: Sequence[str] = ("auroc
     names = [recipe.name for recipe in recipes]
     if len(set(names)) != len(names) or not names:
         raise ValueError(f"the folders must have different names, those of their recipes, but got {names}")
+    # The same seeds of all.
     found = {recipe.name: _read(recipe) for recipe in recipes}
     seeds = sorted(set.intersection(*(set(results) for results in found.values())))
     tested = {name: sorted(results) for name, results in found.items()}
     if not seeds or (not shared and any(each != seeds for each in tested.values())):
         raise ValueError(f"the recipes were tested with different seeds: {tested}")
+    # Tested under the same conditions.
     reference: dict[str, Any] = {}
     for name, seed in product(names, seeds):
         conditions = _conditions(found[name][seed])
@@ -109,6 +111,7 @@ def compare_detection(recipes: Sequence[Path], measures: Sequence[str] = ("auroc
             raise ValueError(
                 f"{name}, seed {seed}, was not tested as {names[0]}, seed {seeds[0]}: {conditions} against {reference}"
             )
+    # A row for each measure of each set, and of each mean.
     rows = []
     for measure, name, seed in product(measures, names, seeds):
         content = found[name][seed]

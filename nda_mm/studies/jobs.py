@@ -26,20 +26,6 @@ from nda_mm.compat import apply_patches
 from nda_mm.utils.files import write_text_atomically
 from nda_mm.utils.processes import on_sigterm
 
-__all__ = [
-    "Measurement",
-    "Training",
-    "course",
-    "digest",
-    "is_finished",
-    "last_checkpoint",
-    "length",
-    "measured",
-    "resolve",
-    "run_all",
-    "unique_names",
-]
-
 #: The parts of a config that decide the course of a training, and the keys of train_cfg that do not.
 _COURSE = (
     "model",
@@ -123,6 +109,9 @@ class Job:
         """The output of the process."""
         return self.folder / "output.txt"
 
+    def before(self) -> None:
+        """What is to be recorded before the process starts: nothing."""
+
 
 @dataclass(frozen=True)
 class Training(Job):
@@ -186,9 +175,6 @@ class Measurement(Job):
     def arguments(self) -> list[str]:
         """The words after the command."""
         return [self.config, str(self.checkpoint), "--work-dir", str(self.folder)]
-
-    def before(self) -> None:
-        """Nothing is to be recorded before a test."""
 
     def after(self) -> None:
         """Keep the values that mmengine has written."""
@@ -280,12 +266,14 @@ def _run(
     if stopping.is_set():
         print(f"{job.label}: not started", flush=True)
         return True
+    # Run it, with its output in a file.
     job.folder.mkdir(parents=True, exist_ok=True)
     job.before()
     print(f"{job.label}: {type(job).__name__.lower()} (output in {job.log})", flush=True)
     words = [*command, *job.arguments(), *(["--cfg-options", *job.cfg_options] if job.cfg_options else [])]
     with job.log.open("a") as output:
         status = _wait(words, output, environment, stopping)
+    # How it ended.
     if status in _STOPPED and stopping.is_set():
         print(f"{job.label}: stopped; the next call goes on", flush=True)
         return True

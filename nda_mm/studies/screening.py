@@ -30,8 +30,6 @@ from nda_mm.studies.jobs import digest, resolve
 from nda_mm.studies.table import final_values, markdown_table, paired_interval
 from nda_mm.utils.files import write_text_atomically
 
-__all__ = ["PLAIN", "Arm", "Screening", "read_transform"]
-
 PLAIN = "plain"
 SIDES = ("negative", "positive")
 
@@ -106,11 +104,13 @@ class Screening:
         cfg_options: Sequence[str] = (),
         audit_images: int = 4000,
     ) -> None:
+        # The recipe must be of a GAN that takes a negative.
         self.recipe, self.folder, self.audit_images = recipe, folder, audit_images
         self.config = resolve(recipe, cfg_options)
         model = self.config.get("model") or {}
         if not str(model.get("type")).startswith("nda_mm.NDA") or "discriminator" not in model:
             raise ValueError(f"{recipe} trains {model.get('type')!r}, which is no GAN that takes a negative")
+        # Its own negative, or the transforms given; they must build and differ.
         if transforms is None and model.get("negative") is None:
             raise ValueError(f"{recipe} has no negative; name the transforms to screen (--transforms)")
         settings = (
@@ -123,14 +123,10 @@ class Screening:
             check_fake_weight(weight)
         for each in self.transforms.values():
             build_negative(each)
+        # Each arm is a recipe of its own.
         self.arms = self._arms(sides, list(dict.fromkeys(fake_weights)) or [None])
-        self.comparison = Comparison(
-            [str(self._write(arm)) for arm in self.arms],
-            seeds,
-            folder,
-            train_command=train_command,
-            cfg_options=cfg_options,
-        )
+        recipes = [str(self._write(arm)) for arm in self.arms]
+        self.comparison = Comparison(recipes, seeds, folder, train_command=train_command, cfg_options=cfg_options)
 
     def train(self, jobs: int = 1) -> list[Run]:
         """Train what is not finished; the runs that failed. See :meth:`Comparison.train`."""
@@ -255,6 +251,7 @@ def markdown(values: pd.DataFrame, recipe: str) -> str:
         "are distinguished from real ones.",
     ]
     for metric, of_metric in values.groupby("metric", sort=False):
+        # A row for each transform and weight.
         parts += [f"## {metric}", f"Plain: {_mean(of_metric.loc[of_metric['side'] == '', 'value'])}."]
         rows = []
         for label, of_label in of_metric[of_metric["side"] != ""].groupby("label", sort=False):
@@ -262,6 +259,7 @@ def markdown(values: pd.DataFrame, recipe: str) -> str:
             audit = verdict if math.isnan(auroc) else f"{verdict}, {auroc:.3f}"
             rows.append([label, audit, *(_cell(of_label[of_label["side"] == side]) for side in SIDES)])
         parts.append(markdown_table(["transform", "audit", "as negative", "as positive"], rows))
+        # Whether the audit predicts which negatives help.
         negatives = of_metric[of_metric["side"] == "negative"].groupby("label")[["auroc", "difference"]].mean()
         correlation = negatives["auroc"].corr(negatives["difference"], method="spearman", min_periods=3)
         if not math.isnan(correlation):
@@ -280,19 +278,14 @@ def plot(path: Path, values: pd.DataFrame) -> None:
     heights = {label: -float(number) for number, label in enumerate(labels["label"])}
     metrics = values["metric"].unique()
     figure = Figure(figsize=(7.0, len(metrics) * (1.2 + 0.45 * len(labels))), layout="constrained")
-    for index, metric in enumerate(metrics):
-        axes = figure.add_subplot(len(metrics), 1, index + 1)
+    for metric, axes in zip(metrics, figure.subplots(len(metrics), squeeze=False).flat):
         of_metric = arms[arms["metric"] == metric]
-        axes.axvline(
-            values.loc[(values["metric"] == metric) & (values["side"] == ""), "value"].mean(),
-            color="0.6",
-            label="plain",
-        )
+        plain = values.loc[(values["metric"] == metric) & (values["side"] == ""), "value"].mean()
+        axes.axvline(plain, color="0.6", label="plain")
         for side, color, shift in (("negative", "C0", 0.12), ("positive", "C3", -0.12)):
             of_side = of_metric[of_metric["side"] == side]
-            axes.plot(
-                of_side["value"], of_side["label"].map(heights) + shift, ".", color=color, markersize=4, alpha=0.5
-            )
+            rows = of_side["label"].map(heights) + shift
+            axes.plot(of_side["value"], rows, ".", color=color, markersize=4, alpha=0.5)
             means = of_side.groupby("label")["value"].mean()
             axes.plot(means, means.index.map(heights) + shift, "o", color=color, markersize=6, label=f"as {side}")
         axes.set_yticks(list(heights.values()), list(labels["label"] + "\n" + labels["verdict"]), fontsize=8)

@@ -19,20 +19,6 @@ from scipy.stats import t
 
 from nda_mm.utils.files import write_text_atomically
 
-__all__ = [
-    "add_rows",
-    "draw_curves",
-    "every_run",
-    "final_values",
-    "markdown_table",
-    "paired_interval",
-    "paired_tables",
-    "plot",
-    "read_evaluations",
-    "read_run",
-    "values_by_seed",
-]
-
 _NOT_METRICS = {"step", "epoch", "iter", "time", "data_time", "memory"}
 _OF_MISSING = (
     "Means and differences are over the seeds that are there. mmdet's CocoMetric gives no average precision to a "
@@ -70,24 +56,6 @@ def read_evaluations(folder: Path, *, training: bool = False) -> pd.DataFrame:
     return table.astype({"metric": str, "step": int, "value": float}).sort_values("step", kind="stable")
 
 
-def read_run(folder: Path) -> pd.DataFrame:
-    """What a run logged while it trained (``train/...``) and when it was evaluated.
-
-    Args:
-        folder: A work directory of mmengine.
-
-    Returns:
-        ``metric``, ``step`` and ``value``.
-
-    Raises:
-        ValueError: If the folder holds no log.
-    """
-    table = pd.concat([read_evaluations(folder, training=True), read_evaluations(folder)], ignore_index=True)
-    if table.empty:
-        raise ValueError(f"{folder} holds no logged values; a run writes them to TIMESTAMP/vis_data/scalars.json")
-    return table
-
-
 def add_rows(path: Path, rows: pd.DataFrame) -> pd.DataFrame:
     """Put rows into a CSV file, in place of those that it holds of the same runs.
 
@@ -123,21 +91,15 @@ def final_values(table: pd.DataFrame) -> pd.DataFrame:
     return table.loc[table.groupby(["metric", "recipe", "seed"], sort=False)["step"].idxmax()]
 
 
-def values_by_seed(final: pd.DataFrame) -> dict[tuple[str, str], pd.Series]:
-    """Final values over the seeds, by metric and recipe."""
-    groups = final.groupby(["metric", "recipe"], sort=False)
-    return {key: rows.set_index("seed")["value"].rename(None) for key, rows in groups}
-
-
-def paired_interval(differences: pd.Series, confidence: float = 0.95) -> tuple[float, float]:
-    """Student's t interval of the mean of differences, seed by seed; nan for one seed.
+def paired_interval(differences: pd.Series) -> tuple[float, float]:
+    """Student's 95 % t interval of the mean of differences, seed by seed; nan for one seed.
 
     Example:
         >>> [round(end, 3) for end in paired_interval(pd.Series([0.2, 0.1]))]
         [-0.485, 0.785]
     """
     mean = differences.mean(skipna=False)
-    half = t.ppf((1 + confidence) / 2, len(differences) - 1) * differences.sem(skipna=False)
+    half = t.ppf(0.975, len(differences) - 1) * differences.sem(skipna=False)  # t.interval has none at scale 0
     return float(mean - half), float(mean + half)
 
 
@@ -171,7 +133,8 @@ def paired_tables(
         | top1 | b | +2.5 | +nan to +nan | +2.5 |
         <BLANKLINE>
     """
-    found, metrics = values_by_seed(final), final["metric"].unique()
+    groups, metrics = final.groupby(["metric", "recipe"]), final["metric"].unique()
+    found = {key: rows.set_index("seed")["value"] for key, rows in groups}
     rows, missing = [], []
     # Every value of every recipe, and which are missing.
     for metric, recipe in product(metrics, recipes):
@@ -189,8 +152,8 @@ def paired_tables(
         for metric, recipe in product(metrics, recipes[recipes.index(baseline) + 1 :]):
             if (metric, recipe) not in found or (metric, baseline) not in found:
                 continue
-            both = pd.concat([found[metric, recipe], found[metric, baseline]], axis=1, join="inner")
-            differences = both[0] - both[1]
+            values, others = found[metric, recipe].align(found[metric, baseline], join="inner")
+            differences = values - others
             if len(differences):
                 mean, (low, high) = differences.mean(skipna=False), paired_interval(differences)
                 listed = ", ".join(f"{value:+.4g}" for value in differences)
@@ -222,8 +185,7 @@ def plot(path: Path, table: pd.DataFrame) -> None:
     """Each metric over the steps: a thin line for each run, a thick one for the mean of a recipe."""
     metrics = table["metric"].unique()
     figure = Figure(figsize=(6.4, 3.2 * len(metrics)), layout="constrained")
-    for index, metric in enumerate(metrics):
-        axes = figure.add_subplot(len(metrics), 1, index + 1)
+    for metric, axes in zip(metrics, figure.subplots(len(metrics), squeeze=False).flat):
         of_metric = table[table["metric"] == metric]
         for number, (recipe, rows) in enumerate(of_metric.groupby("recipe", sort=False)):
             runs = rows.pivot(index="step", columns="seed", values="value")
@@ -250,8 +212,15 @@ def draw_curves(runs: Sequence[Path], keys: Sequence[str], out: Path) -> str:
     Raises:
         ValueError: If a run has no log, or no run logged a key.
     """
-    names = [run.as_posix() for run in runs]
-    table = pd.concat([read_run(run).assign(recipe=name, seed=0) for run, name in zip(runs, names)])
+    # What the runs logged in training and in evaluations.
+    names, tables = [run.as_posix() for run in runs], []
+    for run, name in zip(runs, names):
+        logged = pd.concat([read_evaluations(run, training=True), read_evaluations(run)])
+        if logged.empty:
+            raise ValueError(f"{run} holds no logged values; a run writes them to TIMESTAMP/vis_data/scalars.json")
+        tables.append(logged.assign(recipe=name, seed=0))
+    table = pd.concat(tables)
+    # The values that were asked for.
     metrics = list(table["metric"].unique())
     for key in keys:
         if not any(fnmatchcase(metric, key) for metric in metrics):
@@ -260,6 +229,7 @@ def draw_curves(runs: Sequence[Path], keys: Sequence[str], out: Path) -> str:
     table = table[table["metric"].isin(metrics)]
     out.parent.mkdir(parents=True, exist_ok=True)
     plot(out, table)
+    # The last of each, side by side.
     last = table.sort_values("step", kind="stable").drop_duplicates(["metric", "recipe"], keep="last")
     values = {(row.metric, row.recipe): f"{row.value:.4g} (step {row.step:,})" for row in last.itertuples()}
     return markdown_table(["value", *names], [[m, *(values.get((m, name), "") for name in names)] for m in metrics])

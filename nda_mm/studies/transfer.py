@@ -24,15 +24,13 @@ from nda_mm.studies.comparison import Comparison, Run
 from nda_mm.studies.jobs import Training, course, is_finished, length, resolve, run_all, unique_names
 from nda_mm.studies.table import paired_tables, read_evaluations
 
-__all__ = ["NO_PRETRAINING", "BackboneSlot", "DownstreamRun", "TransferStudy", "find_slot"]
-
 NO_PRETRAINING = "no_pretraining"
 _EXPLANATION = (
     "Each downstream recipe was trained on each backbone, with the seed of its pretraining. "
     "Differences are taken seed by seed."
 )
 
-
+#: Hooks that stop a training whose checkpoint does not fit.
 _CHECKS = ("nda_mm.PretrainedCheckHook", "nda_mm.VideoBackboneCheckHook")
 #: Scope of a config, or of a backbone's type -> the host whose names its backbones have.
 _HOSTS = {"mmpretrain": "mmpretrain", "mmdet": "mmdet", "mmaction": "mmaction2"}
@@ -75,6 +73,7 @@ def find_slot(config: Any, recipe: str) -> BackboneSlot:
     Raises:
         ValueError: If it takes no backbone, or nothing in the recipe would notice a file that does not fit.
     """
+    # It must be a recipe of a host with a backbone, and notice a checkpoint that does not fit.
     scope, backbone = config.get("default_scope"), (config.get("model") or {}).get("backbone")
     if scope not in _HOSTS or backbone is None:
         raise ValueError(f"{recipe} (scope {scope!r}) takes no pretrained backbone; scopes are {', '.join(_HOSTS)}")
@@ -85,12 +84,14 @@ def find_slot(config: Any, recipe: str) -> BackboneSlot:
             f"dict(type='{_CHECKS[scope == 'mmaction']}') to its custom_hooks"
         )
     required = any(hook.get("required", False) for hook in hooks)
+    # The ways of mmpretrain's classifiers, and of mmaction2's 2-D networks.
     if scope == "mmpretrain":
         return _classifier_slot(backbone, recipe)
     path, network = ("model.backbone.net", backbone["net"]) if "net" in backbone else ("model.backbone", backbone)
     if "pretrained" in network:  # mmaction2's own way, which reads plain names and inflates them
         without = (f"{path}.pretrained=None", *((f"{path}.pretrained2d=False",) if "TSM" in network["type"] else ()))
         return BackboneSlot("mmpretrain", (f"{path}.pretrained={{file}}",), without, required)
+    # All others load it by `init_cfg`.
     parts = {path: network}
     shared_head = (config.model.get("roi_head") or {}).get("shared_head")
     if shared_head is not None:  # takes its stage from the same file
@@ -105,18 +106,14 @@ def find_slot(config: Any, recipe: str) -> BackboneSlot:
             )
         with_file += [f"{part}.init_cfg.type=Pretrained", f"{part}.init_cfg.checkpoint={{file}}"]
         without += (f"{part}.init_cfg=None",) if init_cfg else ()
-    without += _full_rates(config)
+    # A backbone from scratch has no pretrained weights to spare by a lower rate.
+    paramwise = (config.get("optim_wrapper") or {}).get("paramwise_cfg") or {}
+    if "lr_mult" in ((paramwise.get("custom_keys") or {}).get("backbone") or {}):
+        without += ("optim_wrapper.paramwise_cfg.custom_keys.backbone.lr_mult=1.0",)
     if network["type"] == "nda_mm.DPCEncoder":  # has the names of the pretraining
         return BackboneSlot(None, tuple(with_file), without, required, whole=True)
     inner = str(network["type"]).split(".")[0]
     return BackboneSlot(_HOSTS.get(inner, _HOSTS[scope]), tuple(with_file), without, required)
-
-
-def _full_rates(config: Any) -> tuple[str, ...]:
-    """What takes away the lower rate of a pretrained backbone: one from scratch has nothing to keep."""
-    paramwise = (config.get("optim_wrapper") or {}).get("paramwise_cfg") or {}
-    rate = ((paramwise.get("custom_keys") or {}).get("backbone") or {}).get("lr_mult", 1.0)
-    return ("optim_wrapper.paramwise_cfg.custom_keys.backbone.lr_mult=1.0",) if rate != 1.0 else ()
 
 
 def _classifier_slot(backbone: Any, recipe: str) -> BackboneSlot:
@@ -209,10 +206,12 @@ class TransferStudy:
         Raises:
             ValueError: If the folder holds runs of these names with other settings or backbones, or jobs is below 1.
         """
+        # Folders of other settings are found before hours of pretraining.
         for run in self.runs:
-            self._training(run).check_folder()  # before hours of pretraining
+            self._training(run).check_folder()
         failed = self.pretraining.train(jobs)
         self.failures = [f"{run.label}: see {run.folder / 'output.txt'}" for run in failed]
+        # Each downstream run gets the backbone of its arm and seed.
         trainings = []
         for run in self.runs:
             if (run.arm, run.seed) in {(other.name, other.seed) for other in failed}:
@@ -237,6 +236,7 @@ class TransferStudy:
         Returns:
             The file, or None and 'none' for a run that starts from scratch.
         """
+        # The checkpoint of the pretraining, or one of random weights.
         slot, files = self.slots[run.recipe], (self.folder / "backbones").resolve()
         if run.arm != NO_PRETRAINING:
             folder = self.pretraining.folder / run.arm / f"seed_{run.seed}"
@@ -250,6 +250,7 @@ class TransferStudy:
             write_untrained(self.pretraining.configs[self.pretraining.recipes[0]], run.seed, source)
         else:
             return None, "none"
+        # The digest shows a backbone that was trained again.
         checkpoint = read_checkpoint(source, needed=())
         weights = (
             weights_of(checkpoint, str(source)) if slot.whole else find_backbone(checkpoint, where=str(source)).weights
@@ -257,6 +258,7 @@ class TransferStudy:
         found = hashlib.sha256()
         for name, value in sorted(weights.items()):
             found.update(name.encode() + value.contiguous().flatten().view(torch.uint8).numpy().tobytes())
+        # A recipe of another host takes its own names.
         if slot.host is not None:
             file = files / slot.host / f"{run.arm}_seed_{run.seed}.pth"
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -288,6 +290,7 @@ class TransferStudy:
         self.folder.mkdir(parents=True, exist_ok=True)
         table = self.table()
         table.to_csv(self.folder / "results.csv", index=False, lineterminator="\n")
+        # What failed or was not measured comes first.
         seeds, trained = self.pretraining.seeds, self.pretraining.names
         parts = ["# Transfer", _EXPLANATION]
         if self.failures:
@@ -295,6 +298,7 @@ class TransferStudy:
         absent = [metric for metric in metrics or () if metric not in set(table["metric"])]
         if absent:
             parts.append(f"No run has measured {', '.join(absent)}.")
+        # A section for the pretrainings, and one for each downstream recipe.
         parts += ["## Pretraining", compare_arms(table[table["recipe"] == "pretraining"], trained, seeds)]
         for recipe in self.downstream:
             name, baselines = Path(recipe).stem, list(dict.fromkeys([self.arms[0], trained[0]]))

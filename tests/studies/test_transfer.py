@@ -103,15 +103,13 @@ def study(folder: Path, **settings: Any) -> TransferStudy:
     return TransferStudy(folder=folder, **{**defaults, **settings})
 
 
-def test_runs_come_seed_by_seed_and_arm_by_arm(tmp_path: Path) -> None:
+def test_runs_come_seed_by_seed_and_arm_by_arm_and_a_study_of_nothing_is_refused(tmp_path: Path) -> None:
     arms = [NO_PRETRAINING, "moco_digits", "nda_moco_digits"]
     expected = product((3, 1), ("linear_digits", "detection_digits_scenes"), arms)
     runs = study(tmp_path, scratch=True).runs
     assert [(run.seed, run.name, run.arm) for run in runs] == list(expected)
     assert runs[1].folder == tmp_path / "downstream" / "linear_digits" / "moco_digits" / "seed_3"
 
-
-def test_a_study_of_nothing_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="recipes"):
         study(tmp_path, downstream=[])
 

@@ -40,6 +40,7 @@ def scoring(model: Any, part: str | None = "discriminator") -> Iterator[Any]:
         )
     if is_model_wrapper(network):
         network = network.module
+    # Evaluation mode, without augmentation.
     modes = {module: module.training for module in network.modules()}
     augmenting = getattr(network, "with_ada", None)
     network.eval()
@@ -166,6 +167,7 @@ def _by_projection(discriminator: Any, images: Tensor, classes: int) -> Tensor |
     decision, embedding = (getattr(discriminator, name, None) for name in ("decision", "proj_y"))
     if classes < 2 or not isinstance(decision, nn.Module) or not isinstance(embedding, nn.Module):
         return None
+    # One pass, each image with another class, and what its last layer read and gave.
     seen: list[tuple[Tensor, Tensor]] = []
     hook = decision.register_forward_hook(lambda module, args, output: seen.append((args[0], output)))
     label = torch.arange(len(images), device=images.device) % classes
@@ -176,8 +178,10 @@ def _by_projection(discriminator: Any, images: Tensor, classes: int) -> Tensor |
     embedded = _double(embedding(torch.arange(classes, device=images.device)))
     if len(seen) != 1 or seen[0][0].shape != (len(images), embedded.shape[-1]) or seen[0][1].shape != output.shape:
         return None
+    # All classes from the features.
     features, plain = (_double(each) for each in seen[0])
     logits = plain + features @ embedded.T
+    # They must agree with the pass at the classes it was given.
     found, expected = logits.gather(1, label.cpu()[:, None]), _double(output)
     # The pass adds these terms in its own precision.
     size = (plain.abs() + features.abs() @ embedded.abs().T).gather(1, label.cpu()[:, None])

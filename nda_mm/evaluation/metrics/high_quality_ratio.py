@@ -52,7 +52,7 @@ def mode_coverage(samples: Tensor, centers: Tensor, std: float, *, within: float
         within: Radius of a mode in standard deviations, above 0.
 
     Raises:
-        ValueError: If a shape or a number does not fit, or the modes overlap.
+        ValueError: If a shape does not fit, or the modes overlap.
 
     Example:
         >>> centers = torch.tensor([[0.0, 0.0], [10.0, 0.0]])
@@ -61,8 +61,6 @@ def mode_coverage(samples: Tensor, centers: Tensor, std: float, *, within: float
     """
     if samples.ndim != 2 or samples.shape[1] != 2 or not len(samples) or centers.ndim != 2 or centers.shape[1] != 2:
         raise ValueError(f"samples and centers must be (N, 2), (M, 2), but got {samples.shape}, {centers.shape}")
-    if not (std > 0 and within > 0):
-        raise ValueError(f"std and within must be above 0, but got {std} and {within}")
     centers = centers.to(samples)
     if len(centers) > 1 and torch.pdist(centers.double()).min() <= 2 * within * std:
         raise ValueError(f"modes of radius {within * std:g} around these centers overlap; lower within or std")

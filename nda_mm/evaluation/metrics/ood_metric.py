@@ -134,19 +134,23 @@ class OODMetric(GANMetric):
         unknown = [name for name in apart if name not in outside]
         if unknown:
             raise ValueError(f"apart must name some of {', '.join(outside)}, but got {list(apart)!r}")
+        # The sets.
         self.ood_cfg = _flatten(outside, only)
         self.apart = tuple(apart)
         self.inside_cfg = inside
         self.bank_cfg = bank
+        # How they are scored, compared and reported.
         self.k = k
         self.benchmark = benchmark
         self.score = score
+        self.part = "discriminator" if score == "discriminator" else None  # of the model; None: the whole
         self.class_reduction = class_reduction
         self.resamples = resamples
         self.seed = seed
         self.trapezoid = trapezoid
         self.out_dir = out_dir
         self.plots = plots
+        # Made by prepare() and compute().
         self._ood_sets: dict[str, Any] = {}
         self._id_set: Any = None
         self._bank_set: Any = None
@@ -160,6 +164,7 @@ class OODMetric(GANMetric):
             self._bank_set = self._build(self.bank_cfg)
             if self.k > len(self._bank_set):
                 raise ValueError(f"k must be at most the {len(self._bank_set)} images of the bank, but got {self.k}")
+        # Every set that cannot be used is named at once.
         self._ood_sets = {}
         failures: dict[str, list[str]] = {}
         for name, cfg in self.ood_cfg.items():
@@ -192,8 +197,8 @@ class OODMetric(GANMetric):
         # The bank's features are needed only while the other sets are scored.
         if self.score == "knn":
             self._bank = self._values(self._bank_set, "the bank").to(self.device)
-        id_scores = self.scores(self._id_set, "the ID set")
-        ood_scores = {name: self.scores(dataset, f"'{name}'") for name, dataset in self._ood_sets.items()}
+        id_scores = self._values(self._id_set, "the ID set").numpy()
+        ood_scores = {name: self._values(each, f"'{name}'").numpy() for name, each in self._ood_sets.items()}
         self._bank = None
         results = [self._compare(name, id_scores, scores) for name, scores in ood_scores.items()]
         if is_main_process():
@@ -203,18 +208,6 @@ class OODMetric(GANMetric):
         )
         return {f"{name}/{measure}": value for name, each in values.items() for measure, value in each.items()}
 
-    def scores(self, dataset: Any, name: str) -> np.ndarray:
-        """Score all images of a set, in its order, on every process.
-
-        Raises:
-            ValueError: If the model cannot score, or a score is not finite.
-        """
-        scores = self._values(dataset, name).numpy()
-        wrong = int((~np.isfinite(scores)).sum())
-        if wrong:
-            raise ValueError(f"{wrong} of {len(scores)} scores of {name} are not finite; the network diverged")
-        return scores
-
     def _values(self, dataset: Any, name: str) -> Tensor:
         """Score each image or, as long as there is no bank for 'knn', take its features."""
         with scoring(self.model, self.part) as network:
@@ -223,11 +216,6 @@ class OODMetric(GANMetric):
                 raise ValueError(f"batch_size must be 1, as the network's {mixing[:3]} compare images of a batch")
             parts = [self._score(network, images) for images in self.load(dataset, range(len(dataset)), name)]
         return gather_rows(torch.cat(parts) if parts else torch.empty(0))
-
-    @property
-    def part(self) -> str | None:
-        """The part of the model that scores; None for the whole."""
-        return "discriminator" if self.score == "discriminator" else None
 
     def _score(self, network: Any, images: Tensor) -> Tensor:
         if self.score == "discriminator":

@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torchvision.models import get_model
+from torchvision.transforms.functional import normalize
 
 from nda_mm.checkpoints import load_strictly, read_checkpoint
 from nda_mm.functional.checks import check_choice
 from nda_mm.negatives.external import resize_images
-
-__all__ = ["NETWORKS", "FeatureNetwork", "FeaturesAndProbs", "TorchvisionNetwork", "build_feature_network"]
 
 #: Where the networks are; a module is imported when its name is used, so that each needs its own host alone.
 NETWORKS: dict[str, tuple[str, str]] = {
@@ -116,8 +116,6 @@ class TorchvisionNetwork(FeatureNetwork):
         std: Sequence[float] = (0.229, 0.224, 0.225),
         name: str | None = None,
     ) -> None:
-        from torchvision.models import get_model
-
         resized = "images as they are" if size is None else f"resized to {size} (bilinear, antialiased)"
         super().__init__(
             name or f"torchvision_{model}", f"torchvision {model}, weights {Path(checkpoint).name}, {resized}"
@@ -130,10 +128,7 @@ class TorchvisionNetwork(FeatureNetwork):
         if not linears:
             raise ValueError(f"torchvision's {model} has no linear layer whose input could serve as features")
         self.size = size
-        self.mean: Tensor
-        self.std: Tensor
-        self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1))
-        self.register_buffer("std", torch.tensor(std).view(-1, 1, 1))
+        self.mean, self.std = list(mean), list(std)
         self._features = torch.empty(0)
         linears[-1].register_forward_pre_hook(self._keep)
 
@@ -146,5 +141,5 @@ class TorchvisionNetwork(FeatureNetwork):
         pixels = images.float() / 255
         if self.size is not None:
             pixels = resize_images(pixels, (self.size, self.size))
-        logits = self.model((pixels - self.mean) / self.std)
+        logits = self.model(normalize(pixels, self.mean, self.std))
         return FeaturesAndProbs(self._features.flatten(1), logits.softmax(dim=1))

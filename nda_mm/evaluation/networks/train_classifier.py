@@ -42,8 +42,6 @@ from nda_mm.utils.files import recipe_path, write_atomically
 from nda_mm.utils.messages import Progress
 from nda_mm.utils.processes import on_sigterm
 
-__all__ = ["cached_checkpoint", "ensure_checkpoint", "to_be_trained"]
-
 _LAUNCHER_VARIABLES = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
 
@@ -171,6 +169,7 @@ def _train(recipe: Path, target: Path, cfg_options: Mapping[str, Any], until_std
     apply_patches()
     say_loading("mmpretrain")
     cfg = read_config(str(recipe), cfg_options)
+    # In a temporary folder that goes with it, however it ends.
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.stem}-") as work_dir:
         if until_stdin_closes:
@@ -179,6 +178,7 @@ def _train(recipe: Path, target: Path, cfg_options: Mapping[str, Any], until_std
         cfg.work_dir = work_dir
         cfg.default_hooks = {**cfg.get("default_hooks", {}), "checkpoint": None}
         cfg.randomness = dict(seed=cfg.get("randomness", {}).get("seed") or 0, deterministic=True)
+        # Train, and measure once on the held-out images.
         runner = Runner.from_cfg(cfg)
         with Progress(f"training {recipe.stem}", runner.train_loop.max_iters, "iterations") as progress:
             runner.register_hook(_ProgressHook(progress))
