@@ -40,7 +40,7 @@ def auroc(id_scores: Any, ood_scores: Any) -> float:
 
 
 def detection_measures(id_scores: Any, ood_scores: Any, *, trapezoid: bool = False) -> dict[str, float]:
-    """Compute all measures of :data:`MEASURES`.
+    """Compute all measures of :data:`MEASURES`, by scikit-learn.
 
     * ``auroc``: see :func:`auroc`.
     * ``aupr_out`` and ``aupr_in``: the area under the precision-recall curve as average precision, a step for each
@@ -67,8 +67,24 @@ def detection_measures(id_scores: Any, ood_scores: Any, *, trapezoid: bool = Fal
         >>> detection_measures([0.0, 1.0], [2.0, 3.0])
         {'auroc': 1.0, 'aupr_out': 1.0, 'aupr_in': 1.0, 'fpr95': 0.0}
     """
-    places, distinct = _places(id_scores, ood_scores)
-    return dict(zip(MEASURES, _measures(*places, distinct, trapezoid), strict=True))
+    # Not before it is needed: it takes a second.
+    from sklearn.metrics import auc, average_precision_score, precision_recall_curve, roc_auc_score, roc_curve
+
+    def area(positive: np.ndarray, sureness: np.ndarray) -> float:
+        if not trapezoid:
+            return float(average_precision_score(positive, sureness))
+        precision, recall, _ = precision_recall_curve(positive, sureness)
+        return float(auc(recall, precision))
+
+    kinds = _checked(id_scores, "id_scores"), _checked(ood_scores, "ood_scores")
+    is_ood, scores = np.repeat([False, True], [len(kind) for kind in kinds]), np.concatenate(kinds)
+    alarms, found, _ = roc_curve(is_ood, scores, drop_intermediate=False)
+    return dict(
+        auroc=float(roc_auc_score(is_ood, scores)),
+        aupr_out=area(is_ood, scores),
+        aupr_in=area(~is_ood, -scores),
+        fpr95=float(alarms[np.argmax(found >= 0.95)]),
+    )
 
 
 def bootstrap_intervals(
@@ -110,12 +126,16 @@ def bootstrap_intervals(
             f"resamples must be at least 1 and confidence in (0, 1), but got resamples={resamples}, "
             f"confidence={confidence}"
         )
-    places, distinct = _places(id_scores, ood_scores)
+    kinds = _checked(id_scores, "id_scores"), _checked(ood_scores, "ood_scores")
+    # No measure needs more than the places of the scores among all distinct ones, so no resample is sorted again.
+    distinct, places = np.unique(np.concatenate(kinds), return_inverse=True)
+    id_places, ood_places = places[: len(kinds[0])], places[len(kinds[0]) :]
     rng = np.random.default_rng(seed)
     values = []
     for _ in range(resamples):
-        id_drawn, ood_drawn = (kind[rng.integers(0, len(kind), len(kind))] for kind in places)
-        values.append(_measures(id_drawn, ood_drawn, distinct, trapezoid))
+        drawn = (kind[rng.integers(0, len(kind), len(kind))] for kind in (id_places, ood_places))
+        id_counts, ood_counts = (np.bincount(each, minlength=len(distinct)) for each in drawn)
+        values.append(_measures_of_counts(id_counts, ood_counts, trapezoid))
     ends = np.quantile(values, [(1 - confidence) / 2, (1 + confidence) / 2], axis=0)
     return {name: (float(low), float(high)) for name, low, high in zip(MEASURES, *ends, strict=True)}
 
@@ -132,16 +152,8 @@ def _checked(values: Any, name: str) -> np.ndarray:
     return scores
 
 
-def _places(id_scores: Any, ood_scores: Any) -> tuple[tuple[np.ndarray, np.ndarray], int]:
-    """Places of the scores of both kinds among all distinct scores, ascending, and the number of these."""
-    kinds = _checked(id_scores, "id_scores"), _checked(ood_scores, "ood_scores")
-    distinct, places = np.unique(np.concatenate(kinds), return_inverse=True)
-    return (places[: len(kinds[0])], places[len(kinds[0]) :]), len(distinct)
-
-
-def _measures(id_places: np.ndarray, ood_places: np.ndarray, distinct: int, trapezoid: bool) -> list[float]:
-    """:data:`MEASURES` from the places of the scores: a resample need not be sorted again."""
-    id_counts, ood_counts = (np.bincount(places, minlength=distinct) for places in (id_places, ood_places))
+def _measures_of_counts(id_counts: np.ndarray, ood_counts: np.ndarray, trapezoid: bool) -> list[float]:
+    """:func:`detection_measures` from how often each distinct score, ascending, occurs."""
     # Twice the number of pairs in the right order: whole numbers, so exact.
     pairs = int((ood_counts * (2 * id_counts.cumsum() - id_counts)).sum()) / 2
     found, alarms = ood_counts[::-1].cumsum(), id_counts[::-1].cumsum()
@@ -150,7 +162,7 @@ def _measures(id_places: np.ndarray, ood_places: np.ndarray, distinct: int, trap
         pairs / (int(id_counts.sum()) * int(ood_counts.sum())),
         _area_of_counts(id_counts[::-1], ood_counts[::-1], trapezoid),
         _area_of_counts(ood_counts, id_counts, trapezoid),
-        float(alarms[first] / alarms[-1]),
+        alarms[first] / alarms[-1],
     ]
 
 

@@ -50,10 +50,23 @@ def test_all_measures_equal_scikit_learns(case: tuple[np.ndarray, np.ndarray]) -
     assert detection_measures(*case) == pytest.approx(expected, abs=1e-12)
 
 
-def test_intervals_of_equal_scores_have_no_width() -> None:
-    expected = (0.5, 0.25, 0.75, 1.0)
-    assert tuple(detection_measures([2.0] * 3, [2.0]).values()) == expected
-    assert list(bootstrap_intervals([2.0] * 3, [2.0], resamples=5).values()) == [(each, each) for each in expected]
+@pytest.mark.parametrize(
+    ("inside", "outside", "expected"),
+    [
+        ([2.0] * 3, [2.0], (0.5, 0.25, 0.75, 1.0)),
+        ([0.0], [-1.0], (0.0, 0.5, 0.5, 1.0)),
+    ],
+)
+def test_few_and_equal_scores(inside: list[float], outside: list[float], expected: tuple[float, ...]) -> None:
+    assert tuple(detection_measures(inside, outside).values()) == expected
+    assert list(bootstrap_intervals(inside, outside, resamples=5).values()) == [(each, each) for each in expected]
+
+
+def test_exactly_95_percent_are_found_at_the_19th_of_20() -> None:
+    # In floating point 0.95 * 20 > 19: a threshold by that product would take one positive more.
+    assert detection_measures([0.5], [0.0, *range(1, 20)])["fpr95"] == 0.0
+    low, high = bootstrap_intervals([0.5], [0.0, *range(1, 20)], resamples=200)["fpr95"]
+    assert (low, high) == (0.0, 1.0)
 
 
 @pytest.mark.parametrize("trapezoid", [False, True])
