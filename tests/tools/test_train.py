@@ -107,6 +107,11 @@ def test_ranks_draw_their_own_numbers_unless_the_config_says_otherwise(config_fi
         launch.set_seed(cfg, -1)
 
 
+def test_amp_refuses_what_it_cannot_convert(config_file: Any) -> None:
+    with pytest.raises(ValueError, match="AMP"):
+        train.main([config_file(), "--amp"])  # this run's optimizers are built by a constructor of its own
+
+
 @pytest.fixture
 def tested(config_file: Any, tmp_path: Path) -> Callable[..., str]:
     """Write the config of the small run with what tools/test.py needs."""
