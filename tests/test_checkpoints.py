@@ -37,9 +37,11 @@ def files_up_to(size: int) -> Iterator[None]:
 def test_mmengine_finds_it_by_name(tmp_path: Path) -> None:
     backend = get_file_backend(str(tmp_path), backend_args={"backend": "nda_mm_atomic"})
     assert isinstance(backend, AtomicLocalBackend)
-    backend.put(b"new", tmp_path / "deep" / "file.pth")
-    assert (tmp_path / "deep" / "file.pth").read_bytes() == b"new"
-    assert oct((tmp_path / "deep" / "file.pth").stat().st_mode & 0o777) == "0o644"
+    path = tmp_path / "deep" / "file.pth"
+    for content in (b"old", b"new"):
+        backend.put(content, path)
+        assert path.read_bytes() == content
+    assert oct(path.stat().st_mode & 0o777) == "0o644"
 
 
 def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:

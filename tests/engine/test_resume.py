@@ -74,6 +74,7 @@ def test_the_order_of_candidates(run: Path) -> None:
     # Without a record, the latest step counts, as a number.
     (run / "last_checkpoint").unlink()
     shutil.copy(run / "iter_2.pth", run / "iter_10.pth")
+    os.utime(run / "iter_10.pth", (1, 1))
     assert find_resumable(run) == str(run / "iter_10.pth")
 
 
