@@ -66,11 +66,10 @@ class AtomicLocalBackend(LocalBackend):
         try:
             write_atomically(target, lambda file: file.write(obj))
         except OSError as error:
-            try:
-                free = f"{shutil.disk_usage(target.parent).free:,}"
-            except OSError:
-                free = "an unknown number"
-            message = f"{error.strerror}; {len(obj):,} bytes are needed, {free} are free"
+            if not target.parent.is_dir():
+                raise
+            free = shutil.disk_usage(target.parent).free
+            message = f"{error.strerror}; {len(obj):,} bytes are needed, {free:,} are free"
             raise OSError(error.errno, message, str(target)) from error
 
     def put_text(self, obj: str, filepath: str | Path, encoding: str = "utf-8") -> None:

@@ -37,8 +37,11 @@ def files_up_to(size: int) -> Iterator[None]:
 def test_mmengine_finds_it_by_name(tmp_path: Path) -> None:
     backend = get_file_backend(str(tmp_path), backend_args={"backend": "nda_mm_atomic"})
     assert isinstance(backend, AtomicLocalBackend)
-    backend.put(b"new", tmp_path / "deep" / "file.pth")
-    assert (tmp_path / "deep" / "file.pth").read_bytes() == b"new"
+    path = tmp_path / "deep" / "file.pth"
+    for content in (b"old", b"new"):
+        backend.put(content, path)
+        assert path.read_bytes() == content
+    assert oct(path.stat().st_mode & 0o777) == "0o644"
 
 
 def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
@@ -49,13 +52,6 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> Non
         backend.put(b"x" * 5000, path)
     assert path.read_bytes() == b"old"
     assert [entry.name for entry in tmp_path.iterdir()] == ["file.pth"]
-
-
-def test_leftovers_are_swept_and_only_they(tmp_path: Path) -> None:
-    for name in (".iter_1.pth.77.unfinished", "iter_1.pth", ".hidden"):
-        (tmp_path / name).touch()
-    assert [path.name for path in AtomicLocalBackend.remove_unfinished(tmp_path)] == [".iter_1.pth.77.unfinished"]
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".hidden", "iter_1.pth"]
 
 
 def model_of(recipe: str) -> nn.Module:

@@ -152,29 +152,28 @@ def build_exact_dataloader(runner: Any, dataloader: DataLoader | dict[str, Any],
     Raises:
         TypeError: If the loader has no batch sampler or reads an iterable-style data set.
     """
-    loader = dataloader
+    # As the Runner builds it.
+    loader: Any = dataloader
     if isinstance(dataloader, dict):
         diff_rank_seed = runner._randomness_cfg.get("diff_rank_seed", False)
         loader = runner.build_dataloader(dataloader, seed=runner.seed, diff_rank_seed=diff_rank_seed)
-    assert isinstance(loader, DataLoader)
     if isinstance(loader.dataset, IterableDataset) or loader.batch_sampler is None:
         raise TypeError(
             "The resumable loops need a map-style data set and a batch size, but got "
             f"{type(loader.dataset).__name__} with batch_size={loader.batch_size}; use mmengine's own loops."
         )
     # torch's loaders can't exchange their data set or sampler once they are made, so this one is made anew.
-    workers = loader.num_workers
     return DataLoader(
         SeededDataset(loader.dataset),
         batch_sampler=SeededBatchSampler(loader.batch_sampler, seed, rank),  # type: ignore[arg-type]
-        num_workers=workers,
+        num_workers=loader.num_workers,
         collate_fn=loader.collate_fn,
         pin_memory=loader.pin_memory,
         timeout=loader.timeout,
         worker_init_fn=loader.worker_init_fn,
         multiprocessing_context=loader.multiprocessing_context,
         generator=torch.Generator().manual_seed(mix(seed, _WORKER, rank)),
-        prefetch_factor=loader.prefetch_factor if workers > 0 else None,
+        prefetch_factor=loader.prefetch_factor,
         persistent_workers=loader.persistent_workers,
     )
 

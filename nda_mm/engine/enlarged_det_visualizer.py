@@ -25,14 +25,11 @@ class EnlargedDetVisualizer(DetLocalVisualizer):
 
     Args:
         name: Of the instance. Defaults to 'visualizer'.
-        min_side: Smallest short side of a drawing in pixels; smaller images are enlarged by an integer. Defaults to
-            480.
+        min_side: Smallest short side of a drawing in pixels; smaller images are enlarged by an integer. 0 enlarges
+            none. Defaults to 480.
         font_size: Of the labels, in points. Defaults to 10.
         line_width: Of the boxes, in pixels. Defaults to 2.
         **kwargs: Of ``DetLocalVisualizer``.
-
-    Raises:
-        ValueError: If ``min_side`` is not at least 1.
 
     Example:
         >>> visualizer = EnlargedDetVisualizer("example", min_side=300)
@@ -50,8 +47,6 @@ class EnlargedDetVisualizer(DetLocalVisualizer):
         line_width: float = 2,
         **kwargs: Any,
     ) -> None:
-        if min_side < 1:
-            raise ValueError(f"min_side must be at least 1, but got {min_side}")
         super().__init__(name, *args, line_width=line_width, **kwargs)
         self.min_side, self.font_size = min_side, font_size
 

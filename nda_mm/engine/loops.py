@@ -20,7 +20,7 @@ from nda_mm.utils.random_state import RandomState, isolated_rng, mix, seed_globa
 
 from .data_stream import BatchStream, SeededBatchSampler, build_exact_dataloader
 from .device_data import DeviceLoader
-from .resume import count_steps_on_host, load_rank_state, model_of
+from .resume import count_steps_on_host, load_rank_state, model_of, shared_seed
 
 # Each use of a seed mixes in its own number; data_stream.py has the smaller ones.
 _TRAINING, _HOOKS = 16, 17
@@ -44,9 +44,8 @@ class ResumableLoop:
     def _prepare(self, runner: Runner, dataloader: DataLoader | dict[str, Any]) -> DataLoader:
         """Build the loader that the loop's own constructor asks for."""
         self._rank, self._world_size = get_dist_info()
-        # With diff_rank_seed mmengine adds the rank to the seed. Without it, all ranks draw the same numbers.
-        self._rank_in_seed = self._rank if runner._randomness_cfg.get("diff_rank_seed", False) else 0
-        self._seed = runner.seed - self._rank_in_seed
+        self._seed = shared_seed(runner)
+        self._rank_in_seed = runner.seed - self._seed  # 0 if all ranks are to draw the same numbers
         self._pass = 0
         self._batch = 0
         self._validated = False
@@ -60,7 +59,7 @@ class ResumableLoop:
 
     @property
     def _batch_size(self) -> int | None:
-        return getattr(self._batch_sampler, "batch_size", None)
+        return getattr(self._batch_sampler, "batch_size", None)  # samplers of one's own may have none
 
     def exact_state(self) -> dict[str, Any]:
         """Seeds and position in the data, the same on every rank, and whether this position was validated."""
@@ -106,6 +105,7 @@ class ResumableLoop:
             )
             self._pass, self._batch = self._position()
             return
+        # The position in the data holds for any number of processes, the state of a rank only for the same number.
         self._batch_sampler.sampler_seed = state["sampler_seed"]
         self._pass, self._batch, self._validated = state["pass"], state["batch"], state["validated"]
         if (state["world_size"], state["batch_size"]) != (self._world_size, self._batch_size):
@@ -215,7 +215,7 @@ class ExactIterLoop(ResumableLoop, IterBasedTrainLoop):
         self.val_begin = val_begin
         self.val_interval = val_interval
         self.stop_training = False
-        self.dataloader_iterator: BatchStream | None = None
+        self.dataloader_iterator: Any = None  # a BatchStream, while there is something to train
         if hasattr(self.dataloader.dataset, "metainfo"):
             runner.visualizer.dataset_meta = self.dataloader.dataset.metainfo
         self.dynamic_milestones, self.dynamic_intervals = calc_dynamic_intervals(val_interval, dynamic_intervals)
@@ -228,7 +228,6 @@ class ExactIterLoop(ResumableLoop, IterBasedTrainLoop):
             self.dataloader_iterator = BatchStream(self.dataloader, self._pass, self._batch)
         self.runner.model.train()
         while self._iter < self._max_iters and not self.stop_training:
-            assert self.dataloader_iterator is not None
             self.run_iter(next(self.dataloader_iterator))
             if not self.stop_training:  # else the resumed run validates
                 self._validate_if_due(self._iter, self._max_iters)
@@ -239,9 +238,8 @@ class ExactIterLoop(ResumableLoop, IterBasedTrainLoop):
 
     def run_iter(self, data_batch: Sequence[dict]) -> None:
         """Train on one batch."""
-        assert self.dataloader_iterator is not None
-        next_position = self.dataloader_iterator.pass_number, self.dataloader_iterator.batch
-        self._train_batch(self._iter, data_batch, next_position)
+        stream = self.dataloader_iterator
+        self._train_batch(self._iter, data_batch, next_position=(stream.pass_number, stream.batch))
 
     def _position(self) -> tuple[int, int]:
         if isinstance(getattr(self._batch_sampler, "sampler", None), InfiniteSampler):
@@ -261,9 +259,8 @@ class ExactEpochLoop(ResumableLoop, EpochBasedTrainLoop):
         runner: The Runner.
         dataloader: A config, or a loader with a map-style data set.
         max_epochs: Epochs to train, at least 1.
-        val_begin: The first epoch that may validate. Defaults to 1.
-        val_interval: Epochs between validations. Defaults to 1.
-        dynamic_intervals: Pairs (epoch, ``val_interval`` from there on). Defaults to None.
+        **settings: As mmengine's ``EpochBasedTrainLoop``: ``val_begin`` (defaults to 1), ``val_interval`` (1),
+            ``dynamic_intervals`` (None).
 
     Raises:
         ValueError: If ``max_epochs`` is not a whole number above 0, or the sampler never ends an epoch.
@@ -278,9 +275,7 @@ class ExactEpochLoop(ResumableLoop, EpochBasedTrainLoop):
         runner: Runner,
         dataloader: DataLoader | dict[str, Any],
         max_epochs: int,
-        val_begin: int = 1,
-        val_interval: int = 1,
-        dynamic_intervals: list[tuple[int, int]] | None = None,
+        **settings: Any,
     ) -> None:
         loader = self._prepare(runner, dataloader)
         if isinstance(getattr(loader.batch_sampler, "sampler", None), InfiniteSampler):
@@ -288,7 +283,7 @@ class ExactEpochLoop(ResumableLoop, EpochBasedTrainLoop):
                 "An epoch of InfiniteSampler never ends. Use sampler=dict(type='DefaultSampler', shuffle=True), or "
                 "train by iterations with train_cfg=dict(type='nda_mm.ExactIterLoop', max_iters=...)."
             )
-        super().__init__(runner, loader, _whole("max_epochs", max_epochs), val_begin, val_interval, dynamic_intervals)
+        super().__init__(runner, loader, _whole("max_epochs", max_epochs), **settings)
 
     def run(self) -> torch.nn.Module:
         """Train until ``max_epochs`` and return the model."""

@@ -57,6 +57,7 @@ def enable_amp(optim_wrapper: dict[str, Any], dtype: str | None = None) -> list[
         >>> config["generator"]["type"]
         'nda_mm.BF16OptimWrapper'
     """
+    # Does the hardware compute in this dtype?
     dtype = check_choice(default_amp_dtype() if dtype is None else dtype, "the AMP dtype", AMP_DTYPES)
     if dtype == "float16" and not torch.cuda.is_available():
         raise ValueError(
@@ -73,6 +74,7 @@ def enable_amp(optim_wrapper: dict[str, Any], dtype: str | None = None) -> list[
                 f"AMP can't convert the wrapper {kind} of optim_wrapper{f'.{name}' if name else ''}. Set its precision "
                 f"in the config, or use one of {', '.join(_EXCHANGEABLE)}."
             )
+    # Exchange the wrappers, and keep their other settings.
     for member in members.values():
         if dtype == "bfloat16":
             member["type"] = "nda_mm.BF16OptimWrapper"

@@ -77,38 +77,25 @@ def choose_checkpoint(work_dir: str | Path, resume: str) -> str | None:
 
 def _candidates(work_dir: Path) -> list[Path]:
     """Checkpoints of a run, the most likely first."""
-    record, folder, written = work_dir / "last_checkpoint", work_dir, 0
-    recorded = _recorded(record)
-    if recorded is not None:
+    record, folder = work_dir / "last_checkpoint", work_dir
+    listed = set(work_dir.glob("*.pth"))
+    last, written = None, 0
+    if record.is_file():
         written = record.stat().st_mtime_ns
-        if any(work_dir.glob("*.pth")):
-            recorded = work_dir / recorded.name  # the run's folder may have been moved or copied
-        else:
-            folder = recorded.parent  # the hook's out_dir
-    listed = {*folder.glob("*.pth"), *([recorded] if recorded is not None else [])}
+        # After a power cut a file may hold zeros.
+        named = Path(record.read_text(encoding="utf-8", errors="replace").strip("\0 \r\n"))
+        if named.name and not listed:  # they are in the hook's out_dir
+            folder, listed = named.parent, set(named.parent.glob("*.pth"))
+        recorded = folder / named.name  # the run's folder may have been moved or copied
+        listed.add(recorded)
+        last = Path(os.path.realpath(recorded))
+        if not last.is_file():
+            _warn(f"{record} names {recorded}, which is no file.")
     found = {Path(os.path.realpath(path)) for path in listed if not path.name.startswith("best_") and path.is_file()}
-    last = Path(os.path.realpath(recorded)) if recorded is not None else None
-    if last is not None and last not in found:
-        _warn(f"{record} names {recorded}, which does not exist.")
     newest_first = sorted(found, key=lambda path: (_step(path), path.stat().st_mtime_ns), reverse=True)
     # A later step that is older than the record belongs to a run that was resumed from an earlier checkpoint.
     front = [path for path in newest_first if path == last or path.stat().st_mtime_ns > written]
     return front + [path for path in newest_first if path not in front]
-
-
-def _recorded(record: Path) -> Path | None:
-    """The checkpoint in ``last_checkpoint``; None without one, with a warning if the file is damaged."""
-    try:
-        name = record.read_text(encoding="utf-8").strip()
-    except FileNotFoundError:
-        return None
-    except (OSError, UnicodeDecodeError) as error:
-        _warn(f"Skipped {record}: {error}.")
-        return None
-    if not name or "\0" in name:
-        _warn(f"Skipped {record}: it names no file.")
-        return None
-    return Path(name)
 
 
 def _warn(message: str) -> None:
@@ -193,6 +180,11 @@ def _differing_buffers(runner: Runner) -> dict[str, torch.Tensor]:
 
 def _digest(tensor: torch.Tensor) -> str:
     return hashlib.blake2b(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()).hexdigest()
+
+
+def shared_seed(runner: Runner) -> int:
+    """Return the run's seed without the rank, which mmengine adds with ``diff_rank_seed``."""
+    return runner.seed - (runner.rank if runner._randomness_cfg.get("diff_rank_seed", False) else 0)
 
 
 def model_of(runner: Runner) -> Any:

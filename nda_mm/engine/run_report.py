@@ -49,6 +49,7 @@ class RunReportHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Log recipe, data, device and budget."""
+        # What there is to do: data, iterations or epochs, validations.
         self._first, loop, cfg = runner.iter, runner.train_loop, runner.cfg
         data = cfg.train_dataloader["dataset"]
         folder = f" of {data['data_root']}" if data.get("data_root") else ""
@@ -60,6 +61,7 @@ class RunReportHook(Hook):
         evaluator = None if runner.val_loop is None else cfg.get("val_evaluator")
         if evaluator is not None:
             budget += f", validated every {loop.val_interval:,}"
+        # A table of it.
         rows = {
             "recipe": f"{_name(cfg.filename)} ({cfg.model.get('type')})",
             "data": f"{data['type']}, {len(loop.dataloader.dataset):,} samples{folder}",
@@ -146,18 +148,19 @@ def dry_run_report(cfg: Config) -> str:
     Args:
         cfg: From :func:`~nda_mm.engine.launch.prepare_training`.
     """
+    # What is trained, and from where on.
     init_default_scope(cfg.get("default_scope", "mmengine"))
     model = MODELS.build(cfg.model)
     parameters = sum(parameter.numel() for parameter in model.parameters())
     start = "starts anew"
     if cfg.get("resume"):
         meta = read_checkpoint(cfg.load_from)["meta"]
-        start = (
-            f"resumes from {cfg.load_from} (iteration {meta['iter']}, epoch {meta['epoch']}, seed {meta.get('seed')})"
-        )
+        place = f"iteration {meta['iter']}, epoch {meta['epoch']}, seed {meta.get('seed')}"
+        start = f"resumes from {cfg.load_from} ({place})"
     elif cfg.get("load_from"):
         start = f"starts anew with the weights of {cfg.load_from}"
     seed = cfg.randomness.get("seed")
+    # Two tables below the config.
     environment = {
         "python": f"{platform.python_version()} ({sys.executable})",
         "nda_mm": nda_mm.__version__,

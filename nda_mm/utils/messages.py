@@ -75,13 +75,9 @@ class Progress(AbstractContextManager):
         print(f"\r{line}\033[K" if self._in_place else line, end="" if self._in_place else "\n", file=sys.stderr)
         sys.stderr.flush()
 
-    def close(self) -> None:
-        """End the line."""
-        if self._in_place and self._printed > self._started:
-            print(file=sys.stderr, flush=True)
-
     def __exit__(self, *error: object) -> None:
-        self.close()
+        if self._in_place and self._printed > self._started:  # end the line
+            print(file=sys.stderr, flush=True)
 
 
 def eta(items: int, rate: float) -> str:

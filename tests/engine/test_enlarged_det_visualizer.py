@@ -47,8 +47,3 @@ def test_large_images_and_masks_keep_their_size() -> None:
     visualizer.dataset_meta = dict(classes=("thing",), palette=[(255, 0, 0)])
     visualizer.add_datasample("image", np.zeros((32, 40, 3), np.uint8), detection(gt_sem_seg=segmentation))
     assert visualizer.get_image().shape == (32, 80, 3)
-
-
-def test_a_side_below_one_is_refused() -> None:
-    with pytest.raises(ValueError, match="min_side"):
-        EnlargedDetVisualizer("none", min_side=0)

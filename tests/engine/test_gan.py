@@ -133,7 +133,7 @@ def test_a_resumed_run_with_cuda_graphs_is_exact(tmp_path: Path) -> None:
 def test_one_process_of_a_launcher_trains_as_one_without(tmp_path: Path, device: str) -> None:
     """Over NCCL on a GPU, over gloo on a CPU: the wrappers, the exchange of gradients and the seeds of ranks."""
     plain = tiny_gan.train(tmp_path / "plain")
-    weights = {name: value.cpu() for name, value in tiny_gan.weights(plain.model).items()}
+    weights = {name: value.cpu() for name, value in tiny_run.weights(plain).items()}
     assert next(plain.model.parameters()).device.type == device
     (alone,), _ = train_in_processes(tmp_path / "alone", "tiny_gan.py", processes=1, device=device)
     assert_equal(alone["weights"], weights)

@@ -105,20 +105,10 @@ def test_takes_over_the_state_of_a_float16_run() -> None:
     assert torch.equal(wrapper.optimizer.state[layer.weight]["momentum_buffer"], torch.ones(2, 2))
 
 
-@pytest.mark.parametrize(
-    ("kind", "kernel", "size", "stride"),
-    [
-        (nn.Conv3d, 3, (2, 4, 4), 1),
-        (nn.Conv3d, (3, 7, 7), (4, 2, 2), 1),
-        (nn.Conv2d, 3, (1, 1), 2),
-    ],
-)
-def test_gradients_of_convolutions_are_right_to_bfloat16s_precision(
-    kind: Any, kernel: Any, size: Any, stride: int
-) -> None:
+@pytest.mark.parametrize(("kind", "size", "stride"), [(nn.Conv3d, (2, 4, 4), 1), (nn.Conv2d, (1, 1), 2)])
+def test_gradients_of_convolutions_are_right_to_bfloat16s_precision(kind: Any, size: Any, stride: int) -> None:
     torch.manual_seed(0)
-    padding = kernel // 2 if isinstance(kernel, int) else tuple(side // 2 for side in kernel)
-    layer, x = kind(16, 16, kernel, stride=stride, padding=padding, bias=False), torch.randn(8, 16, *size)
+    layer, x = kind(16, 16, 3, stride=stride, padding=1, bias=False), torch.randn(8, 16, *size)
     exact = torch.autograd.grad(layer(x).square().sum(), layer.weight)[0]
     for _ in range(5):  # without the workaround it is garbage that differs from one time to the next
         torch.randn(100_000).mul_(1e3)

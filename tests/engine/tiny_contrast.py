@@ -31,6 +31,7 @@ def make_config(
     queue: int = 64,
     views: Any = (2,),
     batch_size: int = 8,
+    custom_hooks: tuple[dict[str, Any], ...] = (),
     **settings: Any,
 ) -> dict[str, Any]:
     """The config of a run; ``contrast`` holds the hook's settings, None leaves it out."""
@@ -55,7 +56,7 @@ def make_config(
             work_dir,
             dataset=dict(type="nda_mm.Digits", size=16, image_key="img", indices=images, pipeline=pipeline),
             batch_size=batch_size,
-            hooks=[] if contrast is None else [dict(type="nda_mm.NDAContrastHook", **contrast)],
+            hooks=[*custom_hooks, *([] if contrast is None else [dict(type="nda_mm.NDAContrastHook", **contrast)])],
             **settings,
         ),
     )

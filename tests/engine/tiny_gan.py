@@ -98,11 +98,6 @@ def assert_same_ends(ours: Path, theirs: Path, at: int = 4) -> dict[str, Any]:
     return found
 
 
-def weights(model: nn.Module) -> dict[str, torch.Tensor]:
-    """Copies of weights and buffers, under the names that they have without wrappers."""
-    return {name.replace(".module.", "."): value.clone() for name, value in model.state_dict().items()}
-
-
 def critic_gradients(model: nn.Module, part: slice) -> dict[str, torch.Tensor]:
     """Gradients of the discriminator's loss over a part of a fixed batch of reals, fakes and negatives."""
     generator = torch.Generator().manual_seed(17)
@@ -123,7 +118,11 @@ if __name__ == "__main__":
     run = train(**json.loads(sys.argv[1]))
     model = run.model.module
     fixed = torch.linspace(0, 1, 8 * 3 * 16 * 16).reshape(8, 3, 16, 16).to(next(model.parameters()).device)
-    outcome = {"weights": weights(model), "noise": model.noise_fn(num_batches=4), "negatives": model.negative(fixed)}
+    outcome = {
+        "weights": tiny_run.weights(run),
+        "noise": model.noise_fn(num_batches=4),
+        "negatives": model.negative(fixed),
+    }
     if run.iter == 4:
         critic = model.discriminator.module
         before = {name: value.clone() for name, value in critic.state_dict().items()}

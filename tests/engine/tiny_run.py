@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import logging
 import os
 import random
 import signal
@@ -218,15 +217,15 @@ def make_config(
         drop_last=False,
         collate="pseudo_collate",
         hooks=[*custom_hooks],
+        loop="nda_mm.ExactEpochLoop" if epochs else "nda_mm.ExactIterLoop",
+        epochs=steps,
         optim_wrapper=dict(constructor="TinyConstructor", accumulative_counts=accumulate),
         **settings,
     )
-    if epochs:
-        cfg["train_cfg"] = dict(type="nda_mm.ExactEpochLoop", max_epochs=steps, val_interval=1)
-    else:
-        cfg["train_cfg"] = dict(type="nda_mm.ExactIterLoop", max_iters=steps, val_interval=3)
-    if infinite and not epochs:
-        cfg["train_dataloader"]["sampler"]["type"] = "InfiniteSampler"
+    if not epochs:
+        cfg["train_cfg"]["val_interval"] = 3
+        if infinite:
+            cfg["train_dataloader"]["sampler"]["type"] = "InfiniteSampler"
     if validate:
         dataset, sampler = dict(type="TinyDataset", training=False, length=length), dict(type="DefaultSampler")
         cfg["val_dataloader"] = dict(batch_size=4, num_workers=0, sampler=dict(sampler, shuffle=False), dataset=dataset)
@@ -261,7 +260,7 @@ def make_host_config(
     compiled: bool = False,
     launcher: str = "none",
 ) -> dict[str, Any]:
-    """What the small runs have in common, whatever they train."""
+    """What the small runs have in common, whatever they train; ``epochs`` are iterations if the loop counts them."""
     stop = [] if stop_at is None else [dict(type="StopHook", at=stop_at, kill=kill)]
     # Each save lets yapf format the config, which takes longer than these runs: save where it is needed.
     saves = dict(type="nda_mm.SafeCheckpointHook", interval=save_every or stop_at or 1000, by_epoch=False)
@@ -276,7 +275,7 @@ def make_host_config(
             collate_fn=dict(type=collate),
             dataset=dataset,
         ),
-        train_cfg=dict(type=loop, max_epochs=epochs),
+        train_cfg={"type": loop, "max_epochs" if "Epoch" in loop else "max_iters": epochs},
         optim_wrapper=optim_wrapper or dict(optimizer=SGD),
         default_hooks=dict(checkpoint={**saves, **(checkpoint or {})}, logger=dict(type="LoggerHook", interval=1000)),
         custom_hooks=[dict(type="LossesHook"), *hooks, *stop],
@@ -305,11 +304,7 @@ def build(cfg: dict[str, Any], resume: bool = False) -> Runner:
     config = Config({**cfg, "experiment_name": f"{Path(cfg['work_dir']).name}_{next(_RUNS)}"})
     launch.start_processes(config)
     launch.set_resume(config, "auto" if resume else None)
-    runner = Runner.from_cfg(config)
-    for handler in runner.logger.handlers:
-        if type(handler) is logging.StreamHandler:
-            handler.setLevel(logging.WARNING)
-    return runner
+    return Runner.from_cfg(config)
 
 
 def train(cfg: dict[str, Any], resume: bool = False, **stages: Callable[[Runner], Any]) -> Runner:

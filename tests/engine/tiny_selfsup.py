@@ -1,4 +1,4 @@
-"""The small MoCo of tiny_contrast.py on colored noise with labels; also in processes: ``python tiny_selfsup.py JSON``.
+"""The small MoCo of tiny_contrast.py with the sets for its kNN accuracy; also in processes: ``tiny_selfsup.py JSON``.
 
 Not a test module; see conftest.py.
 """
@@ -13,28 +13,9 @@ import tiny_contrast
 import torch
 from tiny_run import build, main, save_outcome, train, weights  # noqa: F401  (some are for the tests)
 
-from nda_mm.datasets import ArrayDataset
-from nda_mm.registry import DATASETS, TRANSFORMS
+from nda_mm.registry import TRANSFORMS
 
 PACK = [dict(type="mmpretrain.PackInputs")]
-
-
-@DATASETS.register_module(force=True)
-class TinyImages(ArrayDataset):
-    """Noisy images whose class is their color."""
-
-    METAINFO = {"classes": tuple("abcdefg")}
-
-    def __init__(self, length: int = 24, seed: int = 0, classes: int = 7, **kwargs: Any) -> None:
-        self.length, self.draw, self.count = length, seed, classes
-        super().__init__(image_key="img", **kwargs)
-
-    def load_arrays(self) -> tuple[np.ndarray, np.ndarray]:
-        draw = np.random.default_rng(self.draw)
-        labels = np.arange(self.length) % self.count
-        colors = np.random.default_rng(9).integers(40, 215, (7, 3))
-        noise = draw.normal(0, 30, (self.length, 16, 16, 3))
-        return np.clip(colors[labels][:, None, None] + noise, 0, 255).astype(np.uint8), labels
 
 
 @TRANSFORMS.register_module(force=True)
@@ -46,15 +27,13 @@ class Unlabeled:
 
 
 def images(**settings: Any) -> dict[str, Any]:
-    return dict(type="nda_mm.TinyImages", **{"pipeline": PACK, **settings})
+    return dict(type="nda_mm.Digits", **{"size": 16, "image_key": "img", "pipeline": PACK, **settings})
 
 
 def knn(**settings: Any) -> dict[str, Any]:
     """The hook's config: 21 images vote on 14."""
-    return dict(
-        type="nda_mm.KNNHook",
-        **{"bank": images(length=21, seed=1), "test": images(length=14, seed=2), "k": 5, **settings},
-    )
+    sets = {"bank": images(indices=21), "test": images(split="test", indices=14)}
+    return dict(type="nda_mm.KNNHook", **{**sets, "k": 5, **settings})
 
 
 def make_config(
@@ -62,27 +41,16 @@ def make_config(
     *,
     loop: str = "nda_mm.ExactEpochLoop",
     steps: int = 2,
-    custom_hooks: tuple[dict[str, Any], ...] = (),
     checkpoint: dict[str, Any] | None = None,
     **settings: Any,
 ) -> dict[str, Any]:
     """The config of a run of ``steps`` epochs of 6 batches of 4 (or of as many iterations)."""
-    by_epoch = "Epoch" in loop
-    saves = {"by_epoch": by_epoch, **(checkpoint or {})}
-    cfg = tiny_contrast.make_config(work_dir, batch_size=4, loop=loop, epochs=steps, checkpoint=saves, **settings)
-    if not by_epoch:
-        cfg["train_cfg"] = dict(type=loop, max_iters=steps)
-    cfg["model"]["backbone"] = dict(type="ResNet_CIFAR", depth=18, stem_channels=4, base_channels=4)
-    cfg["model"]["neck"]["in_channels"] = 32
-    cfg["train_dataloader"]["dataset"] = images(pipeline=cfg["train_dataloader"]["dataset"]["pipeline"])
-    cfg["default_hooks"]["logger"] = dict(type="LoggerHook", interval=2, log_metric_by_epoch=by_epoch)
-    return dict(
-        cfg,
-        log_processor=dict(by_epoch=by_epoch),
-        custom_hooks=list(custom_hooks),
-        visualizer=dict(type="UniversalVisualizer", vis_backends=[dict(type="LocalVisBackend")]),
-        log_level="INFO",
+    saves = {"by_epoch": "Epoch" in loop, **(checkpoint or {})}
+    cfg = tiny_contrast.make_config(
+        work_dir, images=24, batch_size=4, loop=loop, epochs=steps, checkpoint=saves, **settings
     )
+    backends = [dict(type="LocalVisBackend")]
+    return dict(cfg, visualizer=dict(type="UniversalVisualizer", vis_backends=backends), log_level="INFO")
 
 
 def trained(cfg: dict[str, Any]) -> dict[str, torch.Tensor]:

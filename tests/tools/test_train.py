@@ -66,7 +66,7 @@ def test_a_recipe_of_ours_is_named_as_it_may_be_typed(tmp_path: Path, capsys: py
 
 
 @pytest.mark.slow
-def test_resume_takes_nothing_or_a_path(config_file: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_resume_takes_nothing_or_a_path(config_file: Any, capsys: pytest.CaptureFixture[str]) -> None:
     whole = config_file("whole.py", steps=6, save_every=2)
     train.main([whole, "--seed", "5", "--resume"])
     assert "There is no checkpoint in work_dirs/whole" in capsys.readouterr().out
@@ -78,9 +78,6 @@ def test_resume_takes_nothing_or_a_path(config_file: Any, tmp_path: Path, capsys
         train.main([part, *resume])  # the seed is taken from the checkpoint
         found = torch.load("work_dirs/part/iter_6.pth", weights_only=True)["state_dict"]
         assert all(torch.equal(found[name], value) for name, value in expected.items())
-    (tmp_path / "work_dirs" / "part" / "iter_6.pth").write_bytes(b"")
-    with pytest.raises(ValueError, match=r"iter_6\.pth is truncated.*The newest good one in .* is .*iter_4\.pth"):
-        train.main([part, "--resume", "work_dirs/part/iter_6.pth"])
 
 
 def test_dry_run_tells_all_and_does_nothing(

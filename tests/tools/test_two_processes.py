@@ -21,13 +21,9 @@ VALIDATED = ["train_cfg.val_interval=1", "val_dataloader.dataset.indices=32"]
 @pytest.mark.parametrize(
     ("recipe", "host", "options"),
     [
-        ("biggan_digits", "mmagic", GAN),
         ("nda_biggan_digits", "mmagic", GAN),
-        ("pix2pix_digits", "mmagic", GAN),
         ("nda_pix2pix_digits", "mmagic", GAN),
-        ("moco_digits", "mmpretrain", EPOCH),
         ("nda_moco_digits", "mmpretrain", EPOCH),
-        ("dpc_digits", "mmaction", CLIPS),
         ("nda_dpc_digits", "mmaction", CLIPS),
         ("tsn_digits", "mmaction", [*CLIPS, *VALIDATED]),
         ("detection_digits_scenes", "mmdet", [*EPOCH[:1], "train_dataloader.dataset.indices=32", *VALIDATED]),

@@ -66,9 +66,3 @@ def test_each_form_of_a_setting(value, at_5):
 def test_bad_settings_are_refused_by_name(value):
     with pytest.raises((TypeError, ValueError), match="^weight"):
         as_schedule(value, "weight")
-
-
-def test_every_value_is_checked():
-    checked = []
-    as_schedule([(0, 1.0), (10, 0.25)], check=checked.append)
-    assert checked == [1.0, 0.25]

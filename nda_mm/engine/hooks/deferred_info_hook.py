@@ -28,9 +28,6 @@ class DeferredInfoHook(RuntimeInfoHook):
         interval: Iterations between transfers, >= 1. Defaults to 10.
         history: Values to keep of each name, >= 1; at least the log processor's smoothing window. Defaults to 10,000.
 
-    Raises:
-        ValueError: If a number is below 1.
-
     Example:
         In a recipe::
 
@@ -39,8 +36,6 @@ class DeferredInfoHook(RuntimeInfoHook):
 
     def __init__(self, interval: int = 10, history: int = 10_000) -> None:
         super().__init__()
-        if interval < 1 or history < 1:
-            raise ValueError(f"interval and history must be at least 1, but got {interval} and {history}")
         self.interval = interval
         self.history = history
         self._waiting: list[dict[str, Any]] = []
@@ -55,8 +50,7 @@ class DeferredInfoHook(RuntimeInfoHook):
         """Collect the intervals of the hooks that read the values."""
         super().before_train(runner)
         readers = [hook.interval for hook in runner.hooks if isinstance(hook, (LoggerHook, CheckpointHook))]
-        readers.append(getattr(runner.train_loop, "val_interval", 0))
-        self._intervals = {self.interval, *(int(each) for each in readers if each and each > 0)}
+        self._intervals = {self.interval, runner.val_interval, *map(int, readers)}
         self._bound_histories(runner)
 
     def after_train_iter(

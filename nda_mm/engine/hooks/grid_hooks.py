@@ -1,4 +1,8 @@
-"""Hooks that write pictures of a GAN's training: samples, translations, points, and the negatives."""
+"""Hooks that write pictures of a GAN's training: samples, translations, points, and the negatives.
+
+Random numbers come from separate generators, so training draws the same numbers as without them. Their priority is
+above that of the checkpoint hook, so each checkpoint has its picture.
+"""
 
 from __future__ import annotations
 
@@ -24,37 +28,16 @@ from nda_mm.utils.files import write_atomically
 from nda_mm.utils.image_grid import image_grid
 
 
-class GridHook(Hook):
-    """Base of the hooks that write image grids into the work directory and show them to the visualizer.
-
-    Random numbers come from separate generators, so training draws the same numbers as without it.
-    """
-
-    priority = "NORMAL"  # before the checkpoint hook, so that each checkpoint has its grid
-
-    @staticmethod
-    def check_minimum(minimum: int = 1, **numbers: float) -> None:
-        """Raise ``ValueError`` if a number is below the minimum."""
-        for name, number in numbers.items():
-            if number < minimum:
-                raise ValueError(f"{name} must be at least {minimum}, but got {number}.")
-
-    @staticmethod
-    def write(runner: Runner, grid: Any, path: str, step: int) -> Path:
-        """Save a picture in the work directory and show it to the visualizer under the path's first part."""
-        target = Path(runner.work_dir) / path
-        save_picture(lambda file: grid.save(file, "PNG"), target)
-        runner.visualizer.add_image(Path(path).parts[0].removesuffix(".png"), np.asarray(grid), step=step)
-        return target
+def _save_grid(runner: Runner, grid: Any, path: str, step: int) -> Path:
+    """Save a picture in the work directory and show it to the visualizer under the path's first part."""
+    target = Path(runner.work_dir) / path
+    _save_picture(lambda file: grid.save(file, "PNG"), target)
+    runner.visualizer.add_image(Path(path).parts[0].removesuffix(".png"), np.asarray(grid), step=step)
+    return target
 
 
-def save_picture(write: Callable[[BinaryIO], Any], path: Path) -> None:
-    """Write a picture atomically; on a full disk log a warning, and let training go on.
-
-    Args:
-        write: Gets a file to write to.
-        path: The picture; missing folders are made.
-    """
+def _save_picture(write: Callable[[BinaryIO], Any], path: Path) -> None:
+    """Write a picture atomically; on a full disk log a warning, and let training go on."""
     try:
         write_atomically(path, write)
     except OSError as error:
@@ -63,7 +46,7 @@ def save_picture(write: Callable[[BinaryIO], Any], path: Path) -> None:
 
 
 @HOOKS.register_module(name=["SampleGridHook", "SampleSheetHook"])
-class SampleGridHook(GridHook):
+class SampleGridHook(Hook):
     """Writes a grid of generated images every few iterations: a row for each class, always from the same noise.
 
     Args:
@@ -72,7 +55,6 @@ class SampleGridHook(GridHook):
             Defaults to 8.
         sample_model (str): ``'ema'`` or ``'orig'``; a model without an EMA falls back on ``'orig'``. Defaults to
             ``'ema'``.
-        use_batch_statistics (bool): See :func:`nda_mm.models.gans.sampling.sample_images`. Defaults to False.
         max_classes (int): Rows at most. Defaults to 20.
         scale (int): Pixels of the grid to a pixel of an image. Defaults to 2.
         seed (int): Of the noise. Defaults to 0.
@@ -90,16 +72,13 @@ class SampleGridHook(GridHook):
         interval: int,
         samples_per_class: int = 8,
         sample_model: str = "ema",
-        use_batch_statistics: bool = False,
         max_classes: int = 20,
         scale: int = 2,
         seed: int = 0,
     ) -> None:
-        self.check_minimum(interval=interval, samples_per_class=samples_per_class, max_classes=max_classes)
         self.interval = interval
         self.samples_per_class = samples_per_class
         self.sample_model = check_choice(sample_model, "sample_model", SAMPLE_MODELS)
-        self.use_batch_statistics = use_batch_statistics
         self.max_classes = max_classes
         self.scale = scale
         self.seed = seed
@@ -121,13 +100,13 @@ class SampleGridHook(GridHook):
             range(min(known, self.max_classes)) if known > 1 else None,
             seed=self.seed,
             sample_model=sample_model,
-            use_batch_statistics=self.use_batch_statistics,
         )
+        # Rows are named after the data set's classes, if it names them all.
         names = (runner.visualizer.dataset_meta or {}).get("classes", ())
         shown = label[:: self.samples_per_class].tolist()
         row_labels = [str(names[row]) for row in shown] if 1 < known <= len(names) else None
         grid = image_grid(images, columns=self.samples_per_class, row_labels=row_labels, scale=self.scale)
-        self.write(runner, grid, path, runner.iter + 1)
+        _save_grid(runner, grid, path, runner.iter + 1)
 
 
 @HOOKS.register_module(name=["PointGridHook", "PointSheetHook"])
@@ -136,7 +115,7 @@ class PointGridHook(SampleGridHook):
 
     Args:
         interval (int): Iterations between two plots; the last iteration always gets one.
-        num_points (int): Of each kind, at least 2. Defaults to 1000.
+        num_points (int): Of each kind. Defaults to 1000.
         sample_model (str): ``'ema'`` or ``'orig'``; a model without an EMA falls back on ``'orig'``. Defaults to
             ``'ema'``.
         limit (float): Both axes go from -limit to limit. Defaults to 1.5.
@@ -154,7 +133,6 @@ class PointGridHook(SampleGridHook):
         self, interval: int, num_points: int = 1000, sample_model: str = "ema", limit: float = 1.5, seed: int = 0
     ) -> None:
         super().__init__(interval, sample_model=sample_model, seed=seed)
-        self.check_minimum(2, num_points=num_points)
         self.num_points = num_points
         self.limit = check_positive(limit, "limit")
 
@@ -167,14 +145,10 @@ class PointGridHook(SampleGridHook):
         colors = dict(real="0.75", negative="C1", generated="C0")
         for name, points in self.points(model, sample_model, runner.train_dataloader.dataset).items():
             axes.plot(points[:, 0], points[:, 1], ".", color=colors[name], label=name, markersize=2)
-        axes.set(
-            xlim=(-self.limit, self.limit),
-            ylim=(-self.limit, self.limit),
-            aspect="equal",
-            title=f"after {runner.iter + 1} steps",
-        )
+        limits = (-self.limit, self.limit)
+        axes.set(xlim=limits, ylim=limits, aspect="equal", title=f"after {runner.iter + 1} steps")
         axes.legend(loc="center", markerscale=4, frameon=False)
-        save_picture(lambda file: figure.savefig(file, dpi=100), Path(runner.work_dir) / path)
+        _save_picture(lambda file: figure.savefig(file, dpi=100), Path(runner.work_dir) / path)
 
     @torch.no_grad()
     def points(self, model: Any, sample_model: str, dataset: Any) -> dict[str, Tensor]:
@@ -187,13 +161,12 @@ class PointGridHook(SampleGridHook):
             found["negative"] = model.negative(real, generator=torch.Generator(real.device).manual_seed(self.seed))
         generator: Any = generator_of(model, sample_model)
         noise = torch.randn(self.num_points, model.noise_size, generator=torch.Generator().manual_seed(self.seed))
-        inner = generator.module if hasattr(generator, "module") else generator
-        found["generated"] = inner(noise.to(model.device), return_noise=False)
+        found["generated"] = getattr(generator, "module", generator)(noise.to(model.device), return_noise=False)
         return {name: points.flatten(1).cpu() for name, points in found.items()}
 
 
 @HOOKS.register_module(name=["TranslationGridHook", "TranslationSheetHook"])
-class TranslationGridHook(GridHook):
+class TranslationGridHook(Hook):
     """Writes a grid at every evaluation of a translator: a row of input, output and target for each image.
 
     The images are the first that the evaluation makes, so nothing is generated for the grid.
@@ -213,15 +186,13 @@ class TranslationGridHook(GridHook):
     """
 
     def __init__(self, source: str, target: str, num_images: int = 8, scale: int = 1) -> None:
-        self.check_minimum(num_images=num_images, scale=scale)
         self.source, self.target = source, target
         self.num_images = num_images
         self.scale = scale
-        self._rows: list[Tensor] = []
 
     def before_val_epoch(self, runner: Runner) -> None:
         """Start a new grid."""
-        self._rows = []
+        self._rows: list[Tensor] = []
 
     def after_val_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Sequence[Any] | None = None
@@ -230,8 +201,8 @@ class TranslationGridHook(GridHook):
         wanted = (f"img_{self.source}", f"fake_{self.target}", f"img_{self.target}")
         for sample in list(outputs or ())[: self.num_images - len(self._rows)]:
             # mmagic gives them as BGR in [0, 255]
-            images = [sample.get(name).detach().cpu().float().flip(0) for name in wanted]
-            self._rows.append(torch.stack(images).round().clamp(0, 255).to(torch.uint8))
+            images = torch.stack([sample.get(name).detach().cpu().float().flip(0) for name in wanted])
+            self._rows.append(images.round().clamp(0, 255).to(torch.uint8))
 
     before_test_epoch = before_val_epoch
     after_test_iter = after_val_iter
@@ -249,17 +220,17 @@ class TranslationGridHook(GridHook):
         if self._rows:
             labels = [self.source, "output", self.target]
             grid = image_grid(torch.cat(self._rows), columns=3, column_labels=labels, scale=self.scale)
-            self.write(runner, grid, path, runner.iter)
+            _save_grid(runner, grid, path, runner.iter)
 
 
 @HOOKS.register_module()
-class NegativeGridHook(GridHook):
+class NegativeGridHook(Hook):
     """Writes real training images above the negatives made from them, once, from the first batch of the run.
 
     It shows the batch of the first discriminator step. It does nothing for a model without negatives.
 
     Args:
-        num_images (int): Real images on the grid, at least 2. Defaults to 16.
+        num_images (int): Real images on the grid; most negatives need 2. Defaults to 16.
         seed (int): Of the negatives' draws. Defaults to 0.
         scale (int): Pixels of the grid to a pixel of an image. Defaults to 2.
 
@@ -272,7 +243,6 @@ class NegativeGridHook(GridHook):
     """
 
     def __init__(self, num_images: int = 16, seed: int = 0, scale: int = 2) -> None:
-        self.check_minimum(2, num_images=num_images)  # most negatives need a partner
         self.num_images = num_images
         self.seed = seed
         self.scale = scale
@@ -281,20 +251,19 @@ class NegativeGridHook(GridHook):
     @master_only
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Write the grid at the first iteration that this process runs."""
-        if self._done:
-            return
-        self._done = True
         model = model_of(runner)
         negative = getattr(model, "negative", None)
-        if negative is None:
+        if self._done or negative is None:
             return
-        # A copy: the preprocessor normalizes the samples in place.
+        self._done = True
+        # Real images and negatives of the first step. A copy: the preprocessor normalizes the samples in place.
         processed = model.data_preprocessor(deepcopy(data_batch), True)
         # A translator makes its negatives of the targets, which are among the inputs.
         targets = getattr(model, "target_images", None)
         real = (processed["data_samples"].gt_img if targets is None else targets(processed))[: self.num_images]
         with torch.no_grad():
             made = negative(real, generator=torch.Generator(real.device).manual_seed(self.seed))
+        # Rows of real images, each above its negatives.
         columns = min(8, len(real))
         count = len(real) // columns * columns  # whole rows, or the last real images and negatives would share one
         real, made = real[:count], made[:count]
@@ -302,5 +271,5 @@ class NegativeGridHook(GridHook):
         images = as_rgb(model.data_preprocessor, torch.cat(rows)).cpu()
         names = ["real", "negative"] * (len(rows) // 2)
         grid = image_grid(images, columns=columns, row_labels=names, scale=self.scale)
-        path = self.write(runner, grid, "negatives.png", runner.iter)
+        path = _save_grid(runner, grid, "negatives.png", runner.iter)
         print_log(f"Real images and their negatives: {path}", "current")

@@ -88,9 +88,6 @@ class KNNHook(Hook):
         num_workers: int = 0,
         prefix: str = "knn",
     ) -> None:
-        for name, value in dict(k=k, interval=interval).items():
-            if not isinstance(value, int) or value < 1:
-                raise ValueError(f"{name} must be an integer of at least 1, but got {value!r}.")
         self.bank, self.test = bank, test
         self.k, self.temperature = k, check_positive(temperature, "temperature")
         self.interval, self.by_epoch, self.evaluate_first = interval, by_epoch, before_train
@@ -111,20 +108,22 @@ class KNNHook(Hook):
             given = dict(bank=bank) if self.test is None else dict(bank=bank, test=self.test)
             self._loaders = {name: self._loader(each) for name, each in given.items()}
         voters = len(self._loaders["bank"].dataset) - (self.test is None)  # type: ignore[arg-type]
-        if self.k > voters:
-            raise ValueError(f"k must be at most the {voters} images that vote, but got {self.k}.")
+        if not 1 <= self.k <= voters:
+            raise ValueError(f"k must be in 1 to {voters}, the number of images that vote, but got {self.k}.")
         if self.evaluate_first and runner.iter == 0:
             self.evaluate(runner, step=0)
 
     def after_train_epoch(self, runner: Runner) -> None:
         """Evaluate at the interval, if it counts epochs."""
-        if self.by_epoch:
-            self._evaluate_if_due(runner, runner.epoch + 1, runner.max_epochs)
+        due = self.every_n_epochs(runner, self.interval) or self.is_last_train_epoch(runner)
+        if self.by_epoch and due and self._loaders:
+            self._new_metrics = self.evaluate(runner, step=runner.epoch + 1)
 
     def after_train_iter(self, runner: Runner, *args: Any, **kwargs: Any) -> None:
         """Evaluate at the interval, if it counts iterations."""
-        if not self.by_epoch:
-            self._evaluate_if_due(runner, runner.iter + 1, runner.max_iters)
+        due = self.every_n_train_iters(runner, self.interval) or self.is_last_train_iter(runner)
+        if not self.by_epoch and due and self._loaders:
+            self._new_metrics = self.evaluate(runner, step=runner.iter + 1)
 
     def before_train_iter(self, runner: Runner, *args: Any, **kwargs: Any) -> None:
         """Give new metrics to the checkpoint hook, now that the runner has counted the epoch or iteration."""
@@ -145,10 +144,6 @@ class KNNHook(Hook):
         self.before_train_iter(runner)
         self._loaders = {}
 
-    def _evaluate_if_due(self, runner: Runner, step: int, last: int) -> None:
-        if self._loaders and (step == last or step % self.interval == 0):
-            self._new_metrics = self.evaluate(runner, step=step)
-
     @torch.no_grad()
     def evaluate(self, runner: Runner, step: int) -> dict[str, float]:
         """Encode both sets, classify the test images, and log the result; a collective call.
@@ -165,21 +160,13 @@ class KNNHook(Hook):
         with isolated_rng(self._seed(runner)), _in_eval_mode(model):
             own = self._encode(model, "bank")
             bank, labels = (_from_all_ranks(part, self._loaders["bank"]) for part in own)
-            leave_one_out = self.test is None
-            queries, truth = own if leave_one_out else self._encode(model, "test")
-        # Where this rank's images are in the bank: without a test set no image votes for itself.
-        places = torch.arange(len(bank), device=bank.device)[get_rank() :: get_world_size()]
+            queries, truth = own if self.test is None else self._encode(model, "test")
         classes = all_gather(torch.stack([labels.max(), truth.max()]))
         num_classes = int(torch.stack(classes).max()) + 1
-        scores = knn_scores(
-            queries,
-            bank,
-            labels,
-            num_classes,
-            k=self.k,
-            temperature=self.temperature,
-            exclude=places if leave_one_out else None,
-        )
+        # Without a test set no image votes for itself: this says where in the bank the rank's own images are.
+        own_places = torch.arange(len(bank), device=bank.device)[get_rank() :: get_world_size()]
+        exclude = own_places if self.test is None else None
+        scores = knn_scores(queries, bank, labels, num_classes, k=self.k, temperature=self.temperature, exclude=exclude)
         topk = (1, 5) if num_classes > 5 else (1,)
         hits = torch.tensor([*topk_hits(scores, truth, topk), len(truth)], dtype=torch.float64)
         all_reduce(hits)

@@ -63,7 +63,6 @@ class NDAContrastHook(NegativeHook):
             custom_hooks = [dict(type='nda_mm.NDAContrastHook', negative=dict(type='Jigsaw', grid=2))]
     """
 
-    priority = "NORMAL"
     checkpoint_key = "nda_mm_contrast"
 
     def __init__(
@@ -80,11 +79,7 @@ class NDAContrastHook(NegativeHook):
     ) -> None:
         super().__init__(negative, weight, seed)
         self.settings: dict[str, Any] = dict(
-            num_negatives=num_negatives,
-            view=view,
-            similarity_scale=similarity_scale,
-            keep=keep,
-            mixed_keys=mixed_keys,
+            num_negatives=num_negatives, view=view, similarity_scale=similarity_scale, keep=keep, mixed_keys=mixed_keys
         )
 
     def build(self, runner: Runner, model: Any, seed: int) -> NegativeContrast:

@@ -57,7 +57,6 @@ class NDAOutlierExposureHook(NegativeHook):
             custom_hooks = [dict(type='nda_mm.NDAOutlierExposureHook', negative=dict(type='Jigsaw', grid=2))]
     """
 
-    priority = "NORMAL"
     checkpoint_key = "nda_mm_outlier_exposure"
 
     def __init__(

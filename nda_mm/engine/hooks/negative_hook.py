@@ -10,7 +10,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import nn
 
-from nda_mm.engine.resume import model_of
+from nda_mm.engine.resume import model_of, shared_seed
 from nda_mm.losses import check_negative_weight
 from nda_mm.models.attached import AttachedNegatives
 from nda_mm.negatives import Negative, build_negative
@@ -45,8 +45,6 @@ class NegativeHook(Hook):
     def build(self, runner: Runner, model: nn.Module, seed: int) -> AttachedNegatives:
         """Make what is attached to the model, and refuse a model that can't take it; called at weight 0 too."""
 
-    # In the order in which a run calls them.
-
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Read the seed of the run that wrote the checkpoint; used if the run is resumed from it."""
         self._loaded_seed = checkpoint.get(self.checkpoint_key, {}).get("seed")
@@ -55,11 +53,10 @@ class NegativeHook(Hook):
         """Check the model, and attach the negatives unless their weight is always 0."""
         model = model_of(runner)
         made = self.build(runner, model, self._choose_seed(runner))
-        if max(self.weight.values) == 0.0:
-            return
-        self.negative.to(next(model.parameters()).device)
-        self.attached = made
-        self.attached.attach()
+        if max(self.weight.values) > 0:
+            self.negative.to(next(model.parameters()).device)
+            self.attached = made
+            self.attached.attach()
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Set the iteration, which seeds the draws, and the weight of the coming step."""
@@ -82,6 +79,4 @@ class NegativeHook(Hook):
             return self._loaded_seed
         if self.seed is not None:
             return self.seed
-        # With diff_rank_seed mmengine adds the rank, but ShuffleBN needs a seed that all ranks share.
-        rank = runner.rank if runner._randomness_cfg.get("diff_rank_seed", False) else 0
-        return runner.seed - rank
+        return shared_seed(runner)  # ShuffleBN needs one seed on all ranks

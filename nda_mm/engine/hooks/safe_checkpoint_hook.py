@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import re
 import shutil
 from collections import OrderedDict, deque
@@ -16,7 +17,6 @@ from mmengine.hooks import CheckpointHook
 from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from mmengine.runner import IterBasedTrainLoop, Runner
-from mmengine.visualization import Visualizer
 from mmengine.visualization.vis_backend import BaseVisBackend
 
 from nda_mm.checkpoints import AtomicLocalBackend
@@ -79,7 +79,8 @@ class SafeCheckpointHook(CheckpointHook):
         for fault in lost_checkpoints(vars(self), isinstance(runner.train_loop, IterBasedTrainLoop)):
             raise ValueError(f"{type(self).__name__}: {fault}")
         super().before_train(runner)
-        guard_backends(runner.visualizer)
+        for backend in getattr(runner.visualizer, "_vis_backends", {}).values():
+            _guard(backend)
         if is_main_process() and isinstance(self.file_backend, AtomicLocalBackend):
             for path in AtomicLocalBackend.remove_unfinished(self.out_dir):
                 runner.logger.info(f"Removed {path}, which an interrupted run left unfinished.")
@@ -103,6 +104,7 @@ class SafeCheckpointHook(CheckpointHook):
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict[str, Any]) -> None:
         """Save, then remove what is outdated. Overrides mmengine 0.10, which removes first."""
+        # What the checkpoint says of itself, and which ones it replaces.
         name = self.filename_tmpl.format(step)
         path = self.file_backend.join_path(self.out_dir, name)
         info: dict[str, Any] = {"last_ckpt": path}
@@ -112,6 +114,7 @@ class SafeCheckpointHook(CheckpointHook):
             # The new checkpoint lists the outdated ones too, so that a run resumed after a kill can remove them.
             info["keep_ckpt_ids"] = list(kept)
             outdated, kept = kept[: -self.max_keep_ckpts], kept[-self.max_keep_ckpts :]
+        # Write it and remove those; only then say so.
         saved = self._write(
             runner,
             name,
@@ -153,11 +156,15 @@ class SafeCheckpointHook(CheckpointHook):
     def _save_if_best(
         self, runner: Runner, indicator: str, score: float | None, step: int, meta: dict[str, Any]
     ) -> bool:
+        # Is it better than the best so far? mmengine's names have the metric in them if there are several.
         known, alone = runner.message_hub.runtime_info, len(self.key_indicators) == 1
         suffix = "" if alone else f"_{indicator}"
         best = known.get(f"best_score{suffix}")
-        if score is None or score != score or (best is not None and not self.is_better_than[indicator](score, best)):
+        if score is None or math.isnan(score):
             return False
+        if best is not None and not self.is_better_than[indicator](score, best):
+            return False
+        # Write it, and then remove the one before.
         previous = self.best_ckpt_path if alone else self.best_ckpt_path_dict[indicator]
         name = f"best_{indicator}_{self.filename_tmpl.format(step)}".replace("/", "_")
         path = self.file_backend.join_path(self.out_dir, name)
@@ -172,13 +179,14 @@ class SafeCheckpointHook(CheckpointHook):
             save_param_scheduler=False,
             by_epoch=False,
         )
-        if saved and alone:
+        if not saved:
+            return False
+        if alone:
             self.best_ckpt_path = path
-        elif saved:
+        else:
             self.best_ckpt_path_dict[indicator] = path
-        if saved:
-            runner.logger.info(f"The best checkpoint so far, {indicator} {score:0.4f}, is saved to {name}.")
-        return saved
+        runner.logger.info(f"The best checkpoint so far, {indicator} {score:0.4f}, is saved to {name}.")
+        return True
 
     def _write(
         self,
@@ -204,7 +212,7 @@ class SafeCheckpointHook(CheckpointHook):
         before = dict(known)
         runner.message_hub.update_info_dict(info)
         self._gathered = gather_training_state(runner)
-        outcome: list[str | None] = [None]
+        outcome: list[str | None] = [None]  # the error, if there is one
         try:
             runner.save_checkpoint(self.out_dir, name, meta=meta, backend_args=self.backend_args, **options)
             if is_main_process():
@@ -220,6 +228,7 @@ class SafeCheckpointHook(CheckpointHook):
         broadcast_object_list(outcome)
         if outcome[0] is None:
             return True
+        # Take back what the checkpoint would have said, and let training go on unless this was the last chance.
         known.clear()
         known.update(before)
         message = (
@@ -253,20 +262,10 @@ def _name_as_in_one_process(runner: Runner, checkpoint: dict[str, Any]) -> None:
     checkpoint["state_dict"] = renamed
 
 
-def guard_backends(visualizer: Visualizer) -> None:
-    """Make the backends of a visualizer skip what they can't write, with one warning until they can again.
-
-    TensorBoard's writer does not work after a failure, and its last record may be incomplete: it gets a new file.
-
-    Args:
-        visualizer: Its backends are changed in place.
-    """
-    for backend in getattr(visualizer, "_vis_backends", {}).values():
-        if "add_scalars" not in vars(backend):
-            _guard(backend)
-
-
 def _guard(backend: BaseVisBackend) -> None:
+    """Make a visualizer's backend skip what it can't write, with one warning until it can again."""
+    if "add_scalars" in vars(backend):  # guarded already
+        return
     failing = False
 
     def guarded(method: Callable[..., None]) -> Callable[..., None]:
@@ -283,6 +282,7 @@ def _guard(backend: BaseVisBackend) -> None:
                     message = f"The output of {type(backend).__name__} could not be written: {error}. Training goes on."
                     print_log(message, logger="current", level=logging.WARNING)
                 failing = True
+                # TensorBoard's writer does not work after a failure: it is made anew, with another file.
                 backend._env_initialized = backend._env_initialized and not writer
             else:
                 failing = False

@@ -12,13 +12,15 @@ import pytest
 import torch
 
 pytest.importorskip("mmpretrain")
+pytest.importorskip("sklearn")
 
 import tiny_selfsup
-from mmengine.registry import HOOKS
+from mmengine.registry import DATASETS, HOOKS
 from mmengine.runner import IterBasedTrainLoop
 from tiny_run import assert_equal, hook, train_in_processes
 from tiny_selfsup import images, knn, make_config
 
+from nda_mm.datasets import Digits
 from nda_mm.engine.hooks.knn_hook import KNNHook
 from nda_mm.studies.table import read_evaluations
 
@@ -33,18 +35,18 @@ def by_hand(runner, k: int = 5, temperature: float = 0.07) -> float:
     backbone = deepcopy(runner.model.backbone)
     backbone.eval()  # which returns nothing in mmpretrain
 
-    def encode(length: int, seed: int) -> list[tuple[torch.Tensor, int]]:
-        data = tiny_selfsup.TinyImages(length, seed, pipeline=[])
+    def encode(split: str, count: int) -> list[tuple[torch.Tensor, int]]:
+        data = Digits(split=split, size=16, indices=count)
         pixels = ((torch.from_numpy(image).permute(2, 0, 1).float() - 127.5) / 127.5 for image in data.images)
         with torch.no_grad():
             found = [backbone(image[None])[-1].flatten(2).mean(dim=2)[0].double() for image in pixels]
         return [(vector / vector.norm(), int(label)) for vector, label in zip(found, data.labels)]
 
-    bank, test = encode(21, 1), encode(14, 2)
+    bank, test = encode("train", 21), encode("test", 14)
     right = 0
     for query, truth in test:
         nearest = sorted(((float(query @ entry), label) for entry, label in bank), reverse=True)[:k]
-        votes = [sum(math.exp(s / temperature) for s, label in nearest if label == each) for each in range(7)]
+        votes = [sum(math.exp(s / temperature) for s, label in nearest if label == each) for each in range(10)]
         right += votes.index(max(votes)) == truth
     return 100 * right / len(test)
 
@@ -52,10 +54,9 @@ def by_hand(runner, k: int = 5, temperature: float = 0.07) -> float:
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory) -> Any:
     """A run of one epoch with the hook, and the accuracy of its start by hand."""
-    runner = tiny_selfsup.build(make_config(tmp_path_factory.mktemp("knn"), steps=1, custom_hooks=(knn(),)))
-    start = by_hand(runner)
-    runner.train()
-    return runner, start
+    config, start = make_config(tmp_path_factory.mktemp("knn"), steps=1, custom_hooks=(knn(),)), []
+    runner = tiny_selfsup.train(config, before_train=lambda runner: start.append(by_hand(runner)))
+    return runner, start[0]
 
 
 def evaluate(runner: Any, **settings: Any) -> dict[str, float]:
@@ -68,16 +69,13 @@ def test_the_accuracy_is_that_of_a_loop_over_single_images(trained):
     runner, start = trained
     curves = read_curves(Path(runner.work_dir))
     assert curves["knn/top1"][:2] == [(0, pytest.approx(start)), (1, pytest.approx(by_hand(runner)))]
-    assert set(curves) == {"knn/top1", "knn/top5"}  # of 7 classes; 5 or fewer have no top5
+    assert set(curves) == {"knn/top1", "knn/top5"}  # of 10 classes; 5 or fewer have no top5
     assert runner.message_hub.get_scalar("knn/top1").data[0][1] == pytest.approx(curves["knn/top1"][1][1])
 
 
 def test_the_sets_may_be_built_and_batches_do_not_change_the_result(trained):
     runner, _ = trained
-    built = {
-        name: tiny_selfsup.TinyImages(length=length, seed=seed, pipeline=tiny_selfsup.PACK)
-        for name, length, seed in (("bank", 21, 1), ("test", 14, 2))
-    }
+    built = {name: DATASETS.build(knn()[name]) for name in ("bank", "test")}
     results = [evaluate(runner, **settings) for settings in ({}, built, dict(batch_size=4, num_workers=1))]
     assert results == [results[0]] * 3
     assert results[0]["knn/top1"] == pytest.approx(read_curves(Path(runner.work_dir))["knn/top1"][1][1])
@@ -86,7 +84,7 @@ def test_the_sets_may_be_built_and_batches_do_not_change_the_result(trained):
 def test_each_module_is_back_in_the_mode_it_had(trained):
     runner, _ = trained
     runner.model.train()
-    runner.model.backbone.layer4.eval()
+    runner.model.backbone.layer2.eval()
     before = [module.training for module in runner.model.modules()]
     assert set(before) == {True, False}
     evaluate(runner)
@@ -112,20 +110,21 @@ def test_what_does_not_fit_is_refused(trained, monkeypatch):
 
 
 def test_without_sets_each_training_image_is_classified_by_the_others(tmp_path):
-    """8 images, each as the single test image of a bank of the other 7."""
+    """8 images of 3 digits, each as the single test image of a bank of the other 7."""
+    chosen = [5, 15, 25, 9, 19, 29, 8, 18]
     config = make_config(tmp_path, steps=1, custom_hooks=(dict(type="nda_mm.KNNHook", k=3),))
-    config["train_dataloader"]["dataset"]["length"] = 8
+    config["train_dataloader"]["dataset"]["indices"] = chosen
     runner = tiny_selfsup.build(config)
     runner.train()
     right = 0.0
-    for index in range(8):
-        others = [each for each in range(8) if each != index]
-        hook = KNNHook(images(length=8, indices=others), images(length=8, indices=[index]), k=3)
+    for index in chosen:
+        others = [each for each in chosen if each != index]
+        hook = KNNHook(images(indices=others), images(indices=[index]), k=3)
         hook.before_train(runner)
         right += hook.evaluate(runner, step=9)["knn/top1"]
     curve = read_curves(tmp_path)["knn/top1"]
     assert [step for step, _ in curve[:2]] == [0, 1]
-    assert curve[1][1] == pytest.approx(right / 8)
+    assert curve[1][1] == pytest.approx(right / 8) and 0 < right < 800
 
 
 def test_without_sets_and_labels_nothing_is_measured(tmp_path):
@@ -192,7 +191,7 @@ def test_a_best_checkpoint_without_the_prefix_is_refused_by_name(tmp_path):
 @pytest.mark.slow
 def test_two_ranks_give_the_result_of_one(tmp_path):
     """Ranks of unequal shares: 21 and 14 images by two, and batches that divide neither."""
-    hook = knn(test=images(length=13, seed=2), batch_size=4)
+    hook = knn(test=images(split="test", indices=13), batch_size=4)
     outcomes, _ = train_in_processes(tmp_path, "tiny_selfsup.py", steps=1, custom_hooks=[hook])
     ranks = [outcome["knn"] for outcome in outcomes]
     assert ranks[0] == ranks[1]

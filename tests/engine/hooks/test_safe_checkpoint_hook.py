@@ -131,24 +131,18 @@ def test_removes_what_a_killed_run_would_have_removed(config: Make, monkeypatch:
     assert names(cfg) == sorted(["last_checkpoint", "step_4.pth", "step_5.pth", *others])
 
 
-@pytest.mark.parametrize(("name", "value"), [("filename_tmpl", "model.pth"), ("by_epoch", True)])
-def test_settings_that_lose_checkpoints_are_refused(config: Make, name: str, value: Any) -> None:
-    runner = tiny_run.build(config(steps=1, checkpoint={name: value}))
-    with pytest.raises(ValueError, match=name):
-        runner.train()
-    assert runner.iter == 0
+def test_settings_that_lose_checkpoints_are_refused(config: Make) -> None:
+    with pytest.raises(ValueError, match="by_epoch"):
+        tiny_run.train(config(steps=1, checkpoint=dict(by_epoch=True)))
 
 
-@pytest.mark.parametrize("interrupted", ["mmengine.config.config.FormatCode", "os.fsync"])
-def test_an_interrupt_while_a_checkpoint_is_written(
-    config: Make, monkeypatch: pytest.MonkeyPatch, interrupted: str
-) -> None:
+def test_an_interrupt_while_a_checkpoint_is_written(config: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(*args: Any, **kwargs: Any) -> None:
         raise KeyboardInterrupt
 
     def arm(runner: Any) -> None:
         if runner.iter == 3:
-            monkeypatch.setattr(interrupted, interrupt)
+            monkeypatch.setattr("os.fsync", interrupt)
 
     cfg = config(steps=4, save_every=2)
     with pytest.raises(KeyboardInterrupt):
