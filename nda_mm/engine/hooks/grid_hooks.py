@@ -55,6 +55,7 @@ class SampleGridHook(Hook):
             Defaults to 8.
         sample_model (str): ``'ema'`` or ``'orig'``; a model without an EMA falls back on ``'orig'``. Defaults to
             ``'ema'``.
+        use_batch_statistics (bool): See :func:`nda_mm.models.gans.sampling.sample_images`. Defaults to False.
         max_classes (int): Rows at most. Defaults to 20.
         scale (int): Pixels of the grid to a pixel of an image. Defaults to 2.
         seed (int): Of the noise. Defaults to 0.
@@ -72,6 +73,7 @@ class SampleGridHook(Hook):
         interval: int,
         samples_per_class: int = 8,
         sample_model: str = "ema",
+        use_batch_statistics: bool = False,
         max_classes: int = 20,
         scale: int = 2,
         seed: int = 0,
@@ -79,6 +81,7 @@ class SampleGridHook(Hook):
         self.interval = interval
         self.samples_per_class = samples_per_class
         self.sample_model = check_choice(sample_model, "sample_model", SAMPLE_MODELS)
+        self.use_batch_statistics = use_batch_statistics
         self.max_classes = max_classes
         self.scale = scale
         self.seed = seed
@@ -100,6 +103,7 @@ class SampleGridHook(Hook):
             range(min(known, self.max_classes)) if known > 1 else None,
             seed=self.seed,
             sample_model=sample_model,
+            use_batch_statistics=self.use_batch_statistics,
         )
         # Rows are named after the data set's classes, if it names them all.
         names = (runner.visualizer.dataset_meta or {}).get("classes", ())
