@@ -215,7 +215,11 @@ class OODMetric(GANMetric):
             if mixing and self.batch_size > 1:
                 raise ValueError(f"batch_size must be 1, as the network's {mixing[:3]} compare images of a batch")
             parts = [self._score(network, images) for images in self.load(dataset, range(len(dataset)), name)]
-        return gather_rows(torch.cat(parts) if parts else torch.empty(0))
+        values = gather_rows(torch.cat(parts) if parts else torch.empty(0))
+        wrong = int((~values.isfinite()).sum())
+        if wrong:
+            raise ValueError(f"{wrong} of {len(values)} scores of {name} are not finite; the network diverged")
+        return values
 
     def _score(self, network: Any, images: Tensor) -> Tensor:
         if self.score == "discriminator":

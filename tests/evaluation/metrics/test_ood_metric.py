@@ -118,7 +118,7 @@ def test_a_broken_discriminator_is_refused(loader: DataLoader, tmp_path: Path) -
     metric = OODMetric(dict(letters=LETTERS), out_dir=str(tmp_path))
     with torch.no_grad():
         gan.discriminator.decision.bias.fill_(float("nan"))
-    with pytest.raises(ValueError, match="149 of 149 id_scores"):
+    with pytest.raises(ValueError, match="149 of 149 scores of the ID set"):
         evaluate(metric, gan, loader)
     gan.discriminator.add_module("StdDevLayer", type("MyStddevLayer", (nn.Module,), {})())
     with pytest.raises(ValueError, match="batch_size must be 1.*StdDevLayer"):
