@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -117,13 +117,15 @@ def read_image_list(file: Path) -> list[tuple[str, int]]:
     """Read lines of ``path label``.
 
     Raises:
-        DatasetNotReadableError: If there are none, or a label is no whole number.
+        DatasetNotReadableError: If there are none, a label is no whole number, or a path leads out of the folder.
     """
     entries = []
     for number, line in read_lines(file):
         path, _, label = line.rpartition(" ")
         if not path or not label.removeprefix("-").isdecimal():
             raise DatasetNotReadableError(f"'{file}', line {number}: expected 'path label', but got {line[:80]!r}")
+        if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
+            raise DatasetNotReadableError(f"'{file}', line {number}: the path {path[:80]!r} leads out of the folder")
         entries.append((path, int(label)))
     if not entries:
         raise DatasetNotReadableError(f"'{file}' lists no images")

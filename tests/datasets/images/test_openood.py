@@ -61,7 +61,13 @@ def test_without_a_list_another_data_set_is_read(root: Path, tmp_path: Path) -> 
 
 @pytest.mark.parametrize(
     ("text", "name"),
-    [("tin/a.png\n", "line 1"), ("a.png 0\nb.png -1.5\n", "line 2"), ("", "no images")],
+    [
+        ("tin/a.png\n", "line 1"),
+        ("a.png 0\nb.png -1.5\n", "line 2"),
+        ("a.png 0\n../a.png -1\n", "line 2"),
+        ("/a.png 1\n", "line 1"),
+        ("", "no images"),
+    ],
 )
 def test_a_list_that_is_none_is_refused(root: Path, text: str, name: str) -> None:
     write_list(root, "tin", text)
