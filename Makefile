@@ -1,13 +1,13 @@
-# Two commands: `make train` makes an environment and trains a GAN with negatives on real images; `make test` runs the checks.
-# Both install what is missing into .venv by one `pip install`, and may be run again and again.
+# The two main commands are `make train`, which trains a GAN with negatives on real images, and `make test`, which runs
+# the checks. Both first install missing packages into .venv with a single `pip install`. You can repeat them any time.
 #
-#   make setup            the environment alone (PYTHON=python3.12, VENV=... to choose)
-#   make train            the recipe that needs no download
-#   make test             lint, and the tests that take seconds
-#   make test-slow        the tests that train
-#   make lint             ruff, mypy, import-linter, the architecture test
-#   make docs             the documentation site, in docs/_build/html
-#   make clean            caches and build folders; `make distclean` removes the environment too
+#   make setup            only create the environment (choose with PYTHON=python3.12 and VENV=...)
+#   make train            train a recipe that needs no download
+#   make test             run the linters and the fast tests
+#   make test-slow        run the tests that train models
+#   make lint             run ruff, mypy, import-linter and the architecture test
+#   make docs             build the documentation site in docs/_build/html
+#   make clean            remove caches and build folders; `make distclean` also removes the environment
 
 SHELL := bash
 .DEFAULT_GOAL := help
@@ -17,7 +17,7 @@ PYTHON ?= python3
 VENV ?= .venv
 JOBS ?= 2
 RECIPE ?= nda_biggan_digits
-# A compiled mmcv that is there already is kept, and mmcv-lite left out.
+# If a compiled mmcv is already installed, it is kept and mmcv-lite is left out.
 EXTRAS ?= all,dev,docs$(if $(wildcard $(VENV)/lib/python*/site-packages/mmcv/_ext.*),,$(COMMA)lite)
 
 COMMA := ,
@@ -30,7 +30,7 @@ help:
 
 setup: $(VENV)/installed
 
-# The file is written last, so that an interrupted installation is taken up again.
+# The file is written last, so that an interrupted installation is resumed.
 $(VENV)/installed: setup.py constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(PY) -m pip install --disable-pip-version-check --quiet --upgrade pip  # old ones resolve for minutes

@@ -1,8 +1,8 @@
 """Installation of nda_mm.
 
-The core needs torch and mmengine; each host framework is an extra. Every host needs mmcv: the extra `lite` brings its
-wheel without compiled operators, in whose place nda_mm.compat puts those of torch and torchvision. An environment with
-a compiled mmcv must leave that extra out, since both install into the same folder.
+The core needs torch and mmengine; each host framework is an extra. Every host needs mmcv. The extra `lite` installs
+mmcv-lite, which lacks the compiled operators; nda_mm.compat provides those of torch and torchvision instead. Do not
+install this extra next to a compiled mmcv, since both install into the same folder.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from setuptools import find_packages, setup
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parent
-#: What OpenMMLab's tools look for in a package's `.mim` folder.
+#: Files and folders that OpenMMLab's tools look for in a package's `.mim` folder.
 SHIPPED = ("configs", "tools", "model-index.yml")
 
 
 class BuildWithRecipes(build_py):
-    """Put the recipes and tools into the package: as copies in a wheel, as links in an editable install."""
+    """Add the recipes and tools to the package: as copies in a wheel, as links in an editable install."""
 
     def run(self) -> None:
         super().run()
@@ -38,7 +38,7 @@ class BuildWithRecipes(build_py):
             link.symlink_to(Path("..") / ".." / name)
 
     def _copy(self, target: Path) -> None:
-        shutil.rmtree(target, ignore_errors=True)  # a recipe that was removed must not live on in an old build folder
+        shutil.rmtree(target, ignore_errors=True)  # an old build folder may still contain recipes that were removed
         target.mkdir(parents=True)
         for name in SHIPPED:
             if (ROOT / name).is_dir():
@@ -48,20 +48,20 @@ class BuildWithRecipes(build_py):
 
 
 def read_version() -> str:
-    """The version, read without importing the package."""
+    """Return the version without importing the package."""
     text = (ROOT / "nda_mm" / "__init__.py").read_text(encoding="utf-8")
     match = re.search(r'^__version__ = "([^"]+)"', text, flags=re.MULTILINE)
     if match is None:
-        raise RuntimeError("nda_mm/__init__.py states no __version__")
+        raise RuntimeError("nda_mm/__init__.py must set __version__")
     return match[1]
 
 
-#: What tools/compare.py, screen.py and transfer.py make their tables with.
+#: Requirements for the tables of tools/compare.py, screen.py and transfer.py.
 STUDIES = ["pandas>=2", "scipy>=1.10"]
 LITE = ["mmcv-lite==2.1.0", "torchvision"]
 GAN = [
     "mmagic==1.2.0",
-    # The recipe that needs no data is evaluated with a classifier of mmpretrain's.
+    # The recipe that needs no data is evaluated with an mmpretrain classifier.
     "mmpretrain>=1.2.0,<1.3",
     "tensorboard",
     *STUDIES,
@@ -79,7 +79,7 @@ DEV = [
     "pytest-xdist>=3",
     "ruff>=0.6",
 ]
-# Today's Sphinx needs Python 3.11; on 3.10 the extra is empty and the site is not built.
+# Current Sphinx needs Python 3.11. On 3.10 the extra is empty and the site can't be built.
 DOCS = [
     f"{name} ; python_version >= '3.11'"
     for name in (
@@ -106,15 +106,15 @@ setup(
     package_data={"nda_mm": ["py.typed", "**/*.pyi", "datasets/images/imagenet100.txt"]},
     cmdclass={"build_py": BuildWithRecipes},
     install_requires=[
-        # The first release whose torch.serialization.add_safe_globals takes (object, name) pairs, which loading
-        # mmengine's checkpoints with weights_only=True needs.
+        # The first release whose torch.serialization.add_safe_globals accepts (object, name) pairs, which are needed
+        # to load mmengine's checkpoints with weights_only=True.
         "torch>=2.6",
         "mmengine>=0.10.4,<0.11",
         "numpy>=1.26",
         "packaging",
         "filelock",
-        "scikit-learn>=1.3",  # its digits, which need no download, and its ROC curves
-        # mmengine imports pkg_resources, which later versions of setuptools no longer have.
+        "scikit-learn>=1.3",  # for its digits, which need no download, and ROC curves
+        # mmengine imports pkg_resources, which later versions of setuptools have removed.
         "setuptools<81",
     ],
     extras_require={

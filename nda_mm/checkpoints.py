@@ -1,4 +1,4 @@
-"""Checkpoints as files: read without trust, written whole, compared with the model that is to load them."""
+"""Checkpoint files: safe reading, atomic writing, and comparison with the model that loads them."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ __all__ = [
     "write_checkpoint",
 ]
 
-#: What mmengine's Runner needs to resume; a best or published checkpoint has weights alone.
+#: Keys that mmengine's Runner needs to resume; a best or published checkpoint has only weights.
 RESUMABLE_KEYS = ("meta", "state_dict", "message_hub", "optimizer")
 
 
 class MismatchedCheckpointError(ValueError):
-    """A checkpoint whose weights are not those of the model."""
+    """Raised for a checkpoint whose weights do not fit the model."""
 
 
 class AtomicLocalBackend(LocalBackend):
-    """mmengine's local storage, with writes that a crash, a full disk or a power cut can't leave half done.
+    """mmengine's local storage with atomic writes: a crash, a full disk or a power cut leaves no partial files.
 
-    Registered under :attr:`NAME`, for ``backend_args=dict(backend="nda_mm_atomic")``.
+    Registered as :attr:`NAME`, for ``backend_args=dict(backend="nda_mm_atomic")``.
 
     Example:
         >>> import tempfile
@@ -53,14 +53,14 @@ class AtomicLocalBackend(LocalBackend):
     NAME = "nda_mm_atomic"
 
     def put(self, obj: bytes, filepath: str | Path) -> None:
-        """Write bytes, all or nothing.
+        """Write bytes atomically.
 
         Args:
-            obj: The bytes.
-            filepath: Where to; missing folders are made.
+            obj: Bytes to write.
+            filepath: Path of the file; missing folders are created.
 
         Raises:
-            OSError: If they can't be written, with the bytes needed and free; what stood there before is untouched.
+            OSError: If they can't be written, with the bytes needed and free. An existing file is left untouched.
         """
         target = Path(filepath).absolute()
         try:
@@ -73,15 +73,15 @@ class AtomicLocalBackend(LocalBackend):
             raise OSError(error.errno, message, str(target)) from error
 
     def put_text(self, obj: str, filepath: str | Path, encoding: str = "utf-8") -> None:
-        """Write text, all or nothing; see :meth:`put`."""
+        """Write text atomically; see :meth:`put`."""
         self.put(obj.encode(encoding), filepath)
 
     @staticmethod
     def remove_unfinished(folder: str | Path) -> list[Path]:
-        """Remove what killed processes left half written in a folder.
+        """Remove partial files that killed processes left in a folder.
 
         Returns:
-            The files removed.
+            The removed files.
         """
         leftovers = sorted(Path(folder).glob(f".*{UNFINISHED}"))
         for path in leftovers:
@@ -89,50 +89,50 @@ class AtomicLocalBackend(LocalBackend):
         return leftovers
 
 
-# force: the module may be imported anew (in a test, or a notebook), and the name is ours.
+# force: the module may be imported again (in a test or a notebook), and the name is ours.
 register_backend(AtomicLocalBackend.NAME, AtomicLocalBackend, force=True)
 
 
 def read_checkpoint(path: str | Path, needed: Iterable[str] = RESUMABLE_KEYS) -> dict[str, Any]:
-    """Read a checkpoint whole, with every checksum compared and no code run.
+    """Read a whole checkpoint, verifying every checksum and running no code.
 
     Args:
-        path: A file that ``torch.save`` wrote.
-        needed: Keys that it must hold.
+        path: File written by ``torch.save``.
+        needed: Keys that it must contain. Defaults to :data:`RESUMABLE_KEYS`.
 
     Returns:
-        The checkpoint, its tensors mapped from the file rather than read into memory where the format allows it.
+        The checkpoint, with its tensors memory-mapped from the file if the format allows it.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        BrokenCheckpointError: If it is truncated, altered, or would run code, or a key is missing; the reason and the
-            file are named.
+        BrokenCheckpointError: If it is truncated or altered, would run code, or lacks a key; the message names the file
+            and the reason.
     """
     checkpoint = checked_load(path, "cpu", mmap=True)
     missing = [key for key in needed if not isinstance(checkpoint, dict) or key not in checkpoint]
     if missing:
-        raise BrokenCheckpointError(f"{path} holds no {', '.join(missing)}.")
+        raise BrokenCheckpointError(f"{path} does not contain {', '.join(missing)}.")
     return checkpoint
 
 
 def write_checkpoint(checkpoint: Mapping[str, Any], path: str | Path) -> None:
-    """Save a checkpoint, all or nothing; see :meth:`AtomicLocalBackend.put`."""
+    """Save a checkpoint atomically; see :meth:`AtomicLocalBackend.put`."""
     buffer = io.BytesIO()
     torch.save(dict(checkpoint), buffer)
     AtomicLocalBackend().put(buffer.getvalue(), path)
 
 
 def compare_keys(wanted: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> str:
-    """Say where weights do not fit a model by name and shape.
+    """Describe where weights do not fit a model by name or shape.
 
-    Counters of batch normalization (``num_batches_tracked``), which old checkpoints lack, may be absent.
+    Counters of batch normalization (``num_batches_tracked``) may be missing, as in old checkpoints.
 
     Args:
-        wanted: The model's ``state_dict()``, or a part of it.
-        given: The weights.
+        wanted: ``state_dict()`` of the model, or a part of it.
+        given: Weights to compare with it.
 
     Returns:
-        How many are missing, of another shape and unexpected, with the first few names of each; empty if all
+        How many weights are missing, of another shape and unexpected, with the first few names of each; empty if all
         fit.
 
     Example:
@@ -152,25 +152,26 @@ def compare_keys(wanted: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> s
 
 
 def load_strictly(model: nn.Module, checkpoint: Mapping[str, Any], *, source: str, target: str) -> None:
-    """Load a checkpoint into a model, and refuse one that does not fit it.
+    """Load a checkpoint into a model, and raise an error if it does not fit.
 
-    mmengine's loading does the comparison, so a module that reads weights under their former names still does.
+    mmengine's loading does the comparison, so modules can still read weights under their former names.
 
     Args:
-        model: The model, not wrapped for several processes.
-        checkpoint: What was read; the weights alone, or with them as ``state_dict``.
-        source: What to call the checkpoint in the message.
-        target: What to call the model.
+        model: Model, not wrapped for several processes.
+        checkpoint: Weights, or a checkpoint with them as ``state_dict``.
+        source: Name of the checkpoint in the error message.
+        target: Name of the model in the error message.
 
     Raises:
-        MismatchedCheckpointError: If weights are missing, of another shape or unexpected; a few of each are
-            named. What fits has been loaded.
+        MismatchedCheckpointError: If weights are missing, of another shape or unexpected; the message names a few of
+            each. The weights that fit have been loaded.
     """
     if not isinstance(checkpoint, Mapping):
-        raise MismatchedCheckpointError(f"{source} holds no weights by name but a {type(checkpoint).__name__}.")
+        raise MismatchedCheckpointError(f"{source} must hold weights by name, but got a {type(checkpoint).__name__}.")
     try:
         _load_checkpoint_to_model(model, checkpoint, strict=True)
     except RuntimeError as error:
+        # Parse mmengine's long report into one line.
         said = str(error)
         names = {kind: found.split(", ") for kind, found in re.findall(r"(\w+) keys? in source state_dict: (.*)", said)}
         faults = _in_words(

@@ -1,4 +1,4 @@
-"""Options of the commands, and errors as one line; imports neither torch nor a host."""
+"""Command-line options, and errors as one line; imports neither torch nor a host framework."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ __all__ = [
     "start_command",
 ]
 
-#: Environment variable that shows whole tracebacks, if it is set to anything.
+#: Environment variable that shows whole tracebacks if it is set to any value.
 TRACEBACK = "NDA_MM_TRACEBACK"
 #: Errors that are printed as one line, and the modules that raise them.
 _KINDS = (ValueError, TypeError, KeyError, OSError, RuntimeError, ModuleNotFoundError)
@@ -42,7 +42,7 @@ _OURS = ("nda_mm.", "mmengine.registry.")
 def add_cfg_options(
     parser: argparse.ArgumentParser, name: str = "--cfg-options", about: str = "e.g. train_cfg.max_iters=9"
 ) -> None:
-    """Add ``--cfg-options`` as words, which :func:`read_settings` parses: mmengine's parser imports torch."""
+    """Add ``--cfg-options`` as words to be parsed by :func:`read_settings`, since mmengine's parser imports torch."""
     parser.add_argument(
         name,
         nargs="+",
@@ -64,7 +64,7 @@ def read_settings(words: Sequence[str] | Mapping[str, Any] | None) -> dict[str, 
     """Parse the words of ``--cfg-options`` as mmengine does.
 
     Args:
-        words: ``KEY=VALUE`` words; a mapping is returned as it is.
+        words: ``KEY=VALUE`` words; a mapping is returned as a dict.
 
     Returns:
         Values by dotted key.
@@ -85,11 +85,11 @@ def read_settings(words: Sequence[str] | Mapping[str, Any] | None) -> dict[str, 
 
 
 def read_config(name: str, settings: Sequence[str] | Mapping[str, Any] | None = None) -> Config:
-    """Read a config with its overrides, after patching the frameworks that it may import.
+    """Read a config and apply overrides, after patching the frameworks that it may import.
 
     Args:
-        name: A path, or a recipe's name; see :func:`~nda_mm.utils.files.recipe_path`.
-        settings: To override, as :func:`read_settings` takes them. Defaults to None.
+        name: Path, or name of a recipe; see :func:`~nda_mm.utils.files.recipe_path`.
+        settings: Overrides, as accepted by :func:`read_settings`. Defaults to None.
 
     Returns:
         The config.
@@ -111,41 +111,41 @@ def read_config(name: str, settings: Sequence[str] | Mapping[str, Any] | None = 
 
 def add_common_options(parser: argparse.ArgumentParser) -> None:
     """Add CONFIG, ``--work-dir``, ``--cfg-options``, ``--launcher`` and ``--local-rank``."""
-    parser.add_argument("config", help="a config file, or the name of a recipe of ours: nda_biggan_digits.py")
-    parser.add_argument("--work-dir", help="where logs and checkpoints go (default: work_dirs/<name of the config>)")
+    parser.add_argument("config", help="config file, or name of a built-in recipe such as nda_biggan_digits.py")
+    parser.add_argument("--work-dir", help="folder for logs and checkpoints (default: work_dirs/<name of the config>)")
     add_cfg_options(parser)
-    parser.add_argument("--launcher", choices=LAUNCHERS, default="none", help="what starts the processes")
-    # Older launchers of torch hand the local rank over as an argument.
+    parser.add_argument("--launcher", choices=LAUNCHERS, default="none", help="launcher of the processes")
+    # Older launchers of torch pass the local rank as an argument.
     parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help=argparse.SUPPRESS)
 
 
 def add_input_options(parser: argparse.ArgumentParser) -> None:
     """Add CONFIG, ``--images``, ``--size``, ``--negative``, ``--all``, ``--cfg-options`` and ``--seed``."""
-    parser.add_argument("config", nargs="?", help="a recipe: its training images, its negatives")
-    parser.add_argument("--images", metavar="DIR", help="a folder of images instead of those of the recipe")
-    parser.add_argument("--size", type=int, default=32, help="side of the squares made of --images; default: 32")
+    parser.add_argument("config", nargs="?", help="recipe whose training images and negatives are used")
+    parser.add_argument("--images", metavar="DIR", help="folder of images to use instead of those of the recipe")
+    parser.add_argument("--size", type=int, default=32, help="side of the squares made from --images (default: 32)")
     parser.add_argument(
         "--negative",
         action="append",
         metavar="DICT",
-        help="such as \"dict(type='Jigsaw', grid=4)\"; repeatable",
+        help="negative such as \"dict(type='Jigsaw', grid=4)\"; repeatable",
     )
-    parser.add_argument("--all", action="store_true", help="all registered negatives, also where the config has some")
+    parser.add_argument("--all", action="store_true", help="use all registered negatives, even if the config has some")
     add_cfg_options(parser)
-    parser.add_argument("--seed", type=int, default=0, help="of the choice of images and of the negatives")
+    parser.add_argument("--seed", type=int, default=0, help="seed for choosing images and making negatives")
 
 
 def add_study_options(parser: argparse.ArgumentParser) -> None:
     """Add ``--seeds``, ``--out``, ``--metrics``, ``--jobs`` and ``--cfg-options``."""
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="of every recipe (default: 0 1 2)")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="seeds per recipe (default: 0 1 2)")
     parser.add_argument("--out", type=Path, required=True, help="folder for runs and results")
     parser.add_argument("--metrics", nargs="+", help="metrics to report (default: all)")
-    parser.add_argument("--jobs", type=int, default=1, help="runs at a time (default: 1)")
+    parser.add_argument("--jobs", type=int, default=1, help="number of runs at a time (default: 1)")
     add_cfg_options(parser)
 
 
 def start_command() -> None:
-    """Prepare the process of a command: memory, warnings, and a line that torch and mmengine are loaded.
+    """Prepare the process of a command: memory, warnings, and a notice that torch and mmengine are loading.
 
     Call it after parsing options.
     """
@@ -158,8 +158,8 @@ def start_command() -> None:
 def one_line_errors() -> Iterator[None]:
     """Print an error as one line on stderr and exit with status 1, without a traceback.
 
-    This holds for errors raised in this package or in mmengine's registries. Errors of the hosts keep their traceback,
-    and so do all if the environment variable ``NDA_MM_TRACEBACK`` is set.
+    This applies to errors raised in this package or in mmengine's registries. Errors of the host frameworks keep their
+    traceback, and so do all errors if the environment variable ``NDA_MM_TRACEBACK`` is set.
 
     Raises:
         SystemExit: With status 1, in place of the error.

@@ -1,8 +1,8 @@
-"""The registries through which configs reach this package, by the prefix ``nda_mm.``.
+"""Registries of this package, which configs reach with the prefix ``nda_mm.``.
 
-mmengine imports this module by itself when a config says ``type='nda_mm.X'``, whatever the default scope, so no
-``custom_imports`` is needed. A registry imports a component's module when it is asked for the component, so that a GAN
-does not wait for the detection framework. A missing or broken framework costs its own components only, see
+mmengine imports this module on its own when a config says ``type='nda_mm.X'``, whatever the default scope, so
+``custom_imports`` is not needed. A registry imports the module of a component when the component is requested, so that
+a GAN does not wait for the detection framework. A missing or broken framework disables only its own components, see
 :func:`nda_mm.compat.lazy.import_guarded`.
 """
 
@@ -19,13 +19,13 @@ SCOPE = "nda_mm"
 
 
 class LazyRegistry(Registry):
-    """A registry that imports the module of the component it is asked for, and all modules of its locations for others.
+    """Registry that imports the module of a requested component, or all modules of its locations if it is not found.
 
     Its locations are packages; see :func:`nda_mm.compat.lazy.lazy_package`.
     """
 
     def get(self, key: str) -> Any:
-        """The component of a name, with or without a scope; None if there is none."""
+        """Return the component of a name, with or without a scope, or None if there is none."""
         scope, name = self.split_scope_key(key)
         if scope in (None, SCOPE):
             for package in self._locations:
@@ -36,14 +36,14 @@ class LazyRegistry(Registry):
         return super().get(key)
 
     def import_from_location(self) -> None:
-        """Register everything of the locations whose host loads."""
+        """Register all components of the locations whose host framework loads."""
         if not self._imported:
             for package in self._locations:
                 import_all(package)
         super().import_from_location()
 
 
-#: What a negative is; ours alone, so it has no parent. Use :func:`nda_mm.negatives.build_negative` to build from it.
+#: Negatives, which only this package has: no parent. Build them with :func:`nda_mm.negatives.build_negative`.
 NEGATIVES = Registry("negative", scope=SCOPE, locations=["nda_mm.negatives"])
 
 MODELS = LazyRegistry("model", parent=root.MODELS, scope=SCOPE, locations=["nda_mm.models"])

@@ -41,13 +41,16 @@ OWN = re.compile(r"[A-Z]+(\.py|\.pth)?$|my[/_]|mine|path/to|runs?/|imported\.pth
 def commands(page: Path) -> list[str]:
     """Calls of the project's tools in code blocks, docstrings and inline code, without those that leave words out."""
     text = re.sub(r"\\+\n\s*", " ", page.read_text())
+    variables = {name: quoted or word for name, quoted, word in re.findall(r'^([A-Z]+)=(?:"([^"]*)"|(\S+))', text, re.M)}
+    for _ in range(2):  # a variable may hold others
+        text = re.sub(r"\$([A-Z]+)", lambda match: " ".join(variables.get(match[1], match[0]).split()), text)
     fenced = re.findall(r"```\w*\n(.*?)```", text, re.DOTALL) if page.suffix == ".md" else [text]
     lines = [line.split(" #")[0] for block in fenced for line in block.splitlines()]
     lines = [line.strip() for line in lines if page.suffix == ".md" or line.startswith("    ")]
     inline = re.findall(r"`([^`]+)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL))
     calls = [re.sub(r"\s+", " ", call) for call in (*lines, *inline)]
     calls = [call.removeprefix("python ") for call in calls if re.match(rf"(python )?{TOOL} \S", call)]
-    return [call for call in calls if not re.search(r"\.\.\.|[{}|>]|_$", call)]
+    return [call for call in calls if not re.search(r"\.\.\.|[{}|>$]|_$", call)]
 
 
 @functools.cache

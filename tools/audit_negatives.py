@@ -1,19 +1,20 @@
-"""Measure how often a negative is no negative, on your own images; no GPU needed.
+"""Measure on your own images how often a negative is not a negative. No GPU needed.
 
     python tools/audit_negatives.py nda_biggan_cifar10
     python tools/audit_negatives.py --images my_textures --size 64 --worst worst.png --out audit.json
 
-The theory of negative augmentation holds only if no negative could be a real image. Per transform the table says
+The theory of negative augmentation holds only if no negative could be a real image. The columns of the table are:
 
-  verdict          safe, doubtful, leaks (some negatives are real images) or in distribution (no difference seen)
-  = source         negatives equal to the image they were made of, in % with a 95 % interval
-  = other          equal to another real image
-  near             within a tenth of the distance between neighboring reals of some real image, in pixels, in features
-  AUROC dist.      negatives against held-out reals by the distance to the nearest real, in pixels / in features
-  classif.         the same by a small classifier, out of fold: 1 always distinguished, 0.5 never
-  pass             negatives the classifier takes for real where it keeps 95 % of the reals
+  verdict          safe, doubtful, leaks (some negatives are real images) or in distribution (no difference found)
+  = source         negatives equal to the image they were made from, in % with a 95 % interval
+  = other          negatives equal to another real image
+  near             negatives closer to a real image than a tenth of the distance between neighboring real images, in
+                   pixels, in features
+  AUROC dist.      negatives against held-out real images, by distance to the nearest real, in pixels / in features
+  classif.         the same with a small classifier, out of fold: 1 always distinguished, 0.5 never
+  pass             negatives that the classifier accepts as real if it accepts 95 % of the real images
 
-nda_mm/evaluation/audit.py explains the criteria. --fail-on leaks makes the exit status 1 for use in scripts.
+nda_mm/evaluation/audit.py explains the criteria. For scripts, --fail-on leaks sets the exit status to 1.
 """
 
 from __future__ import annotations
@@ -35,14 +36,14 @@ if TYPE_CHECKING:
 def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_input_options(parser)
-    parser.add_argument("--samples", type=int, default=2000, help="negatives made of each transform; default: 2000")
-    parser.add_argument("--reals", type=int, default=10000, help="real images looked at, at most; default: 10000")
+    parser.add_argument("--samples", type=int, default=2000, help="negatives per transform (default: 2000)")
+    parser.add_argument("--reals", type=int, default=10000, help="largest number of real images (default: 10000)")
     parser.add_argument(
-        "--network", metavar="DICT", help="feature network, dict(type=...); default: none, fixed features"
+        "--network", metavar="DICT", help="feature network, dict(type=...) (default: none, fixed features)"
     )
-    parser.add_argument("--out", type=Path, metavar="FILE", help="write all figures there, as JSON")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write all results to this file, as JSON")
     parser.add_argument("--json", dest="out", type=Path, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
-    parser.add_argument("--worst", type=Path, metavar="PNG", help="write the most suspicious negatives there")
+    parser.add_argument("--worst", type=Path, metavar="PNG", help="write the most suspicious negatives to this file")
     parser.add_argument(
         "--fail-on",
         choices=("doubtful", "leaks", "in distribution"),
@@ -54,7 +55,7 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 def main(arguments: Sequence[str] | None = None) -> int:
     args = parse_args(arguments)
     start_command()
-    # Not before the options are read: it takes seconds.
+    # Imported after the options are read, since it takes seconds.
     from nda_mm.evaluation.audit import VERDICTS, NegativeAudit, format_reports
     from nda_mm.evaluation.audit_inputs import network_features, parse_settings, read_inputs
 
@@ -74,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def draw_worst(path: Path, audit: NegativeAudit, reports: list[NegativeReport], negatives: dict[str, Negative]) -> None:
-    """A sheet of the most suspicious negatives, each between its source and the real image nearest to it."""
+    """Draw the most suspicious negatives, each between its source and the nearest real image."""
     import torch
 
     from nda_mm.utils.image_grid import save_image_grid

@@ -1,17 +1,19 @@
-"""Train recipes over the same seeds and budget and report means, spread and paired differences.
+"""Train recipes with the same seeds and budget, and report means, spread and paired differences.
 
     python tools/compare.py biggan_digits nda_biggan_digits --seeds 0 1 2 --out work_dirs/compare
     python tools/compare.py A.py B.py --seeds 0 1 2 --out D --cfg-options train_cfg.max_iters=1000 --jobs 2
     python tools/compare.py {biggan_cifar10,nda_biggan_cifar10{,_warmup,_leak}} --seeds 0 1 --jobs 8 \\
         --test --out work_dirs/compare_cifar10
 
-The first recipe is the baseline. Finished runs are kept and interrupted ones resumed, so the same command continues;
-with a larger train_cfg.max_iters it continues finished runs, too. Recipes and seeds may be added. Writes results.md
+The first recipe is the baseline. Finished runs are kept and interrupted runs resumed, so the same command continues.
+With a larger train_cfg.max_iters it also continues finished runs. You can add recipes and seeds. Writes results.md
 (tables), results.csv (every evaluation of every run in the folder, with its budget) and results.png (metrics over
 iterations).
-On SIGTERM the running trainings save a checkpoint and stop within a minute, so `timeout 8m python tools/compare.py ...`
-limits the time; the same command continues. With --test the last checkpoint of every finished run is measured as
-tools/test.py does. Status: 0 if all is done, 1 if a run failed, 3 if some are to be continued.
+
+On SIGTERM the running trainings save a checkpoint and stop within a minute, so you can limit the time with
+`timeout 8m python tools/compare.py ...` and continue with the same command. With --test the last checkpoint of every
+finished run is measured as with tools/test.py. Exit status: 0 if all is done, 1 if a run failed, 3 if runs are
+unfinished.
 """
 
 from __future__ import annotations
@@ -32,18 +34,18 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("configs", nargs="+", metavar="CONFIG", help="recipes, the baseline first")
     add_study_options(parser)
-    parser.add_argument("--results", type=Path, help="folder of results.* (default: --out); results.csv is added to")
-    parser.add_argument("--test", action="store_true", help="measure what has finished by its test_evaluator, too")
-    parser.add_argument("--amp", action="store_true", help="mixed precision, as of tools/train.py")
-    parser.add_argument("--allow-different-budgets", action="store_true", help="compare recipes of different length")
+    parser.add_argument("--results", type=Path, help="folder for results.*; adds to its results.csv (default: --out)")
+    parser.add_argument("--test", action="store_true", help="also measure finished runs with their test_evaluator")
+    parser.add_argument("--amp", action="store_true", help="mixed precision, as in tools/train.py")
+    parser.add_argument("--allow-different-budgets", action="store_true", help="allow different lengths or batch sizes")
     return parser.parse_args(arguments)
 
 
 def main() -> int:
-    """Train, report, and say by the exit status whether all is done."""
+    """Train and report, and return the exit status."""
     args = parse_args()
     start_command()
-    from nda_mm.studies.comparison import Comparison, NothingToCompareError  # not before the options are read
+    from nda_mm.studies.comparison import Comparison, NothingToCompareError  # takes seconds to import
 
     failed, waiting = [], []
     try:
@@ -64,7 +66,7 @@ def main() -> int:
         waiting = [run for run in waiting if run not in failed]
         if waiting:
             print(f"{len(waiting)} of {len(comparison.runs)} runs are to be continued by the same command", flush=True)
-        # Report what there is, also of an unfinished comparison.
+        # Report the results so far, even if the comparison is unfinished.
         print(comparison.report(args.metrics, args.results))
     except NothingToCompareError as error:
         print(f"compare: {error}", file=sys.stderr)

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Start one of the tools in several processes; tools/dist_train.sh and tools/dist_test.sh are its uses.
+# Run one of the tools in several processes. tools/dist_train.sh and tools/dist_test.sh use this script.
 #
 #   tools/dist_run.sh TOOL.py PROCESSES [arguments of the tool]
 #
-# On several machines, run it on each of them with NNODES (how many), NODE_RANK (which one, from 0), MASTER_ADDR (the
-# first one's address) and PORT in the environment; PROCESSES is the number on each machine: one per GPU, or, on a
-# machine without GPUs, as many CPU processes as you say.
+# For several machines, run it on each one with NNODES (number of machines), NODE_RANK (index of this machine, from 0),
+# MASTER_ADDR (address of the first machine) and PORT in the environment. PROCESSES is the number of processes on each
+# machine: one per GPU, or any number of CPU processes on a machine without GPUs.
 set -euo pipefail
 
 usage() { sed -n '2,8s/^# \{0,1\}//p' "$0"; }
@@ -21,7 +21,7 @@ shift 2
 here=$(cd "$(dirname "$0")" && pwd)
 nodes=${NNODES:-1}
 if [ "$nodes" = 1 ] && [ -z "${PORT:-}" ]; then
-    # Alone on this machine, let torchrun find a free port, so that two runs don't meet.
+    # On a single machine, let torchrun find a free port, so that two runs don't collide.
     rendezvous=(--standalone)
 else
     rendezvous=(--nnodes="$nodes" --node_rank="${NODE_RANK:-0}"

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Test in several processes: one per GPU, or, on a machine without GPUs, as many CPU processes as you say.
+# Test in several processes: one per GPU, or any number of CPU processes on a machine without GPUs.
 #
 #   tools/dist_test.sh CONFIG CHECKPOINT PROCESSES [options of tools/test.py]
 #
-# On several machines: NNODES, NODE_RANK, MASTER_ADDR and PORT in the environment, as tools/dist_run.sh says.
+# For several machines, set NNODES, NODE_RANK, MASTER_ADDR and PORT in the environment; see tools/dist_run.sh.
 set -euo pipefail
 
 usage() { sed -n '2,6s/^# \{0,1\}//p' "$0"; }

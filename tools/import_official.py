@@ -1,4 +1,4 @@
-"""Turn networks of the paper authors' BigGAN code into a checkpoint of ours.
+"""Convert networks of the paper authors' BigGAN code to a checkpoint of ours.
 
     python tools/import_official.py nda_biggan_cifar10 OUT --ema G_ema_best0.pth
     python tools/import_official.py nda_biggan_cifar10_uncond OUT --generator G.pth --ema G_ema.pth \
@@ -6,12 +6,12 @@
 
 Then: python tools/sample.py nda_biggan_cifar10 OUT
 
-The generator's images and the discriminator's logits, in eval mode, are those of the authors' code. Width, number of
-classes and length of the noise come from the files; where they are not the recipe's, the --cfg-options to give to
-sample.py, test.py and train.py are printed. The recipe decides about the order of colors, which the authors' networks
-have as RGB: with model.data_preprocessor.output_channel_order=BGR, red and blue are exchanged in the layers that touch
-images, and samples keep their colors. Nothing in the files is run, and what doesn't fit is refused by name. Training
-goes on by --cfg-options load_from=OUT; the state of the authors' optimizers is not taken over.
+In eval mode, the generator's images and the discriminator's logits are those of the authors' code. Width, number of
+classes and length of the noise come from the files. If they differ from the recipe's, the --cfg-options to give to
+sample.py, test.py and train.py are printed. The authors' networks use RGB, but the recipe decides the channel order:
+with model.data_preprocessor.output_channel_order=BGR, red and blue are swapped in the layers that touch images, and
+samples keep their colors. No code in the files is run, and errors name the tensors that don't fit. Continue the
+training with --cfg-options load_from=OUT; the state of the authors' optimizers is not imported.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Import and report."""
     args = parse_args(arguments)
     start_command()
-    from nda_mm.conversion import import_official  # not before the options are read: it takes seconds
+    from nda_mm.conversion import import_official  # only after the options are read, because it takes seconds
 
     report = import_official(
         args.config,

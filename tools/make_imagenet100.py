@@ -1,11 +1,11 @@
-"""Make ImageNet-100, the 100 classes of the CMC paper, by links into a folder of ImageNet.
+"""Create ImageNet-100, the 100 classes of the CMC paper, as links to the class folders of ImageNet.
 
     python tools/make_imagenet100.py /data/imagenet
     python tools/make_imagenet100.py /data/imagenet --out data/imagenet100 --classes mine.txt
 
-The folder holds train/ and val/, each with one folder of images for each class (n01558993, ...). Nothing is copied or
-overwritten; it may be run again. Missing classes are named. The recipes moco_imagenet100 and linear_imagenet100 read
-data/imagenet100.
+The folder of ImageNet must contain train/ and val/, each with one folder of images per class (n01558993, ...). Nothing
+is copied or overwritten, so you can repeat the command. Missing classes are listed. The recipes moco_imagenet100 and
+linear_imagenet100 read data/imagenet100.
 """
 
 from __future__ import annotations
@@ -20,15 +20,17 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("source", type=Path, metavar="IMAGENET", help="folder with train/ and val/")
-    parser.add_argument("--out", type=Path, default=Path("data/imagenet100"), help="(default: data/imagenet100)")
-    parser.add_argument("--classes", type=Path, help="a file of class folders, one to a line (default: CMC's 100)")
+    parser.add_argument(
+        "--out", type=Path, default=Path("data/imagenet100"), help="output folder (default: data/imagenet100)"
+    )
+    parser.add_argument("--classes", type=Path, help="file with class folders, one per line (default: CMC's 100)")
     return parser.parse_args(arguments)
 
 
 def main() -> int:
-    """Link, and return 1 where that is refused."""
+    """Create the links, and return 1 on an error."""
     args = parse_args()
-    # Not before the options are read: it takes seconds.
+    # Imported after the options are read, since it takes seconds.
     from nda_mm.datasets.images.imagenet import imagenet100_classes, link_classes
 
     try:

@@ -1,21 +1,21 @@
-"""Put data where the recipes look for them, checked.
+"""Check data sets, and put them where the recipes read them.
 
-Whatever you have of CIFAR will do: the official archive, zips of class folders, or nothing (download)::
+CIFAR, from the official archive, zips of class folders, or a download::
 
     python tools/prepare_data.py cifar10 cifar-10-python.tar.gz
     python tools/prepare_data.py cifar10 train.zip test.zip --out data/cifar10
     python tools/prepare_data.py cifar100 --download
 
-The result is read as the training would read it, which verifies every image and caches the decoded class folders.
+The result is then read as in training, which verifies every image and caches the decoded class folders.
 
-For GANs of larger images: CelebA's zip and its list of splits, or the folder; STL-10's archive, or nothing (download);
-ImageNet's folder, whose images are decoded once, and those that can be read are listed::
+For GANs of larger images: CelebA from its zip and list of splits, or from a folder; STL-10 from its archive or a
+download; ImageNet from its folder, where all images are decoded once and the readable ones are listed::
 
     python tools/prepare_data.py celeba img_align_celeba.zip list_eval_partition.txt
     python tools/prepare_data.py stl10 stl10_binary.tar.gz
     python tools/prepare_data.py imagenet /data/imagenet --jobs 16
 
-Image translation: pairs, two images side by side in each file; they are made of Cityscapes as it is published::
+Image translation: pairs of images, side by side in one file. For Cityscapes, they can be made from its own archives::
 
     python tools/prepare_data.py facades facades.tar.gz
     python tools/prepare_data.py cityscapes leftImg8bit_trainvaltest.zip gtFine_trainvaltest.zip --jobs 8
@@ -28,19 +28,19 @@ Anomaly detection: the OOD data sets of CIFAR-10's recipe, each from its archive
     python tools/prepare_data.py dtd dtd-r1.0.1.tar.gz
     python tools/prepare_data.py cifar10_c CIFAR-10-C.tar
 
-Detection: BCCD from a zip, each image and box checked, and the scenes of digits (training writes them, too)::
+Detection: BCCD from a zip, with every image and box checked, and scenes of digits (which training also writes)::
 
     python tools/prepare_data.py bccd BCCD_Dataset.zip --out data/bccd
     python tools/prepare_data.py digits_scenes --seed 0
 
-Video: the clips of moving digits as files with the lists that mmaction2's VideoDataset reads; the recipes need none,
-since they draw the clips in memory::
+Video: clips of moving digits as files, with the lists that mmaction2's VideoDataset reads. The recipes do not need
+them, since they draw the clips in memory::
 
     python tools/prepare_data.py moving_digits --clips 800 200 --size 64
 
-UCF101 and HMDB51 from the folder where you unpacked their archives, and their splits: every video is opened once, what
-cannot be read is reported and left out, and the lists of all three splits go to data/ucf101, with a link to the videos.
-Kinetics as mmaction2's own tools lay it out, whose lists are filtered::
+UCF101 and HMDB51 from the folder where you unpacked their archives and splits: every video is opened once, unreadable
+ones are reported and left out, and the lists of all three splits go to data/ucf101 or data/hmdb51, with a link to the
+videos. For Kinetics in the layout of mmaction2's own tools, the lists are filtered::
 
     python tools/prepare_data.py ucf101 /data/UCF101 --jobs 8
     python tools/prepare_data.py hmdb51 /data/HMDB51 --min-frames 118
@@ -67,7 +67,7 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 def main(arguments: Sequence[str] | None = None) -> int:
     args = parse_args(arguments)
     start_command()
-    # Not before the options are read: it takes seconds.
+    # Imported after the options are parsed, because it takes seconds.
     from nda_mm.datasets import DatasetNotReadableError
 
     try:

@@ -1,13 +1,13 @@
-"""Train a GAN recipe with each of several transforms, as negative and as positive augmentation, beside the plain one.
+"""Train a GAN recipe with each of several transforms, as negative and as positive augmentation, and without them.
 
     python tools/screen.py nda_biggan_digits --transforms jigsaw stitch mixup cutout --seeds 0 1 2 --out DIR
     python tools/screen.py nda_biggan_digits --sides negative --fake-weights 0.1 0.25 0.5 0.75 --out DIR
     python tools/screen.py CONFIG --transforms "dict(type='Jigsaw', grid=4)" --out DIR --seeds 0
 
-As negative: transformed real images are shown as fake. As positive: all real images are shown transformed, as real.
-The verdict of tools/audit_negatives.py is beside each transform. Finished runs are kept and interrupted ones resumed,
-so the same command continues, and transforms and seeds may be added. Writes screening.md (table), screening.csv
-(values) and screening.png, and what tools/compare.py writes (results.*).
+As negative: the discriminator sees transformed real images as fake. As positive: it sees all real images transformed,
+as real. The table also has the verdict of tools/audit_negatives.py on each transform. Finished runs are kept and
+interrupted runs resumed, so the same command continues, and you can add transforms and seeds. Writes screening.md
+(table), screening.csv (values) and screening.png, and the results.* files of tools/compare.py.
 """
 
 from __future__ import annotations
@@ -31,11 +31,13 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--transforms", nargs="+", metavar="T", help="names or settings of negatives (default: the recipe's own)"
     )
-    parser.add_argument("--sides", nargs="+", choices=SIDES, default=list(SIDES), help="what to train (default: both)")
     parser.add_argument(
-        "--fake-weights", nargs="+", type=float, default=[], help="of the negative arms (default: the recipe's own)"
+        "--sides", nargs="+", choices=SIDES, default=list(SIDES), help="how to use the transforms (default: both)"
     )
-    parser.add_argument("--reals", type=int, default=4000, help="real images the audit looks at (default: 4000)")
+    parser.add_argument(
+        "--fake-weights", nargs="+", type=float, default=[], help="fake_weight of negative arms (default: the recipe's)"
+    )
+    parser.add_argument("--reals", type=int, default=4000, help="real images for the audit, at most (default: 4000)")
     add_study_options(parser)
     return parser.parse_args(arguments)
 
@@ -44,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Train, report, and return 1 if a run failed."""
     args = parse_args(arguments)
     start_command()
-    from nda_mm.studies.screening import Screening  # not before the options are read: it takes seconds
+    from nda_mm.studies.screening import Screening  # imported after the options are read, since it takes seconds
 
     screening = Screening(
         str(recipe_path(args.config)),

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Train under Slurm: srun starts one process per GPU (or per task), and each finds the others by itself.
+# Train under Slurm: srun starts one process per GPU (or per task), and the processes connect on their own.
 #
 #   tools/slurm_train.sh PARTITION JOB_NAME CONFIG WORK_DIR [options of tools/train.py]
 #
-# From the environment: GPUS (all processes, default 8), GPUS_PER_NODE (default 8; 0 asks for no GPU),
-# CPUS_PER_TASK (default 5), PORT (default 29500), SRUN_ARGS (anything else for srun, e.g. "--time=8:00:00").
-# If Slurm ends and requeues the job, add --resume: a run without a checkpoint starts from the beginning.
+# Environment variables: GPUS (total number of processes, default 8), GPUS_PER_NODE (default 8; 0 requests no GPU),
+# CPUS_PER_TASK (default 5), PORT (default 29500), SRUN_ARGS (further options of srun, e.g. "--time=8:00:00").
+# If Slurm may requeue the job, add --resume. A run without a checkpoint then starts from the beginning.
 set -euo pipefail
 
 usage() { sed -n '2,8s/^# \{0,1\}//p' "$0"; }

@@ -1,8 +1,10 @@
-"""Measure a trained model with the metrics that its config names.
+"""Evaluate a trained model with the metrics of its config.
 
-python tools/test.py nda_biggan_digits work_dirs/nda_biggan_digits/iter_2500.pth
-tools/dist_test.sh nda_biggan_cifar10 work_dirs/nda_biggan_cifar10/iter_390000.pth 8
-python tools/test.py detection_bccd work_dirs/detection_bccd/epoch_24.pth --show-dir drawn
+    python tools/test.py nda_biggan_digits work_dirs/nda_biggan_digits/iter_2500.pth
+    tools/dist_test.sh nda_biggan_cifar10 work_dirs/nda_biggan_cifar10/iter_390000.pth 8
+    python tools/test.py detection_bccd work_dirs/detection_bccd/epoch_24.pth --show-dir drawn
+
+CONFIG is a file, or the name of a recipe of the installed package.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line.
 
     Args:
-        arguments: Words of the command line. Defaults to None: this process's.
+        arguments: Command-line arguments. Defaults to None: those of this process.
 
     Returns:
         The options.
@@ -25,24 +27,24 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_common_options(parser)
     parser.add_argument("checkpoint", help="the trained weights")
-    parser.add_argument("--seed", type=int, help="seed of whatever the metrics draw")
-    parser.add_argument("--out", metavar="FILE.pkl", help="write the predictions of all samples")
-    parser.add_argument("--show-dir", metavar="DIR", help="draw what a detector finds on each image, into DIR")
+    parser.add_argument("--seed", type=int, help="seed for the random draws of the metrics")
+    parser.add_argument("--out", metavar="FILE.pkl", help="write the predictions of all samples to this file")
+    parser.add_argument("--show-dir", metavar="DIR", help="write images with the detections drawn in to this folder")
     return parser.parse_args(arguments)
 
 
 def main(arguments: Sequence[str] | None = None) -> dict[str, float]:
-    """Test, and print the metrics.
+    """Test the model and print the metrics.
 
     Args:
-        arguments: Words of the command line. Defaults to None: this process's.
+        arguments: Command-line arguments. Defaults to None: those of this process.
 
     Returns:
         The metrics by name.
     """
     args = parse_args(arguments)
     start_command()
-    from nda_mm.engine import launch, testing  # not before the options are read: it takes seconds
+    from nda_mm.engine import launch, testing  # imported after the options are read, since it takes seconds
 
     runner = launch.build_runner(testing.prepare_test(args))
     metrics = testing.run_test(runner)

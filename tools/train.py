@@ -3,13 +3,13 @@
     python tools/train.py nda_biggan_digits
     python tools/train.py nda_biggan_cifar10 --work-dir runs/first --seed 1 --amp
     python tools/train.py nda_biggan_digits --resume                  # from the newest good checkpoint
-    python tools/train.py nda_biggan_digits --dry-run                 # what would be done
+    python tools/train.py nda_biggan_digits --dry-run                 # print what would be done
     tools/dist_train.sh nda_biggan_cifar10 8                          # several processes
 
 --cfg-options val_cfg=None trains without validation, and so without the classifier that some metrics train first.
 
-CONFIG is a file, or the name of a recipe that the installed package ships. On SIGTERM a run of iterations saves a
-checkpoint after the current one and ends with status 143; a run of epochs ends at once.
+CONFIG is a file, or the name of a recipe of the installed package. On SIGTERM a run that is counted in iterations saves
+a checkpoint after the current iteration and ends with status 143. A run that is counted in epochs ends at once.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line.
 
     Args:
-        arguments: Words of the command line. Defaults to None: this process's.
+        arguments: Command-line arguments. Defaults to None: those of this process.
 
     Returns:
         The options.
@@ -36,30 +36,30 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         nargs="?",
         const="auto",
         metavar="CKPT",
-        help="go on from CKPT; without CKPT, from the newest good checkpoint of the work dir",
+        help="resume from CKPT, or from the newest good checkpoint of the work dir if CKPT is not given",
     )
-    parser.add_argument("--amp", action="store_true", help="mixed precision, for every optimizer of the config")
+    parser.add_argument("--amp", action="store_true", help="mixed precision for every optimizer of the config")
     parser.add_argument(
         "--amp-dtype",
         choices=("bfloat16", "float16"),
-        help="precision of --amp, which it implies (default: bfloat16 where the hardware has it, else float16)",
+        help="precision of --amp; implies --amp (default: bfloat16 if the hardware supports it, else float16)",
     )
-    parser.add_argument("--seed", type=int, help="seed of all random numbers; each rank draws its own from it")
+    parser.add_argument("--seed", type=int, help="seed for all random numbers; each rank derives its own from it")
     parser.add_argument(
-        "--dry-run", action="store_true", help="print the config, the environment and the start; then exit"
+        "--dry-run", action="store_true", help="print the config, the environment and the starting point, then exit"
     )
     return parser.parse_args(arguments)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Train, or say what would be done.
+    """Train, or print what would be done.
 
     Args:
-        arguments: Words of the command line. Defaults to None: this process's.
+        arguments: Command-line arguments. Defaults to None: those of this process.
     """
     args = parse_args(arguments)
     start_command()
-    from nda_mm.engine import launch, run_report  # not before the options are read: it takes seconds
+    from nda_mm.engine import launch, run_report  # imported after the options are read, since it takes seconds
 
     cfg = launch.prepare_training(args)
     if args.dry_run:

@@ -1,12 +1,13 @@
-"""Pretrain recipes, give their backbones to downstream recipes, and report what each is worth there.
+"""Pretrain with several recipes, train downstream recipes on the backbones, and report the downstream results.
 
     python tools/transfer.py --pretrain moco_digits nda_moco_digits \\
         --downstream linear_digits detection_digits_scenes \\
         --seeds 0 1 2 --scratch --out work_dirs/transfer_digits
 
 The first pretraining recipe is the plain one. --scratch adds an arm without pretraining: detectors are trained from
-scratch, linear probes judge an untrained network. Finished runs are kept and cut off ones resumed, so the same command
-continues; pretrainings that tools/compare.py has put into OUT/pretrain count. Writes results.md and results.csv.
+scratch, and linear probes evaluate an untrained network. Finished runs are kept and interrupted runs resumed, so the
+same command continues. Pretrainings that tools/compare.py has written to OUT/pretrain are used. Writes results.md and
+results.csv.
 """
 
 from __future__ import annotations
@@ -26,11 +27,13 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pretrain", nargs="+", required=True, metavar="CONFIG", help="recipes, the plain one first")
-    parser.add_argument("--downstream", nargs="+", required=True, metavar="CONFIG", help="what the backbones are for")
+    parser.add_argument(
+        "--downstream", nargs="+", required=True, metavar="CONFIG", help="recipes to train on the backbones"
+    )
     parser.add_argument("--scratch", action="store_true", help="add an arm without pretraining")
     add_study_options(parser)
-    add_cfg_options(parser, "--pretrain-options", "of the pretrainings alone")
-    add_cfg_options(parser, "--downstream-options", "of the downstream recipes alone")
+    add_cfg_options(parser, "--pretrain-options", "in pretraining recipes only")
+    add_cfg_options(parser, "--downstream-options", "in downstream recipes only")
     return parser.parse_args(arguments)
 
 
@@ -38,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Train, report, and return 1 if a run failed."""
     args = parse_args(arguments)
     start_command()
-    from nda_mm.studies.transfer import TransferStudy  # not before the options are read: it takes seconds
+    from nda_mm.studies.transfer import TransferStudy  # imported after the options are read, since it takes seconds
 
     study = TransferStudy(
         [str(recipe_path(config)) for config in args.pretrain],

@@ -1,14 +1,14 @@
-# How a detector is run: epochs that resume exactly, checkpoints that survive a full disk, COCO's average precision.
+# Runtime of the detectors: epochs that resume exactly, checkpoints that survive a full disk, COCO's average precision.
 default_scope = "mmdet"
-channels_last = True  # memory format: convolutions are faster, results differ by rounding alone
+channels_last = True  # faster convolutions; results differ only by rounding
 
 randomness = dict(seed=2021, diff_rank_seed=True)
 
 train_cfg = dict(type="nda_mm.ExactEpochLoop")
 val_cfg = dict(type="ValLoop")
 test_cfg = dict(type="TestLoop")
-# Without ann_file the boxes to find are those that the data set gives, after its checks; test pipelines keep them for
-# this as `instances`.
+# Without ann_file, the ground-truth boxes are those of the data set, after its checks. Test pipelines keep them as
+# `instances` for this purpose.
 val_evaluator = dict(type="CocoMetric", metric="bbox")
 test_evaluator = val_evaluator
 
@@ -19,7 +19,7 @@ default_hooks = dict(
 )
 optim_wrapper = dict(type="OptimWrapper")
 
-# A backbone without a checkpoint is trained from scratch; a checkpoint that does not fill it is refused.
+# A backbone without a checkpoint is trained from scratch; a checkpoint that lacks weights of the backbone is an error.
 custom_hooks = [dict(type="nda_mm.FiniteLossHook"), dict(type="nda_mm.PretrainedCheckHook")]
 
 visualizer = dict(

@@ -1,6 +1,6 @@
-# A classifier of actions on DPC's encoder, as the authors fine-tune it: backbone and ConvGRU are kept, at a tenth of
-# the rate of the new layers (batch normalization, dropout, linear). The checkpoint is that of the pretraining itself;
-# a weight of the encoder that is not in it stops the run.
+# An action classifier on DPC's encoder, fine-tuned as by the authors: backbone and ConvGRU are kept and trained at a
+# tenth of the rate of the new layers (batch normalization, dropout, linear). The checkpoint is the pretraining's own.
+# If it lacks a weight of the encoder, the run stops.
 _base_ = ["video_runtime.py"]
 
 model = dict(

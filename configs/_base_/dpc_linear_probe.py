@@ -1,6 +1,6 @@
-# A linear classifier on DPC's encoder, which is frozen: its normalizations stay at the running statistics of the
-# pretraining, its dropout rests, so that a clip has the same features throughout. The encoder must be named; with none,
-# or one that does not fit, the run stops before it trains on random features.
+# A linear classifier on DPC's frozen encoder: normalization uses the running statistics of the pretraining and dropout
+# is off, so a clip always has the same features. The encoder needs a checkpoint. Without one, or with one that does not
+# fit, the run stops instead of training on random features.
 _base_ = ["dpc_finetuning.py"]
 
 model = dict(backbone=dict(frozen=True, init_cfg=dict(type="Pretrained", checkpoint="")))

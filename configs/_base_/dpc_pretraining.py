@@ -1,8 +1,8 @@
 # Dense Predictive Coding (arXiv 1909.04656) with the authors' settings: 8 blocks of 5 frames of 128x128 pixels, of
-# which the last 3 are predicted; Adam, 1e-3, lowered once, when the loss no longer falls (here after two thirds).
-# The batch is 128 clips in all, each process contrasting its own: on N GPUs give train_dataloader.batch_size=128/N.
+# which the last 3 are predicted; Adam at 1e-3, lowered once when the loss stops falling (here after two thirds).
+# The total batch size is 128 clips and each process contrasts its own: on N GPUs, set train_dataloader.batch_size=128/N
 default_scope = "mmaction"
-channels_last = True  # memory format: convolutions are faster, results differ by rounding alone
+channels_last = True  # faster convolutions; results differ only by rounding
 
 randomness = dict(seed=2021, diff_rank_seed=True)
 env_cfg = dict(cudnn_benchmark=True)

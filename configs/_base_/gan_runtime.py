@@ -1,8 +1,8 @@
-# How a GAN is run: loops that resume exactly, checkpoints that survive a full disk, logs, sample grids.
+# Runtime of the GANs: loops that resume exactly, checkpoints that survive a full disk, logs, sample grids.
 default_scope = "mmagic"
-channels_last = True  # memory format: convolutions are faster, results differ by rounding alone
+channels_last = True  # faster convolutions; results differ only by rounding
 
-randomness = dict(seed=2021, diff_rank_seed=True)  # mmengine's default would give every rank the same noise
+randomness = dict(seed=2021, diff_rank_seed=True)  # with mmengine's default, every rank would draw the same noise
 
 env_cfg = dict(cudnn_benchmark=True)
 model_wrapper_cfg = dict(
@@ -11,11 +11,11 @@ model_wrapper_cfg = dict(
 
 optim_wrapper = dict(constructor="MultiOptimWrapperConstructor")
 
-# Iterations are discriminator steps: that is how mmagic counts. A recipe states its generator steps and converts.
+# Iterations are discriminator steps, as in mmagic. Recipes state their generator steps and convert them.
 train_cfg = dict(type="nda_mm.ExactIterLoop", val_begin=1, val_interval=10_000)
 val_cfg = dict(type="MultiValLoop")
 test_cfg = dict(type="MultiTestLoop")
-val_evaluator = dict(type="Evaluator")  # mmagic's; recipes name the metrics
+val_evaluator = dict(type="Evaluator")  # mmagic's; recipes set the metrics
 test_evaluator = dict(type="Evaluator")
 
 default_hooks = dict(

@@ -1,9 +1,9 @@
-# A linear classifier on a frozen backbone, by mmpretrain's own ImageClassifier, with the large step and without the
-# weight decay that the MoCo authors take. The backbone comes from a checkpoint of MoCo, whose name must be given; with
-# none, or one that does not fit, the run stops before it trains on random features:
+# A linear classifier on a frozen backbone, with mmpretrain's own ImageClassifier, the MoCo authors' large learning rate
+# and no weight decay. The backbone needs a MoCo checkpoint. Without one, or with one that does not fit, the run stops
+# instead of training on random features:
 #   python tools/train.py linear_X --cfg-options model.backbone.init_cfg.checkpoint=CHECKPOINT
 default_scope = "mmpretrain"
-channels_last = True  # memory format: convolutions are faster, results differ by rounding alone
+channels_last = True  # faster convolutions; results differ only by rounding
 
 randomness = dict(seed=2021, diff_rank_seed=True)
 

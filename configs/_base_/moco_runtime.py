@@ -1,8 +1,8 @@
-# How MoCo is run: a loop that resumes exactly, checkpoints that survive a full disk, a cosine schedule.
+# Runtime of MoCo: a loop that resumes exactly, checkpoints that survive a full disk, a cosine schedule.
 default_scope = "mmpretrain"
-channels_last = True  # memory format: convolutions are faster, results differ by rounding alone
+channels_last = True  # faster convolutions; results differ only by rounding
 
-randomness = dict(seed=2021, diff_rank_seed=True)  # mmengine's default would let every rank draw the same views
+randomness = dict(seed=2021, diff_rank_seed=True)  # with mmengine's default, every rank would draw the same views
 
 env_cfg = dict(cudnn_benchmark=True)
 

@@ -1,4 +1,4 @@
-# DPC's backbone as any other 3-D network of mmaction2's; optimized as DPC's classifier is.
+# DPC's backbone used like any other 3-D network of mmaction2, with the optimizer settings of DPC's classifier.
 _base_ = ["video_runtime.py"]
 
 model = dict(

@@ -1,6 +1,6 @@
-# How a recognizer of mmaction2's is run here: epochs that resume exactly, safe checkpoints, pretrained weights checked.
+# Runtime of the mmaction2 recognizers: epochs that resume exactly, safe checkpoints, checks of pretrained weights.
 default_scope = "mmaction"
-channels_last = True  # memory format: convolutions are faster, results differ by rounding alone
+channels_last = True  # faster convolutions; results differ only by rounding
 
 randomness = dict(seed=2021, diff_rank_seed=True)
 

@@ -1,7 +1,7 @@
-# BigGAN on CelebA at 64x64, without classes: the centered square of 178 pixels, the whole width of the aligned images,
-# scaled down (crop=108 takes the face alone); tools/prepare_data.py celeba unpacks and decodes them. The
+# BigGAN on CelebA at 64x64, without classes. Images are the central square of 178 pixels, the full width of the aligned
+# images, scaled down (crop=108 keeps only the face); tools/prepare_data.py celeba unpacks and decodes them. The
 # paper's crop, network, width and budget for CelebA are not known. The network is mmagic's own for 64 pixels, with
-# self-attention at full resolution in the generator; the rest is CIFAR-10's recipe: 97,500 steps are 153 epochs here.
+# self-attention at full resolution in the generator. The rest is the CIFAR-10 recipe: 97,500 steps are 153 epochs here.
 _base_ = "biggan_cifar10_uncond.py"
 
 model = dict(generator=dict(output_scale=64), discriminator=dict(input_scale=64))
@@ -17,8 +17,8 @@ dataset = dict(
 train_dataloader = dict(dataset=dict(split="train", **dataset))
 test_dataloader = dict(dataset=dict(split="test", **dataset))
 
-# There is no classifier of faces, so nothing is measured in training. With the Inception weights there (override
-# test_evaluator.metrics.0.network.path), tools/test.py gives the FID of 10,000 samples against the test images.
+# There is no face classifier, so training has no metrics. With the Inception weights (set
+# test_evaluator.metrics.0.network.path), tools/test.py computes the FID of 10,000 samples against the test images.
 train_cfg = dict(val_interval=10_000_000, data_on_device=False)
 val_dataloader = val_cfg = val_evaluator = None
 network = dict(type="inception", path="data/inception-2015-12-05.pt")

@@ -1,15 +1,15 @@
 # BigGAN on CIFAR-10, class-conditional: the recipe of the NDA paper's authors (arXiv 2102.05113) without negatives.
 _base_ = ["../_base_/gan_runtime.py", "../_base_/datasets/cifar10.py"]
 
-generator_steps = 97_500  # 500 epochs of 50,000 images, 4 x 64 of them a step
-discriminator_steps = 4  # to each step of the generator, with fresh real images each
+generator_steps = 97_500  # 500 epochs of 50,000 images, 4 x 64 images per step
+discriminator_steps = 4  # per generator step, each with new real images
 
 model = dict(
     type="nda_mm.NDABigGAN",
     num_classes=10,
-    # As the authors: N(0, 0.02) for weights and embeddings, torch's uniform biases; mmagic's N02 alone would zero them.
+    # As in the authors' code: N(0, 0.02) for weights and embeddings, torch's uniform biases (mmagic's N02 zeroes them).
     uniform_biases=True,
-    cuda_graphs=True,  # of both networks' steps, on one GPU: in bfloat16 six times as fast
+    cuda_graphs=True,  # for the steps of both networks, on one GPU: six times as fast in bfloat16
     data_preprocessor=dict(type="nda_mm.BatchDataPreprocessor", output_channel_order="RGB"),
     generator=dict(
         type="BigGANGenerator",
@@ -26,7 +26,7 @@ model = dict(
     ),
     discriminator=dict(
         type="BigGANDiscriminator",
-        blocks_cfg=dict(type="nda_mm.PooledBigGANDiscResBlock"),  # mmagic's block, faster
+        blocks_cfg=dict(type="nda_mm.PooledBigGANDiscResBlock"),  # a faster version of mmagic's block
         input_scale=32,
         num_classes=10,
         base_channels=64,
@@ -43,14 +43,14 @@ optim_wrapper = dict(
     generator=dict(optimizer=dict(type="Adam", lr=2e-4, betas=(0.0, 0.999))),
     discriminator=dict(optimizer=dict(type="Adam", lr=2e-4, betas=(0.0, 0.999))),
 )
-# The images are read once and live on the model's device: through a loader, one by one, they would take longer than the
-# step of a GPU.
+# The images are read once and kept on the model's device: loading them one by one would take longer than a step on a
+# GPU.
 train_cfg = dict(max_iters=generator_steps * discriminator_steps, val_interval=20_000, data_on_device=True)
 
-# Sampled as the paper's authors do: the moving average of the generator, normalized by batches of 64. The network is a
-# classifier that its own recipe trains when it is first asked for; give network.checkpoint if you have one, or train
-# without validation by --cfg-options val_cfg=None. With the Inception weights, network=dict(type="inception",
-# path=...) in a recipe of your own makes the distance FID.
+# Samples are drawn as by the paper's authors: from the EMA generator, with batch normalization over batches of 64. The
+# network is a classifier that is trained with its own recipe when first needed. Set network.checkpoint if you have one,
+# or train without validation: --cfg-options val_cfg=None. With the Inception weights, network=dict(type="inception",
+# path=...) in your own recipe turns the distance into FID.
 network = dict(type="mmpretrain", config="classifier_cifar10.py", train_if_missing=True)
 distance = dict(
     type="nda_mm.FrechetDistance",
@@ -61,8 +61,8 @@ distance = dict(
     score_splits=10,
 )
 val_evaluator = dict(metrics=[distance])
-# tools/test.py measures against the test split, and against the images that the GAN was trained on.
+# tools/test.py compares with the test split, and with the images that the GAN was trained on.
 train_distance = dict(real_set=_base_.train_dataloader.dataset, prefix="classifier_cifar10_train", score_splits=0)
 test_evaluator = dict(metrics=[distance, dict(distance, **train_distance)])
-# The best by the first metric, whatever network it is over.
+# The best checkpoint by the first metric, whichever network it uses.
 default_hooks = dict(checkpoint=dict(save_best="auto", rule="less"))

@@ -5,7 +5,7 @@ size = 16
 generator_steps = 10_000
 discriminator_steps = 4
 
-# The networks of 32 pixels with one level less.
+# The networks for 32 pixels with one level less.
 model = dict(
     generator=dict(
         output_scale=size,

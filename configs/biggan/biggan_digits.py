@@ -16,7 +16,7 @@ model = dict(
         num_classes=10,
         with_shared_embedding=False,
         split_noise=False,
-        # With spectral norm in G too, small networks on a short budget drew one picture for each class.
+        # With spectral norm in the generator too, small networks on a short budget drew one picture per class.
         with_spectral_norm=False,
         auto_sync_bn=False,
         init_cfg=dict(type="ortho"),
@@ -30,7 +30,7 @@ model = dict(
     ),
     discriminator=dict(
         type="BigGANDiscriminator",
-        blocks_cfg=dict(type="nda_mm.PooledBigGANDiscResBlock"),  # mmagic's block, faster
+        blocks_cfg=dict(type="nda_mm.PooledBigGANDiscResBlock"),  # a faster version of mmagic's block
         input_scale=16,
         num_classes=10,
         sn_eps=1e-8,
@@ -58,8 +58,8 @@ val_dataloader = dict(dataset=dict(size=16))  # the held-out images
 test_dataloader = val_dataloader
 train_cfg = dict(max_iters=generator_steps * discriminator_steps, val_interval=500, data_on_device=True)
 
-# A small classifier of real digits, trained by its own recipe when it is first asked for (seconds), is the network of
-# the distance and the reader of the classes.
+# A small classifier of real digits provides the features of the Fréchet distance and the predicted classes. It is
+# trained with its own recipe when first needed (seconds).
 network = dict(type="mmpretrain", config="classifier_digits.py", train_if_missing=True)
 val_evaluator = dict(
     metrics=[

@@ -1,12 +1,12 @@
 # BigGAN 128 on ImageNet, class-conditional: mmagic's own recipe (biggan_ajbrock-sn_8xb32-1500kiters_imagenet1k-128x128:
-# 8 GPUs with 32 images each, 8 batches to a step) with loops that resume exactly and torch's spectral norm: mmagic's
-# sn_style="ajbrock" has no gradient through sigma. A checkpoint trained with that needs --cfg-options
-# model.generator.sn_style=ajbrock model.discriminator.sn_style=ajbrock. tools/prepare_data.py imagenet writes the list
-# that it reads. The paper's settings for it, if any, are not known.
+# 8 GPUs with 32 images each, 8 batches per step) with loops that resume exactly and torch's spectral norm: mmagic's
+# sn_style="ajbrock" has no gradient through sigma. A checkpoint trained with that style needs --cfg-options
+# model.generator.sn_style=ajbrock model.discriminator.sn_style=ajbrock. tools/prepare_data.py imagenet writes the image
+# list for this recipe. The paper's settings for it, if any, are not known.
 _base_ = ["../_base_/gan_runtime.py", "mmagic::_base_/models/biggan/base_biggan_128x128.py"]
 
-# ImageNet for GANs at 128x128: mmagic's own reader and transforms, the image under the name that its GANs read.
-# tools/prepare_data.py imagenet links the images and writes the lists of those that can be read.
+# ImageNet for GANs at 128x128: mmagic's own reader and transforms, with the image under the key that its GANs read.
+# tools/prepare_data.py imagenet links the images and lists the readable ones.
 dataset_type = "ImageNet"
 data_root = "data/imagenet"
 pipeline = [
@@ -32,7 +32,7 @@ test_dataloader = dict(
     dataset=dict(type=dataset_type, data_root=data_root, ann_file="meta/val.txt", data_prefix="val", pipeline=pipeline),
 )
 
-generator_steps = 187_500  # of 2,048 images each: 300 epochs
+generator_steps = 187_500  # 2,048 images per step: 300 epochs
 discriminator_steps = 1
 accumulated_batches = 8
 
@@ -50,7 +50,7 @@ optim_wrapper = dict(
 )
 train_cfg = dict(max_iters=generator_steps * discriminator_steps * accumulated_batches, val_interval=10_000_000)
 
-# Nothing is measured in training; for tools/test.py see biggan_celeba64.py.
+# Training has no metrics; for tools/test.py see biggan_celeba64.py.
 val_dataloader = val_cfg = val_evaluator = None
 network = dict(type="inception", path="data/inception-2015-12-05.pt")
 test_evaluator = dict(metrics=[dict(type="nda_mm.FrechetDistance", network=network, fake_nums=50_000, score_splits=10)])

@@ -1,4 +1,4 @@
-# BigGAN on a folder of your own images, without classes, at 32x32. One override names the folder:
+# BigGAN on a folder of your own images, without classes, at 32x32. One override sets the folder:
 #   python tools/train.py biggan_images --cfg-options train_dataloader.dataset.data_root=PATH
 _base_ = "biggan_cifar10_uncond.py"
 
@@ -12,7 +12,7 @@ train_dataloader = dict(
         pipeline=[dict(type="PackInputs")],
     )
 )
-# Nothing is measured. To measure, name a network as biggan_cifar10.py does, and held-out images to compare with.
+# No metrics by default. To add them, set a network as in biggan_cifar10.py, and held-out images to compare with.
 train_cfg = dict(val_interval=10_000_000, data_on_device=False)
 val_dataloader = val_cfg = val_evaluator = None
 test_dataloader = test_cfg = test_evaluator = None

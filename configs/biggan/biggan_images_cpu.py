@@ -1,4 +1,4 @@
-# BigGAN on a folder of your own images at 32x32, small enough for two CPU cores: a first sample grid after minutes.
+# BigGAN on a folder of your own images at 32x32, small enough for two CPU cores. The first sample grid takes minutes.
 #   python tools/train.py biggan_images_cpu --cfg-options train_dataloader.dataset.data_root=PATH
 _base_ = "biggan_images.py"
 

@@ -1,6 +1,6 @@
-# BigGAN on STL-10 at 48x48, without classes. 48 pixels and the 100,000 images without labels are the field's custom
-# since SNGAN (Miyato et al., 2018), and what CIFAR-10's networks reach as they are: their first map is 6x6 instead of
-# 4x4. The paper's settings for STL-10 are not known; these are CIFAR-10's: 97,500 steps are 250 epochs.
+# BigGAN on STL-10 at 48x48, without classes. Using 48 pixels and the 100,000 unlabeled images is common practice since
+# SNGAN (Miyato et al., 2018). CIFAR-10's networks support this size unchanged: their first map is 6x6 instead of 4x4.
+# The paper's settings for STL-10 are not known; these are CIFAR-10's: 97,500 steps are 250 epochs.
 _base_ = "biggan_celeba64.py"
 
 width = 4 * 64

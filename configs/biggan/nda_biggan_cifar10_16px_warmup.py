@@ -1,4 +1,4 @@
-# BigGAN on CIFAR-10 at 16x16 with jigsaw negatives that come in over the first 250 steps of the generator.
+# BigGAN on CIFAR-10 at 16x16 with jigsaw negatives phased in over the first 250 generator steps.
 _base_ = "biggan_cifar10_16px.py"
 
 model = dict(

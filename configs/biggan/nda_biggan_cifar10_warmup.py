@@ -1,4 +1,4 @@
-# BigGAN on CIFAR-10 with jigsaw negatives that come in over the first 5,000 steps of the generator.
+# BigGAN on CIFAR-10 with jigsaw negatives phased in over the first 5,000 generator steps.
 _base_ = "biggan_cifar10.py"
 
 model = dict(

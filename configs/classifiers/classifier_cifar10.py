@@ -1,9 +1,9 @@
-# ResNet-18 for CIFAR-10, with the usual crops and flips: the network of the CIFAR-10 GANs' distances, where the
-# Inception weights cannot be had. The metrics train it when it is first needed (minutes on a GPU, hours on a CPU); by
-# hand: python tools/train.py classifier_cifar10
+# ResNet-18 for CIFAR-10, with the usual crops and flips. The CIFAR-10 GANs use its features for the Fréchet distance if
+# the Inception weights are not available. The metrics train it when it is first needed (minutes on a GPU, hours on a
+# CPU). To train it yourself: python tools/train.py classifier_cifar10
 default_scope = "mmpretrain"
-channels_last = True  # memory format: convolutions are faster, results differ by rounding alone
-size = 32  # of the images in pixels
+channels_last = True  # faster convolutions; results differ only by rounding
+size = 32  # image size in pixels
 max_epochs = 30
 data_root = "data/cifar10"
 
@@ -14,7 +14,7 @@ model = dict(
         num_classes=10,
         mean=[125.307, 122.961, 113.8575],
         std=[51.5865, 50.847, 51.255],
-        to_rgb=False,  # the data set gives RGB
+        to_rgb=False,  # the data set returns RGB
     ),
     backbone=dict(type="ResNet_CIFAR", depth=18, num_stages=4, out_indices=(3,)),
     neck=dict(type="GlobalAveragePooling"),

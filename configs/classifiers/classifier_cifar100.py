@@ -1,4 +1,4 @@
-# ResNet-18 for CIFAR-100, otherwise as classifier_cifar10.py.
+# ResNet-18 for CIFAR-100, otherwise identical to classifier_cifar10.py.
 _base_ = "classifier_cifar10.py"
 
 data_root = "data/cifar100"

@@ -1,4 +1,4 @@
-# ResNet-18 of width 16 for CIFAR-10 at 16x16: the network of the distances of biggan_cifar10_16px.
+# ResNet-18 of width 16 for CIFAR-10 at 16x16: its features define the Fréchet distance of biggan_cifar10_16px.
 _base_ = "classifier_cifar10.py"
 
 size = 16

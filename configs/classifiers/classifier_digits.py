@@ -1,7 +1,7 @@
-# A small classifier of the embedded digits, whose features and classes the metrics of the digit GANs use. They train it
-# when it is first needed, in seconds on a CPU; by hand: python tools/train.py classifier_digits
+# A small classifier of scikit-learn's digits. The metrics of the digit GANs use its features and classes, and train it
+# when it is first needed, in seconds on a CPU. To train it yourself: python tools/train.py classifier_digits
 default_scope = "mmpretrain"
-size = 16  # of the images in pixels, as in biggan_digits.py
+size = 16  # image size in pixels, as in biggan_digits.py
 max_epochs = 12
 
 model = dict(

@@ -1,5 +1,5 @@
-# Counts the handwritten digits of an image, none to three, for the metrics of numerosity_digits.py. They train it when
-# it is first needed, in up to a minute on a CPU; by hand: python tools/train.py classifier_numerosity
+# Counts the handwritten digits in an image, none to three, for the metrics of numerosity_digits.py. They train it when
+# it is first needed, in up to a minute on a CPU. To train it yourself: python tools/train.py classifier_numerosity
 _base_ = "classifier_digits.py"
 
 size = 20

@@ -1,4 +1,4 @@
-# The small classifier of digits, certain of no class on jigsaws of them (outlier exposure).
+# The small digits classifier, trained to be uncertain on jigsaws of digits (outlier exposure).
 _base_ = "classifier_digits.py"
 
 custom_hooks = [dict(type="nda_mm.NDAOutlierExposureHook", negative=dict(type="Jigsaw", grid=2))]

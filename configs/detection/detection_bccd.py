@@ -1,16 +1,16 @@
-# Find red and white cells and platelets in photographs of blood: real images with real annotation, small enough for two
-# CPU cores. `python tools/prepare_data.py bccd BCCD_Dataset.zip` puts them where this looks. From scratch; with the
-# backbone that moco_bccd.py pretrains, as tools/convert_backbone.py writes it:
+# Find red cells, white cells and platelets in photographs of blood: real images with real annotations, small enough for
+# two CPU cores. `python tools/prepare_data.py bccd BCCD_Dataset.zip` puts them where this recipe expects them. Trains
+# from scratch; with the backbone of moco_bccd.py, converted by tools/convert_backbone.py:
 #   python tools/train.py detection_bccd --cfg-options \
 #       model.backbone.init_cfg.type=Pretrained model.backbone.init_cfg.checkpoint=backbone.pth
 # At full width: model.backbone.base_channels=64 model.backbone.stem_channels=64 model.neck.in_channels="[128,256,512]"
 _base_ = ["../_base_/detection_runtime.py", "../_base_/models/retinanet_small.py"]
 max_epochs = 24
-width = 32  # of the backbone, as in moco_bccd.py
-short_side = 224  # of the images in pixels
+width = 32  # width of the backbone, as in moco_bccd.py
+short_side = 224  # short side of the images in pixels
 
 model = dict(
-    data_preprocessor=dict(  # mean and standard deviation of moco_bccd.py; both see RGB
+    data_preprocessor=dict(  # mean and standard deviation from moco_bccd.py; both use RGB
         type="DetDataPreprocessor",
         mean=[123.675, 116.28, 103.53],
         std=[58.395, 57.12, 57.375],
@@ -46,7 +46,7 @@ train_pipeline = [
     dict(type="PackDetInputs"),
 ]
 meta_keys = ("img_id", "img_path", "ori_shape", "img_shape", "scale_factor", "instances")
-test_pipeline = [  # boxes are loaded after the scaling, so that they stay those of the file
+test_pipeline = [  # boxes are loaded after resizing, so they keep the coordinates of the file
     dict(type="LoadImageFromFile"),
     dict(type="Resize", scale=scale, keep_ratio=True),
     dict(type="LoadAnnotations", with_bbox=True),

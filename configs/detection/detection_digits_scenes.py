@@ -1,14 +1,14 @@
-# Find and read digits in 120 small cluttered scenes, with the narrow ResNet-18 that moco_digits.py pretrains.
-# About two minutes on one CPU core. From scratch; with pretrained weights, as tools/convert_backbone.py writes them:
+# Find and classify digits in 120 small cluttered scenes, with the narrow ResNet-18 that moco_digits.py pretrains. About
+# two minutes on one CPU core. Trains from scratch; with pretrained weights written by tools/convert_backbone.py:
 #   python tools/train.py detection_digits_scenes --cfg-options \
 #       model.backbone.init_cfg.type=Pretrained model.backbone.init_cfg.checkpoint=backbone.pth
 _base_ = ["../_base_/detection_runtime.py", "../_base_/models/retinanet_small.py"]
 max_epochs = 20
-width = 16  # of the backbone, as in moco_digits.py
-size = 96  # of the scenes in pixels
+width = 16  # width of the backbone, as in moco_digits.py
+size = 96  # size of the scenes in pixels
 
 model = dict(
-    data_preprocessor=dict(  # mean and standard deviation of moco_digits.py; both see RGB
+    data_preprocessor=dict(  # mean and standard deviation from moco_digits.py; both use RGB
         type="DetDataPreprocessor", mean=[78.8] * 3, std=[88.9] * 3, bgr_to_rgb=True, pad_size_divisor=32
     ),
     backbone=dict(
@@ -32,7 +32,7 @@ train_pipeline = [
     dict(type="PackDetInputs"),
 ]
 meta_keys = ("img_id", "img_path", "ori_shape", "img_shape", "scale_factor", "instances")
-test_pipeline = [  # boxes are loaded after the scaling, so that they stay those of the file
+test_pipeline = [  # boxes are loaded after resizing, so they keep the coordinates of the file
     dict(type="LoadImageFromFile"),
     dict(type="Resize", scale=(size, size), keep_ratio=True),
     dict(type="LoadAnnotations", with_bbox=True),

@@ -1,14 +1,14 @@
 # MoCo's detection protocol on PASCAL VOC (He et al., CVPR 2020; facebookresearch/moco, detection/configs): Faster R-CNN
-# R50-C4, every layer trained with synchronised batch statistics, one more normalization after the fifth stage,
+# R50-C4, every layer trained with synchronized batch statistics, an extra normalization after the fifth stage,
 # trainval07+12 -> test07, 24k iterations of 16 images: tools/dist_train.sh detection_voc_c4 8
 # mmdet's own C4 recipe is the base, but is made for Caffe's weights: BGR, unscaled, stride in the first convolution,
-# frozen statistics. MoCo's weights load into that without an error and perform wrongly.
-# Not in mmdet, so not here: the precise batch statistics that the authors estimate before they test.
-# Weights, as tools/convert_backbone.py writes them, go to both places:
+# frozen statistics. MoCo's weights load into it without an error but give wrong results.
+# mmdet, and so this recipe, lacks the precise batch statistics that the authors estimate before testing.
+# Weights written by tools/convert_backbone.py go into both places:
 #   --cfg-options model.backbone.init_cfg.checkpoint=moco.pth model.roi_head.shared_head.init_cfg.checkpoint=moco.pth
-# On a CPU the synchronised layers become plain ones by themselves.
+# On a CPU, the synchronized layers are replaced by plain ones automatically.
 _base_ = "mmdet::pascal_voc/faster-rcnn_r50-caffe-c4_ms-18k_voc0712.py"
-channels_last = True  # memory format: convolutions are faster, results differ by rounding alone
+channels_last = True  # faster convolutions; results differ only by rounding
 max_iters = 24_000
 weights = dict(type="Pretrained", checkpoint="torchvision://resnet50")
 norm_cfg = dict(type="SyncBN", requires_grad=True)
@@ -23,7 +23,7 @@ model = dict(
     ),
 )
 
-voc = dict(  # the authors' framework trains on the objects marked difficult, too
+voc = dict(  # the authors' framework also trains on objects marked difficult
     type="nda_mm.CheckedVOCDataset",
     data_root="data/VOCdevkit/",
     use_difficult=True,
@@ -42,7 +42,7 @@ train_dataloader = dict(
 )
 val_dataloader = dict(dataset=dict(type="nda_mm.CheckedVOCDataset"))
 test_dataloader = val_dataloader
-# AP is the mean over overlaps of 0.5 to 0.95, logged with AP50 and AP75; VOC2007's eleven points.
+# AP is the mean over IoU thresholds of 0.5 to 0.95, logged with AP50 and AP75; VOC2007's eleven points.
 val_evaluator = dict(iou_thrs=[0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95])
 test_evaluator = val_evaluator
 

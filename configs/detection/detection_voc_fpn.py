@@ -1,8 +1,8 @@
-# Faster R-CNN R50-FPN on PASCAL VOC 07+12, every layer of the backbone trained with synchronised batch statistics, as
-# self-supervised weights need it (their features are not scaled as supervised ones are). 8 GPUs of 2 images.
-# Weights, as tools/convert_backbone.py writes them: --cfg-options model.backbone.init_cfg.checkpoint=moco.pth
+# Faster R-CNN R50-FPN on PASCAL VOC 07+12, every layer of the backbone trained with synchronized batch statistics, as
+# self-supervised weights require (their features are scaled differently from supervised ones). 8 GPUs, 2 images each.
+# Weights written by tools/convert_backbone.py: --cfg-options model.backbone.init_cfg.checkpoint=moco.pth
 _base_ = "mmdet::pascal_voc/faster-rcnn_r50_fpn_1x_voc0712.py"
-channels_last = True  # memory format: convolutions are faster, results differ by rounding alone
+channels_last = True  # faster convolutions; results differ only by rounding
 norm_cfg = dict(type="SyncBN", requires_grad=True)
 
 model = dict(backbone=dict(frozen_stages=-1, norm_cfg=norm_cfg, norm_eval=False), neck=dict(norm_cfg=norm_cfg))

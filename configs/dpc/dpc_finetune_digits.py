@@ -1,7 +1,7 @@
-# Motions of digits from DPC's encoder, with 8 labeled clips of each; a minute on two CPU cores:
+# Classify the motion of digits with DPC's encoder and 8 labeled clips per motion; a minute on two CPU cores:
 #   python tools/train.py dpc_finetune_digits --cfg-options model.backbone.init_cfg.type=Pretrained \
 #       model.backbone.init_cfg.checkpoint=work_dirs/dpc_digits/epoch_16.pth
-# Without them, from scratch.
+# Without these options, it trains from scratch.
 _base_ = ["../_base_/dpc_finetuning.py", "../_base_/datasets/moving_digits_clips.py"]
 
 model = dict(
@@ -13,5 +13,5 @@ model = dict(
     data_preprocessor=dict(mean=[21.1] * 3, std=[55.7] * 3),
 )
 
-# In so few steps a tenth of the rate would leave the encoder where it was; from scratch needs no other settings.
+# With a tenth of the rate, the encoder would hardly change in so few steps. Training from scratch uses the same rate.
 optim_wrapper = dict(optimizer=dict(lr=3e-3), paramwise_cfg=None)

@@ -1,5 +1,5 @@
-# DPC on Kinetics-400, without labels. Data: data/kinetics400 as mmaction2's tools/data/kinetics lays it out. The
-# authors take every fifth frame here and crop at random sizes, from videos shrunk to a short side of 150 pixels.
+# DPC on Kinetics-400, without labels. Data: data/kinetics400, in the layout of mmaction2's tools/data/kinetics. The
+# authors use every fifth frame here and random-size crops, from videos resized to a short side of 150 pixels.
 _base_ = ["../_base_/dpc_pretraining.py", "../_base_/datasets/dpc_ucf101.py"]
 
 train_pipeline = [

@@ -1,4 +1,4 @@
-# Motions of digits by a linear classifier on what DPC has learned; a minute on two CPU cores:
+# Classify the motion of digits with a linear classifier on DPC's frozen features; a minute on two CPU cores:
 #   python tools/train.py dpc_linear_digits --cfg-options model.backbone.init_cfg.checkpoint=CHECKPOINT
 _base_ = ["../_base_/dpc_linear_probe.py", "../_base_/datasets/moving_digits_clips.py"]
 

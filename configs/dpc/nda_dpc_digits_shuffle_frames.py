@@ -1,4 +1,4 @@
-# DPC on moving digits with the frames of each block that is to be predicted shuffled: this is all that NDA adds.
+# DPC on moving digits with shuffled frames in each target block: this is all that NDA adds.
 _base_ = "dpc_digits.py"
 
 model = dict(negative=dict(type="ShuffleFrames"))

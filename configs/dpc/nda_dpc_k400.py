@@ -1,4 +1,4 @@
-# DPC on Kinetics-400 with the blocks that are to be predicted jigsawed: this is all that NDA adds.
+# DPC on Kinetics-400 with jigsawed target blocks: this is all that NDA adds.
 _base_ = "dpc_k400.py"
 
 model = dict(negative=dict(type="Jigsaw", grid=2))

@@ -1,4 +1,4 @@
-# Linear probe of a ResNet-18 that moco_cifar10.py or nda_moco_cifar10.py has trained: 100 epochs of crops and flips.
+# Linear probe of a ResNet-18 trained by moco_cifar10.py or nda_moco_cifar10.py: 100 epochs with crops and flips.
 #   python tools/train.py linear_cifar10 --cfg-options model.backbone.init_cfg.checkpoint=CHECKPOINT
 _base_ = ["../_base_/linear_probe.py"]
 
@@ -6,18 +6,18 @@ dataset = dict(type="nda_mm.CIFAR10", data_root="data/cifar10", image_key="img")
 
 model = dict(
     type="ImageClassifier",
-    data_preprocessor=dict(  # mean and standard deviation of the pretraining
+    data_preprocessor=dict(  # mean and standard deviation from the pretraining
         type="ClsDataPreprocessor",
         num_classes=10,
         mean=[125.307, 122.961, 113.8575],
         std=[51.5865, 50.847, 51.255],
-        to_rgb=False,  # the data set gives RGB
+        to_rgb=False,  # the data set returns RGB
     ),
     backbone=dict(
         type="ResNet_CIFAR",
         depth=18,
         zero_init_residual=False,
-        frozen_stages=4,  # the running statistics too: frozen stages stay in eval mode
+        frozen_stages=4,  # includes the running statistics: frozen stages stay in eval mode
         init_cfg=dict(type="Pretrained", checkpoint="", prefix="backbone."),
     ),
     neck=dict(type="GlobalAveragePooling"),

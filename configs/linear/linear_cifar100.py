@@ -1,4 +1,4 @@
-# Linear probe of a ResNet-18 that moco_cifar100.py or nda_moco_cifar100.py has trained.
+# Linear probe of a ResNet-18 trained by moco_cifar100.py or nda_moco_cifar100.py.
 #   python tools/train.py linear_cifar100 --cfg-options model.backbone.init_cfg.checkpoint=CHECKPOINT
 _base_ = "linear_cifar10.py"
 

@@ -1,5 +1,5 @@
-# Linear probe of the narrow ResNet-18 that moco_digits.py or nda_moco_digits.py has trained: a minute or two on two CPU
-# cores, tested on the held-out digits.
+# Linear probe of the narrow ResNet-18 trained by moco_digits.py or nda_moco_digits.py, tested on the held-out digits:
+# a minute or two on two CPU cores.
 #   python tools/train.py linear_digits --cfg-options model.backbone.init_cfg.checkpoint=CHECKPOINT
 _base_ = ["../_base_/linear_probe.py"]
 
@@ -7,7 +7,7 @@ dataset = dict(type="nda_mm.Digits", size=32, image_key="img", pipeline=[dict(ty
 
 model = dict(
     type="ImageClassifier",
-    data_preprocessor=dict(  # mean and standard deviation of the pretraining
+    data_preprocessor=dict(  # mean and standard deviation from the pretraining
         type="ClsDataPreprocessor", num_classes=10, mean=[78.8] * 3, std=[88.9] * 3, to_rgb=False
     ),
     backbone=dict(
@@ -16,7 +16,7 @@ model = dict(
         stem_channels=16,
         base_channels=16,
         zero_init_residual=False,
-        frozen_stages=4,  # the running statistics too: frozen stages stay in eval mode
+        frozen_stages=4,  # includes the running statistics: frozen stages stay in eval mode
         init_cfg=dict(type="Pretrained", checkpoint="", prefix="backbone."),
     ),
     neck=dict(type="GlobalAveragePooling"),

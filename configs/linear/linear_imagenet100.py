@@ -1,8 +1,8 @@
-# Linear probe of a ResNet-50 that moco_imagenet100.py or nda_moco_imagenet100.py has trained: mmpretrain's own recipe
-# of MoCo's protocol on ImageNet (8 GPUs with 32 images each, 100 epochs) on the classes of tools/make_imagenet100.py.
+# Linear probe of a ResNet-50 trained by moco_imagenet100.py or nda_moco_imagenet100.py: mmpretrain's own recipe for
+# MoCo's protocol on ImageNet (8 GPUs with 32 images each, 100 epochs), on the classes of tools/make_imagenet100.py.
 #   python tools/train.py linear_imagenet100 --cfg-options model.backbone.init_cfg.checkpoint=CHECKPOINT
 _base_ = "mmpretrain::mocov2/benchmarks/resnet50_8xb32-linear-steplr-100e_in1k.py"
-channels_last = True  # memory format: convolutions are faster, results differ by rounding alone
+channels_last = True  # faster convolutions; results differ only by rounding
 
 dataset = dict(type="CustomDataset", data_root="data/imagenet100")
 

@@ -1,11 +1,11 @@
-# MoCo v2 on patches of BCCD's own training photographs, without labels: the backbone of detection_bccd.py, whose keys
-# and width are those of mmdet's ResNet. Half a minute an epoch on one CPU core.
+# MoCo v2 on patches of BCCD's own training photographs, without labels: pretrains the backbone of detection_bccd.py,
+# with the keys and width of mmdet's ResNet. Half a minute per epoch on one CPU core.
 # At full width: model.backbone.base_channels=64 model.backbone.stem_channels=64 model.neck.in_channels=512
 _base_ = "../_base_/moco_runtime.py"
 
-# Two views of a patch of BCCD's training photographs, without their boxes; 96 pixels of images 224 high, which is how
-# detection_bccd.py sees the cells. A photograph gives ten patches an epoch.
-# `python tools/prepare_data.py bccd BCCD_Dataset.zip` puts the images where this looks.
+# Two views of a patch of BCCD's training photographs, without their boxes. Patches have 96 pixels, of images 224 high,
+# so cells have the same size as in detection_bccd.py. Each photograph gives ten patches per epoch.
+# `python tools/prepare_data.py bccd BCCD_Dataset.zip` puts the images where this recipe expects them.
 dataset_type = "nda_mm.VOCImages"
 data_root = "data/bccd"
 image_size = 96
@@ -14,7 +14,7 @@ data_preprocessor = dict(
     type="SelfSupDataPreprocessor",
     mean=[123.675, 116.28, 103.53],
     std=[58.395, 57.12, 57.375],
-    to_rgb=False,  # the data set gives RGB
+    to_rgb=False,  # the data set returns RGB
 )
 
 view_pipeline = [
@@ -23,7 +23,7 @@ view_pipeline = [
     dict(type="RandomFlip", prob=0.5, direction="vertical"),
     dict(
         type="RandomApply",
-        # mmcv takes images for BGR: the gray that saturation is measured from weighs red and blue the other way around.
+        # mmcv assumes BGR, so the gray image behind the saturation change has the weights of red and blue swapped.
         transforms=[
             dict(type="ColorJitter", brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, backend="cv2"),
         ],
@@ -56,13 +56,13 @@ train_dataloader = dict(
     ),
 )
 
-width = 32  # of the backbone, as in detection_bccd.py
+width = 32  # width of the backbone, as in detection_bccd.py
 model = dict(
     type="MoCo",
     data_preprocessor=data_preprocessor,
     feat_dim=128,
-    queue_len=1024,  # a multiple of the batch of all ranks together
-    momentum=0.01,  # of the step towards the query encoder; MoCo writes 0.99
+    queue_len=1024,  # a multiple of the total batch size over all ranks
+    momentum=0.01,  # step towards the query encoder; MoCo's convention is 0.99
     backbone=dict(
         type="ResNet", depth=18, stem_channels=width, base_channels=width, expansion=1, zero_init_residual=False
     ),

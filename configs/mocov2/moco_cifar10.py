@@ -1,13 +1,13 @@
 # MoCo v2 on CIFAR-10, ResNet-18 with the CIFAR stem: the settings of the MoCo authors' own demo on CIFAR-10
-# (facebookresearch/moco, colab/moco_cifar10_demo.ipynb), with MoCo v2's projection head. Their split batch
-# normalization, which imitates 8 GPUs on one, mmpretrain does not have: keys are shuffled among GPUs alone.
+# (facebookresearch/moco, colab/moco_cifar10_demo.ipynb), with MoCo v2's projection head. mmpretrain lacks their split
+# batch normalization, which imitates 8 GPUs on one: keys are shuffled only between GPUs.
 # On a CPU: --cfg-options model.backbone.base_channels=16 model.backbone.stem_channels=16 model.neck.in_channels=128
-# and train_dataloader.dataset.every=5 for each fifth image.
+# and train_dataloader.dataset.every=5 for every fifth image.
 _base_ = "../_base_/moco_runtime.py"
 
-# Two views of each CIFAR-10 image, as the MoCo authors augment it: crops, flips, colors; no blur at 32x32
-# (facebookresearch/moco, colab/moco_cifar10_demo.ipynb). With OpenCV two views cost 0.6 ms of one CPU core.
-# See nda_mm.CIFAR10 for the forms of the data that data_root may hold; tools/prepare_data.py makes them.
+# Two views of each CIFAR-10 image with the MoCo authors' augmentations: crops, flips, colors; no blur at 32x32
+# (facebookresearch/moco, colab/moco_cifar10_demo.ipynb). With OpenCV, two views take 0.6 ms on one CPU core.
+# See nda_mm.CIFAR10 for the file formats allowed in data_root; tools/prepare_data.py writes them.
 dataset_type = "nda_mm.CIFAR10"
 data_root = "data/cifar10"
 image_size = 32
@@ -16,7 +16,7 @@ data_preprocessor = dict(
     type="SelfSupDataPreprocessor",
     mean=[125.307, 122.961, 113.8575],
     std=[51.5865, 50.847, 51.255],
-    to_rgb=False,  # the data set gives RGB
+    to_rgb=False,  # the data set returns RGB
 )
 
 view_pipeline = [
@@ -24,7 +24,7 @@ view_pipeline = [
     dict(type="RandomFlip", prob=0.5),
     dict(
         type="RandomApply",
-        # mmcv takes images for BGR: the gray that saturation is measured from weighs red and blue the other way around.
+        # mmcv assumes BGR, so the gray image behind the saturation change has the weights of red and blue swapped.
         transforms=[
             dict(type="ColorJitter", brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, backend="cv2"),
         ],
@@ -50,7 +50,7 @@ train_dataloader = dict(
     ),
 )
 
-# A recipe adds this to its hooks: the kNN accuracy on frozen features, which is all that the labels are used for.
+# The kNN accuracy on frozen features, for recipes to add to their hooks. Labels are used for nothing else.
 knn = dict(
     type="nda_mm.KNNHook",
     bank=dict(
@@ -67,8 +67,8 @@ model = dict(
     type="MoCo",
     data_preprocessor=data_preprocessor,
     feat_dim=128,
-    queue_len=4096,  # a multiple of the batch of all ranks together
-    momentum=0.01,  # of the step towards the query encoder; MoCo writes 0.99
+    queue_len=4096,  # a multiple of the total batch size over all ranks
+    momentum=0.01,  # step towards the query encoder; MoCo's convention is 0.99
     backbone=dict(type="ResNet_CIFAR", depth=18, zero_init_residual=False),
     neck=dict(type="MoCoV2Neck", in_channels=512, hid_channels=512, out_channels=128, with_avg_pool=True),
     head=dict(type="ContrastiveHead", temperature=0.1, loss=dict(type="CrossEntropyLoss")),

@@ -1,4 +1,4 @@
-# MoCo v2 on CIFAR-100: as on CIFAR-10, of which it differs by its images alone.
+# MoCo v2 on CIFAR-100, identical to moco_cifar10.py except for the images.
 _base_ = "moco_cifar10.py"
 
 dataset = dict(type="nda_mm.CIFAR100", data_root="data/cifar100")

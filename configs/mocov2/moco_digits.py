@@ -1,15 +1,15 @@
-# MoCo on scikit-learn's handwritten digits: no download, minutes on two CPU cores, with its kNN accuracy on the
+# MoCo on scikit-learn's handwritten digits: no download, minutes on two CPU cores. Logs the kNN accuracy on the
 # held-out digits. The plain twin of the NDA recipe.
 _base_ = "../_base_/moco_runtime.py"
 
-# Two views of each of scikit-learn's handwritten digits, 32x32 RGB: nothing to download. A digit's mirror image is no
-# digit, and its colors are equal, so the views differ in crop, slant, brightness and contrast.
+# Two views of each of scikit-learn's handwritten digits, 32x32 RGB: no download. A mirrored digit is not a digit, and
+# the images are gray, so the views differ in crop, slant, brightness and contrast.
 dataset_type = "nda_mm.Digits"
 image_size = 32
 
 data_preprocessor = dict(
     type="SelfSupDataPreprocessor", mean=[78.8] * 3, std=[88.9] * 3, to_rgb=False
-)  # of the training split
+)  # for the training split
 
 view_pipeline = [
     dict(type="RandomResizedCrop", scale=image_size, crop_ratio_range=(0.5, 1.0), backend="cv2"),
@@ -33,7 +33,7 @@ train_dataloader = dict(
     ),
 )
 
-# A recipe adds this to its hooks: the kNN accuracy on frozen features, which is all that the labels are used for.
+# The kNN accuracy on frozen features, for recipes to add to their hooks. Labels are used for nothing else.
 knn = dict(
     type="nda_mm.KNNHook",
     bank=dict(type=dataset_type, split="train", size=image_size, image_key="img", pipeline=[dict(type="PackInputs")]),
@@ -45,12 +45,13 @@ model = dict(
     type="MoCo",
     data_preprocessor=data_preprocessor,
     feat_dim=64,
-    # An epoch is 21 steps: with a longer queue or a slower key encoder the keys were those of an untrained network, and
-    # the loss rose to chance.
-    queue_len=256,  # a multiple of the batch of all ranks together
-    momentum=0.05,  # of the step towards the query encoder; MoCo writes 0.95
+    # An epoch is 21 steps: with a longer queue or a slower key encoder, the keys came from an untrained network and the
+    # loss rose to chance level.
+    queue_len=256,  # a multiple of the total batch size over all ranks
+    momentum=0.05,  # step towards the query encoder; MoCo's convention is 0.95
     backbone=dict(type="ResNet_CIFAR", depth=18, stem_channels=16, base_channels=16, zero_init_residual=False),
-    # With batch normalization, as SimCLR's: in a new network all digits are nearly alike, and without it the loss rose.
+    # With batch normalization, as in SimCLR: a new network maps all digits to nearly the same features, and without
+    # batch normalization the loss rose.
     neck=dict(
         type="NonLinearNeck",
         in_channels=128,

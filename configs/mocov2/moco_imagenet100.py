@@ -1,9 +1,9 @@
 # MoCo v2 on ImageNet-100, ResNet-50: mmpretrain's own recipe for ImageNet (8 GPUs with 32 images each, 200 epochs) on
-# the 100 classes that tools/make_imagenet100.py links. Its queue of 65,536 keys stays: about half of the images.
+# the 100 classes that tools/make_imagenet100.py links. The queue keeps its 65,536 keys: about half of the images.
 _base_ = "mmpretrain::mocov2/mocov2_resnet50_8xb32-coslr-200e_in1k.py"
-channels_last = True  # memory format: convolutions are faster, results differ by rounding alone
+channels_last = True  # faster convolutions; results differ only by rounding
 
-dataset = dict(type="CustomDataset", data_root="data/imagenet100")  # classes in the order of their folders
+dataset = dict(type="CustomDataset", data_root="data/imagenet100")  # classes are ordered by folder name
 
 train_dataloader = dict(dataset=dict(_delete_=True, data_prefix="train", pipeline=_base_.train_pipeline, **dataset))
 train_cfg = dict(type="nda_mm.ExactEpochLoop")

@@ -1,5 +1,5 @@
-# MoCo v2 on a folder of your own images, without labels: a ResNet-18 of width 32 for two CPU cores. With class folders
-# the log has the kNN accuracy of each epoch's features. One override names the folder:
+# MoCo v2 on a folder of your own images, without labels: a ResNet-18 of width 32 for two CPU cores. With class folders,
+# the log shows the kNN accuracy of the features after each epoch. One override sets the folder:
 #   python tools/train.py moco_images --cfg-options train_dataloader.dataset.data_root=PATH
 # At full width: model.backbone.base_channels=64 model.backbone.stem_channels=64 model.neck.in_channels=512
 _base_ = "moco_bccd.py"
@@ -9,7 +9,7 @@ view_pipeline = [
     dict(type="RandomFlip", prob=0.5),
     dict(
         type="RandomApply",
-        # mmcv takes images for BGR: the gray that saturation is measured from weighs red and blue the other way around.
+        # mmcv assumes BGR, so the gray image behind the saturation change has the weights of red and blue swapped.
         transforms=[dict(type="ColorJitter", brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, backend="cv2")],
         prob=0.8,
     ),

@@ -1,4 +1,4 @@
-# MoCo v2 on CIFAR-10 with patch negatives, as Ge et al. (arXiv 2110.14189) make and weigh them on ImageNet.
+# MoCo v2 on CIFAR-10 with patch negatives, made and weighted as by Ge et al. (arXiv 2110.14189) on ImageNet.
 _base_ = "moco_cifar10.py"
 
 custom_hooks = [

@@ -1,4 +1,4 @@
-# MoCo v2 on ImageNet-100 with patch negatives, as Ge et al. (arXiv 2110.14189) make and weigh them.
+# MoCo v2 on ImageNet-100 with patch negatives, made and weighted as by Ge et al. (arXiv 2110.14189).
 _base_ = "moco_imagenet100.py"
 
 custom_hooks = [

@@ -1,9 +1,9 @@
-# Anomaly detection by the discriminator of biggan_cifar10: the test images of CIFAR-10 against those of other sets.
+# Anomaly detection with the discriminator of biggan_cifar10: the test images of CIFAR-10 against those of other sets.
 # python tools/test.py ood_biggan_cifar10 CKPT [--cfg-options "test_evaluator.metrics.0.only=['cifar100']"]
-# Each outside set is unpacked and checked by the verb of its name: python tools/prepare_data.py svhn test_32x32.mat,
+# Each OOD set is unpacked and checked by the subcommand of its name: python tools/prepare_data.py svhn test_32x32.mat,
 # ... tiny_imagenet tiny-imagenet-200.zip, ... places365 val_256.tar, ... dtd dtd-r1.0.1.tar.gz, ... cifar10_c
-# CIFAR-10-C.tar, ... cifar100 cifar-100-python.tar.gz. To leave a set out, name the others.
-# Whatever is not 32x32 is scaled by its short side (bicubic, antialiased) and cropped to its center.
+# CIFAR-10-C.tar, ... cifar100 cifar-100-python.tar.gz. To leave out a set, list the others in `only`.
+# Images that are not 32x32 are resized by their short side (bicubic, antialiased) and center-cropped.
 _base_ = "../biggan/biggan_cifar10.py"
 
 packed = dict(pipeline=[dict(type="PackInputs")])

@@ -1,5 +1,5 @@
-# Anomaly detection by the discriminators of biggan_cifar10_16px: CIFAR-10 against CIFAR-100, SVHN and noise, at 16x16.
-# python tools/test.py ood_biggan_cifar10_16px CKPT; leave SVHN out by
+# Anomaly detection with discriminators of biggan_cifar10_16px: CIFAR-10 against CIFAR-100, SVHN and noise, at 16x16.
+# python tools/test.py ood_biggan_cifar10_16px CKPT; to omit SVHN, add
 # --cfg-options "test_evaluator.metrics.0.only=['cifar100','uniform','gaussian']"
 _base_ = "../biggan/biggan_cifar10_16px.py"
 

@@ -1,4 +1,4 @@
-# Anomaly detection by the discriminator of biggan_digits: digits against images that show none. No download.
+# Anomaly detection with the discriminator of biggan_digits: digits against images that are not digits. No download.
 # python tools/test.py ood_biggan_digits work_dirs/biggan_digits/iter_2500.pth
 _base_ = "../biggan/biggan_digits.py"
 

@@ -1,4 +1,4 @@
-# Anomaly detection by the discriminator of biggan_cifar10 as OpenOOD v1.5 judges it, to stand beside classifiers.
+# Anomaly detection with the discriminator of biggan_cifar10, by OpenOOD v1.5's protocol, to compare with classifiers.
 # python tools/test.py ood_openood_biggan_cifar10 CKPT
 _base_ = ["../biggan/biggan_cifar10.py", "../_base_/datasets/openood_cifar10.py"]
 

@@ -1,16 +1,16 @@
 # Pix2Pix from Cityscapes' labels to photographs (Isola et al., CVPR 2017): mmagic's networks, 200 epochs of 2,975
 # pairs.
-# Tested as in that paper, by a segmenter trained on real photographs. Give any network for the 19 classes that
-# torch.jit.save wrote, at the resolution (height, width) it was trained for:
+# Tested as in that paper, with a segmenter trained on real photographs. Use any network for the 19 classes saved with
+# torch.jit.save, at the resolution (height, width) it was trained for:
 #   tools/test.py pix2pix_cityscapes_labels2photo CKPT \
 #       --cfg-options test_evaluator.metrics.1.segmenter.checkpoint=segmenter.pt
 # or an mmsegmentation model: segmenter=dict(type="mmengine", config=..., checkpoint=...).
 _base_ = ["mmagic::_base_/models/base_pix2pix.py", "../_base_/gan_runtime.py"]
 
-# Cityscapes as the authors of Pix2Pix publish it: 2,975 and 500 pairs of 256x256 pixels in
-# data/pix2pix/cityscapes/{train,val}, the photograph left, the labels, painted in their colors, right.
-# `python tools/prepare_data.py cityscapes cityscapes.tar.gz` unpacks and checks them. It makes them, given what
-# Cityscapes itself gives out, leftImg8bit_trainvaltest.zip and gtFine_trainvaltest.zip.
+# Cityscapes as published by the authors of Pix2Pix: 2,975 and 500 pairs of 256x256 pixels in
+# data/pix2pix/cityscapes/{train,val}, with the photograph on the left and the labels, drawn in their colors, on the
+# right. `python tools/prepare_data.py cityscapes cityscapes.tar.gz` unpacks and checks them. It can also make the pairs
+# from Cityscapes' own archives, leftImg8bit_trainvaltest.zip and gtFine_trainvaltest.zip.
 pack = [
     dict(
         type="KeyMapper",

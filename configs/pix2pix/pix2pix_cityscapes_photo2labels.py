@@ -1,5 +1,5 @@
-# Pix2Pix from Cityscapes' photographs to labels. The painted output is read by its nearest colors, so the scores need
-# no network.
+# Pix2Pix from Cityscapes' photographs to labels. Each output pixel gets the label with the nearest color, so the scores
+# do not need a network.
 _base_ = "pix2pix_cityscapes_labels2photo.py"
 
 model = dict(default_domain="label", reachable_domains=["label"], related_domains=["label", "photo"])
@@ -11,7 +11,7 @@ val_evaluator = dict(
             labels="label",
             colors="cityscapes",
             segmenter=dict(type="colors", colors="cityscapes"),
-            score_real=False,  # they are the truth
+            score_real=False,  # the real labels are the ground truth
         )
     ]
 )

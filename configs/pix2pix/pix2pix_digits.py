@@ -1,6 +1,6 @@
 # Pix2Pix from the outlines of handwritten digits to the digits: no download, minutes on two CPU cores.
 _base_ = ["mmagic::_base_/models/base_pix2pix.py", "../_base_/gan_runtime.py"]
-size = 32  # the smallest that the U-Net takes
+size = 32  # the smallest size that the U-Net accepts
 
 model = dict(
     type="nda_mm.NDAPix2Pix",
@@ -31,7 +31,7 @@ val_dataloader = dict(
 test_dataloader = val_dataloader
 train_cfg = dict(max_iters=1_500, val_interval=500)
 
-# The classifier of the digit GANs, trained by its own recipe when it is first asked for (seconds), at its own size.
+# The classifier of the digit GANs at its own image size, trained with its own recipe when first needed (seconds).
 network = dict(type="mmpretrain", config="classifier_digits.py", train_if_missing=True)
 val_evaluator = dict(metrics=[dict(type="nda_mm.TranslationScores", target="digit", network=network)])
 test_evaluator = val_evaluator

@@ -31,7 +31,7 @@ model = dict(
     data_preprocessor=dict(type="ActionDataPreprocessor", mean=[78.8] * 3, std=[88.9] * 3, format_shape="NCTHW"),
 )
 
-# Eight frames, five apart: the same as the 2-D recipes see.
+# Eight frames, five apart: the same as in the 2-D recipes.
 frames = dict(type="SampleFrames", clip_len=8, frame_interval=5, num_clips=1)
 train_pipeline = [
     frames,

@@ -1,10 +1,10 @@
 # I3D on UCF101: mmaction2's own recipe, which inflates a 2-D ResNet-50 in time.
-# Data: data/ucf101 as mmaction2's tools/data/ucf101 lays it out, with its list of videos for split 1.
+# Data: data/ucf101, in the layout of mmaction2's tools/data/ucf101, with its list of videos for split 1.
 # Backbone: tools/convert_backbone.py CKPT data/backbones/resnet50.pth --to torchvision --check i3d_ucf101
-# Another file: --cfg-options model.backbone.pretrained=F. From scratch:
+# For a different file: --cfg-options model.backbone.pretrained=F. From scratch:
 # --cfg-options model.backbone.pretrained=None
 _base_ = "mmaction::recognition/i3d/i3d_imagenet-pretrained-r50_8xb8-32x2x1-100e_kinetics400-rgb.py"
-channels_last = True  # memory format: convolutions are faster, results differ by rounding alone
+channels_last = True  # faster convolutions; results differ only by rounding
 
 model = dict(backbone=dict(pretrained="data/backbones/resnet50.pth"), cls_head=dict(num_classes=101))
 

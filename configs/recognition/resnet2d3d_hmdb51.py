@@ -1,8 +1,8 @@
-# HMDB51 by DPC's backbone alone, without its recurrent unit, under mmaction2's own recognizer and head:
+# HMDB51 with only DPC's backbone, without its recurrent unit, in mmaction2's own recognizer and head:
 #   python tools/convert_backbone.py work_dirs/dpc_ucf101/epoch_300.pth r2d3d.pth --to mmaction2
 #   python tools/train.py resnet2d3d_hmdb51 --cfg-options model.backbone.init_cfg.type=Pretrained \
 #       model.backbone.init_cfg.checkpoint=r2d3d.pth
-# From scratch, all at the full rate: --cfg-options optim_wrapper.paramwise_cfg=None
+# From scratch, with the full rate for all layers: --cfg-options optim_wrapper.paramwise_cfg=None
 _base_ = ["../_base_/resnet2d3d_finetuning.py", "../_base_/datasets/hmdb51_clips.py"]
 
 model = dict(cls_head=dict(num_classes=51))

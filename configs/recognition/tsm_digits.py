@@ -1,5 +1,5 @@
-# TSM on moving digits: the blocks of the 2-D backbone see a part of the frame before and the frame after.
-# Pretrained: as in tsn_digits.py, with model.backbone.net.init_cfg in place of model.backbone.init_cfg.
+# TSM on moving digits: the blocks of the 2-D backbone see some features of the previous and the next frame.
+# Pretrained: as in tsn_digits.py, with model.backbone.net.init_cfg instead of model.backbone.init_cfg.
 _base_ = "tsn_digits.py"
 
 model = dict(

@@ -1,5 +1,5 @@
-# TSN on moving digits: scores of single frames, averaged. The classes differ by the order of frames alone, which an
-# average does not see: this recipe stays near chance (12.5 %) by design. Compare it with tsm_digits.py.
+# TSN on moving digits: averaged scores of single frames. The classes differ only in the order of frames, which an
+# average ignores: this recipe stays near chance (12.5 %) by design. Compare it with tsm_digits.py.
 # Pretrained: tools/convert_backbone.py work_dirs/moco_digits/epoch_30.pth D.pth --to mmpretrain, then --cfg-options
 # model.backbone.init_cfg.type=Pretrained model.backbone.init_cfg.checkpoint=D.pth; without it, from scratch.
 _base_ = ["../_base_/video_runtime.py", "../_base_/datasets/moving_digits.py"]

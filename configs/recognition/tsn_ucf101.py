@@ -1,10 +1,10 @@
-# TSN on UCF101: mmaction2's own recipe of a ResNet-50, from a 2-D backbone that was pretrained on still images.
-# Data: data/ucf101 as mmaction2's tools/data/ucf101 lays it out, with its list of videos for split 1.
+# TSN on UCF101: mmaction2's own recipe for a ResNet-50, from a 2-D backbone pretrained on still images.
+# Data: data/ucf101, in the layout of mmaction2's tools/data/ucf101, with its list of videos for split 1.
 # Backbone: tools/convert_backbone.py CKPT data/backbones/resnet50.pth --to torchvision --check tsn_ucf101
-# Another file: --cfg-options model.backbone.pretrained=F. From scratch:
+# For a different file: --cfg-options model.backbone.pretrained=F. From scratch:
 # --cfg-options model.backbone.pretrained=None
 _base_ = "mmaction::recognition/tsn/tsn_imagenet-pretrained-r50_8xb32-1x1x3-100e_kinetics400-rgb.py"
-channels_last = True  # memory format: convolutions are faster, results differ by rounding alone
+channels_last = True  # faster convolutions; results differ only by rounding
 
 model = dict(backbone=dict(pretrained="data/backbones/resnet50.pth"), cls_head=dict(num_classes=101))
 

@@ -1,6 +1,6 @@
 # SNGAN with a projection discriminator on CIFAR-10, class-conditional: mmagic's own networks and recipe
-# (sngan-proj_woReLUinplace_lr2e-4-ndisc5-1xb64_cifar10-32x32) with loops that resume exactly; images are flipped at
-# random and there is no moving average, as there. The paper's settings for it, if any, are not known.
+# (sngan-proj_woReLUinplace_lr2e-4-ndisc5-1xb64_cifar10-32x32) with loops that resume exactly. As in that recipe,
+# images are flipped at random and there is no EMA. The paper's settings for it, if any, are not known.
 _base_ = [
     "../_base_/gan_runtime.py",
     "../_base_/datasets/cifar10.py",

@@ -1,4 +1,4 @@
-# Images of exactly two digits, with images of one and of three as negatives.
+# Images of exactly two digits, with images of one and three digits as negatives.
 _base_ = "numerosity_digits.py"
 
 model = dict(

@@ -30,7 +30,7 @@ val_dataloader = dict(
 test_dataloader = val_dataloader
 train_cfg = dict(max_iters=generator_steps, val_interval=250)
 
-# A classifier that counts, trained by its own recipe when it is first asked for (about a minute).
+# A classifier that counts the digits, trained with its own recipe when first needed (about a minute).
 network = dict(type="mmpretrain", config="classifier_numerosity.py", train_if_missing=True)
 val_evaluator = dict(
     metrics=[

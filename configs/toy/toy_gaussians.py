@@ -6,7 +6,7 @@ max_iters = 1_500  # one step of each network
 model = dict(
     type="nda_mm.NDAGGAN",
     adversarial_loss="logistic",
-    # Points are in [-1, 1] as they are.
+    # Points are already in [-1, 1], so there is no scaling.
     data_preprocessor=dict(type="nda_mm.BatchDataPreprocessor", mean=[0.0], std=[1.0]),
     generator=dict(type="nda_mm.PointGenerator", noise_size=4, width=64, depth=2),
     discriminator=dict(type="nda_mm.PointDiscriminator", width=64, depth=2),

@@ -2,7 +2,7 @@
 Every negative on a photograph
 ==============================
 
-A batch of crops from the two photographs that come with scikit-learn, and what each negative makes of them.
+Crops from the two photographs that come with scikit-learn, and the negatives that each transform makes from them.
 """
 
 import matplotlib.pyplot as plt
@@ -29,7 +29,7 @@ for column, (name, make) in enumerate(negatives.items()):
 figure.tight_layout()
 
 # %%
-# A negative is never the image itself, and each image of the batch draws for itself.
+# A negative is never equal to its image, and random draws are made separately for each image of the batch.
 for name in list(negatives)[1:]:
     made = negatives[name](crops)
     assert not (made == crops).flatten(1).all(dim=1).any()

@@ -2,9 +2,9 @@
 What ``fake_weight`` does
 =========================
 
-Data on two Gaussians, a generator that has already learned them, and negatives in the gap between them. Without
-negatives a discriminator has no opinion of the gap. With them it has, and at the data it approaches
-``1 / (1 + fake_weight)``.
+The data are two Gaussians, the generator has already learned them, and the negatives lie in the gap between them.
+Without negatives the output of the discriminator in the gap is arbitrary. With negatives it is low there, and at the
+data it approaches ``1 / (1 + fake_weight)``.
 """
 
 import matplotlib.pyplot as plt

@@ -2,10 +2,10 @@
 Is it a negative at all?
 ========================
 
-The audit compares the negatives of a transform with real images: how many are equal to one, how near the others come,
-and how well a small classifier distinguishes them from held-out real images. Here on scikit-learn's digits. Negatives
-near the data, such as those of cutmix, are the hardest to distinguish. A cutout may fall on the black background, and
-then the negative is the digit itself.
+The audit compares the negatives of a transform with real images. It measures how many are equal to one, how close the
+others are, and how well a small classifier distinguishes them from held-out real images. This example uses
+scikit-learn's digits. Negatives near the data, such as those of cutmix, are the hardest to distinguish. If a cutout
+falls on the black background, the negative is the digit itself.
 """
 
 import matplotlib.pyplot as plt

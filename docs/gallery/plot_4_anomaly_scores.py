@@ -2,8 +2,8 @@
 Anomaly scores
 ==============
 
-A small discriminator is trained to distinguish digits from their negatives: jigsaws of 2x2 tiles, and halves of two
-digits joined. Its logit then scores how normal an image is, also for kinds of images that it was not trained on.
+A small discriminator is trained to distinguish digits from two kinds of negatives: jigsaws of 2x2 tiles, and joined
+halves of two digits. Its logit then scores how normal an image is, even for kinds of images that it was not trained on.
 """
 
 import matplotlib.pyplot as plt

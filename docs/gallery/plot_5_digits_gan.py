@@ -2,8 +2,8 @@
 A GAN of digits over time
 =========================
 
-The recipe ``nda_biggan_digits`` for 150 of its 2,500 steps, with samples of every class on the way. The discriminator
-sees jigsaws of real digits as fake, next to the generator's images.
+This example trains the recipe ``nda_biggan_digits`` for 150 of its 2,500 steps, and draws samples of every class on the
+way. The discriminator sees jigsaws of real digits as fake, in addition to the generator's images.
 """
 
 import tempfile
@@ -23,18 +23,18 @@ config.merge_from_dict({"train_cfg.max_iters": 150, "work_dir": str(folder), "lo
 config.val_cfg = config.val_dataloader = config.val_evaluator = None
 config.test_cfg = config.test_dataloader = config.test_evaluator = None
 config.default_hooks.checkpoint.save_best = None
-config.custom_hooks[-1].update(interval=50, scale=3)  # of the sample grids
+config.custom_hooks[-1].update(interval=50, scale=3)  # hook that writes sample grids
 Runner.from_cfg(config).train()
 
 # %%
-# Real digits, and the negatives made of them:
+# Real digits and the negatives made from them:
 
 plt.figure(figsize=(8, 3))
 plt.imshow(plt.imread(folder / "negatives.png"))
 plt.axis("off")
 
 # %%
-# Samples of the generator's EMA, one row for each class, always from the same noise:
+# Samples of the generator's EMA, with one row per class and always from the same noise:
 
 figure, axes = plt.subplots(1, 3, figsize=(9, 4))
 for axis, step in zip(axes, (50, 100, 150)):

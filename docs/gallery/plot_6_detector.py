@@ -3,8 +3,8 @@ What a detector finds
 =====================
 
 The recipe ``detection_digits_scenes`` trains a small RetinaNet on scenes of handwritten digits. Its weights after 90 of
-its 300 steps come with the documentation. By then it finds most digits, but does not read them yet, so that the
-pictures show only where it sees a digit, and how certain it is in percent.
+its 300 steps come with the documentation. By then it finds most digits, but can't classify them yet. The images
+therefore show only where it sees a digit, and its confidence in percent.
 """
 
 import matplotlib.pyplot as plt
@@ -28,7 +28,7 @@ detector = MODELS.build(config.model).eval()
 detector.load_state_dict(torch.load("../checkpoints/detection_digits_scenes.pth", weights_only=True))
 
 # %%
-# Eight scenes of the digits that are held out of the training:
+# Eight scenes with digits that are held out from training:
 
 digits = Digits(split="test")
 draw = np.random.default_rng(1)
@@ -45,7 +45,7 @@ with torch.no_grad():
     found = detector.test_step(batch)
 
 # %%
-# Each picture shows the annotation on the left, and on the right what is found with a score above 0.25:
+# Each image shows the annotation on the left, and the detections with a score above 0.25 on the right:
 
 visualizer = EnlargedDetVisualizer(min_side=288, font_size=8)
 visualizer.dataset_meta = dict(classes=["digit"])

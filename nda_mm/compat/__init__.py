@@ -1,7 +1,7 @@
-"""Every patch of a framework, each by name with its version bounds, and which versions of which frameworks are served.
+"""Patches for faults in the frameworks, and the framework versions that are supported.
 
-A patch probes its fault, so it falls away once the framework is repaired. ``python -m nda_mm.compat`` reports which
-frameworks load, and why the others don't; importing :mod:`nda_mm.compat.auto` applies all patches.
+A patch probes for its fault, so it is no longer applied once the framework is fixed. ``python -m nda_mm.compat``
+reports which frameworks load and why the others don't. Importing :mod:`nda_mm.compat.auto` applies all patches.
 """
 
 from __future__ import annotations
@@ -37,6 +37,6 @@ def allow_safe_globals() -> None:
     Example:
         >>> allow_safe_globals()
     """
-    from . import safe_load  # imports torch
+    from . import safe_load  # imported here because it imports torch
 
     safe_load.allow_safe_globals()

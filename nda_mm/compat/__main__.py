@@ -1,4 +1,4 @@
-"""``python -m nda_mm.compat [FRAMEWORK ...]``: what is installed, whether it loads, and what to do if it doesn't."""
+"""``python -m nda_mm.compat [FRAMEWORK ...]``: report which frameworks load, and what to do about the others."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from .patches import all_patches, apply_patches
 
 
 def import_error(framework: Framework) -> Exception | None:
-    """Import a framework, and return what that raises, if anything."""
+    """Import a framework and return the exception that this raises, or None."""
     try:
         for module in framework.probe:
             importlib.import_module(module)
-    except Exception as error:  # any failure makes the framework unusable, and goes into the table
+    except Exception as error:  # any failure makes the framework unusable and goes into the table
         return error
     return None
 
 
 def judge(framework: Framework, error: Exception | None) -> tuple[str, str]:
-    """Return one or two words for the table, and advice where something is wrong."""
+    """Return the state of a framework for the table, and advice if something is wrong."""
     name, version = framework.distribution, framework.version()
     served = version is not None and framework.serves(version)
     if error is None:
@@ -36,7 +36,7 @@ def judge(framework: Framework, error: Exception | None) -> tuple[str, str]:
 
 
 def as_text(errors: Mapping[Framework, Exception | None]) -> str:
-    """A table of frameworks, with a cause and a remedy for each that doesn't load."""
+    """Format the table of frameworks, with the cause and the remedy for each one that doesn't load."""
     judged = {framework: judge(framework, error) for framework, error in errors.items()}
     rows = [("framework", "version", "window", "state")]
     rows += [(each.distribution, each.version() or "-", each.window, state) for each, (state, _) in judged.items()]
@@ -45,7 +45,7 @@ def as_text(errors: Mapping[Framework, Exception | None]) -> str:
 
 
 def patches_as_text(applied: Sequence[str]) -> str:
-    """Every patch with its state.
+    """List every patch with its state.
 
     Args:
         applied: Names of the patches that this process applied.
@@ -55,7 +55,7 @@ def patches_as_text(applied: Sequence[str]) -> str:
         state = "applied" if patch.name in applied else "not needed"
         lines.append(f"  {patch.name} ({patch.framework}; {patch.versions}): {state}\n      {patch.reason}")
     return "\n".join(
-        [*lines, "Runs without components of nda_mm get them by custom_imports = dict(imports=['nda_mm.compat.auto'])."]
+        [*lines, "To use them without components of nda_mm: custom_imports = dict(imports=['nda_mm.compat.auto'])."]
     )
 
 
@@ -63,16 +63,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Print the report.
 
     Args:
-        arguments: Names of frameworks, by either name. Default: all, of which torch, mmengine and whatever is installed
-            count as asked for.
+        arguments: Import or distribution names of frameworks. Defaults to all; the exit status then depends only on
+            torch, mmengine and the installed frameworks.
 
     Returns:
-        Exit status: 1 if a framework that was asked for doesn't load, 2 if a name is unknown, else 0.
+        Exit status: 1 if a requested framework doesn't load, 2 if a name is unknown, else 0.
     """
     parser = argparse.ArgumentParser(
         prog="python -m nda_mm.compat",
-        description="Which frameworks load here, and what to do about the others.",
-        epilog="Exit status 1 if something asked for can't load. Nothing named: torch, mmengine and what is installed.",
+        description="Report which frameworks load here, and what to do about the others.",
+        epilog="Exits with 1 if a named framework doesn't load; by default: torch, mmengine and installed frameworks.",
     )
     known = ", ".join(each.package for each in FRAMEWORKS)
     parser.add_argument("frameworks", nargs="*", metavar="FRAMEWORK", help=known)
@@ -81,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         wanted = [find_framework(name) for name in options.frameworks]
     except ValueError as error:
         parser.error(str(error))
-    # Import what was asked for, or everything, and report.
+    # Import the named frameworks, or all of them, and report.
     packages = [each.package for each in wanted]
     say_loading(*(packages or [each.package for each in FRAMEWORKS]))
     with warnings.catch_warnings():
@@ -91,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(as_text(errors))
     if find_framework("mmengine").version() is not None:
         print("\n" + patches_as_text(applied))
-    # What is merely absent is no failure unless it was named.
+    # A framework that is not installed counts as a failure only if it was named or everything needs it.
     asked = [each for each in errors if wanted or each.version() or each.package in CORE]
     return int(any(errors[each] is not None for each in asked))
 

@@ -1,18 +1,18 @@
-"""Apply every patch when imported, for runs without any component of this package.
+"""Apply all patches on import, for runs that use no component of this package.
 
-The notices of the frameworks that nobody can act on are silenced, too (:mod:`nda_mm.compat.notices`).
+Framework notices that users cannot act on are silenced too (:mod:`nda_mm.compat.notices`).
 
-A framework's own ``tools/train.py``, for a baseline or a converted backbone, needs one line in its config::
+To run a framework's own ``tools/train.py``, for a baseline or a converted backbone, add one line to the config::
 
     custom_imports = dict(imports=['nda_mm.compat.auto'])
 
-That line is read after the config and after what the tool itself imports. A tool that fails before (mmagic's on numpy
-2, or any at ``_base_ = 'nda_mm::...'``, which mmengine alone does not know) is started through this module::
+This import happens after the config is read and after the tool's own imports. If the tool fails before that (mmagic's
+on numpy 2, or any at ``_base_ = 'nda_mm::...'``, which mmengine alone does not know), start it through this module::
 
     python -m nda_mm.compat.auto tools/train.py CONFIG
     torchrun --nproc_per_node=8 -m nda_mm.compat.auto tools/train.py CONFIG --launcher pytorch
 
-In code of your own, ``import nda_mm.compat.auto`` before the first framework.
+In your own code, ``import nda_mm.compat.auto`` before importing any framework.
 """
 
 import runpy
@@ -35,5 +35,5 @@ quiet_loggers()
 
 if __name__ == "__main__":
     del sys.argv[0]
-    sys.path[0] = str(Path(sys.argv[0]).resolve().parent)  # as for a script that is started by itself
+    sys.path[0] = str(Path(sys.argv[0]).resolve().parent)  # as for a script that is started directly
     runpy.run_path(sys.argv[0], run_name="__main__")

@@ -1,4 +1,4 @@
-"""The frameworks that this package builds on: which versions are served, what they are called, how to install them."""
+"""The frameworks that this package builds on: supported versions, distribution names, and how to install them."""
 
 from __future__ import annotations
 
@@ -9,16 +9,18 @@ from nda_mm.utils.processes import launched_rank
 
 
 class Framework(NamedTuple):
-    """A package that parts of nda_mm need; no dataclass, whose import would lengthen ``--help`` of every command.
+    """A framework that parts of nda_mm need.
+
+    Not a dataclass, because importing ``dataclasses`` would slow down ``--help`` of every command.
 
     Args:
         package: Import name.
-        name: Name under which it is usually installed.
-        versions: Versions that are served, in pip's form.
-        probe: Modules whose import shows that it works, in the order of import.
-        remedy: What to type if it is missing.
-        others: Further names under which the same import is installed, with their versions: mmcv without compiled
-            operators, and maintained forks. None of the forks was tried.
+        name: Name of its usual distribution.
+        versions: Supported versions, in pip's notation.
+        probe: Modules to import, in this order, to check that it works.
+        remedy: What to do if it is missing.
+        others: Other distributions of the same package, with their supported versions: mmcv without compiled
+            operators, and maintained forks. None of the forks was tested.
     """
 
     package: str
@@ -30,21 +32,21 @@ class Framework(NamedTuple):
 
     @property
     def distribution(self) -> str:
-        """The name under which it is installed, or its usual one if it is not."""
+        """Name of the installed distribution, or of the usual one if none is installed."""
         return self._installed()[0]
 
     @property
     def window(self) -> str:
-        """The versions served of the distribution that is installed, in pip's form."""
+        """Supported versions of the installed distribution, in pip's notation."""
         return self._installed()[1]
 
     def version(self) -> str | None:
-        """Return the installed version, or None; found without importing the package."""
+        """Return the installed version, or None, without importing the package."""
         return self._installed()[2]
 
     def serves(self, version: str) -> bool:
-        """Whether a version such as ``"2.11.0+cu130"`` is served."""
-        from packaging.specifiers import SpecifierSet  # here, since `--help` of every command imports this module
+        """Return whether a version such as ``"2.11.0+cu130"`` is supported."""
+        from packaging.specifiers import SpecifierSet  # here, because `--help` of every command imports this module
 
         return SpecifierSet(self.window).contains(version, prereleases=True)
 
@@ -59,10 +61,10 @@ class Framework(NamedTuple):
         return self.name, self.versions, None
 
 
-#: Without these two none of the registered components works.
+#: All registered components need these two.
 CORE = ("torch", "mmengine")
 
-#: Every package that the report knows, those that the others import first.
+#: All frameworks of the report. Those that others import come first.
 FRAMEWORKS: tuple[Framework, ...] = (
     Framework("torch", "torch", ">=2.6.0", ("torch",), "pip install torch"),
     Framework(
@@ -103,16 +105,16 @@ FRAMEWORKS: tuple[Framework, ...] = (
 
 
 def find_framework(name: str) -> Framework:
-    """Look a framework up by its import name or by a name it is installed under.
+    """Look up a framework by its import name or by the name of a distribution.
 
     Args:
         name: For example ``"mmaction"`` or ``"mmaction2"``.
 
     Returns:
-        Its record.
+        The framework.
 
     Raises:
-        ValueError: If the name is unknown; the message lists those that are known.
+        ValueError: If the name is unknown. The message lists the known names.
     """
     for framework in FRAMEWORKS:
         if name in (framework.package, framework.name, *(other for other, _ in framework.others)):
@@ -125,21 +127,21 @@ def remedy_for(framework: Framework, error: BaseException) -> str:
 
     Args:
         framework: The framework.
-        error: What its import raised.
+        error: The exception that its import raised.
 
     Returns:
-        Its own remedy, or mmcv's if it is installed but has no mmcv that it can use.
+        The framework's own remedy, or that of mmcv if the error blames mmcv.
     """
-    # Absent, of a refused version, or built against another torch: the messages of all three name it.
+    # Whether mmcv is missing, has the wrong version or was built for a different torch, the message names it.
     blames_mmcv = isinstance(error, (ImportError, AssertionError)) and "mmcv" in str(error).lower()
     return find_framework("mmcv").remedy if blames_mmcv else framework.remedy
 
 
 def say_loading(*packages: str) -> None:
-    """Print to stderr what is about to be imported, which takes seconds; in the first of several processes only.
+    """Print to stderr which frameworks are about to be imported, since that takes seconds. Only rank 0 prints.
 
     Args:
-        packages: Import names of frameworks. Those that are loaded already or absent are left out.
+        packages: Import names of frameworks. Those already loaded or not installed are skipped.
 
     Example:
         >>> say_loading("no_such_framework")

@@ -1,9 +1,9 @@
-"""Importing what needs a framework: at first use, and so that a missing one costs its own components only.
+"""Import modules that need a framework on first use. A missing framework only disables its own components.
 
-Importing all frameworks takes seconds, so a component's module is imported when the component is asked for. Where a
-registry imports all its ``locations``, one exception would make every component of it unreachable. Modules that need a
-framework are therefore imported through :func:`import_guarded`, which survives a framework's failure, with one warning,
-and raises a mistake of our own.
+Importing all frameworks takes seconds, so a component's module is imported when the component is requested. A registry
+imports all of its ``locations``, where one exception would make all of its components unreachable. Modules that need a
+framework are therefore imported through :func:`import_guarded`: if the framework fails, it logs one warning and
+continues. Errors in our own code are raised.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ _warned: set[str] = set()  # frameworks whose failure this process has reported
 
 
 def lazy_package(package: str) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
-    """Import a package's names when they are asked for (PEP 562), and patch the frameworks now.
+    """Set up a package to import its names on first access (PEP 562), and apply the patches.
 
-    The names and their modules are those of the package's ``__init__.pyi``, which type checkers and editors read too.
+    The names and their modules are read from the package's ``__init__.pyi``, which type checkers and editors also read.
 
     Source: Scientific Python SPEC 1, "Lazy Loading of Submodules and Functions",
     https://scientific-python.org/specs/spec-0001/.
@@ -38,7 +38,7 @@ def lazy_package(package: str) -> tuple[Callable[[str], Any], Callable[[], list[
         package: The package's ``__name__``.
 
     Returns:
-        Its ``__getattr__``, ``__dir__`` and ``__all__``.
+        The package's ``__getattr__``, ``__dir__`` and ``__all__``.
     """
     apply_patches()
     exports = _exports(package)
@@ -58,7 +58,7 @@ def lazy_package(package: str) -> tuple[Callable[[str], Any], Callable[[], list[
                 f"Remedy: {remedy_for(framework, error)}.",
                 name=framework.package,
             ) from error
-        # Python asks for a name only as long as the module does not have it.
+        # Cache the value: Python calls __getattr__ only for names that the module does not have.
         setattr(sys.modules[package], name, value)
         return value
 
@@ -67,23 +67,23 @@ def lazy_package(package: str) -> tuple[Callable[[str], Any], Callable[[], list[
 
 @functools.cache
 def import_all(package: str) -> None:
-    """Import every module of a lazy package, and so register its components; see :func:`import_guarded`."""
+    """Import every module of a lazy package, which registers its components; see :func:`import_guarded`."""
     for module in dict.fromkeys(module for module, _ in _exports(package).values()):
         import_guarded(f"{package}.{module}")
 
 
 def import_component(package: str, name: str) -> None:
-    """Import the module that a lazy package has a name from, which registers it; do nothing for other names."""
+    """Import the module that defines a name of a lazy package, which registers it. Ignore other names."""
     exports = _exports(package)
     if name in exports:
         import_guarded(f"{package}.{exports[name][0]}")
 
 
 def import_guarded(module: str) -> bool:
-    """Import a module of ours, or warn once if the framework that it needs does not load.
+    """Import a module of this package, or warn once if the framework that it needs does not load.
 
-    A failure is the framework's if the framework is absent, if it was raised while one of the framework's modules was
-    being executed, or if a name is missing from a framework of an untried version. Anything else is raised.
+    A failure is attributed to the framework if the framework is not installed, if the exception was raised while one of
+    its modules was being executed, or if a name is missing from an untested version. Other exceptions are raised.
 
     Args:
         module: Full name of the module, for example ``"nda_mm.models.gans.conditional"``.
@@ -107,9 +107,9 @@ def import_guarded(module: str) -> bool:
 
 
 def blamed_framework(error: Exception) -> Framework | None:
-    """The framework that failed while a module of ours was imported, or None if the mistake is ours."""
+    """Return the framework that made the import of one of our modules fail, or None if the error is ours."""
     traceback = error.__traceback__
-    while traceback is not None:  # the outermost module of a framework that was being executed
+    while traceback is not None:  # find the outermost framework module that was being executed
         frame = traceback.tb_frame
         framework = _optional_framework(str(frame.f_globals.get("__name__")))
         if framework is not None and frame.f_code.co_name == "<module>":
@@ -117,13 +117,13 @@ def blamed_framework(error: Exception) -> Framework | None:
         traceback = traceback.tb_next
     framework = _optional_framework(error.name or "") if isinstance(error, ImportError) else None
     if framework is None or sys.modules.get(framework.package) is None:
-        return framework  # not a framework's, or there is no such framework at all
-    version = framework.version()  # we asked for a module or a name that the framework doesn't have
+        return framework  # not a framework's error, or the framework is not installed
+    version = framework.version()  # the framework lacks a module or a name that we import
     return framework if version is None or not framework.serves(version) else None
 
 
 def _optional_framework(module: str) -> Framework | None:
-    """The framework that a module belongs to, without torch and mmengine, which everything needs."""
+    """Return the framework that a module belongs to, except torch and mmengine, which everything needs."""
     package = module.split(".")[0]
     return next((each for each in FRAMEWORKS if each.package == package and package not in CORE), None)
 
@@ -134,7 +134,7 @@ def _warn_once(module: str, framework: Framework, error: Exception) -> None:
     level = logging.DEBUG if framework.package in _warned else logging.WARNING
     _warned.add(framework.package)
     print_log(
-        f"{module} and whatever else of nda_mm needs {framework.distribution} is switched off: "
+        f"{module} and everything else in nda_mm that needs {framework.distribution} is disabled: "
         f"{describe_error(error)}. The rest of nda_mm works. Remedy: {remedy_for(framework, error)}; "
         "`python -m nda_mm.compat` shows the state of every framework.",
         logger="current",
@@ -144,7 +144,7 @@ def _warn_once(module: str, framework: Framework, error: Exception) -> None:
 
 @functools.cache
 def _exports(package: str) -> dict[str, tuple[str, str]]:
-    """For each name the module it comes from, and what it is called there; empty if the package is not a lazy one."""
+    """Return the module and the original name of each exported name; empty if the package is not lazy."""
     stub = Path(str(importlib.import_module(package).__file__)).with_suffix(".pyi")
     text = stub.read_text(encoding="utf-8") if stub.is_file() else ""
     return {name: (module, original) for module, original, name in _EXPORT.findall(text)}

@@ -1,6 +1,6 @@
-"""Patches of mmagic: slow imports, a name that numpy 2 lacks, ADA's second derivative, settings that torch refuses.
+"""Patches of mmagic: slow imports, a name that numpy 2 lacks, ADA's second derivative, settings that torch rejects.
 
-Its parts that need diffusers and transformers are in :mod:`nda_mm.compat.placeholders`.
+For the parts that need diffusers and transformers see :mod:`nda_mm.compat.placeholders`.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ GRID_SAMPLE = "mmagic.models.editors.stylegan2.ada.grid_sample_gradfix"
 
 
 class DeferredModule(ModuleType):
-    """A module that is imported when something is asked of it.
+    """Module that is imported when one of its attributes is first accessed.
 
-    :class:`importlib.util.LazyLoader` does the same, but also imports when it is asked for its file, as mmengine's
-    registries ask every module.
+    :class:`importlib.util.LazyLoader` does the same, but also imports the module when its ``__file__`` is read, which
+    mmengine's registries do for every module.
 
     Args:
-        spec: Of the module.
+        spec: Import spec of the module.
     """
 
     def __init__(self, spec: ModuleSpec) -> None:
@@ -47,14 +47,14 @@ class DeferredModule(ModuleType):
 
 
 class DeferredImports(Patch):
-    """Put off packages that mmagic imports with its models, and calls in editors other than GANs or with ADA alone.
+    """Defer packages that mmagic imports with its models but uses only for ADA and in editors other than GANs.
 
-    They are deferred for mmagic only: whoever else imports them gets the packages themselves.
+    They are deferred for mmagic only. Other importers get the packages themselves.
     """
 
     name = "mmagic-deferred-imports"
     framework = "mmagic"
-    reason = "a sixth of `import mmagic.models` goes into pandas, lpips and scipy.signal"
+    reason = "a sixth of the time of `import mmagic.models` is spent on pandas, lpips and scipy.signal"
     versions = "mmagic <= 1.2.0"
 
     importer = "mmagic.models.editors"
@@ -68,7 +68,7 @@ class DeferredImports(Patch):
         around_import(self.importer, self.put, self.take_back)
 
     def put(self) -> None:
-        """Put deferred modules where Python looks first."""
+        """Put deferred modules into ``sys.modules``."""
         for name in self.packages:
             top = name.split(".")[0]
             spec = None if name in sys.modules or not importlib.util.find_spec(top) else importlib.util.find_spec(name)
@@ -76,14 +76,14 @@ class DeferredImports(Patch):
                 sys.modules[name] = DeferredModule(spec)
 
     def take_back(self, module: Any) -> None:
-        """Remove them again."""
+        """Remove the deferred modules again."""
         for name in self.packages:
             if isinstance(sys.modules.get(name), DeferredModule):
                 del sys.modules[name]
 
 
 class NumpyBool8(Patch):
-    """Give numpy 2 the old name of ``numpy.bool_`` back, which mmagic looks up while it is imported."""
+    """Restore ``numpy.bool8`` in numpy 2, the old name of ``numpy.bool_`` that mmagic looks up on import."""
 
     name = "numpy-bool8"
     framework = "mmagic"
@@ -94,7 +94,7 @@ class NumpyBool8(Patch):
         import numpy as np
 
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # numpy 1 still serves the name, with a deprecation warning
+            warnings.simplefilter("ignore")  # numpy 1 still has the name, with a deprecation warning
             if hasattr(np, "bool8"):
                 return False
         source = installed_file("mmagic", "utils/trans_utils.py")
@@ -109,8 +109,8 @@ class NumpyBool8(Patch):
 class MMagicGridSample(Patch):
     """Let StyleGANs with ADA be trained with R1.
 
-    mmagic's own correction knows torch by version, up to 1.10, and falls back to torch's operation, which has no second
-    derivative, on newer versions.
+    mmagic's own workaround only knows torch versions up to 1.10. On newer versions it falls back to torch's operation,
+    which has no second derivative.
     """
 
     name = "mmagic-grid-sample"
@@ -128,13 +128,13 @@ class MMagicGridSample(Patch):
 
     @staticmethod
     def _find() -> Any:
-        """mmagic's function, read from its file alone: the packages around it take seconds to import."""
+        """Load mmagic's function from its file alone, because the packages around it take seconds to import."""
         if GRID_SAMPLE in sys.modules:
             return sys.modules[GRID_SAMPLE].grid_sample
         path = installed_file("mmagic", f"{GRID_SAMPLE.removeprefix('mmagic.').replace('.', '/')}.py")
         try:
             return runpy.run_path(str(path))["grid_sample"] if path else None
-        except Exception:  # another mmagic; what is wrong with it shows when it is imported
+        except Exception:  # a different mmagic; importing it will show what is wrong
             return None
 
     @staticmethod
@@ -152,24 +152,24 @@ class MMagicGridSample(Patch):
 
 
 def grid_sample(images: Tensor, grid: Tensor) -> Tensor:
-    """Sample images at the points of a grid, bilinear with zeros around, differentiable any number of times.
+    """Sample images at the points of a grid: bilinear, with zero padding, differentiable any number of times.
 
     Sampling is linear in the images: its gradient is the transposed map, and the gradient of that is sampling again.
-    ``torch.nn.functional.grid_sample`` gives the same values and first gradients, but no second ones, which a penalty
-    on gradients (R1) needs.
+    ``torch.nn.functional.grid_sample`` gives the same values and first derivatives, but no second derivatives, which a
+    gradient penalty (R1) needs.
 
     Source: Karras et al., "Training Generative Adversarial Networks with Limited Data", NeurIPS 2020,
-    https://arxiv.org/abs/2006.06676, whose code corrects the same operation for the versions of torch of its time.
+    https://arxiv.org/abs/2006.06676, whose code corrects the same operation for the torch versions of its time.
 
     Args:
-        images: Shape: (B, C, H, W).
-        grid: Points, -1 to 1 from edge to edge (``align_corners=False``). Shape: (B, H', W', 2). It gets no gradient.
+        images: Images to sample. Shape: (B, C, H, W).
+        grid: Points, -1 to 1 from edge to edge (``align_corners=False``). It gets no gradient. Shape: (B, H', W', 2).
 
     Returns:
-        Shape: (B, C, H', W').
+        The sampled images. Shape: (B, C, H', W').
 
     Raises:
-        ValueError: If the grid wants a gradient.
+        ValueError: If the grid requires a gradient.
 
     Example:
         >>> places = torch.zeros(1, 1, 1, 2)  # the middle
@@ -177,7 +177,7 @@ def grid_sample(images: Tensor, grid: Tensor) -> Tensor:
         3.0
     """
     if grid.requires_grad:
-        raise ValueError("the grid wants a gradient, which only torch.nn.functional.grid_sample can give")
+        raise ValueError("grid must not require a gradient; torch.nn.functional.grid_sample can compute it")
     sampled: Tensor = _Sample.apply(images, grid)
     return sampled
 
@@ -200,7 +200,7 @@ class _Transposed(torch.autograd.Function):
     def forward(ctx: Any, values: Tensor, grid: Tensor, shape: torch.Size) -> Tensor:
         ctx.save_for_backward(grid)
         values = values.to(grid.dtype)
-        images = values.new_zeros(shape)  # their values play a part in the gradient of the grid alone
+        images = values.new_zeros(shape)  # their values only matter for the gradient of the grid
         bilinear = zeros = 0
         found, _ = torch.ops.aten.grid_sampler_2d_backward(values, images, grid, bilinear, zeros, False, (True, False))
         return found
@@ -212,17 +212,16 @@ class _Transposed(torch.autograd.Function):
 
 
 def float_betas(node: Any) -> int:
-    """Make the ``betas`` of every optimizer in a config floats, in place.
+    """Convert the ``betas`` of every optimizer in a config to floats, in place.
 
-    mmagic's recipes of StyleGAN2 say ``betas=(0, 0.99**ratio)``. Newer versions of torch, 2.11 among them, answer that
-    with ``ValueError: betas must be either both floats or both Tensors``, before the first step. The numbers stay what
-    they are.
+    mmagic's StyleGAN2 recipes set ``betas=(0, 0.99**ratio)``. With that, newer versions of torch, such as 2.11, raise
+    ``ValueError: betas must be either both floats or both Tensors`` before the first step. The values stay the same.
 
     Args:
-        node: A config's ``optim_wrapper``, or any part of it; None is passed over.
+        node: A config's ``optim_wrapper``, or any part of it. None is ignored.
 
     Returns:
-        How many optimizers were changed.
+        Number of optimizers that were changed.
 
     Example:
         >>> config = dict(generator=dict(optimizer=dict(type="Adam", betas=(0, 0.99))))

@@ -1,4 +1,4 @@
-"""An mmcv that was installed without compiled operators (mmcv-lite) gets those that torch and torchvision can make."""
+"""Patch of mmcv: supply compiled operators that mmcv-lite lacks, written in torch and torchvision."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ COMPILED_MMCV = (
 
 
 class OperatorModule(ModuleType):
-    """What stands in ``sys.modules`` as ``mmcv._ext``; an operator that is not supplied raises when it is called.
+    """Replacement for ``mmcv._ext`` in ``sys.modules``.
 
-    No earlier: mmcv looks up every operator there is when ``mmcv.ops`` is imported.
+    An operator that is not supplied raises when it is called, not when it is looked up: importing ``mmcv.ops`` looks
+    up every operator.
     """
 
     def __init__(self) -> None:
@@ -32,7 +33,7 @@ class OperatorModule(ModuleType):
     def __getattr__(self, name: str) -> Callable[..., Any]:
         if name.startswith("__"):
             raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
-        from .mmcv_operators import OPERATORS  # imports torchvision, which not everybody needs
+        from .mmcv_operators import OPERATORS  # imports torchvision, which is not always needed
 
         if name in OPERATORS:
             return OPERATORS[name]
@@ -44,9 +45,9 @@ class OperatorModule(ModuleType):
 
 
 class MMCVLite(Patch):
-    """Give an mmcv without compiled operators those that can be made of torch and torchvision.
+    """Supply an mmcv without compiled operators with those that can be written in torch and torchvision.
 
-    A compiled mmcv is left alone.
+    A compiled mmcv is left unchanged.
     """
 
     name = "mmcv-lite"
@@ -64,7 +65,7 @@ class MMCVLite(Patch):
 
     @staticmethod
     def use_python_on_gpus(module: ModuleType) -> None:
-        """Exchange the kernels that only a compiled mmcv has, where there is a GPU."""
+        """If there is a GPU, replace the kernels that only a compiled mmcv has."""
         import torch
 
         if torch.cuda.is_available():

@@ -1,7 +1,7 @@
-"""mmcv's compiled operators, made of torch and torchvision, for an mmcv that was installed without them (mmcv-lite).
+"""mmcv's compiled operators in torch and torchvision, for an mmcv that was installed without them (mmcv-lite).
 
-mmcv keeps its operators' Python code in ``mmcv/ops`` and their kernels in a compiled module, ``mmcv._ext``. The
-functions here have the names and arguments that the Python code calls there, and fill the tensors that it hands over.
+mmcv keeps the Python code of its operators in ``mmcv/ops`` and their kernels in a compiled module, ``mmcv._ext``. The
+functions here have the same names and arguments as those kernels, and fill the output tensors that are passed in.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ __all__ = ["OPERATORS", "use_python_on_gpus"]
 
 
 def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> Tensor:
-    """Places of the boxes that stay, the best first; ``offset`` 1 takes sides as inclusive pixels."""
+    """Return the indices of the boxes to keep, best first. With ``offset`` 1 box sides are inclusive pixels."""
     end = boxes.new_tensor([0, 0, offset, offset])
     threshold = torch.tensor(iou_threshold, dtype=torch.float32).item()  # mmcv compares in single precision
     return ops.nms((boxes + end).float(), scores.float(), threshold)
 
 
 def softnms(boxes: Tensor, scores: Tensor, dets: Tensor, **settings: Any) -> Tensor:
-    """Soft-NMS (Bodla et al., 2017), naive (0), linear (1) or Gaussian (2); fills ``dets`` and returns the places."""
+    """Soft-NMS (Bodla et al., 2017): naive (0), linear (1) or Gaussian (2); fills ``dets`` and returns the indices."""
     offset, method = settings["offset"], settings["method"]
-    # `left` are the scores as they decay, `places` the boxes that are neither kept nor dropped.
+    # `left` holds the decaying scores, `places` the indices of the boxes that are neither kept nor dropped.
     area = (boxes[:, 2:] - boxes[:, :2] + offset).prod(1)
     left, places = scores.clone(), torch.arange(len(boxes))
     kept: list[int] = []
@@ -38,7 +38,7 @@ def softnms(boxes: Tensor, scores: Tensor, dets: Tensor, **settings: Any) -> Ten
         dets[len(kept)] = torch.cat((boxes[best], left[best, None]))
         kept.append(int(best))
         places = places[places != best]
-        # Lower the others' scores by their overlap with it.
+        # Decay the scores of the others by their overlap with the best box.
         corner = torch.minimum(boxes[best, 2:], boxes[places, 2:]) - torch.maximum(boxes[best, :2], boxes[places, :2])
         inter = (corner + offset).clamp(min=0).prod(1)
         iou = inter / (area[best] + area[places] - inter)
@@ -53,19 +53,19 @@ def softnms(boxes: Tensor, scores: Tensor, dets: Tensor, **settings: Any) -> Ten
 
 
 def _wide(*tensors: Tensor) -> tuple[Tensor, ...]:
-    """Half precision computed in single, as torchvision's kernels for the CPU want it."""
+    """Cast half precision to single precision, as torchvision's CPU kernels require."""
     return tuple(tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor for tensor in tensors)
 
 
 def _roi_settings(settings: dict[str, Any]) -> tuple[tuple[int, int], float, int, bool]:
     if settings["pool_mode"] != 1:
-        raise NotImplementedError("RoIAlign with pool_mode='max' needs a compiled mmcv; pool_mode='avg' is supplied")
+        raise NotImplementedError("RoIAlign with pool_mode='max' needs a compiled mmcv; use pool_mode='avg'")
     size = (settings["aligned_height"], settings["aligned_width"])
     return size, settings["spatial_scale"], settings["sampling_ratio"], settings["aligned"]
 
 
 def roi_align_forward(*tensors: Tensor, **settings: Any) -> None:
-    """RoIAlign (He et al., 2017), averaged; fills ``output``."""
+    """RoIAlign (He et al., 2017) with average pooling; fills ``output``."""
     input, rois, output, _, _ = tensors
     output.copy_(ops.roi_align(*_wide(input, rois), *_roi_settings(settings)))
 
@@ -84,12 +84,12 @@ def _deform_conv2d(
     tensors: tuple[Tensor | None, ...], stride: tuple[int, int], padding: tuple[int, int], dilation: tuple[int, int]
 ) -> Tensor:
     input, weight, offset, mask, bias = tensors
-    # The groups, of channels and of offsets, follow from the shapes, here as in torchvision.
+    # No group arguments: torchvision infers the groups of channels and of offsets from the shapes.
     return ops.deform_conv2d(input, offset, weight, bias, stride, padding, dilation, mask)
 
 
 def _deform_conv2d_gradients(tensors: tuple[Tensor | None, ...], grad_output: Tensor, *geometry: Any) -> list[Tensor]:
-    """Gradients for those of input, weight, offset, mask and bias that are there."""
+    """Return the gradients for those of input, weight, offset, mask and bias that are not None."""
     with torch.enable_grad():
         leaves = tuple(None if tensor is None else tensor.detach().requires_grad_() for tensor in tensors)
         output = _deform_conv2d(leaves, *geometry)
@@ -107,7 +107,7 @@ def deform_conv_forward(*tensors: Tensor, **settings: int) -> None:
 
 
 def deform_conv_backward_input(*tensors: Tensor, **settings: int) -> None:
-    """Its gradient for input and offset; fills ``grad_input`` and ``grad_offset``."""
+    """Gradients of :func:`deform_conv_forward` for input and offset; fills ``grad_input`` and ``grad_offset``."""
     input, offset, grad_output, grad_input, grad_offset, weight, _ = tensors
     gradients = _deform_conv2d_gradients((input, weight, offset, None, None), grad_output, *_plain_geometry(settings))
     grad_input.copy_(gradients[0])
@@ -115,7 +115,7 @@ def deform_conv_backward_input(*tensors: Tensor, **settings: int) -> None:
 
 
 def deform_conv_backward_parameters(*tensors: Tensor, scale: float, **settings: int) -> None:
-    """Its gradient for the weight, times ``scale``; added to ``grad_weight``."""
+    """Gradient of :func:`deform_conv_forward` for the weight, times ``scale``; added to ``grad_weight``."""
     input, offset, grad_output, grad_weight, _, _ = tensors
     weight = torch.zeros_like(grad_weight)
     gradients = _deform_conv2d_gradients((input, weight, offset, None, None), grad_output, *_plain_geometry(settings))
@@ -134,7 +134,7 @@ def modulated_deform_conv_forward(*tensors: Tensor, with_bias: bool, **settings:
 
 
 def modulated_deform_conv_backward(*tensors: Tensor, with_bias: bool, **settings: int) -> None:
-    """Its gradients; fills the five tensors for them, of which ``grad_bias`` only with a bias."""
+    """Gradients of :func:`modulated_deform_conv_forward`; fills five tensors, ``grad_bias`` only with a bias."""
     input, weight, bias, _, offset, mask, _, *targets, grad_output = tensors
     given = (input, weight, offset, mask, bias if with_bias else None)
     gradients = _deform_conv2d_gradients(given, grad_output, *_modulated_geometry(settings))
@@ -146,7 +146,7 @@ def modulated_deform_conv_backward(*tensors: Tensor, with_bias: bool, **settings
 def sigmoid_focal_loss_forward(
     input: Tensor, target: Tensor, weight: Tensor, output: Tensor, gamma: float, alpha: float
 ) -> None:
-    """Focal loss (Lin et al., 2017) of (N, C) logits and (N,) classes, C standing for background; fills ``output``."""
+    """Focal loss (Lin et al., 2017) of (N, C) logits and (N,) class indices, C for background; fills ``output``."""
     positive = F.one_hot(target, input.shape[1] + 1)[:, :-1]
     output.copy_(ops.sigmoid_focal_loss(input, positive.to(input), alpha, gamma))
     if len(weight):
@@ -156,9 +156,9 @@ def sigmoid_focal_loss_forward(
 def sigmoid_focal_loss_backward(
     input: Tensor, target: Tensor, weight: Tensor, grad_input: Tensor, gamma: float, alpha: float
 ) -> None:
-    """Its derivative, for an incoming gradient of 1; fills ``grad_input``.
+    """Derivative of :func:`sigmoid_focal_loss_forward` for an incoming gradient of 1; fills ``grad_input``.
 
-    By the formula, since autograd's is not finite where a logit is large and ``gamma`` is below 1.
+    Uses the closed form, because autograd is not finite for large logits and ``gamma`` below 1.
     """
     positive, p = F.one_hot(target, input.shape[1] + 1)[:, :-1].bool(), input.sigmoid()
     right = -alpha * (1 - p) ** gamma * (1 - p - gamma * p * F.logsigmoid(input))
@@ -169,16 +169,16 @@ def sigmoid_focal_loss_backward(
 
 
 def get_compiler_version() -> str:
-    """What a report of the environment says in place of a compiler."""
+    """Return the text that environment reports show in place of a compiler."""
     return "none, operators of nda_mm.compat.mmcv_operators"
 
 
 def get_compiling_cuda_version() -> str:
-    """What a report of the environment says in place of a CUDA compiler."""
+    """Return the text that environment reports show in place of a CUDA compiler."""
     return get_compiler_version()
 
 
-#: What ``mmcv._ext`` is given, by name.
+#: The operators that ``mmcv._ext`` is given, by name.
 OPERATORS: dict[str, Callable[..., Any]] = {
     function.__name__: function
     for function in (
@@ -200,7 +200,7 @@ OPERATORS: dict[str, Callable[..., Any]] = {
 
 
 def use_python_on_gpus() -> None:
-    """Let StyleGAN's operators and deformable attention take mmcv's own Python code on a GPU, as they do on a CPU."""
+    """Make StyleGAN's operators and deformable attention use mmcv's own Python code on a GPU, as they do on a CPU."""
 
     def python_kernels(python: Callable[..., Tensor], tensors: int) -> Callable[..., SimpleNamespace]:
         return lambda **settings: SimpleNamespace(apply=lambda *args: python(*args[:tensors], **settings))

@@ -1,4 +1,4 @@
-"""Patches of mmengine: configs, data loaders, several processes. For checkpoints see :mod:`nda_mm.compat.safe_load`."""
+"""Patches of mmengine: configs, data loaders, distributed runs. For checkpoints see :mod:`nda_mm.compat.safe_load`."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from .patch import Patch
 
 
 class SeparateDDPNoSync(Patch):
-    """Make gradient accumulation work for a model whose parts are wrapped in DDP one by one.
+    """Make gradient accumulation work for a model whose parts are wrapped in DDP separately.
 
-    ``MMSeparateDistributedDataParallel.no_sync`` yields once per part, which a context manager must not.
+    ``MMSeparateDistributedDataParallel.no_sync`` yields once per part, but a context manager must yield exactly once.
     """
 
     name = "separate-ddp-no-sync"
@@ -43,7 +43,7 @@ class SeparateDDPNoSync(Patch):
 
         @contextmanager
         def no_sync(self: Any) -> Iterator[None]:
-            """Hold back the gradient exchange of every wrapped part until the context ends."""
+            """Disable the gradient synchronization of every wrapped part inside the context."""
             with ExitStack() as stack:
                 for part in self.module._modules.values():
                     if hasattr(part, "no_sync"):  # parts without trainable parameters are not wrapped
@@ -56,8 +56,9 @@ class SeparateDDPNoSync(Patch):
 class CPUDistributed(Patch):
     """Let the Runner wrap a model for several processes without a GPU.
 
-    DDP gets no device, and synchronized batch normalization, which has no CPU form, becomes plain: each process then
-    normalizes by its own batch. The process group is started by :func:`nda_mm.compat.start_process_group`.
+    DDP gets no device. Synchronized batch normalization has no CPU implementation and is replaced by plain batch
+    normalization, so each process normalizes with the statistics of its own batch. The process group is started by
+    :func:`nda_mm.compat.start_process_group`.
     """
 
     name = "cpu-distributed"
@@ -68,7 +69,7 @@ class CPUDistributed(Patch):
     def needed(self) -> bool:
         from mmengine.runner import Runner
 
-        return "LOCAL_RANK" in Runner.wrap_model.__code__.co_consts  # the number of the GPU that it hands to DDP
+        return "LOCAL_RANK" in Runner.wrap_model.__code__.co_consts  # it passes this GPU index to DDP
 
     def apply(self) -> None:
         import torch
@@ -81,7 +82,7 @@ class CPUDistributed(Patch):
         def wrap_model(self: Any, model_wrapper_cfg: Mapping[str, Any] | None, model: Any) -> Any:
             if self.distributed and not torch.cuda.is_available() and not is_model_wrapper(model):
                 if any(type(module).__name__ == "SyncBatchNorm" for module in model.modules()):
-                    self.logger.warning("Without a GPU SyncBN becomes BN: each process normalizes by its own batch.")
+                    self.logger.warning("SyncBN needs a GPU and becomes BN: each process normalizes its own batch.")
                     model = revert_sync_batchnorm(model)
                 default = {
                     "broadcast_buffers": False,
@@ -94,10 +95,10 @@ class CPUDistributed(Patch):
 
 
 class CollateScope(Patch):
-    """Let a recipe of another package, inherited as ``_base_ = 'mmpretrain::...'``, name its collate function.
+    """Support a ``collate_fn`` in recipes inherited from another package (``_base_ = 'mmpretrain::...'``).
 
-    Inheritance across packages writes ``_scope_`` into every dict with a type. Registries take it out again, but the
-    Runner binds what is left of ``collate_fn`` as keyword arguments, ``_scope_`` included.
+    Inheritance across packages adds ``_scope_`` to every dict with a type. Registries remove it again, but the Runner
+    passes the remaining items of ``collate_fn`` as keyword arguments, including ``_scope_``.
     """
 
     name = "collate-scope"
@@ -115,7 +116,7 @@ class CollateScope(Patch):
             sampler=dict(type="DefaultSampler", shuffle=False),
             collate_fn=dict(type="default_collate", _scope_="mmengine"),
         )
-        with DefaultScope.overwrite_default_scope("mmengine"):  # another's registry would import it unpatched
+        with DefaultScope.overwrite_default_scope("mmengine"):  # another scope would import its framework unpatched
             collate = Runner.build_dataloader(config, seed=0).collate_fn
         return isinstance(collate, partial) and "_scope_" in collate.keywords
 
@@ -135,11 +136,11 @@ class CollateScope(Patch):
 
 
 class ConfigText(Patch):
-    """Let an interrupt through while mmengine formats a config, and write the file only once it is formatted.
+    """Let interrupts pass while mmengine formats a config, and write the file only after formatting.
 
-    ``Config.pretty_text`` turns whatever happens during formatting, KeyboardInterrupt and SystemExit included, into a
-    SyntaxError. It is read for every checkpoint and takes most of a small one's time. ``Config.dump`` opens its file
-    before it formats, so that an interrupt leaves an empty config.
+    ``Config.pretty_text`` turns any exception during formatting into a SyntaxError, including KeyboardInterrupt and
+    SystemExit. It is read for every checkpoint and takes most of the time of saving a small one. ``Config.dump`` opens
+    its file before formatting, so an interrupt leaves an empty config.
     """
 
     name = "config-text"
@@ -182,14 +183,14 @@ class ConfigText(Patch):
 
 
 class ExternalConfigs(Patch):
-    """Let a config of any project inherit a recipe of ours: ``_base_ = 'nda_mm::biggan/biggan_digits.py'``.
+    """Let a config of any project inherit one of our recipes: ``_base_ = 'nda_mm::biggan/biggan_digits.py'``.
 
-    mmengine resolves ``package::config`` for a fixed list of OpenMMLab packages, insists on a folder in the path, and
-    looks for editable installs in the wrong place. The recipe is read as if it had been named by its path, so its names
-    are looked up under the default scope that it declares itself.
+    mmengine resolves ``package::config`` only for a fixed list of OpenMMLab packages, requires a folder in the path,
+    and looks for editable installs in the wrong place. The patch reads the recipe as if its file path had been given,
+    so its components are looked up in the default scope that it declares.
 
-    A tool that does not import this package (a framework's own ``tools/train.py``) reads the config before it is
-    patched; start it by ``python -m nda_mm.compat.auto tools/train.py CONFIG``.
+    A tool that does not import this package (such as a framework's own ``tools/train.py``) reads the config before the
+    patch is applied. Start it with ``python -m nda_mm.compat.auto tools/train.py CONFIG``.
     """
 
     name = "external-configs"
@@ -204,7 +205,7 @@ class ExternalConfigs(Patch):
             Config._get_cfg_path(f"{PREFIX}no_such_recipe.py", "")
         except (AssertionError, ValueError):
             return True
-        except FileNotFoundError:  # the prefix was understood, and only the file is missing
+        except FileNotFoundError:  # the prefix was understood; only the file is missing
             return False
         return False
 

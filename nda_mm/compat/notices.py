@@ -1,6 +1,6 @@
-"""Notices of the frameworks that nobody can act on, by name: silenced for the commands, and for our tests.
+"""Silence framework notices that users cannot act on, for the commands and for our tests.
 
-Whatever is not listed here is shown, ours and the user's own warnings among it.
+Only the notices listed here are silenced. All other warnings are shown, including ours and the user's own.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 __all__ = ["DUMPS", "RECORDS", "WARNINGS", "quiet_loggers", "silence_warnings"]
 
-#: Warnings by the beginning of their message, without a colon, and their class.
+#: Silenced warnings: a pattern without a colon for the start of the message, and the category.
 WARNINGS: tuple[tuple[str, type[Warning]], ...] = (
     ("`np.bool8` is a deprecated alias", DeprecationWarning),  # mmagic
     ("`torch.utils._pytree._register_pytree_node` is deprecated", FutureWarning),  # mmagic's transformers, diffusers
@@ -20,13 +20,13 @@ WARNINGS: tuple[tuple[str, type[Warning]], ...] = (
     (".*pkg_resources", UserWarning),  # mmengine, mmcv
     (".*pkg_resources", DeprecationWarning),
     (".*torch.jit", DeprecationWarning),  # mmagic's clip, timm
-    ("Unnecessary conv bias before batch/instance norm", UserWarning),  # mmcv, of mmagic's and mmdet's networks
+    ("Unnecessary conv bias before batch/instance norm", UserWarning),  # mmcv, in networks of mmagic and mmdet
     ("Detected call of `scheduler.step\\(\\)` before `optimizer.step\\(\\)`", UserWarning),  # mmengine, first step
     ("<class '.*'> instance named of .* has been created, the method `get_instance`", UserWarning),  # mmengine
-    ("Since aten", UserWarning),  # mmcv's conv2d_gradfix, of mmagic's StyleGANs
+    ("Since aten", UserWarning),  # mmcv's conv2d_gradfix, in mmagic's StyleGANs
 )
 
-#: Lines of mmengine's loggers by their beginning.
+#: Start of the lines that are dropped from mmengine's loggers.
 RECORDS = (
     '"FileClient" will be deprecated in future',
     '"HardDiskBackend" is the alias of "LocalBackend"',
@@ -34,7 +34,7 @@ RECORDS = (
     "The prefix is not set in metric class",
 )
 
-#: Lines that belong in the log file and not on the terminal.
+#: Start of the lines that belong in the log file but not on the terminal.
 DUMPS = (
     f"\n{'-' * 60}\nSystem environment:",
     "Config:\n",
@@ -45,7 +45,7 @@ DUMPS = (
 
 
 def silence_warnings() -> None:
-    """Ignore :data:`WARNINGS`, except where ``-W`` or ``PYTHONWARNINGS`` ask for them.
+    """Ignore :data:`WARNINGS`, unless ``-W`` or ``PYTHONWARNINGS`` enables them.
 
     Example:
         >>> silence_warnings()
@@ -55,7 +55,9 @@ def silence_warnings() -> None:
 
 
 def quiet_loggers(*, dumps: bool = False) -> None:
-    """Drop :data:`RECORDS` from mmengine's loggers, those to come too; of several calls the last counts for these.
+    """Drop :data:`RECORDS` from mmengine's current and future loggers.
+
+    If called several times, the last call wins for future loggers.
 
     Args:
         dumps: Whether :data:`DUMPS` are written to log files only. Defaults to False.

@@ -1,4 +1,4 @@
-"""What a patch is, and how a module is found, or changed, before it is imported."""
+"""Base class of the patches, and helpers that locate a module or change it when it is imported."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from typing import Any, ClassVar
 
 
 class Patch(ABC):
-    """One fault of a framework and its correction.
+    """Base class for the correction of one fault in a framework.
 
-    A patch is never applied by version alone: :meth:`needed` probes the fault itself, so that a repaired framework, in
-    whatever version, is left as it is. The versions say where the fault was seen.
+    A patch is never applied because of a version number alone. :meth:`needed` probes for the fault itself, so a fixed
+    framework of any version is left unchanged. ``versions`` only records where the fault was seen.
     """
 
     #: Short name, as printed in the report.
     name: ClassVar[str]
     #: Import name of the package that has the fault.
     framework: ClassVar[str]
-    #: What goes wrong without the patch, in the words of the error that a user would see.
+    #: What goes wrong without the patch, if possible as the error message that a user would see.
     reason: ClassVar[str]
     #: Versions in which the fault was seen.
     versions: ClassVar[str]
 
     @abstractmethod
     def needed(self) -> bool:
-        """Probe the fault; must not raise and must not import the framework's heavy parts."""
+        """Return whether the fault is present. Must not raise, and must not import the framework's heavy parts."""
 
     @abstractmethod
     def apply(self) -> None:
-        """Correct the fault; called only if :meth:`needed` returns True, and harmless when repeated."""
+        """Correct the fault. Called only if :meth:`needed` returns True; must be harmless when repeated."""
 
 
 def installed_file(package: str, relative: str) -> Path | None:
@@ -56,7 +56,7 @@ def installed_file(package: str, relative: str) -> Path | None:
 
 
 class AroundImport:
-    """Finds one module as usual, and does something right before and right after it is executed."""
+    """Meta path finder that calls functions right before and right after one module is executed."""
 
     def __init__(self, module: str, before: Callable[[], None], after: Callable[[Any], None]) -> None:
         self.module, self.before, self.after = module, before, after
@@ -64,7 +64,7 @@ class AroundImport:
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Find the module, and wrap what executes it."""
+        """Find the module, and wrap its loader's ``exec_module``."""
         spec = PathFinder.find_spec(fullname, path) if fullname == self.module else None
         if spec is None or spec.loader is None:
             return None
@@ -80,21 +80,21 @@ class AroundImport:
 
 
 def around_import(module: str, before: Callable[[], None], after: Callable[[Any], None]) -> None:
-    """Do something right before a module is executed and right after, whenever it is imported.
+    """Call functions right before and right after a module is executed, whenever it is imported.
 
     Args:
         module: Full name of the module.
         before: Called without arguments.
-        after: Gets the module.
+        after: Called with the module.
     """
     sys.meta_path.insert(0, AroundImport(module, before, after))
 
 
 def after_import(module: str, change: Callable[[Any], None]) -> None:
-    """Change a module right after it is imported, whenever that will be; see :func:`around_import`."""
+    """Change a module right after it is imported, whenever that happens; see :func:`around_import`."""
     around_import(module, lambda: None, change)
 
 
 def is_awaited(module: str) -> bool:
-    """Whether something is to be done around the import of a module."""
+    """Return whether functions are registered for the import of a module."""
     return any(isinstance(finder, AroundImport) and finder.module == module for finder in sys.meta_path)

@@ -1,17 +1,18 @@
-"""The list of all patches, and their application."""
+"""List all patches, and apply those that are needed."""
 
 from __future__ import annotations
 
 from .patch import Patch, installed_file
 
-#: Frameworks that others import: all of them mmengine and mmcv, mmaction2 also mmpretrain.
+#: Frameworks that other frameworks import: all import mmengine and mmcv, and mmaction2 also imports mmpretrain.
 BASES = ("mmengine", "mmcv", "mmpretrain")
 
 
 def all_patches() -> tuple[Patch, ...]:
-    """Return every patch that this package knows, those of mmengine first.
+    """Return all patches of this package, those of mmengine first.
 
-    One more fault needs none: our training steps never call mmagic's code that overwrites the AMP loss scaler.
+    One known fault needs no patch: mmagic's code that overwrites the AMP loss scaler is never called by our training
+    steps.
     """
     from . import mmagic, mmcv, mmengine, placeholders, safe_load  # some of these import torch
 
@@ -35,11 +36,11 @@ def all_patches() -> tuple[Patch, ...]:
 
 
 def apply_patches(*frameworks: str) -> list[str]:
-    """Apply the patches that are needed, and no others; safe to call again.
+    """Apply only the patches that are needed. Calling it again is safe.
 
     Args:
-        frameworks: Import names of the frameworks about to be used; the patches of ``BASES`` are always applied.
-            Default: all frameworks.
+        frameworks: Import names of the frameworks about to be used. The patches of ``BASES`` are always included.
+            Defaults to all frameworks.
 
     Returns:
         Names of the patches that this call applied.

@@ -1,7 +1,7 @@
 """Placeholders for parts of mmagic, mmpretrain and mmaction2 that can't load, so that the rest loads without them.
 
 Some parts need certain releases of diffusers, transformers or albumentations, and one was left out of mmaction2's
-wheel. No model of ours needs any of them.
+wheel. None of our models needs them.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from packaging.requirements import Requirement
 
 from .patch import Patch, after_import, installed_file, is_awaited
 
-#: The releases that have every name that mmagic 1.2.0 imports from them.
+#: Releases that have every name that mmagic 1.2.0 imports from them.
 DIFFUSION = ("diffusers>=0.23,<0.29", "transformers>=4.27.4,<5", "huggingface_hub<0.26")
 ALBUMENTATIONS = ("albumentations",)
 #: The same for the multimodal models of mmpretrain 1.2.0 and mmaction2 1.2.0.
 MULTIMODAL = ("transformers>=4.28,<4.56",)
 
-#: The modules of mmagic that need them. No GAN uses one.
+#: The modules of mmagic that need diffusers, transformers or albumentations. No GAN uses them.
 DIFFUSION_MODULES = (
     "mmagic.models.archs.attention_injection",
     "mmagic.models.editors.animatediff",
@@ -40,15 +40,15 @@ DRN_MODULES = ("mmaction.models.localizers.drn", "mmaction.models.localizers.drn
 
 
 def unmet(requirements: Sequence[str]) -> list[str]:
-    """List the requirements that the environment does not meet, each with what is installed.
+    """Return the requirements that the environment does not meet, each with the installed version.
 
-    Nothing is imported: transformers and diffusers take longer than all the rest.
+    Nothing is imported, because transformers and diffusers take longer than everything else.
 
     Args:
-        requirements: In pip's form.
+        requirements: Requirements in pip's notation.
 
     Returns:
-        For example ``["diffusers<0.29,>=0.23 (found 0.42.1)"]``.
+        The unmet requirements, for example ``["diffusers<0.29,>=0.23 (found 0.42.1)"]``.
     """
     lacking = []
     for requirement in map(Requirement, requirements):
@@ -63,17 +63,17 @@ def unmet(requirements: Sequence[str]) -> list[str]:
 
 
 def explain(requirements: Sequence[str]) -> str:
-    """Say what a part needs, and how to get it."""
+    """Describe what a part needs, and how to install it."""
     install = " ".join(f"'{requirement}'" for requirement in requirements)
     return f"needs {', '.join(unmet(requirements))}; use a separate environment with pip install {install}"
 
 
 def placeholder(name: str, reason: str) -> type:
-    """Make a class that raises when it is built.
+    """Create a class that raises ImportError when it is built.
 
     Args:
-        name: The component that it stands for.
-        reason: What follows the name in the error.
+        name: Name of the component that it replaces.
+        reason: Text after the name in the error message.
     """
 
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
@@ -83,7 +83,7 @@ def placeholder(name: str, reason: str) -> type:
 
 
 class PlaceholderModule(ModuleType):
-    """A module whose classes are placeholders, registered once the framework asks for them.
+    """Module with placeholders for its classes, which are created and registered when the framework requests them.
 
     Args:
         name: Full name of the module.
@@ -106,7 +106,7 @@ class PlaceholderModule(ModuleType):
 
 
 def put_placeholders(modules: Sequence[str], registry: str, reason: str) -> None:
-    """Put placeholder modules where Python looks first."""
+    """Put placeholder modules into ``sys.modules``."""
     for name in modules:
         sys.modules.setdefault(name, PlaceholderModule(name, registry, reason))
 
@@ -134,7 +134,7 @@ class MMagicEditors(Patch):
 
     @staticmethod
     def hide_diffusers(module: Any) -> None:
-        """Let mmagic, which registers all models and schedulers of diffusers, find none."""
+        """Let mmagic, which registers all models and schedulers of diffusers, find none of them."""
         try_import, empty = module.try_import, ModuleType("diffusers")
         empty.models = empty.pipelines = empty.schedulers = ModuleType("empty")  # type: ignore[attr-defined]
         module.try_import = lambda name: empty if name == "diffusers" else try_import(name)
@@ -149,7 +149,7 @@ class MMPretrainMultimodal(Patch):
     versions = "mmpretrain 1.2.0 with transformers >= 4.56"
 
     def needed(self) -> bool:
-        # Without transformers the framework leaves its multimodal models out by itself.
+        # Without transformers, the framework leaves out its multimodal models on its own.
         installed = all(installed_file(package, "__init__.py") for package in (self.framework, "transformers"))
         return installed and bool(unmet(MULTIMODAL)) and not is_awaited(f"{self.framework}.utils.dependency")
 
@@ -158,7 +158,7 @@ class MMPretrainMultimodal(Patch):
 
     @staticmethod
     def switch_off(module: Any) -> None:
-        """Turn the framework's switch for its multimodal models off, with placeholders that name what they need."""
+        """Disable the framework's multimodal models, and register placeholders that name what they need."""
 
         def register(names: Iterable[str], registry: Any) -> None:
             for name in names:
@@ -178,7 +178,7 @@ class MMActionMultimodal(MMPretrainMultimodal):
 
 
 class MMActionDRN(Patch):
-    """Let ``import mmaction.models`` pass although a module that it names was left out of the wheel."""
+    """Let ``import mmaction.models`` succeed although a module that it imports is missing from the wheel."""
 
     name = "mmaction-drn"
     framework = "mmaction"

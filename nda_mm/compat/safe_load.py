@@ -1,9 +1,9 @@
-"""Loading checkpoints of mmengine without running code, and with their checksums compared.
+"""Load mmengine checkpoints without running code, and verify their checksums.
 
 mmengine calls ``torch.load`` without ``weights_only``. Since torch 2.6 that means True, and torch refuses the log
-buffers that mmengine stores with the weights, so that ``--resume`` fails. ``weights_only=False`` would let a
-checkpoint run any code. Here the few harmless things that mmengine writes are allowed by name instead, and
-nothing else. torch also loads a file without comparing its checksums.
+buffers that mmengine stores with the weights, so ``--resume`` fails. ``weights_only=False`` would let a checkpoint
+run arbitrary code. This module allows only the few harmless types that mmengine writes, by name. It also verifies
+the checksums of a file, which torch does not.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ import torch
 
 from .patch import Patch
 
-#: Element types of numpy arrays in a checkpoint: log values, scores, and numpy's own random state.
+#: Element types of numpy arrays in a checkpoint: log values, scores, and numpy's own RNG state.
 _DTYPES = ("bool", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8")
 
 
 class BrokenCheckpointError(ValueError):
-    """A checkpoint that can't be used: truncated, altered, unsafe to load, or without what is needed."""
+    """Raised if a checkpoint is truncated, altered or unsafe to load, or lacks what is needed."""
 
 
 def narrow_getattr(owner: Any, name: str) -> Any:
-    """``getattr`` for the two uses that a checkpoint has of it.
+    """Replace ``getattr`` in checkpoints, restricted to the two uses that mmengine has of it.
 
     A pickled ``HistoryBuffer`` refers to its statistics as ``getattr(HistoryBuffer, 'mean')``, and the state of a
-    one-cycle schedule to its curve as ``getattr(OneCycleParamScheduler, '_annealing_cos')``. The builtin, once allowed,
-    would hand out any attribute of anything, and with it a way to run code.
+    one-cycle schedule to its curve as ``getattr(OneCycleParamScheduler, '_annealing_cos')``. Allowing the builtin would
+    give access to every attribute of every object, and so a way to run code.
 
     Args:
-        owner: The object whose attribute is asked for; only those two classes are served.
+        owner: Object to get the attribute from; must be one of these two classes.
         name: One of the buffer's default statistics (``min``, ``max``, ``mean``, ``current``) or of the schedule's
             curves (``_annealing_cos``, ``_annealing_linear``).
 
@@ -52,15 +52,15 @@ def narrow_getattr(owner: Any, name: str) -> Any:
     statistics, curves = ("current", "max", "mean", "min"), ("_annealing_cos", "_annealing_linear")
     if (owner is HistoryBuffer and name in statistics) or (owner is OneCycleParamScheduler and name in curves):
         return getattr(owner, name)
-    raise ValueError(f"the checkpoint asks for attribute {name!r} of {owner!r}, which it must not reach")
+    raise ValueError(f"the checkpoint asks for attribute {name!r} of {owner!r}, which is not allowed")
 
 
 def allow_safe_globals() -> None:
-    """Let ``torch.load(..., weights_only=True)`` read what mmengine writes; idempotent.
+    """Let ``torch.load(..., weights_only=True)`` read mmengine's checkpoints. Calling it again is safe.
 
-    That is mmengine's log buffer and its statistics, a schedule's curves, numpy arrays and plain numbers. numpy 1 and
-    numpy 2 write different module names for the same two functions; both names are listed, so that a checkpoint written
-    under one can be read under the other.
+    It allows mmengine's log buffer and its statistics, a schedule's curves, numpy arrays and plain numbers. numpy 1 and
+    numpy 2 write different module names for the same two functions. Both names are listed, so a checkpoint written with
+    one version can be read with the other.
     """
     from mmengine.logging import HistoryBuffer
     from mmengine.optim.scheduler.param_scheduler import OneCycleParamScheduler
@@ -70,7 +70,7 @@ def allow_safe_globals() -> None:
     torch.serialization.add_safe_globals(
         [
             HistoryBuffer,
-            OneCycleParamScheduler,  # its constructor wants an optimizer and does no more than set one up
+            OneCycleParamScheduler,  # harmless: its constructor only sets up an optimizer
             (narrow_getattr, "builtins.getattr"),
             np.ndarray,
             np.dtype,
@@ -84,16 +84,16 @@ def allow_safe_globals() -> None:
 
 
 def require_intact(path: str | Path) -> bool:
-    """Compare the checksums of a file that ``torch.save`` or ``torch.jit.save`` wrote.
+    """Verify the checksums of a file written by ``torch.save`` or ``torch.jit.save``.
 
     Args:
         path: The file.
 
     Returns:
-        Whether it has any; the format from before torch 1.6 has none.
+        Whether the file has checksums. The format used before torch 1.6 has none.
 
     Raises:
-        BrokenCheckpointError: If one is wrong, or the file is truncated.
+        BrokenCheckpointError: If a checksum is wrong, or the file is truncated.
     """
     with open(path, "rb") as file:
         if file.read(4) != b"PK\x03\x04":  # how torch tells the two formats apart
@@ -109,21 +109,21 @@ def require_intact(path: str | Path) -> bool:
 
 
 def checked_load(path: str | Path, map_location: Any = None, *, mmap: bool = False) -> Any:
-    """``torch.load`` with every checksum compared and no code run.
+    """Load a file with ``torch.load``, verifying its checksums and without running code.
 
-    Files in the format from before torch 1.6 have no checksums, so damage inside their tensors can't be seen.
+    Files in the format used before torch 1.6 have no checksums, so damage inside their tensors can't be detected.
 
     Args:
-        path: A file that ``torch.save`` wrote.
-        map_location: As of ``torch.load``. Defaults to None.
-        mmap: Map the tensors from the file rather than read them, where the format allows it. Defaults to False.
+        path: File written by ``torch.save``.
+        map_location: As in ``torch.load``. Defaults to None.
+        mmap: Whether to memory-map the tensors instead of reading them, if the format allows it. Defaults to False.
 
     Returns:
-        What the file holds.
+        The content of the file.
 
     Raises:
         FileNotFoundError: If the file does not exist.
-        BrokenCheckpointError: If it is truncated, altered, or would run code; the reason and the file are named.
+        BrokenCheckpointError: If it is truncated, altered, or would run code. The message names file and reason.
     """
     path = Path(path).expanduser()
     if not path.is_file():
@@ -141,13 +141,13 @@ def checked_load(path: str | Path, map_location: Any = None, *, mmap: bool = Fal
                 f"{path} can't be loaded without running code: it asks for {refused.group(1)}."
             ) from error
         reason = str(error).split("\n")[0] or type(error).__name__
-        if "weights_only" in reason.lower():  # torch's advice to load it without care is no help
+        if "weights_only" in reason.lower():  # don't pass on torch's advice to load it unsafely
             reason = "torch can't read it"
         raise BrokenCheckpointError(f"{path} is truncated or damaged: {reason}.") from error
 
 
 def load_from_local(filename: str, map_location: Any) -> Any:
-    """mmengine's loader of local files, whose name and arguments its log prints and its registry expects."""
+    """Replace mmengine's loader of local files. mmengine prints its name in the log and expects these arguments."""
     return checked_load(filename, map_location)
 
 
@@ -167,7 +167,7 @@ class SafeGlobals(Patch):
         file.seek(0)
         try:
             torch.load(file, weights_only=True)
-        except Exception:  # torch words its refusal in several classes, and each of them is the fault
+        except Exception:  # torch refuses with several exception types, and each of them is the fault
             return True
         return False
 
@@ -176,11 +176,11 @@ class SafeGlobals(Patch):
 
 
 class CheckedLoad(Patch):
-    """Let the frameworks' loads of local checkpoints (``load_from``, ``init_cfg``, tests) notice damage."""
+    """Detect damage when a framework loads a local checkpoint (``load_from``, ``init_cfg``, testing)."""
 
     name = "checked-load"
     framework = "mmengine"
-    reason = "a checkpoint with flipped bytes loads without an error, with other weights"
+    reason = "a checkpoint with flipped bytes loads without an error, but with wrong weights"
     versions = "mmengine <= 0.10.7 with torch <= 2.11"
 
     def needed(self) -> bool:
@@ -194,7 +194,7 @@ class CheckedLoad(Patch):
         content[content.index(tensor.numpy().tobytes())] ^= 1
         try:
             torch.load(io.BytesIO(content), weights_only=True)
-        except Exception:  # whatever the class, the damage was noticed
+        except Exception:  # whatever its type, the damage was detected
             return False
         return True
 

@@ -1,9 +1,9 @@
-"""Weights on their way from one code to another: what a checkpoint holds, what a model needs, whether it arrived.
+"""Convert weights between frameworks, and check that they fit a model and were loaded.
 
-:func:`convert_backbone` takes backbones from framework to framework; ``tools/convert_backbone.py`` is its command.
-:class:`PretrainedCheckHook` stops a run whose model does not hold the weights of its pretrained file.
-:func:`import_official` (``tools/import_official.py``) turns the paper authors' networks into a GAN of ours, whose
-tensors, gradients among them, go by :func:`official_names`.
+:func:`convert_backbone` (``tools/convert_backbone.py``) converts backbones between frameworks.
+:class:`PretrainedCheckHook` stops a run if the model does not hold the weights of its pretrained checkpoint.
+:func:`import_official` (``tools/import_official.py``) turns networks of the paper's authors into a checkpoint of one of
+our GANs. :func:`official_names` maps the names of their tensors, and so of their gradients, to ours.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Whether weights fit a model and have arrived in it, and the proof: a config's backbone, built and filled."""
+"""Check that weights fit a model and were loaded into it, also for the backbone that a config builds."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from nda_mm.utils.random_state import isolated_rng
 from .resnet import BackboneMismatchError, describe, is_resnet_name, plain_names
 
 _TORCHVISION = "torchvision."
-#: Counters of seen batches: old files lack them and nothing depends on them.
+#: Counters of batches: old files lack them, and nothing depends on them.
 _COUNTER = "num_batches_tracked"
 
 
 def plain_state(module: nn.Module, given: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
-    """A model's tensors by plain name, those of inflated convolutions summed over time.
+    """Return a model's tensors by plain name, with inflated convolutions summed over time.
 
-    An inflated kernel is its 2-D kernel divided by its length and repeated, so that the sum over time is the 2-D one:
-    what a still picture sees of it.
+    An inflated kernel is a 2-D kernel divided by its length in time and repeated. The sum over time is therefore the
+    2-D kernel, which is also its effect on a still image.
 
     Args:
-        module: A backbone of any framework, a stage of one, or a 3-D one that was inflated.
-        given: Weights by plain name that the tensors are compared with: what is 3-D there was not inflated and is left
-            as it is. Defaults to None.
+        module: A backbone of any framework, a stage of one, or an inflated 3-D backbone.
+        given: Weights by plain name to compare the tensors with. Kernels that are 3-D in these weights were not
+            inflated and are not summed. Defaults to None.
 
     Returns:
         Tensors by plain name, without batch counters; a network that is not a ResNet keeps its own names.
@@ -53,20 +53,21 @@ def plain_state(module: nn.Module, given: Mapping[str, Tensor] | None = None) ->
 
 
 def require_fit(module: nn.Module, weights: Mapping[str, Tensor], *, source: str, target: str) -> list[str]:
-    """Refuse weights that a model can't take whole, before any is loaded.
+    """Raise BackboneMismatchError if a model can't load weights completely, before anything is loaded.
 
     Args:
         module: The backbone, or a stage of one.
         weights: Tensors by plain name.
-        source: What to call the weights in the message.
-        target: What to call the model.
+        source: Name of the weights in error messages.
+        target: Name of the model in error messages.
 
     Returns:
-        Names that the model doesn't use, of whole stages that it lacks (``layer4`` with a C4 backbone).
+        Names of the weights in stages that the model lacks, and so does not use (``layer4`` with a C4 backbone).
 
     Raises:
-        BackboneMismatchError: If one of the model's tensors is missing or has another shape, or the weights have more
-            layers in the model's stages than the model; both architectures and the first differences are named.
+        BackboneMismatchError: If one of the model's tensors is missing or has a different shape, or the weights have
+            more layers in the model's stages than the model. The message names both architectures and the first
+            differences.
 
     Example:
         >>> from torchvision.models import resnet18
@@ -85,23 +86,23 @@ def require_fit(module: nn.Module, weights: Mapping[str, Tensor], *, source: str
 
 
 def require_carried(module: nn.Module, weights: Mapping[str, Tensor], *, source: str, target: str) -> int:
-    """Refuse a model that does not hold the weights it should have loaded.
+    """Raise BackboneMismatchError if a model does not hold the weights it should have loaded.
 
-    The frameworks load leniently: what doesn't fit by name is skipped with a line in the log, and the layer stays
-    random. This compares values instead, through every naming that :mod:`nda_mm.conversion.resnet` knows, inflated
-    convolutions included.
+    The frameworks load leniently: a tensor whose name doesn't fit is skipped with a line in the log, and the layer
+    stays random. This function compares values instead. It knows all layer names of :mod:`nda_mm.conversion.resnet`,
+    and inflated convolutions.
 
     Args:
         module: The backbone after ``init_weights()``.
         weights: Tensors by plain name.
-        source: What to call the weights in the message.
-        target: What to call the model.
+        source: Name of the weights in error messages.
+        target: Name of the model in error messages.
 
     Returns:
         The number of tensors compared.
 
     Raises:
-        BackboneMismatchError: If tensors differ; the first are named.
+        BackboneMismatchError: If tensors differ. The message names the first ones.
 
     Example:
         >>> from torchvision.models import resnet18
@@ -118,14 +119,14 @@ def require_carried(module: nn.Module, weights: Mapping[str, Tensor], *, source:
 def refuse_other_names(
     wanted: Mapping[str, Tensor], given: Mapping[str, Tensor], *, source: str, target: str, unused: Iterable[str] = ()
 ) -> None:
-    """Refuse weights whose names and shapes are not those of a model, by BackboneMismatchError.
+    """Raise BackboneMismatchError if the names and shapes of weights are not those of a model.
 
     Args:
-        wanted: The model's tensors, or those that the weights must have.
+        wanted: The model's tensors, or those of them that the weights must have.
         given: The weights.
-        source: What to call the weights in the message.
-        target: What to call the model.
-        unused: Names among the weights that the model need not have. Defaults to none.
+        source: Name of the weights in error messages.
+        target: Name of the model in error messages.
+        unused: Names of weights that the model may lack. Defaults to none.
     """
     left_out = set(unused)
     if faults := compare_keys(wanted, {name: value for name, value in given.items() if name not in left_out}):
@@ -137,14 +138,14 @@ def refuse_other_names(
 def refuse_other_values(
     loaded: Mapping[str, Tensor], given: Mapping[str, Tensor], *, source: str, target: str, tolerance: float = 0.0
 ) -> None:
-    """Refuse a model whose tensors differ from the weights of the same names, by BackboneMismatchError.
+    """Raise BackboneMismatchError if a model's tensors differ from the weights of the same names.
 
     Args:
         loaded: The model's tensors.
         given: The weights, which are compared in the model's precision.
-        source: What to call the weights in the message.
-        target: What to call the model.
-        tolerance: Relative difference allowed, and a hundredth of it near zero. Defaults to 0.0: bit for bit.
+        source: Name of the weights in error messages.
+        target: Name of the model in error messages.
+        tolerance: Relative tolerance. The absolute tolerance is a hundredth of it. Defaults to 0.0: bit for bit.
     """
     both = [name for name in loaded if name in given]
     different = []
@@ -155,8 +156,8 @@ def refuse_other_values(
     if different:
         raise BackboneMismatchError(
             f"{target} does not hold the weights of {source}: {len(different)} of {len(both)} tensors differ "
-            f"({shorten(different)}); were they initialized again, by the model's init_cfg or by load_from, or are the "
-            "names in the file those of another framework (tools/convert_backbone.py)?"
+            f"({shorten(different)}). Check whether the model's init_cfg or load_from initialized them again, "
+            "and whether the names in the file are those of another framework (tools/convert_backbone.py)"
         )
 
 
@@ -168,23 +169,23 @@ def _label(weights: Mapping[str, Tensor]) -> str:
 
 
 def check_config(config: str, file: Path, weights: Mapping[str, Tensor], source: str) -> dict[str, int]:
-    """Build what a config loads a backbone into, let it load the file its own way, and compare every tensor.
+    """Build the backbone of a config, let it load a converted file as in training, and compare every tensor.
 
     Args:
-        config: A config of any framework, or ``torchvision.resnet50`` for a network of torchvision's.
-        file: The converted file; it takes the place of what the config names as ``pretrained`` or in ``init_cfg``.
-        weights: Its tensors by plain name.
-        source: What to call it in messages.
+        config: A config of any framework, or a name such as ``torchvision.resnet50``.
+        file: The converted file. It replaces the one that the config gives as ``pretrained`` or in ``init_cfg``.
+        weights: Tensors of the file by plain name.
+        source: Name of the weights in error messages.
 
     Returns:
-        The number of tensors that arrived, for the backbone and, if there is one, a detector's shared head.
+        The number of tensors loaded, for the backbone and, if there is one, a detector's shared head.
 
     Raises:
         BackboneMismatchError: If the architectures differ, or the file's names are not those that the model reads.
-        ValueError: If there is no such network, or the config has no ``model.backbone``.
-        FileNotFoundError: If there is no such config.
+        ValueError: If torchvision has no such network, or the config has no ``model.backbone``.
+        FileNotFoundError: If the config does not exist.
     """
-    # A network of torchvision's, by its name.
+    # A torchvision network, given by its name.
     if config.startswith(_TORCHVISION) and not Path(config).exists():
         import torchvision
 
@@ -193,7 +194,7 @@ def check_config(config: str, file: Path, weights: Mapping[str, Tensor], source:
         require_fit(net, weights, source=source, target=config)
         net.load_state_dict(read_checkpoint(file, needed=("state_dict",))["state_dict"], strict=False)
         return {config: require_carried(net, weights, source=source, target=config)}
-    # A config: its backbone, inside ShiftedBackbone's `net` or by itself, and a detector's shared head.
+    # A config: its backbone, which ShiftedBackbone holds as `net`, and a detector's shared head.
     cfg = read_config(config)
     backbone = cfg.get("model", {}).get("backbone")
     if backbone is None:
@@ -212,13 +213,13 @@ def check_config(config: str, file: Path, weights: Mapping[str, Tensor], source:
 
 
 def _build(settings: dict[str, Any], file: Path) -> Any:
-    if "pretrained" in settings:  # mmaction2's own way, which inflates too
+    if "pretrained" in settings:  # mmaction2's own way to load, which also inflates
         return MODELS.build({**settings, "pretrained": str(file)})
     return MODELS.build({**settings, "init_cfg": dict(type="Pretrained", checkpoint=str(file))})
 
 
 def initial_model(config: Config, seed: int) -> nn.Module:
-    """Build a config's model with the random weights of a seed; the caller's random state is left as it was."""
+    """Build a config's model with random weights from a seed, and restore the caller's RNG state."""
     scope = config.get("default_scope", "mmengine")
     with DefaultScope.overwrite_default_scope(scope), quiet(), isolated_rng(seed):
         model: nn.Module = MODELS.build(config.model)
@@ -227,12 +228,12 @@ def initial_model(config: Config, seed: int) -> nn.Module:
 
 
 def write_untrained(config: Config, seed: int, file: Path) -> None:
-    """Save a config's model as it is before any training: the random network that pretrained ones are compared with.
+    """Save a config's untrained model, the random network that pretrained ones are compared with.
 
     Args:
         config: A resolved config.
-        seed: Of its random weights.
-        file: Gets the weights as ``state_dict``, whole or not at all.
+        seed: Seed of its random weights.
+        file: File to write the weights to, as ``state_dict``. It is written completely or not at all.
     """
     apply_patches()
     write_checkpoint(dict(meta=dict(seed=seed), state_dict=initial_model(config, seed).state_dict()), file)
@@ -240,9 +241,9 @@ def write_untrained(config: Config, seed: int, file: Path) -> None:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Silence mmengine's line for each parameter and mmaction2's for each name."""
+    """Silence the lines that mmengine prints per parameter and mmaction2 per name."""
     name = "nda_mm backbone check"
-    MMLogger.get_instance(name, log_level="ERROR")  # the newest is the one that messages go to
+    MMLogger.get_instance(name, log_level="ERROR")  # messages go to the newest logger
     try:
         with redirect_stdout(io.StringIO()):
             yield

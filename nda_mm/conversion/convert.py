@@ -1,4 +1,4 @@
-"""From a checkpoint to a file that a host's ``init_cfg=dict(type='Pretrained', checkpoint=...)`` reads."""
+"""Convert a checkpoint to a file that a framework's ``init_cfg=dict(type='Pretrained', checkpoint=...)`` can load."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from .resnet import BackboneMismatchError, ResNetArchitecture, describe, host_na
 
 HOSTS = ("mmdet", "mmaction2", "mmpretrain", "torchvision")
 REMINDER = (
-    "color order, mean and std of the inputs, and the style of the blocks (pytorch: the 3x3 convolution strides; "
-    "caffe: the 1x1), must be those of the pretraining; no file can show a mistake in them"
+    "color order, mean and std of the inputs and the style of the blocks (pytorch: stride in the 3x3 convolution; "
+    "caffe: in the 1x1) must be those of the pretraining; the file cannot show a mistake in them"
 )
 
 
 @dataclass(frozen=True)
 class ConversionReport:
-    """What became of a checkpoint's tensors.
+    """Summary of a conversion, which ``print`` shows as a table.
 
     Args:
         source: The checkpoint.
-        out: The file written.
-        host: The framework whose names the file has.
-        found: The backbone as it was found.
-        architecture: Which ResNet; None for another network.
-        checked: Tensors that arrived in the models built from a config, by model.
+        out: The file that was written.
+        host: The framework that the names in the file belong to.
+        found: The backbone that was found in the checkpoint.
+        architecture: Architecture of a ResNet; None for other networks.
+        checked: Number of tensors that were loaded into each model built from a config.
     """
 
     source: Path
@@ -49,7 +49,7 @@ class ConversionReport:
         prefix = f", prefix {self.found.prefix}" if self.found.prefix else ""
         rows = [
             ("source", f"{self.source}: {self.found.format}{prefix}"),
-            ("backbone", str(self.architecture or "no ResNet; its names are left as they are")),
+            ("backbone", str(self.architecture or "not a ResNet; its names are unchanged")),
             ("taken", f"{len(self.found.weights)} tensors: {_groups(self.found.weights, 1)}"),
             ("dropped", f"{len(self.found.dropped)} tensors: {_groups(self.found.dropped, 2)}"),
             *(("checked", f"{target} holds {count} of {count} tensors") for target, count in self.checked.items()),
@@ -62,33 +62,33 @@ class ConversionReport:
 def convert_backbone(
     source: str | Path, out: str | Path, host: str, *, encoder: str = "query", config: str | None = None
 ) -> ConversionReport:
-    """Take the backbone out of a checkpoint and write it under a host's names.
+    """Extract the backbone of a checkpoint, and write it with the tensor names of another framework.
 
-    It takes checkpoints of OpenMMLab models (ours, mmpretrain's classifiers and self-supervised models, mmdet's and
-    mmaction2's 2-D ones, saved under DDP or not), of facebookresearch/moco and moco-v3, and plain backbone files such
-    as torchvision's. The file is read and written without running any code in it; it is written whole or not at all.
+    Supported are checkpoints of OpenMMLab models (ours, classifiers and self-supervised models of mmpretrain, 2-D
+    models of mmdet and mmaction2, saved with or without DDP), of facebookresearch/moco and moco-v3, and plain backbone
+    files such as torchvision's. No code in the file is run. The new file is written completely or not at all.
 
-    A detector's shared head (mmdet's ``ResLayer``) takes its stage from the same file by the same ``init_cfg``: the
-    names ``layer4...`` are the same in both. mmaction2 has a second way to load, ``pretrained=...``, which reads
-    torchvision's names and inflates them into 3-D networks: for it, convert to 'torchvision' (or 'mmpretrain' for a
-    ResNet with a small stem). Of a checkpoint of ``nda_mm.DPC``, or of a recognizer trained on its encoder, the
-    2D3D-ResNet is taken, for ``nda_mm.ResNet2d3d`` in mmaction2.
+    A detector's shared head (mmdet's ``ResLayer``) loads its stage from the same file with the same ``init_cfg``,
+    because the names ``layer4...`` are the same in both. mmaction2 has a second way to load weights,
+    ``pretrained=...``, which reads torchvision's names and inflates the kernels for 3-D networks. For it, convert to
+    'torchvision' (or 'mmpretrain' for a ResNet with a small stem). From a checkpoint of ``nda_mm.DPC``, or of a
+    recognizer trained on its encoder, the 2D3D-ResNet is extracted, for ``nda_mm.ResNet2d3d`` in mmaction2.
 
     Args:
         source: The checkpoint.
-        out: Where to write; not the source.
-        host: 'mmdet', 'mmaction2', 'mmpretrain' or 'torchvision'.
+        out: The file to write; must not be the source.
+        host: Framework to convert to: 'mmdet', 'mmaction2', 'mmpretrain' or 'torchvision'.
         encoder: 'query', the trained network, or 'key', its EMA. Defaults to 'query'.
-        config: A config (or ``torchvision.resnet50``) whose backbone is built, filled from the new file and compared,
-            before the file gets its name. Defaults to None.
+        config: A config (or ``torchvision.resnet50``) to check the new file with before it is written: the backbone is
+            built, loaded from it and compared. Defaults to None.
 
     Returns:
         The report; ``print`` shows it as a table.
 
     Raises:
-        FileNotFoundError: If the checkpoint, or the config, is not there.
-        BrokenCheckpointError: If the checkpoint is damaged, or could not be loaded without running code.
-        BackboneMismatchError: If layers are missing, the host has no such network, or the config's is another.
+        FileNotFoundError: If the checkpoint or the config does not exist.
+        BrokenCheckpointError: If the checkpoint is damaged, or can't be loaded without running code.
+        BackboneMismatchError: If layers are missing, or the host or the config has a different network.
         ValueError: If the format is unknown, or out is the source.
 
     Example:
@@ -105,8 +105,8 @@ def convert_backbone(
     source, out = Path(source), Path(out)
     check_choice(host, "host", HOSTS)
     if out.exists() and source.exists() and out.samefile(source):
-        raise ValueError(f"{out} is the source; write to another file")
-    # What is in the file, and does the host have a network for it?
+        raise ValueError(f"{out} is the source; write to a different file")
+    # Find the backbone, and check that the host has a network for it.
     found = find_backbone(read_checkpoint(source, needed=()), encoder, where=str(source))
     try:
         architecture = describe(found.weights)
@@ -114,7 +114,7 @@ def convert_backbone(
         raise BackboneMismatchError(f"{source} is not a whole backbone: {error}.") from error
     _require_served(found, architecture, host, source, config)
 
-    # The same tensors under the host's names.
+    # Rename the tensors as the host expects.
     names = host_names(found.weights, host) if architecture else {name: name for name in found.weights}
     converted = {
         "meta": {
@@ -128,7 +128,7 @@ def convert_backbone(
         },
         "state_dict": {names[name]: value.detach().clone().contiguous() for name, value in found.weights.items()},
     }
-    # Checked in a temporary folder, so that a file that the config can't load is never left at `out`.
+    # Check in a temporary folder, so that a file that the config can't load is never left at `out`.
     checked: dict[str, int] = {}
     if config is not None:
         with tempfile.TemporaryDirectory() as folder:
@@ -142,13 +142,13 @@ def convert_backbone(
 def _require_served(
     found: FoundBackbone, architecture: ResNetArchitecture | None, host: str, source: Path, config: str | None
 ) -> None:
-    """Refuse what the host has no network for."""
+    """Raise BackboneMismatchError if the host has no network for the weights."""
     if architecture is None:
-        holds = f"{source} holds no ResNet but a network of {_groups(found.weights, 1)}"
+        holds = f"{source} does not hold a ResNet, but a network of {_groups(found.weights, 1)}"
         if host in ("mmaction2", "torchvision"):
             raise BackboneMismatchError(f"{holds}; only ResNets are converted for {host}")
         if found.format != "OpenMMLab model" or config is None:
-            raise BackboneMismatchError(f"{holds}; name a config (--check) that shows how {host} calls its layers")
+            raise BackboneMismatchError(f"{holds}; check its names in {host} with a config (--check)")
         return
     require_whole(found.weights, architecture, str(source))
     if architecture.late_time and host != "mmaction2":
@@ -159,12 +159,12 @@ def _require_served(
     if host in ("mmaction2", "torchvision") and not plain and not architecture.late_time:
         raise BackboneMismatchError(
             f"{source} holds a {architecture}, and {host} has only ResNets with a 7x7 stem and width 64; convert with "
-            "--to mmpretrain, whose networks mmaction2 takes too (backbone type='mmpretrain.ResNet_CIFAR')"
+            "--to mmpretrain, whose networks mmaction2 can use too (backbone type='mmpretrain.ResNet_CIFAR')"
         )
 
 
 def _groups(names: Iterable[str], levels: int) -> str:
-    """Names by their first parts, with the number of tensors under each.
+    """Group names by their first levels, with the number of tensors in each group.
 
     Example:
         >>> _groups(["neck.mlp.0.weight", "neck.mlp.0.bias", "queue"], 1)

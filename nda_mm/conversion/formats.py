@@ -1,4 +1,4 @@
-"""What checkpoints look like, and where in them the backbone is."""
+"""Recognize the format of a checkpoint, and find the backbone in it."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from nda_mm.utils.messages import shorten
 
 from .resnet import is_resnet_name, plain_names, to_plain
 
-#: Put before every name by wrappers: DDP, torch.compile.
+#: Prefixes that wrappers add to every name: DDP, torch.compile.
 _WRAPPERS = ("module.", "_orig_mod.")
 
 
 @dataclass(frozen=True)
 class Format:
-    """A layout of names.
+    """Names of the tensors in one format of checkpoints.
 
     Args:
-        name: What to call it.
-        query: Prefix of the encoder that is trained.
-        key: Prefixes of its EMA; the first that is there counts.
-        resnet_only: Whether names that no ResNet has are dropped (a classifier next to the backbone), or are part of
-            the backbone.
+        name: Name of the format.
+        query: Prefix of the trained encoder.
+        key: Possible prefixes of its EMA. The first one that occurs is used.
+        resnet_only: Whether to drop names that no ResNet has (a classifier next to the backbone). If not, they are part
+            of the backbone.
     """
 
     name: str
@@ -51,11 +51,11 @@ FORMATS = (
 
 @dataclass(frozen=True)
 class FoundBackbone:
-    """A backbone in a checkpoint.
+    """Backbone found in a checkpoint.
 
     Args:
-        format: Name of the checkpoint's layout.
-        prefix: What stood before the backbone's names.
+        format: Name of the checkpoint's format.
+        prefix: Prefix of the backbone's names in the checkpoint.
         weights: Tensors by plain name.
         dropped: Names of the checkpoint's other tensors.
     """
@@ -67,17 +67,17 @@ class FoundBackbone:
 
 
 def weights_of(checkpoint: Any, where: str) -> dict[str, torch.Tensor]:
-    """The tensors of a checkpoint by name, without what DDP or torch.compile put before the names.
+    """Return the tensors of a checkpoint by name, without the prefixes of DDP and torch.compile.
 
     Args:
-        checkpoint: What was loaded: tensors by name, or a dictionary that holds them as ``state_dict`` or ``model``.
-        where: What to call it in the message.
+        checkpoint: The loaded checkpoint: tensors by name, directly or under the key ``state_dict`` or ``model``.
+        where: Name of the checkpoint in error messages.
 
     Returns:
         Tensors by name.
 
     Raises:
-        ValueError: If there are none.
+        ValueError: If there are no tensors.
     """
     for inside in ("state_dict", "model"):
         if isinstance(checkpoint, Mapping) and isinstance(checkpoint.get(inside), Mapping):
@@ -86,7 +86,10 @@ def weights_of(checkpoint: Any, where: str) -> dict[str, torch.Tensor]:
     named = checkpoint if isinstance(checkpoint, Mapping) else {}
     weights = {str(name): value for name, value in named.items() if isinstance(value, torch.Tensor)}
     if not weights:
-        raise ValueError(f"{where} holds no weights by name, alone or as `state_dict` or `model`: {shorten(named)}")
+        raise ValueError(
+            f"{where} holds no weights: tensors by name must be at the top level or under `state_dict` or `model`, but "
+            f"got the keys: {shorten(named)}"
+        )
     for wrapper in 2 * _WRAPPERS:  # in either order
         if all(name.startswith(wrapper) for name in weights):
             weights = {name.removeprefix(wrapper): value for name, value in weights.items()}
@@ -94,15 +97,15 @@ def weights_of(checkpoint: Any, where: str) -> dict[str, torch.Tensor]:
 
 
 def find_backbone(checkpoint: Any, encoder: str = "query", where: str = "the checkpoint") -> FoundBackbone:
-    """Find the backbone in a checkpoint of any format served, and give its tensors their plain names.
+    """Find the backbone in a checkpoint of any supported format, and translate its tensors to their plain names.
 
     Args:
-        checkpoint: What was loaded.
-        encoder: 'query', the network that was trained, or 'key', its EMA. Defaults to 'query'.
-        where: What to call the checkpoint in messages.
+        checkpoint: The loaded checkpoint.
+        encoder: 'query', the trained network, or 'key', its EMA. Defaults to 'query'.
+        where: Name of the checkpoint in error messages. Defaults to 'the checkpoint'.
 
     Returns:
-        The backbone and what was left out.
+        The backbone and the names of the tensors that were dropped.
 
     Raises:
         ValueError: If the format is unknown, or the file has no such encoder.
@@ -121,12 +124,12 @@ def find_backbone(checkpoint: Any, encoder: str = "query", where: str = "the che
         prefixes = (layout.query,) if encoder == "query" else layout.key
         wanted = next((p for p in prefixes if any(n.startswith(p) for n in weights)), None)
         if wanted is None:
-            raise ValueError(f"{where} ({layout.name}) has no key encoder; take encoder='query'")
+            raise ValueError(f"{where} ({layout.name}) has no key encoder; use encoder='query'")
         return _take(weights, wanted, layout)
-    # None of them: say what the names look like.
+    # No format fits: show what the names look like.
     groups = shorten(dict.fromkeys(".".join(name.split(".")[:2]) for name in weights), 6)
     known = ", ".join(layout.name for layout in FORMATS)
-    raise ValueError(f"the format of {where} is unknown: its names begin with {groups}; known are: {known}")
+    raise ValueError(f"the format of {where} must be one of {known}, but its names begin with {groups}")
 
 
 def _holds(weights: Mapping[str, torch.Tensor], prefix: str, resnet_only: bool) -> bool:
@@ -142,5 +145,5 @@ def _take(weights: Mapping[str, torch.Tensor], prefix: str, layout: Format) -> F
         dropped += [prefix + name for name in inside if not is_resnet_name(plain[name])]
         plain = {name: to for name, to in plain.items() if is_resnet_name(to)}
     elif not all(map(is_resnet_name, plain.values())):
-        plain = {name: name for name in inside}  # another network keeps its own names
+        plain = {name: name for name in inside}  # other networks keep their own names
     return FoundBackbone(layout.name, prefix, {to: inside[name] for name, to in plain.items()}, dropped)

@@ -1,4 +1,4 @@
-"""The BigGAN of the paper's authors and mmagic's: what each calls a tensor, and files of theirs as checkpoints of ours.
+"""Convert BigGANs of the paper's authors to mmagic's BigGAN: tensor names, spectral norm and checkpoints.
 
 Source: the code of Sinha et al., "Negative Data Augmentation", ICLR 2021, which is that of Brock et al., "Large Scale
 GAN Training", https://arxiv.org/abs/1809.11096, for 32x32 images.
@@ -38,15 +38,15 @@ __all__ = [
 SN_STYLES = ("torch", "ajbrock")
 CHANNEL_ORDERS = ("RGB", "BGR")
 
-#: Our layer and its kind, by theirs. The kinds: under spectral norm, an embedding under spectral norm (it has no bias),
-#: a conditional batch normalization, a plain one.
+#: Our layer and its kind, by their layer. Kinds: a layer with spectral norm, an embedding with spectral norm (which has
+#: no bias), a conditional batch normalization, and a plain one.
 _CONVOLUTIONS = {"conv1": ("conv1.conv", "spectral"), "conv2": ("conv2.conv", "spectral")}
 _SHORTCUT = {"conv_sc": ("shortcut.conv", "spectral")}
 _NORMS = {"bn1": ("bn1", "conditional"), "bn2": ("bn2", "conditional")}
 
 
 def _blocks(*layers: Mapping[str, tuple[str, str]]) -> dict[str, tuple[str, str]]:
-    """The same for whole blocks, in their order, by the layers of each."""
+    """Build the same mapping for a sequence of blocks from the layers of each block."""
     return {
         f"blocks.{number}.0.{theirs}": (f"conv_blocks.{number}.{ours}", kind)
         for number, block in enumerate(layers)
@@ -62,13 +62,13 @@ _LAYERS = {
         "output_layer.2": ("output_layer.conv", "spectral"),
     },
     "discriminator": {
-        # The last two blocks keep their input's size.
+        # The last two blocks keep the size of their input.
         **_blocks(*2 * [_CONVOLUTIONS | _SHORTCUT], *2 * [_CONVOLUTIONS]),
         "linear": ("decision", "spectral"),
         "embed": ("proj_y", "embedding"),
     },
 }
-#: Our tensor by theirs, for each kind of layer, as mmagic's sn_style='ajbrock' has them.
+#: Our tensor by their tensor, for each kind of layer with mmagic's sn_style='ajbrock'.
 _TENSORS = {
     "spectral": {name: name for name in ("weight", "bias", "u0", "sv0")},
     "embedding": {name: name for name in ("weight", "u0", "sv0")},
@@ -80,13 +80,13 @@ _TENSORS = {
     },
     "normalized": {"stored_mean": "running_mean", "stored_var": "running_var", "gain": "weight", "bias": "bias"},
 }
-#: The same for torch's spectral norm, which keeps no singular value.
+#: The same for torch's spectral norm, which stores no singular value.
 _TORCH_TENSORS = {
     **_TENSORS,
     "spectral": {"weight": "weight_orig", "bias": "bias", "u0": "weight_u"},
     "embedding": {"weight": "weight_orig", "u0": "weight_u"},
 }
-#: What a generator puts out and a discriminator takes in: the dimension of the channels, by their tensor.
+#: Dimension of the image channels in the layers that output or receive images, by their tensor.
 _OF_IMAGES = {
     "generator": {"output_layer.2.weight": 0, "output_layer.2.bias": 0, "output_layer.2.u0": 1},
     "discriminator": {"blocks.0.0.conv1.weight": 1, "blocks.0.0.conv_sc.weight": 1},
@@ -97,17 +97,17 @@ _NETWORKS = {"generator": "BigGANGenerator", "discriminator": "BigGANDiscriminat
 
 
 class OfficialMismatchError(ValueError):
-    """A file that is not a BigGAN of the paper's authors for 32x32 images, or not one that fits the model."""
+    """Raised if a file is not a BigGAN of the paper's authors for 32x32 images, or does not fit the model."""
 
 
 @dataclass(frozen=True)
 class OfficialNetwork:
-    """What a file of the authors' code holds.
+    """Kind and size of the network in a file of the authors' code.
 
     Args:
         kind: ``'generator'`` or ``'discriminator'``.
         width: Their ``G_ch`` or ``D_ch``, mmagic's ``base_channels``; layers have four times as many channels.
-        num_classes: Classes; 1 for an unconditional network.
+        num_classes: Number of classes; 1 for an unconditional network.
         noise_size: Length of the generator's input; None for a discriminator.
 
     Example:
@@ -127,30 +127,30 @@ class OfficialNetwork:
 
 
 def describe_official(weights: Mapping[str, Tensor]) -> OfficialNetwork:
-    """Read kind and size of a network off the tensors of the authors' code.
+    """Infer kind and size of a network from the tensors of the authors' code.
 
     Args:
-        weights: Tensors by the names of their code.
+        weights: Tensors by their names in the authors' code.
 
     Returns:
         Kind and size of the network.
 
     Raises:
         OfficialMismatchError: If it is neither a generator nor a discriminator, or tensors are missing, unknown or not
-            finite; they are named.
+            finite. The message names them.
     """
     kind = "generator" if "output_layer.2.weight" in weights else "discriminator"
     expected = official_names(kind, sn_style="ajbrock")
-    unknown = [name for name in weights if name not in expected]  # of options that change the network, such as --G_attn
+    unknown = [name for name in weights if name not in expected]  # from options that change the network: --G_attn
     missing = [name for name in expected if name not in weights]
     if unknown or missing:
         raise OfficialMismatchError(
-            f"its names are not those of their {kind} for 32x32 images; missing: {shorten(missing)}; unknown: "
+            f"its names are not those of the authors' {kind} for 32x32 images; missing: {shorten(missing)}; unknown: "
             f"{shorten(unknown)}"
         )
     wrong = [name for name, value in weights.items() if not value.isfinite().all()]
     if wrong:
-        raise OfficialMismatchError(f"its weights must be finite, but {shorten(wrong)} is not")
+        raise OfficialMismatchError(f"its weights must be finite, but got NaN or infinity in {shorten(wrong)}")
     # Shapes are compared when the weights fill a model.
     if kind == "generator":
         channels, classes = weights["output_layer.0.gain"].shape[-1], len(weights["blocks.0.0.bn1.gain.weight"])
@@ -160,17 +160,17 @@ def describe_official(weights: Mapping[str, Tensor]) -> OfficialNetwork:
 
 
 def official_names(kind: str, *, sn_style: str = "torch") -> dict[str, str]:
-    """Map the authors' names of tensors to those of mmagic's BigGAN: weights, statistics and vectors.
+    """Map the authors' tensor names to those of mmagic's BigGAN: weights, statistics and vectors of spectral norm.
 
     Parameters keep their shapes and meaning, so gradients can be compared by these names too.
 
     Args:
         kind: ``'generator'`` or ``'discriminator'``.
-        sn_style: ``'torch'`` or ``'ajbrock'``, as the model has it. torch's spectral norm has no place for ``sv0``,
-            which is left out, and its vector ``weight_u`` stands where their ``u0`` does. Defaults to ``'torch'``.
+        sn_style: ``sn_style`` of the model, ``'torch'`` or ``'ajbrock'``. torch's spectral norm has no equivalent of
+            ``sv0``, which is left out. Its vector ``weight_u`` corresponds to their ``u0``. Defaults to ``'torch'``.
 
     Returns:
-        Names in ``BigGANGenerator`` or ``BigGANDiscriminator``, by theirs.
+        Names in ``BigGANGenerator`` or ``BigGANDiscriminator``, keyed by the authors' names.
 
     Raises:
         ValueError: If kind or sn_style is unknown.
@@ -192,32 +192,32 @@ def official_names(kind: str, *, sn_style: str = "torch") -> dict[str, str]:
 def convert_official(
     weights: Mapping[str, Tensor], *, sn_style: str = "torch", sn_eps: float = 1e-8, channel_order: str = "RGB"
 ) -> dict[str, Tensor]:
-    r"""Give a network of the authors' code the names, the spectral norm and the channel order of mmagic's.
+    r"""Convert a network of the authors' code to the names, spectral norm and channel order of mmagic's.
 
-    Their layers keep one vector :math:`u` and, in ``eval`` mode as in training, iterate once more from it before they
-    divide: :math:`v = uW/|uW|`, :math:`u' = vW^T/|vW^T|`, :math:`\sigma = u'Wv`. torch's spectral norm divides in
-    ``eval`` mode by :math:`\sigma` of the vectors it has, without iterating. So :math:`u'` and :math:`v` are what
-    ``sn_style='torch'`` is given: outputs in ``eval`` mode are the same. In training torch iterates before its first
-    pass as they do, and is then one iteration ahead; to repeat a training step of theirs, set ``weight_u`` to their
-    ``u0``. The gradient goes through :math:`\sigma`, as theirs does.
+    Their layers store one vector :math:`u`. In ``eval`` mode as in training, they run one more power iteration from it
+    before they divide: :math:`v = uW/|uW|`, :math:`u' = vW^T/|vW^T|`, :math:`\sigma = u'Wv`. In ``eval`` mode, torch's
+    spectral norm divides by the :math:`\sigma` of its stored vectors, without iterating. For ``sn_style='torch'`` the
+    vectors are therefore :math:`u'` and :math:`v`, which gives the same outputs in ``eval`` mode. In training, torch
+    iterates before its first pass as they do, and is then one iteration ahead. To reproduce one of their training
+    steps, set ``weight_u`` to their ``u0``. The gradient passes through :math:`\sigma`, as in their code.
 
-    mmagic's ``sn_style='ajbrock'`` takes their vectors as they are and has their outputs in both modes, but its
-    gradient leaves :math:`\sigma` out: do not continue their training with it.
+    mmagic's ``sn_style='ajbrock'`` takes their vectors unchanged and gives their outputs in both modes, but its
+    gradient ignores :math:`\sigma`. Do not continue their training with it.
 
     Args:
-        weights: Tensors by the names of their code, a generator's or a discriminator's.
-        sn_style: ``'torch'`` or ``'ajbrock'``, as the model has it. Defaults to ``'torch'``.
-        sn_eps: Smallest length that a vector is divided by, as the model has it. Defaults to 1e-8.
-        channel_order: Of the images that the model sees and makes. Theirs are RGB; for ``'BGR'`` the layers that touch
-            images are reversed. Defaults to ``'RGB'``.
+        weights: Tensors of a generator or a discriminator by their names in the authors' code.
+        sn_style: ``sn_style`` of the model, ``'torch'`` or ``'ajbrock'``. Defaults to ``'torch'``.
+        sn_eps: Smallest length that a vector is divided by; ``sn_eps`` of the model. Defaults to 1e-8.
+        channel_order: Channel order of the images that the model receives and outputs. Theirs are RGB; for ``'BGR'``
+            the channels of the layers that touch images are reversed. Defaults to ``'RGB'``.
 
     Returns:
-        Copies in float32, or in float64 where they are that, by the names of :func:`official_names` and with torch's
-        ``weight_v``; without batch counters, which their code doesn't have.
+        Copies of the tensors in float32 (float64 stays float64) by the names of :func:`official_names`, with torch's
+        ``weight_v`` and without batch counters, which their code doesn't have.
 
     Raises:
         OfficialMismatchError: See :func:`describe_official`.
-        ValueError: If a style or an order is unknown.
+        ValueError: If sn_style or channel_order is unknown.
 
     Example:
         The generator of a model with ``sn_style='torch'`` that sees BGR::
@@ -237,6 +237,7 @@ def convert_official(
             weights[name] = weights[name].flip(dim)
     converted = {ours: weights[theirs] for theirs, ours in names.items()}
     if sn_style == "torch":
+        # Run the extra iteration here, because torch does not iterate in eval mode.
         for layer in [name.removesuffix("_u") for name in converted if name.endswith(".weight_u")]:
             matrix = converted[f"{layer}_orig"].flatten(1).double()
             u0 = converted[f"{layer}_u"]
@@ -248,17 +249,17 @@ def convert_official(
 
 @dataclass(frozen=True)
 class ImportReport:
-    """What became of the files.
+    """Summary of an import, which ``print`` shows as a table.
 
     Args:
-        out: The checkpoint written.
+        out: The checkpoint that was written.
         config: The recipe that it is for.
-        options: Changes to the recipe that the networks ask for, by dotted key.
-        found: What each file holds, by part of the model.
+        options: Changes to the recipe that the networks need, by dotted key.
+        found: The network in each file, by part of the model.
         sources: The files, by part of the model.
-        stood_in: Parts without a file, and what they were given instead.
-        channel_order: Of the images in the recipe's networks.
-        sn_style: Its kind of spectral norm.
+        stood_in: What the parts without a file hold instead.
+        channel_order: Channel order of the images in the recipe's networks.
+        sn_style: Kind of spectral norm in the recipe's networks.
     """
 
     out: Path
@@ -295,33 +296,33 @@ def import_official(
     discriminator: str | Path | None = None,
     options: Mapping[str, Any] | None = None,
 ) -> ImportReport:
-    """Make one checkpoint of ours of the files that the paper's authors' BigGAN code saves.
+    """Combine files saved by the BigGAN code of the paper's authors into one checkpoint of ours.
 
-    Width, classes and length of the noise are taken from the files; where the recipe has others, the report says what
-    to change in it by ``--cfg-options``. Images and logits in ``eval`` mode are those of their code (see
-    :func:`convert_official` for spectral norm). Their networks see RGB. A recipe whose ``data_preprocessor`` has
-    ``output_channel_order='BGR'`` gets the layers that touch images reversed, so that what it samples has the right
-    colors and its own data the right scores.
+    Width, number of classes and length of the noise are taken from the files. If the recipe has different values, the
+    report lists the ``--cfg-options`` that change them. Images and logits in ``eval`` mode are those of their code (see
+    :func:`convert_official` for spectral norm). Their networks use RGB. If the recipe's ``data_preprocessor`` has
+    ``output_channel_order='BGR'``, the channels of the layers that touch images are reversed, so that samples have the
+    right colors and the recipe's own data gets the right scores.
 
-    A generator without its EMA stands for both, and the other way around. A network for which there is no file has the
-    recipe's random weights; the report says so. Their optimizers' state is not taken over: training goes on by
-    ``load_from``, not by ``--resume``.
+    If only one of generator and EMA is given, it is used for both. A network without a file gets the recipe's random
+    weights, and the report says so. The state of their optimizers is not imported, so continue the training with
+    ``load_from``, not with ``--resume``.
 
     Args:
         config: Recipe of a 32x32 BigGAN, such as ``nda_biggan_cifar10``.
-        out: The checkpoint to write, whole or not at all; none of the files.
-        generator: Their ``G*.pth``. Defaults to None.
-        ema: Their ``G_ema*.pth``. Defaults to None.
-        discriminator: Their ``D*.pth``. Defaults to None.
-        options: Changes to the recipe by dotted key, before it is read. Defaults to None.
+        out: The checkpoint to write; must not be one of the files. It is written completely or not at all.
+        generator: The authors' ``G*.pth``. Defaults to None.
+        ema: The authors' ``G_ema*.pth``. Defaults to None.
+        discriminator: The authors' ``D*.pth``. Defaults to None.
+        options: Changes to the recipe by dotted key, applied before it is read. Defaults to None.
 
     Returns:
         The report; ``print`` shows it as a table.
 
     Raises:
-        FileNotFoundError: If a file is not there.
-        BrokenCheckpointError: If one is damaged, or could not be loaded without running code.
-        OfficialMismatchError: If one holds something else, or they or the recipe's model don't fit together.
+        FileNotFoundError: If a file does not exist.
+        BrokenCheckpointError: If a file is damaged, or can't be loaded without running code.
+        OfficialMismatchError: If a file holds something else, or the files and the recipe's model don't fit together.
         ValueError: If no file is given, or out is one of them.
     """
     given = {"generator": generator, "ema": ema, "discriminator": discriminator}
@@ -329,16 +330,16 @@ def import_official(
     if not sources:
         raise ValueError("give at least one file: generator, ema or discriminator")
     if out.exists() and any(file.exists() and out.samefile(file) for file in sources.values()):
-        raise ValueError(f"{out} is one of the files to read; write to another")
-    # What is in the files?
+        raise ValueError(f"{out} is one of the files to read; write to a different file")
+    # Read the files.
     read = {part: _read(file, _PARTS[part]) for part, file in sources.items()}
     found = {part: network for part, (_, network) in read.items()}
 
-    # The recipe's model in their sizes.
+    # Build the recipe's model with their sizes.
     cfg = read_config(str(config), options)
     changes = _adapt(cfg, found, str(config))
     state = initial_model(cfg, seed=int(cfg.get("randomness", {}).get("seed") or 0)).state_dict()
-    # Fill it. mmagic takes images for BGR where nothing is said.
+    # Fill it. mmagic's default channel order is BGR.
     order = (cfg.model.get("data_preprocessor") or {}).get("output_channel_order") or "BGR"
     targets, stood_in = _targets(found, state)
     for prefix, part in targets.items():
@@ -351,8 +352,9 @@ def import_official(
         )
         _fill(state, prefix, converted, f"{sources[part]} does not fit the {_PARTS[part]} of {config}")
     if "generator_ema.module." in targets:
-        state["generator_ema.steps"].fill_(1)  # at 0 the first update would overwrite the average
+        state["generator_ema.steps"].fill_(1)  # at 0 the first update would overwrite the EMA
 
+    # Write the checkpoint.
     meta = dict(nda_mm=__version__, sources={part: file.name for part, file in sources.items()}, stood_in=stood_in)
     write_checkpoint(dict(meta=meta, state_dict=state), out)
     style = cfg.model.generator.get("sn_style", "ajbrock")
@@ -360,7 +362,7 @@ def import_official(
 
 
 def _read(file: Path, kind: str) -> tuple[dict[str, Tensor], OfficialNetwork]:
-    """The tensors of a file, and what network they are; refused if it is none of the kind."""
+    """Read the tensors of a file and describe their network, which must be of the given kind."""
     checkpoint = read_checkpoint(file, needed=())
     try:
         weights = weights_of(checkpoint, "the file")
@@ -373,11 +375,11 @@ def _read(file: Path, kind: str) -> tuple[dict[str, Tensor], OfficialNetwork]:
 
 
 def _adapt(cfg: Config, found: Mapping[str, OfficialNetwork], config: str) -> dict[str, Any]:
-    """Give the recipe's model the sizes of the files, and return what was changed, by dotted key."""
+    """Set the recipe's model to the sizes of the files, and return the changes by dotted key."""
     for part, name in _NETWORKS.items():
         kind = (cfg.get("model", {}).get(part) or {}).get("type")
         if str(kind).split(".")[-1] != name:
-            raise OfficialMismatchError(f"{config} has no {name} as model.{part}, but {kind!r}")
+            raise OfficialMismatchError(f"{config} has no {name}: model.{part} must be one, but got {kind!r}")
     changes: dict[str, Any] = {}
     for network in found.values():
         sizes = {(network.kind, "base_channels"): network.width, ("generator", "noise_size"): network.noise_size}
@@ -393,10 +395,10 @@ def _adapt(cfg: Config, found: Mapping[str, OfficialNetwork], config: str) -> di
 def _targets(
     found: Mapping[str, OfficialNetwork], state: Mapping[str, Tensor]
 ) -> tuple[dict[str, str], dict[str, str]]:
-    """Which file fills the tensors behind which prefix; and what the parts without a file hold."""
+    """Return the file for each prefix of the model's tensors, and what the parts without a file hold."""
     averaged = any(name.startswith("generator_ema.") for name in state)
     if {"generator", "ema"} <= found.keys() and not averaged:
-        raise OfficialMismatchError("the model keeps no EMA of its generator (model.ema_config); give one of the two")
+        raise OfficialMismatchError("the model keeps no EMA of its generator (model.ema_config); give generator or ema")
     prefixes = {"generator": "generator.", "discriminator": "discriminator."}
     if averaged:
         prefixes["ema"] = "generator_ema.module."
@@ -407,12 +409,12 @@ def _targets(
         if file in found:
             targets[prefix] = file
         if part not in found:
-            stood_in[part] = f"not given: the {file} stands for it" if file in found else "not given: random weights"
+            stood_in[part] = f"not given: filled from the {file}" if file in found else "not given: random weights"
     return targets, stood_in
 
 
 def _fill(state: dict[str, Tensor], prefix: str, converted: Mapping[str, Tensor], failure: str) -> None:
-    """Put a network's tensors into a model's, all of them or none."""
+    """Copy a network's tensors into a model's state, all of them or none."""
     wanted = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
     if faults := compare_keys(wanted, converted):
         raise OfficialMismatchError(f"{failure}: {faults}")

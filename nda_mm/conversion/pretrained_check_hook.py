@@ -1,4 +1,4 @@
-"""Stop a run whose model only seems to be pretrained."""
+"""Hooks that stop a run if the model does not hold its pretrained weights."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ from .resnet import is_resnet_name, to_plain
 class PretrainedCheckHook(Hook):
     """Stop before training unless every weight of a part of the model comes from its pretrained checkpoint.
 
-    mmengine's ``init_cfg=dict(type='Pretrained', checkpoint=...)`` loads what fits and leaves the rest random, with a
-    line in the log. This hook reads the checkpoint before that, compares names and shapes, and afterwards compares the
-    values, bit for bit. A resumed run, which has weights of its own, is not checked.
+    mmengine's ``init_cfg=dict(type='Pretrained', checkpoint=...)`` loads the tensors that fit and leaves the rest
+    random, with only a line in the log. This hook compares names and shapes before the checkpoint is loaded, and the
+    values afterwards, bit for bit. A resumed run has its own weights and is not checked.
 
-    Counters of batch normalization (``num_batches_tracked``), which old checkpoints lack, may be absent.
+    Counters of batch normalization (``num_batches_tracked``) may be missing, because old checkpoints lack them.
 
     Args:
-        module (str): The part, as a path of attributes. Defaults to 'backbone'.
+        module (str): Attribute path of the part to check. Defaults to 'backbone'.
         required (bool): Whether a checkpoint must be given. If not, a part without one is trained from scratch.
             Defaults to False.
-        ignore (Sequence[str]): Prefixes of names in the checkpoint that the part need not have; for example ``['fc.']``
-            for torchvision's classifiers. Defaults to none.
-        new (Sequence[str]): Prefixes of names in the part that the checkpoint need not have, for layers that were added
-            to what was pretrained. Defaults to none.
+        ignore (Sequence[str]): Prefixes of names in the checkpoint that the part may lack, for example ``['fc.']`` for
+            torchvision's classifiers. Defaults to none.
+        new (Sequence[str]): Prefixes of names in the part that the checkpoint may lack, for layers added to the
+            pretrained network. Defaults to none.
 
     Raises:
-        ValueError: Before training, if no checkpoint is given, or names, shapes or values do not fit.
+        ValueError: Before training, if a required checkpoint is not given, or names, shapes or values differ.
         FileNotFoundError: If the file does not exist.
         BrokenCheckpointError: If it is truncated or would run code.
 
@@ -65,7 +65,7 @@ class PretrainedCheckHook(Hook):
         self._expected: dict[str, tuple[str, dict[str, Tensor]]] = {}
 
     def before_run(self, runner: Runner) -> None:
-        """Read what is named and compare names and shapes, before mmengine loads anything."""
+        """Read the checkpoint and compare names and shapes, before mmengine loads anything."""
         self._expected = {}
         if self._has_other_weights(runner):
             return
@@ -73,7 +73,7 @@ class PretrainedCheckHook(Hook):
             self._expected[name] = file, self._read(file, prefix, part)
         if self.required and not self._expected:
             raise ValueError(
-                f"this recipe needs a pretrained {self.module}: "
+                f"this recipe needs a pretrained {self.module}; set "
                 f"--cfg-options model.{self.module}.init_cfg.checkpoint=CHECKPOINT"
             )
 
@@ -89,7 +89,7 @@ class PretrainedCheckHook(Hook):
         return bool(runner._resume)
 
     def _named_files(self, part: nn.Module) -> Iterator[tuple[str, nn.Module, str, str | None]]:
-        """Which file each part was told to load: name, part, file and the prefix of its names there."""
+        """Yield each part that loads a file: its name, the part, the file and the prefix of its names in the file."""
         settings = _pretrained(part)
         if settings.get("checkpoint"):
             yield self.module, part, str(settings["checkpoint"]), settings.get("prefix")
@@ -103,7 +103,7 @@ class PretrainedCheckHook(Hook):
             raise ValueError(f"{type(model).__name__} has no part {self.module!r}; its parts are {names}.") from error
 
     def _read(self, file: str, prefix: str | None, part: nn.Module) -> dict[str, Tensor]:
-        """The file's weights by the part's names; refused if they don't fit."""
+        """Read the file's weights by the part's names, and check that they fit."""
         weights = _read_weights(file, prefix)
         given = {name: value for name, value in weights.items() if not name.startswith(self.ignore)}
         state = {name: value for name, value in part.state_dict().items() if not name.startswith(self.new)}
@@ -117,16 +117,16 @@ class PretrainedCheckHook(Hook):
 
 @HOOKS.register_module()
 class VideoBackboneCheckHook(PretrainedCheckHook):
-    """The same check for recognizers, by architecture and value instead of by name.
+    """Check the backbone of a recognizer by architecture and values instead of names.
 
-    mmaction2 has a second way to load, ``pretrained=...``, by which a 2-D file also fills networks whose layers have
-    other names (ResNet, ResNetTSM) or other shapes (ResNet3d, inflated). This hook serves both ways: before anything is
-    loaded it compares the architectures, and afterwards the values, those of inflated kernels summed over time. The
-    whole of ``nda_mm.DPCEncoder``, aggregator included, is compared with the checkpoint of a pretraining by
-    ``nda_mm.DPC``, whose predictor is left out. A run that starts from ``load_from`` is not checked.
+    mmaction2 has a second way to load weights, ``pretrained=...``. It can load a 2-D checkpoint into networks with
+    different layer names (ResNet, ResNetTSM) or shapes (ResNet3d, inflated). This hook supports both ways. It compares
+    the architectures before anything is loaded and the values afterwards, with inflated kernels summed over time.
+    ``nda_mm.DPCEncoder`` is compared as a whole, including the aggregator, with the checkpoint of a pretraining by
+    ``nda_mm.DPC``, without its predictor. A run that starts from ``load_from`` is not checked.
 
     Raises:
-        BackboneMismatchError: Before training, if the file is another network's, or did not arrive.
+        BackboneMismatchError: Before training, if the file holds a different network, or its weights were not loaded.
 
     Example:
         In a config of mmaction2::
@@ -135,7 +135,7 @@ class VideoBackboneCheckHook(PretrainedCheckHook):
     """
 
     def before_run(self, runner: Runner) -> None:
-        """Read what is named and compare architectures, or warn that nothing is named."""
+        """Read the checkpoint and compare architectures, or warn if no checkpoint is given."""
         super().before_run(runner)
         if not self._expected and not self._has_other_weights(runner):
             runner.logger.warning(f"No pretrained file is named for the {self.module}, which is trained from scratch.")
@@ -153,7 +153,7 @@ class VideoBackboneCheckHook(PretrainedCheckHook):
 
     def _read(self, file: str, prefix: str | None, part: nn.Module) -> dict[str, Tensor]:
         weights = _read_weights(file, prefix)
-        # nda_mm.DPCEncoder has the pretraining's own names, and more in it than one ResNet.
+        # nda_mm.DPCEncoder has the names of its pretraining, and holds more than one ResNet.
         if not any(name in weights and not is_resnet_name(to_plain(name)) for name in part.state_dict()):
             weights = find_backbone(weights, where=file).weights
         require_fit(part, weights, source=file, target=self.module)
@@ -164,14 +164,14 @@ class VideoBackboneCheckHook(PretrainedCheckHook):
 
 
 def _pretrained(part: nn.Module) -> Mapping[str, Any]:
-    """The setting of a part's ``init_cfg`` that loads a checkpoint; empty if there is none."""
+    """Return the setting in a part's ``init_cfg`` that loads a checkpoint; empty if there is none."""
     settings = getattr(part, "init_cfg", None) or []
     listed = [settings] if isinstance(settings, Mapping) else settings
     return next((each for each in reversed(listed) if each.get("type") == "Pretrained"), {})
 
 
 def _read_weights(file: str, prefix: str | None) -> dict[str, Tensor]:
-    """The weights of a file whose names begin with a prefix, without it."""
+    """Read the weights of a file whose names start with a prefix, and remove the prefix."""
     if "://" in file:  # mmengine downloads and caches it
         checkpoint = CheckpointLoader.load_checkpoint(file, map_location="cpu")
     else:

@@ -1,10 +1,10 @@
-"""ResNets by their weights: what each framework calls a layer, which ResNet it is, whether it is whole.
+"""Identify a ResNet by its weights, translate its layer names between frameworks, and check that it is complete.
 
-The plain names, into which everything is translated first, are torchvision's, which mmpretrain's and mmdet's ResNets
-share: ``conv1.weight``, ``bn1.bias``, ``layer1.0.downsample.0.weight``. Others differ:
+All names are first translated to plain names. These are torchvision's, which the ResNets of mmpretrain and mmdet share:
+``conv1.weight``, ``bn1.bias``, ``layer1.0.downsample.0.weight``. Other models differ:
 
 =====================  ==================================  ================================
-model                  its name                            the plain name
+model                  name                                plain name
 =====================  ==================================  ================================
 mmaction2 ResNet       ``layer1.0.conv2.conv.weight``      ``layer1.0.conv2.weight``
 mmaction2 ResNet       ``layer1.0.conv2.bn.weight``        ``layer1.0.bn2.weight``
@@ -14,7 +14,7 @@ mmdet, deep stem       ``stem.3.weight``, ``stem.4.bias``  ``stem.1.conv.weight`
 mmdet ResNetV1d        ``layer1.0.downsample.1.weight``    ``layer1.0.downsample.0.weight``
 =====================  ==================================  ================================
 
-The last: where shortcuts pool before they convolve, mmdet puts a pooling layer into the first stage too, of stride 1.
+In the last row, shortcuts pool before they convolve, and mmdet adds a pooling layer of stride 1 to the first stage too.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from torch import Tensor
 
 from nda_mm.utils.messages import shorten
 
-#: What a deep stem of mmdet's has in a row for each of its three layers: convolution, normalization, activation.
+#: Modules of each of the three layers in mmdet's deep stem: convolution, normalization, activation.
 _STEM_PARTS = ("conv", "bn", None)
 _FIRST_SHORTCUT = "layer1.0.downsample."
 
 _TO_PLAIN: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = (
-    (re.compile(r"(^|\.)(?:net|block)\."), r"\1"),  # what mmaction2, and nda_mm.ShiftedBackbone, shift in time
+    (re.compile(r"(^|\.)(?:net|block)\."), r"\1"),  # wrappers that shift in time: mmaction2, nda_mm.ShiftedBackbone
     (re.compile(r"(^|\.)conv(\d)\.conv\."), r"\1conv\2."),
     (re.compile(r"(^|\.)conv(\d)\.bn\."), r"\1bn\2."),
     (re.compile(r"\.downsample\.conv\."), ".downsample.0."),
@@ -46,7 +46,7 @@ _TO_MMACTION: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"\.downsample\.1\."), ".downsample.bn."),
 )
 
-#: Blocks of each stage, by kind of block.
+#: Number of blocks in each stage, by kind of block and depth.
 _DEPTHS = {
     "basic": {18: (2, 2, 2, 2), 34: (3, 4, 6, 3)},
     "bottleneck": {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)},
@@ -57,21 +57,23 @@ _PART = re.compile(r"(conv1|bn1|stem\.\d\.(conv|bn))\.\w+")
 
 
 class BackboneMismatchError(ValueError):
-    """Weights that are incomplete, or those of another network than the one that is to load them."""
+    """Raised if weights are incomplete, or belong to a different network than the one that should load them."""
 
 
 @dataclass(frozen=True)
 class ResNetArchitecture:
-    """A ResNet as its weights show it. Strides can't be seen, so ``style='caffe'`` and ``'pytorch'`` look alike.
+    """Architecture of a ResNet, as far as its weights show it.
+
+    Weights don't show strides, so ``style='caffe'`` and ``'pytorch'`` look alike.
 
     Args:
         block: 'basic' or 'bottleneck'.
-        blocks: Number of blocks of each stage.
-        stem: Side of the first convolution in pixels, or 0 for a deep stem of three 3x3 convolutions.
-        width: Channels that the first block receives.
+        blocks: Number of blocks in each stage.
+        stem: Kernel size of the first convolution, or 0 for a deep stem of three 3x3 convolutions.
+        width: Number of channels that the first block receives.
         pooled_shortcut: Whether shortcuts pool before they convolve (ResNet-D).
-        late_time: Whether it is a video network as DPC's is: stem and first two stages see frames by themselves, the
-            last two see three at a time.
+        late_time: Whether it is a video network like DPC's: the stem and the first two stages see single frames, the
+            last two stages see three frames at a time.
     """
 
     block: str
@@ -83,7 +85,7 @@ class ResNetArchitecture:
 
     @property
     def depth(self) -> int | None:
-        """18, 34, 50, 101 or 152; None if the blocks fit none of them."""
+        """Depth of 18, 34, 50, 101 or 152; None if the blocks fit none of them."""
         for depth, blocks in _DEPTHS[self.block].items():
             if self.blocks == blocks[: len(self.blocks)]:
                 return depth
@@ -99,13 +101,13 @@ class ResNetArchitecture:
 
 
 def to_plain(name: str) -> str:
-    """Give a backbone's tensor its plain name.
+    """Translate the name of a backbone's tensor to its plain name.
 
     Args:
-        name: As any of the hosts calls it, without a prefix such as ``backbone.``.
+        name: Name in any of the frameworks, without a prefix such as ``backbone.``.
 
     Returns:
-        As torchvision calls it; what no ResNet has is left as it is.
+        Name in torchvision. Names that no ResNet has are unchanged.
 
     Example:
         >>> to_plain("layer1.0.conv1.bn.running_mean"), to_plain("layer2.0.downsample.conv.weight")
@@ -120,10 +122,10 @@ def plain_names(names: Iterable[str]) -> dict[str, str]:
     """Map all tensors of a backbone to their plain names.
 
     Args:
-        names: As one host calls them.
+        names: Names in one framework.
 
     Returns:
-        The plain name of each.
+        The plain name of each name.
 
     Example:
         >>> plain_names(["layer1.0.downsample.1.weight", "layer1.0.downsample.2.weight"])
@@ -143,7 +145,7 @@ def host_names(plain: Iterable[str], host: str) -> dict[str, str]:
         host: 'mmdet', 'mmaction2', 'mmpretrain' or 'torchvision'.
 
     Returns:
-        The host's name of each.
+        The host's name for each plain name.
 
     Example:
         >>> host_names(["conv1.weight", "bn1.bias"], "mmaction2")
@@ -165,7 +167,7 @@ def _host_name(name: str, host: str) -> str:
 
 
 def _renumber(name: str, by: int) -> str:
-    """Move a part of the first stage's shortcut by a place."""
+    """Shift the index of a layer in the first stage's shortcut."""
     if not name.startswith(_FIRST_SHORTCUT):
         return name
     index, kind = name.removeprefix(_FIRST_SHORTCUT).split(".", 1)
@@ -178,7 +180,7 @@ def _stem_layer(index: int) -> str:
 
 
 def is_resnet_name(name: str) -> bool:
-    """Whether a plain name is one of a ResNet's, its classifier's excluded.
+    """Return whether a plain name belongs to a ResNet, excluding its classifier.
 
     Example:
         >>> is_resnet_name("layer1.0.bn2.weight"), is_resnet_name("fc.weight"), is_resnet_name("blocks.0.norm1.weight")
@@ -188,16 +190,16 @@ def is_resnet_name(name: str) -> bool:
 
 
 def describe(weights: Mapping[str, Tensor]) -> ResNetArchitecture | None:
-    """Read the architecture off plain-named weights.
+    """Infer the architecture from weights with plain names.
 
     Args:
         weights: Tensors by plain name.
 
     Returns:
-        The ResNet, or None where the weights are another network's, or too few to tell.
+        The architecture, or None if the weights are not a ResNet's or too few to tell.
 
     Raises:
-        BackboneMismatchError: If stages are missing between others.
+        BackboneMismatchError: If a stage before the last one is missing.
 
     Example:
         >>> from torchvision.models import resnet18
@@ -210,9 +212,9 @@ def describe(weights: Mapping[str, Tensor]) -> ResNetArchitecture | None:
     if stem is None:
         return None
     blocks = {(int(block[1]), int(block[2])) for block in map(_BLOCK.fullmatch, weights) if block}
-    stages = {stage: number + 1 for stage, number in sorted(blocks)}  # the last block of each counts
+    stages = {stage: number + 1 for stage, number in sorted(blocks)}  # numbered from 0; the last block wins
     if list(stages) != list(range(1, len(stages) + 1)):
-        raise BackboneMismatchError(f"stages {list(stages)} are there, and others before the last of them missing")
+        raise BackboneMismatchError(f"stages {list(stages)} are there, but others before the last one are missing")
     return ResNetArchitecture(
         block="bottleneck" if "layer1.0.conv3.weight" in weights else "basic",
         blocks=tuple(stages.values()),
@@ -224,18 +226,19 @@ def describe(weights: Mapping[str, Tensor]) -> ResNetArchitecture | None:
 
 
 def require_whole(weights: Mapping[str, Tensor], architecture: ResNetArchitecture, where: str) -> None:
-    """Refuse a ResNet of which layers are missing or don't join.
+    """Raise BackboneMismatchError if layers of a ResNet are missing or don't fit together.
 
     Args:
         weights: Tensors by plain name.
-        architecture: What :func:`describe` made of them.
-        where: What to call them in the message.
+        architecture: Their architecture, from :func:`describe`.
+        where: Name of the weights in error messages.
 
     Raises:
-        BackboneMismatchError: With the first missing names, or the first layer that doesn't fit the one before.
+        BackboneMismatchError: The message names the first missing tensors, or the first layer that doesn't fit the one
+            before it.
     """
     pairs, kinds = _pairs(architecture, weights), _norm_tensors(weights, architecture)
-    # The counters num_batches_tracked are absent from old files and not needed.
+    # The counters num_batches_tracked are not needed, and old files lack them.
     needed = [name for conv, norm in pairs for name in (f"{conv}.weight", *(f"{norm}.{kind}" for kind in kinds))]
     if missing := [name for name in needed if name not in weights]:
         raise BackboneMismatchError(
@@ -251,11 +254,11 @@ def require_whole(weights: Mapping[str, Tensor], architecture: ResNetArchitectur
     for conv, norm in pairs:
         channels = len(weights[f"{conv}.weight"])
         if any(len(weights[f"{norm}.{kind}"]) != channels for kind in kinds):
-            raise BackboneMismatchError(f"{where} does not fit itself: {conv} gives {channels} channels, {norm} others")
+            raise BackboneMismatchError(f"{where} is inconsistent: {conv} gives {channels} channels, {norm} does not")
 
 
 def _pairs(architecture: ResNetArchitecture, weights: Mapping[str, Tensor]) -> list[tuple[str, str]]:
-    """Every convolution with the normalization that follows it."""
+    """List every convolution with the normalization that follows it."""
     pairs = [("conv1", "bn1")] if architecture.stem else [(f"stem.{i}.conv", f"stem.{i}.bn") for i in range(3)]
     convolutions = 3 if architecture.block == "bottleneck" else 2
     for stage, blocks in enumerate(architecture.blocks, 1):
@@ -263,20 +266,20 @@ def _pairs(architecture: ResNetArchitecture, weights: Mapping[str, Tensor]) -> l
         for block in range(blocks):
             layer = f"layer{stage}.{block}"
             pairs += [(f"{layer}.conv{i}", f"{layer}.bn{i}") for i in range(1, convolutions + 1)]
-            # The first block of each stage but a basic one's first changes the number of channels.
+            # The first block of a stage changes the number of channels, except in the first stage of basic blocks.
             if (block == 0 and (stage > 1 or convolutions == 3)) or f"{layer}.downsample.{shortcut}.weight" in weights:
                 pairs.append((f"{layer}.downsample.{shortcut}", f"{layer}.downsample.{shortcut + 1}"))
     return pairs
 
 
 def _norm_tensors(weights: Mapping[str, Tensor], architecture: ResNetArchitecture) -> tuple[str, ...]:
-    """What each normalization must have. DPC's may keep no running statistics, and then none of them does."""
+    """Return the tensors that each normalization must have. Those of DPC may all lack running statistics."""
     keeps = any(name.endswith(_NORM[2:]) for name in weights)
     return _NORM if keeps or not architecture.late_time else _NORM[:2]
 
 
 def _sees_time_late(weights: Mapping[str, Tensor]) -> bool:
-    frames = {  # of the kernels that are more than a point
+    frames = {  # of the kernels larger than a single point
         (name.split(".")[0], tensor.shape[2])
         for name, tensor in weights.items()
         if tensor.ndim == 5 and tensor[0, 0].numel() > 1

@@ -1,6 +1,6 @@
-"""Data sets and pipeline transforms, for every host's config by the prefix ``nda_mm.``. Imported at first use.
+"""Data sets and pipeline transforms, available in any host's config with the prefix ``nda_mm.``. Imported lazily.
 
-``images``, ``videos`` and images with boxes (``checked_boxes``) are read from the folders of a user; ``toy`` data sets
+``images``, ``videos`` and images with boxes (``checked_boxes``) are read from the user's folders; the ``toy`` data sets
 need no download.
 """
 

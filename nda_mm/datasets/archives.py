@@ -1,4 +1,4 @@
-"""Unpack chosen members of a zip or tar file; they are put in place only when all of them are there."""
+"""Unpack selected members of a zip or tar file, and move them into place only when all of them are unpacked."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from nda_mm.datasets.decoding import is_image
 from nda_mm.utils.files import UNFINISHED
 from nda_mm.utils.messages import describe_error
 
-#: Where a member belongs, by the parts of its name, below the folder that is filled; None for what is not wanted.
+#: Maps the parts of a member's name to its path below the output folder, or to None if the member is not wanted.
 Place = Callable[[tuple[str, ...]], "PurePosixPath | None"]
 
 
 def layout(*patterns: str) -> Place:
-    """Place members by a data set's layout, whatever folders they are wrapped in.
+    """Place members by a data set's layout, regardless of the folders they are wrapped in.
 
     Args:
-        patterns: Paths below the folder to fill, of which each part may have wildcards. A last part of ``*`` stands for
-            images; hidden files are never wanted.
+        patterns: Paths below the output folder; each part may contain wildcards. A last part of ``*`` matches images
+            only. Hidden files never match.
 
     Example:
         >>> place = layout("images/*/*", "labels.txt")
@@ -47,33 +47,34 @@ def layout(*patterns: str) -> Place:
 
 
 def unpack(source: Path, out: Path, place: Place) -> int:
-    """Unpack the wanted members of an archive into a hidden folder next to ``out``, then move them in place.
+    """Unpack the wanted members of an archive into a hidden folder next to ``out``, then move them into place.
 
-    A call that fails or is interrupted before that puts nothing in place. No member can leave ``out``: names with '..'
-    are skipped, links and devices are never created. A plain tar file that is cut off between two members looks whole:
-    callers count what they have.
+
+    If the call fails or is interrupted before the move, ``out`` is unchanged. No member can be written outside ``out``:
+    names with '..' are skipped, and links and devices are never created. A plain tar file that is truncated between two
+    members looks complete, so callers must count the files.
 
     Args:
         source: A zip file, or a tar file with any compression.
-        out: The folder to fill; files of the same names are replaced.
-        place: Where each member belongs.
+        out: Output folder; existing files with the same names are replaced.
+        place: Maps each member to its path; see :func:`layout`.
 
     Returns:
-        How many members were put in place.
+        Number of unpacked members.
 
     Raises:
-        FileNotFoundError: If there is no such archive.
-        FileExistsError: If ``out`` is a link: the folder that it leads to is not ours to fill.
-        ValueError: If the archive is truncated or damaged, or holds nothing wanted.
+        FileNotFoundError: If the archive does not exist.
+        FileExistsError: If ``out`` is a link; its target is never written to.
+        ValueError: If the archive is truncated or damaged, or contains none of the wanted files.
     """
     if not source.is_file():
         raise FileNotFoundError(f"there is no file or folder '{source}'")
     unfinished = unfinished_folder(out)
-    shutil.rmtree(unfinished, ignore_errors=True)  # what a killed process has left
+    shutil.rmtree(unfinished, ignore_errors=True)  # left over from a killed process
     try:
         count = _extract(source, unfinished, place)
         if not count:
-            raise ValueError(f"'{source}' holds no file of this data set")
+            raise ValueError(f"'{source}' contains no files of this data set")
         move_in_place(unfinished, out)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -81,10 +82,10 @@ def unpack(source: Path, out: Path, place: Place) -> int:
 
 
 def unfinished_folder(out: Path) -> Path:
-    """The hidden folder next to ``out`` in which its content is made; not made here.
+    """Return the path of the hidden folder next to ``out`` in which its content is prepared, without creating it.
 
     Raises:
-        FileExistsError: If ``out`` is a link: the folder that it leads to is not ours to fill.
+        FileExistsError: If ``out`` is a link; its target is never written to.
 
     Example:
         >>> unfinished_folder(Path("data/dtd")).as_posix()
@@ -92,20 +93,20 @@ def unfinished_folder(out: Path) -> Path:
     """
     if out.is_symlink():
         raise FileExistsError(
-            f"'{out}' is a link to {os.path.realpath(out)}, where nothing is written; remove the link, or choose "
-            "another --out"
+            f"'{out}' is a link to {os.path.realpath(out)}, and nothing is written through links; remove the link, or "
+            "choose a different --out"
         )
     return out.with_name(f".{out.name}.unfinished")
 
 
 def move_in_place(unfinished: Path, out: Path) -> None:
-    """Move what was made into ``out``, each folder and file of the first level by one renaming.
+    """Move the prepared content into ``out``, renaming each top-level folder and file in one step.
 
-    A folder that is there already gets the files one by one.
+    If a folder already exists, its files are moved one by one.
 
     Args:
-        unfinished: From :func:`unfinished_folder`; it is gone afterwards.
-        out: The folder to fill.
+        unfinished: Folder from :func:`unfinished_folder`; it no longer exists afterwards.
+        out: Output folder.
     """
     for leftover in unfinished.rglob(f".*{UNFINISHED}"):
         leftover.unlink()
@@ -119,7 +120,7 @@ def move_in_place(unfinished: Path, out: Path) -> None:
 
 
 def _extract(source: Path, folder: Path, place: Place) -> int:
-    """Write the wanted members below a folder; their number."""
+    """Write the wanted members below a folder and return their number."""
     count = 0
     try:
         for name, open_member in _members(source):
@@ -134,16 +135,16 @@ def _extract(source: Path, folder: Path, place: Place) -> int:
             count += 1
     except Exception as error:  # whatever zipfile, tarfile and the decompressors raise for damaged files
         if isinstance(error, MemoryError) or getattr(error, "errno", None) is not None:
-            raise  # a full disk, say, is no damage
+            raise  # a full disk, for example, does not mean that the archive is damaged
         raise ValueError(
-            f"'{source}' is cut off, damaged, or neither a zip nor a tar file ({describe_error(error)}). Nothing was "
-            "put in place. Download the archive again"
+            f"'{source}' is truncated, damaged, or not a zip or tar file ({describe_error(error)}). Nothing "
+            "was unpacked. Download the archive again"
         ) from error
     return count
 
 
 def _members(source: Path) -> Iterator[tuple[str, Callable[[], Any]]]:
-    """Name of each file in an archive, and what opens it."""
+    """Yield the name of each file in an archive and a function that opens it."""
     if not tarfile.is_tarfile(source):
         with zipfile.ZipFile(source) as archive:
             for info in archive.infolist():
@@ -155,4 +156,4 @@ def _members(source: Path) -> Iterator[tuple[str, Callable[[], Any]]]:
             if member.isfile():
                 yield member.name, partial(archive.extractfile, member)
         while archive.fileobj is not None and archive.fileobj.read(1 << 20):
-            pass  # a compressed file has its checksum at the end
+            pass  # read to the end, where a compressed file has its checksum

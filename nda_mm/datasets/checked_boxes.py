@@ -1,4 +1,4 @@
-"""Detection sets for mmdet in COCO's format and PASCAL VOC's layout, with all files and boxes checked at the start."""
+"""Detection data sets for mmdet in COCO and PASCAL VOC format, with all files and boxes checked before training."""
 
 from __future__ import annotations
 
@@ -29,15 +29,16 @@ NO_BOXES = "no boxes"
 
 
 def is_good_box(box: Iterable[Any] | None, width: float, height: float) -> bool:
-    """Whether a detector can learn from a box; the loss of one without width or height is infinite.
+    """Return whether a detector can learn from a box. The loss of a box without width or height is infinite.
 
     Args:
-        box: Left, top, right, bottom in pixels.
-        width: Of the image, in pixels.
-        height: Of the image, in pixels.
+        box: Left, top, right and bottom in pixels.
+        width: Width of the image in pixels.
+        height: Height of the image in pixels.
 
     Returns:
-        Whether these are four finite numbers of a box that is at least a pixel wide and high and partly in the image.
+        True if the box consists of four finite numbers, is at least one pixel wide and high, and lies at least partly
+        inside the image.
 
     Example:
         >>> is_good_box((1, 1, 5, 5), 10, 10), is_good_box((5, 1, 1, 5), 10, 10), is_good_box((10, 1, 12, 5), 10, 10)
@@ -55,13 +56,13 @@ def is_good_box(box: Iterable[Any] | None, width: float, height: float) -> bool:
 def check_image(
     report: FileReport, path: Path, stated: tuple[Any, Any], *, decode: bool = False
 ) -> tuple[int, int] | None:
-    """Width and height of an image, or None, with the fault in the report, if it cannot be used.
+    """Return the width and height of an image, or report its fault and return None if it cannot be used.
 
     Args:
-        report: Gets the fault.
-        path: The file.
-        stated: Width and height in the annotation; 0 or None where it has none.
-        decode: Whether all of the file is read, not only its header.
+        report: Report to which the fault is added.
+        path: Image file.
+        stated: Width and height according to the annotation; 0 or None if it has none.
+        decode: Whether to read the whole file instead of only its header.
     """
     try:
         size = image_size(path, decode=decode)
@@ -78,7 +79,7 @@ def check_image(
 
 
 class BoxChecks:
-    """Mixin before a data set of mmdet's: checks all files and boxes when the annotations are loaded."""
+    """Mixin, listed before an mmdet data set, that checks all files and boxes when the annotations are loaded."""
 
     report: FileReport
     ann_file: str
@@ -96,21 +97,21 @@ class BoxChecks:
         super().__init__(**kwargs)
 
     def read_checked(self) -> list[dict]:
-        """Read the annotations, and add what is wrong with them to ``report``."""
+        """Read the annotations and add their faults to ``report``."""
         return super().load_data_list()  # type: ignore[misc]
 
     def load_data_list(self) -> list[dict]:
-        """Read the annotations, then raise or warn."""
+        """Read the annotations, then raise or warn about their faults."""
         self.report = FileReport()
         data_list = self.read_checked()
         if self.bad_files == "refuse":
-            self._refuse("has bad files (bad_files='skip' leaves them out)", FILE_FAULTS)
+            self._refuse("has bad files (set bad_files='skip' to leave them out)", FILE_FAULTS)
         if self.unknown_classes == "refuse":
-            self._refuse("has unknown classes (unknown_classes='skip' leaves them out)", [UNKNOWN_CLASS])
+            self._refuse("has unknown classes (set unknown_classes='skip' to leave them out)", [UNKNOWN_CLASS])
         if not data_list:
             raise ValueError("\n  ".join([f"{self.ann_file}: no image can be used", *self.report.lines()]))
         if lines := self.report.lines([*FILE_FAULTS, UNKNOWN_CLASS, BAD_BOX]):
-            print_log("\n  ".join([f"{self.ann_file}: left out are", *lines]), "current", logging.WARNING)
+            print_log("\n  ".join([f"{self.ann_file}: the following are left out", *lines]), "current", logging.WARNING)
         return data_list
 
     def _refuse(self, what: str, kinds: Collection[str]) -> None:
@@ -122,24 +123,25 @@ class BoxChecks:
 class CheckedVOCDataset(BoxChecks, VOCDataset):
     """mmdet's ``VOCDataset`` for any classes, with every file and box checked before training.
 
-    Boxes that no detector can learn from (without width or height, with swapped corners, outside the image, not
-    numbers) are dropped; one warning counts them and names their files. Missing and unreadable files and unknown
-    classes are errors at the start, with the files named, or are left out and counted. JPEG, PNG and BMP are read.
+    Boxes that no detector can learn from are dropped: boxes without width or height, with swapped corners, outside the
+    image, or with values that are not numbers. One warning counts them and names their files. Missing and unreadable
+    files and unknown classes raise an error that names the files, or are left out and counted. JPEG, PNG and BMP images
+    are supported.
 
     Args:
-        bad_files: 'refuse' or 'skip' images that are missing, unreadable or of another size than their annotation says,
-            and annotations that are missing or unreadable. Default 'refuse'.
-        unknown_classes: 'refuse' or 'skip' objects of a class that is not in ``metainfo['classes']``. mmdet skips them
-            silently. Default 'refuse'.
-        decode: Whether every image is decoded at the start, which finds truncated files and takes some milliseconds an
-            image; else only their headers are read. Default False.
-        use_difficult: Whether objects marked difficult are trained on as all others; else, as in mmdet, they are
-            ignored in training and evaluation. Never evaluate with it. Default False.
-        kwargs: ``data_root``, ``ann_file``, ``data_prefix=dict(sub_data_root=...)``, ``metainfo=dict(classes=...)``,
-            ``filter_cfg``, ``pipeline``, ... of mmdet's ``VOCDataset``.
+        bad_files: Whether to 'refuse' or 'skip' images that are missing, unreadable or of a different size than their
+            annotation says, and annotations that are missing or unreadable. Defaults to 'refuse'.
+        unknown_classes: Whether to 'refuse' or 'skip' objects of a class that is not in ``metainfo['classes']``. mmdet
+            skips them silently. Defaults to 'refuse'.
+        decode: Whether to decode every image, which finds truncated files and takes a few milliseconds per image.
+            Otherwise, only the headers are read. Defaults to False.
+        use_difficult: Whether to treat objects marked as difficult like all others in training. Otherwise, they are
+            ignored in training and evaluation, as in mmdet. Never set it for evaluation. Defaults to False.
+        kwargs: Arguments of mmdet's ``VOCDataset``: ``data_root``, ``ann_file``,
+            ``data_prefix=dict(sub_data_root=...)``, ``metainfo=dict(classes=...)``, ``filter_cfg``, ``pipeline``, ...
 
     Raises:
-        ValueError: At the start, for what is refused, or if nothing is left.
+        ValueError: If a refused fault is found, or no image is left.
         FileNotFoundError: If ``ann_file`` does not exist.
 
     Example:
@@ -161,18 +163,18 @@ class CheckedVOCDataset(BoxChecks, VOCDataset):
         return [info for info in data_list if info]
 
     def parse_data_info(self, img_info: dict) -> dict | None:
-        """The data info of one image, or None if it cannot be used; overrides that of mmdet 3.3."""
+        """Return the data info of one image, or None if it cannot be used; overrides the method of mmdet 3.3."""
         name, root = img_info["img_id"], Path(self.sub_data_root)
         annotation, image = root / self.ann_subdir / f"{name}.xml", find_image(root / self.img_subdir, name)
         try:
             check_file(annotation)
             tree = ElementTree.parse(annotation)
-            # The image must be there, and of the size that the annotation states.
+            # The image must exist and have the size that the annotation states.
             stated = int(tree.findtext("size/width") or 0), int(tree.findtext("size/height") or 0)
             size = check_image(self.report, image, stated, decode=self.decode)
             if size is None:
                 return None
-            # mmdet reads the objects that are left, with corners counted from 0.
+            # mmdet parses the remaining objects, with zero-based corners.
             self._drop_unusable(tree.getroot(), annotation.name, size)
             instances = self._parse_instance_info(tree, minus_one=True)
         except FileNotFoundError:
@@ -191,7 +193,7 @@ class CheckedVOCDataset(BoxChecks, VOCDataset):
         for node in root.findall("object"):
             name = node.findtext("name") or ""
             corners = [node.findtext(f"bndbox/{corner}") for corner in ("xmin", "ymin", "xmax", "ymax")]
-            # As mmdet reads them: whole numbers, counted from 0. A box of one pixel has no width then.
+            # As mmdet reads them: zero-based integers. A box of one pixel then has no width.
             zero_based = (int(float(corner)) - 1 for corner in corners)  # type: ignore[arg-type]
             if name not in self.cat2label:
                 self.report.add(UNKNOWN_CLASS, file, repr(name))
@@ -209,26 +211,26 @@ class CheckedVOCDataset(BoxChecks, VOCDataset):
 class CheckedCocoDataset(BoxChecks, CocoDataset):
     """mmdet's ``CocoDataset`` with every file and box checked before training.
 
-    As in :class:`~nda_mm.datasets.CheckedVOCDataset`: unusable boxes are dropped and counted in one warning, bad files
-    and unknown classes are errors at the start, or are left out and counted. mmdet itself drops most unusable boxes
-    silently, fails at a missing image during training, and names labels wrongly where ``classes`` are in another order
-    than in the file.
+    As in :class:`~nda_mm.datasets.CheckedVOCDataset`: unusable boxes are dropped and counted in one warning; bad files
+    and unknown classes raise an error, or are left out and counted. mmdet itself drops most unusable boxes silently,
+    fails at a missing image only during training, and assigns wrong names to labels if ``classes`` are in a different
+    order than in the file.
 
-    Evaluate with ``CocoMetric`` without ``ann_file``, and ``instances`` among ``PackDetInputs``' ``meta_keys``: it then
-    uses the boxes that passed.
+    For evaluation, use ``CocoMetric`` without ``ann_file``, and include ``instances`` in the ``meta_keys`` of
+    ``PackDetInputs``. The metric then uses the boxes that passed the checks.
 
     Args:
-        bad_files: 'refuse' or 'skip' images that are missing, unreadable or of another size than the file says. Default
-            'refuse'.
-        unknown_classes: 'refuse' or 'skip' annotations of a category that is not in ``metainfo['classes']``. Default
-            'refuse'.
-        decode: Whether every image is decoded at the start; else only their headers are read. Default False.
-        kwargs: ``data_root``, ``ann_file``, ``data_prefix=dict(img=...)``, ``metainfo=dict(classes=...)``, ... of
-            mmdet's ``CocoDataset``.
+        bad_files: Whether to 'refuse' or 'skip' images that are missing, unreadable or of a different size than the
+            annotation file says. Defaults to 'refuse'.
+        unknown_classes: Whether to 'refuse' or 'skip' annotations of a category that is not in ``metainfo['classes']``.
+            Defaults to 'refuse'.
+        decode: Whether to decode every image. Otherwise, only the headers are read. Defaults to False.
+        kwargs: Arguments of mmdet's ``CocoDataset``: ``data_root``, ``ann_file``, ``data_prefix=dict(img=...)``,
+            ``metainfo=dict(classes=...)``, ...
 
     Raises:
-        ValueError: At the start, for what is refused, if the annotation file is damaged or does not fit the classes, or
-            if nothing is left.
+        ValueError: If a refused fault is found, the annotation file is damaged or does not match the classes, or no
+            image is left.
         FileNotFoundError: If ``ann_file`` does not exist.
 
     Example:
@@ -241,14 +243,13 @@ class CheckedCocoDataset(BoxChecks, CocoDataset):
     """
 
     def COCOAPI(self, annotation_file: str) -> Any:
-        """The index that ``load_data_list`` of mmdet 3.3 reads, of the images and annotations that passed."""
-        # Is the file whole, and do its classes fit?
+        """Return the index that mmdet 3.3's ``load_data_list`` reads, limited to the usable images and annotations."""
+        # Check that the file is complete and its classes match.
         try:
             index = CocoDataset.COCOAPI(annotation_file)
         except (ValueError, KeyError, TypeError, AssertionError) as error:
             raise ValueError(
-                f"'{annotation_file}' is damaged, or no annotation file of boxes in COCO's format: "
-                f"{describe_error(error)}"
+                f"'{annotation_file}' is damaged, or not a COCO annotation file with boxes: {describe_error(error)}"
             ) from error
         content = index.dataset
         for key, found in (("images", index.imgs), ("annotations", index.anns), ("categories", index.cats)):
@@ -258,11 +259,11 @@ class CheckedCocoDataset(BoxChecks, CocoDataset):
         known = {category["id"]: category["name"] for category in index.cats.values() if category["name"] in classes}
         if list(known.values()) != list(classes):
             raise ValueError(
-                f"metainfo=dict(classes=...) must be in the order of '{annotation_file}', {', '.join(known.values())}, "
-                f"but got {', '.join(classes)}"
+                f"metainfo=dict(classes=...) must be in the order of '{annotation_file}' "
+                f"({', '.join(known.values())}), but got {', '.join(classes)}"
             )
 
-        # Images that can be used, with their true sizes.
+        # Keep the usable images, with their true sizes.
         images = {}
         for image_id, image in track(index.imgs.items(), "checking images", "images"):
             path = Path(self.data_prefix["img"], str(image.get("file_name")))
@@ -270,12 +271,12 @@ class CheckedCocoDataset(BoxChecks, CocoDataset):
             if size is not None:
                 images[image_id] = {**image, "width": size[0], "height": size[1]}
 
-        # Their annotations.
+        # Keep their usable annotations.
         annotations = []
         for annotation in index.anns.values():
             number, image_id, category = annotation["id"], annotation["image_id"], annotation["category_id"]
             if image_id not in index.imgs:
-                self.report.add("missing image", annotation_file, f"annotation {number} is of no listed image")
+                self.report.add("missing image", annotation_file, f"annotation {number} belongs to no listed image")
             if image_id not in images:
                 continue
             image, bbox = images[image_id], annotation.get("bbox")
@@ -285,10 +286,10 @@ class CheckedCocoDataset(BoxChecks, CocoDataset):
             elif not is_good_box(_corners(bbox), image["width"], image["height"]):
                 self.report.add(BAD_BOX, image["file_name"], f"annotation {number}, {bbox}")
             else:
-                # mmdet drops boxes without area, which it needs for COCO's size classes only.
+                # mmdet drops boxes without an area, although it is needed only for COCO's size classes.
                 annotations.append({**annotation, "area": annotation.get("area") or bbox[2] * bbox[3]})
 
-        # The index is built again, and gets the names that mmdet's class gave it when it was made.
+        # Rebuild the index, and set the aliases that mmdet's class sets when it is constructed.
         index.dataset = {**content, "images": list(images.values()), "annotations": annotations}
         index.createIndex()
         index.img_ann_map, index.cat_img_map = index.imgToAnns, index.catToImgs
@@ -296,6 +297,6 @@ class CheckedCocoDataset(BoxChecks, CocoDataset):
 
 
 def _corners(bbox: Any) -> Iterator[float]:
-    """Left, top, right, bottom of COCO's left, top, width, height."""
+    """Yield left, top, right and bottom of a COCO box (left, top, width, height)."""
     left, top, width, height = (value + 0.0 for value in bbox)
     yield from (left, top, left + width, top + height)

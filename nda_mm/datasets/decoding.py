@@ -1,4 +1,4 @@
-"""Image files: found, checked, and decoded once into an array that is kept in a memory-mapped cache."""
+"""Find, check and decode image files; decoded images are kept as one array in a memory-mapped cache."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from nda_mm.utils.messages import describe_error
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
 CACHE_FOLDER = ".nda_mm_cache"
 _THREADS = min(8, os.cpu_count() or 1)
-#: Number of each bad file, and what is wrong with it.
+#: Index of each bad file and its fault.
 _Faults = Sequence[tuple[int, str]]
 _ORIENTATION = 0x0112  # EXIF tag; values of 5 and more are quarter turns
 
 
 @dataclass(frozen=True)
 class DecodedImages:
-    """Outcome of :func:`decode_images`: ``images[i]`` is of file ``kept[i]``; ``bad`` holds (file, reason) pairs."""
+    """Result of :func:`decode_images`: ``images[i]`` is from file ``kept[i]``; ``bad`` lists (file, reason) pairs."""
 
     images: np.ndarray
     kept: np.ndarray
@@ -38,7 +38,7 @@ class DecodedImages:
 
 
 def is_image(name: str) -> bool:
-    """Whether a file name looks like an image; hidden files (and macOS' ``._`` companions) don't.
+    """Return whether a file name looks like an image. Hidden files (and macOS's ``._`` companions) do not.
 
     Example:
         >>> is_image("a.PNG"), is_image("._a.png"), is_image("notes.txt")
@@ -48,21 +48,21 @@ def is_image(name: str) -> bool:
 
 
 def class_folders(folder: Path) -> dict[str, list[Path]]:
-    """Sorted image files below each direct subfolder of ``folder`` that has any, subfolders in alphabetical order."""
+    """Return the sorted image files of each direct subfolder that has any; subfolders are in alphabetical order."""
     found = {printable(name): image_files(folder / name) for name in subfolders(folder)}
     return {name: files for name, files in found.items() if files}
 
 
 def image_files(folder: Path) -> list[Path]:
-    """All image files below a folder, sorted by their path, and what else has an image's name."""
+    """Return all entries below a folder that are named like images, sorted by path."""
     return files_below(folder, is_image)
 
 
 def open_image(path: str | Path) -> Any:
-    """Open an image with Pillow, to be used in a ``with``.
+    """Open an image with Pillow, for use in a ``with`` statement.
 
     Raises:
-        OSError: If :func:`~nda_mm.utils.files.check_file` refuses the path, or Pillow knows no such image.
+        OSError: If :func:`~nda_mm.utils.files.check_file` refuses the path, or Pillow cannot identify the image.
     """
     from PIL import Image
 
@@ -71,22 +71,22 @@ def open_image(path: str | Path) -> Any:
 
 
 def image_size(path: str | Path, *, decode: bool = True) -> tuple[int, int]:
-    """Width and height of an image as readers show it, that is, turned by its EXIF orientation.
+    """Return the width and height of an image after applying its EXIF orientation.
 
     Args:
-        path: The file.
-        decode: Whether all of the file is read, which finds truncated files and takes milliseconds, or only its header.
+        path: Image file.
+        decode: Whether to read the whole file, which finds truncated files and takes milliseconds, or only its header.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        OSError: If it is no image, or damaged.
+        FileNotFoundError: If the file does not exist.
+        OSError: If the file is damaged or not an image.
     """
     try:
         with open_image(path) as image:
             width, height = image.size
             sideways = image.getexif().get(_ORIENTATION, 1) >= 5
             if decode:
-                image.draft("RGB", (32, 32))  # all bytes of a JPEG are read, but few pixels are made
+                image.draft("RGB", (32, 32))  # reads all bytes of a JPEG, but decodes few pixels
                 image.load()
     except (FileNotFoundError, MemoryError):
         raise
@@ -104,28 +104,30 @@ def decode_images(
     name: str,
     cache_dir: str | Path | bool = True,
 ) -> DecodedImages:
-    """Decode files with a pool of threads, or map the array that an earlier call has written.
+    """Decode files with a pool of threads, or memory-map the array that an earlier call has written.
 
-    The cache is one ``.npy`` file whose name carries a fingerprint of the file list (names, sizes, modification times)
-    and of ``name`` and ``shape``; any change of the data makes a new one and removes the old. Next to it are the faults
-    of the files that are not in it, and a checksum of both, which is compared at each start (about a second for 2 GB).
-    Both are written under other names and renamed, so no process ever sees half of one; several may write at once.
+    The cache is one ``.npy`` file. Its name contains a fingerprint of the file list (names, sizes, modification times),
+    of ``name`` and of ``shape``: any change of the data creates a new cache and removes the old one. A JSON file next
+    to it lists the bad files, and has a checksum of this list and the array that is verified at each start (about a
+    second for 2 GB). Both files are written under temporary names and renamed, so no process ever sees a partial file,
+    and several processes may write at once.
 
     Args:
-        files: Files below ``root``, in the order wanted.
-        decode: Turns one file into a uint8 array of ``shape``; what it raises makes the file a bad one.
+        files: Files below ``root``, in the desired order.
+        decode: Function that turns one file into a uint8 array of ``shape``. If it raises, the file is reported as bad.
         shape: (H, W, C) of every image.
-        root: Folder against which names are fingerprinted, so that a moved folder keeps its cache.
-        name: Distinguishes caches of one folder, e.g. 'train'; part of the file name.
-        cache_dir: Folder for the cache; True: ``.nda_mm_cache`` inside ``root``; False: none.
+        root: Folder that the fingerprinted names are relative to.
+        name: Distinguishes the caches of one folder, e.g. 'train'; part of the cache's file name.
+        cache_dir: Folder for the cache. True uses ``.nda_mm_cache`` inside ``root``; False disables the cache.
 
     Returns:
-        The images (memory-mapped, read-only, where a cache could be written), which files they are, and the bad files.
+        The images (memory-mapped and read-only if a cache could be written), the indices of their files, and the bad
+        files.
     """
     found = None
     if cache_dir is not False:
         folder = root / CACHE_FOLDER if cache_dir is True else Path(cache_dir)
-        # In a shared cache folder two data sets of the same split name must not evict each other.
+        # In a shared cache folder, two data sets with the same split name must not evict each other.
         owner = hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:8]
         stem = f"{name}_{owner}_{'x'.join(map(str, shape))}_"
         cache = folder / f"{stem}{fingerprint(files, root, repr((name, shape, 'v3')).encode())}.npy"
@@ -140,7 +142,7 @@ def decode_images(
 
 
 def _read_cache(cache: Path) -> tuple[np.ndarray, _Faults] | None:
-    """What :func:`_write_cache` has written; None if it is not there or damaged."""
+    """Return what :func:`_write_cache` has written, or None if it is missing or damaged."""
     try:
         notes = json.loads(cache.with_suffix(".json").read_text())
         images = np.load(cache, mmap_mode="r", allow_pickle=False)
@@ -149,7 +151,7 @@ def _read_cache(cache: Path) -> tuple[np.ndarray, _Faults] | None:
         return images, notes["faults"]
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except Exception as error:  # whatever JSON and numpy make of a damaged file
+    except Exception as error:  # whatever JSON and numpy raise for a damaged file
         print_log(
             f"The cache '{cache}' is damaged ({describe_error(error)}) and is replaced.", "current", logging.WARNING
         )
@@ -157,26 +159,26 @@ def _read_cache(cache: Path) -> tuple[np.ndarray, _Faults] | None:
 
 
 def _write_cache(cache: Path, stem: str, images: np.ndarray, faults: _Faults) -> None:
-    """Write a cache and remove the outdated ones, whose names begin alike; warn if that cannot be done."""
+    """Write a cache and remove outdated ones, whose names also start with ``stem``; warn if this fails."""
     notes = json.dumps({"faults": faults, "checksum": _checksum(images, faults)}).encode()
     try:
         write_atomically(cache, lambda file: np.save(file, images, allow_pickle=False))
-        # The notes come last: without them there is no cache.
+        # The notes come last: an array without notes is not used.
         write_atomically(cache.with_suffix(".json"), lambda file: file.write(notes))
         for old in cache.parent.glob(f"{stem}*"):
             if old.stem != cache.stem:
                 old.unlink(missing_ok=True)
     except OSError as error:
         print_log(
-            f"No cache of the decoded images could be written to '{cache.parent}' ({error}); they are decoded in every "
-            "run. Name a writable folder with cache_dir=..., or set cache_dir=False.",
+            f"The decoded images could not be cached in '{cache.parent}' ({error}); they are decoded in every run. "
+            "Set cache_dir to a writable folder, or to False.",
             logger="current",
             level=logging.WARNING,
         )
 
 
 def _checksum(images: np.ndarray, faults: _Faults) -> int:
-    """CRC-32 of everything that a cache holds."""
+    """Return the CRC-32 of everything in a cache."""
     notes = json.dumps([str(images.dtype), images.shape, faults])
     return zlib.crc32(images.data, zlib.crc32(notes.encode()))
 
@@ -187,7 +189,7 @@ def _decode_all(
     images = np.zeros((len(files), *shape), dtype=np.uint8)
 
     def decode_one(index: int) -> str:
-        """Fill one image; return the fault of its file, or ''."""
+        """Decode one image into the array; return the fault of its file, or ''."""
         try:
             image = decode(files[index])
             if image.shape != shape:
@@ -195,7 +197,7 @@ def _decode_all(
             images[index] = image
         except MemoryError:
             raise
-        except Exception as error:  # whatever a decoder makes of a damaged file
+        except Exception as error:  # whatever a decoder raises for a damaged file
             return describe_error(error)
         return ""
 
@@ -207,12 +209,12 @@ def _decode_all(
 
 
 def fingerprint(files: Sequence[Path], root: Path, start: bytes = b"") -> str:
-    """Digest of the names below ``root``, sizes and modification times of files, and of ``start``."""
+    """Return a digest of ``start`` and of the names relative to ``root``, sizes and modification times of files."""
     digest = hashlib.sha256(start)
     for path in files:
         try:
             status = path.stat()
-        except OSError:  # a link to nowhere
+        except OSError:  # a broken link
             status = path.lstat()
         digest.update(os.fsencode(path.relative_to(root).as_posix()))
         digest.update(f"\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
@@ -220,18 +222,18 @@ def fingerprint(files: Sequence[Path], root: Path, start: bytes = b"") -> str:
 
 
 def read_lines(path: str | Path) -> list[tuple[int, str]]:
-    """Number and text of each line of a file that is not blank, without the space around it.
+    """Return the number and the stripped text of each line of a file that is not blank.
 
     Raises:
-        OSError: If there is no such file.
-        ValueError: If it is not UTF-8.
+        OSError: If the file is missing or not a regular file.
+        ValueError: If the file is not UTF-8.
     """
     lines = enumerate(read_text(path).splitlines(), 1)
     return [(number, line.strip()) for number, line in lines if line.strip()]
 
 
 def read_record(record: Path) -> dict[str, Any]:
-    """A JSON file with the results of earlier checks; empty if it is missing or damaged."""
+    """Read the results of earlier checks from a JSON file; empty if it is missing or damaged."""
     try:
         known = json.loads(record.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
@@ -240,14 +242,14 @@ def read_record(record: Path) -> dict[str, Any]:
 
 
 def resize_squares(images: np.ndarray, size: int) -> np.ndarray:
-    """Resize square images with Pillow's antialiasing bicubic filter; the same size changes nothing.
+    """Resize square images with Pillow's antialiasing bicubic filter; images of that size are returned unchanged.
 
     Args:
-        images: uint8; may be memory-mapped. Shape: (N, S, S, C), C 1 or 3.
+        images: uint8 images; may be memory-mapped. Shape: (N, S, S, C), with C of 1 or 3.
         size: New side in pixels.
 
     Returns:
-        uint8. Shape: (N, size, size, C).
+        uint8 images. Shape: (N, size, size, C).
 
     Example:
         >>> resize_squares(np.full((2, 8, 8, 3), 7, dtype=np.uint8), 4)[1, 0, 0].tolist()
@@ -271,7 +273,7 @@ def resize_squares(images: np.ndarray, size: int) -> np.ndarray:
 
 
 def describe_resizing(source: int, size: int) -> str:
-    """What :func:`resize_squares` does, for a report.
+    """Describe what :func:`resize_squares` does, for a report.
 
     Example:
         >>> describe_resizing(32, 16)

@@ -1,4 +1,4 @@
-"""What is told of a data set: progress, and everything that was found in its files."""
+"""Progress display and reports of bad files for data sets."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ Item = TypeVar("Item")
 
 
 def track(items: Iterable[Item], what: str, unit: str, total: int | None = None) -> Iterator[Item]:
-    """Pass items on with progress, speed and the remaining time on stderr.
+    """Yield items while showing progress, speed and remaining time on stderr.
 
     Args:
-        items: The items.
-        what: What is being done.
-        unit: Of the items, in the plural.
-        total: Number of items, where they have no length.
+        items: Items to yield.
+        what: Description of the task.
+        unit: Unit of the items, in the plural.
+        total: Number of items, if ``items`` has no length.
 
     Example:
         >>> [2 * number for number in track([1, 2], "doubling", "numbers")]
@@ -38,7 +38,7 @@ def track(items: Iterable[Item], what: str, unit: str, total: int | None = None)
 
 @dataclass
 class FileReport:
-    """Bad files by kind, each with what is wrong with it, and notes on what was written.
+    """Report of bad files, grouped by kind of fault, with notes on what was written.
 
     Example:
         >>> report = FileReport(notes=["train.txt: 2 images"])
@@ -52,17 +52,17 @@ class FileReport:
     found: dict[str, list[str]] = field(default_factory=dict)
 
     def add(self, kind: str, file: str, detail: str = "") -> None:
-        """Add one file."""
+        """Add a bad file."""
         self.found.setdefault(kind, []).append(printable(f"{file} ({detail})" if detail else file))
 
     def lines(self, kinds: Collection[str] | None = None, limit: int = 20) -> list[str]:
-        """The notes, and one line for each of these kinds (default: all) that names up to ``limit`` files."""
+        """Return the notes, and one line for each of these kinds (default: all) that names up to ``limit`` files."""
         chosen = {kind: files for kind, files in self.found.items() if kinds is None or kind in kinds}
         return self.notes + [f"{len(files)} x {kind}: {shorten(files, limit, '; ')}" for kind, files in chosen.items()]
 
 
 def list_bad_files(bad: Sequence[tuple[str, str]], what: str) -> str:
-    """Bad files and their reasons, one line each, to append to a line of a report; '' for none.
+    """List bad files and their reasons, one per line, to append to a line of a report; '' if there are none.
 
     Example:
         >>> print("checked" + list_bad_files([("a.png", "cut off")], "cannot be read"))
@@ -74,16 +74,16 @@ def list_bad_files(bad: Sequence[tuple[str, str]], what: str) -> str:
 
 
 def refuse_or_warn(what: str, bad: Sequence[tuple[str, str]], total: int, max_bad: float) -> None:
-    """Refuse a folder with too many bad files; warn of fewer.
+    """Raise if a folder has too many bad files; otherwise warn about them.
 
     Args:
-        what: The files, and what is wrong with them.
-        bad: (file, reason) of each.
+        what: Description of the files and their fault.
+        bad: Pairs of (file, reason).
         total: Number of files, at least 1.
-        max_bad: Largest share of bad files that is accepted, in [0, 1].
+        max_bad: Largest accepted share of bad files, in [0, 1].
 
     Raises:
-        ValueError: If there are more, or no other files.
+        ValueError: If the share is larger, or all files are bad.
     """
     message = f"{len(bad)} of {total} {what}"
     if len(bad) == total or len(bad) > max_bad * total:

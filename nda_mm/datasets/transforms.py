@@ -1,4 +1,4 @@
-"""Negatives in the pipelines of the OpenMMLab frameworks."""
+"""Pipeline transform that makes negatives in the OpenMMLab frameworks."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from ..registry import TRANSFORMS
 
 @TRANSFORMS.register_module()
 class MakeNegative(BaseTransform):
-    """Put a negative of the image, or of the clip, into the results.
+    """Add a negative of the image or clip to the results.
 
-    Negatives are cheaper on the batch and on its device, where partners are available. A pipeline sees one sample at a
-    time: a negative that joins two needs the other one under ``partner_key`` (where a mixing data set such as mmcv's
-    puts it), or use ``ExternalStitch``, which has its own images. Draws come from torch's default generator, which
-    mmengine seeds in every worker.
+    It is cheaper to make negatives on the batch and its device, where partners are available. A pipeline sees one
+    sample at a time: a negative that joins two samples needs the other one under ``partner_key`` (where a mixing data
+    set such as mmcv's puts it). Alternatively, use ``ExternalStitch``, which has its own images. Random draws come from
+    torch's default generator, which mmengine seeds in every worker.
 
     Required keys:
         ``key``, and ``partner_key`` if given.
@@ -29,16 +29,16 @@ class MakeNegative(BaseTransform):
         ``output_key``.
 
     Args:
-        negative: a negative or its config, for example ``dict(type="Jigsaw", grid=2)``.
-        key: the image: ``(H, W, C)`` or ``(H, W)``, or a list of such frames of equal size, as numpy arrays
-            of uint8, float16, float32 or float64. Default ``"img"``.
-        output_key: the negative, in the same form; the same as ``key`` replaces the image. Default
-            ``"{key}_negative"``.
-        partner_key: the partner, in the form and size of the image; needed by negatives that join two.
+        negative: Negative or its config, for example ``dict(type="Jigsaw", grid=2)``.
+        key: Key of the image: ``(H, W, C)`` or ``(H, W)``, or a list of such frames of equal size, as numpy arrays of
+            uint8, float16, float32 or float64. Defaults to ``"img"``.
+        output_key: Key of the negative, which has the same form as the image; set it to ``key`` to replace the image.
+            Defaults to ``"{key}_negative"``.
+        partner_key: Key of the partner, in the form and size of the image; required by negatives that join two samples.
 
     Raises:
-        ValueError: if the negative joins two samples and there is no ``partner_key``, or if it is or holds a
-            curriculum, whose iteration a data loader's workers do not know.
+        ValueError: If the negative joins two samples and there is no ``partner_key``, or if it is or contains a
+            curriculum: data loader workers do not know the iteration.
 
     Example:
         >>> transform = MakeNegative(dict(type="Jigsaw", grid=2))
@@ -73,8 +73,8 @@ class MakeNegative(BaseTransform):
         """Add the negative of ``results[key]``.
 
         Raises:
-            TypeError: if there is no image or clip.
-            ValueError: if the partner differs in shape, or the negative refuses the size.
+            TypeError: If ``results[key]`` is not an image or a clip.
+            ValueError: If the partner has a different shape, or the negative does not support the size.
         """
         image = results[self.key]
         other = None if self.partner_key is None else _to_batch(results[self.partner_key], self.partner_key)
@@ -91,7 +91,7 @@ class MakeNegative(BaseTransform):
 
 
 def _to_batch(image: np.ndarray | list[np.ndarray], key: str) -> torch.Tensor:
-    """An image as ``(1, C, H, W)``, a list of frames as ``(1, C, T, H, W)``."""
+    """Convert an image to ``(1, C, H, W)``, or a list of frames to ``(1, C, T, H, W)``."""
     frames = image if isinstance(image, (list, tuple)) else [image]
     if not frames or any(not isinstance(frame, np.ndarray) or frame.ndim not in (2, 3) for frame in frames):
         raise TypeError(
@@ -104,7 +104,7 @@ def _to_batch(image: np.ndarray | list[np.ndarray], key: str) -> torch.Tensor:
 
 
 def _from_batch(negative: torch.Tensor, image: np.ndarray | list[np.ndarray]) -> np.ndarray | list[np.ndarray]:
-    """The negative in the form that ``image`` has."""
+    """Convert the negative to the form of ``image``."""
     if isinstance(image, (list, tuple)):
         return [_from_batch(negative[:, :, number], frame) for number, frame in enumerate(image)]  # type: ignore[misc]
     array = negative[0].permute(1, 2, 0).numpy()

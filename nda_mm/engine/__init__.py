@@ -1,4 +1,4 @@
-"""What serves mmengine's Runner: exact training loops, safe checkpoints, hooks. Imported at first use."""
+"""Extensions of mmengine's Runner: exact training loops, safe checkpoints and hooks. Imported on first use."""
 
 from nda_mm.compat.lazy import lazy_package
 

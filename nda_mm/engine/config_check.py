@@ -1,4 +1,4 @@
-"""Settings that are easily mistyped and cost a run, checked before it starts."""
+"""Checks for config settings that are easily mistyped and would waste a run."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from nda_mm.registry import MODELS, SCOPE
 
 #: Keys that take integers of at least 1, wherever they occur.
 _COUNTS = ("discriminator_steps", "generator_steps", "val_interval")
-#: Words for True or False that are strings in a config, and so count as True.
+#: Words for True or False that are strings in a config and therefore truthy.
 _SWITCH_WORDS = ("yes", "no", "on", "off", "true", "false")
 
 
 def check_config(cfg: Config) -> None:
-    """Refuse settings that would cost a run.
+    """Check a training config for settings that would waste a run.
 
-    These are counts and intervals that are not integers of at least 1, strings instead of True or False, and
+    It finds counts and intervals that are not integers of at least 1, strings in place of True or False, and
     checkpoints that would be lost or never written.
 
     Args:
         cfg: A config for training.
 
     Raises:
-        ValueError: If there are any; the message names each by its key.
+        ValueError: If there are any such settings. The message lists each one by its key.
 
     Example:
         >>> check_config(Config(dict(train_cfg=dict(max_iters=100, val_interval=0))))
@@ -70,24 +70,24 @@ def _wrong_checkpoints(settings: dict[str, Any]) -> Iterator[str]:
 
 
 def lost_checkpoints(settings: Mapping[str, Any], by_iteration: bool) -> Iterator[str]:
-    """Find the settings of a checkpoint hook, mmengine's or ours, by which checkpoints would be lost.
+    """Find settings of a checkpoint hook, mmengine's or ours, that would lose checkpoints.
 
     Args:
         settings: The hook's ``by_epoch`` and ``filename_tmpl``, if they are set.
         by_iteration: Whether the run counts iterations.
 
     Yields:
-        A sentence for each, beginning with its key.
+        One message per setting, starting with its key.
     """
     if by_iteration and settings.get("by_epoch", True):
-        yield "by_epoch must be False: this run counts iterations, and would save at its end only."
+        yield "by_epoch must be False: this run counts iterations, so it would save only once, at the end."
     template = settings.get("filename_tmpl")
-    if template is not None and str(template).count("{}") != 1:  # each checkpoint would replace the last
-        yield f"filename_tmpl must hold {{}} once, as in 'iter_{{}}.pth', but got {template!r}."
+    if template is not None and str(template).count("{}") != 1:  # else each checkpoint overwrites the previous one
+        yield f"filename_tmpl must contain {{}} exactly once, as in 'iter_{{}}.pth', but got {template!r}."
 
 
 def _find(registry: Registry, kind: Any, scope: str | None) -> Any:
-    """The class that a ``type`` names, or None."""
+    """Return the class that a ``type`` refers to, or None."""
     if isinstance(kind, str):
         with registry.switch_scope_and_registry(scope) as scoped:
             kind = scoped.get(kind)
@@ -99,13 +99,13 @@ def _is_count(value: Any) -> bool:
 
 
 def check_model_name(model: Any) -> None:
-    """Refuse a model with our prefix, or an NDA name without it, that does not exist.
+    """Check that a model with our prefix, or with an NDA name, exists and has the prefix.
 
     Args:
         model: The config's ``model``.
 
     Raises:
-        ValueError: If there is no such model; the message lists the GANs with negatives.
+        ValueError: If there is no such model (the message lists the GANs with negatives), or it lacks the prefix.
 
     Example:
         >>> check_model_name(dict(type="BigGAN"))
@@ -118,9 +118,9 @@ def check_model_name(model: Any) -> None:
     if ours and MODELS.get(f"{SCOPE}.{name}") is None:
         gans = sorted(each for each in MODELS.module_dict if each.startswith("NDA") and not each.endswith("Loss"))
         raise ValueError(
-            f"model.type must exist, but got {kind!r}. The GANs with negatives are "
-            f"{', '.join(f'{SCOPE}.{each}' for each in gans) or 'missing, since mmagic does not load'}; "
+            f"model.type must be a registered model, but got {kind!r}. The GANs with negatives are "
+            f"{', '.join(f'{SCOPE}.{each}' for each in gans) or 'unavailable, since mmagic does not load'}; "
             "`python -m nda_mm.compat` reports which frameworks load."
         )
     if ours and not prefix:
-        raise ValueError(f"model.type={kind!r} lacks its prefix: write '{SCOPE}.{kind}'.")
+        raise ValueError(f"model.type={kind!r} is missing its prefix: write '{SCOPE}.{kind}'.")

@@ -1,8 +1,8 @@
-"""A data loader that can start anywhere in its stream of samples and gives the same samples from there on.
+"""A data loader that can start at any position in its stream and yields the same samples from there on.
 
 mmengine's loaders seed each *worker*, so a sample's augmentation depends on the number of workers and on what the
-worker did before; a resumed run cannot reproduce it without reading everything again. Here each sample has its own
-seed, made from ``(seed, rank, pass, batch, slot)``, and any process can make it again.
+worker did before. A resumed run cannot reproduce it without reading everything again. Here, each sample has its own
+seed, derived from ``(seed, rank, pass, batch, slot)``, which any process can recompute.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, get_worker_in
 
 from nda_mm.utils.random_state import RandomState, isolated_rng, mix, seed_global_generators
 
-# Each use of a seed mixes in its own number; loops.py has the larger ones.
+# Each use of a seed mixes in a different number; loops.py defines the larger ones.
 _SAMPLE, _SAMPLER, _WORKER = 0, 2, 3
-#: These draw from a private generator; other samplers may draw from the global ones.
+#: Samplers that draw from a private generator; others may draw from the global ones.
 _SELF_SEEDED = (DefaultSampler, InfiniteSampler)
 
 
 class SeededIndex(NamedTuple):
-    """Which sample to read, and the seed of its random augmentation."""
+    """The index of a sample and the seed of its random augmentation."""
 
     index: int  # type: ignore[assignment]  # hides tuple.index
     seed: int
 
 
 class Wrapper:
-    """Has the length and the attributes of what it wraps, for which mmengine's hooks look.
+    """Base class that forwards length and attributes to the wrapped object, since mmengine's hooks read them.
 
     Args:
-        inner: What is wrapped.
+        inner: The object to wrap.
     """
 
     def __init__(self, inner: Any) -> None:
@@ -58,7 +58,7 @@ class SeededDataset(Wrapper, Dataset):
         return self.__getitems__([index])[0] if isinstance(index, SeededIndex) else self._inner[index]
 
     def __getitems__(self, indices: Sequence[SeededIndex]) -> list[Any]:
-        """Read one batch. In the main process the training's RNG state is kept; a worker has none."""
+        """Read one batch. In the main process, the training RNG state is preserved; a worker has none."""
         with isolated_rng() if get_worker_info() is None else nullcontext():
             return list(self._read(indices))
 
@@ -73,10 +73,10 @@ class SeededDataset(Wrapper, Dataset):
 
 
 class SeededBatchSampler(Wrapper):
-    """Wrap a batch sampler so that it gives seeded indices and can skip batches without reading data.
+    """Wrap a batch sampler so that it yields seeded indices and can skip batches without reading data.
 
     Args:
-        batch_sampler: The batch sampler to follow.
+        batch_sampler: The batch sampler to wrap.
         seed: The run's seed, the same on every rank.
         rank: This process's rank, which makes the samples' seeds differ between ranks.
     """
@@ -90,7 +90,7 @@ class SeededBatchSampler(Wrapper):
 
     @property
     def sampler_seed(self) -> int | None:
-        """The seed that the sampler shuffles by, or None if it has none."""
+        """The seed that the sampler shuffles with, or None if it has none."""
         seed = getattr(self._seed_owner, "seed", None)
         return seed if isinstance(seed, int) else None
 
@@ -104,7 +104,7 @@ class SeededBatchSampler(Wrapper):
         return getattr(self._inner, "sampler", self._inner)
 
     def start(self, pass_number: int, skip: int = 0) -> None:
-        """Begin the next iteration in pass ``pass_number`` over the data, after its first ``skip`` batches."""
+        """Set the next iteration to start in pass ``pass_number`` over the data, after its first ``skip`` batches."""
         self._pass, self._skip = pass_number, skip
         for sampler in (self._seed_owner, self._inner):
             if hasattr(sampler, "set_epoch"):
@@ -122,8 +122,8 @@ class SeededBatchSampler(Wrapper):
         if type(self._seed_owner) in _SELF_SEEDED:
             yield from islice(self._inner, skip, None)
             return
-        # A sampler that draws from the global generators gets a private state of them for each draw, because a loader
-        # with workers draws ahead, in the middle of training.
+        # A sampler that draws from the global generators runs under a private RNG state, because a loader with workers
+        # draws batches ahead, in the middle of training.
         with isolated_rng(mix(self.seed, _SAMPLER, pass_number)):
             batches = islice(self._inner, skip, None)
             private = RandomState.capture()
@@ -138,10 +138,10 @@ class SeededBatchSampler(Wrapper):
 
 
 def build_exact_dataloader(runner: Any, dataloader: DataLoader | dict[str, Any], seed: int, rank: int) -> DataLoader:
-    """Build a loader as mmengine's Runner does, with a seed for each sample.
+    """Build a loader as mmengine's Runner does, but with a seed for each sample.
 
     Args:
-        runner: The Runner, for its way of building a loader from a config.
+        runner: The Runner, which builds the loader if a config is given.
         dataloader: A config, or a loader that is already built (its data set and batch sampler are used).
         seed: The run's seed, the same on every rank.
         rank: This process's rank.
@@ -152,7 +152,7 @@ def build_exact_dataloader(runner: Any, dataloader: DataLoader | dict[str, Any],
     Raises:
         TypeError: If the loader has no batch sampler or reads an iterable-style data set.
     """
-    # As the Runner builds it.
+    # Build the loader as the Runner does.
     loader: Any = dataloader
     if isinstance(dataloader, dict):
         diff_rank_seed = runner._randomness_cfg.get("diff_rank_seed", False)
@@ -162,7 +162,7 @@ def build_exact_dataloader(runner: Any, dataloader: DataLoader | dict[str, Any],
             "The resumable loops need a map-style data set and a batch size, but got "
             f"{type(loader.dataset).__name__} with batch_size={loader.batch_size}; use mmengine's own loops."
         )
-    # torch's loaders can't exchange their data set or sampler once they are made, so this one is made anew.
+    # A torch loader can't change its data set or batch sampler after construction, so a new one is built.
     return DataLoader(
         SeededDataset(loader.dataset),
         batch_sampler=SeededBatchSampler(loader.batch_sampler, seed, rank),  # type: ignore[arg-type]
@@ -179,12 +179,12 @@ def build_exact_dataloader(runner: Any, dataloader: DataLoader | dict[str, Any],
 
 
 class BatchStream:
-    """An endless stream of batches: pass after pass over a loader, from any position on.
+    """An endless stream of batches that goes over a loader pass after pass, starting at any position.
 
     Args:
-        dataloader: From :func:`build_exact_dataloader`.
-        pass_number: The pass to start in.
-        batch: How many of its batches to skip.
+        dataloader: A loader from :func:`build_exact_dataloader`.
+        pass_number: The pass to start in. Defaults to 0.
+        batch: Number of batches of that pass to skip. Defaults to 0.
     """
 
     def __init__(self, dataloader: DataLoader, pass_number: int = 0, batch: int = 0) -> None:
@@ -201,7 +201,7 @@ class BatchStream:
         if data is None:
             if self.batch == 0:
                 raise ValueError(
-                    f"The loader gives no batch of {len(self.dataloader.dataset)} samples; "  # type: ignore[arg-type]
+                    f"The loader gives no batch from {len(self.dataloader.dataset)} samples; "  # type: ignore[arg-type]
                     "lower batch_size, or set drop_last=False."
                 )
             self.pass_number, self.batch = self.pass_number + 1, 0

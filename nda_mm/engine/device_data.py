@@ -1,7 +1,7 @@
-"""A data set that lives on the device: a batch is then one indexing, and no image passes through Python.
+"""A data set kept on the device, so that a batch is a single indexing operation without Python code per image.
 
-A pipeline that handles small images one by one takes longer for a batch than a GPU for the training step. A data set
-that fits into the device's memory, and whose images are the same whenever they are read, is read once instead.
+A pipeline that processes small images one by one takes longer per batch than a GPU takes for the training step. If a
+data set fits into the device's memory and its images are the same on every read, it can be read once instead.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from nda_mm.utils.random_state import mix
 
 from .data_stream import SeededBatchSampler, SeededIndex, Wrapper
 
-#: Share of the device's free memory that a data set may take.
+#: Maximum share of the device's free memory for a data set.
 _SHARE = 0.5
 _CHUNK = 512
 
@@ -28,7 +28,7 @@ class StackedItems:
 
     Args:
         items: Dicts, mmengine data elements or tensors, all of the same structure and shape.
-        device: Where the tensors go.
+        device: Device of the stacked tensors.
 
     Raises:
         ValueError: If the items differ in structure or shape.
@@ -45,7 +45,7 @@ class StackedItems:
         self._tree = _stack(list(items), self.device)
 
     def __getitem__(self, indices: Sequence[int]) -> Any:
-        """The chosen items as one, stacked in the order of ``indices``."""
+        """Return the chosen items, stacked in the order of ``indices``."""
         return _choose(self._tree, indices, torch.as_tensor(indices).to(self.device, non_blocking=True))
 
 
@@ -54,7 +54,7 @@ def _stack(values: list[Any], device: torch.device) -> Any:
     if isinstance(first, Tensor):
         shapes = {(tuple(value.shape), value.dtype) for value in values}
         if len(shapes) > 1:
-            raise ValueError(f"Items of different shape or dtype can't be stacked: {sorted(map(str, shapes))[:3]}.")
+            raise ValueError(f"Items must have the same shape and dtype, but got {sorted(map(str, shapes))[:3]}.")
         return torch.stack(values).to(device)
     if isinstance(first, Mapping):
         return {key: _stack(column, device) for key, column in _columns(values).items()}
@@ -68,7 +68,7 @@ def _columns(values: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
     keys = values[0].keys()
     for value in values:
         if value.keys() != keys:
-            raise ValueError(f"Items of different keys cannot be stacked: {sorted(keys)} and {sorted(value)}.")
+            raise ValueError(f"Items must have the same keys, but got {sorted(keys)} and {sorted(value)}.")
     return {key: [value[key] for value in values] for key in keys}
 
 
@@ -84,18 +84,18 @@ def _choose(tree: Any, indices: Sequence[int], on_device: Tensor) -> Any:
 
 
 class DeviceLoader(Wrapper):
-    """Give the batches of a loader, stacked and on the device, and read each item only once.
+    """Loader that keeps the data of another one on the device and yields the same batches, stacked.
 
-    At the start, every item is read twice under different random numbers. If the two differ, the pipeline augments at
-    random; reading it once would freeze the augmentation, so the loader refuses.
+    Before the first batch, every item is read twice with different seeds. If the results differ, the pipeline augments
+    at random. Keeping one result would freeze the augmentation, so an error is raised.
 
     Args:
-        loader: From :func:`~nda_mm.engine.data_stream.build_exact_dataloader`; its data set and its sampler are used.
-        device: Returns the device; called when the first batch is asked for.
+        loader: A loader from :func:`~nda_mm.engine.data_stream.build_exact_dataloader`.
+        device: Function that returns the device. It is called when the first batch is requested.
 
     Raises:
-        ValueError: At the first batch: if items are random or differ in structure, or the data set takes more than half
-            of the device's free memory.
+        ValueError: At the first batch, if items are random or differ in structure, or if the data set needs more than
+            half of the device's free memory.
     """
 
     def __init__(self, loader: DataLoader, device: Callable[[], torch.device]) -> None:
@@ -112,22 +112,24 @@ class DeviceLoader(Wrapper):
             yield self._items[[index for index, _ in batch]]
 
     def _read(self) -> StackedItems:
+        # Check that the data set fits on the device.
         device, count = self._device(), len(self.dataset)
-        if device.type == "cuda":  # a CPU's memory already holds the data set
+        if device.type == "cuda":  # on a CPU, the items are in memory anyway
             needed = count * sum(tensor.numel() * tensor.element_size() for tensor in _tensors(self._items_at([0])[0]))
             free = torch.cuda.mem_get_info(device)[0]
             if needed > _SHARE * free:
                 raise ValueError(
                     f"data_on_device: the data set needs {needed / 2**30:.1f} GiB, more than {_SHARE:.0%} of the "
-                    f"{free / 2**30:.1f} GiB that are free on {device}; set it to False."
+                    f"{free / 2**30:.1f} GiB free on {device}; set it to False."
                 )
+        # Read every item twice, to find random transforms.
         items: list[Any] = []
         for start in range(0, count, _CHUNK):
             indices = range(count)[start : start + _CHUNK]
             chunk, again = self._items_at(indices), self._items_at(indices, seed=1)
             for index, one, other in zip(indices, chunk, again, strict=True):
                 if not all(map(torch.equal, _tensors(one), _tensors(other))):
-                    raise ValueError(f"data_on_device: item {index} is read differently each time; set it to False.")
+                    raise ValueError(f"data_on_device: item {index} changes between reads; set it to False.")
             items += chunk
         return StackedItems(items, device)
 

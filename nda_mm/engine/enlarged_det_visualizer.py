@@ -1,4 +1,4 @@
-"""Detections drawn at a size at which boxes and labels can be read."""
+"""A visualizer that draws detections on small images at a readable size."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from PIL import Image
 
 from nda_mm.registry import VISUALIZERS
 
-#: What is not enlarged, so that images that have it are drawn as they are.
+#: Segmentations are not enlarged, so images that have one keep their size.
 _MASKS = ("gt_sem_seg", "pred_sem_seg", "gt_panoptic_seg", "pred_panoptic_seg")
 
 
 @VISUALIZERS.register_module()
 class EnlargedDetVisualizer(DetLocalVisualizer):
-    """mmdet's visualizer, which enlarges small images and their boxes before it draws.
+    """mmdet's visualizer, but with small images and their boxes enlarged before drawing.
 
-    mmdet draws at the size of the file, with letters of 6 to 13 points that depend on the area of the box: on small
-    images they cover what they describe. Overrides ``add_datasample`` and ``draw_texts`` of mmdet 3.3. Images with
+    mmdet draws at the image's original size, in a font of 6 to 13 points that depends on the area of the box. On small
+    images, such labels cover the objects. Overrides ``add_datasample`` and ``draw_texts`` of mmdet 3.3. Images with
     masks or segmentations keep their size.
 
     Args:
-        name: Of the instance. Defaults to 'visualizer'.
-        min_side: Smallest short side of a drawing in pixels; smaller images are enlarged by an integer. 0 enlarges
-            none. Defaults to 480.
-        font_size: Of the labels, in points. Defaults to 10.
-        line_width: Of the boxes, in pixels. Defaults to 2.
-        **kwargs: Of ``DetLocalVisualizer``.
+        name: Name of the visualizer instance. Defaults to 'visualizer'.
+        min_side: Minimum length of a drawing's shorter side in pixels. Smaller images are enlarged by an integer
+            factor; 0 disables enlarging. Defaults to 480.
+        font_size: Font size of the labels, in points. Defaults to 10.
+        line_width: Line width of the boxes, in pixels. Defaults to 2.
+        **kwargs: Other arguments of ``DetLocalVisualizer``.
 
     Example:
         >>> visualizer = EnlargedDetVisualizer("example", min_side=300)
@@ -53,7 +53,7 @@ class EnlargedDetVisualizer(DetLocalVisualizer):
     def add_datasample(
         self, name: str, image: np.ndarray, data_sample: DetDataSample | None = None, *args: Any, **kwargs: Any
     ) -> None:
-        """Draw an image with its true boxes and with those found, enlarged; see mmdet's method."""
+        """Draw an image with its ground-truth and predicted boxes, enlarged if it is small; see mmdet's method."""
         factor = -(-self.min_side // min(image.shape[:2]))
         if factor > 1 and not _has_masks(data_sample):
             size = (factor * image.shape[1], factor * image.shape[0])
@@ -63,7 +63,7 @@ class EnlargedDetVisualizer(DetLocalVisualizer):
         super().add_datasample(name, image, data_sample, *args, **kwargs)
 
     def draw_texts(self, *args: Any, **kwargs: Any) -> Any:
-        """Draw labels in ``font_size``, whatever the area of their box."""
+        """Draw labels in ``font_size``, regardless of the area of their box."""
         return super().draw_texts(*args, **{**kwargs, "font_sizes": self.font_size})
 
 
@@ -75,13 +75,13 @@ def _has_masks(data_sample: DetDataSample | None) -> bool:
 
 
 def _enlarge(data_sample: DetDataSample, factor: int) -> DetDataSample:
-    """A copy with all boxes in the pixels of the enlarged image."""
+    """Return a copy with all boxes scaled to the enlarged image."""
     enlarged = data_sample.clone()
     for name in ("gt_instances", "pred_instances"):
         if name in data_sample:
             instances = data_sample.get(name).clone()
             if "bboxes" in instances:
                 boxes = instances.bboxes
-                instances.bboxes = getattr(boxes, "tensor", boxes) * factor  # boxes, or the tensor of mmdet's boxes
+                instances.bboxes = getattr(boxes, "tensor", boxes) * factor  # a tensor, or boxes that hold one
             setattr(enlarged, name, instances)
     return enlarged

@@ -1,4 +1,4 @@
-"""From a command's options to a Runner: config, processes, seed, precision, resume."""
+"""Turn a command's options into a Runner: config, processes, seed, precision, resuming."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ def load_config(args: argparse.Namespace) -> Config:
     """Read the config and merge the common options into it.
 
     Args:
-        args: From a parser that :func:`~nda_mm.command_line.add_common_options` has filled.
+        args: Options of a parser with :func:`~nda_mm.command_line.add_common_options`.
 
     Returns:
         The config, with ``work_dir`` and ``launcher`` set.
 
     Raises:
-        FileNotFoundError: If there is no such config.
-        ValueError: If its model should be one of ours and does not exist.
+        FileNotFoundError: If the config does not exist.
+        ValueError: If the model's name is wrong; see :func:`~nda_mm.engine.config_check.check_model_name`.
     """
     quiet_loggers(dumps=True)
     os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
@@ -52,9 +52,9 @@ def load_config(args: argparse.Namespace) -> Config:
         cfg.work_dir = str(Path("work_dirs") / Path(args.config.split("::")[-1]).stem)
     cfg.launcher = args.launcher
     for stage in ("val", "test"):
-        if f"{stage}_cfg" in cfg and cfg[f"{stage}_cfg"] is None:  # mmengine wants all three to be None
+        if f"{stage}_cfg" in cfg and cfg[f"{stage}_cfg"] is None:  # mmengine requires all three to be None
             cfg[f"{stage}_dataloader"] = cfg[f"{stage}_evaluator"] = None
-    if "channels_last" in (cfg.get("model") or {}):  # its name until 0.1
+    if "channels_last" in (cfg.get("model") or {}):  # where the option was until 0.1
         cfg.channels_last = cfg.model.pop("channels_last")
     check_model_name(cfg.get("model"))
     float_betas(cfg.get("optim_wrapper"))
@@ -62,7 +62,7 @@ def load_config(args: argparse.Namespace) -> Config:
 
 
 def start_processes(cfg: Config) -> None:
-    """Start the process group, over NCCL with GPUs and over gloo without; do nothing for a single process."""
+    """Start the process group, with NCCL on GPUs and gloo otherwise; do nothing for a single process."""
     if cfg.launcher == "none":
         return
     settings = dict(cfg.get("env_cfg", {}).get("dist_cfg", {}))
@@ -85,12 +85,12 @@ def end_processes() -> None:
 
 
 def set_seed(cfg: Config, seed: int | None) -> None:
-    """Set the seed, and seed every rank differently unless the config says otherwise.
+    """Set the seed in the config, different on every rank unless the config says otherwise.
 
     Args:
-        cfg: The config.
-        seed: In [0, 2**31), or None to keep the config's; if that is None too, mmengine draws one and the checkpoint
-            keeps it.
+        cfg: The config, updated in place.
+        seed: Seed in [0, 2**31), or None to keep the config's. If that is None too, mmengine draws one and the
+            checkpoint stores it.
 
     Raises:
         ValueError: If the seed is out of range.
@@ -107,8 +107,9 @@ def set_resume(cfg: Config, resume: str | None) -> None:
     """Choose the checkpoint to resume from; the master chooses for all ranks.
 
     Args:
-        cfg: The config; its ``resume`` and ``load_from`` are set.
-        resume: A path, 'auto' for the newest good one in ``work_dir``, or None to start anew.
+        cfg: The config. Its ``resume`` and ``load_from`` are updated in place.
+        resume: A path, 'auto' for the newest good checkpoint in ``work_dir``, or None to follow the config's
+            ``resume``.
 
     Raises:
         FileNotFoundError, ValueError: If the path can't be resumed from.
@@ -137,7 +138,7 @@ def prepare_training(args: argparse.Namespace) -> Config:
     """Turn the options of ``tools/train.py`` into a config ready for the Runner.
 
     Args:
-        args: The options.
+        args: The parsed options.
 
     Returns:
         The config.
@@ -157,17 +158,17 @@ def prepare_training(args: argparse.Namespace) -> Config:
 
 
 def build_runner(cfg: Config) -> Runner:
-    """Build the config's Runner: mmengine's, or its ``runner_type``.
+    """Build the Runner of a config: mmengine's, or the one named by ``runner_type``.
 
     Args:
         cfg: The config. A checkpoint that it loads must fit the model, unless ``load_strict=False``. With
-            ``channels_last=True`` it trains in that memory format, see :func:`to_channels_last`.
+            ``channels_last=True`` the model trains in that memory format; see :func:`to_channels_last`.
 
     Returns:
         The Runner.
 
     Raises:
-        KeyError: If no Runner is registered as the ``runner_type``.
+        KeyError: If ``runner_type`` is not a registered Runner.
     """
     kind = RUNNERS.get(cfg.get("runner_type", "Runner"))
     if kind is None:
@@ -181,10 +182,10 @@ def build_runner(cfg: Config) -> Runner:
 
 
 def train(cfg: Config) -> None:
-    """Train as ``tools/train.py`` does: with reports of the run, and a last checkpoint on a signal to stop.
+    """Train as ``tools/train.py`` does, with reports of the run and a final checkpoint on SIGTERM.
 
     Args:
-        cfg: From :func:`prepare_training`.
+        cfg: The config from :func:`prepare_training`.
 
     Raises:
         SystemExit: If the run was stopped by a signal.
@@ -199,17 +200,18 @@ def train(cfg: Config) -> None:
 
 
 def to_channels_last(module: nn.Module) -> None:
-    """Store the weights of all convolutions with the channels last, in place; their outputs follow.
+    """Convert the weights of all convolutions to channels-last memory format in place; their outputs follow.
 
-    This makes convolutions faster on CPUs and on GPUs with tensor cores. Results differ by rounding alone, and
+    This makes convolutions faster on CPUs and on GPUs with tensor cores. Results differ only by rounding, and
     checkpoints fit a model in either format. Call it before the module is wrapped in DistributedDataParallel, which
-    takes the strides of the weights when it is made and scrambles the gradients of others.
+    records the strides of the weights at construction and scrambles the gradients of weights with other strides.
 
-    Strided 1x1 convolutions of fewer than 16 channels stay as they are, and get their inputs with the channels first:
+    Strided 1x1 convolutions with fewer than 16 input channels stay contiguous, and their inputs are made contiguous:
     oneDNN's kernel for them, in torch 2.11 on a CPU, writes beyond the gradient of the input.
 
     Args:
-        module: Its 2-D convolutions become ``torch.channels_last``, its 3-D ones ``torch.channels_last_3d``.
+        module: The module. Its 2-D convolutions become ``torch.channels_last``, its 3-D ones
+            ``torch.channels_last_3d``.
 
     Example:
         >>> layer = nn.Conv2d(3, 8, 3)
@@ -246,22 +248,23 @@ def _set_memory_format(module: nn.Module, formats: dict[int, torch.memory_format
 
 
 class _ChannelsLast(Runner):
-    """Changes the memory format before the model is wrapped; weights, drawn in the order of memory, stay the same."""
+    """Runner that changes the memory format before the model is wrapped."""
 
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
         to_channels_last(model)
         return super().wrap_model(model_wrapper_cfg, model)
 
     def _init_model_weights(self) -> None:
+        # Weights are drawn in the order of memory; in the contiguous format they are those of any other run.
         _set_memory_format(self.model, _CONTIGUOUS)
         super()._init_model_weights()
         to_channels_last(self.model)
 
 
 class _StrictLoad(Hook):
-    """Refuses a checkpoint that does not fit the model; mmengine would load the part that fits."""
+    """Raise an error for a checkpoint that does not fit the model; mmengine would load the part that fits."""
 
-    priority = "LOW"  # after hooks that adapt a checkpoint, before SafeCheckpointHook takes the training state
+    priority = "LOW"  # after hooks that adapt a checkpoint, before SafeCheckpointHook reads the training state
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         model = model_of(runner)
@@ -274,5 +277,6 @@ class _StrictLoad(Hook):
             )
         except MismatchedCheckpointError as error:
             raise MismatchedCheckpointError(
-                f"{error} Give a checkpoint of this recipe, or load what fits by --cfg-options load_strict=False."
+                f"{error} Use a checkpoint of this recipe, or load only the weights that fit with "
+                "--cfg-options load_strict=False."
             ) from error

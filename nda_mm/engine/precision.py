@@ -17,15 +17,15 @@ from nda_mm.functional.checks import check_choice
 from nda_mm.registry import OPTIM_WRAPPERS
 
 AMP_DTYPES = ("bfloat16", "float16")
-#: Wrappers that differ in their precision alone, so that one may replace another.
+#: Wrappers that differ only in precision, so that one may replace another.
 _EXCHANGEABLE = ("OptimWrapper", "AmpOptimWrapper", "BF16OptimWrapper")
-#: Models whose step never enters the wrappers' autocast context: the precision is a setting of their networks.
+#: Models whose step never enters the wrappers' autocast context: their networks' settings decide the precision.
 _WITHOUT_AUTOCAST = ("NDAStyleGAN2", "NDAStyleGAN3", "StyleGAN2", "StyleGAN3")
 _CONVOLUTIONS = (F.conv1d, F.conv2d, F.conv3d)
 
 
 def default_amp_dtype() -> str:
-    """Return 'bfloat16' wherever the hardware computes in it, a CPU included, else 'float16'.
+    """Return 'float16' for a GPU without native bfloat16, else 'bfloat16', also on a CPU.
 
     Example:
         >>> default_amp_dtype() in AMP_DTYPES
@@ -40,15 +40,15 @@ def enable_amp(optim_wrapper: dict[str, Any], dtype: str | None = None) -> list[
     """Convert every optimizer wrapper of a config to mixed precision, in place.
 
     Args:
-        optim_wrapper: The config's ``optim_wrapper``, of one optimizer or of several by name.
+        optim_wrapper: The config's ``optim_wrapper``, for one optimizer or several by name.
         dtype: 'bfloat16' (``nda_mm.BF16OptimWrapper``, any device) or 'float16' (mmengine's ``AmpOptimWrapper`` with
-            its loss scale, GPU only). Defaults to None: :func:`default_amp_dtype`.
+            its loss scale, GPU only). Defaults to None, which uses :func:`default_amp_dtype`.
 
     Returns:
-        Names of the converted optimizers, '' for one without a name.
+        Names of the converted optimizers; '' for an unnamed one.
 
     Raises:
-        ValueError: If one of them can't be converted; then none is.
+        ValueError: If one of them can't be converted; none is converted then.
 
     Example:
         >>> config = dict(generator=dict(optimizer=dict(type="Adam")), discriminator=dict(optimizer=dict(type="Adam")))
@@ -57,13 +57,13 @@ def enable_amp(optim_wrapper: dict[str, Any], dtype: str | None = None) -> list[
         >>> config["generator"]["type"]
         'nda_mm.BF16OptimWrapper'
     """
-    # Does the hardware compute in this dtype?
+    # Check the dtype against the hardware.
     dtype = check_choice(default_amp_dtype() if dtype is None else dtype, "the AMP dtype", AMP_DTYPES)
     if dtype == "float16" and not torch.cuda.is_available():
         raise ValueError(
-            "AMP in float16 needs a GPU: torch's autocast on a CPU trains in bfloat16 only. Use --amp-dtype bfloat16."
+            "AMP in float16 needs a GPU: on a CPU, torch's autocast only trains in bfloat16. Use --amp-dtype bfloat16."
         )
-    # All or none: a GAN with one network in another precision would train on without a word.
+    # Convert all or none: a GAN with its networks in different precisions would train without any warning.
     members = _members(optim_wrapper)
     if not members:
         raise ValueError("AMP found no optimizer in optim_wrapper.")
@@ -74,7 +74,7 @@ def enable_amp(optim_wrapper: dict[str, Any], dtype: str | None = None) -> list[
                 f"AMP can't convert the wrapper {kind} of optim_wrapper{f'.{name}' if name else ''}. Set its precision "
                 f"in the config, or use one of {', '.join(_EXCHANGEABLE)}."
             )
-    # Exchange the wrappers, and keep their other settings.
+    # Replace the wrappers, and keep their other settings.
     for member in members.values():
         if dtype == "bfloat16":
             member["type"] = "nda_mm.BF16OptimWrapper"
@@ -88,13 +88,13 @@ def enable_amp(optim_wrapper: dict[str, Any], dtype: str | None = None) -> list[
 
 
 def check_amp_model(model: dict[str, Any]) -> None:
-    """Refuse a model that ignores the mixed precision of its optimizer wrappers.
+    """Raise an error for a model that ignores the mixed precision of its optimizer wrappers.
 
     Args:
         model: The config's ``model``.
 
     Raises:
-        ValueError: If it is a StyleGAN.
+        ValueError: If it is a StyleGAN2 or StyleGAN3.
 
     Example:
         >>> check_amp_model(dict(type="nda_mm.NDABigGAN"))
@@ -102,8 +102,8 @@ def check_amp_model(model: dict[str, Any]) -> None:
     kind = _class_name(model.get("type", ""))
     if kind in _WITHOUT_AUTOCAST:
         raise ValueError(
-            f"AMP would do nothing: {kind} trains in the precision of its networks' own settings. Set "
-            "model.generator.num_fp16_scales and model.discriminator.num_fp16_scales (4: float16 in the four largest "
+            f"AMP has no effect on {kind}, whose networks' own settings decide the precision. Set "
+            "model.generator.num_fp16_scales and model.discriminator.num_fp16_scales (4: float16 at the four largest "
             "resolutions, on a GPU) instead of --amp."
         )
 
@@ -125,12 +125,12 @@ class BF16OptimWrapper(OptimWrapper):
     """An optimizer wrapper whose forward passes run under autocast to bfloat16.
 
     mmengine 0.10's ``AmpOptimWrapper`` works on a GPU only, and scales the loss. bfloat16 has the range of float32, so
-    no gradient underflows and no loss scale is needed. Weights, gradients and the optimizer stay in float32, and so do
-    the few convolutions that a CPU gets wrong, see :class:`SmallConvolutionsInFloat32`.
+    no gradient underflows and no loss scale is needed. Weights, gradients and the optimizer stay in float32. So do the
+    few convolutions that a CPU computes incorrectly; see :class:`SmallConvolutionsInFloat32`.
 
     Args:
         optimizer: The optimizer.
-        kwargs: As mmengine's ``OptimWrapper``: ``accumulative_counts``, ``clip_grad``.
+        kwargs: Other arguments of mmengine's ``OptimWrapper``: ``accumulative_counts``, ``clip_grad``.
 
     Example:
         >>> layer = nn.Linear(2, 2)
@@ -142,33 +142,33 @@ class BF16OptimWrapper(OptimWrapper):
 
     @contextmanager
     def optim_context(self, model: nn.Module) -> Iterator[None]:
-        """Autocast, inside mmengine's context for gradient accumulation.
+        """Enable autocast inside mmengine's context for gradient accumulation.
 
         Args:
             model: The model, or the part of it, that is about to run.
         """
         first = next(model.parameters(), None)
-        # A GPU's convolutions are right, and it would have to wait for the check of every operation.
+        # A GPU's convolutions are correct, and checking every operation would delay it.
         workaround = nullcontext() if first is not None and first.is_cuda else SmallConvolutionsInFloat32()
         with super().optim_context(model), autocast(dtype=torch.bfloat16), workaround:
             yield
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Load an optimizer's state, also of a run in float16, whose loss scaler is left out.
+        """Load an optimizer's state. The loss scaler of a run in float16 is ignored.
 
         Args:
-            state_dict: From this class or from mmengine's other wrappers.
+            state_dict: State of this class or of mmengine's other wrappers.
         """
         super().load_state_dict({key: value for key, value in state_dict.items() if key != "loss_scaler"})
 
 
 class SmallConvolutionsInFloat32(TorchFunctionMode):
-    """Context that exempts CPU convolutions from autocast if their kernel is longer than their input in some direction.
+    """Context that exempts CPU convolutions from autocast if the kernel exceeds the input in some dimension.
 
     oneDNN 3.10.2, which torch 2.11 uses, computes a wrong **weight gradient** of such a convolution in bfloat16 on
     processors with AVX-512 BF16: it reads uninitialized memory. Seen with kernels of 3 frames on inputs of 2, as in the
     last stage of every 3-D ResNet on short clips, and of 3x3 on 1x1 with stride 2. The output and the input's gradient
-    are right, so that only the loss shows it. Such inputs are small, and float32 costs next to nothing.
+    are correct, so only the loss reveals the error. Such inputs are small, so float32 costs next to nothing.
 
     Layers recomputed in the backward pass (``torch.utils.checkpoint``) are not covered.
 

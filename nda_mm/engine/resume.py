@@ -1,7 +1,7 @@
-"""Resuming: the checkpoint to continue from, and what it must hold for the run to continue exactly.
+"""Resuming: find the checkpoint to continue from, and save and restore what an exact continuation needs.
 
 mmengine's checkpoint holds weights, optimizers, schedulers and logs. It lacks accumulated gradients, the optimizer
-wrappers' counters, RNG states, and whatever else differs between ranks.
+wrappers' counters, RNG states, and everything else that differs between ranks.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ TRAINING_STATE = "nda_mm_training"
 
 
 def find_resumable(work_dir: str | Path) -> str | None:
-    """Return the newest complete checkpoint of a run, with a warning for each broken one that is newer.
+    """Return the newest complete checkpoint of a run, and warn about each newer one that is broken.
 
-    The newest is the one in ``last_checkpoint``, or one of a later step written after it, since a run may be killed
-    between the two. Best and published checkpoints hold no optimizer and are left out.
+    The newest is the one named in ``last_checkpoint``, or one of a later step written after that file, since a run may
+    be killed between the two writes. Best and published checkpoints are ignored, since they hold no optimizer.
 
     Args:
-        work_dir: Where the run wrote its checkpoints.
+        work_dir: Work directory of the run.
 
     Returns:
-        Its path, or None if there is none.
+        Path of the checkpoint, or None if there is none.
     """
     for path in _candidates(Path(work_dir)):
         try:
@@ -50,17 +50,17 @@ def find_resumable(work_dir: str | Path) -> str | None:
 
 
 def choose_checkpoint(work_dir: str | Path, resume: str) -> str | None:
-    """Return the checkpoint that ``--resume [CKPT]`` means.
+    """Return the checkpoint selected by ``--resume [CKPT]``.
 
     Args:
-        work_dir: The run's folder.
-        resume: A path, or 'auto' for the newest good checkpoint of ``work_dir``.
+        work_dir: Work directory of the run.
+        resume: A path, or 'auto' for the newest good checkpoint in ``work_dir``.
 
     Returns:
-        The checkpoint to resume from; None if 'auto' finds none.
+        Path of the checkpoint to resume from, or None if 'auto' finds none.
 
     Raises:
-        FileNotFoundError, BrokenCheckpointError: If the given path can't be resumed from; the message names the newest
+        FileNotFoundError, BrokenCheckpointError: If the given path can't be resumed from. The message names the newest
             good checkpoint in the same folder.
     """
     if resume == "auto":
@@ -76,13 +76,14 @@ def choose_checkpoint(work_dir: str | Path, resume: str) -> str | None:
 
 
 def _candidates(work_dir: Path) -> list[Path]:
-    """Checkpoints of a run, the most likely first."""
+    """Return the checkpoints of a run, the most likely to be resumed from first."""
+    # Find the recorded checkpoint and the time of the record.
     record, folder = work_dir / "last_checkpoint", work_dir
     listed = set(work_dir.glob("*.pth"))
     last, written = None, 0
     if record.is_file():
         written = record.stat().st_mtime_ns
-        # After a power cut a file may hold zeros.
+        # After a power cut, the file may be filled with zeros.
         named = Path(record.read_text(encoding="utf-8", errors="replace").strip("\0 \r\n"))
         if named.name and not listed:  # they are in the hook's out_dir
             folder, listed = named.parent, set(named.parent.glob("*.pth"))
@@ -90,10 +91,11 @@ def _candidates(work_dir: Path) -> list[Path]:
         listed.add(recorded)
         last = Path(os.path.realpath(recorded))
         if not last.is_file():
-            _warn(f"{record} names {recorded}, which is no file.")
+            _warn(f"{record} names {recorded}, which is not a file.")
+    # Sort all checkpoints by step.
     found = {Path(os.path.realpath(path)) for path in listed if not path.name.startswith("best_") and path.is_file()}
     newest_first = sorted(found, key=lambda path: (_step(path), path.stat().st_mtime_ns), reverse=True)
-    # A later step that is older than the record belongs to a run that was resumed from an earlier checkpoint.
+    # A later step older than the record was left by a run that has since been resumed from an earlier checkpoint.
     front = [path for path in newest_first if path == last or path.stat().st_mtime_ns > written]
     return front + [path for path in newest_first if path not in front]
 
@@ -108,14 +110,14 @@ def _step(path: Path) -> int:
 
 
 def gather_training_state(runner: Runner) -> dict[str, Any] | None:
-    """Collect what every rank needs to resume exactly; a collective call, to be made by all ranks.
+    """Collect the state that every rank needs to resume exactly. A collective call: all ranks must make it.
 
     Args:
         runner: The Runner.
 
     Returns:
-        The state, the same on every rank, as ``torch.load(weights_only=True)`` accepts it; None if the training loop is
-        not resumable.
+        The state, the same on every rank and loadable with ``torch.load(weights_only=True)``, or None if the training
+        loop is not resumable.
     """
     loop = runner.train_loop
     if not hasattr(loop, "exact_state"):
@@ -152,10 +154,10 @@ def load_rank_state(runner: Runner, state: dict[str, Any]) -> None:
 
 
 def count_steps_on_host(runner: Runner) -> None:
-    """Move the counts of steps of resumed optimizers back to the host.
+    """Move the step counts of resumed optimizers back to the host.
 
-    mmengine loads a checkpoint's tensors to the device, and torch (seen with 2.11) leaves them there: Adam then waits
-    for the device twice for each parameter, which on a GPU doubles the time of its step.
+    mmengine loads a checkpoint's tensors to the device, and torch (seen with 2.11) leaves them there. Adam then waits
+    for the device twice per parameter, which doubles the time of its step on a GPU.
 
     Args:
         runner: The Runner, with its optimizers resumed.
@@ -169,7 +171,7 @@ def count_steps_on_host(runner: Runner) -> None:
 
 
 def _differing_buffers(runner: Runner) -> dict[str, torch.Tensor]:
-    """This rank's buffers that differ from the master's in the checkpoint, mostly running statistics."""
+    """Return this rank's buffers that differ from the master's in the checkpoint, mostly running statistics."""
     if get_world_size() == 1:
         return {}
     buffers = {name: buffer.detach().cpu() for name, buffer in model_of(runner).named_buffers()}
@@ -188,7 +190,7 @@ def shared_seed(runner: Runner) -> int:
 
 
 def model_of(runner: Runner) -> Any:
-    """Return the Runner's model without the wrapper of several processes."""
+    """Return the Runner's model without its distributed wrapper."""
     return runner.model.module if is_model_wrapper(runner.model) else runner.model
 
 

@@ -1,4 +1,4 @@
-"""The report of a dry run, and of a run at its start and end."""
+"""Reports of a dry run, and of a run at its start and end."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ from nda_mm.utils.messages import eta
 
 from .precision import default_amp_dtype
 
-#: Iterations left out of the estimate; the first ones are slow.
+#: Iterations left out of the time estimate, since the first ones are slow.
 _WARMUP = 3
 
 
 class RunReportHook(Hook):
-    """Logs what is trained on which data, an estimate of the time, and at the end where the results are.
+    """Log the recipe, the data and a time estimate, and at the end where the results are.
 
     ``tools/train.py`` adds this hook to every run.
 
     Args:
-        patience: Seconds of training before the estimate. Defaults to 10.
+        patience: Seconds of training before the time estimate. Defaults to 10.
     """
 
     priority = "LOWEST"  # after the last checkpoint is saved
@@ -48,8 +48,8 @@ class RunReportHook(Hook):
         self._estimated = False
 
     def before_train(self, runner: Runner) -> None:
-        """Log recipe, data, device and budget."""
-        # What there is to do: data, iterations or epochs, validations.
+        """Log the recipe, data, device and training budget."""
+        # Describe the data, the iterations or epochs, and the validations.
         self._first, loop, cfg = runner.iter, runner.train_loop, runner.cfg
         data = cfg.train_dataloader["dataset"]
         folder = f" of {data['data_root']}" if data.get("data_root") else ""
@@ -61,7 +61,7 @@ class RunReportHook(Hook):
         evaluator = None if runner.val_loop is None else cfg.get("val_evaluator")
         if evaluator is not None:
             budget += f", validated every {loop.val_interval:,}"
-        # A table of it.
+        # Log them as a table.
         rows = {
             "recipe": f"{_name(cfg.filename)} ({cfg.model.get('type')})",
             "data": f"{data['type']}, {len(loop.dataloader.dataset):,} samples{folder}",
@@ -70,7 +70,7 @@ class RunReportHook(Hook):
             "log": f"{_short(runner.logger.log_file)}, with the environment and the whole config",
         }
         if evaluator is not None:
-            from nda_mm.evaluation.networks.train_classifier import to_be_trained  # it loads nda_mm.evaluation
+            from nda_mm.evaluation.networks.train_classifier import to_be_trained  # loads all of nda_mm.evaluation
 
             for recipe in to_be_trained(evaluator):
                 first = f"{recipe} is trained once, when the metrics first need it"
@@ -78,7 +78,7 @@ class RunReportHook(Hook):
         _log(runner, rows)
 
     def after_train_iter(self, runner: Runner, *args: Any, **kwargs: Any) -> None:
-        """Log the estimated time of all iterations, once."""
+        """Log the estimated time of all iterations once."""
         done = runner.iter + 1 - self._first
         if self._estimated or done < _WARMUP:
             return
@@ -89,10 +89,10 @@ class RunReportHook(Hook):
             self._estimated = True
             rate = (done - _WARMUP) / (now - self._clock)
             total = eta(runner.max_iters - self._first, rate)
-            runner.logger.info(f"About {total} of training at {rate:.3g} iterations a second, without validation")
+            runner.logger.info(f"About {total} of training at {rate:.3g} iterations per second, without validation")
 
     def after_train(self, runner: Runner) -> None:
-        """Log where the results are, and the next command."""
+        """Log where the results are and which command comes next."""
         known = runner.message_hub.runtime_info
         samples = sorted(Path(runner.work_dir).glob("samples/*.png"), key=lambda path: path.stat().st_mtime)
         last, best = known.get("last_ckpt"), known.get("best_ckpt")
@@ -126,29 +126,31 @@ def _log(runner: Runner, rows: dict[str, str]) -> None:
 
 
 def _name(config: str | None) -> str:
-    """A recipe of ours by the name that every command takes, another config by its path."""
+    """Return the name of one of our recipes, as every command takes it, or the path of another config."""
     path = Path(config or "")
     try:
         if recipe_path(f"{PREFIX}{path.stem}").samefile(path):
             return path.stem
-    except FileNotFoundError:  # none of ours
+    except FileNotFoundError:  # not one of our recipes
         pass
     return _short(config)
 
 
 def _short(path: str | Path | None) -> str:
-    """A path as one would type it in the current folder."""
+    """Return the path relative to the current folder, or unchanged if it is outside."""
     relative = os.path.relpath(path or ".")
     return str(path) if relative.startswith("..") else relative
 
 
 def dry_run_report(cfg: Config) -> str:
-    """Return the resolved config, the environment, and how the run would start. The model is built, the data not read.
+    """Return a report of the resolved config, the environment and how the run would start.
+
+    The model is built, but no data is read.
 
     Args:
-        cfg: From :func:`~nda_mm.engine.launch.prepare_training`.
+        cfg: The config from :func:`~nda_mm.engine.launch.prepare_training`.
     """
-    # What is trained, and from where on.
+    # Build the model, and find out where the run would start.
     init_default_scope(cfg.get("default_scope", "mmengine"))
     model = MODELS.build(cfg.model)
     parameters = sum(parameter.numel() for parameter in model.parameters())
@@ -160,7 +162,7 @@ def dry_run_report(cfg: Config) -> str:
     elif cfg.get("load_from"):
         start = f"starts anew with the weights of {cfg.load_from}"
     seed = cfg.randomness.get("seed")
-    # Two tables below the config.
+    # Put two tables below the config.
     environment = {
         "python": f"{platform.python_version()} ({sys.executable})",
         "nda_mm": nda_mm.__version__,

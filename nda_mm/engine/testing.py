@@ -1,4 +1,4 @@
-"""Testing: from a command's options to the metrics of a checkpoint, and its model alone."""
+"""Testing: compute the metrics of a checkpoint from a command's options, or load only its model."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def prepare_test(args: argparse.Namespace) -> Config:
     """Turn the options of ``tools/test.py`` into a config ready for the Runner.
 
     Args:
-        args: The options.
+        args: The parsed options.
 
     Returns:
         The config.
@@ -50,36 +50,36 @@ def prepare_test(args: argparse.Namespace) -> Config:
 
 
 def dump_predictions(cfg: Config, path: str) -> None:
-    """Let mmengine's ``DumpResults`` write the predictions of a test to a file.
+    """Write the predictions of a test to a file, with mmengine's ``DumpResults``.
 
     Args:
-        cfg: Its ``test_evaluator`` is extended.
-        path: The file, ``*.pkl`` or ``*.pickle``.
+        cfg: The config. Its ``test_evaluator`` is extended in place.
+        path: Path of the file, ``*.pkl`` or ``*.pickle``.
 
     Raises:
-        ValueError: If the file has another suffix, or the config tests a GAN, which predicts nothing.
+        ValueError: If the file has a different suffix, or the config tests a GAN, which makes no predictions.
     """
     if not path.endswith((".pkl", ".pickle")):
         raise ValueError(f"--out must end in .pkl or .pickle, but got {path}.")
     evaluator = cfg.test_evaluator
     if cfg.get("default_scope") == "mmagic":
-        raise ValueError("--out writes predictions, which a GAN has none of; tools/sample.py writes its images.")
+        raise ValueError("--out does not work for a GAN, which predicts nothing; use tools/sample.py for its images.")
     metrics = list(evaluator) if isinstance(evaluator, (list, tuple)) else [evaluator]
     cfg.test_evaluator = [*metrics, dict(type="DumpResults", out_file_path=path)]
 
 
 def draw_into(cfg: Config, folder: str | Path) -> None:
-    """Let mmdet's ``DetVisualizationHook`` draw each test image and its detections into a folder.
+    """Draw each test image and its detections into a folder, with mmdet's ``DetVisualizationHook``.
 
-    True boxes are on the left, those found with a score above the hook's ``score_thr`` on the right. Files of the same
-    names are overwritten.
+    Ground-truth boxes are on the left, detections with a score above the hook's ``score_thr`` on the right. Existing
+    files with the same names are overwritten.
 
     Args:
-        cfg: A detector's config; its hook is set.
-        folder: Where the pictures go.
+        cfg: A detector's config. Its hook is updated in place.
+        folder: Output folder of the pictures.
 
     Raises:
-        ValueError: If the config has no such hook.
+        ValueError: If the config has no ``DetVisualizationHook``.
 
     Example:
         >>> cfg = Config(dict(default_hooks=dict(visualization=dict(type="DetVisualizationHook"))))
@@ -100,10 +100,10 @@ def draw_into(cfg: Config, folder: str | Path) -> None:
 
 
 def run_test(runner: Runner) -> dict[str, float]:
-    """Test and return the metrics, under any host's test loop.
+    """Run the test and return its metrics, with the test loop of any framework.
 
     Args:
-        runner: From :func:`build_runner`.
+        runner: A Runner from :func:`~nda_mm.engine.launch.build_runner`.
 
     Returns:
         The metrics by name.
@@ -115,7 +115,7 @@ def run_test(runner: Runner) -> dict[str, float]:
 
 
 class _Metrics(Hook):
-    """Keeps the metrics of a test, since mmagic's test loop returns nothing."""
+    """Keep the metrics of a test, since mmagic's test loop does not return them."""
 
     def __init__(self) -> None:
         self.values: dict[str, float] = {}
@@ -131,13 +131,13 @@ def load_model(
     cfg_options: Sequence[str] | Mapping[str, Any] | None = None,
     device: str | None = None,
 ) -> nn.Module:
-    """Build the model of a checkpoint, in evaluation mode, with its weights.
+    """Build the model of a checkpoint in evaluation mode and load its weights.
 
     Args:
-        checkpoint: A file, or the work directory of a run, for its newest good checkpoint.
-        config: A config or recipe. Defaults to None: the config that the run has left beside its checkpoints.
-        cfg_options: Settings to override, ``KEY=VALUE`` words or a mapping. Defaults to None.
-        device: Defaults to None: a GPU if there is one, else the CPU.
+        checkpoint: A checkpoint file, or the work directory of a run to load its newest good checkpoint.
+        config: A config or recipe. Defaults to None, which uses the config that the run wrote beside its checkpoints.
+        cfg_options: Settings to override, as ``KEY=VALUE`` strings or a mapping. Defaults to None.
+        device: Device of the model. Defaults to None, which uses a GPU if there is one, else the CPU.
 
     Returns:
         The model.
@@ -146,21 +146,21 @@ def load_model(
         FileNotFoundError: If there is no checkpoint, or no config beside it.
         MismatchedCheckpointError: If the weights do not fit.
     """
-    # Which checkpoint, and by which config?
+    # Find the checkpoint and its config.
     folder = Path(checkpoint)
     if folder.is_dir():
         found = find_resumable(folder)
         if found is None:
-            raise FileNotFoundError(f"There is no good checkpoint in {folder}; give a file, or another folder.")
+            raise FileNotFoundError(f"There is no good checkpoint in {folder}; pass a file or a different folder.")
         checkpoint = found
     else:
         folder = folder.parent
     if config is None:
         beside = sorted(folder.glob("*.py"))
         if len(beside) != 1:
-            raise FileNotFoundError(f"{folder} holds {len(beside)} configs (*.py); name the checkpoint's: CONFIG CKPT.")
+            raise FileNotFoundError(f"{folder} must hold one config (*.py), but got {len(beside)}; pass CONFIG CKPT.")
         config = str(beside[0])
-    # The model as training builds it, and every weight of it.
+    # Build the model as training does, and load all of its weights.
     cfg = read_config(config, cfg_options)
     scope = cfg.get("default_scope", "mmagic")
     say_loading(scope)

@@ -1,4 +1,4 @@
-"""Quality of generated images and detection of OOD images: pure functions, and metrics for configs."""
+"""Evaluation of generated images and of OOD detection: pure functions, and metrics for configs."""
 
 from .detection import detection_measures
 from .distances import FeatureStatistics, classifier_score, frechet_distance, kernel_distance

@@ -1,21 +1,22 @@
-"""How often is a negative no negative? A measurement on one's own images.
+"""Audit of negatives: measure on your own images how often a negative is not a negative.
 
-The theory (Sinha et al., Negative Data Augmentation, ICLR 2021, https://arxiv.org/abs/2102.05113) keeps the data as the
+In theory (Sinha et al., Negative Data Augmentation, ICLR 2021, https://arxiv.org/abs/2102.05113), the data remain the
 optimum of the generator only if negatives and data have disjoint supports. A negative that is a real image, or could
-well be one, tells the discriminator that the data are fake: a jigsaw of a texture is a texture, the mirror image of a
+well be one, teaches the discriminator that the data are fake: a jigsaw of a texture is a texture, the mirror image of a
 symmetric object is the object, a periodic image shifted by its period is itself.
 
-Supports cannot be observed in a finite sample; two consequences can.
+Supports cannot be observed in a finite sample, but two consequences can.
 
-*Duplicates.* No negative may be a real image, its source or another. Exact: equal at 8 bits, at full resolution. Near:
-inside the ball around a real image whose radius is a tenth of the distance from that image to its nearest other real
-image (or one gray level, if that is more). So the scale is that of the data, and no real image is that near another.
+*Duplicates.* No negative may be a real image, neither its source nor another one. Exact duplicates are equal at 8 bits
+and full resolution. Near duplicates lie within a radius of a real image: a tenth of the distance from that image to its
+nearest other real image (or one gray level, if that is more). The radius thus adapts to the data, and no real image
+lies that close to another.
 
-*Distinguishability.* With disjoint supports a perfect discriminator distinguishes negatives from data it has not seen:
-AUROC 1. With one distribution for both none does: 0.5. Two instruments are used: the distance to the nearest of a
-reference half of the reals, for negatives and for the held-out reals they were made of; and a small classifier, scored
-out of fold. Both are lower bounds, so a high AUROC shows a negative to be one, while a low AUROC shows only that these
-instruments see no difference.
+*Distinguishability.* With disjoint supports, a perfect discriminator separates negatives from unseen data (AUROC 1).
+With identical distributions, none can (AUROC 0.5). The audit uses two detectors. The first is the distance to the
+nearest image of a reference half of the reals, for the negatives and for the held-out reals they were made from. The
+second is a small classifier, scored out of fold. Both give lower bounds: a high AUROC shows that a negative is one,
+while a low AUROC only shows that these detectors see no difference.
 """
 
 from __future__ import annotations
@@ -34,39 +35,40 @@ from .audit_features import check_images, classifier_scores, hog_features, small
 from .detection import auroc
 from .nearest import nearest_neighbors
 
-#: Radius within which a negative is a near duplicate, as a share of the distance between neighboring reals.
+#: Radius within which a negative is a near duplicate, as a fraction of the distance between neighboring reals.
 NEAR = 0.1
-#: Share of near duplicates that a verdict tolerates.
+#: Tolerated share of near duplicates.
 TOLERANCE = 0.01
-#: AUROC from which on negatives are shown to be out of distribution, and below which no difference is seen.
+#: AUROC above which negatives count as out of distribution, and below which no difference is seen.
 OUT_OF_DISTRIBUTION = 0.95
 IN_DISTRIBUTION = 0.65
-#: From the best to the worst.
+#: Possible verdicts, from best to worst.
 VERDICTS = ("safe", "doubtful", "leaks", "in distribution")
 
-_BATCH = 64  # negatives that are made at a time
-_OFFENDERS = 16  # the most suspicious samples that a report lists
+_BATCH = 64  # negatives made at a time
+_OFFENDERS = 16  # number of suspicious samples listed in a report
 
-#: A registered negative, or a function of a batch and, by keyword, ``generator``.
+#: A registered negative, or any function of a batch with the keyword argument ``generator``.
 NegativeFunction = Callable[..., Tensor]
 
 
 class NegativeAudit:
-    """One set of real images, against which any number of transforms are measured.
+    """Audit any number of transforms on a set of real images.
 
-    Half of the images, at most ``samples``, are the sources of negatives (and the partners, where a transform needs
-    some) and at the same time the held-out reals; the others are the reference. Duplicates are sought among all.
+    Half of the images, at most ``samples``, are the sources of the negatives (and the partners, if a transform needs
+    any). They also serve as the held-out reals. The other images are the reference. Duplicates are searched for among
+    all images.
 
     Args:
-        images: Real images. uint8. Shape: (N, C, H, W), N at least 64, C 1 or 3, sides at least 8.
-        samples: Highest number of negatives made of each transform.
-        features: Maps images in [-1, 1], (N, C, H, W), to features (N, D); a network in eval mode will do. Default:
-            :func:`~nda_mm.evaluation.audit_features.hog_features`.
-        seed: Of the choice of sources, of the negatives and of the classifier.
+        images: Real images, uint8. Shape: (N, C, H, W), N at least 64, C 1 or 3, sides at least 8.
+        samples: Maximum number of negatives per transform. Defaults to 2000.
+        features: Function that maps images in [-1, 1], (N, C, H, W), to features (N, D), for example a network in eval
+            mode. Defaults to :func:`~nda_mm.evaluation.audit_features.hog_features`.
+        seed: Seed for the choice of sources, the negatives and the classifier. Defaults to 0.
 
     Raises:
         TypeError: If the images are not uint8.
-        ValueError: If they are too few or too small.
+        ValueError: If there are too few images or they are too small.
 
     Example:
         >>> from nda_mm import functional as F
@@ -91,7 +93,7 @@ class NegativeAudit:
             raise TypeError(f"images must be uint8, but got {images.dtype}")
         check_images(images)
         if min(samples, len(images) // 2) < 32:
-            raise ValueError(f"an audit needs 64 images and 32 samples, but got {len(images)} and {samples}")
+            raise ValueError(f"an audit needs at least 64 images and 32 samples, but got {len(images)} and {samples}")
         generator = torch.Generator().manual_seed(seed)
         self.seed = seed
         self.features = features or hog_features
@@ -106,28 +108,31 @@ class NegativeAudit:
         )
 
     def negatives(self, negative: NegativeFunction) -> Tensor:
-        """Negatives of the sources in their order, at 8 bits, made in batches of 64 of images in [-1, 1]."""
+        """Make a negative of each source, in order, as uint8; transforms get batches of about 64 images in [-1, 1]."""
         generator = torch.Generator().manual_seed(self.seed + 1)
         made = []
-        # A last batch of one has no partner for those that need one.
+        # Split evenly: a last batch of one image would have no partner for transforms that need one.
         for chunk in self.images[: self.count].tensor_split(max(1, self.count // _BATCH)):
             x = chunk.float() / 127.5 - 1
             made.append(((negative(x, generator=generator) + 1) * 127.5).round().clamp(0, 255).byte())
         return torch.cat(made)
 
     def measure(self, name: str, negative: NegativeFunction) -> NegativeReport:
-        """Make negatives and measure them.
+        """Make negatives with a transform and measure them.
 
         Args:
-            name: For the report.
+            name: Name of the transform in the report.
             negative: The transform.
 
+        Returns:
+            The measurements.
+
         Raises:
-            ValueError: If it changes the shape of images.
+            ValueError: If the transform changes the shape of images.
         """
         made, count = self.negatives(negative), self.count
         if made.shape != self.images[:count].shape:
-            raise ValueError(f"{name} changes the shape of images from {self.images.shape[1:]} to {made.shape[1:]}")
+            raise ValueError(f"{name} must keep the shape of images, {self.images.shape[1:]}, but got {made.shape[1:]}")
         # Exact duplicates: of the source, and of any real image.
         same = (made == self.images[:count]).flatten(1).all(dim=1)
         known = torch.tensor([_digest(image) in self._digests for image in made])
@@ -145,7 +150,7 @@ class NegativeAudit:
             torch.cat([points, torch.stack(distances, dim=1)], dim=1),
             generator=generator,
         )
-        # Duplicates first, by how near they are; then what looks most real to the classifier.
+        # Rank duplicates first, the nearest on top; then the negatives that look most real to the classifier.
         nearness = torch.minimum(*near)
         suspicion = torch.where(nearness < NEAR, nearness - NEAR - 1e3, scores.to(nearness))
         return NegativeReport(
@@ -162,7 +167,7 @@ class NegativeAudit:
         )
 
     def nearest_real(self, images: Tensor) -> Tensor:
-        """The real image nearest to each, in features; to show with an offender."""
+        """Return the real image nearest to each image in feature space, for example to show beside an offender."""
         return self.images[nearest_neighbors(self._in_batches(self.features, images), self._features)[1]]
 
     def _in_batches(self, embed: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
@@ -171,22 +176,22 @@ class NegativeAudit:
 
 
 def _near_ratio(points: Tensor, real: Tensor, floor: float) -> Tensor:
-    """Distance to the nearest real over that real's distance to its nearest other."""
+    """Return the distance to the nearest real, divided by that real's distance to its own nearest neighbor."""
     distance, index = nearest_neighbors(points, real)
     found, place = index.unique(return_inverse=True)
     spacing = nearest_neighbors(real[found], real, found)[0][place]
-    # Root mean square over the pixels: `floor` is a gray level in every value.
+    # `floor` is a difference per value, so its Euclidean distance grows with the root of their number.
     return distance / spacing.clamp_min(floor * real.shape[1] ** 0.5 / NEAR + 1e-12)
 
 
 def _digest(image: Tensor) -> bytes:
-    """Stands for an image when equal ones are sought; whole images would be held twice."""
+    """Hash an image, to find equal ones without keeping a second copy of all images."""
     return hashlib.blake2b(image.numpy().tobytes(), digest_size=16).digest()
 
 
 @dataclass(frozen=True)
 class Rate:
-    """A share with its 95 % interval, Wilson's, which has a width where counts are 0."""
+    """A proportion with its 95 % Wilson interval, which is not empty even if the count is 0."""
 
     count: int
     total: int
@@ -203,7 +208,7 @@ class Rate:
 
 @dataclass(frozen=True)
 class Auroc:
-    """How well one instrument separates negatives from as many held-out reals, with its 95 % interval; 0.5 is chance.
+    """AUROC of negatives against equally many held-out reals, with its 95 % interval; 0.5 is chance.
 
     Source: J. A. Hanley, B. J. McNeil, The meaning and use of the area under a ROC curve, Radiology 143, 1982.
 
@@ -227,19 +232,20 @@ class Auroc:
 
 @dataclass
 class NegativeReport:
-    """What :meth:`NegativeAudit.measure` found for one transform.
+    """Results of :meth:`NegativeAudit.measure` for one transform.
 
     Attributes:
-        name: Of the transform.
-        exact_source: Negatives equal to the image they were made of.
-        exact_real: Negatives equal to any other real image.
-        near_pixels: Negatives that nearly are a real image (their source or another), in pixels; includes exact ones.
-        near_features: The same in the feature space.
-        nearest_pixels: AUROC of the distance to the nearest reference image, in pixels. Below 0.5: negatives lie nearer
-            to the data than data do, as blends do in pixels; that is no sign of being in distribution.
-        nearest_features: The same in the feature space.
+        name: Name of the transform.
+        exact_source: Share of negatives equal to the image they were made from.
+        exact_real: Share of negatives equal to any other real image.
+        near_pixels: Share of near duplicates of a real image (the source or another) in pixels; includes exact ones.
+        near_features: The same in feature space.
+        nearest_pixels: AUROC of the distance to the nearest reference image, in pixels. A value below 0.5 means that
+            negatives are closer to the data than the data themselves. This is the case for blends in pixels, and not
+            a sign of being in distribution.
+        nearest_features: The same in feature space.
         classifier: AUROC of the classifier, out of fold.
-        passing: Negatives that the classifier would let pass for real where it keeps 95 % of the reals.
+        passing: Share of negatives that the classifier accepts as real, at a threshold that keeps 95 % of the reals.
         offenders: Indices of the most suspicious samples, the worst first.
     """
 
@@ -256,18 +262,18 @@ class NegativeReport:
 
     @property
     def separability(self) -> Auroc:
-        """The better of the two instruments that the verdict trusts; pixel distances mislead for blends."""
+        """The higher of the two AUROCs that the verdict uses; pixel distances are left out, as blends mislead them."""
         return max(self.nearest_features, self.classifier, key=lambda score: score.value)
 
     @property
     def verdict(self) -> str:
-        """In this order:
+        """The first of these verdicts that applies:
 
-        'in distribution': negatives hardly differ from data; the theory does not hold.
-        'leaks': they differ from data on the whole, but some are real images: any exact duplicate, or significantly
-        more near ones than ``TOLERANCE``.
-        'doubtful': some differences, too few to call the supports disjoint.
-        'safe': no duplicates, and nearly always distinguished from data.
+        'in distribution': Negatives hardly differ from the data, so the theory does not apply.
+        'leaks': Negatives differ from the data on the whole, but some are real images: there is an exact duplicate, or
+        significantly more near duplicates than ``TOLERANCE``.
+        'safe': No duplicates, and nearly always distinguished from the data.
+        'doubtful': Some differences, but too few to call the supports disjoint.
         """
         if self.separability.value < IN_DISTRIBUTION and not self._mostly_duplicates():
             return "in distribution"
@@ -281,7 +287,7 @@ class NegativeReport:
         return max(exact, self.near_pixels.count, self.near_features.count) > self.exact_source.total / 2
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return the report as a dict that can be written as JSON."""
         content = asdict(self)
         for name, found in vars(self).items():
             if isinstance(found, (Rate, Auroc)):
@@ -290,7 +296,7 @@ class NegativeReport:
 
 
 def format_reports(reports: list[NegativeReport]) -> str:
-    """The reports as a table for the terminal, rates in percent with their 95 % intervals."""
+    """Format reports as a table for the terminal, with rates in percent and their 95 % intervals."""
 
     def percent(rate: Rate) -> str:
         low, high = rate.interval
@@ -310,7 +316,7 @@ def format_reports(reports: list[NegativeReport]) -> str:
         }
         for report in reports
     ]
-    # Columns as wide as their longest cell.
+    # Pad each column to its longest cell.
     columns = [[name, *(row[name] for row in rows)] for name in rows[0]]
     padded = [[text.ljust(max(map(len, column))) for text in column] for column in columns]
     return "\n".join("  ".join(line).rstrip() for line in zip(*padded))

@@ -1,4 +1,4 @@
-"""What an audit of negatives sees images by: small pixels, features without a trained network, a small classifier."""
+"""Features for auditing negatives without a trained network: small pixels, HOG features, and a small classifier."""
 
 from __future__ import annotations
 
@@ -16,36 +16,36 @@ _PROJECTIONS, _FOLDS = 512, 4
 
 
 def check_images(images: Tensor) -> None:
-    """Refuse by ValueError what is no batch of images that an audit can look at."""
+    """Raise ValueError if ``images`` is not a batch of images that an audit can use."""
     if images.ndim != 4 or images.shape[1] not in (1, 3) or min(images.shape[-2:]) < 8:
         raise ValueError(f"images must be (N, C, H, W), C 1 or 3, sides at least 8, but got {tuple(images.shape)}")
 
 
 def shrink_images(images: Tensor, max_side: int) -> Tensor:
-    """Average images down so that no side exceeds ``max_side``; smaller ones are returned as they are."""
+    """Downsample images so that no side exceeds ``max_side``; smaller images are returned unchanged."""
     scale = min(1.0, max_side / max(images.shape[-2:]))
     height, width = (max(1, round(side * scale)) for side in images.shape[-2:])
     return resize_images(images, (height, width))
 
 
 def small_pixels(images: Tensor) -> Tensor:
-    """Values of images whose sides are averaged down to 32 pixels at most. Shape: (N, C H W)."""
+    """Return the pixels of images, downsampled to sides of at most 32. Shape: (N, C H W)."""
     return shrink_images(images, _PIXEL_SIDE).flatten(1)
 
 
 def hog_features(images: Tensor) -> Tensor:
     """Compute features of images without a trained network: coarse color, gradient orientations, edge strength.
 
-    Three groups, each scaled so that none outweighs the others: colors averaged over an 8x8 grid; histograms of
+    The groups of features are scaled so that none outweighs the others: colors averaged over an 8x8 grid; histograms of
     gradient orientation over a 4x4 grid (after N. Dalal, B. Triggs, Histograms of oriented gradients for human
-    detection, CVPR 2005); and the mean gradient along every row and column, in which seams stand out. Images with a
-    side above 64 pixels are averaged down first.
+    detection, CVPR 2005); the mean gradient along every row and column, where seams stand out; and sharpness over an
+    8x8 grid and curvature. Images with a side above 64 pixels are downsampled first.
 
     Args:
-        images: Floating, in [-1, 1]. Shape: (N, C, H, W), C 1 or 3, sides at least 8.
+        images: Floating-point images in [-1, 1]. Shape: (N, C, H, W), C 1 or 3, sides at least 8.
 
     Returns:
-        float32. Shape: (N, D); D depends on C, H and W.
+        Features, float32. Shape: (N, D); D depends on C, H and W.
 
     Example:
         >>> hog_features(torch.zeros(2, 3, 32, 32)).shape
@@ -54,16 +54,16 @@ def hog_features(images: Tensor) -> Tensor:
     check_images(images)
     images = shrink_images(images.float(), _HOG_SIDE)
     gray = images.mean(dim=1)
-    # Differences of adjacent pixels: a seam is sharp only there.
+    # Differences of adjacent pixels; a seam is only sharp at this distance.
     across, down = gray.diff(dim=2), gray.diff(dim=1)
     profiles = torch.cat([across.abs().mean(dim=1), down.abs().mean(dim=2)], dim=1)
     # Coarse colors.
     colors = F.adaptive_avg_pool2d(images, 8).flatten(1)
-    # On a logarithmic scale, from a gray level up, flat and blurred regions differ from merely smooth ones.
+    # Edge strength. The log scale, starting at one gray level, tells flat and blurred regions from smooth ones.
     slopes = F.pad(across, (0, 1)).abs() + F.pad(down, (0, 0, 0, 1)).abs()
     sharpness = (F.adaptive_avg_pool2d(slopes[:, None], 8).flatten(1) + 1 / 127.5).log()
     curvature = (across.diff(dim=2).abs().mean(dim=(1, 2)) + down.diff(dim=1).abs().mean(dim=(1, 2)) + 1 / 127.5).log()
-    # Histograms of orientation; a gradient is shared by the two bins next to it.
+    # Histograms of orientation; each gradient is split between the two nearest bins.
     dx, dy = across[:, :-1], down[:, :, :-1]
     magnitude = torch.hypot(dx, dy)
     position = torch.atan2(dy, dx) * (_ORIENTATIONS / (2 * math.pi))
@@ -79,23 +79,23 @@ def hog_features(images: Tensor) -> Tensor:
 
 
 def classifier_scores(reals: Tensor, negatives: Tensor, *, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Score by a small classifier, out of fold, trained to tell negatives from the reals they were made of.
+    """Compute out-of-fold scores of a small classifier that separates negatives from the reals they were made from.
 
-    A classifier two-sample test (D. Lopez-Paz, M. Oquab, Revisiting classifier two-sample tests, ICLR 2017): if no
-    classifier does better than chance on what it was not trained on, the two sets have the same distribution as far as
-    it can see. The classifier is ridge regression over the features and 512 random rectified projections of them:
-    closed form, no tuning, seconds. Row i of both sets is in the same of four folds, so that the classifier never saw
-    the source of a negative that it scores.
+    This is a classifier two-sample test (D. Lopez-Paz, M. Oquab, Revisiting classifier two-sample tests, ICLR 2017): if
+    a classifier is no better than chance on held-out data, the two sets have the same distribution as far as it can
+    see. The classifier is ridge regression on the features and 512 random rectified projections of them: closed form,
+    no tuning, seconds. Row i of both sets is in the same of four folds, so that the classifier has never seen the
+    source of a negative that it scores.
 
     Args:
-        reals: Features. Shape: (N, D).
-        negatives: Features of the negative of each. Shape: (N, D).
-        generator: Draws folds and projections.
+        reals: Features of the real images. Shape: (N, D).
+        negatives: Features of the negative made from each real image. Shape: (N, D).
+        generator: Generator that draws folds and projections.
 
     Returns:
-        Scores of reals and of negatives, higher meaning negative. Shape: (N,) each.
+        Scores of the reals and of the negatives; a higher score means negative. Shape: (N,) each.
     """
-    # Standardized features, their projections, and a constant.
+    # Standardize the features; append their projections and a constant.
     count = len(reals)
     both = torch.cat([reals, negatives]).double()
     both = (both - both.mean(dim=0)) / both.std(dim=0).clamp_min(1e-6)
@@ -103,14 +103,14 @@ def classifier_scores(reals: Tensor, negatives: Tensor, *, generator: torch.Gene
     projection /= math.sqrt(both.shape[1])
     offsets = torch.randn(_PROJECTIONS, dtype=both.dtype, generator=generator)
     both = torch.cat([both, (both @ projection + offsets).relu(), torch.ones(2 * count, 1, dtype=both.dtype)], dim=1)
-    # Each fold by the classifier of the others.
+    # Score each fold with a classifier trained on the other folds.
     target = torch.cat([-torch.ones(count), torch.ones(count)]).to(both)
     fold = torch.randperm(count, generator=generator).remainder(_FOLDS).repeat(2)
     scores = torch.empty_like(target)
     for index in range(_FOLDS):
         train, held_out = both[fold != index], both[fold == index]
         gram = train.T @ train
-        # About one standard deviation of the scores' noise; more rows than columns are then not needed.
+        # The ridge is about one standard deviation of the scores' noise; it allows fewer rows than columns.
         gram.diagonal().add_(0.1 * gram.diagonal().mean())
         weights = torch.linalg.solve(gram, train.T @ target[fold != index])
         scores[fold == index] = held_out @ weights

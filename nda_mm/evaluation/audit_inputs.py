@@ -1,4 +1,4 @@
-"""Images and negatives of a config or a folder, for the commands that look at negatives."""
+"""Images and negatives from a config or a folder, for the commands that inspect negatives."""
 
 from __future__ import annotations
 
@@ -24,20 +24,21 @@ from .networks import FeatureNetwork, build_feature_network
 
 
 def read_inputs(args: argparse.Namespace, count: int) -> tuple[Tensor, dict[str, Negative]]:
-    """Read the images and build the negatives that the options of a command ask for.
+    """Read the images and build the negatives selected by the options of a command.
 
     Args:
-        args: What :func:`~nda_mm.command_line.add_input_options` reads.
-        count: How many images, at most.
+        args: Parsed options of :func:`~nda_mm.command_line.add_input_options`.
+        count: Maximum number of images.
 
     Returns:
-        Images, uint8 (N, C, H, W), and negatives by label: those named, else the config's, else all that fit.
+        Images, uint8 (N, C, H, W), and negatives by label: those named by the options, else those of the config, else
+        all registered ones that work with these images.
     """
     config = Config()
     if args.config is not None:
         config = read_config(args.config, args.cfg_options)
     elif args.images is None:
-        raise ValueError("name a config, or a folder by --images")
+        raise ValueError("there are no images to read: give a config, or a folder with --images")
     if args.images is not None:
         images = _of_arrays(ImageFolder(args.images, size=args.size, with_labels=False), count, args.seed)
     else:
@@ -61,7 +62,7 @@ def _negatives_of(args: argparse.Namespace, config: Config, images: Tensor) -> d
 
 
 def parse_settings(text: str) -> dict:
-    """``dict(type='Jigsaw', grid=4)``, ``{'type': 'Jigsaw'}`` or ``Jigsaw``, read as literals; nothing is executed.
+    """Parse ``dict(type='Jigsaw', grid=4)``, ``{'type': 'Jigsaw'}`` or ``Jigsaw`` as a literal; no code is executed.
 
     Example:
         >>> parse_settings("dict(type='RandomNegative', negatives=[dict(type='Jigsaw', grid=(2, 4))])")
@@ -73,29 +74,29 @@ def parse_settings(text: str) -> dict:
         return {"type": text}
     try:
         value = ast.literal_eval(_WithoutDictCalls().visit(ast.parse(text.strip(), mode="eval")))
-        value["type"]  # fails where there is none
+        value["type"]  # raises if there is none
         return value
     except (SyntaxError, ValueError, TypeError, KeyError) as error:
         raise ValueError(f"settings must be written like dict(type='Jigsaw', grid=4), but got {text!r}") from error
 
 
 def config_images(config: Config, *, count: int | None = None, seed: int = 0) -> Tensor:
-    """Training images of a config, as its model would see them, but at 8 bits; a random choice of ``count``.
+    """Read a random selection of a config's training images, as its model sees them, but as uint8.
 
     Args:
         config: A recipe of any host, with a ``train_dataloader``.
-        count: How many images. Default: all.
-        seed: Of the choice.
+        count: Maximum number of images. Defaults to None: all.
+        seed: Seed of the random selection. Defaults to 0.
 
     Returns:
-        uint8, RGB or gray. Shape: (N, C, H, W).
+        Images, uint8, RGB or gray. Shape: (N, C, H, W).
 
     Raises:
         ValueError: If the config has no training data, or its items hold no image.
     """
     loader = config.get("train_dataloader")
     if not loader or "dataset" not in loader:
-        raise ValueError("the config has no train_dataloader.dataset; name a folder of images instead")
+        raise ValueError("the config has no train_dataloader.dataset; use a folder of images instead")
     with DefaultScope.overwrite_default_scope(config.get("default_scope", "mmengine")):
         dataset = DATASETS.build(dict(loader["dataset"]))
     if isinstance(dataset, ArrayDataset):
@@ -104,12 +105,12 @@ def config_images(config: Config, *, count: int | None = None, seed: int = 0) ->
     images = [_image_of(dataset[int(index)], "BGR" if _turns_to_rgb(config) else "RGB") for index in chosen]
     shapes = {tuple(image.shape) for image in images}
     if len(shapes) > 1:
-        raise ValueError(f"the training images differ in shape: {sorted(shapes)[:3]}; resize them in the pipeline")
+        raise ValueError(f"training images must have one shape, but got {sorted(shapes)[:3]}; resize in the pipeline")
     return torch.stack(images)
 
 
 def config_negatives(config: Config) -> dict[str, Negative]:
-    """Every negative that a config names (``negative=dict(type=...)`` in a model, hook or pipeline), by label."""
+    """Build all negatives of a config (``negative=dict(type=...)`` in a model, hook or pipeline), by label."""
     found: dict[str, Negative] = {}
     for settings in _find(config.to_dict()):
         found.setdefault(negative_label(settings), build_negative(settings))
@@ -117,17 +118,20 @@ def config_negatives(config: Config) -> dict[str, Negative]:
 
 
 def default_negatives(images: Tensor) -> tuple[dict[str, Negative], dict[str, str]]:
-    """All registered negatives that do with default settings for such images, by label; the others with the reason.
+    """Build all registered negatives that work on given images with their default settings.
 
     Args:
         images: A few of the images. Shape: (N, C, H, W), N at least 3.
+
+    Returns:
+        The negatives by name, and for each of the others the reason why it cannot be used.
     """
     usable, unusable = {}, {}
-    for name in sorted({kind.__name__ for kind in NEGATIVES.module_dict.values()}):  # without former names
+    for name in sorted({kind.__name__ for kind in NEGATIVES.module_dict.values()}):  # without aliases
         try:
             negative = build_negative(dict(type=name))
             negative(images[:3].float() / 127.5 - 1, generator=torch.Generator().manual_seed(0))
-        except (TypeError, ValueError) as error:  # a setting without default, or images that do not fit
+        except (TypeError, ValueError) as error:  # an argument without a default, or unsuitable images
             unusable[name] = str(error)
         else:
             usable[name] = negative
@@ -135,13 +139,13 @@ def default_negatives(images: Tensor) -> tuple[dict[str, Negative], dict[str, st
 
 
 def network_features(network: Mapping[str, Any] | FeatureNetwork) -> Callable[[Tensor], Tensor]:
-    """A named network as the feature space of an audit.
+    """Turn a feature network into the feature function of an audit.
 
     Args:
-        network: As of :func:`~nda_mm.evaluation.networks.build_feature_network`.
+        network: See :func:`~nda_mm.evaluation.networks.build_feature_network`.
 
     Returns:
-        Maps images in [-1, 1], (N, C, H, W), to features (N, D).
+        A function that maps images in [-1, 1], (N, C, H, W), to features (N, D).
     """
     built = build_feature_network(network)
 
@@ -153,7 +157,7 @@ def network_features(network: Mapping[str, Any] | FeatureNetwork) -> Callable[[T
 
 
 def negative_label(settings: Mapping[str, Any]) -> str:
-    """A config as a short text.
+    """Format the config of a negative as a short label.
 
     Example:
         >>> negative_label(dict(type="nda_mm.Jigsaw", grid=4))
@@ -182,39 +186,39 @@ def _find(node: Any) -> Iterator[Mapping[str, Any]]:
 
 def _choose(total: int, count: int | None, seed: int) -> np.ndarray:
     order = np.random.default_rng(seed).permutation(total)
-    return np.sort(order[:count])  # a memory-mapped file is read faster in order
+    return np.sort(order[:count])  # memory-mapped files are read faster in order
 
 
 def _of_arrays(dataset: ArrayDataset, count: int | None, seed: int) -> Tensor:
-    dataset.full_init()  # nothing to do unless the config says lazy_init
+    dataset.full_init()  # does nothing unless the config sets lazy_init
     chosen = _choose(len(dataset), count, seed)
     return torch.from_numpy(np.ascontiguousarray(dataset.images[chosen].transpose(0, 3, 1, 2)))
 
 
 def _turns_to_rgb(config: Config) -> bool:
-    """Whether the model's preprocessor turns BGR into RGB, so that the pipeline gives BGR (as mmcv reads files)."""
+    """Whether the model's preprocessor converts BGR to RGB, which means that the pipeline gives BGR (mmcv's order)."""
     settings = config.get("data_preprocessor") or config.get("model", {}).get("data_preprocessor") or {}
     return bool(settings.get("to_rgb") or settings.get("bgr_to_rgb"))
 
 
 def _image_of(item: Mapping[str, Any], default_order: str) -> Tensor:
-    """The image of an item after any host's pipeline, as (C, H, W) uint8 RGB."""
+    """Extract the image from an item of any host's pipeline, as (C, H, W) uint8 RGB."""
     sample = item.get("data_samples")
     candidates = [getattr(sample, "gt_img", None), item.get("inputs"), item.get("gt"), item.get("img")]
     for value in candidates:
-        value = value[0] if isinstance(value, (list, tuple)) and value else value  # the first view of several
+        value = value[0] if isinstance(value, (list, tuple)) and value else value  # first view
         if isinstance(value, np.ndarray):
             value = torch.from_numpy(np.ascontiguousarray(value)).permute(2, 0, 1)
         if isinstance(value, Tensor) and value.ndim == 3:
             if value.dtype != torch.uint8:
-                raise ValueError(f"the pipeline gives {value.dtype} images; normalize in the data preprocessor instead")
+                raise ValueError(f"the pipeline must give uint8, but got {value.dtype}; normalize in data_preprocessor")
             order = getattr(sample, "gt_channel_order", None) or item.get("gt_channel_order") or default_order
             return value.flip(0) if str(order).upper() == "BGR" else value
-    raise ValueError(f"the training items hold no image (H, W, C) or tensor (C, H, W); their keys: {sorted(item)}")
+    raise ValueError(f"training items must hold an image (H, W, C) or tensor (C, H, W), but got keys {sorted(item)}")
 
 
 class _WithoutDictCalls(ast.NodeTransformer):
-    """Turns ``dict(a=1)`` into ``{'a': 1}``; any other call is left, which literal_eval refuses."""
+    """Turns ``dict(a=1)`` into ``{'a': 1}``; other calls are left unchanged, and literal_eval rejects them."""
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
         self.generic_visit(node)

@@ -1,6 +1,6 @@
-"""How well scores separate OOD samples from ID samples: functions of two score vectors.
+"""Measures of how well anomaly scores separate OOD samples from ID samples.
 
-**A higher score means more anomalous**, in every function here.
+**A higher score means more anomalous** in all functions of this module.
 """
 
 from __future__ import annotations
@@ -9,28 +9,29 @@ from typing import Any
 
 import numpy as np
 
-#: What :func:`detection_measures` gives, in its order.
+#: Names of the measures of :func:`detection_measures`, in order.
 MEASURES = ("auroc", "aupr_out", "aupr_in", "fpr95")
 
 
 def auroc(id_scores: Any, ood_scores: Any) -> float:
-    r"""Compute the area under the ROC curve: the chance that an OOD sample scores above an ID one, ties counting half.
+    r"""Compute the AUROC: the probability that an OOD sample scores above an ID sample; ties count half.
 
     .. math:: P(s_{out} > s_{in}) + \tfrac{1}{2} P(s_{out} = s_{in})
 
-    Chance is 0.5, perfect is 1; below 0.5 the scores point the wrong way. The shares of the two kinds play no part.
+    Chance is 0.5 and perfect is 1; below 0.5 the scores point the wrong way. The proportions of ID and OOD samples have
+    no influence.
 
     Source: Hanley and McNeil, "The meaning and use of the area under a ROC curve", Radiology 143, 1982.
 
     Args:
-        id_scores: Scores of samples of the data, finite. A tensor, an array or a list of shape (N,), N at least 1.
-        ood_scores: Scores of OOD samples, likewise.
+        id_scores: Scores of ID samples, finite: a tensor, an array or a list. Shape: (N,), N at least 1.
+        ood_scores: Scores of OOD samples, in the same form. Shape: (M,), M at least 1.
 
     Returns:
-        The area, in [0, 1].
+        The AUROC, in [0, 1].
 
     Raises:
-        ValueError: If scores are empty, no vector, or not finite.
+        ValueError: If scores are empty, not a vector, or not finite.
 
     Example:
         >>> auroc([0.0, 1.0], [1.0, 2.0])
@@ -40,15 +41,15 @@ def auroc(id_scores: Any, ood_scores: Any) -> float:
 
 
 def detection_measures(id_scores: Any, ood_scores: Any, *, trapezoid: bool = False) -> dict[str, float]:
-    """Compute all measures of :data:`MEASURES`, by scikit-learn.
+    """Compute all measures in :data:`MEASURES` with scikit-learn.
 
     * ``auroc``: see :func:`auroc`.
-    * ``aupr_out`` and ``aupr_in``: the area under the precision-recall curve as average precision, a step for each
-      distinct score. What is to be found are the OOD samples, from the highest score downwards, or the ID ones, from
-      the lowest upwards. Chance is the share of that kind, so values compare only at equal counts.
-    * ``fpr95``: the share of ID samples that raise a false alarm at the strictest threshold that finds at least 95 % of
-      the OOD ones. Others call the ID samples positive (Liang et al., ODIN, ICLR 2018,
-      https://arxiv.org/abs/1706.02690), which gives other values. 0 is perfect; where all scores are equal it is 1.
+    * ``aupr_out`` and ``aupr_in``: the area under the precision-recall curve as average precision, with one step for
+      each distinct score. The positives are the OOD samples, from the highest score downwards, or the ID samples, from
+      the lowest upwards. Chance is the share of the positives, so values are only comparable at equal counts.
+    * ``fpr95``: the share of ID samples that raise a false alarm at the strictest threshold that detects at least 95 %
+      of the OOD samples. 0 is perfect; if all scores are equal, it is 1. Some authors call the ID samples positive
+      (Liang et al., ODIN, ICLR 2018, https://arxiv.org/abs/1706.02690), which gives other values.
 
     Source: Davis and Goadrich, "The relationship between precision-recall and ROC curves", ICML 2006 (why a straight
     line between points is too optimistic); Hendrycks et al., "Deep anomaly detection with outlier exposure", ICLR 2019,
@@ -56,18 +57,21 @@ def detection_measures(id_scores: Any, ood_scores: Any, *, trapezoid: bool = Fal
 
     Args:
         id_scores, ood_scores: See :func:`auroc`.
-        trapezoid: Whether points of the precision-recall curve are joined by straight lines, from precision 1 at recall
-            0, as OpenOOD and pytorch-ood have it. About the same without ties, and larger with many: 0.76 instead of
-            0.70 for 20,000 scores rounded to whole numbers. Default False.
+        trapezoid: Whether to join the points of the precision-recall curve by straight lines, from precision 1 at
+            recall 0, as OpenOOD and pytorch-ood do. The area is about the same without ties, and larger with many: 0.76
+            instead of 0.70 for 20,000 scores rounded to whole numbers. Defaults to False.
+
+    Returns:
+        The measures by name.
 
     Raises:
-        ValueError: As :func:`auroc`.
+        ValueError: See :func:`auroc`.
 
     Example:
         >>> detection_measures([0.0, 1.0], [2.0, 3.0])
         {'auroc': 1.0, 'aupr_out': 1.0, 'aupr_in': 1.0, 'fpr95': 0.0}
     """
-    # Not before it is needed: it takes a second.
+    # Imported late: it takes a second.
     from sklearn.metrics import auc, average_precision_score, precision_recall_curve, roc_auc_score, roc_curve
 
     def area(positive: np.ndarray, sureness: np.ndarray) -> float:
@@ -96,26 +100,27 @@ def bootstrap_intervals(
     seed: int = 0,
     trapezoid: bool = False,
 ) -> dict[str, tuple[float, float]]:
-    """Compute percentile intervals of :func:`detection_measures` over samples drawn with replacement.
+    """Compute bootstrap percentile intervals of :func:`detection_measures`.
 
-    The two kinds are drawn apart, each at its own count (stratified), as the shares of the kinds are the experiment's
-    choice. The intervals tell how much depends on which images were drawn, not on which network was trained: for that,
-    train over seeds. Of few samples they are too narrow, and where the kinds don't overlap at all they have no width.
+    ID and OOD samples are drawn separately, each at its own count (stratified), because their proportions are chosen by
+    the experiment. The intervals show how much the values depend on which images were drawn, not on which network was
+    trained; for that, train with several seeds. They are too narrow for few samples, and have zero width if the ID and
+    OOD scores do not overlap at all.
 
     Source: Efron and Tibshirani, "An introduction to the bootstrap", 1993, chapter 13.
 
     Args:
         id_scores, ood_scores: See :func:`auroc`.
-        resamples: Number of draws, at least 1. Default 1000.
-        confidence: In (0, 1). Default 0.95.
-        seed: Of the draws. Default 0.
-        trapezoid: See :func:`detection_measures`. Default False.
+        resamples: Number of bootstrap resamples, at least 1. Defaults to 1000.
+        confidence: Confidence level, in (0, 1). Defaults to 0.95.
+        seed: Seed for the random draws. Defaults to 0.
+        trapezoid: See :func:`detection_measures`. Defaults to False.
 
     Returns:
-        Lower and upper end by the name of the measure.
+        Lower and upper end of the interval of each measure, by name.
 
     Raises:
-        ValueError: As :func:`auroc`, or if an argument is out of its range.
+        ValueError: See :func:`auroc`; also if an argument is out of range.
 
     Example:
         >>> bootstrap_intervals([0.0, 1.0], [2.0, 3.0], resamples=10)["auroc"]
@@ -127,7 +132,7 @@ def bootstrap_intervals(
             f"confidence={confidence}"
         )
     kinds = _checked(id_scores, "id_scores"), _checked(ood_scores, "ood_scores")
-    # No measure needs more than the places of the scores among all distinct ones, so no resample is sorted again.
+    # All measures depend only on the ranks among the distinct scores, so the scores are sorted only once.
     distinct, places = np.unique(np.concatenate(kinds), return_inverse=True)
     id_places, ood_places = places[: len(kinds[0])], places[len(kinds[0]) :]
     rng = np.random.default_rng(seed)
@@ -147,14 +152,14 @@ def _checked(values: Any, name: str) -> np.ndarray:
     wrong = int((~np.isfinite(scores)).sum())
     if wrong:
         raise ValueError(
-            f"{wrong} of {len(scores)} {name} are not finite; did the network diverge, is an image broken?"
+            f"{wrong} of {len(scores)} {name} are not finite; the network may have diverged, or an image is broken"
         )
     return scores
 
 
 def _measures_of_counts(id_counts: np.ndarray, ood_counts: np.ndarray, trapezoid: bool) -> list[float]:
-    """:func:`detection_measures` from how often each distinct score, ascending, occurs."""
-    # Twice the number of pairs in the right order: whole numbers, so exact.
+    """Compute :func:`detection_measures` from the counts of each distinct score, in ascending order."""
+    # Correctly ordered pairs, ties counting half; summed as twice their number, in exact integers.
     pairs = int((ood_counts * (2 * id_counts.cumsum() - id_counts)).sum()) / 2
     found, alarms = ood_counts[::-1].cumsum(), id_counts[::-1].cumsum()
     first = int(np.argmax(found / found[-1] >= 0.95))
@@ -167,10 +172,10 @@ def _measures_of_counts(id_counts: np.ndarray, ood_counts: np.ndarray, trapezoid
 
 
 def _area_of_counts(negatives: np.ndarray, positives: np.ndarray, trapezoid: bool) -> float:
-    """Area under the precision-recall curve from how often each distinct score occurs, the surest positive first."""
+    """Compute the area under the precision-recall curve from counts per distinct score, most confident first."""
     found = positives.cumsum()
     seen = found + negatives.cumsum()
-    precision = np.where(seen > 0, found / np.maximum(seen, 1), 1.0)  # 1 before the first score that was drawn
+    precision = np.where(seen > 0, found / np.maximum(seen, 1), 1.0)  # 1 before the first sample drawn
     if trapezoid:
         precision = (precision + np.concatenate([[1.0], precision[:-1]])) / 2
     return float((positives * precision).sum() / found[-1])

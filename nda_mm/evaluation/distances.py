@@ -1,4 +1,4 @@
-"""Distances between two sets of features, and the score of a classifier: pure functions, computed in float64."""
+"""Distances between two sets of features, and the classifier score: pure functions, computed in float64."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from torch import Tensor
 
 
 def check_features(**features: Tensor) -> None:
-    """Refuse features, by the name of the argument, that are no matrices of one width by ValueError."""
+    """Raise ValueError if features, given by argument name, are not matrices of the same width."""
     shapes = [tuple(each.shape) for each in features.values()]
     if any(len(shape) != 2 or shape[1] != shapes[0][1] for shape in shapes):
-        raise ValueError(f"{' and '.join(features)} must have the shape (N, D), with one D, but got {shapes}")
+        raise ValueError(f"{' and '.join(features)} must have the shape (N, D) with the same D, but got {shapes}")
 
 
 class FeatureStatistics:
     """Count, mean and covariance of features that arrive in batches; memory does not grow with their number.
 
-    Batches are merged by their means and scatter matrices rather than by sums of squares, so that features far from 0
-    lose no digits (Chan, Golub and LeVeque, "Algorithms for computing the sample variance", 1983).
+    Batches are merged through their means and scatter matrices rather than sums of squares, so that features far from 0
+    lose no precision (Chan, Golub and LeVeque, "Algorithms for computing the sample variance", 1983).
 
     Example:
         >>> statistics = FeatureStatistics()
@@ -36,17 +36,17 @@ class FeatureStatistics:
         """Add a batch.
 
         Args:
-            features: Of any floating dtype and device; kept in float64, on that device where it has float64. Shape:
-                ``(N, D)``, the same ``D`` in every call.
+            features: Features of any floating dtype, on any device. Statistics are kept in float64, on the same device
+                if it supports float64. Shape: ``(N, D)``, with the same ``D`` in every call.
 
         Returns:
             This object.
 
         Raises:
-            ValueError: If the features are no matrix, or of another width than those before.
+            ValueError: If the features are not a matrix, or their width differs from that of earlier batches.
         """
         check_features(features=features)
-        if features.device.type == "mps":  # which has no float64
+        if features.device.type == "mps":  # no float64 there
             features = features.cpu()
         batch, features = FeatureStatistics(), features.detach().double()
         batch.count, batch.mean = len(features), features.mean(dim=0)
@@ -55,14 +55,14 @@ class FeatureStatistics:
         return self.merge(batch)
 
     def merge(self, other: FeatureStatistics) -> FeatureStatistics:
-        """Add the statistics of other features, for example those of another rank; returns this object."""
+        """Add the statistics of other features, for example of another rank, and return this object."""
         if other.count == 0:
             return self
         if self.count == 0:
             self.count, self.mean, self.scatter = other.count, other.mean, other.scatter
             return self
         if self.mean.shape != other.mean.shape:
-            raise ValueError(f"features of width {len(self.mean)} and {len(other.mean)} do not belong to one network")
+            raise ValueError(f"features must have the same width, but got {len(self.mean)} and {len(other.mean)}")
         count = self.count + other.count
         gap = other.mean.to(self.mean.device) - self.mean
         scatter = other.scatter.to(self.mean.device)
@@ -75,7 +75,7 @@ class FeatureStatistics:
     def covariance(self) -> Tensor:
         """Unbiased covariance, ``(D, D)``; needs at least 2 samples."""
         if self.count < 2:
-            raise ValueError(f"a covariance needs at least 2 samples, but there are {self.count}")
+            raise ValueError(f"a covariance needs at least 2 samples, but got {self.count}")
         return self.scatter / (self.count - 1)
 
     @property
@@ -84,28 +84,28 @@ class FeatureStatistics:
         return self.count <= len(self.mean)
 
     def to(self, device: str | torch.device) -> FeatureStatistics:
-        """A copy on another device."""
+        """Return a copy on another device."""
         copy = FeatureStatistics()
         copy.count, copy.mean, copy.scatter = self.count, self.mean.to(device), self.scatter.to(device)
         return copy
 
 
 def frechet_distance(mean1: Tensor, covariance1: Tensor, mean2: Tensor, covariance2: Tensor) -> float:
-    r"""Squared Frechet (2-Wasserstein) distance between two Gaussians with the given moments.
+    r"""Compute the squared Frechet (2-Wasserstein) distance between two Gaussians with the given moments.
 
     .. math:: |\mu_1 - \mu_2|^2 + \mathrm{tr}\,C_1 + \mathrm{tr}\,C_2 - 2\,\mathrm{tr}\,(C_1 C_2)^{1/2}
 
-    The last trace is the sum of the singular values of :math:`C_1^{1/2} C_2^{1/2}`. Both roots are those of symmetric
-    matrices and singular values are accurate to the last digits of the largest, so that covariances without full rank
-    need no jitter and no complex number appears.
+    The last trace is computed as the sum of the singular values of :math:`C_1^{1/2} C_2^{1/2}`. Both roots are taken of
+    symmetric matrices, and singular values are accurate to the last digits of the largest one. Rank-deficient
+    covariances therefore need no jitter, and complex numbers never appear.
 
     Source: Dowson and Landau, "The Frechet distance between multivariate normal distributions", 1982; its use on
-    features: Heusel et al., NeurIPS 2017, https://arxiv.org/abs/1706.08500. The name FID is kept for features of the
-    Inception network.
+    features: Heusel et al., NeurIPS 2017, https://arxiv.org/abs/1706.08500. The name FID is reserved for features of
+    the Inception network.
 
     Args:
-        mean1, mean2: Means.
-        covariance1, covariance2: Symmetric, positive semi-definite; any rank.
+        mean1, mean2: Means of the Gaussians.
+        covariance1, covariance2: Their covariances: symmetric, positive semi-definite, of any rank.
 
     Shape:
         Means ``(D,)``, covariances ``(D, D)``; computed in float64.
@@ -114,7 +114,7 @@ def frechet_distance(mean1: Tensor, covariance1: Tensor, mean2: Tensor, covarian
         The squared distance, at least 0. Between identical moments it is 0 up to rounding, about 1e-15 of the traces.
 
     Raises:
-        ValueError: If shapes do not fit, or something is not finite.
+        ValueError: If the shapes do not match, or a value is not finite.
 
     Example:
         >>> one = torch.eye(2)
@@ -125,11 +125,11 @@ def frechet_distance(mean1: Tensor, covariance1: Tensor, mean2: Tensor, covarian
     width = moments[0].numel()
     if [tuple(value.shape) for value in moments] != [(width,), (width, width)] * 2:
         raise ValueError(
-            "means must have the shape (D,) and covariances (D, D), with one D, but got "
+            "means must have the shape (D,) and covariances (D, D) with the same D, but got "
             f"{', '.join(str(tuple(value.shape)) for value in moments)}"
         )
     if not all(torch.isfinite(value).all() for value in moments):
-        raise ValueError("means and covariances must be finite; are there broken images?")
+        raise ValueError("means and covariances must be finite, but hold inf or nan; check the images and the network")
     mean1, covariance1, mean2, covariance2 = moments
     if torch.equal(mean1, mean2) and torch.equal(covariance1, covariance2):
         return 0.0
@@ -139,17 +139,17 @@ def frechet_distance(mean1: Tensor, covariance1: Tensor, mean2: Tensor, covarian
 
 
 def kernel_distance(first: Tensor, second: Tensor, *, degree: int = 3, block: int = 2048) -> float:
-    r"""Unbiased squared maximum mean discrepancy with the polynomial kernel :math:`(x \cdot y / D + 1)^{degree}`.
+    r"""Estimate the squared maximum mean discrepancy with the polynomial kernel :math:`(x \cdot y / D + 1)^{degree}`.
 
-    All pairs enter, which has less variance than the mean over random subsets that is often reported, and the same
-    expectation. Unlike the Frechet distance it has no bias at small samples, and it can be negative.
+    The estimate uses all pairs of samples. It has the same expectation as the often reported mean over random subsets,
+    and less variance. Unlike the Frechet distance, it is unbiased for small samples, and it can be negative.
 
     Source: Binkowski et al., "Demystifying MMD GANs", ICLR 2018, https://arxiv.org/abs/1801.01401.
 
     Args:
-        first, second: Features, of any floating dtype; computed in float64.
-        degree: Of the polynomial, at least 1. Default 3.
-        block: Rows per kernel block, which bounds the memory to ``block * N`` values. Default 2048.
+        first, second: Features of any floating dtype; computed in float64.
+        degree: Degree of the polynomial, at least 1. Defaults to 3.
+        block: Rows per kernel block, which limits the memory to ``block * N`` values. Defaults to 2048.
 
     Shape:
         ``(N, D)`` and ``(M, D)``, ``N`` and ``M`` at least 2.
@@ -158,7 +158,7 @@ def kernel_distance(first: Tensor, second: Tensor, *, degree: int = 3, block: in
         The estimate.
 
     Raises:
-        ValueError: If the shapes do not fit or there are fewer than 2 samples.
+        ValueError: If the shapes do not match or a set has fewer than 2 samples.
 
     Example:
         >>> kernel_distance(torch.tensor([[0.0], [1.0]]), torch.tensor([[0.0], [1.0]]))
@@ -166,7 +166,7 @@ def kernel_distance(first: Tensor, second: Tensor, *, degree: int = 3, block: in
     """
     check_features(first=first, second=second)
     if min(len(first), len(second)) < 2:
-        raise ValueError(f"a kernel distance needs 2 samples of each, but got {len(first)} and {len(second)}")
+        raise ValueError(f"a kernel distance needs at least 2 samples per set, but got {len(first)} and {len(second)}")
     first, second = first.detach().double(), second.detach().double()
 
     def kernel_sum(left: Tensor, right: Tensor) -> float:
@@ -180,17 +180,17 @@ def kernel_distance(first: Tensor, second: Tensor, *, degree: int = 3, block: in
 
 
 def classifier_score(probabilities: Tensor, *, splits: int = 1) -> tuple[float, float]:
-    """Exponential of the mean divergence of a sample's predicted classes from those of all samples.
+    """Compute the exponential of the mean KL divergence of each sample's class probabilities from their mean.
 
-    Over the Inception network this is the Inception Score; over another classifier it is reported as its score. It lies
-    between 1 and the number of classes, and is high where predictions are certain and the classes equally frequent.
+    With the Inception network this is the Inception Score. The score lies between 1 and the number of classes; it is
+    high if predictions are confident and all classes are equally frequent.
 
     Source: Salimans et al., "Improved Techniques for Training GANs", NeurIPS 2016, https://arxiv.org/abs/1606.03498.
 
     Args:
         probabilities: Predicted class probabilities; computed in float64.
-        splits: Groups, taken in order, whose scores are averaged; the customary 10 lowers the score of small samples.
-            Default 1.
+        splits: Number of groups, taken in order, whose scores are averaged. The usual 10 lowers the score of small
+            samples. Defaults to 1.
 
     Shape:
         ``(N, classes)``, ``N`` at least ``splits``.
@@ -199,7 +199,7 @@ def classifier_score(probabilities: Tensor, *, splits: int = 1) -> tuple[float, 
         Mean and standard deviation of the score over the splits.
 
     Raises:
-        ValueError: If the shape does not fit.
+        ValueError: If the shape is wrong or ``splits`` is out of range.
 
     Example:
         >>> mean, std = classifier_score(torch.eye(10))
@@ -208,7 +208,7 @@ def classifier_score(probabilities: Tensor, *, splits: int = 1) -> tuple[float, 
     """
     if probabilities.ndim != 2 or not 1 <= splits <= len(probabilities):
         raise ValueError(
-            "probabilities must have the shape (N, classes), with N >= splits >= 1, but got "
+            "probabilities must have the shape (N, classes) with N >= splits >= 1, but got "
             f"{tuple(probabilities.shape)} and {splits} splits"
         )
     scores = []
@@ -221,7 +221,7 @@ def classifier_score(probabilities: Tensor, *, splits: int = 1) -> tuple[float, 
 
 def _symmetric_root(matrix: Tensor) -> Tensor:
     values, vectors = torch.linalg.eigh(matrix)
-    # Below this they are rounding of a zero, whose root would be a hundred million times as large as the rounding.
+    # Smaller eigenvalues are rounding errors of zeros; the root of one would be about 1e8 times as large as the error.
     noise = len(values) * torch.finfo(values.dtype).eps * values.abs().max()
     roots = torch.where(values > noise, values, torch.zeros_like(values)).sqrt()
     return (vectors * roots) @ vectors.T

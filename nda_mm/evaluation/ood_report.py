@@ -1,4 +1,4 @@
-"""The report of an anomaly detection: of whole sets a table, files and two plots; of single images a ranking."""
+"""Reports of anomaly detection: a table, files and two plots for data sets, and a ranking of single images."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from .detection import MEASURES, bootstrap_intervals, detection_measures
 if TYPE_CHECKING:
     import pandas as pd
 
-#: With fewer images, bootstrap intervals are unreliable.
+#: Bootstrap intervals are unreliable with fewer images than this.
 _FEW = 100
-#: Sets that the plots show, at most.
+#: Maximum number of sets in the plots.
 _MAX_PLOTTED = 24
 
 
 @dataclass(frozen=True)
 class OODResult:
-    """How well one OOD set was separated from the ID set.
+    """How well one OOD set is separated from the ID set.
 
     Args:
-        name: ``'svhn'``, or ``'FAMILY/MEMBER'``.
-        count: Number of its images.
-        resizing: How they were resized, in words.
-        values: By the names of :data:`~nda_mm.evaluation.detection.MEASURES`.
-        intervals: Lower and upper end by the same names; empty without a bootstrap.
+        name: Name of the set, such as ``'svhn'`` or ``'FAMILY/MEMBER'``.
+        count: Number of images in the set.
+        resizing: Description of how the images were resized.
+        values: Values of the measures, by the names in :data:`~nda_mm.evaluation.detection.MEASURES`.
+        intervals: Lower and upper ends of their intervals, by the same names; empty without a bootstrap.
     """
 
     name: str
@@ -44,11 +44,15 @@ class OODResult:
 
 
 def means(results: Sequence[OODResult], apart: Collection[str] = ()) -> dict[str, dict[str, float]]:
-    """Average over each family, and over all sets, a family counting as one: the entry ``'mean'``.
+    """Average the measures over each family, and over all sets; a family counts as one set.
 
     Args:
-        results: All sets.
-        apart: Names of sets and families that do not enter ``'mean'``, unless there are no others.
+        results: Results of all sets.
+        apart: Names of sets and families to leave out of the mean over all sets, unless there are no others. Defaults
+            to none.
+
+    Returns:
+        Mean of each measure, by the name of the family, or ``'mean'`` for all sets.
 
     Example:
         >>> sets = [OODResult(name, 9, "", dict.fromkeys(MEASURES, value), {})
@@ -71,7 +75,7 @@ def means(results: Sequence[OODResult], apart: Collection[str] = ()) -> dict[str
 
 
 def format_table(results: Sequence[OODResult], id_count: int, apart: Collection[str] = ()) -> str:
-    """Format each set with its count, measures and intervals, then the :func:`means`, as a table for the log."""
+    """Format a table for the log: the count, measures and intervals of each set, followed by the :func:`means`."""
 
     def cell(result: OODResult, measure: str) -> str:
         interval = " [{:.3f}, {:.3f}]".format(*result.intervals[measure]) if measure in result.intervals else ""
@@ -96,10 +100,10 @@ def write_results(
     """Write ``results.json`` (everything) and ``results.csv`` (one line per set and measure).
 
     Args:
-        folder: Created if absent; files of these names are replaced.
-        results: All sets.
+        folder: Output folder, created if missing; existing files with these names are replaced.
+        results: Results of all sets.
         protocol: How they were measured; ``inside_count`` is the number of ID images.
-        apart: See :func:`means`.
+        apart: See :func:`means`. Defaults to none.
     """
     folder.mkdir(parents=True, exist_ok=True)
     content = dict(protocol=dict(protocol), sets=[asdict(result) for result in results], means=means(results, apart))
@@ -120,18 +124,18 @@ def _label(name: str) -> str:
 
 
 def plot_scores(folder: Path, id_scores: np.ndarray, ood_scores: Mapping[str, np.ndarray]) -> None:
-    """Plot ``scores.png``, histograms of the scores, and ``roc.png``, the ROC curves.
+    """Plot histograms of the scores, ``scores.png``, and ROC curves, ``roc.png``.
 
     Args:
-        folder: Must exist; files of these names are replaced.
+        folder: Existing output folder; existing files with these names are replaced.
         id_scores: Scores of the ID set.
         ood_scores: Scores of each OOD set by name; at most the first 24 are plotted.
     """
-    from matplotlib.figure import Figure  # both take seconds to import
+    from matplotlib.figure import Figure  # imported late: both take seconds
     from sklearn.metrics import roc_curve
 
     plotted = dict(list(ood_scores.items())[:_MAX_PLOTTED])
-    # Histograms; a few far scores must not squeeze all others into one bin.
+    # Histograms. Outliers are clipped to the outer bins, or they would squeeze all other scores into one bin.
     low, high = np.quantile(np.concatenate([id_scores, *plotted.values()]), [0.002, 0.998])
     bins = np.linspace(low, max(high, low + 1e-6), 41)
     columns = min(3, len(plotted))
@@ -166,12 +170,12 @@ def plot_scores(folder: Path, id_scores: np.ndarray, ood_scores: Mapping[str, np
 
 
 def report_classes(folder: Path, scores: np.ndarray, classes: Sequence[str], normal_class: str) -> str:
-    """Measure how well each class is told from the normal one; write ``results.*``, ``scores.png`` and ``roc.png``.
+    """Measure how well each class is separated from the normal one, and write the results and plots.
 
     Args:
-        folder: Where the files go.
-        scores: Of all images. Shape: (N,).
-        classes: Class of each image, N of them.
+        folder: Output folder for ``results.*``, ``scores.png`` and ``roc.png``.
+        scores: Scores of all images. Shape: (N,).
+        classes: Class of each image. Length N.
         normal_class: The class of normal images.
 
     Returns:
@@ -189,22 +193,22 @@ def report_classes(folder: Path, scores: np.ndarray, classes: Sequence[str], nor
 
 
 def conformal_p_values(normal_scores: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    r"""Compute how likely a normal image is to score at least as high as each of the given ones.
+    r"""Compute conformal p-values: how likely a normal image is to score at least as high as a given one.
 
     .. math:: p(s) = \frac{1 + \#\{i : s_i \ge s\}}{1 + n}
 
-    over the n normal images. For a normal image, :math:`P(p \le t) \le t` whatever the scores are, if the n were not
-    trained on. Among N images, N t normal ones are expected below t.
+    over the n held-out normal images. If these were not trained on, :math:`P(p \le t) \le t` for a normal image,
+    whatever the scores are. Of N normal images, at most N t are expected at or below t.
 
     Source: Bates et al., "Testing for outliers with conformal p-values", Annals of Statistics 51, 2023,
     https://arxiv.org/abs/2104.08279, eq. 1.
 
     Args:
-        normal_scores: Scores of normal images that were held out. Shape: (n,).
-        scores: Scores to be judged. Shape: (N,).
+        normal_scores: Scores of held-out normal images. Shape: (n,).
+        scores: Scores of the images to test. Shape: (N,).
 
     Returns:
-        p-values, in [1 / (n + 1), 1]. Shape: (N,).
+        p-values in [1 / (n + 1), 1]. Shape: (N,).
 
     Example:
         >>> conformal_p_values(np.array([0.0, 1.0, 2.0]), np.array([1.5, 9.0])).tolist()
@@ -215,16 +219,16 @@ def conformal_p_values(normal_scores: np.ndarray, scores: np.ndarray) -> np.ndar
 
 
 def rank_images(files: Sequence[str], scores: np.ndarray, normal_scores: np.ndarray) -> pd.DataFrame:
-    """Order images by their score, the most anomalous first.
+    """Rank images by score, the most anomalous first.
 
     Args:
-        files: Names of the images.
-        scores: Their scores. Shape: (N,).
+        files: File names of the images.
+        scores: Scores of the images. Shape: (N,).
         normal_scores: Scores of held-out normal images. Shape: (n,).
 
     Returns:
         A table of ``file``, ``score``, ``rank`` (from 1) and ``p_value`` (see :func:`conformal_p_values`); its index
-        is the place of the image among ``files``.
+        is the position of the image in ``files``.
 
     Example:
         >>> rank_images(["a.png", "b.png"], np.array([0.5, 2.0]), np.array([0.0, 1.0]))
@@ -243,10 +247,10 @@ def draw_ranking(path: Path, images: np.ndarray, table: pd.DataFrame, count: int
     """Draw the first and the last images of a ranking, with their p-values.
 
     Args:
-        path: The PNG to write.
-        images: uint8 RGB, in the order in which they were given to :func:`rank_images`. Shape: (N, H, W, 3).
-        table: From :func:`rank_images`.
-        count: Images of each kind, at most half of all. Defaults to 16.
+        path: The PNG file to write.
+        images: uint8 RGB images, in the order of the ``files`` of :func:`rank_images`. Shape: (N, H, W, 3).
+        table: Output of :func:`rank_images`.
+        count: Number of images from each end, at most half of all. Defaults to 16.
     """
     count = min(count, max(1, len(table) // 2))
     columns = min(count, 8)

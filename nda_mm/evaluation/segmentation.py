@@ -1,4 +1,4 @@
-"""Segmenters, and how well the classes they read in the pixels agree with the labels."""
+"""Segmenters, and scores for how well their classes agree with the labels."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from nda_mm.compat.safe_load import require_intact
 from nda_mm.functional.checks import check_choice
 from nda_mm.negatives.external import resize_images
 
-#: Marks pixels that don't count.
+#: Class of pixels that are ignored.
 IGNORE = 255
 
 Colors = str | Sequence[tuple[Sequence[int], int]]
@@ -26,32 +26,33 @@ IMAGENET_MEAN, IMAGENET_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 
 
 def confusion_matrix(truth: Tensor, predicted: Tensor, num_classes: int) -> Tensor:
-    """Count pixels by their class and the class that was read.
+    """Count pixels by true and predicted class.
 
     Args:
-        truth: Class of each pixel, in [0, ``num_classes``), or 255, which does not count.
-        predicted: Class read in each pixel, in [0, ``num_classes``), or 255 where none was: an error of the pixel's
-            class that no other class is charged with.
+        truth: True class of each pixel, in [0, ``num_classes``), or 255 for pixels to ignore.
+        predicted: Predicted class of each pixel, in [0, ``num_classes``), or 255 for no class: an error of the true
+            class that does not count as a prediction of any other class.
         num_classes: Number of classes, at least 1.
 
     Shape:
-        ``truth`` and ``predicted`` alike, any; integers.
+        ``truth`` and ``predicted``: integers of the same shape, any.
 
     Returns:
-        int64 (num_classes, num_classes + 1): row the class, column the one that was read, the last column none.
+        Counts, int64. Rows are true classes and columns predicted classes; the last column counts pixels without a
+        prediction. Shape: (num_classes, num_classes + 1).
 
     Raises:
-        ValueError: If shapes differ or a class is out of range.
+        ValueError: If the shapes differ or a class is out of range.
 
     Example:
         >>> confusion_matrix(torch.tensor([0, 0, 1, 255]), torch.tensor([0, 1, 1, 1]), num_classes=2).tolist()
         [[1, 1, 0], [0, 1, 0]]
     """
     if truth.shape != predicted.shape:
-        raise ValueError(f"the maps must be of one shape, but got {tuple(truth.shape)} and {tuple(predicted.shape)}")
+        raise ValueError(f"the maps must have the same shape, but got {tuple(truth.shape)}, {tuple(predicted.shape)}")
     for name, classes in (("truth", truth), ("predicted", predicted)):
         if bool(((classes != IGNORE) & ((classes < 0) | (classes >= num_classes))).any()):
-            raise ValueError(f"{name} must hold classes below {num_classes}, or {IGNORE}")
+            raise ValueError(f"{name} must hold classes from 0 to {num_classes - 1}, or {IGNORE}")
     counts = truth != IGNORE
     rows, columns = truth[counts].long(), predicted[counts].long()
     columns[columns == IGNORE] = num_classes
@@ -60,18 +61,18 @@ def confusion_matrix(truth: Tensor, predicted: Tensor, num_classes: int) -> Tens
 
 
 def segmentation_scores(confusion: Tensor) -> dict[str, float]:
-    """Per-pixel accuracy, class accuracy and mean intersection over union.
+    """Compute pixel accuracy, class accuracy and mean intersection over union.
 
     Source: Long et al., "Fully Convolutional Networks for Semantic Segmentation", CVPR 2015, section 5,
-    https://arxiv.org/abs/1411.4038; the three scores of Isola et al., CVPR 2017, table 1. Classes without any pixel in
-    the truth are left out of both means; the authors of Pix2Pix count them as 0, which makes no difference where all
-    classes occur, as in Cityscapes' validation set.
+    https://arxiv.org/abs/1411.4038; the three scores of Isola et al., CVPR 2017, table 1. Classes without any true
+    pixel are left out of both means. The authors of Pix2Pix count them as 0, which makes no difference if all classes
+    occur, as in Cityscapes' validation set.
 
     Args:
-        confusion: What :func:`confusion_matrix` gives, summed over images.
+        confusion: Output of :func:`confusion_matrix`, summed over images.
 
     Returns:
-        ``pixel_accuracy``, ``class_accuracy`` and ``mean_iou`` in [0, 1]; nan where no pixel counts.
+        ``pixel_accuracy``, ``class_accuracy`` and ``mean_iou`` in [0, 1]; nan if all pixels are ignored.
 
     Example:
         >>> segmentation_scores(torch.tensor([[1, 1, 0], [0, 2, 0]]))
@@ -89,20 +90,20 @@ def segmentation_scores(confusion: Tensor) -> dict[str, float]:
 
 
 def read_colors(images: Tensor, colors: Tensor, classes: Tensor) -> Tensor:
-    """Read a map of classes off an image that was painted in their colors, by the nearest color of each pixel.
+    """Convert images painted in class colors to maps of classes, by the nearest color of each pixel.
 
-    Nearest, as painted maps that went through JPEG or a generator hold colors that no class has.
+    The nearest color is used because painted maps that went through JPEG or a generator contain colors of no class.
 
     Args:
-        images: RGB in [0, 255], any dtype.
-        colors: RGB in [0, 255].
-        classes: What each color stands for; several may stand for one.
+        images: RGB images in [0, 255], any dtype.
+        colors: RGB colors in [0, 255].
+        classes: Class of each color; several colors may have the same class.
 
     Shape:
         ``images`` (N, 3, H, W), ``colors`` (K, 3), ``classes`` (K,), result (N, H, W).
 
     Returns:
-        int64. Of two colors equally near, the first counts.
+        Classes, int64. If two colors are equally close, the first one is used.
 
     Example:
         >>> red_and_blue = torch.tensor([[255, 0, 0], [0, 0, 255]])
@@ -111,14 +112,15 @@ def read_colors(images: Tensor, colors: Tensor, classes: Tensor) -> Tensor:
     """
     pixels = images.permute(0, 2, 3, 1).float()
     colors = colors.to(pixels)
-    # Distances from differences, not from a matrix product: ties stay ties. One image at a time bounds the memory.
+    # Distances are computed from differences, not a matrix product, so that ties stay ties; and for one image at a
+    # time, which limits the memory.
     mode = "donot_use_mm_for_euclid_dist"
     nearest = [torch.cdist(each, colors, compute_mode=mode).argmin(dim=-1) for each in pixels]
     return classes.to(images.device)[torch.stack(nearest)]
 
 
 class Segmenter(nn.Module):
-    """Reads a class in each pixel; always in ``eval`` mode and without gradients.
+    """Predicts a class for each pixel; always in ``eval`` mode and without gradients.
 
     Shape:
         uint8 RGB (N, 3, H, W) to int64 (N, H, W).
@@ -130,16 +132,16 @@ class Segmenter(nn.Module):
 
 
 class NetworkSegmenter(Segmenter):
-    """A network that gives a logit for each class.
+    """Segmenter that uses a network with a logit for each class.
 
     Args:
-        network: Takes normalized images (N, 3, h, w) and returns logits (N, K, h', w'), or a dict with them as
-            ``'out'`` as torchvision's networks do; with ``mode='tensor'`` if it is a model of mmengine.
-        size: Height and width to which images are brought before, bilinearly; for a network trained at another
-            resolution. Default None: as they come.
-        mean, std: Of the network's inputs, in RGB and [0, 255]. Default: ImageNet's.
-        bgr: Whether the network takes BGR. Default False.
-        keywords: Further arguments of the network's call.
+        network: Network that maps normalized images (N, 3, h, w) to logits (N, K, h', w'), or to a dict that holds them
+            under ``'out'``, as torchvision's networks do.
+        size: Height and width to which images are resized first (bilinear), for a network trained at another
+            resolution. Defaults to None: no resizing.
+        mean, std: Mean and standard deviation of the network's inputs, RGB in [0, 255]. Defaults to those of ImageNet.
+        bgr: Whether the network takes BGR. Defaults to False.
+        keywords: Further arguments of the network's call; a model of mmengine needs ``mode='tensor'``.
     """
 
     def __init__(
@@ -162,7 +164,7 @@ class NetworkSegmenter(Segmenter):
 
     @torch.no_grad()
     def forward(self, images: Tensor) -> Tensor:
-        """The class of the largest logit in each pixel; logits are brought to the images' size, not classes."""
+        """Predict the class with the largest logit at each pixel, after resizing the logits to the images' size."""
         inputs = images.float()
         if self.size is not None:
             height, width = self.size
@@ -171,12 +173,12 @@ class NetworkSegmenter(Segmenter):
         logits = self.network(inputs.flip(1) if self.bgr else inputs, **self.keywords)
         logits = logits["out"] if isinstance(logits, Mapping) else logits
         if logits.ndim != 4 or len(logits) != len(images):
-            raise ValueError(f"a segmenter gives logits (N, classes, H, W), but got {tuple(logits.shape)}")
+            raise ValueError(f"a segmenter must give logits (N, classes, H, W), but got {tuple(logits.shape)}")
         return F.interpolate(logits.float(), images.shape[-2:], mode="bilinear", align_corners=False).argmax(dim=1)
 
 
 class ColorSegmenter(Segmenter):
-    """Reads the classes of images that are painted in their colors.
+    """Segmenter for images that are painted in the colors of their classes.
 
     Args:
         colors: ``'cityscapes'`` or rows of (RGB, class); see :func:`palette`.
@@ -187,15 +189,15 @@ class ColorSegmenter(Segmenter):
         self.colors, self.classes = palette(colors)
 
     def forward(self, images: Tensor) -> Tensor:
-        """The class of the nearest color in each pixel."""
+        """Return the class of the nearest color at each pixel."""
         return read_colors(images, self.colors, self.classes)
 
 
 def cityscapes_palette() -> list[tuple[tuple[int, int, int], int]]:
-    """Rows (RGB, class) of Cityscapes' colors, 255 being the class of those that are not evaluated.
+    """Return the palette of Cityscapes as rows (RGB, class), with class 255 for labels that are not evaluated.
 
-    Source: Cordts et al., "The Cityscapes Dataset", CVPR 2016, https://www.cityscapes-dataset.com, as torchvision has
-    it. Of two labels in one color the evaluated one counts.
+    Source: Cordts et al., "The Cityscapes Dataset", CVPR 2016, https://www.cityscapes-dataset.com, taken from
+    torchvision. If two labels share a color, the evaluated one is used.
 
     Example:
         >>> cityscapes_palette()[0]  # road
@@ -210,13 +212,16 @@ def cityscapes_palette() -> list[tuple[tuple[int, int, int], int]]:
 
 
 def palette(colors: Colors) -> tuple[Tensor, Tensor]:
-    """Give the colors (K, 3) of a palette and the classes (K,) that they stand for.
+    """Return the colors of a palette and their classes.
 
     Args:
-        colors: ``'cityscapes'``, or rows of (RGB, class), the class 255 where pixels don't count.
+        colors: ``'cityscapes'``, or rows of (RGB, class), with class 255 for pixels to ignore.
+
+    Returns:
+        Colors, shape (K, 3), and classes, shape (K,).
 
     Raises:
-        ValueError: If it is neither.
+        ValueError: If ``colors`` is neither.
 
     Example:
         >>> palette([((0, 0, 0), 0), ((255, 255, 255), 1)])[1]
@@ -224,25 +229,29 @@ def palette(colors: Colors) -> tuple[Tensor, Tensor]:
     """
     rows = cityscapes_palette() if colors == "cityscapes" else colors
     if isinstance(rows, str) or not rows or not all(len(row) == 2 and len(row[0]) == 3 for row in rows):
-        raise ValueError(f"a palette is 'cityscapes' or rows of (RGB, class), but got {colors!r}")
+        raise ValueError(f"a palette must be 'cityscapes' or rows of (RGB, class), but got {colors!r}")
     return torch.tensor([list(row[0]) for row in rows]), torch.tensor([int(row[1]) for row in rows])
 
 
 def build_segmenter(cfg: Mapping[str, Any] | Segmenter) -> Segmenter:
-    """Build a segmenter.
+    """Build a segmenter from a config.
 
-    ``dict(type='torchscript', checkpoint=...)`` is a file of ``torch.jit.save``. Loading runs no Python from it, but
-    the network in it is a program: take it from those whose programs you would run.
-    ``dict(type='mmengine', config=..., checkpoint=...)`` builds ``model`` of a config of an mmengine project, such as
-    mmsegmentation, and loads the checkpoint strictly and without running code; the project must be installed.
-    ``dict(type='colors', colors='cityscapes')`` reads painted labels. Networks take the further arguments of
-    :class:`NetworkSegmenter`.
+    * ``dict(type='torchscript', checkpoint=...)`` loads a file of ``torch.jit.save``. Loading does not run Python code
+      from the file, but the network in it is a program: only use files from sources that you trust.
+    * ``dict(type='mmengine', config=..., checkpoint=...)`` builds the ``model`` of an mmengine project's config, for
+      example of mmsegmentation, and loads the checkpoint strictly, without running code. The project must be installed.
+    * ``dict(type='colors', colors='cityscapes')`` reads painted labels.
+
+    Configs of networks also take the other arguments of :class:`NetworkSegmenter`.
 
     Args:
-        cfg: One of these, or a segmenter, which is returned as is.
+        cfg: One of these configs, or a segmenter, which is returned as is.
+
+    Returns:
+        The segmenter.
 
     Raises:
-        ValueError: If the type is unknown or the file is no such network.
+        ValueError: If the type is unknown or the file does not hold such a network.
         FileNotFoundError: If a file is missing.
 
     Example:
@@ -268,7 +277,7 @@ def _torchscript(checkpoint: str | Path) -> nn.Module:
         return torch.jit.load(str(checkpoint), map_location="cpu")
     except RuntimeError as error:
         raise ValueError(
-            f"{checkpoint} is no network of torch.jit.save; weights alone need type='mmengine' and a config"
+            f"{checkpoint} is not a file of torch.jit.save; weights alone need type='mmengine' and a config"
         ) from error
 
 

@@ -1,12 +1,12 @@
-"""What a negative is: pure functions of a batch, on torch alone.
+"""Negatives as pure functions of a batch, which use torch only.
 
-Every function takes a batch of images ``(B, C, H, W)`` or clips ``(B, C, T, H, W)`` of any floating dtype or uint8 on
-any device and returns a new tensor of the same shape, dtype, device, memory format and value range, in which each
-sample has been changed by its own draws. ``generator`` makes the draws reproducible. A clip is changed alike in all
-of its frames.
+Every function takes a batch of images ``(B, C, H, W)`` or clips ``(B, C, T, H, W)`` of any floating dtype or uint8, on
+any device. It returns a new tensor with the same shape, dtype, device, memory format and value range. Each sample is
+changed by its own random draws, and all frames of a clip are changed in the same way. Pass ``generator`` to make the
+draws reproducible.
 
-Each function draws, and then applies what was drawn by a function such as ``tiles.apply_tiles``. Call the latter to
-change several tensors alike, such as images and their masks.
+Each function draws its parameters and then applies them with a function such as ``tiles.apply_tiles``. Call the latter
+directly to apply one change to several tensors, such as images and their masks.
 
 Example:
     >>> import torch

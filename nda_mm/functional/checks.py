@@ -1,4 +1,4 @@
-"""What every negative asks of its input; each check returns what it was given in plain form, or raises."""
+"""Argument checks shared by negatives and losses. Each one raises, or returns the checked value in plain form."""
 
 from __future__ import annotations
 
@@ -12,56 +12,56 @@ from torch import Tensor
 
 Choice = TypeVar("Choice")
 
-#: The dtypes images and clips come in. Integers other than uint8 are labels, complex numbers and booleans no pixels.
+#: Supported dtypes of images and clips. Other integers are labels; complex and boolean values are not pixels.
 IMAGE_DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.uint8)
 
 
 def check_batch(x: Tensor, generator: torch.Generator | None, *, clip_only: bool = False) -> None:
-    """Refuse what is not a batch of images or clips, and a generator that cannot draw on its device.
+    """Check that ``x`` is a batch of images or clips, and that the generator can draw on its device.
 
     Args:
-        x: ``(B, C, H, W)`` or ``(B, C, T, H, W)``.
-        generator: The generator the draws will come from, or None for torch's default one.
-        clip_only: Whether only clips ``(B, C, T, H, W)`` will do.
+        x: Images ``(B, C, H, W)`` or clips ``(B, C, T, H, W)``.
+        generator: Generator for the random draws, or None for torch's default generator.
+        clip_only: Whether only clips are allowed. Defaults to False.
 
     Raises:
-        TypeError: If ``x`` is not a tensor of a dtype in :data:`IMAGE_DTYPES`, or ``generator`` is not a generator.
+        TypeError: If ``x`` is not a tensor with a dtype in :data:`IMAGE_DTYPES`, or ``generator`` is not a generator.
         ValueError: If the number of dimensions is wrong, a dimension is empty, or the generator is on another device.
     """
     if not isinstance(x, Tensor):
-        raise TypeError(f"negatives are made from a torch.Tensor, but got {type(x).__name__}")
+        raise TypeError(f"x must be a torch.Tensor, but got {type(x).__name__}")
     allowed = "(B, C, T, H, W)" if clip_only else "(B, C, H, W) or (B, C, T, H, W)"
     if x.ndim not in ((5,) if clip_only else (4, 5)) or x.numel() == 0:
-        raise ValueError(f"expected a batch of shape {allowed}, nothing empty, but got {tuple(x.shape)}")
+        raise ValueError(f"x must be a non-empty batch of shape {allowed}, but got {tuple(x.shape)}")
     if x.dtype not in IMAGE_DTYPES:
         names = ", ".join(str(dtype).removeprefix("torch.") for dtype in IMAGE_DTYPES)
-        raise TypeError(f"expected pixels of dtype {names}, but got {x.dtype}")
+        raise TypeError(f"x must have one of the dtypes {names}, but got {x.dtype}")
     if generator is None:
         return
     if not isinstance(generator, torch.Generator):
         raise TypeError(f"generator must be a torch.Generator or None, but got {type(generator).__name__}")
     if generator.device.type != x.device.type:
-        raise ValueError(f"the generator is on {generator.device} and the batch on {x.device}; make it there")
+        raise ValueError(f"generator must be on the batch's device {x.device}, but got one on {generator.device}")
 
 
 def check_partner(x: Tensor, other: Tensor | None, name: str) -> None:
-    """Refuse a batch in which no sample can have a partner, or given partners that do not fit it.
+    """Check that every sample can have a partner, and that given partners fit the batch.
 
     Args:
-        x: The batch.
-        other: One partner for every sample, given by the caller, or None if partners come from the batch itself.
-        name: The negative, for the message.
+        x: Batch of images or clips.
+        other: One partner per sample, or None to take the partners from the batch itself.
+        name: Name of the negative, for the error message.
 
     Raises:
-        TypeError: If ``other`` is not a tensor of the dtype of ``x``.
-        ValueError: If there is a single sample and no ``other``, or ``other`` has another shape or device or is the
-            batch itself. Equal values in other memory are not looked for: that would wait for the device.
+        TypeError: If ``other`` is not a tensor with the dtype of ``x``.
+        ValueError: If the batch has a single sample and no ``other`` is given, or ``other`` has a different shape or
+            device or is the batch itself. Values are not compared, since that would synchronize with the device.
     """
     if other is None:
         if x.shape[0] < 2:
             raise ValueError(
-                f"{name} joins each sample with another one of its batch, but the batch has one sample; use a batch "
-                "of at least 2, pass `other`, or use jigsaw, cutout, rotate or shift"
+                f"{name} combines each sample with another one of the batch, but got a batch of one sample; use at "
+                "least 2 samples, pass `other`, or use jigsaw, cutout, rotate or shift"
             )
         return
     if not isinstance(other, Tensor) or other.dtype != x.dtype:
@@ -74,11 +74,11 @@ def check_partner(x: Tensor, other: Tensor | None, name: str) -> None:
         )
     # A meta tensor has no address.
     if other is x or (0 != x.data_ptr() == other.data_ptr() and x.stride() == other.stride()):
-        raise ValueError(f"{name}: `other` is the batch itself, and a sample joined with itself is a real one")
+        raise ValueError(f"{name}: `other` must not be the batch itself: a sample combined with itself is real")
 
 
 def check_least_side(height: int, width: int, least: int, name: str) -> None:
-    """Refuse images with a side below ``least`` pixels by ValueError."""
+    """Raise ValueError if a side of the images is shorter than ``least`` pixels."""
     if min(height, width) < least:
         raise ValueError(f"{name} needs images of at least {least} x {least} pixels, but got {height} x {width}")
 
@@ -124,7 +124,7 @@ def check_interval(interval: tuple[float, float], name: str, low: float, high: f
 
 
 def check_floating(values: Tensor, name: str) -> Tensor:
-    """Return a floating-point tensor in float32 at least, or raise TypeError."""
+    """Return a floating-point tensor, half precision as float32, or raise TypeError."""
     if not isinstance(values, Tensor) or not values.is_floating_point():
         got = values.dtype if isinstance(values, Tensor) else type(values).__name__
         raise TypeError(f"{name} must be a floating-point tensor, but got {got}")

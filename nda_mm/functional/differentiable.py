@@ -1,6 +1,6 @@
-"""Positive augmentation that gradients pass through, for every image that a discriminator sees.
+"""Differentiable augmentation of every image that a discriminator sees.
 
-The results are not negatives: the images stay valid, and every look at them draws anew.
+The results are not negatives: the images stay valid, and every call draws new parameters.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from torch import Tensor
 from .checks import check_batch
 from .sampling import random_integers
 
-#: What there is, in the order in which it is applied.
+#: Available augmentations, in the order in which they are applied.
 POLICIES = ("color", "translation", "cutout")
-#: Furthest translation, and side of the square cut out, as shares of the image's side.
+#: Maximum translation and side of the cutout square, as fractions of the image's side.
 _TRANSLATION, _CUTOUT = 1 / 8, 1 / 2
 
 
 def check_policy(policy: Sequence[str]) -> tuple[str, ...]:
-    """``policy`` in the order of :data:`POLICIES`.
+    """Return ``policy`` in the order of :data:`POLICIES`.
 
     Raises:
-        ValueError: If it is empty, repeats itself, or holds something unknown.
+        ValueError: If it is empty, or contains duplicate or unknown names.
     """
     wanted = [policy] if isinstance(policy, str) else list(policy)
     unknown = [name for name in wanted if name not in POLICIES]
@@ -33,28 +33,28 @@ def check_policy(policy: Sequence[str]) -> tuple[str, ...]:
 
 
 def diff_augment(x: Tensor, policy: Sequence[str] = POLICIES, *, generator: torch.Generator | None = None) -> Tensor:
-    """Change colors, move, and cut a square out, each image by its own draws; differentiable in the image.
+    """Change colors, translate and cut out a square, separately for each image; gradients flow to the image.
 
-    Color: brightness moved by up to 0.5 either way, saturation multiplied by 0 to 2, contrast by 0.5 to 1.5, nothing
-    clipped. Translation: by up to an eighth of height and width either way, zeros moving in. Cutout: a square of half
-    the image's height and width, its center anywhere, set to zero.
+    Color: brightness changes by up to 0.5 in either direction, saturation by a factor of 0 to 2 and contrast by a
+    factor of 0.5 to 1.5, without clipping. Translation: by up to an eighth of the height and width in either direction,
+    padded with zeros. Cutout: a square of half the image's height and width, centered anywhere, is set to zero.
 
     Source: Zhao et al., "Differentiable Augmentation for Data-Efficient GAN Training", NeurIPS 2020,
     https://arxiv.org/abs/2006.10738, section 3.2 and appendix.
 
     Args:
-        x: Images around zero, such as in [-1, 1], in which zero is the middle gray.
-        policy: Which of :data:`POLICIES`. Defaults to all.
-        generator: The source of randomness, on the device of ``x``; torch's default one if None.
+        x: Images centered at zero, such as in [-1, 1], so that zero is mid-gray.
+        policy: Augmentations to apply, from :data:`POLICIES`. Defaults to all of them.
+        generator: Random generator on the device of ``x``. Defaults to torch's default generator.
 
     Shape:
-        ``(B, C, H, W)``, and the same out.
+        ``(B, C, H, W)``; the output has the same shape.
 
     Returns:
         A new tensor.
 
     Raises:
-        TypeError, ValueError: If ``x`` is not a batch of floating-point images, or the policy is unknown.
+        TypeError, ValueError: If ``x`` is not a batch of floating-point images, or ``policy`` is not valid.
 
     Example:
         >>> x = torch.ones(2, 3, 8, 8, requires_grad=True)
@@ -65,7 +65,7 @@ def diff_augment(x: Tensor, policy: Sequence[str] = POLICIES, *, generator: torc
     names = check_policy(policy)
     check_batch(x, generator)
     if x.ndim != 4 or not x.is_floating_point():
-        raise TypeError(f"x must be floating-point images (B, C, H, W), but is {x.dtype} and {tuple(x.shape)}")
+        raise TypeError(f"x must be floating-point images (B, C, H, W), but got {x.dtype} and {tuple(x.shape)}")
     for name in names:
         x = _AUGMENTATIONS[name](x, generator)
     return x
@@ -73,6 +73,7 @@ def diff_augment(x: Tensor, policy: Sequence[str] = POLICIES, *, generator: torc
 
 def _color(x: Tensor, generator: torch.Generator | None) -> Tensor:
     draws = torch.rand(3, len(x), 1, 1, 1, dtype=x.dtype, device=x.device, generator=generator)
+    # Brightness, then saturation around each pixel's gray, then contrast around the image's mean.
     x = x + (draws[0] - 0.5)
     gray = x.mean(dim=1, keepdim=True)
     x = (x - gray) * (2 * draws[1]) + gray

@@ -1,8 +1,9 @@
-"""One view of every batch, so that each negative is written once, and boxes on it.
+"""A common view of all batches, so that each negative is written only once, and boxes on it.
 
-Images and clips, contiguous and channels-last, all become a contiguous ``(B, P, H, W, Q)``: ``P`` planes that share the
-spatial change (channels, frames or both) and ``Q`` values that sit side by side at a pixel. A negative that moves or
-blends pixels of this view alike in all planes changes every frame of a clip alike, and keeps the memory format.
+Images and clips, contiguous or channels-last, are all viewed as a contiguous ``(B, P, H, W, Q)``: ``P`` planes that
+share the spatial change (channels, frames or both) and ``Q`` values that are adjacent at each pixel. A negative that
+moves or blends pixels in all planes of this view alike changes all frames of a clip in the same way, and keeps the
+memory format.
 """
 
 from __future__ import annotations
@@ -14,22 +15,23 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-#: The least side of a box, as a share of the image's: 4 of 32 pixels, 1.6 % of the area. A smaller box is hardly seen,
-#: and what is hardly changed is not a negative. (Random erasing, Zhong et al., AAAI 2020, begins at 2 % of the area.)
+#: Minimum side of a box, as a fraction of the image's side: 4 of 32 pixels, 1.6 % of the area. A smaller box is hardly
+#: visible, and an image that hardly changes is not a negative. (Random erasing, Zhong et al., AAAI 2020, starts at 2 %
+#: of the area.)
 LEAST_SIDE = 1 / 8
 
 
 def spatial_view(x: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
-    """View ``x`` as a contiguous ``(B, P, H, W, Q)``, with the way back to its own shape and memory format.
+    """View ``x`` as a contiguous ``(B, P, H, W, Q)``, and return a function that undoes the view.
 
-    No copy is made of a batch that is contiguous or channels-last; any other layout is made contiguous.
+    A batch that is contiguous or channels-last is not copied; any other layout is made contiguous.
 
     Args:
         x: ``(B, C, H, W)`` or ``(B, C, T, H, W)``.
 
     Returns:
-        The view, and a function that takes a contiguous tensor of the view's shape back to the shape and memory
-        format of ``x``, without a copy.
+        The view, and a function that returns a contiguous tensor of the view's shape to the shape and memory format
+        of ``x``, without a copy.
 
     Example:
         >>> x = torch.zeros(2, 3, 4, 5).to(memory_format=torch.channels_last)
@@ -53,21 +55,21 @@ def _channels_last(x: Tensor) -> torch.memory_format:
 
 
 def is_channels_last(x: Tensor) -> bool:
-    """Whether ``x`` is laid out channels-last and not also contiguous (as one channel would be)."""
+    """Return whether ``x`` is channels-last and not also contiguous (as it is with a single channel)."""
     return not x.is_contiguous() and x.is_contiguous(memory_format=_channels_last(x))
 
 
 def laid_out_as(other: Tensor, x: Tensor) -> Tensor:
-    """``other`` in the memory format that :func:`spatial_view` reads ``x`` in; a copy only where they differ."""
+    """Return ``other`` in the memory format in which :func:`spatial_view` reads ``x``, copied only if they differ."""
     return other.contiguous(memory_format=_channels_last(x) if is_channels_last(x) else torch.contiguous_format)
 
 
 def select_samples(candidates: list[Tensor], choice: Tensor) -> Tensor:
-    """For every sample take the version that ``choice`` names, from versions of one batch.
+    """Select one of several versions of each sample.
 
     Args:
-        candidates: ``K`` batches of equal shape, dtype and memory format.
-        choice: ``(B,)`` integers in ``[0, K)``.
+        candidates: ``K`` versions of one batch, with equal shape, dtype and memory format.
+        choice: Index of the version to take, ``(B,)`` integers in ``[0, K)``.
 
     Returns:
         A new batch whose sample ``b`` is ``candidates[choice[b]][b]``, in the memory format of the first candidate.
@@ -79,7 +81,7 @@ def select_samples(candidates: list[Tensor], choice: Tensor) -> Tensor:
 
 
 class Boxes(NamedTuple):
-    """One box for every sample, in pixels: rows ``top`` to ``bottom - 1``, columns ``left`` to ``right - 1``.
+    """One box per sample, in pixels: rows ``top`` to ``bottom - 1``, columns ``left`` to ``right - 1``.
 
     Shape:
         Each ``(B,)``, integers.
@@ -91,23 +93,23 @@ class Boxes(NamedTuple):
     right: Tensor
 
     def area(self) -> Tensor:
-        """The number of pixels in each box, ``(B,)``."""
+        """Return the number of pixels in each box, ``(B,)``."""
         return (self.bottom - self.top) * (self.right - self.left)
 
 
 def outside_mask(boxes: Boxes, height: int, width: int, dtype: torch.dtype, inner: int = 1) -> Tensor:
-    """Make a mask, 0 inside the box of a sample and 1 outside, that goes with :func:`spatial_view`.
+    """Make a mask for :func:`spatial_view` that is 0 inside the box of each sample and 1 outside.
 
     Args:
-        boxes: One box a sample.
-        height: Rows of the images.
-        width: Columns of the images.
-        dtype: Of the result.
-        inner: ``Q``, values at a pixel. A mask that has them all is three times the work to make, and without it torch
-            reads channels-last images ten times as slowly.
+        boxes: One box per sample.
+        height: Height of the images.
+        width: Width of the images.
+        dtype: Dtype of the mask.
+        inner: ``Q``, the number of values per pixel. A mask with all of them takes three times as long to make, but
+            without them torch reads channels-last images ten times more slowly. Defaults to 1.
 
     Returns:
-        ``(B, 1, H, W, Q)``.
+        The mask, ``(B, 1, H, W, Q)``.
     """
     row = torch.arange(height, device=boxes.top.device)
     column = torch.arange(width, device=boxes.top.device)
@@ -120,32 +122,32 @@ def outside_mask(boxes: Boxes, height: int, width: int, dtype: torch.dtype, inne
 def fill_boxes(view: Tensor, content: Tensor, outside: Tensor) -> Tensor:
     """Put ``content`` inside the boxes and ``view`` outside.
 
-    Exact for finite values. It is written as a blend whose weights are 0 and 1, because torch's CPU kernel for that
-    is vectorized and ``torch.where``'s is not (a tenth of the time at 256 x 3 x 32 x 32).
+    Exact for finite values. This is a blend with weights 0 and 1, because torch's CPU kernel for blends is vectorized
+    and the one for ``torch.where`` is not (a tenth of the time at 256 x 3 x 32 x 32).
 
     Args:
         view: ``(B, P, H, W, Q)``.
-        content: What goes into the boxes, of the shape of ``view`` or broadcast to it.
-        outside: The :func:`outside_mask` of the boxes, in the dtype of ``view``.
+        content: Content of the boxes, with the shape of ``view`` or broadcast to it.
+        outside: :func:`outside_mask` of the boxes, in the dtype of ``view``.
 
     Returns:
         ``(B, P, H, W, Q)``.
     """
-    if view.dtype == torch.uint8:  # has no lerp; masks of no and of all bits choose as well
+    if view.dtype == torch.uint8:  # lerp does not support uint8; masks of all bits or none select as well
         return content ^ ((content ^ view) & (outside * 255))
     return torch.lerp(content, view, outside)
 
 
 def apply_boxes(x: Tensor, boxes: Boxes, partner: Tensor) -> Tensor:
-    """Fill the box of each sample with the pixels its partner has there.
+    """Fill the box of each sample with the same region of its partner.
 
     Args:
         x: ``(B, C, H, W)`` or ``(B, C, T, H, W)``.
-        boxes: One box a sample.
-        partner: One partner a sample, shaped as ``x``.
+        boxes: One box per sample.
+        partner: One partner per sample, with the shape of ``x``.
 
     Returns:
-        A new tensor of the shape, dtype, device and memory format of ``x``.
+        A new tensor with the shape, dtype, device and memory format of ``x``.
     """
     view, restore = spatial_view(x)
     outside = outside_mask(boxes, view.shape[2], view.shape[3], view.dtype, view.shape[4])

@@ -1,4 +1,4 @@
-"""Negatives of blended or replaced pixels: mixup (two images at once), cutmix (a box of another), cutout (of none)."""
+"""Negatives that blend or replace pixels: mixup (a blend), cutmix (a box of another image), cutout (a flat square)."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from .checks import check_batch, check_interval, check_least_side, check_positiv
 from .layout import LEAST_SIDE, Boxes, apply_boxes, fill_boxes, laid_out_as, outside_mask, spatial_view
 from .sampling import draw_partners, random_beta, random_integers
 
-#: The least share of either image in a blend: white on black at 5 % is 13 of 255 gray levels, which is just seen.
+#: Minimum share of either image in a blend: white on black at 5 % is 13 of 255 gray levels, which is just visible.
 LEAST_SHARE = 0.05
-#: The least share of the area that either image keeps.
+#: Minimum share of the area that either image keeps.
 LEAST_AREA = LEAST_SIDE**2
 
 
@@ -25,35 +25,35 @@ def mixup(
     other: Tensor | None = None,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """Blend each image with another one, ``share * own + (1 - share) * partner``.
+    """Blend each image with another one: ``share * own + (1 - share) * partner``.
 
-    Every sample draws its share from Beta(alpha, alpha). With the default of 25 it is near 1/2 (within 0.3 and 0.7 in
-    more than 99 % of draws), so that two images are seen. A small ``alpha`` would draw shares near 0 and 1, and a blend
-    of 99 % and 1 % is a real image and not a negative: shares are therefore kept in ``[min_share, 1 - min_share]``,
-    which at the default ``alpha`` practically never matters.
+    Each sample draws its share from Beta(alpha, alpha). With the default of 25 it is close to 1/2 (between 0.3 and 0.7
+    in more than 99 % of draws), so that both images are visible. A small ``alpha`` would draw shares close to 0 and 1,
+    and a blend of 99 % and 1 % is a real image rather than a negative. Shares are therefore clamped to
+    ``[min_share, 1 - min_share]``, which practically never matters at the default ``alpha``.
 
     Source:
-        Sinha et al., "Negative Data Augmentation", ICLR 2021, https://arxiv.org/abs/2102.05113 (mixup; Beta(25, 25) is
-        what the authors' code draws from).
+        Sinha et al., "Negative Data Augmentation", ICLR 2021, https://arxiv.org/abs/2102.05113 (mixup; Beta(25, 25) as
+        in the authors' code).
 
     Args:
-        x: The batch, at least two samples; any floating dtype or uint8 (rounded to nearest).
+        x: Batch of at least two samples; any floating dtype or uint8 (rounded to nearest).
         alpha: Concentration of the shares around 1/2, positive. Defaults to 25.
-        min_share: Least share of either image, in ``[0.05, 0.5]``. Defaults to 0.1.
-        other: One partner for every sample, shaped as ``x`` and not ``x`` itself; by default another sample of the
-            batch, never its own. Images blended with equal ones stay what they are and are not negatives.
-        generator: The source of randomness, on the device of ``x``; torch's default one if None.
+        min_share: Minimum share of either image, in ``[0.05, 0.5]``. Defaults to 0.1.
+        other: One partner per sample, with the shape of ``x`` but not ``x`` itself. Defaults to another sample of the
+            batch. Blending equal images changes nothing, so the result is not a negative.
+        generator: Random generator on the device of ``x``. Defaults to torch's default generator.
 
     Shape:
-        ``(B, C, H, W)`` or ``(B, C, T, H, W)``, and the same out.
+        ``(B, C, H, W)`` or ``(B, C, T, H, W)``; the output has the same shape.
 
     Returns:
-        A new tensor of the shape, dtype, device, memory format and value range of ``x``.
+        A new tensor with the shape, dtype, device, memory format and value range of ``x``.
 
     Raises:
-        TypeError: If the dtype is refused, or a parameter is not a number.
-        ValueError: If there is one sample and no ``other``, ``other`` does not fit or is ``x``, or a parameter is out
-            of its range.
+        TypeError: If the dtype is not supported, or a parameter is not a number.
+        ValueError: If there is a single sample and no ``other``, ``other`` does not fit or is ``x``, or a parameter is
+            out of range.
 
     Example:
         >>> x = torch.stack([torch.zeros(1, 2, 2), torch.ones(1, 2, 2)])
@@ -74,15 +74,15 @@ def check_mixup(alpha: float, min_share: float) -> tuple[float, float]:
 
 
 def apply_blend(x: Tensor, share: Tensor, partner: Tensor) -> Tensor:
-    """``share * x + (1 - share) * partner`` for every sample.
+    """Return ``share * x + (1 - share) * partner`` for every sample.
 
     Args:
         x: ``(B, C, H, W)`` or ``(B, C, T, H, W)``.
-        share: ``(B,)`` the share of the sample itself.
-        partner: One partner a sample, shaped as ``x``.
+        share: Share of the sample itself, ``(B,)``.
+        partner: One partner per sample, with the shape of ``x``.
 
     Returns:
-        A new tensor of the shape, dtype, device and memory format of ``x``; uint8 is rounded to nearest.
+        A new tensor with the shape, dtype, device and memory format of ``x``; uint8 is rounded to nearest.
     """
     view, restore = spatial_view(x)
     partner = spatial_view(laid_out_as(partner, x))[0]
@@ -100,34 +100,34 @@ def cutmix(
     other: Tensor | None = None,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """Fill a box of each image from the same place of another one.
+    """Fill a box of each image with the same region of another one.
 
-    Every sample draws its own box: its area is a share ``1 - l`` of the image, ``l ~ Beta(beta, beta)``, its sides in
-    the image's proportions, its center uniform over the image, and what sticks out is cut off. A box of a few pixels,
-    or one that leaves a few pixels, would give a real image and not a negative: after all cutting the box covers at
-    least ``min_area`` and at most ``1 - min_area``. A box cut too small is extended inwards.
+    Each sample draws its own box. Its area is a share ``1 - l`` of the image with ``l ~ Beta(beta, beta)``, its aspect
+    ratio is the image's, its center is uniform over the image, and parts outside the image are cut off. A box of a few
+    pixels, or one that leaves only a few, would give a real image rather than a negative. After cutting, the box
+    therefore covers at least ``min_area`` and at most ``1 - min_area``; a box cut too small is extended inwards.
 
     Source:
         Sinha et al., "Negative Data Augmentation", ICLR 2021, https://arxiv.org/abs/2102.05113 (cutmix).
 
     Args:
-        x: The batch, at least two samples; any floating dtype or uint8.
-        beta: Concentration of the area share around 1/2, positive. Defaults to 1, uniform.
-        min_area: Least share of the area either image keeps, in ``[1/64, 0.5]``. Defaults to 0.1.
-        other: One partner for every sample, shaped as ``x`` and not ``x`` itself; by default another sample of the
-            batch, never its own. A box of an image that is equal there changes nothing and does not make a negative.
-        generator: The source of randomness, on the device of ``x``; torch's default one if None.
+        x: Batch of at least two samples; any floating dtype or uint8.
+        beta: Concentration of the area share around 1/2, positive. Defaults to 1, the uniform distribution.
+        min_area: Minimum share of the area that either image keeps, in ``[1/64, 0.5]``. Defaults to 0.1.
+        other: One partner per sample, with the shape of ``x`` but not ``x`` itself. Defaults to another sample of the
+            batch. A box in which both images are equal changes nothing, so the result is not a negative.
+        generator: Random generator on the device of ``x``. Defaults to torch's default generator.
 
     Shape:
-        ``(B, C, H, W)`` or ``(B, C, T, H, W)``, and the same out.
+        ``(B, C, H, W)`` or ``(B, C, T, H, W)``; the output has the same shape.
 
     Returns:
-        A new tensor of the shape, dtype, device and memory format of ``x``.
+        A new tensor with the shape, dtype, device and memory format of ``x``.
 
     Raises:
-        TypeError: If the dtype is refused, or a parameter is not a number.
-        ValueError: If there is one sample and no ``other``, ``other`` does not fit or is ``x``, a parameter is out of
-            its range, or no box of whole pixels leaves both images ``min_area``.
+        TypeError: If the dtype is not supported, or a parameter is not a number.
+        ValueError: If there is a single sample and no ``other``, ``other`` does not fit or is ``x``, a parameter is out
+            of range, or no box of whole pixels leaves both images ``min_area``.
 
     Example:
         >>> x = torch.stack([torch.zeros(1, 8, 8), torch.ones(1, 8, 8)])
@@ -146,18 +146,18 @@ def cutmix(
 
 
 def cut_boxes(area: Tensor, row: Tensor, column: Tensor, height: int, width: int, min_area: float) -> Boxes:
-    """Boxes of a given share of the area around given centers, cut to the image, neither tiny nor all of it.
+    """Return boxes of a given area around given centers, cut to the image and to the allowed sizes.
 
     Args:
-        area: ``(B,)`` share of the area in ``[0, 1]``.
-        row: ``(B,)`` the center's row.
-        column: ``(B,)`` the center's column.
-        height: Rows of the images.
-        width: Columns of the images.
-        min_area: Least share of the area inside, and outside, every box.
+        area: Share of the area in ``[0, 1]``, ``(B,)``.
+        row: Row of the center, ``(B,)``.
+        column: Column of the center, ``(B,)``.
+        height: Height of the images.
+        width: Width of the images.
+        min_area: Minimum share of the area both inside and outside every box.
 
     Returns:
-        One box a sample.
+        One box per sample.
     """
     (least_height, most_height), (least_width, most_width) = check_box_sides(min_area, height, width)
     scale = area.sqrt()
@@ -177,21 +177,21 @@ def _cut_side(scale: Tensor, center: Tensor, size: int, least: int, most: int) -
 
 
 def check_box_sides(min_area: float, height: int, width: int) -> tuple[tuple[int, int], tuple[int, int]]:
-    """The least and the greatest box height, and the same of its width, that leave both images ``min_area``.
+    """Return the bounds of the box height and of the box width that leave both images ``min_area``.
 
     Raises:
         TypeError: If ``min_area`` is not a number.
-        ValueError: If ``min_area`` is out of its range, or no side of whole pixels lies between the bounds.
+        ValueError: If ``min_area`` is out of range, or no side of whole pixels lies between the bounds.
     """
     min_area = check_min_area(min_area)
-    # The small tolerance keeps a side that is exact in the reals, as sqrt(0.25) * 8, from being lost to rounding.
+    # The tolerance keeps rounding from excluding a side that is mathematically exact, such as sqrt(0.25) * 8.
     sides = [
         (math.ceil(math.sqrt(min_area) * size - 1e-9), math.floor(math.sqrt(1 - min_area) * size + 1e-9))
         for size in (height, width)
     ]
     if any(least > most for least, most in sides):
         raise ValueError(
-            f"no box of whole pixels in an image of {height} x {width} leaves both images min_area={min_area:g}"
+            f"min_area must allow a box of whole pixels in {height} x {width} images, but got {min_area:g}"
         )
     return sides[0], sides[1]
 
@@ -206,30 +206,30 @@ def cutout(
 ) -> Tensor:
     """Fill a square of each image with the mean color of that square.
 
-    Every sample draws the side and then the place, uniform over all places where the square lies inside the image,
-    the last row and column included; each frame of a clip is filled with the mean color it has there itself. The mean
-    color keeps the square inconspicuous to a look at single pixels: a square that has one color already, as of sky or
-    of a plain background, stays as it was, and such a result is not a negative.
+    Each sample draws the side and then the position, uniform over all positions inside the image, including the last
+    row and column. Each frame of a clip is filled with its own mean color of the square. With the mean color, the
+    square does not stand out pixel by pixel. But a square that already has a single color, such as sky or a plain
+    background, comes out unchanged and is not a negative.
 
     Source:
         Sinha et al., "Negative Data Augmentation", ICLR 2021, https://arxiv.org/abs/2102.05113 (cutout; the sides of 10
-        to 19 of 32 pixels and the mean color are those of the authors' code).
+        to 19 of 32 pixels and the mean color follow the authors' code).
 
     Args:
-        x: The batch; any floating dtype or uint8 (the mean is rounded to nearest).
-        size: Bounds of the side as a share of the short side of the image, within ``[1/8, 1]``; the upper bound itself
-            is drawn only where both are equal. Defaults to (0.3125, 0.625). Never below 2 pixels.
-        generator: The source of randomness, on the device of ``x``; torch's default one if None.
+        x: Batch of images or clips; any floating dtype or uint8 (the mean is rounded to nearest).
+        size: Bounds of the side as fractions of the shorter image side, within ``[1/8, 1]``. The upper bound is
+            exclusive unless both are equal, and the side is never below 2 pixels. Defaults to (0.3125, 0.625).
+        generator: Random generator on the device of ``x``. Defaults to torch's default generator.
 
     Shape:
-        ``(B, C, H, W)`` or ``(B, C, T, H, W)``, and the same out.
+        ``(B, C, H, W)`` or ``(B, C, T, H, W)``; the output has the same shape.
 
     Returns:
-        A new tensor of the shape, dtype, device, memory format and value range of ``x``.
+        A new tensor with the shape, dtype, device, memory format and value range of ``x``.
 
     Raises:
-        TypeError: If the dtype is refused or ``size`` is not a pair of numbers.
-        ValueError: If ``size`` is out of its range, or the images are too small for a square of 2 pixels.
+        TypeError: If the dtype is not supported, or ``size`` is not a pair of numbers.
+        ValueError: If ``size`` is out of range, or the images are too small for a square of 2 pixels.
 
     Example:
         >>> x = torch.arange(16.0).view(1, 1, 4, 4)
@@ -250,13 +250,13 @@ def apply_cutout(x: Tensor, boxes: Boxes) -> Tensor:
 
     Args:
         x: ``(B, C, H, W)`` or ``(B, C, T, H, W)``.
-        boxes: One box a sample, not empty.
+        boxes: One box per sample, not empty.
 
     Returns:
-        A new tensor of the shape, dtype, device and memory format of ``x``.
+        A new tensor with the shape, dtype, device and memory format of ``x``.
     """
     view, restore = spatial_view(x)
-    # Half precision cannot hold such sums, and integers are summed exactly.
+    # Half precision cannot represent these sums; integers are summed exactly.
     exact = {torch.uint8: torch.int64, torch.float64: torch.float64}.get(x.dtype, torch.float32)
     outside = outside_mask(boxes, view.shape[2], view.shape[3], x.dtype, view.shape[4])
     total = (view * (1 - outside)).sum(dim=(2, 3), keepdim=True, dtype=exact)
@@ -267,11 +267,11 @@ def apply_cutout(x: Tensor, boxes: Boxes) -> Tensor:
 
 
 def check_sides(size: tuple[float, float], height: int, width: int) -> tuple[int, int]:
-    """The least and the greatest side of the square in pixels.
+    """Return the minimum and maximum side of the square in pixels.
 
     Raises:
         TypeError: If ``size`` is not a pair of numbers.
-        ValueError: If ``size`` leaves [1/8, 1], or the short side is below 2 pixels.
+        ValueError: If ``size`` is outside [1/8, 1], or the shorter side is below 2 pixels.
     """
     low, high = check_cutout_size(size)
     check_least_side(height, width, 2, "cutout")

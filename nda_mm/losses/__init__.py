@@ -1,4 +1,4 @@
-"""How negatives enter a loss: adversarial, contrastive, dense, outlier exposure. Pure torch functions."""
+"""Losses with negatives as pure torch functions: adversarial, contrastive, dense contrastive and outlier exposure."""
 
 from .adversarial import KINDS, check_fake_weight, check_kind, discriminator_loss, generator_loss
 from .cross_entropy import check_negative_weight, info_nce, mixed_keys, negative_logits, outlier_exposure

@@ -1,4 +1,4 @@
-"""The dense score of predictive coding on video, and how negatives made from a clip enter it.
+"""Contrastive loss of dense predictive coding on video, with negatives made from the same clips.
 
 Source: Han, Xie, Zisserman, "Video Representation Learning by Dense Predictive Coding", ICCV workshops 2019,
 https://arxiv.org/abs/1909.04656, for the loss without negatives; Sinha et al., "Negative Data Augmentation", ICLR 2021,
@@ -17,9 +17,9 @@ from torch.utils.checkpoint import checkpoint
 from ..functional.checks import check_choice, check_floating, check_positive
 from .cross_entropy import check_negative_weight
 
-#: At which places a row sees the negatives of its block: at all of them, or at its own.
+#: Places at which a row sees the negatives of its block: all places, or only its own.
 PLACES = ("all", "own")
-#: What is counted along with the loss, in the order in which it is summed.
+#: Statistics that are computed along with the loss, in the order in which they are summed.
 _TOP = (1, 3, 5)
 _COUNTED = (
     *(f"top{k}_accuracy" for k in _TOP),
@@ -32,7 +32,7 @@ _COUNTED = (
 
 
 def check_negative_places(negative_places: str) -> str:
-    """Return ``negative_places`` if it is one of :data:`PLACES`, else raise ``ValueError``."""
+    """Return ``negative_places`` if it is one of :data:`PLACES`, or raise ValueError."""
     return check_choice(negative_places, "negative_places", PLACES)
 
 
@@ -47,50 +47,51 @@ def dense_contrast(
     temperature: float = 1.0,
     samples_at_once: int | None = None,
 ) -> dict[str, Tensor]:
-    """Cross-entropy of every predicted place against every place of every block of the batch.
+    """Compute the cross-entropy of every predicted place against all places of all blocks in the batch.
 
-    A row is a place ``p`` of a predicted block ``n`` of a sample ``b``; its columns are all places of all target blocks
-    of all samples, and the positive is the one of the same ``(b, n, p)``. Rows and columns are enumerated alike, so the
-    positives are the diagonal. With negatives a row also has the places of those made from **its own sample's own
-    block** ``n``, and of no other, and their logits get ``log negative_weight``::
+    A row is a place ``p`` of a predicted block ``n`` of a sample ``b``. Its columns are all places of all target blocks
+    of all samples, and the positive is the column with the same ``(b, n, p)``. Rows and columns are ordered alike, so
+    the positives are on the diagonal. With negatives, a row also sees the places of those made from **the same block
+    of the same sample**, and of no other block. ``log negative_weight`` is added to their logits::
 
         loss = mean over rows of -log( e(positive) / ( sum over columns e + w * sum over negative places e ) ),
         e(feature) = exp(prediction . feature / temperature)
 
-    Gradients flow into predictions, targets and negatives alike, as DPC's flow into its targets.
+    Gradients flow into predictions, targets and negatives: DPC does not detach its targets.
 
-    Source: see the module. At weight 0, as without negatives, it is DPC's loss.
+    Source: see the module. Without negatives, or at weight 0, it is the loss of DPC.
 
     Args:
-        prediction: What the network expects at each place.
-        target: What is there.
-        negatives: Features of the target blocks changed, ``m`` for each, or None.
-        negative_weight: ``w``, finite and at least 0. Defaults to 1.
-        negative_places: 'all': a row sees its block's negatives at every place; 'own': at its own place only. A jigsaw
-            moves tiles, so that 'all' always has the true content of a place in false surroundings, while 'own' has it
-            only where a tile has stayed. Defaults to 'all'.
-        usable: False where a negative must be left out, because it equals the block it was made from. Default: all.
-        temperature: Divides the logits, above 0. DPC has none: 1, the default.
-        samples_at_once: Bounds memory: the score is made for the rows of so many samples at a time, and made again in
-            the backward pass instead of kept, which costs one more product. None, the default, makes it at once.
+        prediction: Predicted features at each place.
+        target: Actual features at each place.
+        negatives: Features of the changed target blocks, ``m`` for each block, or None. Defaults to None.
+        negative_weight: Weight ``w`` of the negatives, finite and at least 0. Defaults to 1.
+        negative_places: 'all': a row sees its block's negatives at every place; 'own': only at its own place. A jigsaw
+            moves tiles, so 'all' always includes the true content of a place in the wrong surroundings, while 'own'
+            includes it only if its tile has not moved. Defaults to 'all'.
+        usable: False for negatives to leave out, because they equal the block they were made from. Defaults to None:
+            all are used.
+        temperature: Divisor of the logits, above 0. Defaults to 1, since DPC has no temperature.
+        samples_at_once: Limits memory: the scores are computed for the rows of so many samples at a time and recomputed
+            in the backward pass instead of kept, which costs one more product. Defaults to None: all at once.
 
     Shape:
         - prediction, target: ``(B, N, C, H, W)``
         - negatives: ``(B, m, N, C, H, W)``
         - usable: ``(B, m, N)``, bool
 
-        The score has ``R = B N H W`` rows and ``R`` columns, and ``m H W`` (or ``m``) more with negatives, in float32
-        (float64 for float64). Kept for the backward pass: about two such matrices, ``8 R^2`` bytes; at DPC's batch of
-        128, 3 blocks and 4 x 4 places 302 MB, with ``samples_at_once=16`` an eighth.
+        The scores have ``R = B N H W`` rows and ``R`` columns, plus ``m H W`` (or ``m``) columns with negatives, in
+        float32 (float64 for float64). About two such matrices, ``8 R^2`` bytes, are kept for the backward pass: 302 MB
+        for DPC's batch of 128 with 3 blocks and 4 x 4 places, and an eighth of it with ``samples_at_once=16``.
 
     Returns:
-        ``loss``, a scalar with gradient; and without one, as shares of the rows, ``top1_accuracy``, ``top3_accuracy``
-        and ``top5_accuracy`` of the positive (a tie counts against it), and the mean probability of the positive and
-        of each kind of column, which sum to 1: ``positive_share``; ``spatial_share``, other places of the same sample;
+        ``loss``, a scalar with gradient, and means over the rows without gradient: ``top1_accuracy``,
+        ``top3_accuracy`` and ``top5_accuracy`` of the positive (a tie counts against it), and the probability of each
+        kind of column. These sum to 1: ``positive_share``; ``spatial_share``, other places of the same sample;
         ``temporal_share``, the same place in its other blocks; ``easy_share``, other samples; ``negative_share``.
 
     Raises:
-        ValueError: If shapes do not fit, there is nothing to contrast with, or a number is out of its range.
+        ValueError: If shapes do not fit together, there is nothing to contrast with, or a number is out of range.
         TypeError: If features are not floating-point tensors.
 
     Example:
@@ -102,11 +103,12 @@ def dense_contrast(
         >>> round(dense_contrast(features, features, negatives)["loss"].item(), 4)  # log(1 + 4 / e)
         0.9048
     """
+    # Check the arguments.
     weight = check_negative_weight(negative_weight)
     check_negative_places(negative_places)
     check_positive(temperature, "temperature")
     if samples_at_once is not None and (type(samples_at_once) is not int or samples_at_once < 1):
-        raise ValueError(f"samples_at_once must be a whole number above 0 or None, but got {samples_at_once!r}")
+        raise ValueError(f"samples_at_once must be a positive int or None, but got {samples_at_once!r}")
     prediction, target = check_floating(prediction, "prediction"), check_floating(target, "target")
     negatives = None if negatives is None else check_floating(negatives, "negatives")
     _check_shapes(prediction, target, negatives, usable)
@@ -117,7 +119,7 @@ def dense_contrast(
     if batch * blocks * places == 1 and negatives is None:
         raise ValueError("there is nothing to contrast with: one sample, one block, one place and no negatives")
 
-    # Products of mixed-precision features grow too large for float16, and round too much in bfloat16.
+    # No autocast: products of features can overflow in float16 and lose too much precision in bfloat16.
     with torch.autocast(prediction.device.type, enabled=False):
         queries = _rows(prediction).div(temperature)  # (B, N P, C)
         columns = _rows(target).reshape(-1, channels)  # (R, C)
@@ -125,7 +127,7 @@ def dense_contrast(
             negatives = negatives.flatten(4).transpose(3, 4)  # (B, m, N, P, C)
             if usable is None:
                 usable = torch.ones(negatives.shape[:3], dtype=torch.bool, device=negatives.device)
-        # The rows of `step` samples at a time; if that is not all, their score is made again in the backward pass.
+        # Score the rows of `step` samples at a time; in several steps, recompute them in the backward pass.
         step = batch if samples_at_once is None else min(samples_at_once, batch)
         score = partial(_score_rows, blocks=blocks, weight=weight, own_place=negative_places == "own")
         if step < batch:
@@ -151,7 +153,7 @@ def _score_rows(
     weight: float,
     own_place: bool,
 ) -> tuple[Tensor, Tensor]:
-    """The sum of the loss over the rows of some samples, from the ``first`` on, and the sums of what is counted."""
+    """Return the loss and the statistics, summed over the rows of the samples from ``first`` on."""
     samples, rows, channels = queries.shape
     places = rows // blocks
     logits = queries.reshape(-1, channels) @ columns.T  # (samples N P, R)
@@ -162,10 +164,10 @@ def _score_rows(
     normalizer = all_logits.logsumexp(dim=1)
     loss = (normalizer - positive).sum()
     with torch.no_grad():
-        # The positive is among those that are not below itself.
+        # The rank counts all logits that are not below the positive, including the positive itself.
         rank = (all_logits >= positive[:, None]).sum(dim=1)
         hits = [(rank <= k).sum() for k in _TOP]
-        # Probabilities of the real columns, summed over ever larger groups; the rest is the negatives'.
+        # Probabilities of the real columns, summed over ever larger groups; the rest belongs to the negatives.
         share = (logits - normalizer[:, None]).exp_().view(samples, rows, -1, rows)
         index = torch.arange(samples, device=logits.device)
         own = share[index, :, first + index].view(samples, blocks, places, blocks, places)
@@ -177,7 +179,7 @@ def _score_rows(
 
 
 def _negative_logits(queries: Tensor, negatives: Tensor, usable: Tensor, weight: float, own_place: bool) -> Tensor:
-    """Further columns of the rows of some samples: ``(rows, m P)``, or ``(rows, m)`` at their own place."""
+    """Return additional columns for the rows of some samples: ``(rows, m P)``, or ``(rows, m)`` at their own place."""
     samples, number, blocks, places, channels = negatives.shape
     by_block = queries.view(samples, blocks, places, channels)
     if own_place:
@@ -193,21 +195,21 @@ def _negative_logits(queries: Tensor, negatives: Tensor, usable: Tensor, weight:
 
 
 def _rows(features: Tensor) -> Tensor:
-    """``(B, N, C, H, W)`` to ``(B, N H W, C)``."""
+    """Reshape ``(B, N, C, H, W)`` to ``(B, N H W, C)``."""
     return features.flatten(3).transpose(2, 3).flatten(1, 2)
 
 
 def _check_shapes(prediction: Tensor, target: Tensor, negatives: Tensor | None, usable: Tensor | None) -> None:
     if prediction.ndim != 5 or prediction.shape != target.shape or prediction.numel() == 0:
         raise ValueError(
-            f"prediction and target must both be (B, N, C, H, W) with nothing empty, but are {tuple(prediction.shape)} "
+            f"prediction and target must both be (B, N, C, H, W) and not empty, but got {tuple(prediction.shape)} "
             f"and {tuple(target.shape)}"
         )
     shape = tuple(target.shape)
     made = () if negatives is None else tuple(negatives.shape)
     if negatives is not None and (len(made) != 6 or made[1] < 1 or (made[0], *made[2:]) != shape):
-        raise ValueError(f"negatives must be (B, m, N, C, H, W) for targets {shape}, but are {made}")
+        raise ValueError(f"negatives must be (B, m, N, C, H, W) for targets {shape}, but got {made}")
     if usable is not None and (usable.dtype != torch.bool or usable.shape != made[:3]):
         raise ValueError(
-            f"usable must be bool and (B, m, N) as the negatives are, but is {usable.dtype} and {tuple(usable.shape)}"
+            f"usable must be bool and (B, m, N) as the negatives, but got {usable.dtype} and {tuple(usable.shape)}"
         )

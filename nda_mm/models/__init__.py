@@ -1,4 +1,4 @@
-"""Models and loss modules, imported at first use: ``from nda_mm.models import NDABigGAN`` loads mmagic alone."""
+"""Models and loss modules, imported on first use: ``from nda_mm.models import NDABigGAN`` loads only mmagic."""
 
 from nda_mm.compat.lazy import lazy_package
 

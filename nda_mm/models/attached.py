@@ -1,4 +1,4 @@
-"""What is attached to a stock model, by module hooks, to show it negatives: the step, its draws, and the undoing."""
+"""Base class that adds negatives to a stock model through module hooks."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from nda_mm.utils.random_state import mix
 
 
 class AttachedNegatives(ABC):
-    """Base of what shows negatives to a stock model, whose code stays as it is.
+    """Base class for training a stock model with negatives, without changing the model's code.
 
-    In your own training loop call :meth:`attach` once and :meth:`set_step` before each forward pass. With mmengine's
-    Runner use the hook of the same purpose, see :mod:`nda_mm.engine`.
+    In your own training loop, call :meth:`attach` once and :meth:`set_step` before each forward pass. With mmengine's
+    Runner, use the corresponding hook of :mod:`nda_mm.engine` instead.
 
     Args:
-        model: Unwrapped.
-        negative: Makes the negatives, from images as the model gets them (normalized).
-        seed: Of all draws, together with the iteration and the rank; the same on every rank.
+        model: Model without a distributed wrapper.
+        negative: Negative that is applied to the images as the model receives them (normalized).
+        seed: Seed for all random draws, combined with the iteration and the rank. Must be the same on every rank.
     """
 
-    #: Mixed into the seed, so that other draws of the same seed are independent; the training loops use others.
+    #: Mixed into the seed, so that other draws from the same seed are independent. The training loops use other values.
     stream: ClassVar[int]
-    #: Weight of the negatives where :meth:`set_step` is not given one.
+    #: Weight of the negatives if :meth:`set_step` is not given one.
     default_weight: ClassVar[float] = 1.0
 
     def __init__(self, model: nn.Module, negative: Negative, seed: int) -> None:
-        self.model: Any = model  # its parts are not those of every nn.Module
+        self.model: Any = model  # has attributes that nn.Module lacks
         self.negative = negative
         self.seed = seed
         self._handles: list[Any] = []
@@ -47,40 +47,41 @@ class AttachedNegatives(ABC):
         self._handles = self.register_hooks()
 
     def detach(self) -> None:
-        """Leave the model as it was before :meth:`attach`."""
+        """Remove the hooks, so that the model is as it was before :meth:`attach`."""
         for handle in self._handles:
             handle.remove()
 
     def set_step(self, iteration: int, weight: float | None = None) -> None:
-        """Set what the next forward pass needs.
+        """Set the iteration and the weight of the next forward pass.
 
         Args:
-            iteration: From 0; with the seed and the rank it decides all draws.
-            weight: ``w`` of this step; at 0 no negatives are made. Defaults to :attr:`default_weight`.
+            iteration: Iteration, counted from 0. Together with the seed and the rank it determines all draws.
+            weight: ``w``, weight of the negatives in this step. At 0, no negatives are made. Defaults to
+                :attr:`default_weight`.
         """
         self.iteration = iteration
         self.weight = self.default_weight if weight is None else weight
         self.negative.set_iteration(iteration)
 
     def generator(self, device: torch.device | str, stream: int | None = None) -> torch.Generator:
-        """Make the generator of this step's and this rank's draws, in the same state at every call.
+        """Create the random generator of this step and rank, in the same state at every call.
 
         Args:
-            device: Where it draws.
-            stream: Numbers of another kind than the negatives'. Defaults to :attr:`stream`.
+            device: Device of the generator.
+            stream: Stream of random numbers. A different one gives independent draws. Defaults to :attr:`stream`.
         """
         seed = mix(self.seed, self.stream if stream is None else stream, self.iteration, get_rank()) >> 1
         return torch.Generator(device).manual_seed(seed)
 
     @staticmethod
     def training_inputs(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """The inputs of a call of the model with ``mode='loss'``; None of any other call."""
+        """Return the model's inputs if it was called with ``mode='loss'``, else None."""
         if kwargs.get("mode", args[2] if len(args) > 2 else "tensor") != "loss":
             return None
         return kwargs["inputs"] if "inputs" in kwargs else args[0]
 
 
 def call_without_buffer_updates(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
-    """Call a module with copies of its buffers, so that its running statistics stay as they are."""
+    """Call a module with copies of its buffers, so that its running statistics do not change."""
     buffers = {name: buffer.clone() for name, buffer in module.named_buffers()}
     return functional_call(module, buffers, args, kwargs)

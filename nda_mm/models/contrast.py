@@ -1,4 +1,4 @@
-"""Negative keys for the contrastive models of mmpretrain, by module hooks: the model's code stays as it is."""
+"""Negative keys for mmpretrain's contrastive models, added by module hooks without changing the model's code."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from nda_mm.utils.random_state import mix
 
 VIEWS = ("query", "key")
 KEPT = ("all", "hardest")
-# As `stream` of AttachedNegatives, for the permutation that all ranks share, and for mixed keys.
+# Random streams, as AttachedNegatives.stream: for the permutation that all ranks share, and for mixed keys.
 _PERMUTATION, _MIXING = 49, 51
 _MIXED_SETTINGS = {"hardest", "mixed", "with_query"}
 
 
 @dataclass(frozen=True)
 class ContrastMethod:
-    """The parts of a method that negative keys need.
+    """Description of the parts of a contrastive method that negative keys rely on.
 
     Attributes:
-        query_from: Name of the module whose first output is the query, before it is brought to unit length.
-        key_encoder: Name of the module that encodes keys; it takes images and returns a tuple, the keys first.
-        rows: For each call of ``head.loss_module`` in a step, the views of its queries and of its keys; None where the
-            rows are not whole images.
-        queued: Whether the other keys come from a queue rather than from the batch. Such a method has ShuffleBN.
+        query_from: Name of the module whose first output is the query, before normalization to unit length.
+        key_encoder: Name of the module that encodes keys. It takes images and returns a tuple with the keys first.
+        rows: For each call of ``head.loss_module`` in a step, the indices of the views of its queries and of its keys,
+            or None if its rows are not whole images.
+        queued: Whether the other keys come from a queue rather than from the batch. Methods with a queue use ShuffleBN.
     """
 
     query_from: str
@@ -43,8 +43,8 @@ class ContrastMethod:
     queued: bool
 
 
-#: As in mmpretrain 1.2. The dense rows of DenseCL are places of an image, where the tile of a jigsaw may be the right
-#: one, so negatives enter the rows of whole images only.
+#: Supported methods, as of mmpretrain 1.2. DenseCL's dense loss compares single places of images, where a tile of a
+#: jigsaw may be the correct match. Its negatives therefore enter only the rows of whole images.
 METHODS: dict[type[nn.Module], ContrastMethod] = {
     MoCo: ContrastMethod("neck", "encoder_k", ((0, 1),), queued=True),
     DenseCL: ContrastMethod("neck", "encoder_k", ((0, 1), None), queued=True),
@@ -53,10 +53,10 @@ METHODS: dict[type[nn.Module], ContrastMethod] = {
 
 
 def contrast_method(model: nn.Module) -> ContrastMethod:
-    """Look up the method of a model.
+    """Return the contrastive method of a model.
 
     Args:
-        model: Unwrapped.
+        model: Model without a distributed wrapper.
 
     Raises:
         TypeError: If the model can't take negative keys.
@@ -65,7 +65,7 @@ def contrast_method(model: nn.Module) -> ContrastMethod:
     if method is None:
         raise TypeError(
             f"NDAContrastHook supports {', '.join(kind.__name__ for kind in METHODS)} of mmpretrain, but got "
-            f"{type(model).__name__}. For your own model use nda_mm.losses.info_nce."
+            f"{type(model).__name__}. For your own model, use nda_mm.losses.info_nce."
         )
     if getattr(model.head, "loss_module", None) is None or not hasattr(model.head, "temperature"):
         raise TypeError(
@@ -76,13 +76,13 @@ def contrast_method(model: nn.Module) -> ContrastMethod:
 
 
 def exchange_rows(x: Tensor, order: Tensor) -> Tensor:
-    """Return this rank's share of the rows of all ranks, put into another order; a collective call.
+    """Permute the rows of all ranks, and return this rank's share of them. This is a collective call.
 
-    In a single process the order of a batch changes no batch statistics, so nothing is moved.
+    In a single process the rows are returned unchanged, since batch statistics do not depend on their order.
 
     Args:
-        x: This rank's rows.
-        order: A permutation of the rows of all ranks, the same on every rank.
+        x: Rows of this rank.
+        order: Permutation of the rows of all ranks, the same on every rank.
     """
     if get_world_size() == 1:
         return x
@@ -92,10 +92,10 @@ def exchange_rows(x: Tensor, order: Tensor) -> Tensor:
 
 @dataclass
 class _Step:
-    """What one forward pass in training keeps from its start to its end."""
+    """State of one forward pass in training."""
 
     views: Sequence[Tensor]
-    generator: torch.Generator  # of the negatives
+    generator: torch.Generator  # for the negatives
     query: Tensor | None = None
     loss_calls: int = 0
     measured: dict[str, list[Tensor]] = field(default_factory=dict)
@@ -106,32 +106,33 @@ class NegativeContrast(AttachedNegatives):
 
     For row ``i`` with query ``q_i`` the loss becomes ``-log(e(k_i) / (e(k_i) + sum_queue e(k) + w sum_j e(n_ij)^a))``,
     ``e(k) = exp(q_i . k / temperature)``; see :func:`nda_mm.losses.info_nce`. The head's own loss module computes it,
-    from rows that are longer by ``num_negatives``, or by the one nearest to the query.
+    from rows that are extended by ``num_negatives`` logits, or by that of the negative closest to the query.
 
-    The keys of negatives carry no gradient and never enter a queue. They are encoded after the key encoder's update of
-    the step, in a pass of their own, under their own permutation where the method has ShuffleBN. That pass uses copies
-    of the encoder's buffers, so running statistics are those of a run without negatives.
+    Keys of negatives carry no gradient and never enter a queue. They are encoded in a separate pass, after the key
+    encoder's update of the step, and with their own permutation if the method uses ShuffleBN. That pass uses copies of
+    the encoder's buffers, so running statistics are those of a run without negatives.
 
-    ``mixed_keys`` adds keys that are mixed from those of the queue nearest to the query, see
-    :func:`nda_mm.losses.mixed_keys`; each counts as one negative.
+    ``mixed_keys`` adds keys that are mixed from the queue's keys closest to the query, see
+    :func:`nda_mm.losses.mixed_keys`. Each counts as one negative.
 
-    With mmengine's Runner use :class:`nda_mm.engine.NDAContrastHook`.
+    With mmengine's Runner, use :class:`nda_mm.engine.NDAContrastHook`.
 
     Args:
-        model: MoCo, DenseCL or MoCoV3 of mmpretrain, unwrapped.
-        negative: Makes the negatives, from images as the model gets them (normalized).
-        num_negatives: ``m``, negatives of each query, at least 1; or 0, for mixed keys alone. Default 1.
-        similarity_scale: ``a``, factor of a negative's similarity, above 0. Default 1.
-        keep: 'all' negatives of a query (default), or the 'hardest', the one nearest to it.
+        model: MoCo, DenseCL or MoCoV3 of mmpretrain, without a distributed wrapper.
+        negative: Negative that is applied to the images as the model receives them (normalized).
+        num_negatives: ``m``, number of negatives per query: at least 1, or 0 to use mixed keys alone. Defaults to 1.
+        similarity_scale: ``a``, factor on the similarity of a negative, above 0. Defaults to 1.
+        keep: 'all' uses all negatives of a query, 'hardest' only the one closest to it. Defaults to 'all'.
         mixed_keys: ``hardest`` (default 1024), ``mixed`` (1024) and ``with_query`` (0) of
-            :func:`nda_mm.losses.mixed_keys`, which checks the numbers in the first step. Default None: no mixed keys.
-        view: The view they are made from, 'query' (default) or 'key' of their row.
-        seed: Of negatives and permutations, together with the iteration and the rank; the same on every rank.
-        compiled: Whether the training step runs through ``torch.compile``.
+            :func:`nda_mm.losses.mixed_keys`, which checks them in the first step. Defaults to None: no mixed keys.
+        view: View that negatives are made from, the 'query' or the 'key' view of their row. Defaults to 'query'.
+        seed: Seed for negatives and permutations, combined with the iteration and the rank. Must be the same on every
+            rank. Defaults to 0.
+        compiled: Whether the training step runs through ``torch.compile``. Defaults to False.
 
     Raises:
         TypeError: If the model can't take negative keys.
-        ValueError: If an argument is out of its range, or the model has negatives already.
+        ValueError: If an argument is out of range, or if the model already has negatives.
     """
 
     stream = 48
@@ -149,17 +150,17 @@ class NegativeContrast(AttachedNegatives):
         seed: int = 0,
         compiled: bool = False,
     ) -> None:
-        # The model, and the parts of it that negatives need.
+        # The model, which must not have negatives yet.
         super().__init__(model, negative, seed)
         self.method = contrast_method(model)
         hooks = self.model.head.loss_module._forward_pre_hooks.values()
         if any(isinstance(getattr(hook, "__self__", None), NegativeContrast) for hook in hooks):
             raise ValueError(
-                "This model has negatives already. For several kinds use one hook with "
+                "This model already has negatives. To combine several kinds, use one hook with "
                 "negative=dict(type='RandomNegative', negatives=[...])."
             )
 
-        # How many keys enter a row.
+        # Number of keys that are added to each row.
         least = 1 if mixed_keys is None else 0
         if not isinstance(num_negatives, int) or num_negatives < least:
             raise ValueError(
@@ -172,7 +173,7 @@ class NegativeContrast(AttachedNegatives):
         self.num_negatives = num_negatives
         self.mixed_keys = mixed_keys
 
-        # Which of them, and how they count.
+        # Choice and weighting of the negatives.
         self.similarity_scale = check_positive(similarity_scale, "similarity_scale")
         self.keep = check_choice(keep, "keep", KEPT)
         self.view = check_choice(view, "view", VIEWS)
@@ -180,7 +181,7 @@ class NegativeContrast(AttachedNegatives):
         self._step: _Step | None = None
 
     def register_hooks(self) -> list[Any]:
-        """Register the hooks of a step, in the order in which it calls them."""
+        """Register the hooks, in the order in which a training step calls them."""
         return [
             self.model.register_forward_pre_hook(self._begin, with_kwargs=True),
             self.model.get_submodule(self.method.query_from).register_forward_hook(self._keep_query),
@@ -188,11 +189,11 @@ class NegativeContrast(AttachedNegatives):
             self.model.register_forward_hook(self._end),
         ]
 
-    # In the order in which a step calls them. torch.compile must not trace them: they draw numbers and keep tensors.
+    # The hooks of a step, in order. torch.compile must not trace them: they draw random numbers and keep tensors.
 
     @torch.compiler.disable
     def _begin(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Before the forward pass: keep the views of the images."""
+        """Store the views of the images, before the forward pass."""
         self._step = None
         views = self.training_inputs(args, kwargs)
         if views is None:
@@ -207,20 +208,20 @@ class NegativeContrast(AttachedNegatives):
 
     @torch.compiler.disable
     def _keep_query(self, module: nn.Module, args: Any, output: Any) -> None:
-        """After the query's encoder."""
+        """Store the query, after its encoder."""
         if self._step is not None:
             self._step.query = output[0] if isinstance(output, (list, tuple)) else output
 
     @torch.compiler.disable
     def _extend(self, module: nn.Module, args: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor] | None:
-        """Before the loss module: append the negatives' columns to its logits."""
+        """Append the columns of the negatives to the logits, before the loss module."""
         logits, labels = args
         step = self._step
         if step is None:  # not a training step
             return None
         if self.compiled:
             self._renew_queues()
-        # A head may compute several losses in a step: MoCo v3 one for each view, DenseCL a dense one without negatives.
+        # Views of this loss. MoCo v3 computes one loss per view; DenseCL adds a dense one, which gets no negatives.
         row = self.method.rows[step.loss_calls]
         step.loss_calls += 1
         if row is None:
@@ -231,24 +232,25 @@ class NegativeContrast(AttachedNegatives):
             # Negatives of the row's own image.
             if self.num_negatives:
                 keys = self._negative_keys(step, row)
-                # Cosines for the log, and to choose by; the loss computes its own, with the gradient of the query.
+                # For the log and for choosing the hardest. The loss computes its own similarities, with gradient.
                 similarity = torch.einsum("bc,bmc->bm", query.detach(), keys)
                 if self.keep == "hardest":
                     hardest = similarity.argmax(dim=1, keepdim=True)
                     keys, similarity = keys.take_along_dim(hardest[..., None], dim=1), similarity.gather(1, hardest)
                 columns.append(self._logits(query, keys, self.similarity_scale))
-            # Keys mixed from those of the queue.
+            # Keys mixed from the queue.
             if self.mixed_keys is not None:
                 generator = self.generator(query.device, _MIXING)
                 keys = mixed_keys(query.detach(), self.model.queue, generator=generator, **self.mixed_keys)
                 columns.append(self._logits(query, keys))
+        # The extended row, and values for the log.
         extended = torch.cat([each.to(logits.dtype) for each in columns], dim=1) if len(columns) > 1 else logits
         self._measure(step, logits, labels, extended, similarity)
         return extended, labels
 
     @torch.no_grad()
     def _negative_keys(self, step: _Step, row: tuple[int, int]) -> Tensor:
-        """Make the negatives of a row's images and encode them: keys ``(B, m, C)``."""
+        """Make negatives of a row's images and return their keys ``(B, m, C)``."""
         images = step.views[row[VIEWS.index(self.view)]]
         self.negative.check_size(*images.shape[-2:])
         made = [self.negative(images, generator=step.generator) for _ in range(self.num_negatives)]
@@ -256,11 +258,11 @@ class NegativeContrast(AttachedNegatives):
 
     @torch.no_grad()
     def _encode(self, images: Tensor) -> Tensor:
-        """Keys ``(rows, C)`` of unit length; the encoder's buffers are not changed."""
+        """Return keys ``(rows, C)`` of unit length, without changing the encoder's buffers."""
         encoder = self.model.get_submodule(self.method.key_encoder)
         if not self.method.queued:
             return F.normalize(call_without_buffer_updates(encoder, images)[0].float(), dim=1)
-        # ShuffleBN (He et al., 2020, section 3.3): else batch statistics would tell which keys belong together.
+        # ShuffleBN (He et al., 2020, section 3.3): otherwise batch statistics reveal which keys belong together.
         shared = torch.Generator().manual_seed(mix(self.seed, _PERMUTATION, self.iteration) >> 1)
         order = torch.randperm(get_world_size() * len(images), generator=shared)
         keys = call_without_buffer_updates(encoder, exchange_rows(images, order))[0].float()
@@ -276,9 +278,9 @@ class NegativeContrast(AttachedNegatives):
         )
 
     def _renew_queues(self) -> None:
-        """Replace the queues by copies."""
-        # mmpretrain writes new keys into its queue before the backward pass, for which a compiled graph has kept it;
-        # torch then raises, so compiled MoCo can't be trained without this hook.
+        """Replace the queues with copies."""
+        # mmpretrain writes new keys into its queue before the backward pass, for which a compiled graph has saved it.
+        # torch raises an error then, so a compiled MoCo can't be trained without these copies.
         for name in ("queue", "queue2"):
             if name in self.model._buffers:
                 self.model._buffers[name] = self.model._buffers[name].clone()
@@ -287,6 +289,7 @@ class NegativeContrast(AttachedNegatives):
     def _measure(
         self, step: _Step, logits: Tensor, labels: Tensor, extended: Tensor, negative_similarity: Tensor | None
     ) -> None:
+        """Record the accuracy and the mean similarities of the rows for the log."""
         similarity = logits.detach().float() * self.model.head.temperature
         positive = similarity.gather(1, labels[:, None])
         others = (similarity.sum(dim=1, keepdim=True) - positive) / (similarity.shape[1] - 1)
@@ -302,9 +305,9 @@ class NegativeContrast(AttachedNegatives):
 
     @torch.compiler.disable
     def _end(self, model: nn.Module, args: Any, output: Any) -> Any:
-        """After the forward pass: add the measured values to the model's output."""
+        """Add the measured values to the model's output, after the forward pass."""
         step, self._step = self._step, None
         if step is None:
             return None
-        # mmengine logs what a model returns, and sums to the loss only what has "loss" in its name.
+        # mmengine logs everything a model returns, but sums only values with "loss" in their name.
         return {**output, **{name: torch.stack(values).mean() for name, values in step.measured.items()}}

@@ -1,4 +1,4 @@
-"""The registered loss modules: settings bound to the functions of :mod:`nda_mm.losses`."""
+"""Registered loss modules: the functions of :mod:`nda_mm.losses`, with their settings."""
 
 from __future__ import annotations
 
@@ -18,19 +18,20 @@ from nda_mm.registry import MODELS
 
 @MODELS.register_module()
 class NDAGANLoss(nn.Module):
-    """Adversarial loss with negatives, usable from any host's config as ``dict(type='nda_mm.NDAGANLoss')``.
+    """Adversarial loss with negatives, usable in the config of any framework as ``dict(type='nda_mm.NDAGANLoss')``.
 
-    Called with logits it is the discriminator's loss; :meth:`generator` is the generator's. It has no parameters.
+    Calling the module with logits returns the discriminator's loss, :meth:`generator` the generator's. It has no
+    parameters.
 
     Source: Sinha et al., "Negative Data Augmentation", ICLR 2021, section 3, https://arxiv.org/abs/2102.05113.
 
     Args:
-        kind: One of :data:`nda_mm.losses.KINDS`. Default ``'hinge'``.
-        fake_weight: Share of the generated images in the mixture that the discriminator opposes, in (0, 1]; negatives
-            have the rest. Default 0.25.
+        kind: One of :data:`nda_mm.losses.KINDS`. Defaults to ``'hinge'``.
+        fake_weight: Weight of the generated images in the mixture that the discriminator learns to reject, in (0, 1].
+            Negatives get the rest. Defaults to 0.25.
 
     Raises:
-        ValueError: if ``kind`` is unknown or ``fake_weight`` lies outside (0, 1].
+        ValueError: If ``kind`` is unknown or ``fake_weight`` is outside (0, 1].
 
     Example:
         >>> import torch
@@ -48,12 +49,12 @@ class NDAGANLoss(nn.Module):
     def forward(
         self, real: Tensor, fake: Tensor, negative: Tensor | None = None, fake_weight: float | None = None
     ) -> dict[str, Tensor]:
-        """The discriminator's weighted terms; ``fake_weight`` overrides the module's own, for a schedule."""
+        """Return the discriminator's weighted terms. ``fake_weight`` overrides the module's own, for a schedule."""
         weight = self.fake_weight if fake_weight is None else fake_weight
         return discriminator_loss(real, fake, negative, kind=self.kind, fake_weight=weight)
 
     def generator(self, fake: Tensor) -> Tensor:
-        """The generator's loss on the logits of generated images."""
+        """Return the generator's loss on the logits of generated images."""
         return generator_loss(fake, kind=self.kind)
 
     def extra_repr(self) -> str:
@@ -62,19 +63,20 @@ class NDAGANLoss(nn.Module):
 
 @MODELS.register_module()
 class NDAInfoNCELoss(nn.Module):
-    """InfoNCE with negatives, usable from any host's config as ``dict(type='nda_mm.NDAInfoNCELoss')``.
+    """InfoNCE with negatives, usable in the config of any framework as ``dict(type='nda_mm.NDAInfoNCELoss')``.
 
-    For a model of your own. A stock MoCo of mmpretrain's needs no other loss: ``nda_mm.NDAContrastHook`` adds the
-    negatives to the one it has. It has no parameters.
+    Use it in your own model. mmpretrain's MoCo does not need it: ``nda_mm.NDAContrastHook`` adds negatives to the loss
+    that the model already has. The module has no parameters.
 
     Source: see :func:`nda_mm.losses.info_nce`.
 
     Args:
-        temperature: Above 0. Default 0.2, as in MoCo v2.
-        negative_weight: ``w``, finite and at least 0: what one negative counts against one key of the queue. Default 1.
+        temperature: Temperature that divides the logits, above 0. Defaults to 0.2, as in MoCo v2.
+        negative_weight: ``w``, weight of one negative relative to one key of the queue, finite and at least 0. Defaults
+            to 1.
 
     Raises:
-        ValueError: if a number is out of its range.
+        ValueError: If ``temperature`` or ``negative_weight`` is out of range.
 
     Example:
         >>> import torch
@@ -98,7 +100,7 @@ class NDAInfoNCELoss(nn.Module):
         negative_keys: Tensor | None = None,
         negative_weight: float | None = None,
     ) -> Tensor:
-        """The mean loss; ``negative_weight`` overrides the module's own, for a schedule."""
+        """Return the mean loss. ``negative_weight`` overrides the module's own, for a schedule."""
         weight = self.negative_weight if negative_weight is None else negative_weight
         return info_nce(query, key, queue, negative_keys, temperature=self.temperature, negative_weight=weight)
 

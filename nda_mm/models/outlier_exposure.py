@@ -1,4 +1,4 @@
-"""Outlier exposure for the classifiers of mmpretrain, by a module hook: the model's code stays as it is."""
+"""Outlier exposure for mmpretrain's classifiers, added by a module hook without changing the model's code."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ from nda_mm.negatives import Negative
 
 
 class OutlierExposure(AttachedNegatives):
-    r"""Adds the cross-entropy to the uniform distribution, on negatives of each batch, to a classifier's loss.
+    r"""Adds outlier exposure to a classifier's loss: its cross-entropy to the uniform distribution on negatives.
 
     .. math:: L = L_{host} + w \cdot \frac{1}{N} \sum_{i=1}^{N} H\big(\mathcal{U}, p(y \mid \bar x_i)\big)
 
-    The negatives :math:`\bar x` are made from the batch as the model gets it, normalized and, where the recipe has
-    them, after mixup and cutmix. They pass the model by themselves, with gradient. That pass works on copies of the
-    model's buffers, so that the running statistics are those of real images.
+    The negatives :math:`\bar x` are made from the batch as the model receives it: normalized and, if the recipe uses
+    them, after mixup and CutMix. They go through the model in a separate forward pass, with gradients. By default that
+    pass uses copies of the model's buffers, so the running statistics come from real images alone.
 
-    With mmengine's Runner use :class:`nda_mm.engine.NDAOutlierExposureHook`.
+    With mmengine's Runner, use :class:`nda_mm.engine.NDAOutlierExposureHook`.
 
     Source: Hendrycks et al., "Deep Anomaly Detection with Outlier Exposure", ICLR 2019,
     https://arxiv.org/abs/1812.04606; see :func:`nda_mm.losses.outlier_exposure`.
 
     Args:
-        model: An ``ImageClassifier`` of mmpretrain with a softmax head, unwrapped.
-        negative: Makes the negatives.
-        share: Share of the batch that negatives are made of, in (0, 1]: at least two images, drawn in each step. By
-            default 1.
-        update_statistics: Whether the negatives count in the running statistics of batch normalization. Default False.
-        seed: Of the draws, together with the iteration and the rank.
+        model: ``ImageClassifier`` of mmpretrain with a softmax head, without a distributed wrapper.
+        negative: Negative that is applied to the images of the batch.
+        share: Share of the batch that negatives are made from, in (0, 1]. Below 1, each step draws the images, at
+            least two. Defaults to 1.
+        update_statistics: Whether negatives update the running statistics of batch normalization. Defaults to False.
+        seed: Seed for the random draws, combined with the iteration and the rank. Defaults to 0.
 
     Raises:
-        TypeError: If the model is no such classifier.
-        ValueError: If ``share`` is out of its range.
+        TypeError: If the model is not such a classifier.
+        ValueError: If ``share`` is outside (0, 1].
     """
 
     stream = 50
@@ -66,7 +66,7 @@ class OutlierExposure(AttachedNegatives):
 
     @torch.compiler.disable
     def _add_loss(self, model: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
-        """After the forward pass."""
+        """Add the loss on negatives to the model's output, after the forward pass."""
         images = self.training_inputs(args, kwargs)
         if images is None or self.weight == 0.0:
             return None
@@ -93,21 +93,21 @@ class OutlierExposure(AttachedNegatives):
 
 
 def check_classifier(model: Any) -> None:
-    """Refuse models whose outputs are not the logits of a softmax.
+    """Check that a model outputs the logits of a softmax.
 
     Raises:
-        TypeError: If it is no ``ImageClassifier``, or its loss takes each class by itself.
+        TypeError: If the model is not an ``ImageClassifier``, or if its loss treats each class separately.
     """
     head = getattr(model, "head", None)
     loss = getattr(head, "loss_module", None)
     if not isinstance(model, ImageClassifier) or loss is None:
         raise TypeError(
-            "NDAOutlierExposureHook adds a loss to ImageClassifier of mmpretrain with a head that has a loss_module, "
-            f"such as LinearClsHead, but got {type(model).__name__} with {type(head).__name__}. In a loop of your own, "
-            "use nda_mm.losses.outlier_exposure."
+            "NDAOutlierExposureHook needs an ImageClassifier of mmpretrain whose head has a loss_module, such as "
+            f"LinearClsHead, but got {type(model).__name__} with {type(head).__name__}. In your own training loop, use "
+            "nda_mm.losses.outlier_exposure."
         )
-    if getattr(getattr(loss, "ce", loss), "use_sigmoid", False):  # LabelSmoothLoss wraps its own
+    if getattr(getattr(loss, "ce", loss), "use_sigmoid", False):  # LabelSmoothLoss wraps a cross-entropy loss
         raise TypeError(
             f"NDAOutlierExposureHook needs a softmax over the classes, but {type(loss).__name__} has use_sigmoid=True, "
-            "which trains each class by itself."
+            "which trains each class separately."
         )

@@ -15,15 +15,15 @@ from nda_mm.registry import MODELS
 class ResLayerExtraNorm(ResLayer):
     """mmdet's ``ResLayer`` with one more batch normalization after its last block.
 
-    Self-supervised features are scaled differently from supervised ones; MoCo's detectors therefore normalize the
-    output of the fifth stage before boxes are classified. No checkpoint of a backbone has this layer.
+    Self-supervised features have a different scale than supervised ones. MoCo's detectors therefore normalize the
+    output of the fifth stage before boxes are classified. Backbone checkpoints do not contain this layer.
 
     Source: K. He, H. Fan, Y. Wu, S. Xie, R. Girshick, Momentum Contrast for Unsupervised Visual Representation
     Learning, CVPR 2020, https://arxiv.org/abs/1911.05722; ``Res5ROIHeadsExtraNorm`` in the authors' code,
     https://github.com/facebookresearch/moco/tree/main/detection. Overrides ``forward`` of mmdet 3.3.
 
     Args:
-        args, kwargs: Those of ``ResLayer``.
+        args, kwargs: Arguments of mmdet's ``ResLayer``.
 
     Shape:
         Input: (N, C, H, W). Output: (N, 2C, H / stride, W / stride) for the last stage.
@@ -41,5 +41,5 @@ class ResLayerExtraNorm(ResLayer):
         self.norm.requires_grad_(last.weight.requires_grad)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """The stage, then its normalization."""
+        """Apply the stage, then the extra normalization."""
         return self.norm(super().forward(x))

@@ -1,6 +1,7 @@
-"""The registered negatives: settings bound to functions, to be named in configs.
+"""Registered negatives for use in configs: functions of :mod:`nda_mm.functional` with their settings.
 
-``dict(type='nda_mm.Jigsaw', grid=2)``, or ``dict(type='Jigsaw', grid=2)`` wherever this package asks for a negative.
+Write ``dict(type='nda_mm.Jigsaw', grid=2)``, or ``dict(type='Jigsaw', grid=2)`` wherever this package expects a
+negative.
 """
 
 from .base import Negative, build_negative

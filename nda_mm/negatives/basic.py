@@ -1,4 +1,4 @@
-"""The single negatives: each binds the settings of one function of :mod:`nda_mm.functional`; and one of points."""
+"""Basic negatives: one for each function of :mod:`nda_mm.functional`, and one for points."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from .base import Negative
 
 @NEGATIVES.register_module()
 class Jigsaw(Negative):
-    """Tiles in another order, see :func:`nda_mm.functional.jigsaw`.
+    """Shuffle the tiles of each image, see :func:`nda_mm.functional.jigsaw`.
 
     Args:
-        grid: Tiles in each direction, or ``(rows, columns)``; must divide the images. Defaults to 2.
+        grid: Number of tiles in each direction, or ``(rows, columns)``; must divide the image size. Defaults to 2.
 
     Example:
         >>> Jigsaw(grid=4)(torch.rand(2, 3, 8, 8)).shape
@@ -39,10 +39,10 @@ class Jigsaw(Negative):
 
 @NEGATIVES.register_module()
 class TileMix(Jigsaw):
-    """Tiles of other images, each at its own place, see :func:`nda_mm.functional.tilemix`.
+    """Compose each image of tiles from other images, see :func:`nda_mm.functional.tilemix`.
 
     Args:
-        grid: Tiles in each direction, or ``(rows, columns)``; must divide the images. Defaults to 2.
+        grid: Number of tiles in each direction, or ``(rows, columns)``; must divide the image size. Defaults to 2.
 
     Example:
         >>> TileMix()(torch.rand(4, 3, 8, 8)).shape
@@ -53,16 +53,17 @@ class TileMix(Jigsaw):
 
     def make(self, x: Tensor, other: Tensor | None, generator: torch.Generator | None) -> Tensor:
         if other is not None:
-            raise ValueError("TileMix takes its tiles from several images of the batch, so that one partner is too few")
+            raise ValueError("TileMix does not accept `other`: it takes its tiles from several images of the batch")
         return F.tilemix(x, self.grid, generator=generator)
 
 
 @NEGATIVES.register_module()
 class Patches(Negative):
-    """Square crops of the image itself, tiled, see :func:`nda_mm.functional.patches`.
+    """Tile each image with square crops of itself, see :func:`nda_mm.functional.patches`.
 
     Args:
-        size: Bounds of the side as a share of the short side, within ``[1/64, 1/2]``. Defaults to (16 / 224, 72 / 224).
+        size: Bounds of the side as fractions of the shorter image side, within ``[1/64, 1/2]``. Defaults to
+            (16 / 224, 72 / 224).
 
     Example:
         >>> Patches()(torch.rand(4, 3, 8, 8)).shape
@@ -82,7 +83,7 @@ class Patches(Negative):
 
 @NEGATIVES.register_module()
 class Stitch(Negative):
-    """Half of one image joined with half of another, see :func:`nda_mm.functional.stitch`.
+    """Join half of each image with half of another one, see :func:`nda_mm.functional.stitch`.
 
     Example:
         >>> Stitch()(torch.rand(4, 3, 8, 8)).shape
@@ -100,11 +101,11 @@ class Stitch(Negative):
 
 @NEGATIVES.register_module()
 class Mixup(Negative):
-    """A blend of two images, see :func:`nda_mm.functional.mixup`.
+    """Blend each image with another one, see :func:`nda_mm.functional.mixup`.
 
     Args:
         alpha: Concentration of the shares around 1/2, positive. Defaults to 25.
-        min_share: Least share of either image, in ``[0.05, 0.5]``. Defaults to 0.1.
+        min_share: Minimum share of either image, in ``[0.05, 0.5]``. Defaults to 0.1.
 
     Example:
         >>> Mixup()(torch.rand(4, 3, 8, 8)).shape
@@ -123,11 +124,11 @@ class Mixup(Negative):
 
 @NEGATIVES.register_module()
 class CutMix(Negative):
-    """A box from another image, see :func:`nda_mm.functional.cutmix`.
+    """Fill a box with the same region of another image, see :func:`nda_mm.functional.cutmix`.
 
     Args:
-        beta: Concentration of the box's area share around 1/2, positive. Defaults to 1, uniform.
-        min_area: Least share of the area either image keeps, in ``[1/64, 0.5]``. Defaults to 0.1.
+        beta: Concentration of the area share around 1/2, positive. Defaults to 1, the uniform distribution.
+        min_area: Minimum share of the area that either image keeps, in ``[1/64, 0.5]``. Defaults to 0.1.
 
     Example:
         >>> CutMix()(torch.rand(4, 3, 8, 8)).shape
@@ -150,10 +151,11 @@ class CutMix(Negative):
 
 @NEGATIVES.register_module()
 class Cutout(Negative):
-    """A square filled with its mean color, see :func:`nda_mm.functional.cutout`.
+    """Fill a square with its mean color, see :func:`nda_mm.functional.cutout`.
 
     Args:
-        size: Bounds of the side as a share of the short side, within ``[1/8, 1]``. Defaults to (0.3125, 0.625).
+        size: Bounds of the side as fractions of the shorter image side, within ``[1/8, 1]``. Defaults to
+            (0.3125, 0.625).
 
     Example:
         >>> Cutout()(torch.rand(4, 3, 8, 8)).shape
@@ -173,10 +175,10 @@ class Cutout(Negative):
 
 @NEGATIVES.register_module()
 class Rotate(Negative):
-    """Turned and magnified to cover the frame, see :func:`nda_mm.functional.rotate`.
+    """Rotate each image and zoom in to cover the frame, see :func:`nda_mm.functional.rotate`.
 
     Args:
-        degrees: The angle or its bounds, at least 5 degrees from a full turn. Defaults to (30, 330).
+        degrees: Angle or its bounds, at least 5 degrees from a full turn. Defaults to (30, 330).
 
     Example:
         >>> Rotate()(torch.rand(4, 3, 8, 8)).shape
@@ -196,10 +198,10 @@ class Rotate(Negative):
 
 @NEGATIVES.register_module()
 class Shift(Negative):
-    """Moved and wrapped around, see :func:`nda_mm.functional.shift`.
+    """Shift each image circularly, see :func:`nda_mm.functional.shift`.
 
     Args:
-        share: Bounds of the distances as a share of height and width, within ``[1/16, 15/16]``. Defaults to
+        share: Bounds of the distances as fractions of the height and width, within ``[1/16, 15/16]``. Defaults to
             (0.3125, 0.75).
 
     Example:
@@ -221,10 +223,10 @@ class Shift(Negative):
 
 @NEGATIVES.register_module()
 class ShuffleFrames(Negative):
-    """Frames of a clip in another order, see :func:`nda_mm.functional.shuffle_frames`.
+    """Shuffle the frames of each clip, see :func:`nda_mm.functional.shuffle_frames`.
 
     Args:
-        chunks: Into how many runs of equal length to cut a clip, at least 2. Defaults to None: single frames.
+        chunks: Number of runs of equal length to cut each clip into, at least 2. Defaults to None: single frames.
 
     Example:
         >>> ShuffleFrames()(torch.rand(2, 3, 4, 8, 8)).shape
@@ -247,25 +249,25 @@ class ShuffleFrames(Negative):
 
 @NEGATIVES.register_module()
 class TurnPoints(Negative):
-    """Points turned around the origin by a fixed angle, to the left or to the right with equal chance.
+    """Rotate points around the origin by a fixed angle, to the left or to the right with equal probability.
 
     For data on a ring: half the angle between neighboring modes puts every point into a gap. As in all negative
-    augmentation the negative is made of the sample, and keeps all that the turn keeps: the distance from the center and
-    the spread around the mode.
+    augmentation, the negative is made from the sample, and keeps what a rotation keeps: the distance from the center
+    and the spread around the mode.
 
     Source:
         The negatives between the modes of a mixture of Gaussians follow Sinha et al., "Negative Data Augmentation",
         ICLR 2021, https://arxiv.org/abs/2102.05113.
 
     Args:
-        degrees: The angle, from 5 to 355. Defaults to 22.5, half the angle between eight modes.
+        degrees: Angle between 5 and 355. Defaults to 22.5, half the angle between eight modes.
 
     Shape:
-        ``(B, 1, 1, 2)``, floating: points as images of one row and two columns, as of ``nda_mm.ToyGaussians``.
+        ``(B, 1, 1, 2)``, floating: points as images of one row and two columns, as in ``nda_mm.ToyGaussians``.
 
     Raises:
         TypeError: If the angle is not a number.
-        ValueError: If the angle is out of its range, or what comes are no points.
+        ValueError: If the angle is out of range, or the input does not consist of points.
 
     Example:
         >>> turned = TurnPoints(90)(torch.tensor([[[[1.0, 0.0]]]]))
@@ -280,7 +282,7 @@ class TurnPoints(Negative):
     def make(self, x: Tensor, other: Tensor | None, generator: torch.Generator | None) -> Tensor:
         check_batch(x, generator)
         if x.ndim != 4 or not x.is_floating_point():
-            raise ValueError(f"points are floating tensors (B, 1, 1, 2), but got {x.dtype} {tuple(x.shape)}")
+            raise ValueError(f"points must be floating tensors (B, 1, 1, 2), but got {x.dtype} {tuple(x.shape)}")
         self.check_size(*x.shape[-2:])
         side = 2 * torch.randint(2, x.shape[:-1], device=x.device, generator=generator) - 1
         angle = math.radians(self.degrees)
@@ -290,4 +292,4 @@ class TurnPoints(Negative):
 
     def check_size(self, height: int, width: int, frames: int | None = None) -> None:
         if (height, width) != (1, 2):
-            raise ValueError(f"points are images of one row and two columns, but got {height}x{width}; use Rotate")
+            raise ValueError(f"points must be images of one row and two columns, but got {height}x{width}; use Rotate")

@@ -1,4 +1,4 @@
-"""Negatives made of other negatives: one of several for each sample, stages over training, a leak, and of blocks."""
+"""Negatives made of other negatives: a random choice, a curriculum and an identity leak; and negatives of blocks."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ from .base import Negative, build_negative
 
 @NEGATIVES.register_module()
 class RandomNegative(Negative):
-    """For every sample one of several negatives, chosen at random.
+    """Apply one of several negatives to each sample, chosen at random.
 
-    All negatives are made of the whole batch and each sample then takes one of them, so a negative that needs partners
-    finds them in the whole batch, and nothing is looked at on the host. The price is time and memory for all of them.
+    All negatives are applied to the whole batch and each sample then takes one of the results. A negative that needs
+    partners thus finds them in the whole batch, and no value is read on the host. The price is the time and memory of
+    all negatives.
 
     Source:
         Sinha et al., "Negative Data Augmentation", ICLR 2021, https://arxiv.org/abs/2102.05113 allows a mixture of
@@ -30,10 +31,10 @@ class RandomNegative(Negative):
 
     Args:
         negatives: Two or more negatives or their configs.
-        weights: How often each is to be chosen, in relation to the others, positive; equally often if None.
+        weights: Relative frequencies of the negatives, positive. Defaults to None: all are equally likely.
 
     Raises:
-        ValueError: If there is no negative, or the weights do not fit them.
+        ValueError: If there are no negatives, or the weights do not match them.
 
     Example:
         >>> RandomNegative([dict(type="Jigsaw"), dict(type="Cutout")], weights=[3, 1])
@@ -51,10 +52,10 @@ class RandomNegative(Negative):
     ) -> None:
         super().__init__()
         if not isinstance(negatives, Sequence) or not negatives:
-            raise ValueError(f"RandomNegative chooses from a list of negatives, but got {negatives!r}")
+            raise ValueError(f"negatives must be a non-empty list, but got {negatives!r}")
         weights = [1.0] * len(negatives) if weights is None else list(weights)
         if len(weights) != len(negatives):
-            raise ValueError(f"{len(negatives)} negatives need as many weights, but got {len(weights)}: {weights}")
+            raise ValueError(f"weights must have one value per negative ({len(negatives)}), but got {weights}")
         weights = [check_positive(weight, "each weight") for weight in weights]
         self.weights = [weight / sum(weights) for weight in weights]
         self.negatives = nn.ModuleList(build_negative(negative) for negative in negatives)
@@ -68,7 +69,7 @@ class RandomNegative(Negative):
         check_batch(x, generator)
         uniform = torch.rand(x.shape[0], device=x.device, generator=generator)
         choice = torch.zeros_like(uniform, dtype=torch.int64)
-        # Comparisons with plain numbers need no tensor of weights to follow the batch from device to device.
+        # Comparing with plain numbers avoids a tensor of weights, which would have to be on the device of the batch.
         for bound in list(itertools.accumulate(self.weights))[:-1]:
             choice += uniform >= bound
         return select_samples([part(x, other=other, generator=generator) for part in self.parts()], choice)
@@ -76,22 +77,22 @@ class RandomNegative(Negative):
 
 @NEGATIVES.register_module()
 class Curriculum(Negative):
-    """One negative after the other, switched at given iterations.
+    """Switch from one negative to the next at given iterations.
 
-    The iteration is a buffer, saved with the model and restored with it; the training sets it by
-    :meth:`set_iteration`. The choice is made from the same number on the host, so no step waits for the device.
+    The iteration is a buffer, saved and restored with the model; training sets it by :meth:`set_iteration`. The stage
+    is chosen from a copy of it on the host, so no step synchronizes with the device.
 
     Source:
-        By their code, the authors of Sinha et al., "Negative Data Augmentation", ICLR 2021,
+        Judging by their code, the authors of Sinha et al., "Negative Data Augmentation", ICLR 2021,
         https://arxiv.org/abs/2102.05113, tried a change from 4 x 4 to 2 x 2 jigsaw tiles.
 
     Args:
-        milestones: Pairs (iteration, negative or its config) with rising iterations, the first of them 0; each negative
-            serves from its iteration on.
+        milestones: Pairs (iteration, negative or its config) with increasing iterations, starting at 0. Each negative
+            is used from its iteration on.
 
     Raises:
         TypeError: If ``milestones`` is not a list of pairs.
-        ValueError: If the iterations do not rise from 0.
+        ValueError: If the iterations do not start at 0 and increase.
 
     Example:
         >>> curriculum = Curriculum([(0, dict(type="Jigsaw", grid=4)), (20000, dict(type="Jigsaw", grid=2))])
@@ -108,7 +109,7 @@ class Curriculum(Negative):
             raise TypeError(f"milestones must be a list of pairs (iteration, negative), but got {milestones!r}")
         self.starts = [_as_iteration(start) for start, _ in milestones]
         if not self.starts or self.starts[0] != 0 or any(a >= b for a, b in zip(self.starts, self.starts[1:])):
-            raise ValueError(f"the iterations of the milestones must rise from 0 on, but got {self.starts}")
+            raise ValueError(f"the iterations of milestones must start at 0 and increase, but got {self.starts}")
         self.stages = nn.ModuleList(build_negative(negative) for _, negative in milestones)
         self.needs_partner = any(part.needs_partner for part in self.parts())
         self.reorders_frames = any(part.reorders_frames for part in self.parts())
@@ -117,7 +118,7 @@ class Curriculum(Negative):
 
     @property
     def current(self) -> Negative:
-        """The negative that serves now."""
+        """The negative in use at this iteration."""
         return self.stages[self._stage]  # type: ignore[return-value]
 
     @property
@@ -131,10 +132,10 @@ class Curriculum(Negative):
         return self.current(x, other=other, generator=generator)
 
     def set_iteration(self, iteration: int) -> None:
-        """Set how far training is, here and in all stages.
+        """Set the training iteration, here and in all stages.
 
         Args:
-            iteration: the number of training steps done, from 0.
+            iteration: Number of training steps done, from 0.
 
         Raises:
             TypeError: If it is not an int.
@@ -145,7 +146,7 @@ class Curriculum(Negative):
         super().set_iteration(iteration)
 
     def choice(self) -> tuple[Any, ...]:
-        """The stage that serves, and what is chosen within it."""
+        """Return the index of the current stage, and the choices within it."""
         return self._stage, self.current.choice()
 
     def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *args: Any, **kwargs: Any) -> None:
@@ -161,32 +162,32 @@ def _as_iteration(value: int) -> int:
     if type(value) is not int:
         raise TypeError(f"an iteration must be an int, but got {value!r}")
     if value < 0:
-        raise ValueError(f"an iteration must not be negative, but got {value}")
+        raise ValueError(f"an iteration must be at least 0, but got {value}")
     return value
 
 
 @NEGATIVES.register_module()
 class IdentityLeak(Negative):
-    """A negative that fails now and then: a share of its samples are the untouched source images. **For studies only.**
+    """Apply a negative, but leave a share of the samples unchanged. **For studies only.**
 
-    This reproduces a fault. A discriminator that is trained to reject real images learns against its own data, and
-    the method rests on negatives that are apart from the data. The authors' published code has it by mistake: its
-    jigsaw of 2 x 2 tiles leaves out one of the 24 layouts, but the transposed one instead of the identity, so that one
-    negative in 23 (4.35 %, 2.8 of a batch of 64) is a real image. Here the identity comes back with the same share; the
+    This reproduces a bug. A discriminator that is trained to reject real images learns against its own data, and the
+    method relies on negatives that are separate from the data. The authors' published code contains it by mistake: its
+    jigsaw of 2 x 2 tiles leaves out one of the 24 layouts, but the transposed one instead of the identity, so one
+    negative in 23 (4.35 %, 2.8 of a batch of 64) is a real image. Here the identity occurs with the same share, and the
     transposed layout still occurs.
 
-    Which samples leak is drawn independently, after the negatives: from the same state of the generator, those that do
-    not leak are what the negative alone gives.
+    The samples that leak are drawn independently, after the negatives. For the same RNG state, all other samples
+    therefore equal those of the negative on its own.
 
     Source: observed in the code released with Sinha et al., "Negative Data Augmentation", ICLR 2021,
     https://arxiv.org/abs/2102.05113.
 
     Args:
         negative: The negative that leaks, or its config.
-        share: Chance of a sample to leak, above 0 and below 1. Defaults to 1/23.
+        share: Probability that a sample leaks, above 0 and below 1. Defaults to 1/23.
 
     Raises:
-        ValueError: If the share is out of its range.
+        ValueError: If ``share`` is out of range.
 
     Example:
         >>> IdentityLeak(dict(type="Jigsaw"), share=0.044)
@@ -216,19 +217,19 @@ class IdentityLeak(Negative):
 
 
 def change_blocks(negative: Negative, blocks: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
-    """A negative of every block, none of which is a block of real frames in their order.
+    """Make a negative of every block, so that no block keeps real frames in their original order.
 
-    A change of the frames themselves (jigsaw, stitch, cutout, ...) is the same in all frames of all blocks of a clip. A
-    change of their order is made **within** each block, each by itself: over the whole clip it could put blocks in
-    another order, and each of them would be real. Partners are taken from other clips, never another block of the same.
+    A change of the frames themselves (jigsaw, stitch, cutout, ...) is the same in all frames of all blocks of a clip.
+    Frames are reordered **within** each block, separately: reordering the whole clip could merely swap blocks, each of
+    which would be real. Partners come from other clips, never from another block of the same clip.
 
     Args:
-        negative: What makes them.
-        blocks: Blocks of frames, one after the other in time.
-        generator: The source of randomness, on the device of ``blocks``; torch's default one if None.
+        negative: Negative to apply.
+        blocks: Consecutive blocks of frames.
+        generator: Random generator on the device of ``blocks``. Defaults to torch's default generator.
 
     Shape:
-        ``(B, N, C, L, H, W)``, and the same out.
+        ``(B, N, C, L, H, W)``; the output has the same shape.
 
     Returns:
         A new tensor.
@@ -239,26 +240,28 @@ def change_blocks(negative: Negative, blocks: Tensor, *, generator: torch.Genera
         >>> change_blocks(ShuffleFrames(), blocks).flatten().tolist()
         [1.0, 0.0, 3.0, 2.0]
     """
+    # Change every block on its own, with partners from other clips.
     if negative.reorders_frames:
         other = None
         if negative.needs_partner:
             partners = random_partners(len(blocks), device=blocks.device, generator=generator)
             other = blocks[partners].flatten(0, 1)
         return negative(blocks.flatten(0, 1), other=other, generator=generator).unflatten(0, blocks.shape[:2])
+    # Change the whole clip at once, so that all of its blocks change alike.
     clips = blocks.transpose(1, 2).flatten(2, 3)
     changed = negative(clips, generator=generator)
     return changed.unflatten(2, (blocks.shape[1], blocks.shape[3])).transpose(1, 2)
 
 
 def check_blocks(negative: Negative, shape: tuple[int, ...]) -> None:
-    """Refuse blocks of which ``negative`` can't make negatives.
+    """Check that ``negative`` can be applied to blocks of a shape.
 
     Args:
-        negative: What is to make them.
+        negative: Negative to apply.
         shape: ``(B, N, C, L, H, W)``.
 
     Raises:
-        ValueError: If frames or blocks are too few or too small, or there is no partner.
+        ValueError: If there are too few frames or blocks, they are too small, or there is no partner.
     """
     batch, blocks, _, length, height, width = shape
     name = type(negative).__name__
@@ -267,4 +270,4 @@ def check_blocks(negative: Negative, shape: tuple[int, ...]) -> None:
     except ValueError as error:
         raise ValueError(f"{name} can't change blocks of {length} frames of {height}x{width}: {error}") from error
     if negative.needs_partner and batch < 2:
-        raise ValueError(f"{name} joins each clip with another of its batch, but the batch has one")
+        raise ValueError(f"{name} combines each clip with another one of the batch, but got a batch of one")

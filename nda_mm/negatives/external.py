@@ -1,4 +1,4 @@
-"""Negatives that take images of another data set, whole or one half, and how these images are loaded."""
+"""Negatives that use images of another data set, whole or in half, and the loading of these images."""
 
 from __future__ import annotations
 
@@ -24,31 +24,31 @@ _SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
 
 @NEGATIVES.register_module(name=["ExternalImage", "ForeignImage"])  # the second was its name until 0.1
 class ExternalImage(Negative):
-    """Whole images of another data set, which holds what the data is not.
+    """Replace each image with an image of another data set, which contains what the data does not.
 
-    For rules that no transform is certain to break but a second set can: images of one or three objects where the data
-    has two. Make sure that the other set shares no image with the data.
+    For rules that no transform is certain to break but a second data set can, such as images of one or three objects
+    where the data has two. Make sure that the two data sets have no images in common.
 
-    Every sample draws its external image independently. The external images are held in memory in their own dtype
+    Each sample draws its external image independently. The external images are kept in memory in their own dtype
     (50,000 of 32 x 32 in uint8 take 154 MB) and move with the module. They are not saved in checkpoints.
 
     Source:
-        Sinha et al., "Negative Data Augmentation", ICLR 2021, https://arxiv.org/abs/2102.05113, in the experiment on
+        Sinha et al., "Negative Data Augmentation", ICLR 2021, https://arxiv.org/abs/2102.05113, the experiment on
         numerosity.
 
     Args:
-        images: a tensor ``(N, C, H, W)``, a ``.pt`` or ``.npy`` file, a folder or the config of a data set, see
+        images: Tensor ``(N, C, H, W)``, ``.pt`` or ``.npy`` file, folder, or config of a data set, see
             :func:`nda_mm.negatives.external.load_images`.
-        images_range: The values that stand for black and white in the external images; (0, 255) for uint8, to be given
-            for floating images.
-        value_range: The values that stand for black and white in the training batches, if they are floating. Defaults
-            to (-1, 1). For uint8 batches it is (0, 255).
-        size: ``(height, width)`` to resize the external images to once. Images of another size than the batch are
-            resized at every call.
-        max_images: At most so many external images are kept; all if None.
+        images_range: Values of black and white in the external images. Defaults to (0, 255) for uint8; required for
+            floating images.
+        value_range: Values of black and white in the training batches, if they are floating. Defaults to (-1, 1). For
+            uint8 batches it is always (0, 255).
+        size: ``(height, width)`` to which the external images are resized once. Images that differ in size from the
+            batch are resized at every call. Defaults to None.
+        max_images: Maximum number of external images to keep. Defaults to None: all.
 
     Raises:
-        TypeError, ValueError, FileNotFoundError: If the images or a setting will not do; the message says why.
+        TypeError, ValueError, FileNotFoundError: If the images or a setting are not valid; the message says why.
 
     Example:
         >>> external = torch.full((5, 1, 8, 8), 255, dtype=torch.uint8)
@@ -71,7 +71,7 @@ class ExternalImage(Negative):
         external = load_images(images, size=size, limit=max_images)
         if images_range is None:
             if external.dtype != torch.uint8:
-                raise ValueError("floating external images need images_range, such as (0, 1) or (-1, 1)")
+                raise ValueError("images_range must be given for floating external images, such as (0, 1) or (-1, 1)")
             images_range = (0.0, 255.0)
         self.images_range = _check_range(images_range, "images_range")
         self.value_range = _check_range(value_range, "value_range")
@@ -82,16 +82,16 @@ class ExternalImage(Negative):
         return laid_out_as(self.draw(x, generator), x)
 
     def draw(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """One external image for every sample of ``x``, in its shape, dtype and value range.
+        """Draw one external image for every sample of ``x``, with its shape, dtype and value range.
 
         Raises:
             ValueError: If the external images are on another device or have channels that cannot be matched.
         """
         if self.external.device != x.device:
-            raise ValueError(f"the external images are on {self.external.device} and the batch on {x.device}")
+            raise ValueError(f"external images must be on the device {x.device}, but got {self.external.device}")
         channels = self.external.shape[1]
         if channels != x.shape[1] and channels != 1:
-            raise ValueError(f"the batch has {x.shape[1]} channels and the external images {channels}")
+            raise ValueError(f"external images must have 1 or {x.shape[1]} channels for the batch, but got {channels}")
         number = torch.randint(len(self.external), (x.shape[0],), device=x.device, generator=generator)
         images = resize_images(self.external.index_select(0, number), (x.shape[-2], x.shape[-1]))
         low, high = (0.0, 255.0) if x.dtype == torch.uint8 else self.value_range
@@ -105,13 +105,13 @@ class ExternalImage(Negative):
 
 @NEGATIVES.register_module(name=["ExternalStitch", "ForeignStitch"])
 class ExternalStitch(ExternalImage):
-    """Half of each image joined with the other half of an image of another data set.
+    """Join half of each image with the other half of an image of another data set.
 
-    Every sample draws its external image, the cut and the half for itself, so a batch of one will do.
+    Each sample draws its own external image, cut and half, so a batch of one is enough.
 
     Source:
-        Half an image of another data set is present in the code of the authors of Sinha et al., "Negative Data
-        Augmentation", ICLR 2021, https://arxiv.org/abs/2102.05113, though not among the published runs.
+        The code of the authors of Sinha et al., "Negative Data Augmentation", ICLR 2021,
+        https://arxiv.org/abs/2102.05113, has half an image of another data set, which is not among the published runs.
 
     Args:
         images, images_range, value_range, size, max_images: See :class:`ExternalImage`.
@@ -146,7 +146,7 @@ def _change_range(
     working = torch.float64 if dtype == torch.float64 else torch.float32
     share = (images.to(working) - before[0]) / (before[1] - before[0])
     changed = share * (after[1] - after[0]) + after[0]
-    changed = changed.clamp_(*after)  # what left the stated range, and what rounding added
+    changed = changed.clamp_(*after)  # values outside the stated range, and rounding errors
     return (changed.round_() if dtype == torch.uint8 else changed).to(dtype)
 
 
@@ -157,22 +157,22 @@ def load_images(
 
     Args:
         source: A tensor ``(N, C, H, W)``; a ``.pt`` file that holds one; a ``.npy`` file of ``(N, H, W, C)`` or
-            ``(N, C, H, W)``; a folder of images, read in order of their names with its subfolders; or the config of a
-            data set whose samples hold a uint8 ``(H, W, C)`` array under ``gt`` or ``img``. No file runs code.
-        size: ``(height, width)`` to resize the images to; needed where they differ in size.
-        limit: At most so many images are kept; all if None.
+            ``(N, C, H, W)``; a folder of images, read with its subfolders in order of the names; or the config of a
+            data set whose samples hold a uint8 ``(H, W, C)`` array under ``gt`` or ``img``. No code in files is run.
+        size: ``(height, width)`` to resize the images to; required if they differ in size. Defaults to None.
+        limit: Maximum number of images to keep. Defaults to None: all.
 
     Returns:
         ``(N, C, H, W)``, uint8 or floating.
 
     Raises:
-        FileNotFoundError: If the file or folder does not exist or holds no image.
-        TypeError: If ``source`` is none of these or its dtype is not that of images.
+        FileNotFoundError: If the file or folder does not exist, or the folder contains no images.
+        TypeError: If ``source`` is none of these, or its dtype is not that of images.
         ValueError: If the images are not ``(N, C, H, W)`` with 1 or 3 channels, or differ in size and ``size`` is None.
     """
     if limit is not None and limit < 1:
-        raise ValueError(f"the limit must be above 0 or None, but got {limit!r}")
-    # From where they are.
+        raise ValueError(f"limit must be above 0 or None, but got {limit!r}")
+    # Read the images from wherever they are.
     if isinstance(source, Tensor):
         images = source
     elif isinstance(source, Mapping):
@@ -186,7 +186,7 @@ def load_images(
     else:
         images = checked_load(source, "cpu")
 
-    # A file can hold anything.
+    # Check the result: a file can hold anything.
     if not isinstance(images, Tensor) or not (images.is_floating_point() or images.dtype == torch.uint8):
         came = images.dtype if isinstance(images, Tensor) else type(images).__name__
         raise TypeError(f"external images must be a uint8 or floating tensor (N, C, H, W), but got {came}")
@@ -197,7 +197,7 @@ def load_images(
 
 
 def resize_images(images: Tensor, size: tuple[int, int]) -> Tensor:
-    """Resize with antialiasing, in the images' own dtype and range."""
+    """Resize images with antialiasing, keeping their dtype and value range."""
     if tuple(images.shape[-2:]) == tuple(size):
         return images
     resized = nnf.interpolate(images.float(), tuple(size), mode="bilinear", antialias=True)
@@ -207,13 +207,13 @@ def resize_images(images: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def _folder_images(folder: Path, limit: int | None) -> Iterator[Tensor]:
-    from PIL import Image  # needed here alone
+    from PIL import Image  # only needed here
 
     files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in _SUFFIXES)
     if not files:
-        raise FileNotFoundError(f"the folder {folder} holds no image ({', '.join(_SUFFIXES)})")
+        raise FileNotFoundError(f"folder {folder} contains no images ({', '.join(_SUFFIXES)})")
     for file in files[:limit]:
-        check_file(file)  # a FIFO would wait forever
+        check_file(file)  # opening a FIFO would wait forever
         with Image.open(file) as image:
             yield torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1)
 
@@ -226,7 +226,7 @@ def _dataset_images(config: Mapping[str, Any], limit: int | None) -> Iterator[Te
         if key is None:
             raise TypeError(
                 f"external images must be uint8 (H, W, C) arrays under 'gt' or 'img', but {config.get('type')!r} gives "
-                f"{sorted(sample)}; leave packing out of its pipeline"
+                f"{sorted(sample)}; remove packing from its pipeline"
             )
         array = sample[key] if sample[key].ndim == 3 else sample[key][..., None]
         if array.shape[-1] == 3 and sample.get(f"{key}_channel_order", "RGB").upper() == "BGR":
@@ -238,5 +238,5 @@ def _stack(images: Iterator[Tensor], size: tuple[int, int] | None) -> Tensor:
     stack = [image if size is None else resize_images(image[None], size)[0] for image in images]
     shapes = sorted({tuple(image.shape) for image in stack})
     if len(shapes) > 1:
-        raise ValueError(f"the external images differ in shape (for example {shapes[0]} and {shapes[-1]}); give a size")
+        raise ValueError(f"external images must share one shape, but got {shapes[0]} and {shapes[-1]}; set a size")
     return torch.stack(stack)

@@ -1,4 +1,4 @@
-"""The subcommands of ``tools/prepare_data.py``: their options in ``verbs``, what they do in ``commands``.
+"""Subcommands of ``tools/prepare_data.py``: ``verbs`` has their options, ``commands`` their implementations.
 
-Each function takes the parsed arguments and prints what it did.
+Each command takes the parsed arguments and prints what it did.
 """

@@ -1,4 +1,4 @@
-"""What the verbs do: images, pairs, the OOD data sets of CIFAR-10's recipe, sets with boxes, videos."""
+"""Subcommands that prepare images, pairs, the OOD data sets of CIFAR-10's recipe, detection sets and videos."""
 
 from __future__ import annotations
 
@@ -25,18 +25,19 @@ from .verbs import SPLITS
 
 
 def take(source: Path, out: Path, place: Place, holds: Sequence[str] = ()) -> None:
-    """Unpack an archive to ``out``, or link ``out`` to a folder that holds the data already.
+    """Unpack an archive to ``out``, or link ``out`` to a folder that already contains the data.
 
     Args:
-        source: A zip or tar file, or a folder: the one that holds ``holds``, one of those, or the folder above.
-        out: Where the recipes look.
-        place: Where each member of an archive belongs, see :func:`nda_mm.datasets.archives.unpack`.
-        holds: Names of the folders or files by which the data are known. Default: any folder will do.
+        source: A zip or tar file, or a folder: the one that contains ``holds``, one of the ``holds``, or the parent
+            folder.
+        out: Folder that the recipes read.
+        place: Maps each member of an archive to its path; see :func:`nda_mm.datasets.archives.unpack`.
+        holds: Names of the folders or files that identify the data. By default, any folder is accepted.
 
     Raises:
-        FileNotFoundError: If there is no such file or folder, or it holds nothing of the data.
+        FileNotFoundError: If the source does not exist, or the folder does not contain the data.
         FileExistsError: If ``out`` is something else.
-        ValueError: If the archive is damaged or another.
+        ValueError: If the archive is damaged, or has none of the files.
     """
     if not source.is_dir():
         print(f"{source}: {unpack(source, out, place)} files in {out}")
@@ -44,7 +45,7 @@ def take(source: Path, out: Path, place: Place, holds: Sequence[str] = ()) -> No
     near = [source, *([source.parent] if source.name in holds else []), *sorted(source.iterdir())]
     folder = next((place for place in near if all((place / name).exists() for name in holds)), None)
     if folder is None:
-        raise FileNotFoundError(f"neither '{source}' nor a folder in it holds {' and '.join(holds)}")
+        raise FileNotFoundError(f"neither '{source}' nor a folder in it contains {' and '.join(holds)}")
     link_folder(folder, out)
     print(f"{folder}: is read as {out}")
 
@@ -57,18 +58,18 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _refuse_partial(args: argparse.Namespace, here: str, source: str) -> None:
-    """Refuse a set of which something is missing, unless that is accepted."""
+    """Raise for an incomplete data set, unless ``--allow-partial`` is given."""
     if not args.allow_partial:
-        raise ValueError(f"{here}. Get {source} again, or accept what is there with --allow-partial")
+        raise ValueError(f"{here}. Get {source} again, or accept this with --allow-partial")
 
 
 def prepare_cifar(args: argparse.Namespace) -> None:
-    """Unpack or copy the sources, then load what is there."""
+    """Unpack or copy the sources, then load every split that exists."""
     kind = {"cifar10": CIFAR10, "cifar100": CIFAR100}[args.verb]
     out = args.out
     for source in args.sources:
         if source.name.endswith((".tar.gz", ".tgz")):
-            # The archive itself is what the recipes read.
+            # The recipes read the archive itself.
             _copy(source, out / kind.published().filename)
         elif source.is_dir() or not args.split:
             take(source, out, layout("train/*/*", "test/*/*"), SPLITS)
@@ -81,7 +82,7 @@ def prepare_cifar(args: argparse.Namespace) -> None:
 
 
 def prepare_celeba(args: argparse.Namespace) -> None:
-    """Unpack, copy or link the sources, and the list next to one, then decode every face as the recipe reads it."""
+    """Unpack, copy or link the sources, and the list next to them, then decode every face as the recipe does."""
     number = "[0-9]" * 6
     for source in args.sources:
         faces = source / FOLDER if source.is_dir() and source.name != FOLDER else source
@@ -90,7 +91,7 @@ def prepare_celeba(args: argparse.Namespace) -> None:
             take(faces, args.out / FOLDER, layout(f"{number}.jpg", f"{number}.png"))
         listed = source if is_list else faces.parent / PARTITION
         if is_list or listed.is_file():
-            read_partition(listed)  # which refuses another file
+            read_partition(listed)  # raises if it is a different file
             _copy(listed, args.out / PARTITION)
     for split in ("train", "val", "test"):
         settings = dict(size=args.size, crop=args.crop, allow_partial=args.allow_partial)
@@ -99,7 +100,7 @@ def prepare_celeba(args: argparse.Namespace) -> None:
 
 
 def prepare_stl10(args: argparse.Namespace) -> None:
-    """Unpack or link the source, then read every part."""
+    """Unpack or link the source, then read every split."""
     source, published = args.source, STL10.published()
     if source is None and args.download:
         source = args.out / published.filename
@@ -120,7 +121,7 @@ def prepare_imagenet_lists(args: argparse.Namespace) -> None:
 
 @dataclass(frozen=True)
 class PairSet:
-    """A published set: its number of pairs in each folder, the folders and recipes that read it, and its source."""
+    """A published data set: its number of pairs by folder, the folders and recipes that read it, and its source."""
 
     counts: dict[str, int]
     read: tuple[str, ...]
@@ -146,39 +147,39 @@ PAIR_SETS = {
 
 
 def prepare_pairs(args: argparse.Namespace) -> None:
-    """Unpack, make or link the pairs, then decode every one."""
+    """Unpack, make or link the pairs, then decode all of them."""
     pairs, out = PAIR_SETS[args.verb], args.out
-    # Cityscapes as it is published is no pairs yet; they are made. Other sources hold pairs.
+    # The original Cityscapes has no pairs yet, so they are made. Other sources contain pairs.
     raw = [source for source in args.sources if args.verb == "cityscapes" and is_cityscapes(source)]
     for source in args.sources:
         if source not in raw:
             take(source, out, layout("train/*", "val/*", "test/*"), pairs.read)
     if raw:
         counts, bad = build_cityscapes_pairs(raw, out, workers=args.workers)
-        print(f"{out}: pairs of {counts}{list_bad_files(bad, 'cannot be made a pair')}")
+        print(f"{out}: pairs of {counts}{list_bad_files(bad, 'cannot be paired')}")
 
-    # Are all pairs there?
+    # Check that all pairs are there.
     usable = {split: _count_pairs(out / split) for split in pairs.counts}
     if not all(usable[split] for split in pairs.read):
         parts = " and ".join(pairs.read)
         raise FileNotFoundError(f"'{out}' holds no usable pairs in {parts}, which the recipes read. Get {pairs.source}")
     if usable != pairs.counts:
         wrong = [f"{usable[split]} of {count} in {split}" for split, count in pairs.counts.items()]
-        _refuse_partial(args, f"{args.verb} is incomplete: usable are {', '.join(wrong)}", pairs.source)
+        _refuse_partial(args, f"{args.verb} is incomplete (usable pairs: {', '.join(wrong)})", pairs.source)
 
-    # The command to train with, and where the data are, unless the recipe looks there.
+    # Print the training command, with the data folder unless the recipe reads it by default.
     options = "".join(f" {loader}_dataloader.dataset.data_root={out}" for loader in ("train", "val", "test"))
     elsewhere = "" if str(out) == args.usual else f" --cfg-options{options}"
     print("next: " + "\n  or: ".join(f"python tools/train.py {name}{elsewhere}" for name in pairs.recipes))
 
 
 def _count_pairs(folder: Path) -> int:
-    """Print what a folder holds; the number of usable pairs."""
+    """Print what a folder contains, and return its number of usable pairs."""
     files = image_files(folder) if folder.is_dir() else []
     faults = pair_faults(files, squares=True)
     bad = [(printable(file.relative_to(folder)), fault) for file, fault in zip(files, faults, strict=True) if fault]
     usable = len(files) - len(bad)
-    print(f"{folder}: {usable} pairs{list_bad_files(bad, 'no pair; remove or download again')}")
+    print(f"{folder}: {usable} pairs{list_bad_files(bad, 'not a pair; remove or download again')}")
     return usable
 
 
@@ -195,8 +196,8 @@ def prepare_svhn(args: argparse.Namespace) -> None:
         elif source.name in SVHN_FILES.values():
             _copy(source, args.out / source.name)
         else:
-            names = ", ".join(SVHN_FILES.values())
-            raise ValueError(f"'{source}' is none of {names}, SVHN's cropped digits (format 2)")
+            names = " or ".join(SVHN_FILES.values())
+            raise ValueError(f"the source must be {names} (SVHN's cropped digits, format 2), but got '{source}'")
     for split, name in SVHN_FILES.items():
         if split == "test" or (args.out / name).exists():
             print(f"{args.out / name}: {len(SVHN(str(args.out), split))} images")
@@ -205,7 +206,7 @@ def prepare_svhn(args: argparse.Namespace) -> None:
 
 @dataclass(frozen=True)
 class FolderSet:
-    """A published set of images in folders; ``holds`` are names in its folder, ``layout`` is that of its files."""
+    """A published set of images in folders; ``holds`` are names in its folder, ``layout`` the paths of its files."""
 
     kind: Callable[..., Any]
     archive: str
@@ -228,14 +229,14 @@ FOLDER_SETS = {
 
 
 def prepare_folder(args: argparse.Namespace) -> None:
-    """Unpack or link the source, then decode every image as the recipe reads it."""
+    """Unpack or link the source, then decode every image as the recipe does."""
     known = FOLDER_SETS[args.verb]
     if args.source is not None:
         take(args.source, args.out, layout(*known.layout), known.holds)
-    images = known.kind(str(args.out))  # which reports every bad file
+    images = known.kind(str(args.out))  # reports every bad file
     print(f"{args.out}: {len(images)} images, {images.resizing}")
     if len(images) != known.count:
-        here = f"{images.title} has {known.count} images, of which {len(images)} can be read here"
+        here = f"{images.title} must have {known.count} images, but got {len(images)}"
         _refuse_partial(args, here, f"{known.archive} ({images.url})")
     _print_next(args.verb, args.out, args.usual)
 
@@ -254,11 +255,11 @@ def prepare_cifar10_c(args: argparse.Namespace) -> None:
     usable, listed = len(CORRUPTIONS) - len(bad), list_bad_files(bad, "cannot be read")
     print(f"{args.out}: {usable} of {len(CORRUPTIONS)} corruptions, {count} images of each{listed}")
     if not usable:
-        raise DatasetNotReadableError(f"'{args.out}' holds nothing of CIFAR-10-C. Get CIFAR-10-C.tar from {URL}")
+        raise DatasetNotReadableError(f"'{args.out}' contains no file of CIFAR-10-C. Get CIFAR-10-C.tar from {URL}")
     if bad or count != CORRUPTED_COUNT:
-        here = f"'{args.out}' does not hold all of CIFAR-10-C, 19 corruptions of {CORRUPTED_COUNT} images"
+        here = f"'{args.out}' does not contain all of CIFAR-10-C, 19 corruptions of {CORRUPTED_COUNT} images"
         _refuse_partial(args, here, f"CIFAR-10-C.tar from {URL}")
-    # The recipe has an entry for each corruption and severity, so no single option leads to another folder.
+    # The recipe has an entry for each corruption and severity, so no single option selects a different folder.
     if str(args.out) != args.usual:
         print(f"the recipe reads {args.usual}: link it to {args.out}")
     _print_next("cifar10_c", args.out, str(args.out))
@@ -271,7 +272,7 @@ def _print_next(name: str, out: Path, usual: str) -> None:
 
 
 BCCD_CLASSES = ("RBC", "WBC", "Platelets")
-#: Where a member of an archive in PASCAL VOC's layout belongs.
+#: Maps the members of an archive in PASCAL VOC's layout to their paths.
 place_voc = layout("Annotations/*.xml", "JPEGImages/*", "ImageSets/Main/*.txt")
 
 
@@ -281,13 +282,13 @@ def prepare_bccd(args: argparse.Namespace) -> None:
 
     if args.source:
         take(args.source, args.out, place_voc, ("Annotations", "JPEGImages", "ImageSets"))
-    # Which lists are there?
+    # Find the lists.
     known = [f"ImageSets/Main/{name}.txt" for name in ("train", "val", "test", "trainval")]
     lists = [name for name in known if (args.out / name).is_file()]
     if not lists:
-        raise FileNotFoundError(f"'{args.out}' holds no ImageSets/Main/train.txt, val.txt, test.txt or trainval.txt")
+        raise FileNotFoundError(f"'{args.out}' contains no ImageSets/Main/train.txt, val.txt, test.txt or trainval.txt")
 
-    # All of them are checked before any fault is an error.
+    # Check all of them before raising an error.
     faults = []
     for name in lists:
         try:
@@ -305,11 +306,11 @@ def prepare_bccd(args: argparse.Namespace) -> None:
 
 
 def prepare_digits_scenes(args: argparse.Namespace) -> None:
-    """Write the scenes, unless they are there."""
+    """Write the scenes, unless they exist already."""
     from ..datasets.toy.digits_scenes import make_digits_scenes
 
     written = make_digits_scenes(args.out, seed=args.seed)
-    print(f"{args.out}: the scenes {'were written' if written else 'are there'}")
+    print(f"{args.out}: the scenes {'were written' if written else 'exist already'}")
 
 
 def prepare_moving_digits(args: argparse.Namespace) -> None:
@@ -323,7 +324,7 @@ def prepare_moving_digits(args: argparse.Namespace) -> None:
 
 
 def prepare_videos(args: argparse.Namespace) -> None:
-    """Check the videos, and write the lists of the three splits, or one list, without the bad ones."""
+    """Check the videos, then write the lists of the three splits, or a single list, without the bad ones."""
     settings = CheckSettings(args.min_frames, args.workers, args.every_frame)
     if args.verb == "video_list":
         out = args.out or args.list.with_name(f"{args.list.stem}_checked{args.list.suffix}")

@@ -1,7 +1,7 @@
-"""Recipes compared over the same seeds and the same budget.
+"""Compare recipes over the same seeds and the same budget.
 
-One run says little about a GAN: the spread over seeds is often larger than the effect. Recipes are therefore trained
-with the same seeds, and compared seed by seed with the first of them, the baseline.
+One run says little about a GAN, since the spread over seeds is often larger than the effect. Recipes are therefore
+trained with the same seeds, and compared seed by seed with the first recipe, the baseline.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ from nda_mm.studies.table import add_rows, every_run, final_values, paired_table
 
 
 class NothingToCompareError(ValueError):
-    """No seed has been evaluated under all recipes."""
+    """Raised if no seed has been evaluated for all recipes."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """One recipe with one seed, and the folder of its results."""
+    """A run of one recipe with one seed, with the folder of its results."""
 
     recipe: str
     seed: int
@@ -44,29 +44,29 @@ class Run:
 
     @property
     def name(self) -> str:
-        """The recipe's name."""
+        """Name of the recipe."""
         return Path(self.recipe).stem
 
     @property
     def label(self) -> str:
-        """Name and seed."""
+        """Name and seed, for messages."""
         return f"{self.name}, seed {self.seed}"
 
 
 class Comparison:
     """Trains recipes over seeds, each run in its own process, and reports the results.
 
-    Finished runs are kept; interrupted ones are resumed, and so are those that finished with a smaller budget. A run
-    whose recipe has changed otherwise is refused.
+    Finished runs are kept. Interrupted runs are resumed, as are runs that finished with a smaller budget. Any other
+    change of a recipe raises an error.
 
     Args:
-        recipes: Config files, the baseline first; their names must differ.
-        seeds: The same for every recipe.
-        folder: Gets ``RECIPE/seed_N`` for every run, and the report.
-        train_command: Words that start the training of a config, for example ``[python, 'tools/train.py']``.
-        cfg_options: ``K=V`` words for every run.
-        train_options: Further options of the command that change the runs, such as ``--amp``.
-        other_budgets: Allow recipes of different length or batch size.
+        recipes: Config files, the baseline first. Their names must differ.
+        seeds: Seeds to train every recipe with.
+        folder: Folder for the runs, in ``RECIPE/seed_N``, and for the report.
+        train_command: Command that trains a config, for example ``[python, 'tools/train.py']``.
+        cfg_options: ``K=V`` overrides for every run. Defaults to none.
+        train_options: Further options of the command that change the runs, such as ``--amp``. Defaults to none.
+        other_budgets: Whether recipes may have different lengths or batch sizes. Defaults to False.
 
     Raises:
         ValueError: If names or seeds repeat, or the budgets differ.
@@ -85,7 +85,7 @@ class Comparison:
     ) -> None:
         self.names = unique_names(recipes)
         if len(set(seeds)) != len(seeds) or not seeds:
-            raise ValueError(f"seeds must be given and differ, but got {list(seeds)}")
+            raise ValueError(f"seeds must be non-empty and all different, but got {list(seeds)}")
         self.recipes, self.seeds, self.folder = list(recipes), list(seeds), folder
         self.train_command, self.cfg_options = [*train_command, *train_options], tuple(cfg_options)
         self.train_options, self.other_budgets = "".join(train_options), other_budgets
@@ -94,13 +94,13 @@ class Comparison:
         if any(each != budgets[0] for each in budgets) and not other_budgets:
             listed = "; ".join(f"{name}: {each}" for name, each in zip(self.names, budgets))
             raise ValueError(
-                f"the recipes have different budgets: {listed}. Make them equal (--cfg-options), or allow it "
-                "(--allow-different-budgets)."
+                f"the recipes have different budgets: {listed}. Make them equal with --cfg-options, or use "
+                "--allow-different-budgets."
             )
 
     @property
     def runs(self) -> list[Run]:
-        """All runs; seed by seed, so that an unfinished comparison has whole pairs."""
+        """All runs, seed by seed, so that an unfinished comparison has complete pairs."""
         return [
             Run(recipe, seed, self.folder / Path(recipe).stem / f"seed_{seed}")
             for seed in self.seeds
@@ -109,26 +109,26 @@ class Comparison:
 
     @property
     def unfinished(self) -> list[Run]:
-        """The runs that have not reached their length."""
+        """Runs that have not reached their full length."""
         return [run for run in self.runs if not is_finished(run.folder, length(self.configs[run.recipe]))]
 
     @property
     def unmeasured(self) -> list[Run]:
-        """The runs that have not finished, or whose last checkpoint has not been measured."""
+        """Runs that have not finished, or whose last checkpoint has not been measured."""
         unfinished = self.unfinished
         return [run for run in self.runs if run in unfinished or measured(run.folder / "test") is None]
 
     @property
     def finished_seeds(self) -> list[int]:
-        """The seeds that have finished under all recipes."""
+        """Seeds that have finished for all recipes."""
         unfinished = {run.seed for run in self.unfinished}
         return [seed for seed in self.seeds if seed not in unfinished]
 
     def train(self, jobs: int = 1) -> list[Run]:
-        """Train what is not finished, ``jobs`` runs at a time.
+        """Train all runs that have not finished, ``jobs`` at a time.
 
         Returns:
-            The runs that failed; the others were still trained.
+            The runs that failed. A failure does not stop the others.
 
         Raises:
             ValueError: If the folder holds runs of these names with other settings, or ``jobs`` is below 1.
@@ -140,14 +140,14 @@ class Comparison:
         return [run for run, training in trainings.items() if training in failed]
 
     def measure(self, test_command: Sequence[str], jobs: int = 1) -> list[Run]:
-        """Measure the last checkpoint of every finished run by its recipe's ``test_evaluator``.
+        """Measure the last checkpoint of every finished run with the ``test_evaluator`` of its recipe.
 
         Args:
-            test_command: Words that start it, for example ``[python, 'tools/test.py']``.
-            jobs: At least 1.
+            test_command: Command that starts a test, for example ``[python, 'tools/test.py']``.
+            jobs: Number of tests to run at a time, at least 1. Defaults to 1.
 
         Returns:
-            The runs of which it failed.
+            The runs whose test failed.
         """
         unfinished = self.unfinished
         measurements = {run: self._measurement(run) for run in self.runs if run not in unfinished}
@@ -155,7 +155,7 @@ class Comparison:
         return [run for run, measurement in measurements.items() if measurement in failed]
 
     def table(self) -> pd.DataFrame:
-        """Every evaluation of every run so far, and what :meth:`measure` has found beyond them."""
+        """Return every evaluation of every run so far, and the metrics that only :meth:`measure` has computed."""
         tables = []
         for run in self.runs:
             found, config = read_evaluations(run.folder), self.configs[run.recipe]
@@ -170,26 +170,26 @@ class Comparison:
         return pd.concat(tables, ignore_index=True)[columns]
 
     def compared(self, metrics: Sequence[str] | None = None) -> pd.DataFrame:
-        """The part of :meth:`table` that compares: of the seeds that have finished under all recipes.
+        """Return the part of :meth:`table` to compare: the seeds that have finished for all recipes.
 
-        While there is no such seed, those that have been evaluated under all. Each metric goes to the last step that
-        all runs share, unless different budgets are allowed.
+        If there is no such seed yet, the seeds that have been evaluated for all recipes are used. Each metric ends at
+        the last step that all runs share, unless different budgets are allowed.
 
         Args:
-            metrics: Those to compare. Defaults to all that every run has.
+            metrics: Metrics to compare. Defaults to all that every run has.
 
         Raises:
             NothingToCompareError: If no seed has been evaluated for all recipes.
-            ValueError: If the runs share no metric, or do not all have those asked for.
+            ValueError: If the runs share no metric, or a requested metric is missing in some of them.
         """
-        # Seeds of which all recipes have finished; if there are none, those that all have been evaluated at.
+        # Choose the seeds that have finished for all recipes, or else those that have been evaluated for all.
         table = self.table()
         recipes_of_seed = table.groupby("seed")["recipe"].nunique()
         evaluated = [seed for seed in self.seeds if recipes_of_seed.get(seed, 0) == len(self.recipes)]
         seeds = self.finished_seeds or evaluated
         if not seeds:
-            raise NothingToCompareError(f"no seed has been evaluated under all recipes in {self.folder}")
-        # Metrics that every run has.
+            raise NothingToCompareError(f"no seed has been evaluated for all recipes in {self.folder}")
+        # Choose the metrics that every run has.
         table, count = table[table["seed"].isin(seeds)], len(seeds) * len(self.recipes)
         of_runs = table.drop_duplicates(["metric", "recipe", "seed"])["metric"].value_counts()
         shared = [metric for metric in table["metric"].unique() if of_runs[metric] == count]
@@ -197,32 +197,32 @@ class Comparison:
         missing = [name for name in chosen if name not in shared]
         if missing or not chosen:
             raise ValueError(
-                f"the runs do not all log {missing or 'any metric'}; they share {shared or 'none'}. Is val_interval "
+                f"all runs must log {missing or 'a common metric'}, but they share {shared or 'none'}. Is val_interval "
                 "longer than the training?"
             )
         table = pd.concat([table[table["metric"] == metric] for metric in chosen])
         if self.other_budgets:
             return table
-        # Up to the last step that all runs have reached: a longer run must not win by its length.
+        # Cut at the last step that all runs have reached: a longer run must not win by its length.
         common = table[table.groupby(["metric", "step"])["value"].transform("size") == count]
         last = table["metric"].map(common.groupby("metric")["step"].max()).fillna(math.inf)
         return table[table["step"] <= last]
 
     def report(self, metrics: Sequence[str] | None = None, folder: Path | None = None) -> str:
-        """Write ``results.csv``, ``results.md`` and ``results.png`` and return the tables.
+        """Write ``results.csv``, ``results.md`` and ``results.png``, and return the tables.
 
-        ``results.csv`` keeps what it holds of other recipes and seeds: it is the table of all that was ever trained.
+        Rows of other recipes and seeds in ``results.csv`` are kept, so it collects all runs that were ever trained.
 
         Args:
-            metrics: See :meth:`compared`.
-            folder: Where to write. Defaults to the folder of the runs.
+            metrics: Metrics to report. Defaults to all that every run has.
+            folder: Folder to write to. Defaults to the folder of the runs.
 
         Raises:
-            ValueError: As :meth:`compared`.
+            ValueError: If :meth:`compared` raises it.
         """
         folder = folder or self.folder
         folder.mkdir(parents=True, exist_ok=True)
-        # The comparison is of finished seeds; the CSV gets every evaluation.
+        # The tables compare finished seeds, while the CSV file gets every evaluation.
         used, table = self.compared(metrics), self.table()
         if metrics is not None:
             table = table[table["metric"].isin(metrics)]
@@ -248,10 +248,10 @@ class Comparison:
         return Measurement(run.recipe, run.folder / "test", run.label, settings, self.cfg_options, checkpoint)
 
     def _describe_budgets(self, used: pd.DataFrame) -> str:
-        """The budgets of the runs that are compared."""
+        """Describe the budgets of the runs that are compared."""
         lines = []
         if not self.finished_seeds:
-            lines.append("The runs have not finished; compared is the last step that they share.")
+            lines.append("The runs have not finished, so they are compared at the last step that they share.")
         ends = used.groupby("recipe", sort=False)["step"].max()
         for step in sorted(set(ends)):
             names = list(ends.index[ends == step])
@@ -262,7 +262,7 @@ class Comparison:
 
 
 def budget(config: Any) -> dict[str, Any]:
-    """What must be equal for two runs to be equally long: iterations or epochs, batch size, steps of both networks."""
+    """Return the budget of a recipe: iterations or epochs, batch size, and steps of both networks."""
     train, model = config.get("train_cfg") or {}, config.get("model") or {}
     loader = config.get("train_dataloader") or {}
     return dict(
@@ -275,7 +275,7 @@ def budget(config: Any) -> dict[str, Any]:
 
 
 def describe_budget(config: Any, step: int) -> str:
-    """A budget as a report states it.
+    """Describe a budget for a report.
 
     Example:
         >>> describe_budget(dict(model=dict(discriminator=dict(type="D"), discriminator_steps=4)), 40_000)
@@ -288,7 +288,7 @@ def describe_budget(config: Any, step: int) -> str:
 
 
 def generator_step(config: Any, step: int) -> int | None:
-    """Generator updates after so many iterations, which count discriminator steps; None without a GAN.
+    """Return the generator updates after ``step`` iterations, which count discriminator steps; None without a GAN.
 
     Example:
         >>> generator_step(dict(model=dict(discriminator=dict(type="D"), discriminator_steps=4)), 390_000)
@@ -303,7 +303,7 @@ def generator_step(config: Any, step: int) -> int | None:
 
 
 def sample_count(config: Any) -> int | None:
-    """Samples that the metrics of a recipe generate; None if they generate none, or different numbers."""
+    """Return how many samples the metrics of a recipe generate, or None if they generate none or different numbers."""
     evaluator = config.get("val_evaluator") or []
     metrics = evaluator if isinstance(evaluator, (list, tuple)) else evaluator.get("metrics", [evaluator])
     counts = {metric["fake_nums"] for metric in metrics if "fake_nums" in metric}

@@ -1,4 +1,4 @@
-"""Recipes compared at anomaly detection, over the seeds that each was trained with."""
+"""Compare recipes at anomaly detection, over the seeds that each was trained with."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import pandas as pd
 from nda_mm.studies.jobs import Measurement, digest, last_checkpoint, resolve, run_all
 from nda_mm.studies.table import paired_tables
 
-#: What must be equal for values to compare.
+#: Settings that must be equal for results to be comparable.
 _SAME = ("benchmark", "inside", "inside_split", "inside_count")
-#: What must be equal, besides, among discriminators with classes.
+#: Settings that must also be equal among discriminators with classes.
 _SAME_OF_CLASSES = ("class_reduction", "classes")
 
 
@@ -28,38 +28,38 @@ def detect_with_runs(
     cfg_options: Sequence[str] = (),
     jobs: int = 1,
 ) -> list[Path]:
-    """Test the last checkpoint of every finished run of a comparison by the evaluator of a recipe for detection.
+    """Test the last checkpoint of every finished run of a comparison with the evaluator of a detection recipe.
 
-    The models are those of the runs' own configs, so any width and any recipe of the comparison will do.
+    Models are built from the runs' own configs, so recipes of any kind and width can be tested.
 
     Args:
-        folder: The comparison's, with ``RECIPE/seed_N``. Gets ``ood/RECIPE/seed_N``.
-        recipe: The recipe whose ``test_evaluator`` and ``test_cfg`` are used.
-        names: Of the comparison's recipes, the baseline first. Defaults to all, in alphabetical order.
-        test_command: Words that start a test, for example ``[python, 'tools/test.py']``.
-        cfg_options: ``K=V`` words for every test.
-        jobs: At a time, at least 1.
+        folder: Folder of the comparison, with runs in ``RECIPE/seed_N``. Results are written to ``ood/RECIPE/seed_N``.
+        recipe: Recipe whose ``test_evaluator`` and ``test_cfg`` are used.
+        names: Recipes of the comparison to test, the baseline first. Defaults to all, in alphabetical order.
+        test_command: Command that starts a test, for example ``[python, 'tools/test.py']``.
+        cfg_options: ``K=V`` overrides for every test.
+        jobs: Number of tests to run at a time, at least 1. Defaults to 1.
 
     Returns:
-        A folder for each recipe, as :func:`compare_detection` takes them.
+        The folder of each recipe, for :func:`compare_detection`.
 
     Raises:
         ValueError: If a recipe has no finished run, or a test failed.
     """
-    # The evaluator, and the runs that it is to test.
+    # Find the evaluator and the runs to test.
     judge = resolve(recipe)
     evaluator = judge.get("test_evaluator")
     if not evaluator:
-        raise ValueError(f"{recipe} has no test_evaluator to test the runs by")
+        raise ValueError(f"recipe must have a test_evaluator, but {recipe} has none")
     finished = sorted(path.parent for path in folder.glob("*/seed_*/finished.json"))
     names = list(names) or sorted({run.parent.name for run in finished})
     measurements = []
     for name in names:
         runs = [run for run in finished if run.parent.name == name]
         if not runs:
-            raise ValueError(f"there is no finished run {folder / name}/seed_N; train it by tools/compare.py first")
+            raise ValueError(f"there is no finished run {folder / name}/seed_N; train it with tools/compare.py first")
         for run in runs:
-            # Its config as it was run, with all its overrides, and the other evaluator.
+            # Take the run's own config, with all its overrides, and replace the evaluator.
             config = resolve(str(run / f"{name}.py"))
             config.test_evaluator, config.test_cfg = evaluator, judge.get("test_cfg")
             out = folder / "ood" / name / run.name
@@ -71,58 +71,59 @@ def detect_with_runs(
             measurements.append(Measurement(path, out / "test", label, settings, tuple(cfg_options), checkpoint))
     failed = run_all(measurements, test_command, jobs)
     if failed:
-        raise ValueError(f"the tests of {'; '.join(each.label for each in failed)} failed, see their output.txt")
+        raise ValueError(f"the tests of {'; '.join(each.label for each in failed)} failed; see their output.txt")
     return [folder / "ood" / name for name in names]
 
 
 def compare_detection(recipes: Sequence[Path], measures: Sequence[str] = ("auroc",), *, shared: bool = False) -> str:
-    """Tables of means, spread and paired differences from the first recipe.
+    """Return tables of means, spread and paired differences from the first recipe.
 
-    The files are those that :class:`nda_mm.OODMetric` writes. Of a seed that was tested more than once, the newest
-    counts.
+    Reads the files that :class:`nda_mm.OODMetric` writes. If a seed was tested more than once, the newest results are
+    used.
 
     Args:
-        recipes: A folder for each recipe, the baseline first, with ``seed_N`` folders that hold a ``results.json``
-            somewhere below. The folder's name is the recipe's.
-        measures: Those to report, of each set and family and of their mean.
-        shared: Compare the seeds that all recipes were tested with, rather than require the same. Defaults to False.
+        recipes: Folders of the recipes, the baseline first. Each is named after its recipe and has ``seed_N`` folders
+            with a ``results.json`` somewhere below.
+        measures: Measures to report for each OOD set and family and for their mean. Defaults to ``('auroc',)``.
+        shared: Whether to compare only the seeds that all recipes were tested with, instead of requiring the same
+            seeds. Defaults to False.
 
     Returns:
-        Markdown.
+        The tables in Markdown.
 
     Raises:
-        ValueError: If a folder holds no results, the seeds differ, or the data, sets or scores were not the same.
+        ValueError: If a folder holds no results, the seeds differ, or the data, OOD sets or scores were not the same.
     """
     names = [recipe.name for recipe in recipes]
     if len(set(names)) != len(names) or not names:
-        raise ValueError(f"the folders must have different names, those of their recipes, but got {names}")
-    # The same seeds of all.
+        raise ValueError(f"recipes must be folders with different names, but got {names}")
+    # Find the seeds that all recipes have.
     found = {recipe.name: _read(recipe) for recipe in recipes}
     seeds = sorted(set.intersection(*(set(results) for results in found.values())))
     tested = {name: sorted(results) for name, results in found.items()}
     if not seeds or (not shared and any(each != seeds for each in tested.values())):
-        raise ValueError(f"the recipes were tested with different seeds: {tested}")
-    # Tested under the same conditions.
+        raise ValueError(f"recipes must be tested with the same seeds, but got different seeds: {tested}")
+    # Check that all were tested under the same conditions.
     reference: dict[str, Any] = {}
     for name, seed in product(names, seeds):
         conditions = _conditions(found[name][seed])
-        reference = conditions | reference  # a classifier leaves open what discriminators have to share
+        reference = conditions | reference  # a classifier lacks some of the settings that discriminators must share
         if any(value != reference[key] for key, value in conditions.items()):
             raise ValueError(
                 f"{name}, seed {seed}, was not tested as {names[0]}, seed {seeds[0]}: {conditions} against {reference}"
             )
-    # A row for each measure of each set, and of each mean.
+    # Make a row for each measure of each OOD set and of each mean.
     rows = []
     for measure, name, seed in product(measures, names, seeds):
         content = found[name][seed]
-        # Members of families are only in their files.
+        # Members of families are left out: the means include their family.
         parts = {each["name"]: each["values"] for each in content["sets"] if "/" not in each["name"]}
         rows += [(f"{part} {measure}", name, seed, of[measure]) for part, of in (parts | content["means"]).items()]
     return paired_tables(pd.DataFrame(rows, columns=["metric", "recipe", "seed", "value"]), names, seeds)
 
 
 def _read(recipe: Path) -> dict[int, dict[str, Any]]:
-    """The newest results of each seed."""
+    """Read the newest results of each seed."""
     seeds = {}
     for file in sorted(recipe.glob("seed_*/**/results.json"), key=lambda path: path.stat().st_mtime):
         seed = file.relative_to(recipe).parts[0].removeprefix("seed_")
@@ -137,5 +138,5 @@ def _conditions(content: Mapping[str, Any]) -> dict[str, Any]:
     counts = {each["name"]: each["count"] for each in content["sets"]}
     protocol = content["protocol"]
     same = _SAME + (_SAME_OF_CLASSES if protocol.get("classes") else ())
-    aupr = protocol.get("aupr", "average precision")  # not in results of before
+    aupr = protocol.get("aupr", "average precision")  # older results do not state it
     return {key: protocol.get(key) for key in same} | {"aupr": aupr, "sets": counts}

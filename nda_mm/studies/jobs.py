@@ -1,6 +1,6 @@
-"""Trainings and tests as processes: several at a time, kept when done, continued after an interruption.
+"""Run trainings and tests as processes: several at a time, skipped when done, resumed after an interruption.
 
-What identifies a job are digests of its config: :func:`course` of a training, :func:`digest` of a test.
+A job is identified by a digest of its config: :func:`course` for a training, :func:`digest` for a test.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from nda_mm.compat import apply_patches
 from nda_mm.utils.files import write_text_atomically
 from nda_mm.utils.processes import on_sigterm
 
-#: The parts of a config that decide the course of a training, and the keys of train_cfg that do not.
+#: Parts of a config that determine the course of a training, and the keys of train_cfg that do not.
 _COURSE = (
     "model",
     "data_preprocessor",
@@ -39,14 +39,14 @@ _COURSE = (
     "load_from",
 )
 _LENGTH = ("max_iters", "max_epochs", "val_interval", "val_begin")
-#: Exit statuses of a process that was asked to stop: after it saved a checkpoint, or before it listened.
+#: Exit statuses of a process stopped by SIGTERM: after saving a checkpoint, or before it handled signals.
 _STOPPED = (128 + signal.SIGTERM, -signal.SIGTERM)
-#: Seconds that a process has to stop.
+#: Seconds that a process has to stop before it is killed.
 _GRACE = 60.0
 
 
 def resolve(recipe: str, cfg_options: Sequence[str] = ()) -> Config:
-    """A recipe with its overrides, as training will see it; it may inherit ``nda_mm::...``."""
+    """Read a recipe with its overrides, as training will see it. It may inherit from ``nda_mm::...``."""
     apply_patches("mmengine")
     config = Config.fromfile(recipe, import_custom_modules=False)
     config.merge_from_dict(read_settings(cfg_options))
@@ -54,26 +54,26 @@ def resolve(recipe: str, cfg_options: Sequence[str] = ()) -> Config:
 
 
 def unique_names(recipes: Sequence[str]) -> list[str]:
-    """The file names of recipes without ``.py``, which name the folders of their runs.
+    """Return the file names of recipes without ``.py``, which name the folders of their runs.
 
     Raises:
-        ValueError: If there are none, or two are equal.
+        ValueError: If there are no recipes, or two have the same name.
     """
     names = [Path(recipe).stem for recipe in recipes]
     if len(set(names)) != len(names) or not names:
-        raise ValueError(f"recipes must be given and have different file names, but got {names}")
+        raise ValueError(f"recipes must be non-empty and have different file names, but got {names}")
     return names
 
 
 def digest(config: Any) -> str:
-    """SHA-256 of a resolved config."""
+    """Return the SHA-256 of a resolved config."""
     return hashlib.sha256(config.pretty_text.encode()).hexdigest()
 
 
 def course(config: Any) -> str:
-    """SHA-256 of what decides the course of a training, without its length and its evaluation.
+    """Return the SHA-256 of the settings that determine the course of a training, without its length and evaluation.
 
-    Two runs of one course and seed are the same run, trained for different times.
+    Two runs with the same course and seed are the same run, possibly of different length.
     """
     parts = {key: config.get(key) for key in _COURSE}
     parts["train_cfg"] = {key: value for key, value in (config.get("train_cfg") or {}).items() if key not in _LENGTH}
@@ -81,21 +81,21 @@ def course(config: Any) -> str:
 
 
 def length(config: Any) -> int | None:
-    """Iterations or epochs of a training."""
+    """Return the number of iterations or epochs of a training."""
     train = config.get("train_cfg") or {}
     return train.get("max_iters") or train.get("max_epochs")
 
 
 @dataclass(frozen=True)
 class Job:
-    """A command on a config, with a folder for its results.
+    """A command that runs a config, with a folder for its results.
 
     Args:
-        config: The config's file.
-        folder: The work dir.
-        label: What to call it in messages.
-        settings: Digests, by name, of what the results depend on.
-        cfg_options: ``K=V`` words.
+        config: Path of the config.
+        folder: Work dir.
+        label: Name of the job in messages.
+        settings: Digests, by name, of the settings that the results depend on.
+        cfg_options: ``K=V`` overrides. Defaults to none.
     """
 
     config: str
@@ -106,40 +106,42 @@ class Job:
 
     @property
     def log(self) -> Path:
-        """The output of the process."""
+        """File with the output of the process."""
         return self.folder / "output.txt"
 
     def before(self) -> None:
-        """What is to be recorded before the process starts: nothing."""
+        """Called before the process starts. Does nothing by default."""
 
 
 @dataclass(frozen=True)
 class Training(Job):
-    """One config with one seed, trained by ``tools/train.py``; ``settings`` must not change while its folder is kept.
+    """A training of one config with one seed by ``tools/train.py``.
+
+    As long as the folder is kept, ``settings`` must not change.
 
     Args:
-        seed: Given as ``--seed``.
-        length: Iterations or epochs; a run that finished with fewer is continued. Default None: a finished run stays
-            finished.
+        seed: Seed, passed as ``--seed``. Defaults to 0.
+        length: Iterations or epochs. A run that finished with fewer is continued. Defaults to None: a finished run is
+            never continued.
     """
 
     seed: int = 0
     length: int | None = None
 
     def is_done(self) -> bool:
-        """Whether it has finished."""
+        """Return whether the training has finished."""
         return is_finished(self.folder, self.length)
 
     def arguments(self) -> list[str]:
-        """The words after the command."""
+        """Return the arguments of the command."""
         return [self.config, "--work-dir", str(self.folder), "--seed", str(self.seed), "--resume"]
 
     def before(self) -> None:
-        """Record the identity of the run."""
+        """Record the settings of the run."""
         write_text_atomically(self.folder / "started.json", json.dumps(dict(self.settings)))
 
     def after(self) -> None:
-        """Record that it has finished."""
+        """Record that the run has finished."""
         content = dict(self.settings, seed=self.seed, length=self.length)
         write_text_atomically(self.folder / "finished.json", json.dumps(content))
 
@@ -159,25 +161,25 @@ class Training(Job):
 
 @dataclass(frozen=True)
 class Measurement(Job):
-    """A checkpoint measured by ``tools/test.py``; kept until ``settings`` or the checkpoint change.
+    """A test of a checkpoint by ``tools/test.py``, repeated only if ``settings`` or the checkpoint change.
 
     Args:
-        checkpoint: Named after its step, as mmengine does: ``iter_5000.pth``.
+        checkpoint: Checkpoint, named after its step as mmengine does: ``iter_5000.pth``.
     """
 
     checkpoint: Path = Path()
 
     def is_done(self) -> bool:
-        """Whether these settings and this checkpoint have been measured."""
+        """Return whether this checkpoint has been measured with these settings."""
         kept = self.folder / "measured.json"
         return kept.is_file() and json.loads(kept.read_text())["settings"] == self._identity()
 
     def arguments(self) -> list[str]:
-        """The words after the command."""
+        """Return the arguments of the command."""
         return [self.config, str(self.checkpoint), "--work-dir", str(self.folder)]
 
     def after(self) -> None:
-        """Keep the values that mmengine has written."""
+        """Record the values that mmengine has written."""
         files = [path for path in self.folder.glob("*/*.json") if path.stem == path.parent.name]
         newest = max(files, key=lambda path: path.stat().st_mtime_ns)
         content = dict(settings=self._identity(), values=json.loads(newest.read_text()))
@@ -191,18 +193,18 @@ J = TypeVar("J", Training, Measurement)
 
 
 def run_all(jobs: Sequence[J], command: Sequence[str], at_once: int = 1) -> list[J]:
-    """Run what is not done, several at a time, and go on after a failure.
+    """Run all jobs that are not done, several at a time, and continue after a failure.
 
-    On SIGTERM, running processes get SIGTERM too, and a minute to save a checkpoint; no other is started. The next call
-    continues. Processes that run at the same time share the cores, unless ``OMP_NUM_THREADS`` is set.
+    On SIGTERM, running processes get SIGTERM as well and have a minute to save a checkpoint, and no more are started.
+    The next call continues. Processes that run at the same time share the cores, unless ``OMP_NUM_THREADS`` is set.
 
     Args:
-        jobs: In this order.
-        command: Words that start one, for example ``[python, 'tools/train.py']``.
-        at_once: At least 1.
+        jobs: Jobs, started in this order.
+        command: Command that starts a job, for example ``[python, 'tools/train.py']``.
+        at_once: Number of jobs to run at a time, at least 1. Defaults to 1.
 
     Returns:
-        Those that failed. A stopped one has not failed, and is not done.
+        The jobs that failed. A stopped job has not failed, but is not done either.
 
     Raises:
         ValueError: If ``at_once`` is below 1.
@@ -218,13 +220,13 @@ def run_all(jobs: Sequence[J], command: Sequence[str], at_once: int = 1) -> list
         try:
             succeeded = list(pool.map(lambda job: _run(job, command, environment, stopping), jobs))
         except BaseException:
-            stopping.set()  # Ctrl-C must not leave processes behind, nor start more
+            stopping.set()  # after Ctrl-C, no process may keep running and none may start
             raise
     return [job for job, good in zip(jobs, succeeded) if not good]
 
 
 def is_finished(folder: Path, length: int | None = None) -> bool:
-    """Whether the training of a folder has ended well, and was no shorter than ``length``."""
+    """Return whether the training in a folder has finished, and was no shorter than ``length``."""
     path = folder / "finished.json"
     if not path.is_file():
         return False
@@ -233,10 +235,10 @@ def is_finished(folder: Path, length: int | None = None) -> bool:
 
 
 def last_checkpoint(run: Path) -> Path:
-    """The last checkpoint of a work dir, which may have been moved.
+    """Find the last checkpoint of a work dir, which may have been moved.
 
     Raises:
-        ValueError: If there is none.
+        ValueError: If there is no checkpoint.
     """
     record = run / "last_checkpoint"
     if record.is_file():
@@ -248,7 +250,7 @@ def last_checkpoint(run: Path) -> Path:
 
 
 def measured(folder: Path) -> tuple[int, dict[str, float]] | None:
-    """Step and values of the last measurement into a folder, None if there is none."""
+    """Return the step and the values of the last measurement in a folder, or None if there is none."""
     path = folder / "measured.json"
     if not path.is_file():
         return None
@@ -260,22 +262,22 @@ def measured(folder: Path) -> tuple[int, dict[str, float]] | None:
 def _run(
     job: Training | Measurement, command: Sequence[str], environment: Mapping[str, str], stopping: threading.Event
 ) -> bool:
-    """Run one job; whether it did not fail."""
+    """Run one job and return False if it failed."""
     if job.is_done():
         return True
     if stopping.is_set():
         print(f"{job.label}: not started", flush=True)
         return True
-    # Run it, with its output in a file.
+    # Run the job, with its output in a file.
     job.folder.mkdir(parents=True, exist_ok=True)
     job.before()
     print(f"{job.label}: {type(job).__name__.lower()} (output in {job.log})", flush=True)
     words = [*command, *job.arguments(), *(["--cfg-options", *job.cfg_options] if job.cfg_options else [])]
     with job.log.open("a") as output:
         status = _wait(words, output, environment, stopping)
-    # How it ended.
+    # Report how it ended.
     if status in _STOPPED and stopping.is_set():
-        print(f"{job.label}: stopped; the next call goes on", flush=True)
+        print(f"{job.label}: stopped; run the same command to continue", flush=True)
         return True
     if status:
         end = "\n".join(job.log.read_text(errors="replace").splitlines()[-5:])
@@ -286,7 +288,7 @@ def _run(
 
 
 def _wait(words: Sequence[str], output: IO[str], environment: Mapping[str, str], stopping: threading.Event) -> int:
-    """Run a process; its exit status, or that of a stopped one if it had to be killed."""
+    """Run a process and return its exit status, or that of a stopped process if it had to be killed."""
     with subprocess.Popen(words, stdout=output, stderr=subprocess.STDOUT, env=environment) as process:
         while not stopping.is_set():
             try:

@@ -1,8 +1,8 @@
-"""Which transforms help? Each as a negative, and as positive augmentation, on one GAN recipe over the same seeds.
+"""Screen transforms as negatives and as positive augmentation, on one GAN recipe over the same seeds.
 
-Every arm is the recipe with one thing changed, written as a recipe of a few lines, so that the arms are trained,
-resumed and compared as any recipes are (:class:`~nda_mm.studies.comparison.Comparison`), and an arm that does well can
-be trained further by itself.
+Every arm is the recipe with one change, written as a recipe of a few lines. The arms are trained, resumed and compared
+like any other recipes (:class:`~nda_mm.studies.comparison.Comparison`). An arm that does well can be trained further on
+its own.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ SIDES = ("negative", "positive")
 
 @dataclass(frozen=True)
 class Arm:
-    """One way to train the recipe.
+    """One variant of the recipe.
 
     Args:
-        name: Of its recipe's file.
-        transform: Its label; empty for the plain arm.
-        side: 'negative', 'positive', or empty for the plain arm.
-        settings: The transform's config; None for the plain arm.
-        fake_weight: Where it is not the recipe's own.
+        name: Name of the arm's recipe file.
+        transform: Label of the transform. Defaults to ``''``, for the plain arm.
+        side: ``'negative'`` or ``'positive'``. Defaults to ``''``, for the plain arm.
+        settings: Config of the transform. Defaults to None, for the plain arm.
+        fake_weight: The ``fake_weight`` of the arm. Defaults to None: that of the recipe.
     """
 
     name: str
@@ -54,11 +54,11 @@ class Arm:
 
     @property
     def label(self) -> str:
-        """The transform, with its weight where that was set."""
+        """Label of the transform, with ``fake_weight`` if it is set."""
         return self.transform + ("" if self.fake_weight is None else f", fake_weight {self.fake_weight:g}")
 
     def changes(self, config: Any) -> str:
-        """The lines that turn the recipe with this config into the arm."""
+        """Return the lines of code that turn the recipe with this config into the arm."""
         old = config.model.get("negative")
         lines = ["model = dict(negative=None)"]
         if self.side == "negative":
@@ -73,22 +73,22 @@ class Arm:
 
 
 class Screening:
-    """Trains a recipe plain, and with every transform on every side, and reports the results with the audit's verdicts.
+    """Trains a recipe without and with every transform, and reports the results next to the audit's verdicts.
 
     Args:
-        recipe: Config file of a GAN of this package; a negative it has is taken out for the plain arm.
-        transforms: As :func:`read_transform` takes them. None: the recipe's own negative.
-        seeds: The same for every arm.
-        folder: Gets ``recipes/ARM.py``, ``ARM/seed_N`` for every run, ``audit.json`` and the report.
-        train_command: Words that start the training of a config.
-        sides: Of 'negative' and 'positive', those to train. Defaults to both.
-        fake_weights: Of the negative arms; every transform is trained with each. Defaults to none: the recipe's own.
-        cfg_options: ``K=V`` words for every run.
-        audit_images: Real training images that the audit looks at, at most. Defaults to 4000.
+        recipe: Config file of a GAN of this package. The plain arm is trained without its negative.
+        transforms: Transforms in the form that :func:`read_transform` reads, or None for the recipe's own negative.
+        seeds: Seeds to train every arm with.
+        folder: Folder for ``recipes/ARM.py``, the runs in ``ARM/seed_N``, ``audit.json`` and the report.
+        train_command: Command that trains a config, for example ``[python, 'tools/train.py']``.
+        sides: Whether to train with transforms as ``'negative'``, as ``'positive'``, or both. Defaults to both.
+        fake_weights: Values of ``fake_weight`` with which to train every negative arm. Defaults to that of the recipe.
+        cfg_options: ``K=V`` overrides for every run. Defaults to none.
+        audit_images: Largest number of real training images for the audit. Defaults to 4000.
 
     Raises:
-        ValueError: If the recipe is no GAN of this package, a transform comes twice, there is none, or a transform
-            does not fit the images.
+        ValueError: If the recipe is not a GAN of this package, there is no transform, a transform is repeated or
+            invalid, or a fake weight is out of range.
     """
 
     def __init__(
@@ -104,38 +104,41 @@ class Screening:
         cfg_options: Sequence[str] = (),
         audit_images: int = 4000,
     ) -> None:
-        # The recipe must be of a GAN that takes a negative.
+        # Check that the recipe trains a GAN that takes a negative.
         self.recipe, self.folder, self.audit_images = recipe, folder, audit_images
         self.config = resolve(recipe, cfg_options)
         model = self.config.get("model") or {}
         if not str(model.get("type")).startswith("nda_mm.NDA") or "discriminator" not in model:
-            raise ValueError(f"{recipe} trains {model.get('type')!r}, which is no GAN that takes a negative")
-        # Its own negative, or the transforms given; they must build and differ.
+            raise ValueError(
+                f"recipe must train a GAN that takes a negative, but {recipe} trains {model.get('type')!r}"
+            )
+        # Take the given transforms, or the recipe's own negative. They must be valid and differ.
         if transforms is None and model.get("negative") is None:
-            raise ValueError(f"{recipe} has no negative; name the transforms to screen (--transforms)")
+            raise ValueError(f"{recipe} has no negative; name the transforms to screen with --transforms")
         settings = (
             [model["negative"].to_dict()] if transforms is None else [read_transform(text) for text in transforms]
         )
         self.transforms = {negative_label(each): each for each in settings}
         if len(self.transforms) != len(settings) or not settings:
-            raise ValueError(f"the transforms must be given and differ, but got {transforms}")
+            raise ValueError(f"transforms must be non-empty and all different, but got {transforms}")
         for weight in fake_weights:
             check_fake_weight(weight)
         for each in self.transforms.values():
             build_negative(each)
-        # Each arm is a recipe of its own.
+        # Write a recipe for each arm.
         self.arms = self._arms(sides, list(dict.fromkeys(fake_weights)) or [None])
         recipes = [str(self._write(arm)) for arm in self.arms]
         self.comparison = Comparison(recipes, seeds, folder, train_command=train_command, cfg_options=cfg_options)
 
     def train(self, jobs: int = 1) -> list[Run]:
-        """Train what is not finished; the runs that failed. See :meth:`Comparison.train`."""
+        """Train all runs that have not finished, and return those that failed. See :meth:`Comparison.train`."""
         return self.comparison.train(jobs)
 
     def audit(self) -> dict[str, tuple[str, float]]:
-        """Verdict and separability (AUROC) of every transform on the recipe's training images; kept in ``audit.json``.
+        """Return verdict and separability (AUROC) of every transform on the recipe's training images.
 
-        Data that are no images, such as points, cannot be audited; the verdict is then 'not audited'.
+        Results are kept in ``audit.json``. Data other than images, such as points, can't be audited. Their verdict is
+        'not audited'.
         """
         path = self.folder / "audit.json"
         key = f"{digest(self.config)} {self.audit_images}"
@@ -158,17 +161,17 @@ class Screening:
         """Write ``screening.md``, ``screening.csv`` and ``screening.png`` in addition to the comparison's report.
 
         Args:
-            metrics: Those to report, the most important first. Defaults to all that every run has.
+            metrics: Metrics to report, the most important first. Defaults to all that every run has.
 
         Returns:
-            The table.
+            The report in Markdown.
 
         Raises:
-            NothingToCompareError: If no seed has finished under all arms.
-            ValueError: As :meth:`Comparison.report`.
+            NothingToCompareError: If no seed has finished for all arms.
+            ValueError: If :meth:`Comparison.report` raises it.
         """
         if not self.comparison.finished_seeds:
-            raise NothingToCompareError(f"no seed has finished under all arms in {self.folder}")
+            raise NothingToCompareError(f"no seed has finished for all arms in {self.folder}")
         self.comparison.report(metrics)
         values = table(final_values(self.comparison.compared(metrics)), self.arms, self.audit())
         text = markdown(values, Path(self.recipe).stem)
@@ -199,10 +202,10 @@ class Screening:
 
 
 def read_transform(text: str) -> dict[str, Any]:
-    """A transform's config from the command line: a registered negative's name in any case, or its settings.
+    """Read a transform from the command line: the name of a registered negative in any case, or its settings.
 
     Raises:
-        ValueError: If no negative has that name, or the settings cannot be read.
+        ValueError: If no negative has that name, or the settings can't be parsed.
 
     Example:
         >>> read_transform("jigsaw"), read_transform("dict(type='jigsaw', grid=4)")
@@ -212,16 +215,16 @@ def read_transform(text: str) -> dict[str, Any]:
     name = str(settings["type"]).removeprefix("nda_mm.")
     known = {each.lower(): each for each in NEGATIVES.module_dict}
     if name.lower() not in known:
-        raise ValueError(f"no negative is registered as {name!r}; there are: {', '.join(sorted(known.values()))}")
+        raise ValueError(f"transforms must be one of {', '.join(sorted(known.values()))}, but got {name!r}")
     return {**settings, "type": known[name.lower()]}
 
 
 def table(final: pd.DataFrame, arms: Sequence[Arm], audited: Mapping[str, tuple[str, float]]) -> pd.DataFrame:
-    """Every final value of every arm, with that of the plain arm and the audit's verdict.
+    """Return every final value of every arm, with the value of the plain arm and the audit's verdict.
 
     Args:
         final: Final values of all arms.
-        arms: All of them.
+        arms: All arms.
         audited: Verdict and AUROC of every transform.
     """
     columns = ["recipe", "label", "transform", "side", "fake_weight", "verdict", "auroc"]
@@ -235,23 +238,23 @@ def table(final: pd.DataFrame, arms: Sequence[Arm], audited: Mapping[str, tuple[
 
 
 def markdown(values: pd.DataFrame, recipe: str) -> str:
-    """The report: for every metric a row for each transform, the audit's verdict first.
+    """Return the report in Markdown: a table for every metric, with a row for each transform.
 
     Args:
-        values: As :func:`table` gives them.
+        values: Values from :func:`table`.
         recipe: Name of the recipe.
     """
     seeds = values["seed"].unique()
     parts = [
         f"# Transforms on {recipe}",
-        f"Final values over seeds {', '.join(map(str, seeds))} (n = {len(seeds)}), and in brackets what they differ by "
-        "from the plain arm, seed by seed, with the 95 % t interval of the mean where there are several seeds. As "
-        "negative: the transformed images are shown as fake. As positive: all real images are shown transformed, as "
-        "real. Audit: the verdict of tools/audit_negatives.py on the training images, and the AUROC at which negatives "
-        "are distinguished from real ones.",
+        f"Final values over seeds {', '.join(map(str, seeds))} (n = {len(seeds)}). In brackets: the mean difference "
+        "from the plain arm, paired by seed, with its 95 % t interval if there are several seeds. As negative: the "
+        "discriminator sees transformed images as fake. As positive: it sees all real images transformed, as real. "
+        "Audit: the verdict of tools/audit_negatives.py on the training images, and the AUROC for distinguishing "
+        "negatives from real images.",
     ]
     for metric, of_metric in values.groupby("metric", sort=False):
-        # A row for each transform and weight.
+        # Add a row for each transform and weight.
         parts += [f"## {metric}", f"Plain: {_mean(of_metric.loc[of_metric['side'] == '', 'value'])}."]
         rows = []
         for label, of_label in of_metric[of_metric["side"] != ""].groupby("label", sort=False):
@@ -259,20 +262,20 @@ def markdown(values: pd.DataFrame, recipe: str) -> str:
             audit = verdict if math.isnan(auroc) else f"{verdict}, {auroc:.3f}"
             rows.append([label, audit, *(_cell(of_label[of_label["side"] == side]) for side in SIDES)])
         parts.append(markdown_table(["transform", "audit", "as negative", "as positive"], rows))
-        # Whether the audit predicts which negatives help.
+        # Check whether the audit predicts which negatives help.
         negatives = of_metric[of_metric["side"] == "negative"].groupby("label")[["auroc", "difference"]].mean()
         correlation = negatives["auroc"].corr(negatives["difference"], method="spearman", min_periods=3)
         if not math.isnan(correlation):
             parts.append(
                 "Rank correlation (Spearman) of the audit's AUROC with the mean difference as negative: "
-                f"{correlation:+.2f} over {len(negatives)} arms; where lower values are better, an audit that predicts "
-                "gives -1."
+                f"{correlation:+.2f} over {len(negatives)} arms. For metrics where lower is better, an audit that "
+                "predicts the order perfectly gives -1."
             )
     return "\n\n".join(parts) + "\n"
 
 
 def plot(path: Path, values: pd.DataFrame) -> None:
-    """Each metric of each arm: a small dot for each seed, a large one for their mean, a line where the plain arm is."""
+    """Plot each metric of each arm: small dots for the seeds, a large dot for their mean, a line for the plain arm."""
     arms = values[values["side"] != ""]
     labels = arms.drop_duplicates("label")
     heights = {label: -float(number) for number, label in enumerate(labels["label"])}
@@ -295,7 +298,7 @@ def plot(path: Path, values: pd.DataFrame) -> None:
 
 
 def _cell(rows: pd.DataFrame) -> str:
-    """Mean of an arm, and mean and interval of what it differs by."""
+    """Format the mean of an arm, and the mean and interval of its difference from the plain arm."""
     if rows.empty:
         return "not run"
     low, high = paired_interval(rows["difference"])
@@ -304,5 +307,5 @@ def _cell(rows: pd.DataFrame) -> str:
 
 
 def _mean(values: pd.Series) -> str:
-    """Mean, and spread where there are several seeds."""
+    """Format the mean, with the spread if there are several seeds."""
     return f"{values.mean():.4g}" + (f" (sd {values.std():.2g})" if len(values) > 1 else "")

@@ -1,7 +1,7 @@
-"""The table of runs, one row a value: read from logs, kept as CSV, summed up by seeds, written as Markdown, drawn.
+"""Tables of runs with one value per row: read from logs, saved as CSV, summarized over seeds, printed and plotted.
 
-Tables of runs are :class:`pandas.DataFrame` with the columns ``recipe``, ``seed``, ``metric``, ``step`` and ``value``,
-and in studies of GANs ``generator_step`` and ``samples``.
+A table of runs is a :class:`pandas.DataFrame` with the columns ``recipe``, ``seed``, ``metric``, ``step`` and
+``value``. In studies of GANs it also has ``generator_step`` and ``samples``.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ from nda_mm.utils.files import write_text_atomically
 
 _NOT_METRICS = {"step", "epoch", "iter", "time", "data_time", "memory"}
 _OF_MISSING = (
-    "Means and differences are over the seeds that are there. mmdet's CocoMetric gives no average precision to a "
-    "detector that has found nothing at all: what is missing is then the worst, not a random omission."
+    "Means and differences are over the available seeds. mmdet's CocoMetric reports no average precision for a "
+    "detector that finds no object at all. In that case the missing values are the worst ones, not random omissions."
 )
 
 
 def read_evaluations(folder: Path, *, training: bool = False) -> pd.DataFrame:
-    """The evaluation results of a work dir, from mmengine's JSON logs, those of resumed runs joined.
+    """Read the evaluation results of a work dir from mmengine's JSON logs, and join the logs of a resumed run.
 
-    Training lines carry a learning rate or a loss; every other line is an evaluation. Where a step was logged twice,
-    the later start counts.
+    Training lines contain a learning rate or a loss; all other lines are evaluations. If a step was logged twice, the
+    run that was started later is used.
 
     Args:
         folder: A work dir of mmengine, with ``TIMESTAMP/vis_data/scalars.json``.
-        training: Whether to read the training lines instead, whose metrics are then called ``train/...``: means over
+        training: Whether to read the training lines instead. Their metrics are called ``train/...`` and are means over
             mmengine's window of the latest steps. Defaults to False.
 
     Returns:
-        ``metric``, ``step`` and ``value``, by step.
+        A table with ``metric``, ``step`` and ``value``, sorted by step.
     """
     rows = []
     for path in sorted(folder.glob("*/vis_data/scalars.json")):
@@ -46,7 +46,7 @@ def read_evaluations(folder: Path, *, training: bool = False) -> pd.DataFrame:
             try:
                 entry = json.loads(line)
             except json.JSONDecodeError:
-                continue  # a killed run's half written last line
+                continue  # the last line of a killed run may be incomplete
             if training != any(key == "iter" or key.startswith(("lr", "loss")) or key.endswith("lr") for key in entry):
                 continue
             for key, value in entry.items():
@@ -57,10 +57,10 @@ def read_evaluations(folder: Path, *, training: bool = False) -> pd.DataFrame:
 
 
 def add_rows(path: Path, rows: pd.DataFrame) -> pd.DataFrame:
-    """Put rows into a CSV file, in place of those that it holds of the same runs.
+    """Add rows to a CSV file, where they replace earlier rows of the same runs.
 
     Returns:
-        What the file holds now.
+        All rows that the file now contains.
     """
     if path.is_file():
         run, counts = ["recipe", "seed"], {"generator_step": "Int64", "samples": "Int64"}
@@ -72,7 +72,7 @@ def add_rows(path: Path, rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def every_run(table: pd.DataFrame) -> str:
-    """Markdown: each run with its budget and its last values."""
+    """Return a Markdown table of all runs, with their budgets and last values."""
     of_gans = table["generator_step"].notna().any()
     metrics = list(table["metric"].unique())
     rows = []
@@ -83,38 +83,39 @@ def every_run(table: pd.DataFrame) -> str:
         values = [f"{last[metric]:.4g}" if metric in last else "" for metric in metrics]
         rows.append([recipe, seed, *(f"{count:,}" for count in (end["step"], *counts)), *values])
     columns = ["recipe", "seed", "step", *(["generator steps", "samples"] if of_gans else []), *metrics]
-    return f"Every run at its last evaluation.\n\n{markdown_table(columns, rows)}\n"
+    return f"All runs at their last evaluation.\n\n{markdown_table(columns, rows)}\n"
 
 
 def final_values(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows of the last step of each run and metric."""
+    """Return the rows of the last step of each run and metric."""
     return table.loc[table.groupby(["metric", "recipe", "seed"], sort=False)["step"].idxmax()]
 
 
 def paired_interval(differences: pd.Series) -> tuple[float, float]:
-    """Student's 95 % t interval of the mean of differences, seed by seed; nan for one seed.
+    """Return Student's 95 % t interval of the mean of paired differences; nan for a single seed.
 
     Example:
         >>> [round(end, 3) for end in paired_interval(pd.Series([0.2, 0.1]))]
         [-0.485, 0.785]
     """
     mean = differences.mean(skipna=False)
-    half = t.ppf(0.975, len(differences) - 1) * differences.sem(skipna=False)  # t.interval has none at scale 0
+    half = t.ppf(0.975, len(differences) - 1) * differences.sem(skipna=False)  # t.interval is undefined at scale 0
     return float(mean - half), float(mean + half)
 
 
 def paired_tables(
     final: pd.DataFrame, recipes: Sequence[str], seeds: Sequence[int], baselines: Sequence[str] = ()
 ) -> str:
-    """Markdown: means and spread over the seeds, differences from the baselines seed by seed, and what is missing.
+    """Return Markdown tables of means and spread over seeds, and of paired differences from the baselines.
 
-    Means are over the seeds that have a value, differences over those of which both recipes have one.
+    Means are over the seeds that have a value, differences over the seeds for which both recipes have one. Missing
+    values are listed below the tables.
 
     Args:
-        final: One value for each metric, recipe and seed.
-        recipes: Their order.
-        seeds: Those that were asked for.
-        baselines: Recipes from which those after them differ. Defaults to the first.
+        final: Final values, one for each metric, recipe and seed.
+        recipes: Names of the recipes, in the order of the rows.
+        seeds: All seeds of the study.
+        baselines: Recipes with which all later ones are compared. Defaults to the first recipe.
 
     Example:
         >>> rows = [("top1", "a", 0, 80.0), ("top1", "b", 0, 82.5)]
@@ -136,7 +137,7 @@ def paired_tables(
     groups, metrics = final.groupby(["metric", "recipe"]), final["metric"].unique()
     found = {key: rows.set_index("seed")["value"] for key, rows in groups}
     rows, missing = [], []
-    # Every value of every recipe, and which are missing.
+    # List all values of each recipe, and find the missing ones.
     for metric, recipe in product(metrics, recipes):
         values = found.get((metric, recipe), pd.Series(dtype=float))
         if len(values):
@@ -146,7 +147,7 @@ def paired_tables(
         missing += [f"- {metric} of {recipe}, seed {', '.join(absent)}"] if absent else []
     parts = [f"Final values over seeds {', '.join(map(str, seeds))} (n = {len(seeds)})."]
     parts.append(markdown_table(["metric", "recipe", "mean", "spread (sd)", "values"], rows))
-    # Differences over the seeds that both recipes have.
+    # Compute differences over the seeds that both recipes have.
     for baseline in baselines or recipes[:1]:
         rows = []
         for metric, recipe in product(metrics, recipes[recipes.index(baseline) + 1 :]):
@@ -163,13 +164,13 @@ def paired_tables(
             parts.append(f"Paired differences from {baseline}, seed by seed, with the 95 % t interval of the mean.")
             parts.append(markdown_table(columns, rows))
     if missing:
-        parts.append("Missing, as the run is not finished or did not measure it:")
+        parts.append("Missing values, because the run has not finished or did not measure them:")
         parts += ["\n".join(missing), _OF_MISSING]
     return "\n\n".join(parts) + "\n"
 
 
 def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """Rows as a table in Markdown.
+    """Format rows as a Markdown table.
 
     Example:
         >>> print(markdown_table(["recipe", "seed"], [["nda", 0]]))
@@ -182,7 +183,7 @@ def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str
 
 
 def plot(path: Path, table: pd.DataFrame) -> None:
-    """Each metric over the steps: a thin line for each run, a thick one for the mean of a recipe."""
+    """Plot each metric over the steps, with a thin line for each run and a thick line for the mean of each recipe."""
     metrics = table["metric"].unique()
     figure = Figure(figsize=(6.4, 3.2 * len(metrics)), layout="constrained")
     for metric, axes in zip(metrics, figure.subplots(len(metrics), squeeze=False).flat):
@@ -193,43 +194,43 @@ def plot(path: Path, table: pd.DataFrame) -> None:
                 axes.plot(runs[seed].dropna(), color=f"C{number}", linewidth=0.6, alpha=0.5)
             mean = runs.dropna().mean(axis=1)
             axes.plot(mean, color=f"C{number}", linewidth=2, marker="o", markersize=3, label=recipe)
-        axes.set(xlabel="step", ylabel=metric)  # iterations, or epochs where a recipe counts those
+        axes.set(xlabel="step", ylabel=metric)  # iterations, or epochs if a recipe counts in epochs
         axes.legend()
     figure.savefig(path, dpi=120)
 
 
 def draw_curves(runs: Sequence[Path], keys: Sequence[str], out: Path) -> str:
-    """Draw a panel for each value over the steps, with a line for each run.
+    """Plot logged values over the steps, in a panel for each value with a line for each run.
 
     Args:
         runs: Work directories.
-        keys: Names of values, which may have wildcards.
-        out: The picture; its suffix says the format.
+        keys: Names of the values to plot; wildcards are allowed.
+        out: Path of the image. The suffix determines the format.
 
     Returns:
-        The last value of each run, as a table in Markdown.
+        The last values of each run, as a Markdown table.
 
     Raises:
         ValueError: If a run has no log, or no run logged a key.
     """
-    # What the runs logged in training and in evaluations.
+    # Read what the runs logged in training and in evaluations.
     names, tables = [run.as_posix() for run in runs], []
     for run, name in zip(runs, names):
         logged = pd.concat([read_evaluations(run, training=True), read_evaluations(run)])
         if logged.empty:
-            raise ValueError(f"{run} holds no logged values; a run writes them to TIMESTAMP/vis_data/scalars.json")
+            raise ValueError(f"{run} contains no logged values, which a run writes to TIMESTAMP/vis_data/scalars.json")
         tables.append(logged.assign(recipe=name, seed=0))
     table = pd.concat(tables)
-    # The values that were asked for.
+    # Keep and plot the requested values.
     metrics = list(table["metric"].unique())
     for key in keys:
         if not any(fnmatchcase(metric, key) for metric in metrics):
-            raise ValueError(f"keys must be logged by a run, but got {key!r}; logged: {', '.join(metrics)}")
+            raise ValueError(f"keys must be logged by a run, but got {key!r}; logged values: {', '.join(metrics)}")
     metrics = [metric for metric in metrics if any(fnmatchcase(metric, key) for key in keys)]
     table = table[table["metric"].isin(metrics)]
     out.parent.mkdir(parents=True, exist_ok=True)
     plot(out, table)
-    # The last of each, side by side.
+    # List the last values of all runs side by side.
     last = table.sort_values("step", kind="stable").drop_duplicates(["metric", "recipe"], keep="last")
     values = {(row.metric, row.recipe): f"{row.value:.4g} (step {row.step:,})" for row in last.itertuples()}
     return markdown_table(["value", *names], [[m, *(values.get((m, name), "") for name in names)] for m in metrics])

@@ -1,1 +1,1 @@
-"""Files, and the words of messages: what every part of the package may use."""
+"""Helpers that every part of the package may use: files, messages, processes, RNG state and schedules."""

@@ -1,4 +1,4 @@
-"""Reading files with errors that name them, atomic writes, links to folders, and recipes by name."""
+"""File helpers: reading with clear errors, atomic writes, links to folders, and finding recipes by name."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ __all__ = [
     "write_text_atomically",
 ]
 
-#: Suffix of files that :func:`write_atomically` has not finished.
+#: Suffix of the unfinished files of :func:`write_atomically`.
 UNFINISHED = ".unfinished"
-#: Prefix of a recipe of this package.
+#: Prefix of the names of this package's recipes.
 PREFIX = "nda_mm::"
 
 
 def check_data_root(data_root: Any) -> str:
-    """The folder of a data set, if one is named.
+    """Check that a data set's folder is given, and return it as a string.
 
     Raises:
         ValueError: If it is empty or None, which would otherwise mean the current folder.
@@ -48,16 +48,17 @@ def check_data_root(data_root: Any) -> str:
 
 
 def files_below(folder: Path, wanted: Callable[[str], bool]) -> list[Path]:
-    """Find entries by name below a folder, sorted; links are followed, but no folder is entered twice.
+    """Find all entries below a folder whose names match.
 
-    Entries other than files, such as broken links, are listed too; :func:`check_file` refuses them.
+    Links are followed, but no folder is visited twice. Entries other than files, such as broken links, are listed as
+    well; :func:`check_file` raises an error for them.
 
     Args:
-        folder: Where to look; hidden subfolders are left out.
-        wanted: Whether a name is wanted.
+        folder: Folder to search. Hidden subfolders are skipped.
+        wanted: Function that returns whether a name matches.
 
     Returns:
-        Their paths, below ``folder``.
+        Sorted paths that start with ``folder``.
     """
     found, seen = [], set()
     for parent, folders, names in os.walk(folder, followlinks=True):
@@ -72,25 +73,25 @@ def files_below(folder: Path, wanted: Callable[[str], bool]) -> list[Path]:
 
 
 def subfolders(folder: Path) -> list[str]:
-    """Sorted names of the subfolders of a folder without hidden ones; none if the folder does not exist."""
+    """Return the sorted names of the subfolders that are not hidden, or an empty list if the folder does not exist."""
     _, names, _ = next(os.walk(folder), ("", [], []))
     return sorted(name for name in names if not name.startswith("."))
 
 
 def check_file(path: str | Path) -> None:
-    """Refuse anything but a regular file, before it is opened: opening a FIFO would wait forever.
+    """Check that a path is a regular file before it is opened: opening a FIFO would wait forever.
 
     Raises:
-        OSError: If the path is no regular file, or its name is not UTF-8, which lists and logs can't hold.
+        OSError: If the path is not a regular file, or its name is not UTF-8 and can't be written to lists and logs.
     """
     if not stat.S_ISREG(os.stat(path).st_mode):
-        raise OSError(f"'{printable(path)}' is no regular file")
+        raise OSError(f"'{printable(path)}' is not a regular file")
     if printable(path) != str(path):
         raise OSError(f"the name '{printable(path)}' is not UTF-8")
 
 
 def printable(name: str | Path) -> str:
-    r"""A name for logs and lists, with bytes that are not UTF-8 escaped.
+    r"""Return a name for logs and lists, in which bytes that are not UTF-8 are escaped.
 
     Example:
         >>> print(printable(os.fsdecode(b"caf\xe9.png")), printable("café.png"))
@@ -100,11 +101,11 @@ def printable(name: str | Path) -> str:
 
 
 def read_text(path: str | Path) -> str:
-    """Read a text file in UTF-8, with errors that name it.
+    """Read a UTF-8 text file, with errors that name the file.
 
     Raises:
-        OSError: If it is missing, or no file.
-        ValueError: If it is not UTF-8.
+        OSError: If the file is missing or not a regular file.
+        ValueError: If the file is not UTF-8.
     """
     check_file(path)
     try:
@@ -114,21 +115,21 @@ def read_text(path: str | Path) -> str:
 
 
 def write_text_atomically(path: Path, text: str) -> None:
-    """Write a text file in UTF-8 by :func:`write_atomically`."""
+    """Write a UTF-8 text file with :func:`write_atomically`."""
     write_atomically(path, lambda file: file.write(text.encode()))
 
 
 def write_atomically(path: Path, write: Callable[[BinaryIO], Any]) -> None:
-    """Write a file atomically: after a crash, a full disk or a power cut it is either the old or the new one.
+    """Write a file atomically: after a crash, a full disk or a power failure it is either the old or the new file.
 
-    It is written next to its target under a hidden name ending in ``.unfinished``, flushed to the disk, and renamed.
+    The content is written to a hidden file ending in ``.unfinished`` next to the target, flushed to disk, and renamed.
 
     Args:
-        path: The file; missing folders are made.
-        write: Gets the open file.
+        path: File to write. Missing folders are created.
+        write: Function that writes the content to the open file.
 
     Raises:
-        OSError: If it can't be written; the old file is untouched, and nothing is left behind.
+        OSError: If the file can't be written. The old file is then unchanged, and nothing is left behind.
 
     Example:
         >>> import tempfile
@@ -139,7 +140,7 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], Any]) -> None:
     """
     path = Path(path).absolute()
     path.parent.mkdir(parents=True, exist_ok=True)
-    # A name that no other process has, also on another machine; open() gives the usual permissions.
+    # The name is unique, even if several machines share the folder. open() gives the usual permissions.
     unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}{UNFINISHED}")
     try:
         with open(unfinished, "xb") as file:
@@ -160,14 +161,14 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], Any]) -> None:
 
 
 def link_folder(folder: Path, link: Path) -> None:
-    """Link to a folder, unless the link exists or is the folder itself.
+    """Create a symbolic link to a folder, unless it exists already or is the folder itself.
 
     Args:
-        folder: Its target.
-        link: The link; its folder is made.
+        folder: Target of the link.
+        link: Path of the link. Missing parent folders are created.
 
     Raises:
-        FileExistsError: If something else is there; nothing is overwritten.
+        FileExistsError: If ``link`` is something else. Nothing is overwritten.
     """
     if os.path.lexists(link):
         if os.path.realpath(link) != os.path.realpath(folder):
@@ -178,7 +179,7 @@ def link_folder(folder: Path, link: Path) -> None:
 
 
 def recipe_path(name: str) -> Path:
-    """Find a config: a path, or a recipe of this package by its name.
+    """Find a config by its path, or a recipe of this package by its name.
 
     A path that does not exist is looked up among the recipes: ``configs/biggan_digits.py`` finds
     ``configs/biggan/biggan_digits.py``.
@@ -187,10 +188,10 @@ def recipe_path(name: str) -> Path:
         name: A path, or a recipe's name with or without ``nda_mm::``, its folder and ``.py``.
 
     Returns:
-        The path as given, or of the recipe inside the installed package or in the checkout.
+        The path as given, or the path of the recipe in the installed package or the checkout.
 
     Raises:
-        FileNotFoundError: If there is none; the message names the recipes that are spelled alike, or all.
+        FileNotFoundError: If no config is found. The message suggests recipes with similar names, or lists all.
     """
     if not name.startswith(PREFIX) and Path(name).is_file():
         return Path(name)
@@ -206,6 +207,6 @@ def recipe_path(name: str) -> Path:
     known = sorted({path.stem for folder in folders for path in folder.glob("[a-z]*/*.py")})
     near = difflib.get_close_matches(wanted.stem, known, n=3)
     raise FileNotFoundError(
-        f"There is no config {name!r}, neither a file nor one of nda_mm's recipes."
-        + (f" Did you mean {' or '.join(near)}?" if near else f" They are: {', '.join(known)}.")
+        f"config must be a file or the name of a recipe of nda_mm, but got {name!r}."
+        + (f" Did you mean {' or '.join(near)}?" if near else f" The recipes are: {', '.join(known)}.")
     )

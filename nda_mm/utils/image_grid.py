@@ -1,4 +1,4 @@
-"""Labeled image grids: real images above their negatives, samples by class."""
+"""Labeled image grids, such as real images next to their negatives, or samples by class."""
 
 from __future__ import annotations
 
@@ -27,25 +27,26 @@ def image_grid(
     row_labels: Sequence[str] | None = None,
     padding: int = 2,
 ) -> Image.Image:
-    """Arrange images row by row on a white background, with labels of columns and rows.
+    """Arrange images row by row on a white background, with optional column and row labels.
 
     Pixels are repeated, never interpolated, so the grid shows what the network sees. A column is at least as wide as
-    its label; a label may hold line breaks.
+    its label. Labels may contain line breaks.
 
     Args:
-        images: uint8, gray or RGB. Shape: (N, C, H, W) with C 1 or 3. See :func:`to_uint8` for a model's output.
-        columns: Images in a row. Default: one for each of ``column_labels``, else the root of N, rounded up.
-        scale: Size of an image's pixel on the grid, in pixels, at least 1.
-        column_labels: One above each column.
-        row_labels: One to the left of each row.
-        padding: White space between images, in pixels.
+        images: uint8 images, gray or RGB. Shape: (N, C, H, W) with C 1 or 3. :func:`to_uint8` converts a model's
+            output.
+        columns: Images per row. Defaults to the number of ``column_labels``, else to the square root of N, rounded up.
+        scale: Integer zoom factor of the images, at least 1. Defaults to 1.
+        column_labels: A label for each column, written above it. Defaults to None.
+        row_labels: A label for each row, written to its left. Defaults to None.
+        padding: White space between images, in pixels. Defaults to 2.
 
     Returns:
         An RGB ``PIL.Image``; ``.save('grid.png')`` writes it.
 
     Raises:
         TypeError: If ``images`` are not uint8.
-        ValueError: If a shape, a number of labels or a size does not fit.
+        ValueError: If the shape of ``images`` or the number of labels is wrong.
 
     Example:
         >>> grid = image_grid(np.zeros((6, 3, 8, 8), dtype=np.uint8), columns=3, scale=2, padding=1)
@@ -70,7 +71,7 @@ def image_grid(
         box = measure.multiline_textbbox((0, 0), text, font=font)
         return math.ceil(box[2]), math.ceil(box[3]) + 2
 
-    # Columns are as wide as their heading, the margin as the longest row label.
+    # Columns are at least as wide as their heading, and the left margin as wide as the longest row label.
     widths = [max(width, extent(heading)[0]) for heading in headings]
     top = max(extent(heading)[1] for heading in headings) + padding
     margin = max(extent(name)[0] for name in names)
@@ -78,7 +79,7 @@ def image_grid(
     lefts = [left + sum(widths[:column]) + padding * column for column in range(columns)]
 
     grid = Image.new("RGB", (lefts[-1] + widths[-1] + padding, top + rows * (height + padding)), BACKGROUND)
-    # Headings and row labels, each centered on its images; then the images.
+    # Draw headings and row labels, each centered on its images, and then the images.
     draw = ImageDraw.Draw(grid)
     for column, heading in enumerate(headings):
         x = lefts[column] + (widths[column] - extent(heading)[0]) / 2
@@ -95,7 +96,7 @@ def image_grid(
 
 
 def save_image_grid(path: str | Path, images: Tensor | np.ndarray, *args: Any, **kwargs: Any) -> Path:
-    """Write :func:`image_grid` to a file, creating its folder; arguments as there. Returns the path."""
+    """Save an image grid and return its path; see :func:`image_grid` for the arguments. Missing folders are created."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     image_grid(images, *args, **kwargs).save(path)
@@ -103,7 +104,7 @@ def save_image_grid(path: str | Path, images: Tensor | np.ndarray, *args: Any, *
 
 
 def to_uint8(images: Tensor) -> Tensor:
-    """Map floating images from ``[-1, 1]`` to uint8 on the CPU, rounded to nearest, clamped outside.
+    """Convert floating-point images in ``[-1, 1]`` to uint8 on the CPU; values are rounded, and clamped to the range.
 
     Example:
         >>> import torch
@@ -114,10 +115,10 @@ def to_uint8(images: Tensor) -> Tensor:
 
 
 def _in_three_channels(images: Tensor | np.ndarray) -> np.ndarray:
-    """(N, C, H, W) uint8 to a contiguous (N, H, W, 3) array."""
+    """Convert uint8 images of shape (N, C, H, W) to a contiguous array of shape (N, H, W, 3)."""
     array = images if isinstance(images, np.ndarray) else images.detach().cpu().numpy()
     if array.dtype != np.uint8:
-        raise TypeError(f"images must be uint8, but got {array.dtype}; to_uint8 converts a model's floating output")
+        raise TypeError(f"images must be uint8, but got {array.dtype}; convert a model's output with to_uint8")
     if array.ndim != 4 or array.shape[1] not in (1, 3) or 0 in array.shape:
         raise ValueError(f"images must have the shape (N, C, H, W) with C 1 or 3, but got {array.shape}")
     return np.ascontiguousarray(np.broadcast_to(array, (array.shape[0], 3, *array.shape[2:])).transpose(0, 2, 3, 1))
@@ -127,5 +128,5 @@ def _labels(argument: str, labels: Sequence[str] | None, count: int) -> list[str
     if labels is None:
         return [""] * count
     if len(labels) != count:
-        raise ValueError(f"{argument} must hold {count} texts, but got {labels!r}")
+        raise ValueError(f"{argument} must have {count} entries, but got {labels!r}")
     return [str(text) for text in labels]

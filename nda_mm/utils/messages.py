@@ -1,4 +1,4 @@
-"""Texts for users: shortened lists, errors as one line, progress."""
+"""Messages for users: shortened lists, one-line errors and progress."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["Progress", "describe_error", "eta", "shorten"]
 
 
 def shorten(names: Iterable[object], limit: int = 4, separator: str = ", ") -> str:
-    """Join the first few names, and count the rest.
+    """Join the first few names and count the rest.
 
     Example:
         >>> shorten(["a", "b", "c"], limit=2)
@@ -28,7 +28,7 @@ def shorten(names: Iterable[object], limit: int = 4, separator: str = ", ") -> s
 
 
 def describe_error(error: BaseException) -> str:
-    """Write an exception as one line: its class and the first line of its message.
+    """Describe an exception in one line: its class and the first line of its message.
 
     Example:
         >>> describe_error(ValueError("first line\\nsecond line"))
@@ -41,14 +41,14 @@ def describe_error(error: BaseException) -> str:
 class Progress(AbstractContextManager):
     """Print progress, speed and the remaining time to stderr.
 
-    On a terminal the line is rewritten, elsewhere there is a new one every few seconds. Work that ends within
-    ``seconds`` prints nothing, and of several processes only the first prints.
+    On a terminal the line is updated in place; otherwise a new line is printed every few seconds. Nothing is printed
+    if the work takes less than ``seconds``. In distributed runs only rank 0 prints.
 
     Args:
-        what: What is being done.
+        what: Description of the work.
         total: Number of items, at least 1.
-        unit: Of the items, in the plural.
-        seconds: Between two lines. Defaults to None: 0.5 on a terminal, else 3.
+        unit: What the items are, in the plural.
+        seconds: Seconds between two lines. Defaults to None: 0.5 on a terminal, else 3.
 
     Example:
         >>> with Progress("decoding", total=2, unit="images") as progress:
@@ -64,7 +64,7 @@ class Progress(AbstractContextManager):
         self._started = self._printed = time.monotonic()
 
     def update(self, done: int) -> None:
-        """Report the number of items done."""
+        """Report the number of items done so far."""
         now = time.monotonic()
         if self._silent or now - self._printed < self._seconds:
             return
@@ -81,7 +81,7 @@ class Progress(AbstractContextManager):
 
 
 def eta(items: int, rate: float) -> str:
-    """Return the time that items take at a rate per second, as ``H:MM:SS``.
+    """Return how long ``items`` take at ``rate`` items per second, as ``H:MM:SS``.
 
     Example:
         >>> eta(90, 1.5)

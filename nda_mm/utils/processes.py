@@ -1,4 +1,4 @@
-"""Processes: their rank, a process group on the CPU, their memory, and SIGTERM."""
+"""Process helpers: rank, process groups on the CPU, memory and SIGTERM."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["LAUNCHERS", "keep_freed_memory", "launched_rank", "on_sigterm", "sta
 
 LAUNCHERS = ("none", "pytorch", "slurm", "mpi")
 
-#: Each launcher's environment variables: rank, number of processes, rank within its machine.
+#: Environment variables of each launcher: rank, number of processes, rank within the machine.
 _VARIABLES = {
     "pytorch": ("RANK", "WORLD_SIZE", "LOCAL_RANK"),
     "slurm": ("SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID"),
@@ -24,7 +24,7 @@ _VARIABLES = {
 
 
 def launched_rank() -> int:
-    """Return the rank that a launcher gave this process, before there is a process group; 0 without a launcher.
+    """Return the rank from the launcher's environment variables, which needs no process group; 0 without a launcher.
 
     Example:
         >>> launched_rank()
@@ -34,16 +34,16 @@ def launched_rank() -> int:
 
 
 def start_process_group(launcher: str, *, timeout: float = 1800.0) -> bool:
-    """Start a gloo process group if there is no GPU, before mmengine's Runner would start one of NCCL.
+    """Start a gloo process group if there is no GPU, before mmengine's Runner would start an NCCL one.
 
     mmengine's launchers call ``torch.cuda.set_device``, which fails on a CPU. The Runner accepts an existing group.
 
     Args:
-        launcher: One of ``none``, ``pytorch``, ``slurm``, ``mpi``; as given to the Runner.
+        launcher: One of ``none``, ``pytorch``, ``slurm`` and ``mpi``, as passed to the Runner.
         timeout: Seconds to wait for the other processes. Defaults to 1800, as in torch.
 
     Returns:
-        Whether a group was started: False with ``none``, with a GPU, or if there is a group already.
+        Whether a group was started: False with ``none``, with a GPU, or if a group exists already.
 
     Raises:
         ValueError: If the launcher is unknown.
@@ -66,7 +66,7 @@ def start_process_group(launcher: str, *, timeout: float = 1800.0) -> bool:
 
 
 def _export_environment(launcher: str) -> None:
-    """Copy a launcher's variables to the names that torch's ``env://`` start reads."""
+    """Copy a launcher's variables to the names that torch's ``env://`` initialization reads."""
     names = _VARIABLES[launcher]
     if any(name not in os.environ for name in names):
         raise RuntimeError(
@@ -81,19 +81,19 @@ def _export_environment(launcher: str) -> None:
 
 
 def _first_slurm_node() -> str:
-    """The first machine of this Slurm job, where rank 0 runs."""
-    import subprocess  # here, since `--help` of every command imports this module
+    """Return the first machine of this Slurm job, where rank 0 runs."""
+    import subprocess  # imported here, since `--help` of every command imports this module
 
     command = ["scontrol", "show", "hostnames", os.environ["SLURM_NODELIST"]]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[0]
 
 
 def keep_freed_memory() -> None:
-    """Let this process keep the memory that it frees for its next allocations; only glibc does otherwise.
+    """Keep freed memory in this process for its next allocations. Has an effect with glibc only.
 
-    glibc returns a large tensor's memory to the system as soon as it is freed, and the system clears it page by page
-    when the next step asks for it again. On a CPU that is a fifth of a training step. Other C libraries are left alone.
-    See ``mallopt(3)``; ``MALLOC_MMAP_THRESHOLD_`` and ``MALLOC_TRIM_THRESHOLD_`` in the environment do the same.
+    By default glibc returns a large tensor's memory to the system as soon as it is freed, and the system clears it page
+    by page when the next step allocates it again. On a CPU this takes a fifth of a training step. See ``mallopt(3)``.
+    The environment variables ``MALLOC_MMAP_THRESHOLD_`` and ``MALLOC_TRIM_THRESHOLD_`` do the same.
     """
     if platform.libc_ver()[0] == "glibc":
         trim_threshold, mmap_threshold, largest = -1, -3, 2**31 - 1
@@ -104,10 +104,12 @@ def keep_freed_memory() -> None:
 
 @contextmanager
 def on_sigterm(action: Callable[[], object]) -> Iterator[None]:
-    """Call a function on SIGTERM while in this context; in a thread, which can't handle signals, do nothing.
+    """Call a function on SIGTERM while in this context.
+
+    Does nothing outside the main thread, since other threads can't handle signals.
 
     Args:
-        action: The function; it may raise.
+        action: Function to call. It may raise.
 
     Example:
         >>> asked = []

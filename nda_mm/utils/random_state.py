@@ -1,4 +1,4 @@
-"""The global random generators: saving, restoring and seeding them, and mixing seeds."""
+"""Save, restore and seed the global random generators, and mix seeds."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ from torch import Tensor
 __all__ = ["RandomState", "isolated_rng", "mix", "seed_global_generators"]
 
 _MASK = (1 << 64) - 1
-#: numpy's bit generators are slow to make, so :func:`isolated_rng` keeps those it no longer uses. Each is seeded before
-#: it is drawn from.
+#: numpy's bit generators are slow to create, so :func:`isolated_rng` reuses them. Each is seeded before it is used.
 _SPARE_BIT_GENERATORS: list[np.random.MT19937] = []
 
 
@@ -26,7 +25,7 @@ def mix(*parts: int) -> int:
     The finalizer is that of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014, https://doi.org/10.1145/2660193.2660195).
 
     Args:
-        parts: Any integers; their order counts.
+        parts: Any integers. Their order matters.
 
     Returns:
         An integer in [0, 2**64).
@@ -45,12 +44,12 @@ def mix(*parts: int) -> int:
 
 
 def seed_global_generators(seed: int) -> None:
-    """Seed python's, numpy's and torch's global generators, and the current CUDA device's if CUDA is already in use.
+    """Seed the global generators of Python, numpy and torch, and that of the current CUDA device if CUDA is in use.
 
-    ``torch.manual_seed`` is avoided: it also initializes CUDA, which a data loading process must not do.
+    ``torch.manual_seed`` is avoided, since it also initializes CUDA, which a data loading process must not do.
 
     Args:
-        seed: Any integer in [0, 2**64).
+        seed: An integer in [0, 2**64).
     """
     random.seed(seed)
     np.random.seed(seed & 0xFFFFFFFF)  # noqa: NPY002 -- the global one is what pipelines draw from
@@ -61,11 +60,11 @@ def seed_global_generators(seed: int) -> None:
 
 @dataclass
 class RandomState:
-    """State of the global generators of this process.
+    """State of this process's global random generators.
 
     Attributes:
-        python: From ``random.getstate``.
-        numpy: From ``numpy.random.get_state``.
+        python: State from ``random.getstate``.
+        numpy: State from ``numpy.random.get_state``.
         torch: State of torch's CPU generator, a byte tensor.
         cuda: State of the current CUDA device's generator, or None while CUDA is not in use.
 
@@ -116,7 +115,7 @@ class RandomState:
 
     @classmethod
     def unpack(cls, packed: dict[str, Any]) -> RandomState:
-        """Read what :meth:`pack` returned, on whichever device a checkpoint's loading put the tensors."""
+        """Rebuild a state from the output of :meth:`pack`, whose tensors may be on any device."""
         python, numpy, cuda = packed["python"], packed["numpy"], packed["cuda"]
         return cls(
             python=(python["version"], tuple(python["words"].tolist()), python["gauss"]),
@@ -134,17 +133,17 @@ class RandomState:
 
 @contextmanager
 def isolated_rng(seed: int | None = None) -> Iterator[Callable[[], RandomState]]:
-    """Restore the global generators afterwards, so that draws inside do not advance them.
+    """Restore the global generators on exit, so that draws inside the context do not advance them.
 
-    Cheap enough for several times an iteration: copying numpy's state takes longer than all the rest (150 against 20
-    microseconds), so its bit generator is exchanged instead. numpy then forgets the second number of a pair of normal
-    ones, at the same places in every run.
+    This is cheap enough to use several times per iteration. Copying numpy's state would take longer than everything
+    else (150 against 20 microseconds), so its bit generator is swapped instead. numpy then drops the second value of a
+    pair of normal draws, at the same places in every run.
 
     Args:
-        seed: Seed of the draws inside, in [0, 2**64). Defaults to None: seed them before drawing.
+        seed: Seed for the draws inside the context, in [0, 2**64). Defaults to None: the caller seeds before drawing.
 
     Yields:
-        A function that returns the state outside, for a checkpoint.
+        A function that returns the state outside the context, for saving in a checkpoint.
 
     Example:
         >>> before = RandomState.capture()

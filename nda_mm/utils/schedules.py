@@ -1,4 +1,4 @@
-"""Values that change over the iterations: a warm-up of ``fake_weight``, the weight of negative keys."""
+"""Values that change over the iterations, such as a warm-up of ``fake_weight`` or the weight of negative keys."""
 
 from __future__ import annotations
 
@@ -11,24 +11,23 @@ from typing import Any
 
 __all__ = ["INTERPOLATIONS", "Schedule", "as_schedule"]
 
-#: How a schedule passes from one milestone to the next.
+#: Ways to interpolate between two milestones.
 INTERPOLATIONS: tuple[str, ...] = ("step", "linear", "cosine")
 
 
 class Schedule:
-    """A value over iterations, given at milestones and held before the first and after the last of them.
+    """A value that depends on the iteration, given at milestones and constant before the first and after the last.
 
-    Between two milestones ``'step'`` keeps the earlier value, ``'linear'`` goes straight to the later one, and
-    ``'cosine'`` follows half a cosine wave, flat at both ends. It is a function of the iteration alone, without
-    state, so a resumed run needs nothing but its iteration.
+    Between two milestones ``'step'`` keeps the earlier value, ``'linear'`` interpolates linearly, and ``'cosine'``
+    follows half a cosine wave, flat at both ends. A schedule has no state, so a resumed run needs only its iteration.
 
     Args:
-        milestones: ``(iteration, value)`` pairs; iterations are integers >= 0 and strictly rise, values are finite.
-        interpolate: ``'step'`` (default), ``'linear'`` or ``'cosine'``.
+        milestones: ``(iteration, value)`` pairs. Iterations are strictly increasing integers >= 0, values are finite.
+        interpolate: ``'step'``, ``'linear'`` or ``'cosine'``. Defaults to ``'step'``.
 
     Raises:
-        ValueError: If there is no milestone, iterations are negative or do not rise, a value is not finite, or
-            ``interpolate`` is unknown.
+        ValueError: If there is no milestone, iterations are negative or not strictly increasing, a value is not
+            finite, or ``interpolate`` is unknown.
         TypeError: If a milestone is not a pair of an integer and a number.
 
     Example:
@@ -48,18 +47,18 @@ class Schedule:
             raise TypeError(f"milestones must be (iteration, value) pairs of numbers, but got {milestones!r}") from None
         iterations = [-1, *(iteration for iteration, _ in self.milestones)]
         if not self.milestones or any(later <= earlier for earlier, later in pairwise(iterations)):
-            raise ValueError(f"milestones must have iterations that rise strictly from 0 on, but got {milestones!r}")
+            raise ValueError(f"milestones must have strictly increasing iterations from 0 on, but got {milestones!r}")
         if not all(map(math.isfinite, self.values)):
             raise ValueError(f"milestones must have finite values, but got {milestones!r}")
         self.interpolate = interpolate
 
     @property
     def values(self) -> list[float]:
-        """The values at the milestones; the schedule never leaves their range."""
+        """Values at the milestones. The schedule never leaves their range."""
         return [value for _, value in self.milestones]
 
     def __call__(self, iteration: int) -> float:
-        """The value at ``iteration`` (from 0)."""
+        """Return the value at ``iteration``, counted from 0."""
         passed = sum(milestone <= iteration for milestone, _ in self.milestones)
         start, first = self.milestones[max(passed - 1, 0)]
         if passed in (0, len(self.milestones)) or self.interpolate == "step":
@@ -72,19 +71,19 @@ class Schedule:
 
 
 def as_schedule(value: Any, name: str = "schedule", check: Callable[[float], Any] | None = None) -> Schedule:
-    """Turn a setting of a config into a :class:`Schedule`.
+    """Convert a config setting to a :class:`Schedule`.
 
     Args:
         value: A number (constant), a list of ``(iteration, value)`` pairs (steps), or a dict with ``milestones`` and
-            perhaps ``interpolate``.
-        name: Of the setting, for errors.
-        check: Called with each value; raises ``ValueError`` for one out of range. Default None.
+            optionally ``interpolate``.
+        name: Name of the setting in error messages. Defaults to ``'schedule'``.
+        check: Function that raises ``ValueError`` if a value is out of range. Defaults to None.
 
     Returns:
         The schedule.
 
     Raises:
-        ValueError: If the milestones are no schedule, or ``check`` refuses a value.
+        ValueError: If the milestones are not a valid schedule, or ``check`` raises for a value.
         TypeError: If ``value`` is none of the forms above.
 
     Example:

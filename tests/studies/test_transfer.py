@@ -136,7 +136,7 @@ def test_what_fails_is_named_and_what_needs_it_is_not_started(tmp_path: Path) ->
     assert output.is_file()  # it needs no pretraining and was tried
     assert failures == [
         f"moco_digits, seed 1: see {tmp_path}/pretrain/moco_digits/seed_1/output.txt",
-        "detection_digits_scenes after moco_digits, seed 1: not started, as its pretraining failed",
+        "detection_digits_scenes after moco_digits, seed 1: not started, because its pretraining failed",
         f"detection_digits_scenes after {NO_PRETRAINING}, seed 1: see {output}",
     ]
     text = broken.report()
@@ -252,7 +252,7 @@ def test_a_study_of_a_toy_size(tmp_path: Path, capsys: pytest.CaptureFixture) ->
     assert "tiny_moco_seed_1.pth" in (scenes["tiny_moco"] / "tiny_scenes.py").read_text()
     assert "checkpoint='" not in (scenes[NO_PRETRAINING] / "tiny_scenes.py").read_text()
 
-    assert "no_pretraining: random weights, those of tiny_moco's model before its first step." in text
+    assert "no_pretraining: random weights, namely those of the tiny_moco model before its first step." in text
     assert "no_pretraining: trained from scratch" in text
     assert "Paired differences from no_pretraining" in text
     assert "No run has measured anything." in text  # no detection has a score of 1, so mmdet gives no mAP

@@ -18,7 +18,7 @@ def test_the_negatives_of_a_config_are_shown(tmp_path: Path, capsys: pytest.Capt
     (tmp_path / "config.py").write_text(CONFIG)
     words = [str(tmp_path / "config.py"), "--samples", "3", "--scale", "2", "--out", str(tmp_path / "new" / "a.png")]
     tool.main(words)
-    assert "3 images beside 1 negatives" in capsys.readouterr().out
+    assert "3 images next to 1 negatives" in capsys.readouterr().out
     with Image.open(tmp_path / "new" / "a.png") as sheet:
         assert sheet.height > 3 * 32 and sheet.width > 2 * 32
     with pytest.raises(KeyError, match=r"Jigsow.*Jigsaw"):
@@ -31,7 +31,7 @@ def test_a_folder_gets_all_registered_negatives(tmp_path: Path, capsys: pytest.C
         Image.new("RGB", (50, 40), color).save(tmp_path / f"{color[0]}.png")
     tool.main(["--images", str(tmp_path), "--size", "24", "--out", str(tmp_path / "out" / "a.png")])
     printed = capsys.readouterr()
-    assert "3 images beside 9 negatives" in printed.out
+    assert "3 images next to 9 negatives" in printed.out
     assert "left out ShuffleFrames" in printed.err
     with Image.open(tmp_path / "out" / "a.png") as sheet:
         shown = {color: count for count, color in sheet.convert("RGB").getcolors(10**6)}

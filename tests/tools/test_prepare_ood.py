@@ -76,7 +76,7 @@ def test_unreadable_images_are_counted(tmp_path: Path, prepare: Prepare) -> None
     source, out = MAKERS["dtd"](tmp_path), tmp_path / "out"
     prepare("dtd", source, "--out", out)
     next(out.rglob("*.jpg")).write_bytes(b"")
-    assert "DTD has 4 images, of which 3 can be read here" in prepare("dtd", "--out", out, status=1)
+    assert "DTD must have 4 images, but got 3" in prepare("dtd", "--out", out, status=1)
     prepare("dtd", "--out", out, "--allow-partial")
     prepare("dtd", source, "--out", out)  # the archive replaces what is there
 

@@ -1,12 +1,12 @@
-"""Time MoCo's training step with negatives against the step without.
+"""Time MoCo's training step with negatives, relative to the step without.
 
     python tools/benchmarks/contrast_step.py                            # CPU, one thread, narrow ResNet-18, batch 64
     python tools/benchmarks/contrast_step.py --check                    # exit status 1 if a bar is missed
     python tools/benchmarks/contrast_step.py --device cuda              # full ResNet-18, batch 256, bfloat16
 
-The steps take turns on one model, so that a busy machine slows all alike; a figure is the median over the rounds of the
-time divided by that of the plain step just before it. By arithmetic a step with one negative for each query is five
-passes of the encoder (query forward, its backward counted twice, keys, negatives) against four without: 1.25.
+The steps take turns on one model, so that a busy machine slows them all equally. Each ratio is the median over the
+rounds of the time divided by that of the plain step just before. In theory a step with one negative per query takes
+five passes of the encoder (query forward, its backward counted twice, keys, negatives) against four without: 1.25.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def parse_args() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    parse_args()  # answers --help, and refuses, before the imports that take seconds
+    parse_args()  # handle --help and bad options before the slow imports
 
 import torch
 from mmengine.registry import MODELS, DefaultScope
@@ -34,12 +34,12 @@ from nda_mm.command_line import read_config
 from nda_mm.models.contrast import NegativeContrast
 from nda_mm.negatives import build_negative
 
-#: The most a step with one negative for each query may take, in plain steps.
+#: Largest allowed time of a step with one negative per query, in plain steps.
 BARS = {"cpu": 1.35, "cuda": 1.3}
 
 
 def build_moco(width: int) -> nn.Module:
-    """MoCo v2 as configs/mocov2/moco_cifar10.py has it, at a width."""
+    """Build MoCo v2 of configs/mocov2/moco_cifar10.py with a given width."""
     settings = read_config("moco_cifar10").model
     settings.backbone.update(base_channels=width, stem_channels=width)
     settings.neck.update(in_channels=8 * width, hid_channels=8 * width)
@@ -48,7 +48,7 @@ def build_moco(width: int) -> nn.Module:
 
 
 def measure(args: argparse.Namespace) -> list[dict]:
-    """One row for each variant."""
+    """Return a row for each variant."""
     torch.manual_seed(0)
     model = build_moco(args.width).to(args.device)
     views = [torch.randn(args.batch, 3, 32, 32, device=args.device) for _ in range(2)]
@@ -70,7 +70,7 @@ def measure(args: argparse.Namespace) -> list[dict]:
 
 
 def main() -> int:
-    """Parse, measure, print; the exit status."""
+    """Measure, print the table and return the exit status."""
     args = parse_args()
     prepare(args)
     return report(measure(args), args)

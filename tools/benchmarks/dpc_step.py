@@ -1,11 +1,11 @@
-"""Time DPC's training step with negatives against the step without.
+"""Time DPC's training step with negatives, relative to the step without.
 
     python tools/benchmarks/dpc_step.py             # CPU, one thread, narrow 2D3D-ResNet18, 64x64 frames, batch 4
     python tools/benchmarks/dpc_step.py --check     # exit status 1 if a bar is missed
     python tools/benchmarks/dpc_step.py --device cuda   # full 2D3D-ResNet18, 128x128 frames, batch 32, bfloat16
 
-The steps take turns on one model, so that a busy machine slows all alike. By arithmetic a step with one negative for
-each clip encodes 3 of 8 blocks once more: 1.38.
+The steps take turns on one model, so that a busy machine slows them all equally. In theory a step with one negative per
+clip encodes 3 of 8 blocks once more: 1.38.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def parse_args() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    parse_args()  # answers --help, and refuses, before the imports that take seconds
+    parse_args()  # handle --help and bad options before the slow imports
 
 import torch
 from paired_steps import Step, compare_steps, prepare, report
@@ -35,12 +35,12 @@ from torch import Tensor
 from nda_mm.models.video.dpc import DPC
 from nda_mm.negatives import build_negative
 
-#: The most a step with one negative for each clip may take, in plain steps.
+#: Largest allowed time of a step with one negative per clip, in plain steps.
 STEP_BAR = 1.6
 
 
 def measure(args: argparse.Namespace) -> list[dict]:
-    """One row for each kind of step."""
+    """Return a row for each kind of step."""
     torch.manual_seed(0)
     model = DPC(
         backbone=dict(type="nda_mm.ResNet2d3d", base_channels=args.width),
@@ -69,7 +69,7 @@ def measure(args: argparse.Namespace) -> list[dict]:
 
 
 def main() -> int:
-    """Parse, measure, print; the exit status."""
+    """Measure, print the table and return the exit status."""
     args = parse_args()
     prepare(args)
     return report(measure(args), args)

@@ -1,12 +1,12 @@
-"""Time a classifier's training step with outlier exposure against the step without.
+"""Time a classifier's training step with outlier exposure, relative to the step without.
 
     python tools/benchmarks/exposure_step.py                    # CPU, one thread, narrow ResNet-18, batch 64
     python tools/benchmarks/exposure_step.py --check            # exit status 1 if a bar is missed
     python tools/benchmarks/exposure_step.py --device cuda      # full ResNet-18, batch 128, bfloat16
 
-The steps take turns on one model, so that a busy machine slows all alike; a figure is the median over the rounds of the
-time divided by that of the plain step just before it. By the number of images a step with one negative each is two
-plain ones, and one with negatives of half of the batch is one and a half.
+The steps take turns on one model, so that a busy machine slows them all equally. Each ratio is the median over the
+rounds of the time divided by that of the plain step just before. By the number of images, a step with one negative per
+image should take 2 plain steps, and a step with negatives of half of the batch 1.5.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def parse_args() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    parse_args()  # answers --help, and refuses, before the imports that take seconds
+    parse_args()  # handle --help and bad options before the slow imports
 
 import torch
 from mmengine.registry import MODELS, DefaultScope
@@ -34,12 +34,12 @@ from nda_mm.command_line import read_config
 from nda_mm.models.outlier_exposure import OutlierExposure
 from nda_mm.negatives import build_negative
 
-#: The most that a step may take, in plain steps.
+#: Largest allowed time of a step, in plain steps.
 BARS = {"jigsaw": 2.1, "stitch": 2.1, "jigsaw, half of the batch": 1.55}
 
 
 def build_classifier(width: int) -> nn.Module:
-    """The network of configs/classifiers/classifier_cifar10.py, at a width."""
+    """Build the network of configs/classifiers/classifier_cifar10.py with a given width."""
     settings = read_config("classifier_cifar10").model
     settings.backbone.update(base_channels=width, stem_channels=width)
     settings.head.in_channels = 8 * width
@@ -48,7 +48,7 @@ def build_classifier(width: int) -> nn.Module:
 
 
 def measure(args: argparse.Namespace) -> list[dict]:
-    """One row for each variant."""
+    """Return a row for each variant."""
     from mmpretrain.structures import DataSample  # after the patches
 
     torch.manual_seed(0)
@@ -72,7 +72,7 @@ def measure(args: argparse.Namespace) -> list[dict]:
 
 
 def main() -> int:
-    """Parse, measure, print; the exit status."""
+    """Measure, print the table and return the exit status."""
     args = parse_args()
     prepare(args)
     return report(measure(args), args)

@@ -1,14 +1,14 @@
-"""Time one discriminator step of the CIFAR-10 BigGAN, by memory format and precision, with negatives and without.
+"""Time a discriminator step of the CIFAR-10 BigGAN by memory format and precision, with and without negatives.
 
     python tools/benchmarks/gan_step.py --check                 # full width, batches of 64: minutes on two CPU cores
     python tools/benchmarks/gan_step.py --width 8 --batch 16    # seconds
     python tools/benchmarks/gan_step.py --device cuda --check
     git clone https://github.com/ermongroup/NDA authors && \\
-        python tools/benchmarks/gan_step.py --authors authors --check   # beside the code of the paper's authors
+        python tools/benchmarks/gan_step.py --authors authors --check   # next to the code of the paper's authors
 
 A step generates a batch, scores it with as many real images (and as many jigsaw negatives), and updates the
-discriminator. The steps take turns, so that a busy machine slows all alike. What they cost does not depend on what the
-images show: they are noise. By arithmetic a step with negatives is 1.40 of a step without.
+discriminator. The steps take turns, so that a busy machine slows them all equally. The images are noise, since the time
+does not depend on their content. In theory a step with negatives takes 1.40 times as long as a step without.
 """
 
 from __future__ import annotations
@@ -26,8 +26,10 @@ def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_arguments(parser, rounds=5, threads=None)
-    parser.add_argument("--width", type=int, default=64, help="channels of both networks' base (default: the paper's)")
-    parser.add_argument("--batch", type=int, default=64, help="real images (default 64)")
+    parser.add_argument(
+        "--width", type=int, default=64, help="base channels of both networks (default: 64, as in the paper)"
+    )
+    parser.add_argument("--batch", type=int, default=64, help="number of real images (default: 64)")
     parser.add_argument("--authors", type=Path, help="folder of https://github.com/ermongroup/NDA")
     parser.add_argument(
         "--keep-memory", action="store_true", help="reuse freed memory in all steps, as tools/train.py does (glibc)"
@@ -36,7 +38,7 @@ def parse_args() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    parse_args()  # answers --help, and refuses, before the imports that take seconds
+    parse_args()  # handle --help and bad options before the slow imports
 
 import pandas as pd
 import torch
@@ -55,8 +57,8 @@ from nda_mm.utils.processes import keep_freed_memory
 
 Step = Callable[[], object]
 AUTHORS = ("the authors' code", True)
-#: Of each row: whether channels last, whether bfloat16, how many times as fast as the authors' step it must be, and the
-#: most that a step with negatives may take in steps without.
+#: For each row: whether to use channels last, whether to use bfloat16, the smallest allowed speed-up over the authors'
+#: step, and the largest allowed time of a step with negatives, in steps without.
 SETTINGS: dict[str, tuple[bool, bool, float | None, float | None]] = {
     "float32, channels first": (False, False, None, None),
     "float32, channels last": (True, False, 1.6, 1.4),
@@ -65,13 +67,13 @@ SETTINGS: dict[str, tuple[bool, bool, float | None, float | None]] = {
 
 
 def real_images(args: argparse.Namespace) -> tuple[Tensor, Tensor]:
-    """Noise in their place, in [-1, 1), and labels."""
+    """Return noise in [-1, 1) in place of real images, and labels."""
     images = 2 * torch.rand(args.batch, 3, 32, 32, device=args.device) - 1
     return images, torch.randint(10, (args.batch,), device=args.device)
 
 
 def our_step(args: argparse.Namespace, recipe: str, channels_last: bool, amp: bool) -> Step:
-    """A step of one of our recipes."""
+    """Build the step of one of our recipes."""
     from mmagic.structures import DataSample
 
     cfg = read_config(recipe)
@@ -97,10 +99,10 @@ def our_step(args: argparse.Namespace, recipe: str, channels_last: bool, amp: bo
 
 
 def authors_step(args: argparse.Namespace) -> Step:
-    """A step of the authors' networks, by the settings of their ``train_C10_cond.sh``.
+    """Build the step of the authors' networks, with the settings of their ``train_C10_cond.sh``.
 
-    Negatives and loss terms, which take no time beside the networks, are ours, so that nothing but their
-    ``BigGAN_new.py`` and what it imports is needed.
+    Negatives and loss terms are ours, so that only ``BigGAN_new.py`` and its imports are needed. They take no time
+    compared with the networks.
     """
     sys.path.insert(0, str(args.authors))
     networks = import_module("BigGAN_new")
@@ -123,28 +125,28 @@ def authors_step(args: argparse.Namespace) -> Step:
 
 
 def main() -> int:
-    """Measure and print; the exit status."""
+    """Measure, print the table and return the exit status."""
     args = parse_args()
     if args.threads:
         torch.set_num_threads(args.threads)
-    if args.keep_memory:  # an option, as it speeds up the authors' step too, and their own program does not do it
+    if args.keep_memory:  # off by default: it speeds up the authors' step too, but their own program does not do it
         keep_freed_memory()
     torch.manual_seed(0)
-    MMLogger.get_instance("gan_step", log_level="WARNING")  # else the weights' initialization is told line by line
+    MMLogger.get_instance("gan_step", log_level="WARNING")  # else weight initialization is logged line by line
     steps: dict[tuple[str, bool], Step] = {}
     for name, (channels_last, amp, *_) in SETTINGS.items():
         steps[name, False] = our_step(args, "biggan_cifar10.py", channels_last, amp)
         steps[name, True] = our_step(args, "nda_biggan_cifar10.py", channels_last, amp)
     if args.authors:
         steps[AUTHORS] = authors_step(args)
-    for step in steps.values():  # the first step of each chooses kernels and fetches memory
+    for step in steps.values():  # warm up: the first step selects kernels and allocates memory
         step()
     times = pd.DataFrame([{key: seconds(step, args.device) for key, step in steps.items()} for _ in range(args.rounds)])
     return report(rows_of(times), args)
 
 
 def rows_of(times: pd.DataFrame) -> list[dict]:
-    """Medians over the rounds, of times and of ratios within a round."""
+    """Return a row for each setting: medians over the rounds, of the times and of the ratios within a round."""
     rows = []
     for name, (*_, least, most) in SETTINGS.items():
         plain, own = times[name, False], times[name, True]

@@ -1,12 +1,12 @@
-"""Time the training of the CIFAR-10 BigGAN as tools/train.py runs it, by precision and by what runs the networks.
+"""Time the training of the CIFAR-10 BigGAN as tools/train.py runs it, by precision and execution mode.
 
     python tools/benchmarks/gan_training.py --check                        # on a GPU, at full width
     python tools/benchmarks/gan_training.py --width 4 --batch 8 --steps 2  # tries the command on a CPU
     python tools/benchmarks/gan_training.py --only "bfloat16, CUDA graphs" --steps 2000
 
-An iteration is four steps of the discriminator and one of the generator, with everything around them: data, logs, the
-moving average. Validation, checkpoints and sample grids, which a schedule has rarely, are left out. "stock" is mmagic's
-model in mmengine's loop, with four loading workers. The images are noise: the time does not depend on what they show.
+An iteration is four discriminator steps and one generator step, with everything around them: data, logs and the EMA.
+Validation, checkpoints and sample grids are left out, since they are rare. "stock" is mmagic's model in mmengine's
+loop, with four data loading workers. The images are noise, since the time does not depend on their content.
 """
 
 from __future__ import annotations
@@ -23,22 +23,24 @@ from typing import Any
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--width", type=int, default=64, help="channels of both networks' base (default: the paper's)")
-    parser.add_argument("--batch", type=int, default=64, help="real images of a step (default 64)")
-    parser.add_argument("--steps", type=int, default=30, help="iterations to time (default 30)")
-    parser.add_argument("--warmup", type=int, default=10, help="iterations before them (default 10)")
     parser.add_argument(
-        "--only", action="append", metavar="NAME", help="a row of the table; may be given several times"
+        "--width", type=int, default=64, help="base channels of both networks (default: 64, as in the paper)"
     )
-    parser.add_argument("--out", type=Path, metavar="FILE", help="write the figures there, as JSON")
-    parser.add_argument("--check", action="store_true", help="exit with 1 if a bar is missed")
+    parser.add_argument("--batch", type=int, default=64, help="real images per step (default: 64)")
+    parser.add_argument("--steps", type=int, default=30, help="iterations to time (default: 30)")
+    parser.add_argument("--warmup", type=int, default=10, help="iterations before timing starts (default: 10)")
+    parser.add_argument(
+        "--only", action="append", metavar="NAME", help="a row of the table to measure; can be repeated (default: all)"
+    )
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write the results to this file, as JSON")
+    parser.add_argument("--check", action="store_true", help="exit with status 1 if a bar is missed")
     args = parser.parse_args()
-    args.device = ""  # the runner's
+    args.device = ""  # set in main(), as the runner chooses it
     return args
 
 
 if __name__ == "__main__":
-    parse_args()  # answers --help, and refuses, before the imports that take seconds
+    parse_args()  # handle --help and bad options before the slow imports
 
 import numpy as np
 import torch
@@ -57,7 +59,7 @@ from nda_mm.registry import DATASETS
 RECIPES = ("biggan_cifar10.py", "nda_biggan_cifar10.py")
 STOCK = "stock, float32"
 AMP = "bfloat16"
-#: Of each row what is set in the recipe.
+#: Overrides of the recipe for each row.
 SETTINGS: dict[str, dict[str, Any]] = {
     STOCK: {},
     "float32, channels first": {"channels_last": False, "model.cuda_graphs": False},
@@ -68,30 +70,30 @@ SETTINGS: dict[str, dict[str, Any]] = {
     f"{AMP}, compiled": {"model.cuda_graphs": False, "model.compile_networks": True},
     f"{AMP}, compiled, CUDA graphs": {"model.cuda_graphs": True, "model.compile_networks": True},
 }
-#: The most an iteration with negatives may take in iterations without, and the least speed-up over the stock loop.
+#: Largest allowed time of an iteration with negatives, in iterations without; smallest speed-up over the stock loop.
 RATIO_BAR, SPEED_BAR = 1.35, 3.0
 
 
 @DATASETS.register_module()
 class LabeledNoise(NoiseImages):
-    """Images of noise in ten classes."""
+    """Noise images in ten classes."""
 
     labeled = True
 
     def load_arrays(self) -> tuple[np.ndarray, np.ndarray]:
-        """Draw them."""
+        """Draw the images and labels."""
         images, _ = super().load_arrays()
         return images, np.arange(len(images)) % 10
 
 
 class ClockHook(Hook):
-    """Times a number of iterations after some that do not count, counts the operations of one more, and ends.
+    """Times a number of iterations after a warm-up, counts the operations of one more, and ends the training.
 
     Args:
-        every: Runner's iterations in one of ours.
-        warmup: Iterations that do not count.
+        every: Runner iterations per timed iteration.
+        warmup: Iterations before timing starts.
         steps: Iterations to time.
-        count: Whether to count operations, which the captured and the compiled do not show.
+        count: Whether to count operations, which is not possible in captured and compiled networks.
     """
 
     priority = "LOWEST"
@@ -104,7 +106,7 @@ class ClockHook(Hook):
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict | None = None
     ) -> None:
-        """Look at the clock."""
+        """Start or stop the clock and the counter."""
         done, rest = divmod(runner.iter + 1, self.every)
         if rest or done not in (self.first, self.last, self.last + 1):
             return
@@ -124,7 +126,7 @@ class ClockHook(Hook):
 
 
 def settings_of(recipe: str, name: str, args: argparse.Namespace) -> Config:
-    """The recipe as a row has it."""
+    """Return the config of a recipe with the settings of a row."""
     cfg = read_config(recipe, {} if name == STOCK else SETTINGS[name])
     for network in ("generator", "discriminator"):
         cfg.model[network].base_channels = args.width
@@ -136,7 +138,7 @@ def settings_of(recipe: str, name: str, args: argparse.Namespace) -> Config:
     cfg.custom_hooks = [hook for hook in cfg.custom_hooks if "Grid" not in hook.type]
     cfg.log_level = "WARNING"
     cfg.launcher = "none"
-    cfg.experiment_name = f"{name} {recipe}"  # runs of one name share mmengine's record
+    cfg.experiment_name = f"{name} {recipe}"  # mmengine keeps one record per experiment name
     if name.startswith(AMP):
         enable_amp(cfg.optim_wrapper, AMP)
     if name == STOCK:
@@ -145,7 +147,7 @@ def settings_of(recipe: str, name: str, args: argparse.Namespace) -> Config:
 
 
 def make_stock(cfg: Config) -> None:
-    """mmagic's and mmengine's own parts wherever the recipe has ours."""
+    """Replace our parts of the recipe with those of mmagic and mmengine."""
     cfg.channels_last = False
     cfg.model.type = "BigGAN"
     cfg.model.pop("uniform_biases")
@@ -160,7 +162,7 @@ def make_stock(cfg: Config) -> None:
 
 
 def measure(recipe: str, name: str, args: argparse.Namespace) -> ClockHook:
-    """Train, and return the clock."""
+    """Train and return the clock."""
     torch._dynamo.reset()
     cfg = settings_of(recipe, name, args)
     count = "compiled" not in name and "graphs" not in name
@@ -173,7 +175,7 @@ def measure(recipe: str, name: str, args: argparse.Namespace) -> ClockHook:
 
 
 def rows_of(args: argparse.Namespace) -> Iterator[dict]:
-    """Measure row by row."""
+    """Measure and yield row by row."""
     stock = teraflop = None
     for name in args.only or SETTINGS:
         plain, *with_negatives = [measure(recipe, name, args) for recipe in (RECIPES[:1] if name == STOCK else RECIPES)]
@@ -193,7 +195,7 @@ def rows_of(args: argparse.Namespace) -> Iterator[dict]:
 
 
 def main() -> int:
-    """Measure and print; the exit status."""
+    """Measure, print the table and return the exit status."""
     args = parse_args()
     args.device = "cuda" if torch.cuda.is_available() else "cpu"
     rows = list(rows_of(args))

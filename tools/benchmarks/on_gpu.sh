@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Everything that docs/gpu.md reports, on one GPU: the tests, then the benchmarks, one after the other.
-#   bash tools/benchmarks/on_gpu.sh OUT       one .txt and .json each in the folder OUT; about 10 minutes
+# Run everything that docs/gpu.md reports on one GPU: first the tests, then the benchmarks.
+#   bash tools/benchmarks/on_gpu.sh OUT       write .txt and .json files to the folder OUT; about 10 minutes
 set -u
-out=${1:?the folder for the results}
+out=${1:?name the folder for the results}
 here=$(dirname "$0")
 mkdir -p "$out"
 run() {

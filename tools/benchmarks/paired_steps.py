@@ -1,4 +1,4 @@
-"""What the benchmarks share: options, clocks of CPU and GPU, taking turns, ratios to the plain step, and the table."""
+"""Shared parts of the benchmarks: options, CPU and GPU clocks, paired timing, and the table of results."""
 
 from __future__ import annotations
 
@@ -17,27 +17,29 @@ if TYPE_CHECKING:  # the options are read before torch is imported
 
 Context = Callable[[], AbstractContextManager]
 Timer = Callable[[], float]
-#: Steps in a row that are timed together on a GPU.
+#: Number of steps that are timed together on a GPU.
 GPU_STEPS = 5
-#: The longest idle kernel, in clock cycles: some seconds.
+#: Length of the longest idle kernel, in clock cycles: a few seconds.
 MOST_CYCLES = 2**33
 
 
 def add_arguments(parser: argparse.ArgumentParser, rounds: int, threads: int | None = 1) -> None:
     """Add the options that all benchmarks have."""
-    parser.add_argument("--device", default="cpu", help="default: cpu")
-    parser.add_argument("--threads", type=int, default=threads, help=f"CPU threads (default: {threads or 'of torch'})")
-    parser.add_argument("--rounds", type=int, default=rounds, help=f"turns of each (default: {rounds})")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="write the figures there, as JSON")
+    parser.add_argument("--device", default="cpu", help="device to run on (default: cpu)")
+    parser.add_argument(
+        "--threads", type=int, default=threads, help=f"CPU threads (default: {threads or 'set by torch'})"
+    )
+    parser.add_argument("--rounds", type=int, default=rounds, help=f"measurements of each (default: {rounds})")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write the results to this file, as JSON")
     parser.add_argument("--json", dest="out", type=Path, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
-    parser.add_argument("--check", action="store_true", help="exit with 1 if a bar is missed")
+    parser.add_argument("--check", action="store_true", help="exit with status 1 if a bar is missed")
 
 
-#: What the sizes of a step are.
+#: Size options of a step and their help texts.
 SIZES = {
     "width": "channels of the first stage",
-    "batch": "images, or clips, of a step",
-    "size": "side of the frames in pixels",
+    "batch": "images or clips per step",
+    "size": "side length of the frames, in pixels",
 }
 
 
@@ -45,8 +47,8 @@ def read_step_arguments(description: str | None, **sizes: tuple[int, int]) -> ar
     """Read the command line of a benchmark that times a step.
 
     Args:
-        description: For ``--help``.
-        sizes: Options of :data:`SIZES`, each with its default on a CPU and on a GPU.
+        description: Text for ``--help``.
+        sizes: Options of :data:`SIZES`, each with its defaults on a CPU and on a GPU.
     """
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_arguments(parser, rounds=15)
@@ -62,7 +64,7 @@ def read_step_arguments(description: str | None, **sizes: tuple[int, int]) -> ar
 
 
 def prepare(args: argparse.Namespace) -> None:
-    """Set torch and memory as trainings do."""
+    """Set up torch and memory as trainings do."""
     import torch
 
     from nda_mm.utils.processes import keep_freed_memory
@@ -73,7 +75,7 @@ def prepare(args: argparse.Namespace) -> None:
 
 
 class Step:
-    """One training step of a model on one batch: ``loss()`` is called, and the model moves."""
+    """One training step of a model on one batch: computes ``loss()`` and updates the model."""
 
     def __init__(self, model: nn.Module, loss: Callable[[], Tensor], device: str, amp: bool) -> None:
         import torch
@@ -92,7 +94,7 @@ class Step:
 
 
 def attached_in_turn(negatives: Mapping[str, Any]) -> dict[str, Context]:
-    """Contexts for :func:`compare_steps`: the plain step, and each of the negatives on the model it was made for."""
+    """Return contexts for :func:`compare_steps`: the plain step, and each negative attached to its model."""
 
     @contextmanager
     def attached(negative: Any) -> Iterator[None]:
@@ -106,12 +108,12 @@ def attached_in_turn(negatives: Mapping[str, Any]) -> dict[str, Context]:
 
 
 def seconds(call: Callable[[], object], device: str) -> float:
-    """Time one call in seconds, by the clock that suits the device."""
+    """Time one call in seconds, with the clock that suits the device."""
     return seconds_between_events(call, GPU_STEPS) if device.startswith("cuda") else host_seconds(call)
 
 
 def host_seconds(call: Callable[[], object]) -> float:
-    """Time one call in seconds; on one CPU thread in processor time, which other processes do not lengthen."""
+    """Time one call in seconds. One CPU thread is timed in processor time, which other processes do not affect."""
     import torch
 
     now = time.perf_counter if torch.get_num_threads() > 1 else time.process_time
@@ -121,26 +123,26 @@ def host_seconds(call: Callable[[], object]) -> float:
 
 
 def seconds_between_events(call: Callable[[], object], calls: int) -> float:
-    """Time several calls in a row on the current device, in seconds for one.
+    """Time several calls in a row on the current device, in seconds per call.
 
-    The host prepares one call while the device does another, as in training; it waits at the end only.
+    The host prepares a call while the device runs another, as in training. It waits only at the end.
 
     Args:
-        call: What to time; its first call, which may choose kernels or fetch memory, is the caller's affair.
-        calls: How many, at least 1.
+        call: Function to time. The caller must have called it before, to select kernels and allocate memory.
+        calls: Number of calls, at least 1.
     """
     return _time_on_device(call, calls)[0]
 
 
 def device_seconds(call: Callable[[], object], calls: int, cycles: int = 20_000_000) -> float:
-    """Time the device's work for several calls in a row, in seconds for one, without what the host takes to launch it.
+    """Time the device's work for several calls in a row, in seconds per call, without the launch time of the host.
 
-    The device is given an idle kernel first, and all calls are in its queue before that ends.
+    The device runs an idle kernel first, and all calls are queued before it ends.
 
     Args:
-        call: What to time.
-        calls: How many; a queue holds about a thousand kernels.
-        cycles: Length of the idle kernel; doubled until the host is ahead.
+        call: Function to time.
+        calls: Number of calls. The queue holds about a thousand kernels.
+        cycles: Length of the idle kernel in clock cycles, doubled until the host is ahead. Defaults to 20 million.
 
     Raises:
         RuntimeError: If the host never gets ahead, because the call waits for the device.
@@ -150,11 +152,11 @@ def device_seconds(call: Callable[[], object], calls: int, cycles: int = 20_000_
         if ahead:
             return seconds_of_one
         cycles *= 2
-    raise RuntimeError("the host does not get ahead of the device: the call waits for it, or asks for too many kernels")
+    raise RuntimeError("the host can't get ahead of the device: the call waits for it, or launches too many kernels")
 
 
 def _time_on_device(call: Callable[[], object], calls: int, idle_cycles: int = 0) -> tuple[float, bool]:
-    """Seconds of one call, and whether all were in the queue before the device began, after an idle kernel."""
+    """Return the seconds per call after an idle kernel, and whether all calls were queued before the device began."""
     import torch
 
     first, last = (torch.cuda.Event(enable_timing=True) for _ in range(2))
@@ -170,12 +172,12 @@ def _time_on_device(call: Callable[[], object], calls: int, idle_cycles: int = 0
 
 
 def take_turns(timers: Mapping[str, Timer], plain: Timer, rounds: int) -> dict[str, tuple[float, float]]:
-    """Take the median over the rounds of each one's seconds, and of their ratio to the plain one timed just before.
+    """Run timers in turns, and return the median seconds of each and the median ratio to the plain one just before.
 
     Args:
-        timers: Each does what it times, and returns the seconds.
-        plain: What they are compared with.
-        rounds: How often they take turns, so that a busy machine slows all alike.
+        timers: Functions that time something and return the seconds.
+        plain: The timer with which they are compared.
+        rounds: Number of rounds. The timers take turns, so that a busy machine slows them all equally.
     """
     times: dict[str, list[float]] = {name: [] for name in timers}
     ratios: dict[str, list[float]] = {name: [] for name in timers}
@@ -188,20 +190,20 @@ def take_turns(timers: Mapping[str, Timer], plain: Timer, rounds: int) -> dict[s
 
 
 def compare_steps(step: Step, variants: Mapping[str, Context], bars: Mapping[str, float], rounds: int) -> list[dict]:
-    """A row for each variant: the median over the rounds of its time divided by that of the plain step just before.
+    """Return a row for each variant, with the median ratio of its time to that of the plain step just before.
 
     Args:
-        step: The step, plain outside of the variants' contexts.
-        variants: For each name what makes the context in which the step is that variant.
-        bars: The largest ratio allowed, where there is a limit.
-        rounds: How often the variants take turns.
+        step: The step. Outside the contexts of the variants it is the plain step.
+        variants: For each name, a function that returns the context in which the step is that variant.
+        bars: Largest allowed ratios, for the variants that have a limit.
+        rounds: Number of rounds in which the variants take turns.
     """
 
     def timed(variant: Context) -> float:
         with variant():
             return seconds(step, step.device)
 
-    # The first step of each chooses kernels and fetches memory, and is not timed.
+    # Warm up: the first step of each selects kernels and allocates memory.
     for variant in variants.values():
         with variant():
             step()
@@ -215,12 +217,12 @@ def compare_steps(step: Step, variants: Mapping[str, Context], bars: Mapping[str
 
 
 def rated(ratio: float, bar: float | None) -> dict[str, Any]:
-    """A ratio, the largest that is allowed, and whether it is met."""
+    """Return a ratio, the largest one allowed, and whether the limit is met."""
     return dict(ratio=ratio, bar=bar, met=bar is None or ratio <= bar)
 
 
 def report(rows: list[dict], args: argparse.Namespace) -> int:
-    """Print the table, write the file if one is asked for; the exit status."""
+    """Print the table, write it to ``args.out`` if given, and return the exit status."""
     import pandas as pd
     import torch
 

@@ -1,11 +1,11 @@
-"""Where the time of a training goes: functions of Python by cProfile, then operations by torch's profiler.
+"""Profile a training: Python functions with cProfile, then operations with torch's profiler.
 
     python tools/benchmarks/profile_gan.py nda_biggan_digits.py
     python tools/benchmarks/profile_gan.py nda_biggan_digits.py --cfg-options channels_last=False
-    python tools/benchmarks/profile_gan.py nda_biggan_cifar10.py --trace trace.json    # for a viewer
+    python tools/benchmarks/profile_gan.py nda_biggan_cifar10.py --trace trace.json    # for a trace viewer
 
-The training is run twice as tools/train.py runs it, without validation and checkpoints, which a schedule has rarely and
-whose cost is the disk's.
+The training is run twice, as tools/train.py runs it. Validation and checkpoints are left out, since they are rare and
+depend on the disk.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_common_options(parser)
     parser.set_defaults(seed=0, resume=None, amp_dtype=None)
-    parser.add_argument("--amp", action="store_true", help="in mixed precision")
-    parser.add_argument("--steps", type=int, default=30, help="iterations to look at (default 30)")
-    parser.add_argument("--warmup", type=int, default=10, help="iterations before them, at least 1 (default 10)")
-    parser.add_argument("--top", type=int, default=40, help="rows of each table (default 40)")
+    parser.add_argument("--amp", action="store_true", help="train in mixed precision")
+    parser.add_argument("--steps", type=int, default=30, help="iterations to profile (default: 30)")
+    parser.add_argument("--warmup", type=int, default=10, help="iterations before them, at least 1 (default: 10)")
+    parser.add_argument("--top", type=int, default=40, help="rows per table (default: 40)")
     parser.add_argument("--trace", type=Path, help="write the trace of torch's profiler to this file")
     return parser.parse_args()
 
 
 if __name__ == "__main__":
-    parse_args()  # answers --help, and refuses, before the imports that take seconds
+    parse_args()  # handle --help and bad options before the slow imports
 
 import torch
 from mmengine.hooks import Hook
@@ -46,12 +46,12 @@ from nda_mm.engine import launch
 
 
 class ProfilerHook(Hook):
-    """Profiles a number of iterations after some that do not count, then ends the training.
+    """Profiles a number of iterations after a warm-up, then ends the training.
 
     Args:
-        profiler: A context manager.
-        warmup: Iterations before it is entered.
-        steps: Iterations within it.
+        profiler: The profiler, a context manager.
+        warmup: Iterations before the profiler starts.
+        steps: Iterations to profile.
     """
 
     priority = "LOWEST"
@@ -60,7 +60,7 @@ class ProfilerHook(Hook):
         self.profiler, self.first, self.last = profiler, warmup, warmup + steps
 
     def after_train_iter(self, runner: Runner, *args: Any, **kwargs: Any) -> None:
-        """Enter or leave."""
+        """Start or stop the profiler."""
         if runner.iter + 1 == self.first:
             self.profiler.__enter__()
         if runner.iter + 1 == self.last:
@@ -69,18 +69,18 @@ class ProfilerHook(Hook):
 
 
 def run(args: argparse.Namespace, profiler: Any) -> None:
-    """Train for as long as the profiler looks."""
+    """Train until the profiler has stopped."""
     cfg = launch.prepare_training(args)
     cfg.update(val_cfg=None, val_dataloader=None, val_evaluator=None)
     cfg.default_hooks.checkpoint = None
-    cfg.experiment_name = type(profiler).__name__  # runs of one name share mmengine's record
+    cfg.experiment_name = type(profiler).__name__  # mmengine keeps one record per experiment name
     runner = launch.build_runner(cfg)
     runner.register_hook(ProfilerHook(profiler, args.warmup, args.steps))
     runner.train()
 
 
 def main() -> int:
-    """Profile twice and print."""
+    """Profile the training twice and print the tables."""
     args = parse_args()
     python, operations = cProfile.Profile(), profile()
     with tempfile.TemporaryDirectory() as folder:

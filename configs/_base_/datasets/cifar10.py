@@ -1,7 +1,7 @@
 # CIFAR-10 for GANs: batches of 64 without augmentation (the published recipe has no flip either).
-# See nda_mm.CIFAR10 for the forms of the data that data_root may hold; tools/prepare_data.py makes them.
-# The images are one array in memory: fetching one costs the main process 44 us of CPU time, receiving it
-# from a worker 380 us.
+# See nda_mm.CIFAR10 for the file formats allowed in data_root; tools/prepare_data.py writes them.
+# The images are one array in memory: fetching one takes 44 us of CPU time in the main process, receiving it
+# from a worker takes 380 us.
 dataset_type = "nda_mm.CIFAR10"
 data_root = "data/cifar10"
 pipeline = [dict(type="PackInputs")]

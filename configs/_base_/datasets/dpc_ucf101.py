@@ -1,5 +1,5 @@
-# Unlabelled clips of UCF101 for DPC: 8 blocks of 5 frames, every third frame. Crop and flip are those of the clip, gray
-# and colors those of a frame, so that color cannot be followed. Clips of fewer than 118 frames start over.
+# Unlabeled clips of UCF101 for DPC: 8 blocks of 5 frames, every third frame. Crops and flips are drawn per clip, gray
+# and color changes per frame, so that DPC cannot rely on color. Clips of fewer than 118 frames are looped.
 train_pipeline = [
     dict(type="nda_mm.CheckedDecordInit"),
     dict(type="nda_mm.SampleBlocks", num_blocks=8, block_len=5, frame_interval=3, too_short="loop"),

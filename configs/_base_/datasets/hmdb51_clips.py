@@ -1,4 +1,4 @@
-# Clips of HMDB51 with their actions, as those of UCF101, and the authors' longer schedule.
+# Clips of HMDB51 with action labels, prepared as for UCF101, and the authors' longer schedule.
 _base_ = ["ucf101_clips.py"]
 
 videos = dict(data_prefix=dict(video="data/hmdb51/videos"))

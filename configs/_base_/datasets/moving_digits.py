@@ -1,5 +1,5 @@
-# Moving digits as mmaction2's pipelines take them: eight frames of each clip, one from each eighth, for 2-D networks.
-# Nothing to download, and the first epoch draws the clips (about 5 ms each), which are kept in memory.
+# Moving digits for mmaction2's pipelines and 2-D networks: eight frames per clip, one from each eighth.
+# No download: the first epoch renders the clips (about 5 ms each) and keeps them in memory.
 frames = dict(type="SampleFrames", clip_len=1, frame_interval=1, num_clips=8)
 train_pipeline = [
     frames,
@@ -28,5 +28,5 @@ test_evaluator = val_evaluator
 optim_wrapper = dict(
     optimizer=dict(type="SGD", lr=0.02, momentum=0.9, weight_decay=1e-4), clip_grad=dict(max_norm=20, norm_type=2)
 )
-param_scheduler = dict(type="CosineAnnealingLR", by_epoch=True, convert_to_iter_based=True)  # to the end
+param_scheduler = dict(type="CosineAnnealingLR", by_epoch=True, convert_to_iter_based=True)  # down to the last step
 train_cfg = dict(type="nda_mm.ExactEpochLoop", max_epochs=6, val_interval=2)

@@ -1,5 +1,5 @@
-# Moving digits for 3-D networks that take 40 frames, with few labels: 64 clips, 8 of each motion, as slow as those of
-# the pretraining. The scores of a test clip are the mean over three windows of its 64 frames.
+# Moving digits for 3-D networks that take 40 frames, with few labels: 64 clips, 8 per motion, at the speed used in
+# pretraining. The scores of a test clip are averaged over three windows of its 64 frames.
 train_pipeline = [
     dict(type="SampleFrames", clip_len=40, frame_interval=1, num_clips=1),
     dict(type="ArrayDecode"),
@@ -15,7 +15,7 @@ clips = dict(type="nda_mm.MovingDigits", num_frames=64, pace=(1 / 64, 1 / 32))
 train_dataloader = dict(
     batch_size=8,
     num_workers=0,
-    drop_last=True,  # the head normalizes by its batch
+    drop_last=True,  # the head uses batch normalization
     sampler=dict(type="DefaultSampler", shuffle=True),
     dataset=dict(**clips, split="train", num_clips=64, pipeline=train_pipeline),
 )
@@ -29,5 +29,5 @@ test_dataloader = val_dataloader
 val_evaluator = dict(type="AccMetric")
 test_evaluator = val_evaluator
 
-param_scheduler = dict(type="CosineAnnealingLR", by_epoch=True, convert_to_iter_based=True)  # to the end
+param_scheduler = dict(type="CosineAnnealingLR", by_epoch=True, convert_to_iter_based=True)  # down to the last step
 train_cfg = dict(type="nda_mm.ExactEpochLoop", max_epochs=50, val_interval=25)

@@ -1,7 +1,7 @@
-# OpenOOD v1.5 around CIFAR-10: near and far OOD sets, each from the benchmark's own image list in
+# OpenOOD v1.5 for CIFAR-10: near and far OOD sets, each from the benchmark's own image list in
 # data/openood/benchmark_imglist, with the images in data/openood/images_classic (https://github.com/Jingkang50/OpenOOD).
-# A set without a list is read from where tools/prepare_data.py puts it, whole, and the results say so.
-# CIFAR-10-C is ID data under corruption: it is reported, but does not enter the mean.
+# A set without a list is read whole from where tools/prepare_data.py puts it, and the results say so.
+# CIFAR-10-C is corrupted ID data: it is reported, but not included in the mean.
 images = dict(type="nda_mm.OpenOODImages", benchmark="cifar10", data_root="data/openood")
 corruptions = [
     "brightness", "contrast", "defocus_blur", "elastic_transform", "fog", "frost", "gaussian_blur", "gaussian_noise",
@@ -11,7 +11,7 @@ corruptions = [
 openood = dict(
     type="nda_mm.OODMetric",
     benchmark="OpenOOD v1.5, CIFAR-10",
-    trapezoid=True,  # of AUPR
+    trapezoid=True,  # for AUPR
     inside=dict(name="cifar10", otherwise=dict(type="nda_mm.CIFAR10", split="test"), **images),
     bank=dict(name="cifar10", split="train", otherwise=dict(type="nda_mm.CIFAR10", split="train"), **images),
     outside=dict(

@@ -1,5 +1,5 @@
-# Clips of UCF101 with their actions: the 40 frames that DPC's eight blocks of five have, every third frame. A video is
-# judged by the mean of ten clips.
+# Clips of UCF101 with action labels: 40 frames, as many as DPC's eight blocks of five, every third frame. The scores of
+# a test video are averaged over ten clips.
 train_pipeline = [
     dict(type="nda_mm.CheckedDecordInit"),
     dict(type="SampleFrames", clip_len=40, frame_interval=3, num_clips=1),
@@ -30,10 +30,10 @@ test_pipeline = [
 
 videos = dict(type="VideoDataset", data_prefix=dict(video="data/ucf101/videos"))
 train_dataloader = dict(
-    batch_size=128,  # in all: on N GPUs, 128/N
+    batch_size=128,  # total batch size: on N GPUs, set 128/N
     num_workers=8,
     persistent_workers=True,
-    drop_last=True,  # the head normalizes by its batch
+    drop_last=True,  # the head uses batch normalization
     sampler=dict(type="DefaultSampler", shuffle=True),
     dataset=dict(**videos, ann_file="data/ucf101/ucf101_train_split_1_videos.txt", pipeline=train_pipeline),
 )
@@ -56,6 +56,6 @@ test_dataloader = dict(
 val_evaluator = dict(type="AccMetric")
 test_evaluator = val_evaluator
 
-# At 1e-5 from the 80th epoch on.
+# The learning rate is 1e-5 from epoch 80.
 param_scheduler = dict(type="MultiStepLR", by_epoch=True, milestones=[60, 80], gamma=0.1)
 train_cfg = dict(type="nda_mm.ExactEpochLoop", max_epochs=300, val_interval=5)

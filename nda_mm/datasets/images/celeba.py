@@ -1,4 +1,4 @@
-"""CelebA, aligned faces."""
+"""The aligned faces of CelebA."""
 
 from __future__ import annotations
 
@@ -17,36 +17,36 @@ from .image_folder import ImageFolder
 
 FOLDER, PARTITION = "img_align_celeba", "list_eval_partition.txt"
 SPLITS = ("train", "val", "test")
-#: The last image of each split, by number: the official list gives them in this order, without a gap.
+#: Number of the last image of each split. In the official list, the splits follow each other without a gap.
 LAST = (162_770, 182_637, 202_599)
 CROPS = (108, 178)
 
 
 @DATASETS.register_module()
 class CelebA(ImageFolder):
-    """CelebA: 202,599 photographs of celebrities' faces, aligned, 178x218 pixels, without labels here.
+    """CelebA: 202,599 aligned photographs of celebrities' faces, 178x218 pixels, read without labels.
 
     Source: Liu et al., "Deep Learning Face Attributes in the Wild", ICCV 2015,
     https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html.
 
-    ``data_root`` holds the folder ``img_align_celeba`` (or is it) and, optionally, ``list_eval_partition.txt``; without
-    that list, the splits are taken by the official numbers, which are the same. A centered square of each image is
-    scaled with an antialiasing bicubic filter. Two squares are in use, and distances compare only within one: 178
-    pixels, the whole width, and 108, the face alone. Images are decoded once and kept in one memory-mapped file: 2.0 GB
-    for the training split at 64 pixels.
+    ``data_root`` is, or contains, the folder ``img_align_celeba``. It may also contain ``list_eval_partition.txt``;
+    without that list, the splits are taken from the official image numbers, which are the same. A centered square of
+    each image is resized with an antialiasing bicubic filter. Two squares are in use: 178 pixels, the whole width, and
+    108, the face alone. Distances are comparable only for the same square. Images are decoded once and kept in one
+    memory-mapped file: 2.0 GB for the training split at 64 pixels.
 
     Args:
-        data_root: See above.
+        data_root: Folder of the data; see above.
         split: 'train' (162,770), 'val' (19,867), 'test' (19,962) or 'all'.
-        size: Side of the squares that are made, in pixels.
-        crop: Side of the square that is cut out: 178 or 108 pixels.
-        allow_partial: Accept that images of the split are missing.
+        size: Side of the resized squares in pixels.
+        crop: Side of the cropped square in pixels, 178 or 108.
+        allow_partial: Whether to accept missing images.
         max_bad: See :class:`~nda_mm.datasets.images.image_folder.ImageFolder`.
-        kwargs: ``cache_dir``, ``image_key``, ``pipeline``, ... of the same.
+        kwargs: Other arguments of the same class: ``cache_dir``, ``image_key``, ``pipeline``, ...
 
     Raises:
-        DatasetNotReadableError: If the folder or images of the split are missing; it says where to get them.
-        ValueError: If a setting is unknown, the list is damaged, or too many images are unreadable.
+        DatasetNotReadableError: If the folder or images of the split are missing; the message says where to get them.
+        ValueError: If an argument is invalid, the list is damaged, or too many images are unreadable.
 
     Example:
         >>> CelebA("data/celeba", split="test", size=64, lazy_init=True).crop
@@ -84,8 +84,8 @@ class CelebA(ImageFolder):
         missing = [name for name in names if name not in there]
         if len(missing) == len(names) or (missing and not self.allow_partial):
             raise self._not_readable(
-                f"of {len(names)} images {len(missing)} are missing from '{folder}': {shorten(missing)} "
-                "(allow_partial=True accepts that)"
+                f"of {len(names)} images, {len(missing)} are missing from '{folder}': {shorten(missing)} "
+                "(allow_partial=True accepts this)"
             )
         files = [folder / name for name in names if name in there]
         return files, np.zeros(len(files)), ("face",)
@@ -101,10 +101,10 @@ class CelebA(ImageFolder):
     def _not_readable(self, cause: str) -> DatasetNotReadableError:
         return DatasetNotReadableError(
             f"CelebA ({self.split} split) cannot be read from '{self.data_root}': {cause}.\n"
-            "Get img_align_celeba.zip ('Align&Cropped Images') and, from the folder Eval, list_eval_partition.txt at "
+            "Download img_align_celeba.zip ('Align&Cropped Images') and list_eval_partition.txt (folder Eval) from "
             "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html, and run\n"
             f"  python tools/prepare_data.py celeba img_align_celeba.zip {PARTITION}\n"
-            "or train where no data are needed: tools/train.py nda_biggan_digits"
+            "or train a recipe that needs no data: tools/train.py nda_biggan_digits"
         )
 
 
@@ -112,18 +112,18 @@ def read_partition(path: str | Path) -> list[tuple[str, int]]:
     """Read the list of CelebA's splits.
 
     Args:
-        path: ``list_eval_partition.txt``: in each line a file name and 0 (train), 1 (val) or 2 (test).
+        path: ``list_eval_partition.txt``, with a file name and 0 (train), 1 (val) or 2 (test) in each line.
 
     Returns:
-        Names and numbers, in the list's order.
+        File names and split numbers, in the order of the list.
 
     Raises:
-        ValueError: If a line has another form; it is named.
+        ValueError: If a line has a different form; the message names it.
     """
     entries = []
     for number, line in read_lines(path):
         name, *part = line.split()
         if part not in (["0"], ["1"], ["2"]):
-            raise ValueError(f"'{path}' is damaged: line {number}, {line[:60]!r}, is no file name with 0, 1 or 2")
+            raise ValueError(f"'{path}', line {number}: expected a file name and 0, 1 or 2, but got {line[:60]!r}")
         entries.append((name, int(part[0])))
     return entries

@@ -1,4 +1,4 @@
-"""A folder of images of any size and kind as a data set of squares."""
+"""A folder of arbitrary images as a data set of squares."""
 
 from __future__ import annotations
 
@@ -18,30 +18,31 @@ from .array_dataset import ArrayDataset, check_size
 
 @DATASETS.register_module()
 class ImageFolder(ArrayDataset):
-    """All images below a folder, turned upright, scaled by their short side, cropped to their center.
+    """All images below a folder, rotated upright, resized by their short side and cropped to their center.
 
-    Gray, palette and transparent images become RGB (transparent ones on white), the EXIF orientation is obeyed, scaling
-    filters what the target cannot hold (antialiasing). Files are decoded once and kept in one memory-mapped file; N
-    images take ``3 * size**2 * N`` bytes there, as in memory.
+    Gray, palette and transparent images are converted to RGB (transparent ones on white), the EXIF orientation is
+    applied, and resizing is antialiased. Files are decoded once and kept in one memory-mapped file: N images take
+    ``3 * size**2 * N`` bytes, both on disk and in memory.
 
-    With subfolders that hold images, each is a class, in alphabetical order; without, there is one class, 'image', and
-    items carry no ``gt_label``: a conditional GAN refuses them. Exchanging the data set of a recipe takes only ``type``
-    and ``data_root``::
+    If there are subfolders with images, each of them is a class, in alphabetical order. Otherwise, there is one class,
+    'image', and items have no ``gt_label``, so a conditional GAN refuses them. To use a folder in a recipe, change only
+    ``type`` and ``data_root`` of its data set::
 
         --cfg-options train_dataloader.dataset.type=nda_mm.ImageFolder train_dataloader.dataset.data_root=my_images
 
     Args:
-        data_root: The folder.
-        split: Subfolder to take, such as 'train', where ``data_root`` has it; else ``data_root`` itself is taken.
+        data_root: Folder of the images.
+        split: Subfolder to read, such as 'train'. If ``data_root`` has no such subfolder, ``data_root`` itself is read.
         size: Side of the squares in pixels.
-        with_labels: Whether subfolders are classes. Default: if there are any that hold images.
-        max_bad: Highest share of unreadable files, 0 to 1, before the folder is refused. Those below it are left out
+        with_labels: Whether subfolders are classes. By default, they are if any of them contains images.
+        max_bad: Largest accepted share of unreadable files, in [0, 1]. Up to this share, unreadable files are left out
             and named in one warning.
-        cache_dir: Folder for the decoded images; True: ``.nda_mm_cache`` in the folder itself; False: none.
-        kwargs: ``image_key``, ``pipeline``, ``indices``, ... of :class:`~nda_mm.datasets.ArrayDataset`.
+        cache_dir: Folder for the decoded images. True uses ``.nda_mm_cache`` in the image folder; False disables the
+            cache.
+        kwargs: Arguments of :class:`~nda_mm.datasets.ArrayDataset`: ``image_key``, ``pipeline``, ``indices``, ...
 
     Raises:
-        FileNotFoundError: If the folder is missing or holds no images.
+        FileNotFoundError: If the folder is missing or contains no images.
         ValueError: If too many files are unreadable, or there are images both in class folders and next to them.
 
     Example:
@@ -50,9 +51,9 @@ class ImageFolder(ArrayDataset):
             train_dataloader = dict(dataset=dict(type='nda_mm.ImageFolder', data_root='my/images', size=64))
     """
 
-    #: Side of the centered square that is cut out, in pixels of the file. Default: the short side.
+    #: Side of the centered square to crop, in pixels of the file. None uses the short side.
     crop: int | None = None
-    #: Tells caches of one folder and size apart.
+    #: Distinguishes caches of the same folder and size.
     cache_name = "images"
 
     def __init__(
@@ -75,7 +76,7 @@ class ImageFolder(ArrayDataset):
         super().__init__(check_data_root(data_root), **kwargs)
 
     def load_arrays(self) -> tuple[np.ndarray, np.ndarray]:
-        """Find, decode (or map what was decoded before) and report what could not be read."""
+        """Find the images, decode them (or map the cache), and report files that cannot be read."""
         folder = self._folder()
         files, labels, classes = self._list(folder)
         shape = (self.size, self.size, 3)
@@ -98,7 +99,7 @@ class ImageFolder(ArrayDataset):
         return folder
 
     def _list(self, folder: Path) -> tuple[list[Path], np.ndarray, tuple[str, ...]]:
-        # Subfolders with images are classes; then no image may lie next to them.
+        # If subfolders with images are classes, no image may lie next to them.
         by_class = class_folders(folder) if self.with_labels is not False else {}
         if by_class:
             names = {printable(path.name) for path in folder.iterdir()} - set(by_class)
@@ -110,7 +111,7 @@ class ImageFolder(ArrayDataset):
             files = [path for paths in by_class.values() for path in paths]
             labels = np.repeat(np.arange(len(by_class)), [len(paths) for paths in by_class.values()])
             return files, labels, tuple(by_class)
-        # Otherwise all images are of one class.
+        # Otherwise, all images belong to one class.
         if self.with_labels:
             raise FileNotFoundError(f"with_labels=True, but '{folder}' holds no subfolders with images")
         self.labeled = False
@@ -123,21 +124,21 @@ class ImageFolder(ArrayDataset):
 
 
 def read_square(path: str | Path, size: int, crop: int | None = None) -> np.ndarray:
-    """Read one image file as an upright RGB square: the center is cut out and scaled to ``size``.
+    """Read one image file as an upright RGB square: the center is cropped and resized to ``size``.
 
     Args:
-        path: An image file of any mode.
-        size: Side in pixels.
-        crop: Side of the centered square that is cut out, in pixels of the file, at most the short side. Default: the
-            short side.
+        path: Image file of any mode.
+        size: Side of the output in pixels.
+        crop: Side of the centered square to crop, in pixels of the file, at most the short side. Defaults to the short
+            side.
 
     Returns:
-        uint8. Shape: (size, size, 3).
+        uint8 image. Shape: (size, size, 3).
     """
     from PIL import Image, ImageOps
 
     with open_image(path) as opened:
-        # Upright, eight bits, RGB on white.
+        # Make the image upright, 8-bit, and RGB on white.
         image = ImageOps.exif_transpose(opened)
         if image.mode.startswith(("I", "F")):
             image = _to_eight_bits(image)
@@ -149,7 +150,7 @@ def read_square(path: str | Path, size: int, crop: int | None = None) -> np.ndar
         width, height = image.size
         side = min(width, height) if crop is None else crop
         if side > min(width, height):
-            raise ValueError(f"{width}x{height} pixels hold no square of {side}")
+            raise ValueError(f"{width}x{height} pixels are too small for a square of {side}")
         left, top = (width - side) / 2, (height - side) / 2
         # Scaling the centered square is the same as cropping the scaled image, without rounding its long side.
         box = (left, top, left + side, top + side)
@@ -157,11 +158,11 @@ def read_square(path: str | Path, size: int, crop: int | None = None) -> np.ndar
 
 
 def _to_eight_bits(image: Any) -> Any:
-    """16-bit, 32-bit and floating gray; Pillow's own conversion would clip them at 255."""
+    """Convert 16-bit, 32-bit and float gray images; Pillow's own conversion would clip them at 255."""
     from PIL import Image
 
     values = np.asarray(image, dtype=np.float64)
     low, high = 0.0, 65535.0
-    if not image.mode.startswith("I;16"):  # only the values themselves tell the range
+    if not image.mode.startswith("I;16"):  # the range is known only from the values themselves
         low, high = values.min(), max(values.max(), values.min() + 1e-9)
     return Image.fromarray(np.rint((values - low) / (high - low) * 255).clip(0, 255).astype(np.uint8))

@@ -1,4 +1,4 @@
-"""ImageNet: lists of the images that can be read, and the 100 classes of ImageNet-100 as links."""
+"""ImageNet: lists of its readable images, and the 100 classes of ImageNet-100 as links."""
 
 from __future__ import annotations
 
@@ -18,47 +18,47 @@ _SPLITS = ("train", "val")
 
 
 def prepare_imagenet(source: Path, out: Path, *, allow_partial: bool = False, workers: int = 1) -> FileReport:
-    """Link ImageNet to where the recipes look, decode every image once, and list those that can be read.
+    """Link ImageNet into the folder that the recipes read, decode every image once, and list the readable ones.
 
-    ``out/train`` and ``out/val`` become links, ``out/meta/train.txt`` and ``out/meta/val.txt`` name in each line an
-    image and the number of its class, which is the place of its folder (n01440764, ...) in alphabetical order. The
-    results are kept next to them, so that another run opens only images of folders that have changed.
+    ``out/train`` and ``out/val`` become links. Each line of ``out/meta/train.txt`` and ``out/meta/val.txt`` names an
+    image and the number of its class, which is the position of its folder (n01440764, ...) in alphabetical order. The
+    results are stored next to these lists, so that another run opens only the images of folders that have changed.
 
     Args:
-        source: Holds ``train`` and, optionally, ``val``, each with one folder of images for each class.
-        out: Where the recipes look: ``data/imagenet``; may be ``source``.
-        allow_partial: Accept other than 1,000 classes.
-        workers: Number of threads that decode.
+        source: Folder with ``train`` and, optionally, ``val``, each with one folder of images for each class.
+        out: Folder that the recipes read, ``data/imagenet``; may be ``source``.
+        allow_partial: Whether to accept a number of classes other than 1,000.
+        workers: Number of decoding threads.
 
     Returns:
-        What was listed and left out.
+        Report of what was listed and left out.
 
     Raises:
-        FileNotFoundError: If there is no ``train`` with class folders, or a class of ``val`` is none of ``train``'s.
-        FileExistsError: If there is something else in place of a link.
+        FileNotFoundError: If ``train`` has no class folders, or ``val`` has a class that ``train`` does not have.
+        FileExistsError: If something else exists in place of a link.
         ValueError: If the number of classes is not 1,000, or no image can be read.
     """
     # The classes are the folders of the training split.
     train = subfolders(source / "train")
     if not train:
         raise FileNotFoundError(
-            f"'{source}' must hold the folder train with one folder of images for each class (n01440764, ...): unpack "
+            f"'{source}' must have the folder train with one folder of images for each class (n01440764, ...): unpack "
             "ILSVRC2012_img_train.tar and each of the 1,000 archives in it into a folder of its name"
         )
     if len(train) != CLASSES and not allow_partial:
         raise ValueError(
-            f"'{source / 'train'}' has {len(train)} class folders, not {CLASSES} (--allow-partial accepts that; then "
-            "set num_classes in the model, its generator and its discriminator)"
+            f"'{source / 'train'}' has {len(train)} class folders instead of {CLASSES} (--allow-partial accepts this; "
+            "then set num_classes in the model, its generator and its discriminator)"
         )
 
-    # One list for each split that is there.
+    # Write one list for each split that exists.
     report = FileReport()
     for split in _SPLITS:
         names = subfolders(source / split)
         if strange := sorted(set(names) - set(train)):
-            raise FileNotFoundError(f"'{source / split}' has classes that train has not: {shorten(strange)}")
+            raise FileNotFoundError(f"'{source / split}' has classes that train does not have: {shorten(strange)}")
         if not names:
-            report.notes.append(f"{source / split} has no class folders: there is no list of it")
+            report.notes.append(f"{source / split} has no class folders, so no list is written for it")
             continue
         link_folder(source / split, out / split)
         _list_split(out, split, names, {name: label for label, name in enumerate(train)}, workers, report)
@@ -94,7 +94,7 @@ def _list_split(
 
 
 def _fault(path: Path) -> str:
-    """Why an image cannot be read; '' if it can."""
+    """Return why an image cannot be read, or '' if it can."""
     try:
         image_size(path)
     except OSError as error:
@@ -103,13 +103,13 @@ def _fault(path: Path) -> str:
 
 
 def imagenet100_classes() -> tuple[str, ...]:
-    """The WordNet ids of ImageNet-100, in the order of their folders, which is that of the labels.
+    """Return the WordNet ids of ImageNet-100, in the order of their folders and labels.
 
     Source: Tian et al., "Contrastive Multiview Coding", ECCV 2020, https://arxiv.org/abs/1906.05849; the list is the
     ``imagenet100.txt`` of https://github.com/HobbitLong/CMC at commit bc687a2, sorted.
 
     Returns:
-        100 ids.
+        The 100 ids.
 
     Example:
         >>> len(imagenet100_classes()), imagenet100_classes()[0]
@@ -120,19 +120,19 @@ def imagenet100_classes() -> tuple[str, ...]:
 
 
 def link_classes(source: Path, out: Path, classes: Sequence[str]) -> int:
-    """Make ``out/train`` and ``out/val`` of links to the class folders of ``source``; links that are there are kept.
+    """Fill ``out/train`` and ``out/val`` with links to the class folders of ``source``; existing links are kept.
 
     Args:
-        source: Holds ``train`` and ``val``, with one folder of images for each class.
-        out: The folder of the links.
-        classes: Names of the folders.
+        source: Folder with ``train`` and ``val``, each with one folder of images for each class.
+        out: Folder of the links.
+        classes: Names of the class folders to link.
 
     Returns:
-        The number of links.
+        Number of links.
 
     Raises:
         FileNotFoundError: If splits or classes are missing or empty.
-        FileExistsError: If ``out`` holds other folders than these links.
+        FileExistsError: If ``out`` contains folders other than these links.
 
     Example:
         >>> import tempfile
@@ -150,7 +150,7 @@ def link_classes(source: Path, out: Path, classes: Sequence[str]) -> int:
         raise FileNotFoundError(f"'{source}' has no images in {shorten(empty)}")
     for split in _SPLITS:
         if surplus := sorted(set(subfolders(out / split)) - set(classes)):
-            raise FileExistsError(f"'{out / split}' holds other folders: {shorten(surplus)}; remove them")
+            raise FileExistsError(f"'{out / split}' contains other folders: {shorten(surplus)}; remove them")
     for split, name in wanted:
         link_folder(source / split / name, out / split / name)
     return len(wanted)

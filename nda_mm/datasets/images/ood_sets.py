@@ -1,4 +1,4 @@
-"""Public data sets that a detector of outliers is tested on: folders of images, SVHN, MNIST, CIFAR-10-C."""
+"""Public data sets for the evaluation of OOD detectors: folders of images, SVHN, MNIST and CIFAR-10-C."""
 
 from __future__ import annotations
 
@@ -27,22 +27,23 @@ URL = "https://zenodo.org/records/2535967"
 
 
 class PublicImageFolder(ImageFolder):
-    """An :class:`~nda_mm.datasets.ImageFolder` of a known layout, whose errors name the layout and the address.
+    """An :class:`~nda_mm.datasets.ImageFolder` of a known layout; errors name the layout and the download address.
 
-    Made for evaluation: files that cannot be read are reported in one warning and left out, and only a folder without
-    any readable image is an error.
+    Made for evaluation: unreadable files are reported in one warning and left out. Only a folder without any readable
+    image is an error.
 
     Args:
-        data_root: The folder above the images' folder, or that folder.
-        max_bad: Highest share of unreadable files, 0 to 1. Default 1: as long as one can be read.
-        kwargs: ``size``, ... of :class:`~nda_mm.datasets.ImageFolder`.
+        data_root: Parent of the image folder, or the image folder itself.
+        max_bad: Largest accepted share of unreadable files, in [0, 1]. Defaults to 1: one readable file is enough.
+        kwargs: Arguments of :class:`~nda_mm.datasets.ImageFolder`: ``size``, ...
 
     Raises:
-        DatasetNotReadableError: If the folder is missing, holds no images, or none (or too few) that can be read.
+        DatasetNotReadableError: If the folder is missing or contains no images, or if none (or too few) of them can be
+            read.
     """
 
     title: ClassVar[str]
-    #: Where the files belong, below ``data_root``.
+    #: Path of the files below ``data_root``.
     layout: ClassVar[str]
     url: ClassVar[str]
 
@@ -50,7 +51,7 @@ class PublicImageFolder(ImageFolder):
         super().__init__(data_root, split, max_bad=max_bad, **kwargs)
 
     def load_arrays(self) -> tuple[np.ndarray, np.ndarray]:
-        """Find the folder, then read what can be read."""
+        """Find the folder, then read all readable images."""
         root, name = Path(self.data_root), self.split or ""
         try:
             if not (root / name).is_dir() and root.name != name:
@@ -58,7 +59,7 @@ class PublicImageFolder(ImageFolder):
             return super().load_arrays()
         except (OSError, ValueError) as error:
             raise DatasetNotReadableError(
-                f"{self.title} cannot be read from '{self.data_root}': {error}\nIts files belong at "
+                f"{self.title} cannot be read from '{self.data_root}': {error}\nIts files must be at "
                 f"'{root}/{self.layout}' and are published at {self.url}. Set data_root to the folder above them, and "
                 "download damaged files again."
             ) from error
@@ -71,8 +72,9 @@ class DTD(PublicImageFolder):
     Source: Cimpoi et al., "Describing textures in the wild", CVPR 2014, https://arxiv.org/abs/1311.3618.
 
     Args:
-        data_root: The folder above ``images/CLASS/*.jpg``, or ``images`` itself.
-        size: Side of the squares in pixels: short side scaled (bicubic, antialiased), center kept. Default 32.
+        data_root: Folder above ``images/CLASS/*.jpg``, or ``images`` itself.
+        size: Side of the squares in pixels: the short side is resized (bicubic, antialiased) and the center cropped.
+            Defaults to 32.
         kwargs: As for :class:`PublicImageFolder`.
 
     Example:
@@ -91,15 +93,16 @@ class DTD(PublicImageFolder):
 
 @DATASETS.register_module()
 class Places365(PublicImageFolder):
-    """Places365's validation images of 256x256 pixels: 36,500 photographs of scenes, without their labels.
+    """Validation images of Places365: 36,500 photographs of scenes, 256x256 pixels, read without their labels.
 
     Source: Zhou et al., "Places: a 10 million image database for scene recognition", TPAMI 2017.
 
     Args:
-        data_root: The folder above ``val_256/*.jpg``, or that folder itself.
-        split: Name of the folder of images. Default ``'val_256'``; ``'test_256'`` is read in the same way.
-        size: Side of the squares in pixels: short side scaled (bicubic, antialiased), center kept. Default 32.
-        kwargs: As for :class:`PublicImageFolder`; all images are of class 0.
+        data_root: Folder above ``val_256/*.jpg``, or ``val_256`` itself.
+        split: Name of the image folder. Defaults to ``'val_256'``; ``'test_256'`` is read in the same way.
+        size: Side of the squares in pixels: the short side is resized (bicubic, antialiased) and the center cropped.
+            Defaults to 32.
+        kwargs: As for :class:`PublicImageFolder`; all images have class 0.
 
     Example:
         In a config::
@@ -117,16 +120,16 @@ class Places365(PublicImageFolder):
 
 @DATASETS.register_module()
 class TinyImageNet(PublicImageFolder):
-    """Tiny ImageNet: 64x64 photographs in 200 classes, 100,000 to train and 10,000 to validate.
+    """Tiny ImageNet: 64x64 photographs in 200 classes, 100,000 for training and 10,000 for validation.
 
     Source: Stanford CS231n, http://cs231n.stanford.edu/tiny-imagenet-200.zip. The classes are those of ``wnids.txt``,
     in alphabetical order.
 
     Args:
-        data_root: The folder of ``wnids.txt``, above ``val/images/*.JPEG`` with ``val/val_annotations.txt``, and
-            ``train/WNID/images/*.JPEG``. Validation images that were sorted into ``val/WNID`` are found too.
-        split: ``'val'`` (default) or ``'train'``.
-        size: Side in pixels: scaled (bicubic, antialiased). Default 32.
+        data_root: Folder with ``wnids.txt``, ``val/images/*.JPEG`` with ``val/val_annotations.txt``, and
+            ``train/WNID/images/*.JPEG``. Validation images that were sorted into ``val/WNID`` are found as well.
+        split: ``'val'`` or ``'train'``. Defaults to ``'val'``.
+        size: Side of the images in pixels, resized (bicubic, antialiased). Defaults to 32.
         kwargs: As for :class:`PublicImageFolder`.
 
     Example:
@@ -157,8 +160,8 @@ class TinyImageNet(PublicImageFolder):
         unknown = sorted(printable(path.name) for path, name in found.items() if name not in number)
         if unknown:
             raise ValueError(
-                f"{len(unknown)} of {len(found)} images in '{folder}' (the first is {unknown[0]}) are of no class of "
-                "wnids.txt, or not listed in val_annotations.txt"
+                f"{len(unknown)} of {len(found)} images in '{folder}' (the first is {unknown[0]}) belong to no class "
+                "in wnids.txt, or are not listed in val_annotations.txt"
             )
         return list(found), np.array([number[name] for name in found.values()]), classes
 
@@ -170,16 +173,17 @@ class SVHN(ArrayDataset):
     Source: Netzer et al., "Reading digits in natural images with unsupervised feature learning", NIPS workshop 2011,
     http://ufldl.stanford.edu/housenumbers/.
 
-    ``SPLIT_32x32.mat`` is read, and its checksum verified, by torchvision and SciPy. All 26,032 test images take 80 MB.
+    ``SPLIT_32x32.mat`` is read and its checksum verified by torchvision and SciPy. The 26,032 test images take 80 MB.
 
     Args:
-        data_root: The folder of the ``.mat`` files, or one of them.
-        split: ``'train'``, ``'test'`` (default) or ``'extra'``.
-        size: Side in pixels that the images are resized to. Default 32: as they are.
-        kwargs: ``image_key``, ``every``, ``indices``, ``pipeline``, ... of :class:`~nda_mm.datasets.ArrayDataset`.
+        data_root: Folder of the ``.mat`` files, or one of these files.
+        split: ``'train'``, ``'test'`` or ``'extra'``. Defaults to ``'test'``.
+        size: Side of the images in pixels. Defaults to 32, the original size.
+        kwargs: Arguments of :class:`~nda_mm.datasets.ArrayDataset`: ``image_key``, ``every``, ``indices``,
+            ``pipeline``, ...
 
     Raises:
-        DatasetNotReadableError: If the file is missing, damaged, or another than the published one.
+        DatasetNotReadableError: If the file is missing, damaged, or different from the published one.
         ModuleNotFoundError: If SciPy is not installed.
 
     Example:
@@ -198,7 +202,7 @@ class SVHN(ArrayDataset):
         super().__init__(check_data_root(data_root), **kwargs)
 
     def load_arrays(self) -> tuple[np.ndarray, np.ndarray]:
-        """Read the file, and resize."""
+        """Read the file and resize the images."""
         from torchvision import datasets
 
         root = Path(self.data_root)
@@ -217,16 +221,17 @@ class SVHN(ArrayDataset):
 
 @DATASETS.register_module()
 class MNIST(ArrayDataset):
-    """MNIST: 28x28 gray handwritten digits, 60,000 to train and 10,000 to test; three equal channels here.
+    """MNIST: gray handwritten digits of 28x28 pixels, 60,000 for training and 10,000 for testing, as RGB images.
 
     Source: LeCun et al., "Gradient-based learning applied to document recognition", 1998.
 
-    The files are read by torchvision.
+    The files are read by torchvision, and the gray values are repeated in three channels.
 
     Args:
-        data_root: The folder above ``MNIST/raw``, with ``t10k-images-idx3-ubyte`` and so on.
-        split: ``'train'`` or ``'test'`` (default).
-        kwargs: ``image_key``, ``every``, ``indices``, ``pipeline``, ... of :class:`~nda_mm.datasets.ArrayDataset`.
+        data_root: Folder above ``MNIST/raw``, which contains ``t10k-images-idx3-ubyte`` and so on.
+        split: ``'train'`` or ``'test'``. Defaults to ``'test'``.
+        kwargs: Arguments of :class:`~nda_mm.datasets.ArrayDataset`: ``image_key``, ``every``, ``indices``,
+            ``pipeline``, ...
 
     Raises:
         DatasetNotReadableError: If a file is missing or damaged.
@@ -265,20 +270,20 @@ class CIFAR10C(ArrayDataset):
     Source: Hendrycks and Dietterich, "Benchmarking neural network robustness to common corruptions and perturbations",
     ICLR 2019, https://arxiv.org/abs/1903.12261; data: https://zenodo.org/records/2535967.
 
-    ``data_root`` holds ``CORRUPTION.npy``, uint8 (50000, 32, 32, 3), the five severities one after the other, and
-    ``labels.npy``. Only the rows of one severity are read, 31 MB of 154.
+    ``data_root`` contains ``labels.npy`` and, for each corruption, ``CORRUPTION.npy``: uint8 (50000, 32, 32, 3) with
+    the five severities one after the other. Only the rows of one severity are read, 31 of 154 MB.
 
     Args:
-        data_root: The folder.
+        data_root: Folder of the ``.npy`` files.
         corruption: One of :data:`CORRUPTIONS`.
         severity: 1 (weak) to 5.
-        size: Side in pixels that the images are resized to. Default 32: as they are.
-        kwargs: ``image_key``, ``every``, ``indices``, ``pipeline``, ... of
-            :class:`~nda_mm.datasets.ArrayDataset`.
+        size: Side of the images in pixels. Defaults to 32, the original size.
+        kwargs: Arguments of :class:`~nda_mm.datasets.ArrayDataset`: ``image_key``, ``every``, ``indices``,
+            ``pipeline``, ...
 
     Raises:
-        ValueError: If the corruption or the severity is none of them.
-        DatasetNotReadableError: If a file is missing, damaged, or of another shape.
+        ValueError: If the corruption or the severity does not exist.
+        DatasetNotReadableError: If a file is missing, damaged, or has the wrong shape.
 
     Example:
         In a config::
@@ -306,7 +311,7 @@ class CIFAR10C(ArrayDataset):
         super().__init__(check_data_root(data_root), **kwargs)
 
     def load_arrays(self) -> tuple[np.ndarray, np.ndarray]:
-        """Read one fifth of two files."""
+        """Read the rows of one severity from two files."""
         arrays: list[np.ndarray] = []
         try:
             for name in ("labels", self.corruption):
@@ -315,13 +320,13 @@ class CIFAR10C(ArrayDataset):
                 arrays.append(np.load(path, mmap_mode="r", allow_pickle=False))
             labels, images = arrays
             if images.dtype != np.uint8 or images.shape != (*labels.shape, 32, 32, 3) or len(labels) % len(SEVERITIES):
-                raise ValueError(f"it holds {images.dtype} {images.shape}, and labels.npy {labels.shape}")
+                raise ValueError(f"it has {images.dtype} {images.shape}, but labels.npy has {labels.shape}")
         except (OSError, ValueError, EOFError) as error:
             raise DatasetNotReadableError(
                 f"CIFAR-10-C cannot be read from '{self.data_root}': {path.name}: {describe_error(error)}. Download "
                 f"CIFAR-10-C.tar from {URL} and run tools/prepare_data.py cifar10_c CIFAR-10-C.tar"
             ) from error
-        # The severities stand one after the other.
+        # The severities are stored one after the other.
         count = len(labels) // len(SEVERITIES)
         rows = slice((self.severity - 1) * count, self.severity * count)
         return resize_squares(np.array(images[rows]), self.size), labels[rows]

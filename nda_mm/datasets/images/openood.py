@@ -1,4 +1,4 @@
-"""The image lists of the OpenOOD benchmark."""
+"""Data sets from the image lists of the OpenOOD benchmark."""
 
 from __future__ import annotations
 
@@ -20,29 +20,30 @@ from .image_folder import ImageFolder
 
 @DATASETS.register_module()
 class OpenOODImages(ImageFolder):
-    """One of the sets that OpenOOD v1.5 compares, from the benchmark's own image list.
+    """A data set of OpenOOD v1.5, read from the benchmark's own image list.
 
-    Where there is no such list, all images of another data set are taken, and the results say so: their number is
-    another, so that figures do not compare with published ones. Either way an image becomes RGB, is resized by its
-    short side and cropped to its center, as the benchmark does it with torchvision.
+    If there is no such list, all images of another data set are used (see ``otherwise``), and the results say so: the
+    number of images differs, so the figures are not comparable with published ones. Either way, images are converted to
+    RGB, resized by their short side and cropped to their center, as the benchmark does with torchvision.
 
     Source: Zhang et al., "OpenOOD v1.5", 2023, https://arxiv.org/abs/2306.09301; lists and images:
     https://github.com/Jingkang50/OpenOOD.
 
     Args:
-        name: Of the set, such as ``'tin'``.
-        benchmark: Folder of the lists, by the ID set. Default ``'cifar10'``.
-        data_root: Holds the benchmark's ``benchmark_imglist/BENCHMARK/SPLIT_NAME.txt``, lines of ``path label``, and
-            ``images_classic``, which the paths start from.
-        split: ``'test'`` (default), ``'train'`` or ``'val'``.
-        otherwise: Config of the data set that is read where there is no list. Default None: none.
-        max_bad: Highest share of files that may be missing or unreadable, 0 to 1. Default 0, as each changes the
-            figures.
-        kwargs: ``size``, ``image_key``, ... of :class:`~nda_mm.datasets.ImageFolder`.
+        name: Name of the data set, such as ``'tin'``.
+        benchmark: Folder of the lists, named after the ID data set. Defaults to ``'cifar10'``.
+        data_root: Folder with the benchmark's ``benchmark_imglist/BENCHMARK/SPLIT_NAME.txt``, whose lines are
+            ``path label``, and ``images_classic``, which the paths are relative to.
+        split: ``'test'``, ``'train'`` or ``'val'``. Defaults to ``'test'``.
+        otherwise: Config of the data set to read if there is no list. Defaults to None, which raises an error.
+        max_bad: Largest accepted share of missing or unreadable files, in [0, 1]. Defaults to 0, since each one changes
+            the figures.
+        kwargs: Arguments of :class:`~nda_mm.datasets.ImageFolder`: ``size``, ``image_key``, ...
 
     Raises:
-        DatasetNotReadableError: If neither can be read, or the list holds a line that is none.
-        ValueError: If more files than ``max_bad`` cannot be read, or an argument is out of its range.
+        DatasetNotReadableError: If neither the list nor the other data set can be read, or a line of the list is
+            invalid.
+        ValueError: If more files than ``max_bad`` cannot be read, or an argument is invalid.
 
     Example:
         >>> OpenOODImages("svhn", lazy_init=True).list_file.as_posix()
@@ -73,10 +74,10 @@ class OpenOODImages(ImageFolder):
         if self.list_file.is_file():
             self.resizing = f"OpenOOD's list; {how}"
             return super().load_arrays()
-        # Files are read as the benchmark would read them; of data sets without files, the images are resized.
+        # Files are read as in the benchmark; if the data set has no files, its images are resized.
         try:
             if self.otherwise is None:
-                raise FileNotFoundError("and otherwise= names no other data set")
+                raise FileNotFoundError("set otherwise= to read a different data set")
             self._other = DATASETS.build(dict(self.otherwise, lazy_init=True))
             self.resizing = f"no list of OpenOOD, all of {type(self._other).__name__}; {how}"
             if isinstance(self._other, ImageFolder):
@@ -101,23 +102,23 @@ class OpenOODImages(ImageFolder):
     def _list(self, folder: Path) -> tuple[list[Path], np.ndarray, tuple[str, ...]]:
         if self._other is not None:
             listed = self._other._list(folder)
-            self.labeled = self._other.labeled  # which is known now
+            self.labeled = self._other.labeled  # known only after _list
             return listed
         entries = read_image_list(self.list_file)
         there = [(path, label) for path, label in entries if (folder / path).is_file()]
         missing = [(path, "there is no such file") for path, _ in sorted(set(entries) - set(there))]
         refuse_or_warn(f"image files in '{folder}' cannot be read", missing, len(entries), self.max_bad)
         labels = np.array([label for _, label in there])
-        self.labeled = bool(labels.min() >= 0)  # OOD images have -1
+        self.labeled = bool(labels.min() >= 0)  # OOD images have the label -1
         files = [folder / path for path, _ in there]
         return files, labels.clip(min=0), tuple(map(str, range(labels.max() + 1))) or ("image",)
 
 
 def read_image_list(file: Path) -> list[tuple[str, int]]:
-    """Read lines of ``path label``.
+    """Read an image list with lines of ``path label``.
 
     Raises:
-        DatasetNotReadableError: If there are none, a label is no whole number, or a path leads out of the folder.
+        DatasetNotReadableError: If the list is empty, a label is not an integer, or a path points outside the folder.
     """
     entries = []
     for number, line in read_lines(file):
@@ -125,7 +126,7 @@ def read_image_list(file: Path) -> list[tuple[str, int]]:
         if not path or not label.removeprefix("-").isdecimal():
             raise DatasetNotReadableError(f"'{file}', line {number}: expected 'path label', but got {line[:80]!r}")
         if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
-            raise DatasetNotReadableError(f"'{file}', line {number}: the path {path[:80]!r} leads out of the folder")
+            raise DatasetNotReadableError(f"'{file}', line {number}: the path {path[:80]!r} is outside the folder")
         entries.append((path, int(label)))
     if not entries:
         raise DatasetNotReadableError(f"'{file}' lists no images")
@@ -133,7 +134,7 @@ def read_image_list(file: Path) -> list[tuple[str, int]]:
 
 
 def resize_and_crop(image: Any, size: int) -> np.ndarray:
-    """Resize an image of Pillow by its short side (bilinear, antialiased) and cut out its center.
+    """Resize a Pillow image by its short side (bilinear, antialiased) and crop its center.
 
     Example:
         >>> from PIL import Image

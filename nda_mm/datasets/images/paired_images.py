@@ -1,4 +1,4 @@
-"""Pairs of images in one file each, checked before training."""
+"""Image pairs, two images in each file, checked before training."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from .pairs import pair_faults
 
 @DATASETS.register_module()
 class PairedImages(PairedImageDataset):
-    """mmagic's ``PairedImageDataset``, two images side by side in a file, with the files checked before training.
+    """mmagic's ``PairedImageDataset`` (two images side by side in a file), with all files checked before training.
 
-    Every file is decoded once, at construction (seconds for Cityscapes' 2,975). Those that are damaged, or of an odd
-    width, are reported in one warning and left out; mmagic's own class fails at the first of them during training.
-    Overrides ``scan_folder`` of mmagic 1.2.
+    Every file is decoded once at construction, which takes seconds for Cityscapes' 2,975 files. Files that are damaged
+    or have an odd width are reported in one warning and left out; mmagic's own class fails at the first one during
+    training. Overrides ``scan_folder`` of mmagic 1.2.
 
     Args:
         data_root: Folder with ``train`` and, for evaluation, ``test_dir``.
-        max_bad: Largest share of unusable files that is accepted, in [0, 1]. Default 0.01.
-        kwargs: ``pipeline``, ``test_mode``, ``test_dir`` as mmagic's.
+        max_bad: Largest accepted share of unusable files, in [0, 1]. Defaults to 0.01.
+        kwargs: Arguments of mmagic's class: ``pipeline``, ``test_mode``, ``test_dir``.
 
     Raises:
-        FileNotFoundError: If the folder is not there or holds no images.
-        ValueError: If more than ``max_bad`` of the files can't be used, all of which are named; or ``max_bad`` is out
-            of range.
+        FileNotFoundError: If the folder is missing or contains no images.
+        ValueError: If more than ``max_bad`` of the files cannot be used (the message names them), or if ``max_bad`` is
+            out of range.
 
     Example:
         In a config of mmagic::
@@ -45,14 +45,14 @@ class PairedImages(PairedImageDataset):
         super().__init__(check_data_root(data_root), **kwargs)
 
     def scan_folder(self, path: str) -> list[str]:
-        """The usable files of a folder and its subfolders, sorted."""
+        """Return the usable files of a folder and its subfolders, sorted."""
         folder = Path(path)
         files = image_files(folder) if folder.is_dir() else []
         if not files:
             raise FileNotFoundError(
-                f"'{folder}' holds no images. Put the pairs there, two images of one size side by side in each file "
-                "(tools/prepare_data.py takes facades and cityscapes), or set data_root. The recipe pix2pix_digits "
-                "needs no files."
+                f"'{folder}' contains no images. Put the pairs there, two images of the same size side by side in each "
+                "file (tools/prepare_data.py does this for facades and cityscapes), or set data_root. The recipe "
+                "pix2pix_digits needs no files."
             )
         reasons = dict(zip(files, pair_faults(files), strict=True))
         bad = [(printable(file.relative_to(folder)), reason) for file, reason in reasons.items() if reason]

@@ -1,4 +1,4 @@
-"""Pairs of images side by side in one file: checked, and made of Cityscapes as it is published."""
+"""Check image pairs (two images side by side in one file), and make pairs from the original Cityscapes."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ _SPLITS = ("train", "val")
 _ENDINGS = {"photo": "_leftImg8bit.png", "labels": "_gtFine_color.png"}
 _FOLDERS = ("leftImg8bit", "gtFine")
 
-#: The file of an image, by its split and name.
+#: Maps the split and name of an image to its file.
 _Files = dict[tuple[str, str], Path | zipfile.Path]
 
 
 def pair_faults(paths: Sequence[Path], *, squares: bool = False) -> list[str]:
-    """Decode files that should hold a pair each.
+    """Decode files and check that each is a pair.
 
     Args:
         paths: Image files.
-        squares: Whether the two images must be squares, as the authors of Pix2Pix publish them.
+        squares: Whether the two images must be square, as in the data sets that the authors of Pix2Pix publish.
 
     Returns:
-        For each file why it is no pair; '' if it is.
+        For each file, why it is not a pair, or '' if it is.
     """
 
     def fault(path: Path) -> str:
@@ -49,7 +49,7 @@ def pair_faults(paths: Sequence[Path], *, squares: bool = False) -> list[str]:
 
 
 def is_cityscapes(source: Path) -> bool:
-    """Whether a file or folder is Cityscapes as it is published, by its name or what it holds.
+    """Return whether a file or folder is the original Cityscapes, judged by its name or content.
 
     Example:
         >>> is_cityscapes(Path("gtFine_trainvaltest.zip")), is_cityscapes(Path("cityscapes.tar.gz"))
@@ -61,20 +61,21 @@ def is_cityscapes(source: Path) -> bool:
 def build_cityscapes_pairs(
     sources: Sequence[Path], out: Path, *, workers: int = 1
 ) -> tuple[dict[str, int], list[tuple[str, str]]]:
-    """Write each photograph with its painted labels on its right, both 256x256, as one PNG file.
+    """Write each photograph and, to its right, its color-coded labels as one PNG file, both at 256x256.
 
-    Photographs are scaled by Pillow's bicubic filter, labels by the nearest pixel, so that they keep their colors.
-    The pairs are made in a hidden folder and moved in place at the end; an interrupted run is continued.
+    Photographs are resized with Pillow's bicubic filter, labels with nearest-neighbor interpolation so that they keep
+    their colors. The pairs are made in a hidden folder and moved into place at the end. An interrupted run is continued
+    by the next call.
 
     Args:
-        sources: ``leftImg8bit_trainvaltest.zip`` and ``gtFine_trainvaltest.zip``, or folders that hold
-            ``leftImg8bit/SPLIT/CITY/*.png`` and ``gtFine/SPLIT/CITY/*_color.png``, or are those.
-        out: The folder to fill: ``out/train`` and ``out/val``.
+        sources: ``leftImg8bit_trainvaltest.zip`` and ``gtFine_trainvaltest.zip``, or folders that contain
+            ``leftImg8bit/SPLIT/CITY/*.png`` and ``gtFine/SPLIT/CITY/*_color.png``, or these folders themselves.
+        out: Output folder, filled with ``out/train`` and ``out/val``.
         workers: Number of threads.
 
     Returns:
-        Number of pairs by split, and what could not be made a pair, with the reason: images that cannot be read, and
-        those without partner.
+        Number of pairs by split, and the images that could not be paired, with the reason: they cannot be read or have
+        no partner.
 
     Raises:
         FileNotFoundError: If a source is missing.
@@ -82,15 +83,15 @@ def build_cityscapes_pairs(
     """
     unfinished = unfinished_folder(out)
     with ExitStack() as stack:
-        # Which photographs and labels there are, and which have no partner.
+        # Find the photographs and labels, and those that have no partner.
         found: dict[str, _Files] = {kind: {} for kind in _ENDINGS}
         for source in sources:
             _find(source, found, stack)
         for kind, files in found.items():
             if not files:
                 raise ValueError(
-                    f"there are no {kind} (SPLIT/CITY/*{_ENDINGS[kind]}) in {', '.join(map(str, sources))}; "
-                    "leftImg8bit_trainvaltest.zip and gtFine_trainvaltest.zip are both needed"
+                    f"there are no {kind} files (SPLIT/CITY/*{_ENDINGS[kind]}) in {', '.join(map(str, sources))}; "
+                    "both leftImg8bit_trainvaltest.zip and gtFine_trainvaltest.zip are needed"
                 )
         counts: dict[str, int] = {}
         bad: list[tuple[str, str]] = []
@@ -99,7 +100,7 @@ def build_cityscapes_pairs(
             bad.append((printable(f"{split}/{name}"), f"it has no {lacks}"))
         keys = sorted(found["photo"].keys() & found["labels"].keys())
 
-        # Pairs of an interrupted call stay; the others are made.
+        # Keep the pairs of an interrupted call, and make the others.
         def make(key: tuple[str, str]) -> str:
             target = PurePosixPath(key[0], f"{key[1]}.png")
             if (out / target).is_file() or (unfinished / target).is_file():
@@ -126,7 +127,7 @@ def _find(source: Path, found: dict[str, _Files], stack: ExitStack) -> None:
         try:
             archive = stack.enter_context(zipfile.ZipFile(source))
         except zipfile.BadZipFile as error:
-            raise ValueError(f"'{source}' is truncated or no zip file: {error}. Download it again") from error
+            raise ValueError(f"'{source}' is truncated or not a zip file: {error}. Download it again") from error
         files = [zipfile.Path(archive, name) for name in archive.namelist()]
     else:
         raise FileNotFoundError(f"there is no file or folder '{source}'")
@@ -151,7 +152,7 @@ def _make(photo: Path | zipfile.Path, labels: Path | zipfile.Path, target: Path)
                 pair.paste(image.convert("RGB").resize((SIDE, SIDE), resampling), (number * SIDE, 0))
         except MemoryError:
             raise
-        except Exception as error:  # whatever a decoder, or the archive's checksum, makes of a damaged file
+        except Exception as error:  # whatever a decoder or the archive raises for a damaged file
             return f"the {list(_ENDINGS)[number]} cannot be read ({describe_error(error)})"
     write_atomically(target, lambda file: pair.save(file, "png"))
     return ""

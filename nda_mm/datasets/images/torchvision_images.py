@@ -1,4 +1,4 @@
-"""CIFAR, STL-10 and SVHN, by torchvision's names, addresses, checksums and readers."""
+"""CIFAR and STL-10, with torchvision's file names, addresses, checksums and readers."""
 
 from __future__ import annotations
 
@@ -36,42 +36,42 @@ CIFAR100_CLASSES = (
 
 
 class TorchvisionImages(ArrayDataset):
-    """Base of CIFAR and STL-10, which are read from ``data_root`` in one of three forms.
+    """Base class of CIFAR and STL-10, which are read from ``data_root`` in one of three forms.
 
-    They are looked for in this order:
+    The forms are tried in this order:
 
-    1. the folder of the official files, or ``data_root`` being that folder;
-    2. the official archive, or ``data_root`` being that file; it is unpacked to a temporary folder and checked;
-    3. class folders of PNG, ``SPLIT/CLASS/*.png``; the alphabetical order of the classes is that of the labels. They
-       are decoded once and kept in one memory-mapped file (see ``cache_dir``).
+    1. the folder of the official files, which ``data_root`` may also be itself;
+    2. the official archive, which ``data_root`` may also be itself; it is unpacked to a temporary folder and checked;
+    3. class folders of PNG files, ``SPLIT/CLASS/*.png``; labels follow the alphabetical order of the classes. The
+       images are decoded once and kept in one memory-mapped file (see ``cache_dir``).
 
-    Names, checksums and the address of the official files are torchvision's, and no file is opened before its checksum
-    is verified: they are pickles, which could run code.
+    Names, checksums and the address of the official files are torchvision's. No file is opened before its checksum is
+    verified, because the files are pickles, which could run code.
 
     Args:
-        data_root: Where to look, see above.
+        data_root: Folder of the data; see above.
         split: One of ``splits``.
-        size: Side of the images in pixels; another than the official one is made by an antialiasing bicubic filter.
-        download: Download the official archive into ``data_root`` if the data are not there, or if the archive there is
-            damaged. Of several processes, one on each machine downloads.
-        allow_partial: Accept class folders that hold other than the official number of images in each class.
-        cache_dir: Folder for the decoded class folders; True: ``.nda_mm_cache`` in ``data_root``; False: none. If
-            nothing can be written, a warning says so and the images are decoded in each run.
-        kwargs: ``image_key``, ``pipeline``, ``indices``, ... of :class:`~nda_mm.datasets.ArrayDataset`.
+        size: Side of the images in pixels. They are resized from the official size with an antialiasing bicubic filter.
+        download: Whether to download the official archive into ``data_root`` if the data are missing or the archive is
+            damaged. With several processes, one on each machine downloads.
+        allow_partial: Whether to accept class folders with more or fewer images than the official number.
+        cache_dir: Folder for the decoded class folders. True uses ``.nda_mm_cache`` in ``data_root``; False disables
+            the cache. If it cannot be written, a warning says so and the images are decoded in each run.
+        kwargs: Arguments of :class:`~nda_mm.datasets.ArrayDataset`: ``image_key``, ``pipeline``, ``indices``, ...
 
     Raises:
         DatasetNotReadableError: If the data are missing, truncated, altered or incomplete; the message says how to get
-            them, and which recipe needs none.
+            them, and which recipe needs no data.
         ValueError: If an argument is out of its range.
     """
 
     title: ClassVar[str]
-    #: Name of torchvision's class of the same data set.
+    #: Name of torchvision's class for the same data set.
     torchvision_name: ClassVar[str]
     #: Side of the official images in pixels.
     side: ClassVar[int]
     splits: ClassVar[tuple[str, ...]]
-    #: Of each part of a split; the unlabeled images count as one class.
+    #: Number of images per class in each part of a split; the unlabeled images count as one class.
     images_per_class: ClassVar[dict[str, int]]
 
     def __init__(
@@ -96,17 +96,17 @@ class TorchvisionImages(ArrayDataset):
 
     @classmethod
     def published(cls) -> Any:
-        """torchvision's class, with the names, the address and the checksums of the official files."""
+        """Return torchvision's class, which has the names, address and checksums of the official files."""
         from torchvision import datasets
 
         return getattr(datasets, cls.torchvision_name)
 
     def read_official(self, root: Path) -> tuple[np.ndarray, np.ndarray]:
-        """Images (N, H, W, 3) and labels of the split, read by torchvision from a folder above the official one."""
+        """Return images (N, H, W, 3) and labels of the split, read by torchvision from the official folder."""
         raise NotImplementedError
 
     def load_arrays(self) -> tuple[np.ndarray, np.ndarray]:
-        """Download the data if that is allowed and needed, then read and resize them."""
+        """Download the data if allowed and needed, then read and resize them."""
         unpacked, packed = self._official_paths()
         try:
             if self.download:
@@ -121,11 +121,11 @@ class TorchvisionImages(ArrayDataset):
             raise self._explain(error) from error
         if not self.labeled:
             labels = np.zeros(len(images))
-        # Torchvision's arrays are transposed views; a memory map stays one.
+        # Torchvision's transposed views are made contiguous; a memory map is left as it is.
         return np.require(resize_squares(images, self.size), requirements="C"), labels
 
     def _official_paths(self) -> tuple[Path, Path]:
-        """The folder of the official files and the archive, whether ``data_root`` is one of them or holds them."""
+        """Return the paths of the official folder and archive, whether ``data_root`` is or contains them."""
         root = Path(self.data_root)
         unpacked = root if root.name == self.published().base_folder else root / self.published().base_folder
         packed = root if root.name.endswith((".tar.gz", ".tgz")) else root / self.published().filename
@@ -133,10 +133,10 @@ class TorchvisionImages(ArrayDataset):
 
     @classmethod
     def download_archive(cls, path: Path) -> None:
-        """Download the official archive with torchvision, which checks it, unless it is there.
+        """Download and verify the official archive with torchvision, unless it exists.
 
         Raises:
-            DatasetNotReadableError: If that fails, or the checksum is wrong.
+            DatasetNotReadableError: If the download fails, or the checksum is wrong.
         """
         from torchvision.datasets.utils import download_url
 
@@ -150,13 +150,13 @@ class TorchvisionImages(ArrayDataset):
         unpacked, packed = self._official_paths()
         wanted = not unpacked.is_dir() and (packed.is_file() or not Path(self.data_root, self.split).is_dir())
         failure: DatasetNotReadableError | None = None
-        # The main process downloads; then, on machines that do not share its disk, the first process of each.
+        # The main process downloads first, then the first process of each machine that does not share its disk.
         for my_turn in (dist.is_main_process(), os.environ.get("LOCAL_RANK", "0") == "0"):
             try:
                 if wanted and my_turn and failure is None:
                     self.download_archive(packed)
             except DatasetNotReadableError as error:
-                failure = error  # raised only below: a process that stopped now would keep the others waiting
+                failure = error  # raised below: a process that stopped now would leave the others waiting
             dist.barrier()
         if failure is not None:
             raise failure
@@ -175,11 +175,11 @@ class TorchvisionImages(ArrayDataset):
 
         try:
             return self.read_official(root)
-        except RuntimeError as error:  # torchvision names no file
+        except RuntimeError as error:  # torchvision does not name the file
             folder = root / self.published().base_folder
             listed = [*self.published().train_list, *self.published().test_list]
             bad = [name for name, md5 in listed if not check_integrity(folder / name, md5)]
-            cause = f"missing, truncated or damaged are {shorten(bad)}" if bad else error
+            cause = f"these files are missing, truncated or damaged: {shorten(bad)}" if bad else error
             raise DatasetNotReadableError(f"in '{folder}', {cause}") from error
 
     def _read_class_folders(self) -> tuple[np.ndarray, np.ndarray]:
@@ -194,7 +194,7 @@ class TorchvisionImages(ArrayDataset):
         if not folder.is_dir():
             raise DatasetNotReadableError(f"there is no archive and no folder '{folder}'")
 
-        # The files of each class; the classes are in alphabetical order, as those of class_folders.
+        # Find the files of each class; the classes are in alphabetical order, as in class_folders.
         if part == "unlabeled":
             found = {"image": image_files(folder)}
         else:
@@ -202,17 +202,17 @@ class TorchvisionImages(ArrayDataset):
             if set(found) != classes:
                 missing, unknown = sorted(classes - set(found)), sorted(set(found) - classes)
                 raise DatasetNotReadableError(
-                    f"'{folder}' must hold the {len(classes)} classes as folders with images: "
+                    f"'{folder}' must have one folder of images for each of the {len(classes)} classes: "
                     f"missing {shorten(missing)}, unknown {shorten(unknown)}"
                 )
         expected = self.images_per_class[part]
         wrong = [f"{name} {len(files)}" for name, files in found.items() if len(files) != expected]
         if wrong and not self.allow_partial:
             raise DatasetNotReadableError(
-                f"each class has {expected} images, but found are {shorten(wrong)} (allow_partial=True accepts that)"
+                f"each class must have {expected} images, but got {shorten(wrong)} (allow_partial=True accepts this)"
             )
 
-        # All of them must be readable.
+        # Decode the files; all of them must be readable.
         files = [path for paths in found.values() for path in paths]
         shape = (self.side, self.side, 3)
         decoded = decode_images(files, _read_as_it_is, shape, root=root, name=part, cache_dir=self.cache_dir)
@@ -230,9 +230,9 @@ class TorchvisionImages(ArrayDataset):
             f"{self.title} ({self.split} split) cannot be read from '{self.data_root}': {cause}.\n"
             "Do one of these:\n"
             f"  1. put the official archive at '{packed}', or unpack it to '{unpacked}'\n"
-            f"  2. put class folders of PNG at '{folders}', ...\n"
+            f"  2. put class folders of PNG files at '{folders}', ...\n"
             f"  3. set download=True to download {self.published().url}\n"
-            "or train where no data are needed: tools/train.py nda_biggan_digits"
+            "or train a recipe that needs no data: tools/train.py nda_biggan_digits"
         )
 
 
@@ -243,23 +243,24 @@ def _read_as_it_is(path: Path) -> np.ndarray:
 
 @DATASETS.register_module()
 class CIFAR10(TorchvisionImages):
-    """CIFAR-10: 32x32 photographs in 10 classes, 50,000 to train and 10,000 to test.
+    """CIFAR-10: 32x32 photographs in 10 classes, 50,000 for training and 10,000 for testing.
 
     Source: A. Krizhevsky, Learning multiple layers of features from tiny images, 2009,
     https://www.cs.toronto.edu/~kriz/cifar.html.
 
-    ``data_root`` holds the archive ``cifar-10-python.tar.gz`` (163 MiB), the folder ``cifar-10-batches-py`` that it
-    unpacks to, or class folders. The images take 153.6 MB for the training split and 30.7 MB for the test split, once
-    for all workers of a process, and, from class folders with a cache, once for all processes of a machine.
+    ``data_root`` contains the archive ``cifar-10-python.tar.gz`` (163 MiB), the folder ``cifar-10-batches-py`` that it
+    unpacks to, or class folders. The images take 153.6 MB for the training split and 30.7 MB for the test split. All
+    workers of a process share this memory; with cached class folders, all processes on a machine share it.
 
     Args:
-        data_root: Where to look; may be the archive or its folder.
+        data_root: Folder of the data; may also be the archive or its unpacked folder.
         split: 'train' or 'test'.
-        kwargs: ``download``, ``allow_partial``, ``image_key``, ``pipeline``, ... of :class:`TorchvisionImages`.
+        kwargs: Arguments of :class:`TorchvisionImages`: ``download``, ``allow_partial``, ``image_key``, ``pipeline``,
+            ...
 
     Raises:
         DatasetNotReadableError: If the data are missing, truncated, altered or incomplete; the message says how to get
-            them, and which recipe needs none.
+            them, and which recipe needs no data.
 
     Example:
         >>> CIFAR10("data/cifar10", split="train", lazy_init=True).metainfo["classes"][3]
@@ -279,21 +280,21 @@ class CIFAR10(TorchvisionImages):
         super().__init__(data_root, split, **kwargs)
 
     def read_official(self, root: Path) -> tuple[np.ndarray, np.ndarray]:
-        """Images and labels from the batch files."""
+        """Return images and labels from the batch files."""
         data = self.published()(str(root), train=self.split == "train")
         return data.data, np.array(data.targets)
 
 
 @DATASETS.register_module()
 class CIFAR100(CIFAR10):
-    """CIFAR-100: 32x32 photographs in 100 (fine) classes, 500 of each to train and 100 to test.
+    """CIFAR-100: 32x32 photographs in 100 (fine) classes, 500 per class for training and 100 for testing.
 
-    Found, checked and downloaded as :class:`CIFAR10` is, from ``cifar-100-python`` or ``cifar-100-python.tar.gz``. One
-    of the classes is named 'train': ``data_root`` is the folder above the splits, so the test images of that class are
-    ``data_root/test/train/*.png``.
+    Found, checked and downloaded like :class:`CIFAR10`, from ``cifar-100-python`` or ``cifar-100-python.tar.gz``. One
+    of the classes is named 'train'. Since ``data_root`` is the folder above the splits, the test images of that class
+    are ``data_root/test/train/*.png``.
 
     Args:
-        data_root: Where to look.
+        data_root: Folder of the data.
         split: 'train' or 'test'.
         kwargs: As for :class:`CIFAR10`.
 
@@ -314,26 +315,26 @@ class CIFAR100(CIFAR10):
 
 @DATASETS.register_module()
 class STL10(TorchvisionImages):
-    """STL-10: 96x96 photographs, 5,000 to train and 8,000 to test in 10 classes, and 100,000 without labels.
+    """STL-10: 96x96 photographs, 5,000 for training and 8,000 for testing in 10 classes, and 100,000 without labels.
 
     Source: Coates et al., "An Analysis of Single-Layer Networks in Unsupervised Feature Learning", AISTATS 2011,
     https://cs.stanford.edu/~acoates/stl10/.
 
-    ``data_root`` holds the folder ``stl10_binary`` (or is it) that the official archive unpacks to; or images in
-    folders: ``train/CLASS/*.png``, ``test/CLASS/*.png``, ``unlabeled/*.png``. The archive itself is read too, but
-    unpacking its 2.6 GB takes minutes at each start: let ``tools/prepare_data.py stl10`` do it once. Resizing to 48
-    pixels takes about 0.2 ms an image and a core, and the unlabeled images 691 MB afterwards.
+    ``data_root`` is, or contains, the folder ``stl10_binary`` that the official archive unpacks to, or it contains
+    images in folders: ``train/CLASS/*.png``, ``test/CLASS/*.png``, ``unlabeled/*.png``. The archive itself can be read
+    as well, but unpacking its 2.6 GB takes minutes at each start: run ``tools/prepare_data.py stl10`` once instead.
+    Resizing to 48 pixels takes about 0.2 ms per image on one core; the unlabeled images then take 691 MB.
 
     Args:
-        data_root: See above.
-        split: 'train', 'test', 'unlabeled' or 'train+unlabeled'. With unlabeled images among them, no item carries a
-            label.
+        data_root: Folder of the data; see above.
+        split: 'train', 'test', 'unlabeled' or 'train+unlabeled'. If it includes unlabeled images, no item has a label.
         size: Side of the images in pixels.
-        kwargs: ``download``, ``allow_partial``, ``image_key``, ``pipeline``, ... of :class:`TorchvisionImages`.
+        kwargs: Arguments of :class:`TorchvisionImages`: ``download``, ``allow_partial``, ``image_key``, ``pipeline``,
+            ...
 
     Raises:
-        DatasetNotReadableError: If files are missing, truncated or incomplete; it says how to get them.
-        ValueError: If a setting is unknown.
+        DatasetNotReadableError: If files are missing, truncated or incomplete; the message says how to get them.
+        ValueError: If an argument is invalid.
 
     Example:
         >>> STL10("data/stl10", split="test", lazy_init=True).metainfo["classes"][2]
@@ -351,6 +352,6 @@ class STL10(TorchvisionImages):
         super().__init__(data_root, split, size=size, **kwargs)
 
     def read_official(self, root: Path) -> tuple[np.ndarray, np.ndarray]:
-        """Images and labels from the binary files."""
+        """Return images and labels from the binary files."""
         data = self.published()(str(root), self.split)
         return data.data.transpose(0, 2, 3, 1), data.labels

@@ -1,4 +1,4 @@
-"""Files of a detection set in PASCAL VOC's layout, and its images without boxes, to pretrain a detector on."""
+"""Readers for the PASCAL VOC layout, and its images without boxes as a data set to pretrain a detector."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ _SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".JPG", ".JPEG", ".PNG")
 
 
 def read_image_set(path: str | Path) -> list[str]:
-    """The names that an image set lists.
+    """Read the names in the list of an image set.
 
     Args:
-        path: File with one name without suffix per line; a label of -1, 0 or 1 behind it is ignored.
+        path: File with one name per line, without suffix; a label of -1, 0 or 1 after the name is ignored.
 
     Returns:
         The names, in order.
 
     Raises:
-        FileNotFoundError: If there is no such file.
+        FileNotFoundError: If the file does not exist.
         ValueError: If it lists no images.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(
-            f"the list of images '{path}' does not exist (tools/prepare_data.py unpacks the sets that it knows)"
+            f"the list of images '{path}' does not exist (tools/prepare_data.py unpacks the data sets that it supports)"
         )
     names = [re.sub(r"\s+-?[01]$", "", line) for _, line in read_lines(path)]
     if not names:
@@ -43,30 +43,30 @@ def read_image_set(path: str | Path) -> list[str]:
 
 
 def find_image(folder: Path, name: str) -> Path:
-    """The image file of a name without suffix, JPEG before PNG and BMP; NAME.jpg if there is none."""
+    """Return the image file for a name without suffix, JPEG before PNG and BMP; NAME.jpg if there is none."""
     paths = [folder / f"{name}{suffix}" for suffix in _SUFFIXES]
     return next((path for path in paths if path.is_file()), paths[0])
 
 
 @DATASETS.register_module()
 class VOCImages(ArrayDataset):
-    """The images of one set of a folder in PASCAL VOC's layout, scaled to one size; no annotation is read.
+    """The images of one image set in PASCAL VOC layout, resized to one size; annotations are not read.
 
-    To pretrain without labels on a detector's own training images alone. All labels are 0, of the class 'image'.
-    Images are turned upright and scaled to fill ``size``; what exceeds it at two sides is cropped.
+    Use it to pretrain without labels on nothing but a detector's own training images. All labels are 0, the class
+    'image'. Images are rotated upright and resized to fill ``size``; the excess on two sides is cropped.
 
     Args:
         data_root: Folder with ``JPEGImages`` and ``ImageSets/Main``.
         split: Name of the list in ``ImageSets/Main``, such as 'train' or 'trainval'.
         size: (height, width) of every image in pixels. N images take ``3 * height * width * N`` bytes.
-        kwargs: ``image_key``, ``pipeline``, ``indices``, ... of :class:`~nda_mm.datasets.ArrayDataset`.
+        kwargs: Arguments of :class:`~nda_mm.datasets.ArrayDataset`: ``image_key``, ``pipeline``, ``indices``, ...
 
     Raises:
         FileNotFoundError: If the list is missing.
         ValueError: If the list is empty, or images that it names are missing or unreadable.
 
     Example:
-        In a config of mmpretrain's::
+        In a config of mmpretrain::
 
             dataset=dict(type="nda_mm.VOCImages", data_root="data/bccd", split="train", size=(224, 299),
                          image_key="img", pipeline=[...])
@@ -80,7 +80,7 @@ class VOCImages(ArrayDataset):
         super().__init__(check_data_root(data_root), **kwargs)
 
     def load_arrays(self) -> tuple[np.ndarray, np.ndarray]:
-        """Decode every image of the list; milliseconds an image."""
+        """Decode every image of the list, which takes milliseconds per image."""
         root = Path(self.data_root)
         listed = root / "ImageSets" / "Main" / f"{self.split}.txt"
         names = read_image_set(listed)

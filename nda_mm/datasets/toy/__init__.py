@@ -1,1 +1,1 @@
-"""Data sets that need no download: scikit-learn's digits, and what is drawn."""
+"""Data sets that need no download: scikit-learn's digits and generated data."""

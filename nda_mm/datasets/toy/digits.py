@@ -1,4 +1,4 @@
-"""Real handwritten digits that need no download: the default data of every recipe's small twin."""
+"""Real handwritten digits that need no download: the default data of the small variant of every recipe."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from nda_mm.functional.checks import check_choice
 from nda_mm.registry import DATASETS
 
 _TEST_EVERY = 4
-_SIDE = 8  # of scikit-learn's digits
-_INK = 128  # gray value from which a pixel is ink
+_SIDE = 8  # side of scikit-learn's digits in pixels
+_INK = 128  # smallest gray value that counts as ink
 
 
 @DATASETS.register_module()
 class Digits(ArrayDataset):
-    """The 1,797 handwritten digits that scikit-learn carries, enlarged from 8x8.
+    """The 1,797 handwritten digits that come with scikit-learn, enlarged from 8x8.
 
     Source: E. Alpaydin, C. Kaynak, Optical recognition of handwritten digits, UCI repository, 1998,
     https://doi.org/10.24432/C50P49; scikit-learn's ``load_digits``. Gray values 0 to 16 become 0 to 255 and the images
     are enlarged by bicubic interpolation. At 32x32 RGB they take 5.5 MB.
 
-    The split is fixed, drawn by no generator: within each class every fourth image, in scikit-learn's order, is a test
-    image. Both have digits of the same writers, so a test score here says nothing about unknown writers.
+    The split is fixed, not random: within each class, every fourth image in scikit-learn's order is a test image. Both
+    splits have digits by the same writers, so a test score says nothing about unseen writers.
 
     Args:
-        data_root: Not used; there so that a recipe's data set can be exchanged for this one.
-        split: 'train' (1,352 images), 'test' (445) or 'all'. Never train on 'all' what is evaluated on 'test'.
+        data_root: Not used; accepted so that this data set can replace the data set of a recipe.
+        split: 'train' (1,352 images), 'test' (445) or 'all'. Never train on 'all' if you evaluate on 'test'.
         size: Side of the images in pixels, at least 8.
         channels: 3 (equal channels) or 1.
-        kwargs: ``image_key``, ``pipeline``, ``indices``, ... of :class:`~nda_mm.datasets.ArrayDataset`.
+        kwargs: Arguments of :class:`~nda_mm.datasets.ArrayDataset`: ``image_key``, ``pipeline``, ``indices``, ...
 
     Raises:
         ValueError: If an argument is out of its range.
@@ -58,7 +58,7 @@ class Digits(ArrayDataset):
         super().__init__(data_root, **kwargs)
 
     def load_arrays(self) -> tuple[np.ndarray, np.ndarray]:
-        """Read, select and enlarge; a fraction of a second."""
+        """Read, select and enlarge the digits, which takes a fraction of a second."""
         from sklearn.datasets import load_digits
 
         bunch = load_digits()
@@ -75,15 +75,15 @@ class Digits(ArrayDataset):
 
 
 def enlarge(ink: np.ndarray, size: int, channels: int) -> np.ndarray:
-    """Images of 8x8 with values 0 to 16, as gray pictures of another size.
+    """Convert 8x8 images with values 0 to 16 to larger gray images.
 
     Args:
         ink: Values in [0, 16]. Shape: (N, 8, 8).
-        size: Side of the pictures in pixels; enlarged by bicubic interpolation.
+        size: Side of the larger images in pixels; they are enlarged by bicubic interpolation.
         channels: Number of equal channels.
 
     Returns:
-        uint8. Shape: (N, size, size, channels).
+        uint8 images. Shape: (N, size, size, channels).
     """
     gray = np.rint(ink * (255 / 16)).astype(np.uint8)
     return np.repeat(resize_squares(gray[..., None], size), channels, axis=-1)
@@ -93,15 +93,15 @@ def enlarge(ink: np.ndarray, size: int, channels: int) -> np.ndarray:
 class DigitEdges(Digits):
     """The digits of :class:`~nda_mm.datasets.Digits` with their outlines: a small set for image translation.
 
-    The outline is white on black: every pixel of ink (gray value of 128 or more) with one of its four neighbors, or the
-    border, not ink. It is a function of the digit, without draws.
+    The outline is white on black. It consists of the ink pixels (gray value of 128 or more) that touch a non-ink pixel
+    or the image border on one of their four sides. It is a deterministic function of the digit.
 
     An item has ``img_edge`` and ``img_digit``, (size, size, channels) uint8, and ``gt_label``, for mmagic's Pix2Pix
     with the domains ``edge`` and ``digit``.
 
     Args:
         data_root, split, size, channels, kwargs: As for :class:`~nda_mm.datasets.Digits`; the default size of 32
-            is the smallest that mmagic's U-Net takes. ``image_key`` has no use here.
+            is the smallest that mmagic's U-Net accepts. ``image_key`` has no effect.
 
     Example:
         >>> pair = DigitEdges(split="test")[0]
@@ -110,7 +110,7 @@ class DigitEdges(Digits):
     """
 
     def get_data_info(self, idx: int) -> dict[str, Any]:
-        """One pair before the pipeline."""
+        """Return one pair before the pipeline."""
         item = super().get_data_info(idx)
         digit, order = item.pop(self.image_key), item.pop(f"{self.image_key}_channel_order")
         images = {"img_edge": outline(digit), "img_digit": digit}
@@ -118,14 +118,14 @@ class DigitEdges(Digits):
 
 
 def outline(image: np.ndarray) -> np.ndarray:
-    """The border of what is bright, white on black.
+    """Return the outline of the bright regions, white on black.
 
     Args:
-        image: uint8, bright on dark. Shape: (H, W, C) with equal channels.
+        image: uint8 image, bright on dark. Shape: (H, W, C) with equal channels.
 
     Returns:
-        uint8 of the same shape, 255 where a pixel of at least 128 touches a darker one, or the border, on one of its
-        four sides.
+        uint8 image of the same shape, 255 where a pixel of at least 128 touches a darker pixel or the image border on
+        one of its four sides.
 
     Example:
         >>> outline(np.full((3, 4, 1), 200, dtype=np.uint8))[..., 0].tolist()
@@ -139,26 +139,26 @@ def outline(image: np.ndarray) -> np.ndarray:
 
 @DATASETS.register_module()
 class Numerosity(ArrayDataset):
-    """Handwritten digits on black, a given number on each image, none over another.
+    """Images with a given number of handwritten digits on black, without overlap.
 
-    ``nda_mm.RuleBreaks`` counts how often a generator puts another number on an image. Images of other numbers are the
-    negatives of ``nda_numerosity_digits.py``.
+    ``nda_mm.RuleBreaks`` counts how often a generator puts a different number of digits in an image. Images with other
+    numbers of digits are the negatives in ``nda_numerosity_digits.py``.
 
     Source: the task is that of Sinha et al., "Negative Data Augmentation", ICLR 2021,
-    https://arxiv.org/abs/2102.05113 (numerosity containment), here with the digits of
-    :class:`~nda_mm.datasets.Digits` at their own 8x8 pixels. Drawn once from a seed: equal settings give equal
-    images. The two splits draw from the digits of the same splits there, so they share no digit.
+    https://arxiv.org/abs/2102.05113 (numerosity containment), here with the digits of :class:`~nda_mm.datasets.Digits`
+    at their original 8x8 pixels. The images are drawn once from a seed, so equal settings give equal images. Each split
+    uses the digits of the same split there, so the two splits share no digit.
 
     Args:
-        data_root: Not used; there so that a recipe's data set can be exchanged for this one.
+        data_root: Not used; accepted so that this data set can replace the data set of a recipe.
         split: 'train' or 'test'.
-        counts: The numbers of digits that an image may have, equally frequent, 0 to 4. The label of an image is its
-            number.
+        counts: Numbers of digits that an image may have, from 0 to 4, equally frequent. The label of an image is its
+            number of digits.
         size: Side of the images in pixels, at least 20.
         channels: 3 (equal channels) or 1.
-        num_images: Images of the split.
-        seed: Of the draw.
-        kwargs: ``image_key``, ``pipeline``, ... of :class:`~nda_mm.datasets.ArrayDataset`.
+        num_images: Number of images in the split.
+        seed: Seed for the random draws.
+        kwargs: Arguments of :class:`~nda_mm.datasets.ArrayDataset`: ``image_key``, ``pipeline``, ...
 
     Raises:
         ValueError: If an argument is out of its range.
@@ -193,7 +193,7 @@ class Numerosity(ArrayDataset):
         super().__init__(data_root, **kwargs)
 
     def load_arrays(self) -> tuple[np.ndarray, np.ndarray]:
-        """Compose the images; a fraction of a second."""
+        """Compose the images, which takes a fraction of a second."""
         draw = np.random.default_rng([self.seed, self.split == "test", *self.counts])
         digits = Digits(split=self.split, size=_SIDE, channels=1).images[..., 0]
         labels = np.resize(np.array(self.counts, dtype=np.int64), self.num_images)
@@ -205,9 +205,9 @@ class Numerosity(ArrayDataset):
         return np.repeat(images[..., None], self.channels, axis=-1), labels
 
     def _places(self, draw: np.random.Generator, count: int) -> np.ndarray:
-        """Corners of squares that do not overlap; all such layouts are equally likely. Shape: (count, 2)."""
+        """Draw the corners of squares that do not overlap; all such layouts are equally likely. Shape: (count, 2)."""
         while True:
             places = draw.integers(0, self.size - _SIDE + 1, size=(count, 2))
             apart = np.abs(places[:, None] - places[None]).max(axis=-1) >= _SIDE
-            if apart.sum() == count * (count - 1):  # all but each with itself
+            if apart.sum() == count * (count - 1):  # all pairs except each square with itself
                 return places

@@ -1,4 +1,4 @@
-"""Scenes of several real digits with their boxes, in COCO's format: detection that needs no download."""
+"""Scenes of several real digits with boxes in COCO format: a detection data set that needs no download."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ from nda_mm.utils.files import check_data_root
 from .digits import Digits
 
 SPLITS = ("train", "test")
-#: Side of a scene in pixels; fewest and most digits; shortest and longest side of a digit's square in pixels, of which
-#: its ink fills a part; largest share of the smaller of two boxes that may be in the other.
+#: Side of a scene in pixels; smallest and largest number of digits; shortest and longest side of a digit's square in
+#: pixels, which its ink does not fill; largest share of the smaller of two boxes that may be inside the other.
 SIZE, DIGITS, DIGIT_SIZE, MAX_OVERLAP = 96, (2, 6), (18, 40), 0.15
 #: Left, top, right and bottom in pixels; right and bottom exclusive.
 Box = tuple[int, int, int, int]
-#: What a scene looks like, saved with the scenes, so that those of another release are not taken for these.
+#: Appearance of the scenes, saved with them so that scenes of a different release are not mistaken for these.
 _LOOK = dict(version=1, size=SIZE, digits=list(DIGITS), digit_size=list(DIGIT_SIZE), max_overlap=MAX_OVERLAP)
 _MARK = "scenes.json"
 
 
 @dataclass(frozen=True)
 class Scene:
-    """One scene: ``image`` and its ``background`` before the digits (size, size, 3) uint8; boxes (N, 4); labels (N,).
+    """One scene: ``image``, ``background`` without digits, both uint8 (size, size, 3); boxes (N, 4); labels (N,).
 
     A box is tight around its digit's ink, even if another digit covers a part of that ink.
     """
@@ -50,13 +50,13 @@ class Scene:
 def draw_scene(draw: np.random.Generator, digits: np.ndarray, labels: np.ndarray) -> Scene:
     """Compose one scene.
 
-    Bright digits of random color are drawn on a dark background of a color gradient, coarse and fine noise and strokes.
-    A digit that finds no free place in 20 tries is left out; the first always finds one.
+    Bright digits of random color are drawn on a dark background of a color gradient, coarse and fine noise, and
+    strokes. A digit is left out if no free place is found in 20 tries; the first digit is always placed.
 
     Args:
-        draw: Source of all draws.
-        digits: Gray images, bright on 0, uint8. Shape: (N, H, W).
-        labels: Their classes. Shape: (N,).
+        draw: Random generator.
+        digits: Gray uint8 images, bright digits on 0. Shape: (N, H, W).
+        labels: Classes of the digits. Shape: (N,).
 
     Returns:
         The scene, with at least one digit.
@@ -84,7 +84,7 @@ def draw_scene(draw: np.random.Generator, digits: np.ndarray, labels: np.ndarray
 
 
 def _background(draw: np.random.Generator) -> np.ndarray:
-    """Color gradient, coarse and fine noise, and strokes; float64 in 0 to 110. Shape: (SIZE, SIZE, 3)."""
+    """Draw a color gradient, coarse and fine noise, and strokes; float64 in 0 to 110. Shape: (SIZE, SIZE, 3)."""
     corners = draw.uniform(10, 90, size=(2, 2, 3)).astype(np.uint8)
     coarse = draw.integers(0, 256, size=(SIZE // 8, SIZE // 8, 3), dtype=np.uint8)
     strokes = Image.new("RGB", (SIZE, SIZE))
@@ -102,9 +102,9 @@ def _background(draw: np.random.Generator) -> np.ndarray:
 
 
 def _ink(digit: np.ndarray, side: int) -> np.ndarray:
-    """How much of each pixel is ink, 0 to 1, cut to the rows and columns that have any. Shape: (height, width)."""
+    """Return the ink of each pixel, 0 to 1, cropped to the rows and columns that have any. Shape: (height, width)."""
     gray = np.asarray(Image.fromarray(digit).resize((side, side), Image.Resampling.BICUBIC), dtype=np.float64) / 255
-    gray[gray < 0.25] = 0  # the faint rim of the enlargement does not count
+    gray[gray < 0.25] = 0  # ignore the faint rim that enlarging leaves
     rows, columns = np.flatnonzero(gray.any(axis=1)), np.flatnonzero(gray.any(axis=0))
     return gray[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
 
@@ -120,7 +120,7 @@ def _find_place(draw: np.random.Generator, shape: tuple[int, ...], boxes: list[B
 
 
 def overlap(first: Box, second: Box) -> float:
-    """Share of the smaller of two boxes that is inside the other.
+    """Return the share of the smaller of two boxes that is inside the other.
 
     Example:
         >>> overlap((0, 0, 4, 4), (2, 0, 4, 2)), overlap((0, 0, 2, 2), (1, 0, 3, 2))
@@ -133,24 +133,24 @@ def overlap(first: Box, second: Box) -> float:
 
 
 def make_digits_scenes(out: str | Path, *, seed: int = 0, train: int = 120, test: int = 200) -> bool:
-    """Write the scenes to a folder, unless it holds them already.
+    """Write the scenes to a folder, unless it contains them already.
 
-    ``out/train.json``, ``out/train/000000.png`` and so on, and the same for ``test``. The files are made in a temporary
-    folder next to ``out`` that takes its name when all are written, so an interrupted run leaves nothing that looks
-    complete, and of several processes at once the first to finish wins; all would write the same bytes. Equal settings
-    give equal bytes with equal versions of numpy and Pillow.
+    The files are ``out/train.json``, ``out/train/000000.png`` and so on, and the same for ``test``. They are written to
+    a temporary folder next to ``out`` that is renamed at the end, so an interrupted run leaves nothing that looks
+    complete. If several processes write at once, the first to finish wins; all of them write the same bytes. Equal
+    settings give equal bytes with equal versions of numpy and Pillow.
 
     Args:
-        out: The folder.
-        seed: Of all draws.
-        train: Number of training scenes, made of :class:`~nda_mm.datasets.Digits`' training images.
+        out: Output folder.
+        seed: Seed for the random draws.
+        train: Number of training scenes, made of the training images of :class:`~nda_mm.datasets.Digits`.
         test: Number of test scenes, made of its test images.
 
     Returns:
-        Whether they were written now.
+        True if this call wrote the scenes, False if they existed already.
 
     Raises:
-        ValueError: If the folder holds other scenes, or something else.
+        ValueError: If the folder contains different scenes, or anything else.
     """
     out = Path(out).absolute()
     mark = {**_LOOK, "seed": seed, "train": train, "test": test}
@@ -162,9 +162,9 @@ def make_digits_scenes(out: str | Path, *, seed: int = 0, train: int = 120, test
         for number, (split, count) in enumerate({"train": train, "test": test}.items()):
             _write_split(part, split, count, np.random.default_rng([seed, number]))
         (part / _MARK).write_text(json.dumps(mark) + "\n", encoding="utf-8")
-        part.chmod(0o755)  # mkdtemp's are closed to everybody else
+        part.chmod(0o755)  # mkdtemp makes folders private
         try:
-            os.rename(part, out)  # over an empty folder too
+            os.rename(part, out)  # also replaces an empty folder
         except OSError:
             if not _holds(out, mark):
                 raise
@@ -175,14 +175,14 @@ def make_digits_scenes(out: str | Path, *, seed: int = 0, train: int = 120, test
 
 
 def _holds(out: Path, mark: Mapping[str, Any]) -> bool:
-    """Whether the folder holds these scenes; anything else in it is refused."""
+    """Return whether the folder contains these scenes; raise if it contains anything else."""
     if not out.is_dir() or not any(out.iterdir()):
         return False
     found = read_record(out / _MARK)
     if found != mark:
         raise ValueError(
-            f"'{out}' holds {f'scenes of other settings, {found}' if found else 'something else'}; the scenes asked "
-            f"for are {mark}. Name another folder (data_root, --out) or remove this one"
+            f"'{out}' must be empty or hold the scenes of {mark}, but got {found or 'other files'}. Choose a different "
+            "folder (data_root, --out), or remove this one"
         )
     return True
 
@@ -208,20 +208,20 @@ def _write_split(folder: Path, split: str, count: int, draw: np.random.Generator
 
 @DATASETS.register_module()
 class DigitsScenes(CocoDataset):
-    """Detect and read handwritten digits in small cluttered scenes; no download.
+    """Handwritten digits in small cluttered scenes, for detection; needs no download.
 
-    The scenes are those of :func:`make_digits_scenes`, in COCO's format. If ``data_root`` lacks them, they are written
-    there in a few seconds, even if several processes want them at once. Training scenes are made of training digits,
-    test scenes of test digits.
+    The scenes are made by :func:`make_digits_scenes`, in COCO format. If ``data_root`` does not contain them, they are
+    written there in a few seconds, which is safe even with several processes. Training scenes are made of training
+    digits, test scenes of test digits.
 
     Args:
-        data_root: Folder of the scenes; each choice of ``scenes`` needs its own. Default 'data/digits_scenes'.
+        data_root: Folder of the scenes; each choice of ``scenes`` needs its own. Defaults to 'data/digits_scenes'.
         split: 'train' or 'test'.
-        scenes: ``seed``, ``train`` and ``test`` of :func:`make_digits_scenes`, where they differ from its defaults.
-        kwargs: ``pipeline``, ``test_mode``, ``indices``, ... of mmdet's ``CocoDataset``.
+        scenes: Arguments of :func:`make_digits_scenes` that differ from its defaults: ``seed``, ``train`` and ``test``.
+        kwargs: Arguments of mmdet's ``CocoDataset``: ``pipeline``, ``test_mode``, ``indices``, ...
 
     Raises:
-        ValueError: If an argument is out of its range, or the folder holds something else.
+        ValueError: If an argument is out of its range, or the folder contains something else.
 
     Example:
         In a config::
@@ -252,7 +252,7 @@ class DigitsScenes(CocoDataset):
         )
 
     def load_data_list(self) -> list[dict]:
-        """Write the scenes if they are not there, then read them as mmdet does."""
+        """Write the scenes if they are missing, then read them as mmdet does."""
         if make_digits_scenes(self.data_root, **self.scenes):
             print_log(f"The scenes were written to {self.data_root}", "current")
         return super().load_data_list()

@@ -1,4 +1,4 @@
-"""Clips of moving digits: video without a download, whose class is in the order of frames only."""
+"""Clips of moving digits: videos without a download, whose class shows only in the order of the frames."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from nda_mm.registry import DATASETS
 
 from .digits import Digits
 
-#: What changes in each class, and which way: every class is followed by its reverse in time.
+#: For each class, the phase that changes and its direction. Each pair of classes is a motion and its time reverse.
 MOTIONS: dict[str, tuple[int, int]] = {
     "right": (0, 1),
     "left": (0, -1),
@@ -27,23 +27,23 @@ MOTIONS: dict[str, tuple[int, int]] = {
     "growing": (3, 1),
     "shrinking": (3, -1),
 }
-#: The classes that ``bouncing`` adds: what changes, to and fro. Each is its own reverse in time.
+#: Classes that ``bouncing`` adds, with the phase that moves back and forth. Each is its own time reverse.
 BOUNCES: dict[str, tuple[int, int]] = {"bouncing_sideways": (0, 0), "bouncing_vertically": (1, 0)}
-#: Side of a digit in sides of the frame. At the larger one its corners stay within the frame, however it is turned.
+#: Smallest and largest side of a digit, relative to the frame. Even the largest fits into the frame at any angle.
 _SIDES = (0.35, 0.7)
 _SOURCE_SIZE = 16
 _SPLITS = ("train", "test", "all")
 
 
 def render(digit: np.ndarray, phases: np.ndarray, size: int) -> np.ndarray:
-    """Draw a digit at given places, angles and sizes, by bilinear interpolation.
+    """Draw a digit at given positions, angles and sizes, with bilinear interpolation.
 
-    The frame is a torus: what leaves it on one side comes back on the other.
+    The frame is a torus: what leaves it on one side enters on the other.
 
     Args:
-        digit: Gray values, 0 the background.
-        phases: Four numbers for each frame, each in [0, 1): horizontal and vertical place of the center in sides of the
-            frame, angle in turns (clockwise), and size (0 the smallest, towards 1 the largest, evenly on a log scale).
+        digit: Gray values; the background is 0.
+        phases: Four numbers in [0, 1) for each frame: horizontal and vertical position of the center relative to the
+            frame, angle in clockwise turns, and size on a log scale (from 0, the smallest, towards 1, the largest).
         size: Side of the frame in pixels.
 
     Shape:
@@ -59,14 +59,14 @@ def render(digit: np.ndarray, phases: np.ndarray, size: int) -> np.ndarray:
         >>> render(np.full((16, 16), 255.0), np.array([middle + upright]), size=8)[0, 4].tolist()
         [0.0, 0.0, 0.0, 255.0, 255.0, 0.0, 0.0, 0.0]
     """
-    padded = np.pad(np.asarray(digit, dtype=np.float64), 1)  # a ring of background
+    padded = np.pad(np.asarray(digit, dtype=np.float64), 1)  # a border of background
     side = size * _SIDES[0] * (_SIDES[1] / _SIDES[0]) ** phases[:, 3]
     turn = 2 * np.pi * phases[:, 2]
     pixels = (np.arange(size) + 0.5) / size
     offsets = [((pixels - phases[:, i : i + 1] + 0.5) % 1 - 0.5) * size for i in (0, 1)]
     x, y = offsets[0][:, None, :], offsets[1][:, :, None]
     cosine, sine, scale = (a[:, None, None] for a in (np.cos(turn), np.sin(turn), len(digit) / side))
-    # From the frame back into the digit, whose first pixel has number 1, behind the ring.
+    # Map the frame back into the padded digit, whose first pixel has index 1.
     columns = (cosine * x + sine * y) * scale + len(digit) / 2 + 0.5
     rows = (cosine * y - sine * x) * scale + len(digit) / 2 + 0.5
     return ndimage.map_coordinates(padded, np.stack([rows, columns]), order=1, mode="nearest")
@@ -76,39 +76,41 @@ def render(digit: np.ndarray, phases: np.ndarray, size: int) -> np.ndarray:
 class MovingDigits(BaseDataset):
     """Clips of handwritten digits in motion, with the motion as the class, rendered in memory.
 
-    Eight motions: right, left, down, up, clockwise, counterclockwise, growing, shrinking. Place, angle and size of a
-    digit each have a cyclic phase; at the start of a clip all four are uniform, and the class says which of them
-    advances, and which way. A uniform phase that advances at a steady pace stays uniform, so **every single frame has
-    the same distribution in every class**. The classes are pairs that are each other's reverse, so a bag of frames
-    shows the axis at best, and only their order shows the class.
+    There are eight motions: right, left, down, up, clockwise, counterclockwise, growing, shrinking. The horizontal and
+    vertical position, angle and size of a digit are cyclic phases. At the start of a clip, all four are uniform; the
+    class determines which of them advances, and in which direction. A uniform phase that advances at a steady pace
+    stays uniform, so **every single frame has the same distribution in every class**. Classes come in pairs that are
+    each other's time reverse, so a bag of frames shows the axis at best; only the order of the frames shows the class.
 
-    With ``bouncing`` there are ten: in two more, a digit goes sideways or up and down at the same paces and turns back
-    where its center meets the frame's edge, at least once in 32 frames of the default paces. Its place is uniform in
-    every frame, too.
+    With ``bouncing``, there are two more classes: a digit moves sideways or up and down at the same paces and turns
+    back when its center reaches the edge of the frame, at least once in 32 frames at the default paces. Its position is
+    uniform in every frame, too.
 
     Items have ``array`` (T, H, W, 3), uint8, for mmaction2's pipelines: ``SampleFrames``, then ``ArrayDecode``. To
-    train from files instead, as from any video data set, write them with :func:`write_videos`.
+    train from files instead, as with any video data set, write them with :func:`write_videos`.
 
-    The digits are :class:`~nda_mm.datasets.Digits`, the splits too: a digit seen in training is never tested on.
+    Digits and splits are those of :class:`~nda_mm.datasets.Digits`: no digit of the training clips appears in the test
+    clips.
 
     Args:
         split: 'train', 'test' or 'all'.
-        num_clips: Number of clips, the classes in turn. Defaults to 1600.
-        num_frames: Frames of a clip. Defaults to 40.
+        num_clips: Number of clips, which cycle through the classes. Defaults to 1600.
+        num_frames: Number of frames per clip. Defaults to 40.
         size: Side of the frames in pixels, at least 16. Defaults to 32.
-        digits_per_clip: Digits in each clip, all in the clip's motion but each at its own place, pace and size; where
-            they overlap the brighter one shows. Defaults to 1.
-        bouncing: Whether there are the two classes of bouncing digits, after the eight. Defaults to False.
-        pace: Range of the pace in cycles a frame, of which each clip draws its own. Up to 0.5 / n, direction can still
-            be seen in every nth frame. Defaults to (1/32, 1/16).
-        cache: Whether a process keeps the clips that it has drawn, T x size x size bytes each (65 MB for the default's
-            1600). Drawing one takes about 10 ms. Defaults to True.
-        seed: Of all draws. A clip depends on split, seed and its index alone, whichever process asks for it.
-        kwargs: As in mmengine's ``BaseDataset``: ``pipeline``, ``indices``, ``test_mode``, ``lazy_init``, ...
+        digits_per_clip: Number of digits in each clip. All have the clip's motion, but each has its own position, pace
+            and size. Where digits overlap, the brighter one shows. Defaults to 1.
+        bouncing: Whether to add the two classes of bouncing digits after the other eight. Defaults to False.
+        pace: Range of the pace in cycles per frame, from which each digit draws its own. Up to 0.5 / n, the direction
+            can still be seen in every n-th frame. Defaults to (1/32, 1/16).
+        cache: Whether a process keeps the clips that it has drawn, T x size x size bytes each (65 MB for the default
+            1600 clips). Drawing a clip takes about 10 ms. Defaults to True.
+        seed: Seed for the random draws. A clip depends only on the split, the seed and its index, whichever process
+            draws it.
+        kwargs: Arguments of mmengine's ``BaseDataset``: ``pipeline``, ``indices``, ``test_mode``, ``lazy_init``, ...
 
     Raises:
         ValueError: If an argument is out of its range.
-        ModuleNotFoundError: If scikit-learn, of which the digits are, is not installed.
+        ModuleNotFoundError: If scikit-learn, which provides the digits, is not installed.
 
     Example:
         >>> clips = MovingDigits(split="test", num_clips=16)
@@ -134,7 +136,7 @@ class MovingDigits(BaseDataset):
         **kwargs: Any,
     ) -> None:
         check_choice(split, "split", _SPLITS)
-        if not 0 < pace[0] <= pace[1] < 0.5:  # direction cannot be seen at half a cycle a frame
+        if not 0 < pace[0] <= pace[1] < 0.5:  # at half a cycle per frame, the direction cannot be seen
             raise ValueError(f"pace must be (slowest, fastest) with 0 < slowest <= fastest < 0.5, but got {pace!r}")
         self.split, self.num_clips, self.num_frames = split, num_clips, num_frames
         self.size = check_size(size, 16)
@@ -146,12 +148,12 @@ class MovingDigits(BaseDataset):
         super().__init__(**kwargs)
 
     def load_data_list(self) -> list[dict[str, Any]]:
-        """The clips' labels and numbers; their frames are drawn when they are asked for."""
+        """Return the labels and numbers of the clips; their frames are drawn on demand."""
         self._digits = Digits(split=self.split, size=_SOURCE_SIZE, channels=1).images[..., 0]
         return [{"label": clip % len(self.motions), "clip": clip} for clip in range(self.num_clips)]
 
     def get_data_info(self, idx: int) -> dict[str, Any]:
-        """One clip before the pipeline, as mmaction2's transforms expect it."""
+        """Return one clip before the pipeline, as mmaction2's transforms expect it."""
         info = super().get_data_info(idx)
         frames = self.render_clip(info["clip"])
         return {
@@ -163,7 +165,7 @@ class MovingDigits(BaseDataset):
         }
 
     def phases(self, clip: int) -> np.ndarray:
-        """Where the digits of a clip are, how turned and how large.
+        """Return the position, angle and size of each digit in a clip.
 
         Args:
             clip: Number of the clip.
@@ -183,7 +185,7 @@ class MovingDigits(BaseDataset):
         if direction:
             phases[..., axis] += direction * traveled
         else:
-            # Half a turn of the cycle leads from one edge to the other, the other half back; uniform stays uniform.
+            # Half of the cycle leads from one edge to the other, the other half leads back; uniform stays uniform.
             phases[..., axis] = 1 - np.abs(1 - 2 * ((phases[..., axis] + traveled / 2) % 1))
         return phases % 1
 
@@ -197,11 +199,11 @@ class MovingDigits(BaseDataset):
             - Output: (T, H, W), uint8.
 
         Returns:
-            The frames; not to be written to.
+            The frames; do not modify them.
         """
         if self._drawn is not None and clip in self._drawn:
             return self._drawn[clip]
-        # From another stream, so that which digits are shown and how they move are independent.
+        # A second stream makes the choice of digits independent of their motion.
         chosen = self._generator(clip, 1).integers(len(self._digits), size=self.digits_per_clip)
         frames = np.zeros((self.num_frames, self.size, self.size))
         for digit, path in zip(chosen, self.phases(clip)):
@@ -218,26 +220,26 @@ class MovingDigits(BaseDataset):
 def write_videos(clips: MovingDigits, folder: str | Path, *, fps: float = 25.0) -> Path:
     """Write every clip as Motion JPEG, and then the list of labels that mmaction2's ``VideoDataset`` reads.
 
-    JPEG rounds: read back, gray values are off by a few steps of 255. Every frame is a key frame, so that any of them
-    is decoded without those before it.
+    JPEG is lossy: gray values read back are off by a few steps of 255. Every frame is a key frame, so each can be
+    decoded without the frames before it.
 
     Args:
-        clips: The clips; they go to ``folder/<split>/<number>_<class>.avi``.
-        folder: Where to write them; files there are overwritten.
-        fps: Frames a second. Defaults to 25.
+        clips: Clips to write to ``folder/<split>/<number>_<class>.avi``.
+        folder: Output folder; existing files are overwritten.
+        fps: Frames per second. Defaults to 25.
 
     Returns:
-        The list: a path relative to ``folder`` and a label in each line.
+        Path of the list, which has a path relative to ``folder`` and a label in each line.
 
     Raises:
         ModuleNotFoundError: If OpenCV is not installed.
-        OSError: If OpenCV can't write such files here.
+        OSError: If OpenCV cannot write Motion JPEG there.
     """
     import cv2
 
     folder = Path(folder)
     (folder / clips.split).mkdir(parents=True, exist_ok=True)
-    # A folder that has its list is complete, so an old list goes first and the new one comes last.
+    # A folder with a list is complete, so the old list is removed first and the new one is written last.
     annotations = folder / f"{clips.split}_list_videos.txt"
     annotations.unlink(missing_ok=True)
     codec = cv2.VideoWriter.fourcc(*"MJPG")
@@ -250,7 +252,7 @@ def write_videos(clips: MovingDigits, folder: str | Path, *, fps: float = 25.0) 
             raise OSError(f"OpenCV could not open {folder / name} for writing Motion JPEG; is the folder writable?")
         writer.set(cv2.VIDEOWRITER_PROP_QUALITY, 98)
         for frame in clip["array"]:
-            writer.write(np.ascontiguousarray(frame[..., ::-1]))  # OpenCV's order is blue, green, red
+            writer.write(np.ascontiguousarray(frame[..., ::-1]))  # OpenCV expects BGR
         writer.release()
         lines.append(f"{name} {clip['label']}\n")
     annotations.write_text("".join(lines))

@@ -1,4 +1,4 @@
-"""OOD data sets that need no download: noise, changed digits, and letters."""
+"""OOD data sets that need no download: noise, modified digits, and letters."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ NOISES = ("uniform", "gaussian")
 KINDS = ("rotated", "inverted", "blurred", "letters")
 Point = tuple[float, float]
 
-#: Letters as strokes through points (x, y) of the unit square, y downwards; none like a digit (B, I, S, ...).
+#: Letters as strokes through points (x, y) of the unit square, with y downwards. Letters that look like digits
+#: (B, I, S, ...) are left out.
 LETTERS: dict[str, tuple[tuple[Point, ...], ...]] = {
     "A": (((0, 1), (0.5, 0), (1, 1)), ((0.22, 0.6), (0.78, 0.6))),
     "E": (((1, 0), (0, 0), (0, 1), (1, 1)), ((0, 0.5), (0.8, 0.5))),
@@ -33,27 +34,27 @@ LETTERS: dict[str, tuple[tuple[Point, ...], ...]] = {
     "Y": (((0, 0), (0.5, 0.5), (1, 0)), ((0.5, 0.5), (0.5, 1))),
 }
 
-_SCAN = 32  # the forms of the digits were scanned at 32x32, black or white,
-_GRID = 8  # and ink was counted in blocks of 4x4, which gives 0 to 16
+_SCAN = 32  # scikit-learn's digits were scanned at 32x32, black or white,
+_GRID = 8  # and the ink was counted in 4x4 blocks, which gives 0 to 16
 
 
 @DATASETS.register_module()
 class NoiseImages(ArrayDataset):
-    """Noise without structure, an OOD data set that needs no download.
+    """Noise without structure: an OOD data set that needs no download.
 
     * ``'uniform'``: every value of every pixel and channel is equally likely.
-    * ``'gaussian'``: normal with mean 0.5 and standard deviation 1 of the range of pixels, clipped to it.
+    * ``'gaussian'``: normal with mean 0.5 and standard deviation 1, relative to the range of pixels, and clipped to it.
 
     Source: the two noise sets of Liang et al., "Enhancing the Reliability of Out-of-distribution Image Detection in
     Neural Networks", ICLR 2018, https://arxiv.org/abs/1706.02690.
 
     Args:
-        data_root: Not used; there so that a recipe's data set can be exchanged for this one.
-        kind: See above.
+        data_root: Not used; accepted so that this data set can replace the data set of a recipe.
+        kind: Kind of images; see above.
         size: Side of the images in pixels, at least 1.
-        num_images: Default 10,000.
-        seed: Of the draw; equal settings give equal images.
-        kwargs: ``image_key``, ``pipeline``, ``indices``, ... of :class:`~nda_mm.datasets.ArrayDataset`.
+        num_images: Number of images. Defaults to 10,000.
+        seed: Seed for the random draws; equal settings give equal images.
+        kwargs: Arguments of :class:`~nda_mm.datasets.ArrayDataset`: ``image_key``, ``pipeline``, ``indices``, ...
 
     Raises:
         ValueError: If an argument is out of its range.
@@ -95,25 +96,25 @@ class NoiseImages(ArrayDataset):
 
 @DATASETS.register_module(name=["OODDigits", "OutlyingDigits"])
 class OODDigits(Digits):
-    """Embedded OOD data sets for models of :class:`~nda_mm.datasets.Digits`, as many images as the split has.
+    """Built-in OOD data sets for models of :class:`~nda_mm.datasets.Digits`, with as many images as the split.
 
-    * ``'rotated'``: by a quarter turn to the left or the right, drawn per image; no value is interpolated.
+    * ``'rotated'``: by a quarter turn to the left or right, drawn per image, without interpolation.
     * ``'inverted'``: 255 minus the value.
-    * ``'blurred'``: by a Gaussian with a std of an eighth of the side, one pixel of the 8x8 original.
+    * ``'blurred'``: with a Gaussian whose std is an eighth of the side, one pixel of the 8x8 original.
     * ``'letters'``: letters drawn with strokes, see :func:`draw_letters`.
 
-    Letters and rotated digits differ from digits in their form only, inverted and blurred ones in their pixels. Some
-    rotated digits remain digits: a 0 on its side is a wide 0.
+    Letters and rotated digits differ from digits only in shape, inverted and blurred ones in their pixel values. Some
+    rotated digits are still digits: a 0 on its side is a wide 0.
 
     Args:
         data_root: Not used, as in :class:`~nda_mm.datasets.Digits`.
-        split: Of the digits; ``'test'`` by default. Of letters it gives the number alone.
-        kind: See above.
-        seed: Of turns and strokes. Default 0.
-        kwargs: ``size``, ``channels``, ``image_key``, ... of :class:`~nda_mm.datasets.Digits`.
+        split: Split of the digits; for letters, it only determines their number. Defaults to ``'test'``.
+        kind: Kind of images; see above.
+        seed: Seed for rotations and strokes. Defaults to 0.
+        kwargs: Arguments of :class:`~nda_mm.datasets.Digits`: ``size``, ``channels``, ``image_key``, ...
 
     Raises:
-        ValueError: If ``kind`` is none of these.
+        ValueError: If ``kind`` is unknown.
 
     Example:
         >>> letters = OODDigits(kind="letters", size=16)
@@ -130,7 +131,7 @@ class OODDigits(Digits):
         super().__init__(data_root, split, **kwargs)
 
     def load_arrays(self) -> tuple[np.ndarray, np.ndarray]:
-        """Take the digits and change them, or draw letters."""
+        """Modify the digits, or draw letters."""
         images, labels = super().load_arrays()
         if self.kind == "letters":
             ink, labels = draw_letters(len(images), self.seed)
@@ -153,19 +154,20 @@ def _blur(image: np.ndarray, std: float) -> np.ndarray:
 
 
 def draw_letters(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Draw letters as the digits of scikit-learn were made: ink on 32x32 pixels, counted in blocks of 4x4.
+    """Draw letters in the way that scikit-learn's digits were made: ink on 32x32 pixels, counted in 4x4 blocks.
 
-    Corners, width and pen vary from letter to letter, and all letters are equally frequent. So pixels alone (8x8 gray
-    values of 17 levels, the ink at the border, the softness of a stroke) do not tell letters from digits.
+    Corners, width and pen vary from letter to letter, and all letters are equally frequent. Pixels alone (8x8 gray
+    values of 17 levels, ink at the border, softness of strokes) therefore do not distinguish letters from digits.
 
-    Source of how the digits were made: E. Alpaydin, C. Kaynak, https://doi.org/10.24432/C50P49.
+    Source for how the digits were made: E. Alpaydin, C. Kaynak, https://doi.org/10.24432/C50P49.
 
     Args:
         count: Number of letters, at least 1.
-        seed: Of everything that is drawn. Default 0.
+        seed: Seed for the random draws. Defaults to 0.
 
     Returns:
-        Ink, 0 to 16, float64, shape (count, 8, 8), and the letters' numbers in :data:`LETTERS`, shape (count,).
+        Ink from 0 to 16 as float64, shape (count, 8, 8), and the index of each letter in :data:`LETTERS`, shape
+        (count,).
 
     Example:
         >>> ink, labels = draw_letters(3)
@@ -195,7 +197,7 @@ def _draw(strokes: tuple[tuple[Point, ...], ...], draw: np.random.Generator) -> 
 
 
 def _distance(points: np.ndarray, start: np.ndarray, end: np.ndarray) -> np.ndarray:
-    """Distance of points (..., 2) from the straight line between two points."""
+    """Return the distance of points (..., 2) from the line segment between two points."""
     along = end - start
     share = np.clip(((points - start) @ along) / max(float(along @ along), 1e-12), 0, 1)
     return np.linalg.norm(points - (start + share[..., None] * along), axis=-1)

@@ -1,4 +1,4 @@
-"""Points in the plane from a ring of Gaussians: the smallest data on which a GAN can be watched."""
+"""Points in the plane from a ring of Gaussians: a minimal data set on which to watch a GAN train."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SPLITS = ("train", "test")
 
 
 def ring_centers(modes: int, radius: float) -> np.ndarray:
-    """Centers of Gaussians on a circle around 0, the first on the positive x axis. Shape: (modes, 2).
+    """Return centers of Gaussians on a circle around 0, the first on the positive x axis. Shape: (modes, 2).
 
     Example:
         >>> ring_centers(4, 2.0).round(6).tolist()
@@ -29,25 +29,25 @@ def ring_centers(modes: int, radius: float) -> np.ndarray:
 class ToyGaussians(BaseDataset):
     """Points of a mixture of equal Gaussians on a ring, as images of one row, two columns and one channel.
 
-    So the GANs of this package, their negatives and their training apply to them as they are. The points are drawn once
-    from a seed; equal settings give equal points.
+    In this form, the GANs of this package, their negatives and their training can be used unchanged. The points are
+    drawn once from a seed; equal settings give equal points.
 
-    Source: the mixture on a ring is the usual one of the GAN literature (Metz et al., "Unrolled GANs", ICLR 2017,
+    Source: the mixture on a ring is common in the GAN literature (Metz et al., "Unrolled GANs", ICLR 2017,
     https://arxiv.org/abs/1611.02163, figure 2); Sinha et al., ICLR 2021, https://arxiv.org/abs/2102.05113, try
     negatives on Gaussians in the plane.
 
     Args:
-        data_root: Not used; there so that a recipe's data set can be exchanged for this one.
+        data_root: Not used; accepted so that this data set can replace the data set of a recipe.
         split: 'train' or 'test', two independent draws.
         modes: Number of Gaussians.
-        radius: Of the ring.
+        radius: Radius of the ring.
         std: Standard deviation of each Gaussian in both directions.
-        num_points: Points of the split.
-        seed: Of the draw.
-        kwargs: ``pipeline``, ``indices``, ... of mmengine's ``BaseDataset``.
+        num_points: Number of points in the split.
+        seed: Seed for the random draws.
+        kwargs: Arguments of mmengine's ``BaseDataset``: ``pipeline``, ``indices``, ...
 
     Raises:
-        ValueError: If ``split`` is neither.
+        ValueError: If ``split`` is unknown.
 
     Example:
         >>> points = ToyGaussians(num_points=100)

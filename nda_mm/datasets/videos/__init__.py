@@ -1,1 +1,1 @@
-"""Data sets of videos, and the steps of their pipelines."""
+"""Lists of videos, and transforms for video pipelines."""

@@ -1,4 +1,4 @@
-"""Lists of videos in mmaction2's format, of the files that are there and can be read."""
+"""Lists of videos in mmaction2's format, limited to files that exist and can be read."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ from nda_mm.utils.video_files import Probe, open_video, silence_stderr
 from .official_splits import OfficialSplits
 
 VIDEO_SUFFIXES = frozenset({".avi", ".mp4", ".mkv", ".webm", ".mov", ".mpg", ".mpeg", ".wmv", ".flv"})
-#: A line of a list: a path, which may hold spaces, and the labels behind it, if any.
+#: A line of a list: a path, which may contain spaces, followed by labels, if any.
 _LINE = re.compile(r"(?P<path>.+?)(?P<labels>([ ,;\t]+-?\d+)*)")
 _DELIMITERS = re.compile(r"[ ,;\t]+")
-#: Seconds between the times that the record of checked videos is saved.
+#: Seconds between two saves of the record of checked videos.
 _SAVE_EVERY = 30.0
-#: Why a video is missing from lists.
+#: Reasons why a video is missing from the lists.
 UNREADABLE, SHORT, MISSING = "cannot be read", "too short, left out of training lists", "listed but not there"
-DEADLY = "decord crashes on it; the file is damaged or cut off"
-SPACE, TWICE = "space in the name, which the lists cannot hold", "there twice"
+DEADLY = "decord crashes on it; the file is damaged or truncated"
+SPACE, TWICE = "space in the name, which the list format does not allow", "there twice"
 
 
 @dataclass(frozen=True)
 class CheckSettings:
-    """How videos are checked.
+    """Settings for checking videos.
 
     Args:
-        min_frames: Least number of frames of a training video. DPC's window needs 118.
+        min_frames: Minimum number of frames of a training video. DPC's window needs 118.
         workers: Number of processes.
-        every_frame: Whether every frame is decoded, not just the first and the last.
+        every_frame: Whether to decode every frame, not just the first and the last.
     """
 
     min_frames: int = 1
@@ -51,42 +51,42 @@ class CheckSettings:
 
 
 def is_video(name: str) -> bool:
-    """Whether a file name looks like a video; hidden files don't."""
+    """Return whether a file name looks like a video. Hidden files do not."""
     return not name.startswith(".") and os.path.splitext(name)[1].lower() in VIDEO_SUFFIXES
 
 
 def prepare_lists(official: OfficialSplits, folder: Path, out: Path, settings: CheckSettings) -> FileReport:
-    """Write the lists of all splits, of the videos that are there and can be read.
+    """Write the lists of all splits, limited to the videos that exist and can be read.
 
-    Videos are known by class and name, anywhere in ``folder`` and with any ending. The lists
-    (``NAME_train_split_1_videos.txt``, ...) name them below the folder of the classes, to which ``out/videos`` becomes
-    a link, unless it is that folder already. Nothing is overwritten but earlier lists.
+    Videos are identified by class and name, anywhere in ``folder`` and with any extension. Paths in the lists
+    (``NAME_train_split_1_videos.txt``, ...) are relative to the folder of the classes, and ``out/videos`` becomes a
+    link to this folder unless it is the folder itself. Only earlier lists are overwritten.
 
-    Short videos are left out of the lists for training only: accuracies are compared over all test videos.
+    Short videos are left out of the training lists only, because accuracies are compared on all test videos.
 
     Args:
-        official: Which videos belong where.
-        folder: Holds the class folders, at any depth.
-        out: Where the recipes look: ``data/ucf101`` or ``data/hmdb51``.
-        settings: How videos are checked.
+        official: Official splits.
+        folder: Folder that contains the class folders, at any depth.
+        out: Folder that the recipes read: ``data/ucf101`` or ``data/hmdb51``.
+        settings: Settings for checking videos.
 
     Returns:
-        What was listed and left out; the whole of it is in ``out/NAME_left_out.txt``.
+        Report of what was listed and left out; ``out/NAME_left_out.txt`` has the full report.
 
     Raises:
-        FileNotFoundError: If no video of the lists is there.
+        FileNotFoundError: If none of the listed videos exists.
         FileExistsError: If ``out/videos`` is something else.
         ValueError: If a list would be empty.
     """
-    # Which of the listed videos are there?
+    # Find the listed videos.
     report = FileReport()
     there = _by_key(files_below(folder, is_video), report)
     wanted = {key for keys in official.lists.values() for key in keys}
     found = {key: there[key.lower()] for key in sorted(wanted) if key.lower() in there}
     if not found:
         raise FileNotFoundError(
-            f"{folder} holds {len(there)} videos, but none of {official.name} as CLASS/NAME.avi, such as "
-            f"{min(wanted)}.avi; name the folder that the archive was unpacked to"
+            f"{folder} has {len(there)} videos, but none of {official.name} as CLASS/NAME.avi, such as "
+            f"{min(wanted)}.avi; pass the folder that the archive was unpacked to"
         )
     for key in sorted(wanted - set(found)):
         report.add(MISSING, key)
@@ -97,14 +97,14 @@ def prepare_lists(official: OfficialSplits, folder: Path, out: Path, settings: C
             report.add(SPACE, name)
     names = {key: name for key, name in names.items() if " " not in name}
 
-    # Which of them can be read?
+    # Check which of them can be read and are long enough.
     link_folder(root, out / "videos")
     probes = check_videos(root, list(names.values()), out / f"{official.name}_checked_videos.json", settings)
     frames = _count_frames(probes, report)
     training = {key for split, keys in official.lists.items() if split.startswith("train") for key in keys}
     kept = _long_enough(frames, [names[key] for key in names if key in training], settings.min_frames, report)
 
-    # Write the lists, after all of them are known to have videos.
+    # Write the lists, but only if each of them has videos.
     labels = {name: label for label, name in enumerate(official.classes)}
     lists = {}
     for split, keys in official.lists.items():
@@ -114,7 +114,7 @@ def prepare_lists(official: OfficialSplits, folder: Path, out: Path, settings: C
     empty = [split for split, text in lists.items() if not text]
     if empty:
         raise ValueError(
-            f"no video is left for {', '.join(empty)} of {official.name}, of {len(found)} in {root}:\n  "
+            f"none of the {len(found)} videos in {root} is left for {', '.join(empty)} of {official.name}:\n  "
             + "\n  ".join(report.lines())
         )
     for split, text in lists.items():
@@ -126,24 +126,24 @@ def prepare_lists(official: OfficialSplits, folder: Path, out: Path, settings: C
 
 
 def filter_list(source: Path, videos: Path, out: Path, settings: CheckSettings) -> FileReport:
-    """Write a list again without videos that are missing, unreadable or too short.
+    """Rewrite a list without the videos that are missing, unreadable or too short.
 
     Args:
-        source: A list of mmaction2's ``VideoDataset``: in each line a path relative to ``videos``, then labels. Paths
-            may hold spaces, which ``VideoDataset`` reads only with another ``delimiter``: then the list is written with
-            that, and the report says so.
+        source: List for mmaction2's ``VideoDataset``, with a path relative to ``videos`` and labels in each line. Paths
+            may contain spaces, which ``VideoDataset`` reads only with a different ``delimiter``: the list is then
+            written with such a delimiter, and the report says so.
         videos: Folder of the videos, the recipe's ``data_prefix``.
-        out: The list to write; may be ``source``.
-        settings: How videos are checked; the results are kept next to ``out``.
+        out: List to write; may be ``source``.
+        settings: Settings for checking videos; the results are stored next to ``out``.
 
     Returns:
-        What was listed and left out.
+        Report of what was listed and left out.
 
     Raises:
         FileNotFoundError: If ``source`` is missing.
         ValueError: If no video is left.
     """
-    # Which of the listed videos are there, can be read and are long enough?
+    # Find the listed videos that exist, can be read and are long enough.
     report = FileReport()
     check_file(source)
     lines = source.read_text(encoding="utf-8", errors="surrogateescape").split("\n")
@@ -158,34 +158,34 @@ def filter_list(source: Path, videos: Path, out: Path, settings: CheckSettings) 
     kept_rows = [(name, labels) for name, labels in rows if name in kept]
     if not kept_rows:
         raise ValueError(
-            f"of the {len(names)} videos in {source}, none is left in {videos}:\n  " + "\n  ".join(report.lines())
+            f"none of the {len(names)} videos in {source} can be used from {videos}:\n  " + "\n  ".join(report.lines())
         )
 
-    # VideoDataset cuts a line at each delimiter, so the paths must not hold it.
+    # VideoDataset splits a line at each delimiter, so the paths must not contain it.
     if any((labels[:1] or " ") in name for name, labels in kept_rows):
         free = [mark for mark in ",;\t" if not any(mark in name for name, _ in kept_rows)]
         if not free:
-            raise ValueError(f"paths in {source} hold spaces, commas, semicolons and tabs: no delimiter is left")
+            raise ValueError(f"paths in {source} contain spaces, commas, semicolons and tabs: no delimiter is left")
         kept_rows = [(name, _DELIMITERS.sub(free[0], labels)) for name, labels in kept_rows]
-        report.notes.append(f"paths hold spaces: set delimiter={free[0]!r} in the VideoDataset that reads this list")
+        report.notes.append(f"paths contain spaces: set delimiter={free[0]!r} in the VideoDataset that reads this list")
     write_text_atomically(out, "".join(f"{name}{labels}\n" for name, labels in kept_rows))
     report.notes.insert(0, f"{out}: {len(kept_rows)} videos")
     return report
 
 
 def check_videos(root: Path, names: Sequence[str], record: Path, settings: CheckSettings) -> dict[str, Probe]:
-    """Open videos, or take the result of an earlier call where neither size nor modification time differ.
+    """Open videos, or reuse the result of an earlier call if size and modification time are unchanged.
 
-    A process that is killed loses at most half a minute of work.
+    If the process is killed, at most half a minute of work is lost.
 
     Args:
         root: Folder of the videos.
-        names: Their paths relative to ``root``.
-        record: JSON file that keeps the results.
-        settings: How videos are checked.
+        names: Paths of the videos relative to ``root``.
+        record: JSON file that stores the results.
+        settings: Settings for checking videos.
 
     Returns:
-        What was found, for each name.
+        Result for each name.
 
     Raises:
         ModuleNotFoundError: If decord is not installed.
@@ -193,7 +193,7 @@ def check_videos(root: Path, names: Sequence[str], record: Path, settings: Check
     known = read_record(record)
     stamps: dict[str, list[int]] = {}
     found: dict[str, Probe] = {}
-    # What an earlier call has found of files that have not changed since.
+    # Reuse results of an earlier call for files that have not changed since.
     for name in names:
         try:
             check_file(root / name)
@@ -207,7 +207,7 @@ def check_videos(root: Path, names: Sequence[str], record: Path, settings: Check
     paths = {str(root / name): name for name in names if name not in found}
     if not paths:
         return found
-    # The others are opened, and the record is saved now and then: it takes hours for a large set.
+    # Open the others, and save the record now and then, since a large set takes hours.
     saved = time.monotonic()
     probed = probe_videos(paths, workers=settings.workers, every_frame=settings.every_frame)
     try:
@@ -231,19 +231,19 @@ def _recall(entry: Any, stamp: list[int], every_frame: bool) -> Probe | None:
 
 
 def _by_key(paths: Iterable[Path], report: FileReport) -> dict[str, Path]:
-    """Videos by 'class/name' in lower case: UCF101's own lists and files differ in one class's capitals."""
+    """Index videos by 'class/name' in lower case: UCF101's lists and files capitalize one class differently."""
     there: dict[str, Path] = {}
     for path in paths:
         key = f"{path.parent.name}/{path.stem}".lower()
         if key in there:
-            report.add(TWICE, str(path), f"taken is {there[key]}")
+            report.add(TWICE, str(path), f"using {there[key]}")
         else:
             there[key] = path
     return there
 
 
 def _count_frames(probes: dict[str, Probe], report: FileReport) -> dict[str, int]:
-    """Frames of the videos that can be read; the others are reported."""
+    """Return the number of frames of each readable video; the others are reported."""
     for name, probe in sorted(probes.items()):
         if probe.fault:
             report.add(UNREADABLE, name, probe.fault)
@@ -251,7 +251,7 @@ def _count_frames(probes: dict[str, Probe], report: FileReport) -> dict[str, int
 
 
 def _long_enough(frames: dict[str, int], names: Iterable[str], least: int, report: FileReport) -> set[str]:
-    """Those of the readable videos with enough frames to train on; the others are reported."""
+    """Return the readable videos with enough frames to train on; the others are reported."""
     readable = sorted(set(names) & set(frames))
     for name in readable:
         if frames[name] < least:
@@ -260,22 +260,22 @@ def _long_enough(frames: dict[str, int], names: Iterable[str], least: int, repor
 
 
 def probe_videos(paths: Iterable[str], *, workers: int = 1, every_frame: bool = False) -> Iterator[tuple[str, Probe]]:
-    """Open many videos in several processes; one that crashes its process costs no other.
+    """Open many videos in several processes; a video that crashes its process does not affect the others.
 
-    decord 0.6 does not refuse every damaged file: some end the process by a segmentation fault.
+    decord 0.6 does not raise for every damaged file: some end the process with a segmentation fault.
 
     Args:
-        paths: The files.
+        paths: Video files.
         workers: Number of processes. Defaults to 1.
-        every_frame: Whether all frames are decoded, not just the first and the last. Defaults to False.
+        every_frame: Whether to decode all frames, not just the first and the last. Defaults to False.
 
     Yields:
-        (path, what was found), in the order in which they are done.
+        Pairs of (path, result), in the order of completion.
 
     Raises:
         ModuleNotFoundError: If decord is not installed.
     """
-    # Pools of one process each, so that a crash breaks one pool, which is replaced.
+    # Each pool has one process, so that a crash breaks only one pool, which is then replaced.
     start = partial(ProcessPoolExecutor, 1, mp_context=get_context("spawn"), initializer=silence_stderr)
     idle: SimpleQueue[ProcessPoolExecutor] = SimpleQueue()
     for _ in range(workers):
@@ -297,6 +297,6 @@ def probe_videos(paths: Iterable[str], *, workers: int = 1, every_frame: bool = 
             for future in as_completed(futures):
                 yield futures[future], future.result()
         finally:
-            pool.shutdown(cancel_futures=True)  # a caller that stops does not wait for the rest
+            pool.shutdown(cancel_futures=True)  # a caller that stops early does not wait for the rest
             while not idle.empty():
                 idle.get().shutdown(wait=False)

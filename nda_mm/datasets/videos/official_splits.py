@@ -10,18 +10,18 @@ from nda_mm.datasets.decoding import read_lines
 from nda_mm.utils.messages import shorten
 
 _UCF_CLASSES, _HMDB_CLASSES = 101, 51
-#: What the numbers in HMDB51's files mean; 0 is a video that a split does not use.
+#: Meaning of the numbers in HMDB51's files; 0 marks a video that a split does not use.
 _HMDB_USES = {"1": "train", "2": "val"}
 
 
 @dataclass(frozen=True)
 class OfficialSplits:
-    """The lists that the makers of a data set publish.
+    """Official splits of a data set, as published by its authors.
 
     Args:
-        name: As mmaction2 calls the data set.
-        classes: In the order of their labels.
-        lists: Videos as 'Class/name' without the file's ending, by 'train_split_1', 'val_split_1' and so on.
+        name: Name of the data set in mmaction2.
+        classes: Class names in the order of their labels.
+        lists: Videos as 'Class/name' without file extension, by split: 'train_split_1', 'val_split_1' and so on.
     """
 
     name: str
@@ -36,15 +36,15 @@ def read_ucf101_splits(folder: str | Path) -> OfficialSplits:
     https://arxiv.org/abs/1212.0402; the lists are at https://www.crcv.ucf.edu/data/UCF101.php.
 
     Args:
-        folder: Holds ``classInd.txt`` and, for 01 to 03, ``trainlist01.txt`` and ``testlist01.txt``, at any depth: the
-            archive's ``ucfTrainTestlist``, or mmaction2's ``annotations``.
+        folder: Folder that contains ``classInd.txt`` and, for 01 to 03, ``trainlist01.txt`` and ``testlist01.txt``, at
+            any depth: the archive's ``ucfTrainTestlist``, or mmaction2's ``annotations``.
 
     Returns:
-        The lists, those for testing called 'val' as in mmaction2; label 0 is ApplyEyeMakeup.
+        The splits. Test splits are called 'val', as in mmaction2; label 0 is ApplyEyeMakeup.
 
     Raises:
         FileNotFoundError: If one of the seven files is missing.
-        ValueError: If the classes are not 101, or a line cannot be understood.
+        ValueError: If there are not exactly 101 classes, or a line is invalid.
     """
     found = sorted(Path(folder).rglob("classInd.txt"))
     there = found[0].parent if found else Path(folder)
@@ -69,7 +69,7 @@ def _read_classes(index: Path) -> tuple[str, ...]:
     numbers = [row[0] for row in rows]
     if any(len(row) != 2 for row in rows) or numbers != [str(number + 1) for number in range(_UCF_CLASSES)]:
         raise ValueError(
-            f"{index} must number {_UCF_CLASSES} classes from 1 on, as '1 ApplyEyeMakeup', but has {len(rows)} lines"
+            f"{index} must number {_UCF_CLASSES} classes from 1, such as '1 ApplyEyeMakeup', but got {len(rows)} lines"
         )
     return tuple(row[1] for row in rows)
 
@@ -92,15 +92,16 @@ def read_hmdb51_splits(folder: str | Path) -> OfficialSplits:
     https://serre-lab.clps.brown.edu/resource/hmdb-a-large-human-motion-database/.
 
     Args:
-        folder: Holds ``CLASS_test_split1.txt`` to ``3`` for each of 51 classes, at any depth: the archive's
-            ``testTrainMulti_7030_splits``, or mmaction2's ``annotations``.
+        folder: Folder that contains ``CLASS_test_split1.txt`` to ``3`` for each of 51 classes, at any depth: the
+            archive's ``testTrainMulti_7030_splits``, or mmaction2's ``annotations``.
 
     Returns:
-        The lists, those for testing called 'val', and the labels in the order of the classes' names, as in mmaction2.
+        The splits. Test splits are called 'val', and labels follow the alphabetical order of the classes, as in
+        mmaction2.
 
     Raises:
         FileNotFoundError: If files are missing.
-        ValueError: If a line cannot be understood.
+        ValueError: If a line is invalid.
     """
     files: dict[tuple[str, str], Path] = {}
     for path in sorted(Path(folder).rglob("[!.]*_test_split[123].txt")):
@@ -110,8 +111,9 @@ def read_hmdb51_splits(folder: str | Path) -> OfficialSplits:
     missing = [f"{name}_test_split{split}.txt" for name in classes for split in "123" if (name, split) not in files]
     if len(classes) != _HMDB_CLASSES or missing:
         raise FileNotFoundError(
-            f"{folder} must have CLASS_test_split1.txt to 3 of {_HMDB_CLASSES} classes, but has {len(classes)} classes "
-            f"and misses {shorten(missing)}; unpack test_train_splits.rar there, or set --annotations"
+            f"{folder} must have CLASS_test_split1.txt to 3 for {_HMDB_CLASSES} classes, but got "
+            f"{len(classes)} classes (missing files: {shorten(missing)}); unpack test_train_splits.rar there, or "
+            "set --annotations"
         )
     lists: dict[str, list[str]] = {f"{use}_split_{split}": [] for split in "123" for use in ("train", "val")}
     for (name, split), path in sorted(files.items()):

@@ -1,4 +1,4 @@
-"""mmaction2's readers of video files, with errors that name the file."""
+"""mmaction2's video readers, with errors that name the file."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ _REMEDY = "tools/prepare_data.py (ucf101, hmdb51 or video_list) finds all such f
 class CheckedDecordInit(DecordInit):
     """``DecordInit`` of mmaction2 1.2 that names a file it cannot open, and survives truncated files.
 
-    The host passes the bytes of the file to decord, whose errors then name no file. Worse, decord 0.6 reads beyond
-    their end if an AVI file is truncated, which is a segmentation fault. Local files are therefore opened by their
+    The host passes the bytes of the file to decord, whose errors then do not name the file. Worse, decord 0.6 reads
+    past the end of a truncated AVI file, which causes a segmentation fault. Local files are therefore opened by their
     path; the frames are the same.
 
     Overrides ``DecordInit._get_video_reader``. Use with :class:`CheckedDecordDecode`: most damage shows up there.
 
     Args:
-        io_backend: As in the host; other than 'disk' and 'local', bytes are read as the host does it.
-        kwargs: As in the host: ``num_threads`` and those of the storage.
+        io_backend: As in the host. Backends other than 'disk' and 'local' read the bytes as the host does.
+        kwargs: As in the host: ``num_threads`` and the arguments of the backend.
 
     Raises:
-        FileNotFoundError: When there is no such file.
-        OSError: When decord cannot open it, or finds no frames.
+        FileNotFoundError: If the file does not exist.
+        OSError: If decord cannot open it, or finds no frames.
 
     Example:
         In a config of mmaction2::
@@ -56,20 +56,20 @@ class CheckedDecordInit(DecordInit):
                 reader = super()._get_video_reader(filename)
             if len(reader) == 0:
                 raise ValueError("it holds no frames")
-        except Exception as error:  # decord raises its own kind, RuntimeError and others
+        except Exception as error:  # decord raises its own type, RuntimeError and others
             raise OSError(f"the video {filename} cannot be opened: {reason_of(error)}. {_REMEDY}") from error
         return reader
 
 
 @TRANSFORMS.register_module()
 class CheckedDecordDecode(DecordDecode):
-    """``DecordDecode`` of mmaction2 1.2 that names the file where frames cannot be decoded.
+    """``DecordDecode`` of mmaction2 1.2 that names the file if frames cannot be decoded.
 
     Args:
         mode: As in the host.
 
     Raises:
-        OSError: When a frame that was asked for is damaged.
+        OSError: If a requested frame is damaged.
 
     Example:
         In a config of mmaction2::

@@ -1,4 +1,4 @@
-"""Steps of mmaction2's pipelines: DPC's blocks of frames, and colors changed frame by frame."""
+"""Transforms for mmaction2's pipelines: DPC's blocks of frames, and color changes for each frame."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from nda_mm.functional.checks import check_choice, check_within
 from nda_mm.registry import TRANSFORMS
 
 Range = tuple[float, float]
-#: Shares of red, green and blue in luminance (ITU-R BT.601), as torchvision and Pillow have them.
+#: Weights of red, green and blue in luminance (ITU-R BT.601), as in torchvision and Pillow.
 _LUMINANCE = np.array([0.2989, 0.587, 0.114], dtype=np.float32)
 OPERATIONS = ("brightness", "contrast", "saturation", "hue")
 
@@ -24,39 +24,39 @@ class _Step(BaseTransform):
 
 @TRANSFORMS.register_module()
 class SampleBlocks(_Step):
-    """Choose blocks of frames without a gap between them, in place of mmaction2's ``SampleFrames``.
+    """Sample blocks of frames without a gap between them, in place of mmaction2's ``SampleFrames``.
 
     Frame j of block k of a window starting at s is frame ``s + (k * block_len + j) * frame_interval``. The start is
     uniform over all windows of the clip, or the middle one with ``test_mode``. The blocks are what mmaction2 calls
-    clips: ``FormatShape(input_format="NCTHW")`` makes (num_blocks, C, block_len, H, W) of them.
+    clips: ``FormatShape(input_format="NCTHW")`` stacks them to (num_blocks, C, block_len, H, W).
 
     A clip is too short if it has fewer than ``(num_blocks * block_len - 1) * frame_interval + 1`` frames: 118 for the
-    defaults, which are DPC's. 'loop' starts at its first frame and goes on from there after its last, as
-    ``SampleFrames`` does; 'refuse' raises when the clip is read, which is while training runs: use it only with a list
-    without short clips, as ``tools/prepare_data.py ... --min-frames 118`` makes it. Blocks k and k + p of a looped clip
-    are equal, and among each other's negatives, if its length divides p * block_len * frame_interval; clips of more
-    than a few blocks are hardly affected.
+    defaults, which are DPC's. 'loop' starts at its first frame and starts over after its last, as ``SampleFrames``
+    does. 'refuse' raises when the clip is read, that is, during training: use it only with a list without short clips,
+    such as one made with ``tools/prepare_data.py ... --min-frames 118``. Blocks k and k + p of a looped clip are equal,
+    and among each other's negatives, if its length divides p * block_len * frame_interval; clips of more than a few
+    blocks are hardly affected.
 
     Source: Han et al., "Video Representation Learning by Dense Predictive Coding", ICCV 2019 workshops,
     https://arxiv.org/abs/1909.04656. The authors' code, https://github.com/TengdaHan/DPC, drops clips of 120 frames or
-    fewer and never starts in the last three places; here every window counts.
+    fewer and never starts at the last three positions; here, every window is used.
 
-    Draws come from numpy's global generator, as those of mmaction2's pipelines.
+    Random draws come from numpy's global generator, as in mmaction2's pipelines.
 
     Required keys:
         ``total_frames``, ``start_index``; ``array`` if the frames are in memory.
 
     Added keys:
-        ``frame_inds`` (num_blocks * block_len,), ``clip_len``, ``frame_interval``, ``num_clips``. A looped clip in
-        memory has its ``array`` replaced by the chosen frames, and ``frame_inds`` count those: otherwise frames would
-        share memory, and ``Flip``, working in place, would flip them twice.
+        ``frame_inds`` (num_blocks * block_len,), ``clip_len``, ``frame_interval``, ``num_clips``. For a looped clip in
+        memory, ``array`` is replaced by the sampled frames, which ``frame_inds`` then index: otherwise, frames would
+        share memory, and ``Flip``, which works in place, would flip them twice.
 
     Args:
-        num_blocks: Blocks in a window, at least 1. Defaults to 8.
-        block_len: Frames in a block, at least 1. Defaults to 5.
-        frame_interval: From one chosen frame to the next, in frames, at least 1. Defaults to 3.
-        too_short: 'loop' or 'refuse'. Defaults to 'loop'.
-        test_mode: Whether the window is the middle one. Defaults to False.
+        num_blocks: Number of blocks in a window, at least 1. Defaults to 8.
+        block_len: Number of frames in a block, at least 1. Defaults to 5.
+        frame_interval: Distance between sampled frames, at least 1. Defaults to 3.
+        too_short: What to do with clips that are too short, 'loop' or 'refuse'. Defaults to 'loop'.
+        test_mode: Whether to use the middle window instead of a random one. Defaults to False.
 
     Raises:
         ValueError: If an argument is out of its range.
@@ -89,14 +89,14 @@ class SampleBlocks(_Step):
 
     @property
     def span(self) -> int:
-        """Frames from the first to the last of a window, both counted."""
+        """Number of frames from the first to the last of a window, inclusive."""
         return (self.num_blocks * self.block_len - 1) * self.frame_interval + 1
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
-        """Add the numbers of the window's frames.
+        """Add the indices of the window's frames.
 
         Raises:
-            ValueError: If the clip is empty, or too short and ``too_short`` is 'refuse'; the clip is named.
+            ValueError: If the clip is empty, or too short and ``too_short`` is 'refuse'; the message names the clip.
         """
         total = int(results["total_frames"])
         is_short = total < self.span
@@ -107,7 +107,7 @@ class SampleBlocks(_Step):
                 f"frame_interval={self.frame_interval} span {self.span}; remove it from the list "
                 f"(tools/prepare_data.py ... --min-frames {self.span}), or set too_short='loop' if it has any frames"
             )
-        # Where the window starts, and its frames; those of a short clip start anew at the end.
+        # Choose the start of the window; the frames of a short clip start over at its end.
         last = total - self.span
         if is_short:
             start = 0
@@ -128,26 +128,26 @@ class SampleBlocks(_Step):
 
 @TRANSFORMS.register_module()
 class RandomFrameGrey(_Step):
-    """Replace frames by one of their own color channels, with a draw for each frame.
+    """Replace random frames by one of their own color channels, drawn separately for each frame.
 
-    A gray frame shows the red, the green or the blue channel three times, drawn evenly; this is no luminance. It keeps
-    a network from solving the prediction by the drift of colors.
+    A gray frame repeats its red, green or blue channel three times, each with equal probability; it is not the
+    luminance. This keeps a network from solving the prediction task by the drift of colors.
 
     Source: "random grayscale" in Han et al., "Video Representation Learning by Dense Predictive Coding", ICCV 2019
     workshops, https://arxiv.org/abs/1909.04656, with probability 0.5 and the channel as in the authors' code,
     https://github.com/TengdaHan/DPC. mmaction2 has no counterpart.
 
-    Draws come from numpy's global generator, as those of mmaction2's pipelines.
+    Random draws come from numpy's global generator, as in mmaction2's pipelines.
 
     Modified keys:
-        ``imgs``: frames of (H, W, 3), in any order of channels (all of mmaction2's decoders give RGB); frames that stay
-        are handed on, gray ones are new arrays.
+        ``imgs``: frames of (H, W, 3), in any order of channels (all of mmaction2's decoders return RGB). Unchanged
+        frames are passed on, gray ones are new arrays.
 
     Args:
-        prob: Probability that a frame becomes gray, in [0, 1]. Defaults to 0.5.
+        prob: Probability that a frame is made gray, in [0, 1]. Defaults to 0.5.
 
     Raises:
-        ValueError: If ``prob`` is not within 0 and 1.
+        ValueError: If ``prob`` is not in [0, 1].
 
     Example:
         >>> frame = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
@@ -160,10 +160,10 @@ class RandomFrameGrey(_Step):
         self.prob = check_within(prob, "prob", 0, 1)
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
-        """Make frames of ``results["imgs"]`` gray.
+        """Make random frames of ``results["imgs"]`` gray.
 
         Raises:
-            ValueError: If they do not have three channels.
+            ValueError: If the frames do not have three channels.
         """
         frames = _read_frames(results)
         chosen = np.random.rand(len(frames)) < self.prob  # noqa: NPY002 -- the pipelines' own generator
@@ -177,19 +177,20 @@ class RandomFrameGrey(_Step):
 
 @TRANSFORMS.register_module()
 class FrameColorJitter(_Step):
-    """Jitter brightness, contrast, saturation and hue, by a draw for each frame or by one for the clip.
+    """Jitter brightness, contrast, saturation and hue, with one draw per frame or one per clip.
 
-    Each draw takes four strengths, uniform in their ranges, and an order of the four operations.
+    Each draw has four strengths, uniform in their ranges, and a random order of the four operations.
 
     Source: Han et al., "Video Representation Learning by Dense Predictive Coding", ICCV 2019 workshops,
     https://arxiv.org/abs/1909.04656; the defaults are those of the authors' pretraining,
-    https://github.com/TengdaHan/DPC, whose fine-tuning has ``prob=0.3, per_frame=False``. mmaction2's ``ColorJitter``
-    draws once for all frames and once in its life for the order, and turns hue by 255/180 of what it is asked for.
+    https://github.com/TengdaHan/DPC; their fine-tuning uses ``prob=0.3, per_frame=False``. mmaction2's ``ColorJitter``
+    draws the strengths once for all frames, draws the order only once in its lifetime, and turns the hue by 255/180 of
+    the requested value.
 
-    Draws come from numpy's global generator, as those of mmaction2's pipelines.
+    Random draws come from numpy's global generator, as in mmaction2's pipelines.
 
     Modified keys:
-        ``imgs``: frames of (H, W, 3), RGB in [0, 255], which all of mmaction2's decoders give; all become new arrays.
+        ``imgs``: frames of (H, W, 3), RGB in [0, 255], which all of mmaction2's decoders return. All become new arrays.
 
     Args:
         brightness: Width x of the range [max(0, 1 - x), 1 + x], or the range itself. Defaults to 0.5.
@@ -232,7 +233,7 @@ class FrameColorJitter(_Step):
         """Jitter the frames of ``results["imgs"]``.
 
         Raises:
-            ValueError: If they do not have three channels.
+            ValueError: If the frames do not have three channels.
         """
         frames = _read_frames(results)
         if np.random.rand() >= self.prob:  # noqa: NPY002 -- the pipelines' own generator
@@ -255,7 +256,7 @@ def _as_range(name: str, value: float | Range, center: float, bounds: Range) -> 
 
 
 def _read_frames(results: dict[str, Any]) -> list[np.ndarray]:
-    """The decoded frames under ``imgs``, each (H, W, 3)."""
+    """Return the decoded frames under ``imgs``, each (H, W, 3)."""
     frames = list(results["imgs"])
     if shapes := {frame.shape for frame in frames if frame.ndim != 3 or frame.shape[2] != 3}:
         raise ValueError(f"imgs must be color frames of (H, W, 3), but got {sorted(shapes)}")
@@ -263,7 +264,7 @@ def _read_frames(results: dict[str, Any]) -> list[np.ndarray]:
 
 
 class ColorChange(NamedTuple):
-    """What is done to a frame: four strengths, and the order of the operations."""
+    """Color change of a frame: four strengths, and the order of the operations."""
 
     brightness: float
     contrast: float
@@ -275,8 +276,9 @@ class ColorChange(NamedTuple):
 def change_color(frame: np.ndarray, change: ColorChange) -> np.ndarray:
     """Change the colors of an RGB frame.
 
-    Brightness multiplies, contrast moves away from the frame's mean luminance, saturation away from each pixel's
-    luminance, and hue turns the color circle; values are cut to [0, 255] after each, as torchvision does.
+    Brightness scales the values, contrast scales their distance from the frame's mean luminance, saturation their
+    distance from each pixel's luminance, and hue turns the color circle. Values are clipped to [0, 255] after each
+    operation, as in torchvision.
 
     Args:
         frame: RGB in [0, 255].
@@ -316,7 +318,7 @@ def change_color(frame: np.ndarray, change: ColorChange) -> np.ndarray:
 def _turn_hue(image: np.ndarray, turns: float) -> np.ndarray:
     import cv2
 
-    # In floating point OpenCV's hue has all 360 degrees; its hue of bytes is counted in steps of two.
+    # In floating point, OpenCV's hue has all 360 degrees; in bytes, it has steps of two degrees.
     colors = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2HSV)
     colors[..., 0] = (colors[..., 0] + 360 * turns) % 360
     return np.asarray(cv2.cvtColor(colors, cv2.COLOR_HSV2RGB))

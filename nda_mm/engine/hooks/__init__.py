@@ -1,1 +1,1 @@
-"""Hooks of mmengine's Runner, one file a hook; import them from :mod:`nda_mm.engine`."""
+"""Hooks for mmengine's Runner; import them from :mod:`nda_mm.engine`."""

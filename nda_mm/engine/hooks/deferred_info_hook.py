@@ -1,4 +1,4 @@
-"""Transfers the logged values of training from the device in bundles, so that training need not wait for it."""
+"""A hook that transfers logged values from the device in bundles, so that training need not wait for it."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ from nda_mm.registry import HOOKS
 
 @HOOKS.register_module()
 class DeferredInfoHook(RuntimeInfoHook):
-    """mmengine's ``RuntimeInfoHook``, faster; the log and the checkpoints are the same.
+    """A faster version of mmengine's ``RuntimeInfoHook`` with the same log and checkpoints.
 
-    mmengine's hook transfers every logged value of every iteration by itself. Each transfer waits for the device, so
-    the next step can't be prepared while the device works on this one. It also appends to a history of up to a million
-    values by copying it: in a run of 390,000 iterations that is more than an hour. Here values wait on the device and
-    are transferred together every ``interval`` iterations, and before they are read (a log line, a checkpoint, a
-    validation, the last iteration). Histories are bounded.
+    mmengine's hook transfers every logged value of every iteration separately. Each transfer waits for the device, so
+    the next step can't be prepared while the device works on the current one. The hook also appends to a history of up
+    to a million values by copying it, which takes more than an hour in a run of 390,000 iterations. Here, values wait
+    on the device and are transferred together every ``interval`` iterations, and before they are read (for a log line,
+    a checkpoint, a validation or the last iteration). Histories are bounded.
 
     Args:
         interval: Iterations between transfers, >= 1. Defaults to 10.
-        history: Values to keep of each name, >= 1; at least the log processor's smoothing window. Defaults to 10,000.
+        history: Number of values to keep per name, >= 1 and at least the log processor's smoothing window. Defaults to
+            10,000.
 
     Example:
         In a recipe::
@@ -43,7 +44,7 @@ class DeferredInfoHook(RuntimeInfoHook):
 
     @property
     def waiting(self) -> int:
-        """Iterations whose values are still on the device."""
+        """Number of iterations whose values are still on the device."""
         return len(self._waiting)
 
     def before_train(self, runner: Runner) -> None:
@@ -56,13 +57,13 @@ class DeferredInfoHook(RuntimeInfoHook):
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict[str, Any] | None = None
     ) -> None:
-        """Keep the values, and transfer all that wait if it is time.
+        """Store the values, and transfer all waiting ones if a transfer is due.
 
         Args:
             runner: The Runner.
-            batch_idx: The batch's number.
+            batch_idx: Index of the batch.
             data_batch: Not used.
-            outputs: What the model returned.
+            outputs: Outputs of the model's ``train_step``.
         """
         if outputs:
             self._waiting.append(
@@ -73,18 +74,18 @@ class DeferredInfoHook(RuntimeInfoHook):
             self._transfer(runner)
 
     def before_val(self, runner: Runner) -> None:
-        """Transfer what waits."""
+        """Transfer the waiting values."""
         self._transfer(runner)
         super().before_val(runner)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Transfer what waits, since a checkpoint may be saved at any iteration."""
+        """Transfer the waiting values, since a checkpoint may be saved at any iteration."""
         if self._waiting:
             self._transfer(runner)
             checkpoint["message_hub"] = runner.message_hub.state_dict()
 
     def after_train(self, runner: Runner) -> None:
-        """Transfer what waits."""
+        """Transfer the waiting values."""
         self._transfer(runner)
         super().after_train(runner)
 
@@ -95,7 +96,7 @@ class DeferredInfoHook(RuntimeInfoHook):
         self._bound_histories(runner)
 
     def _bound_histories(self, runner: Runner) -> None:
-        """Bound all histories; mmengine makes them a million long."""
+        """Bound the length of all histories; mmengine allows a million values."""
         histories = runner.message_hub.log_scalars
         for name, kept in histories.items():
             if kept.max_length > self.history:
@@ -104,7 +105,7 @@ class DeferredInfoHook(RuntimeInfoHook):
 
 
 def _on_host(pairs: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
-    """The values as numbers, with one transfer for each device and dtype."""
+    """Return the values as numbers, with one transfer per device and dtype."""
     names, values = [name for name, _ in pairs], [value for _, value in pairs]
     groups: dict[tuple[torch.device, torch.dtype], list[int]] = defaultdict(list)
     for index, value in enumerate(values):

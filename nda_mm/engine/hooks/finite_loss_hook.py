@@ -1,4 +1,4 @@
-"""Stops a run whose loss is no longer finite, before it overwrites a good checkpoint."""
+"""A hook that stops a run whose loss is no longer finite, before it overwrites a good checkpoint."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from nda_mm.registry import HOOKS
 
 @HOOKS.register_module()
 class FiniteLossHook(Hook):
-    """Stops training at the first logged value that is infinite or NaN, and names it and the iteration.
+    """Stop training at the first logged value that is infinite or NaN, and report its name and iteration.
 
-    It does not synchronize with the device: it reads the message hub, into which mmengine's ``RuntimeInfoHook`` (in
-    every iteration) or :class:`~nda_mm.engine.DeferredInfoHook` (in bundles) has written the values. It runs after
+    The hook does not synchronize with the device. It reads the message hub, to which mmengine's ``RuntimeInfoHook``
+    (every iteration) or :class:`~nda_mm.engine.DeferredInfoHook` (in bundles) has written the values. It runs after
     these hooks and before any checkpoint is written.
 
     Args:
-        ignore: Names in the log that may be infinite. Defaults to none.
+        ignore: Names of logged values that may be infinite or NaN. Defaults to ().
 
     Raises:
-        FloatingPointError: In training, at a value that is not finite.
+        FloatingPointError: During training, if a value is not finite.
 
     Example:
         >>> custom_hooks = [dict(type="nda_mm.FiniteLossHook")]
@@ -33,28 +33,28 @@ class FiniteLossHook(Hook):
 
     def __init__(self, ignore: tuple[str, ...] | list[str] = ()) -> None:
         self.ignore = frozenset(ignore)
-        self._unread: list[tuple[int, dict[str, Any]]] = []  # iterations, and what the model returned
+        self._unread: list[tuple[int, dict[str, Any]]] = []  # iterations and the model's outputs
 
     def before_train(self, runner: Runner) -> None:
-        """Forget an earlier run."""
+        """Discard the values of an earlier run."""
         self._unread = []
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict[str, Any] | None = None
     ) -> None:
-        """Check every value that has been transferred.
+        """Check all values that have been transferred.
 
         Args:
             runner: The Runner.
             batch_idx: Not used.
             data_batch: Not used.
-            outputs: What the model returned.
+            outputs: Outputs of the model's ``train_step``.
         """
         self._unread.append((runner.iter + 1, outputs or {}))
         self._read(runner)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Check what DeferredInfoHook has transferred for this checkpoint."""
+        """Check the values that DeferredInfoHook has transferred for this checkpoint."""
         self._read(runner)
 
     def _read(self, runner: Runner) -> None:

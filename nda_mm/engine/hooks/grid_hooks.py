@@ -1,7 +1,7 @@
-"""Hooks that write pictures of a GAN's training: samples, translations, points, and the negatives.
+"""Hooks that write pictures of a GAN's training: samples, translations, points and negatives.
 
-Random numbers come from separate generators, so training draws the same numbers as without them. Their priority is
-above that of the checkpoint hook, so each checkpoint has its picture.
+They draw random numbers from separate generators, so training draws the same numbers with and without them. They run
+before the checkpoint hook, so each checkpoint has its picture.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from nda_mm.utils.image_grid import image_grid
 
 
 def _save_grid(runner: Runner, grid: Any, path: str, step: int) -> Path:
-    """Save a picture in the work directory and show it to the visualizer under the path's first part."""
+    """Save a picture in the work directory and add it to the visualizer, named after the path's first part."""
     target = Path(runner.work_dir) / path
     _save_picture(lambda file: grid.save(file, "PNG"), target)
     runner.visualizer.add_image(Path(path).parts[0].removesuffix(".png"), np.asarray(grid), step=step)
@@ -37,28 +37,27 @@ def _save_grid(runner: Runner, grid: Any, path: str, step: int) -> Path:
 
 
 def _save_picture(write: Callable[[BinaryIO], Any], path: Path) -> None:
-    """Write a picture atomically; on a full disk log a warning, and let training go on."""
+    """Write a picture atomically. If that fails, as on a full disk, log a warning and continue training."""
     try:
         write_atomically(path, write)
     except OSError as error:
-        message = f"{path} could not be written: {error}. Training goes on."
+        message = f"{path} could not be written: {error}. Training continues."
         print_log(message, logger="current", level=logging.WARNING)
 
 
 @HOOKS.register_module(name=["SampleGridHook", "SampleSheetHook"])
 class SampleGridHook(Hook):
-    """Writes a grid of generated images every few iterations: a row for each class, always from the same noise.
+    """Write a grid of generated images every few iterations: one row per class, always from the same noise.
 
     Args:
-        interval (int): Iterations between two grids; the last iteration always gets one.
-        samples_per_class (int): Images in a row of a conditional model; an unconditional one gets as many rows.
-            Defaults to 8.
-        sample_model (str): ``'ema'`` or ``'orig'``; a model without an EMA falls back on ``'orig'``. Defaults to
+        interval (int): Iterations between two grids. One is always written after the last iteration.
+        samples_per_class (int): Images per row. An unconditional model gets as many rows, too. Defaults to 8.
+        sample_model (str): ``'ema'`` or ``'orig'``; a model without an EMA falls back to ``'orig'``. Defaults to
             ``'ema'``.
         use_batch_statistics (bool): See :func:`nda_mm.models.gans.sampling.sample_images`. Defaults to False.
-        max_classes (int): Rows at most. Defaults to 20.
-        scale (int): Pixels of the grid to a pixel of an image. Defaults to 2.
-        seed (int): Of the noise. Defaults to 0.
+        max_classes (int): Maximum number of classes in the grid. Defaults to 20.
+        scale (int): Zoom factor of the images. Defaults to 2.
+        seed (int): Seed for the noise. Defaults to 0.
 
     Example:
         In a config::
@@ -95,7 +94,7 @@ class SampleGridHook(Hook):
             self.draw(runner, model, sample_model, f"samples/iter_{runner.iter + 1}.png")
 
     def draw(self, runner: Runner, model: Any, sample_model: str, path: str) -> None:
-        """Generate the images and write their grid."""
+        """Generate images and write them as a grid."""
         known = getattr(model, "num_classes", None) or 1
         images, label = sample_classes(
             model,
@@ -105,7 +104,7 @@ class SampleGridHook(Hook):
             sample_model=sample_model,
             use_batch_statistics=self.use_batch_statistics,
         )
-        # Rows are named after the data set's classes, if it names them all.
+        # Label the rows with the data set's class names, if it has a name for every class.
         names = (runner.visualizer.dataset_meta or {}).get("classes", ())
         shown = label[:: self.samples_per_class].tolist()
         row_labels = [str(names[row]) for row in shown] if 1 < known <= len(names) else None
@@ -115,15 +114,15 @@ class SampleGridHook(Hook):
 
 @HOOKS.register_module(name=["PointGridHook", "PointSheetHook"])
 class PointGridHook(SampleGridHook):
-    """Plots points of a GAN of the plane every few iterations: real ones, negatives if any, and generated ones.
+    """Plot points of a GAN on 2-D data every few iterations: real ones, negatives if any, and generated ones.
 
     Args:
-        interval (int): Iterations between two plots; the last iteration always gets one.
-        num_points (int): Of each kind. Defaults to 1000.
-        sample_model (str): ``'ema'`` or ``'orig'``; a model without an EMA falls back on ``'orig'``. Defaults to
+        interval (int): Iterations between two plots. One is always written after the last iteration.
+        num_points (int): Number of points of each kind. Defaults to 1000.
+        sample_model (str): ``'ema'`` or ``'orig'``; a model without an EMA falls back to ``'orig'``. Defaults to
             ``'ema'``.
-        limit (float): Both axes go from -limit to limit. Defaults to 1.5.
-        seed (int): Of noise and negatives. Defaults to 0.
+        limit (float): Both axes range from -limit to limit. Defaults to 1.5.
+        seed (int): Seed for the noise and the negatives. Defaults to 0.
 
     Example:
         In a config::
@@ -156,7 +155,7 @@ class PointGridHook(SampleGridHook):
 
     @torch.no_grad()
     def points(self, model: Any, sample_model: str, dataset: Any) -> dict[str, Tensor]:
-        """Return the points of each kind that a plot shows. Shape of each: (num_points, 2)."""
+        """Return the points to plot, by kind. Shape of each: (num_points, 2)."""
         count = min(self.num_points, len(dataset))
         real = torch.stack([torch.from_numpy(dataset.get_data_info(index)["gt"]) for index in range(count)])
         real = real.permute(0, 3, 1, 2).to(model.device)  # (N, 1, 1, 2), as the networks see them
@@ -171,22 +170,22 @@ class PointGridHook(SampleGridHook):
 
 @HOOKS.register_module(name=["TranslationGridHook", "TranslationSheetHook"])
 class TranslationGridHook(Hook):
-    """Writes a grid at every evaluation of a translator: a row of input, output and target for each image.
+    """Write a grid at every evaluation of an image translator: one row of input, output and target per image.
 
-    The images are the first that the evaluation makes, so nothing is generated for the grid.
+    The images are the first ones that the evaluation generates, so nothing is generated for the grid alone.
 
     Args:
         source (str): Domain of the inputs.
         target (str): Domain of the outputs.
-        num_images (int): Rows. Defaults to 8.
-        scale (int): Pixels of the grid to a pixel of an image. Defaults to 1.
+        num_images (int): Number of images, one per row. Defaults to 8.
+        scale (int): Zoom factor of the images. Defaults to 1.
 
     Example:
         In a config::
 
             custom_hooks = [dict(type='nda_mm.TranslationGridHook', source='edge', target='digit')]
 
-        writes ``translations/iter_2000.png`` and so on into the work directory, after a test ``translations/test.png``.
+        writes ``translations/iter_2000.png`` and so on into the work directory, or ``translations/test.png`` in a test.
     """
 
     def __init__(self, source: str, target: str, num_images: int = 8, scale: int = 1) -> None:
@@ -201,10 +200,10 @@ class TranslationGridHook(Hook):
     def after_val_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Sequence[Any] | None = None
     ) -> None:
-        """Keep images until there are enough."""
+        """Collect images until there are ``num_images``."""
         wanted = (f"img_{self.source}", f"fake_{self.target}", f"img_{self.target}")
         for sample in list(outputs or ())[: self.num_images - len(self._rows)]:
-            # mmagic gives them as BGR in [0, 255]
+            # mmagic's images are BGR in [0, 255]
             images = torch.stack([sample.get(name).detach().cpu().float().flip(0) for name in wanted])
             self._rows.append(images.round().clamp(0, 255).to(torch.uint8))
 
@@ -229,14 +228,14 @@ class TranslationGridHook(Hook):
 
 @HOOKS.register_module()
 class NegativeGridHook(Hook):
-    """Writes real training images above the negatives made from them, once, from the first batch of the run.
+    """Write a grid of real training images above the negatives made from them, once at the start of the run.
 
-    It shows the batch of the first discriminator step. It does nothing for a model without negatives.
+    The grid shows the batch of the first discriminator step. The hook does nothing for a model without negatives.
 
     Args:
-        num_images (int): Real images on the grid; most negatives need 2. Defaults to 16.
-        seed (int): Of the negatives' draws. Defaults to 0.
-        scale (int): Pixels of the grid to a pixel of an image. Defaults to 2.
+        num_images (int): Number of real images in the grid; most negatives need at least 2. Defaults to 16.
+        seed (int): Seed for the negatives. Defaults to 0.
+        scale (int): Zoom factor of the images. Defaults to 2.
 
     Example:
         In a config::
@@ -260,16 +259,16 @@ class NegativeGridHook(Hook):
         if self._done or negative is None:
             return
         self._done = True
-        # Real images and negatives of the first step. A copy: the preprocessor normalizes the samples in place.
+        # Make the negatives of the first step, from a copy, since the preprocessor normalizes samples in place.
         processed = model.data_preprocessor(deepcopy(data_batch), True)
-        # A translator makes its negatives of the targets, which are among the inputs.
+        # A translator makes negatives from the targets, which are among the inputs.
         targets = getattr(model, "target_images", None)
         real = (processed["data_samples"].gt_img if targets is None else targets(processed))[: self.num_images]
         with torch.no_grad():
             made = negative(real, generator=torch.Generator(real.device).manual_seed(self.seed))
-        # Rows of real images, each above its negatives.
+        # Arrange rows of real images, each above its negatives.
         columns = min(8, len(real))
-        count = len(real) // columns * columns  # whole rows, or the last real images and negatives would share one
+        count = len(real) // columns * columns  # whole rows only, else real images and negatives share the last one
         real, made = real[:count], made[:count]
         rows = [half for part in zip(real.split(columns), made.split(columns), strict=True) for half in part]
         images = as_rgb(model.data_preprocessor, torch.cat(rows)).cpu()

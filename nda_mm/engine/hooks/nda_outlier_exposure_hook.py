@@ -1,4 +1,4 @@
-"""Outlier exposure for a stock classifier, by one line in ``custom_hooks``."""
+"""A hook that adds outlier exposure to a stock classifier, with one line in ``custom_hooks``."""
 
 from __future__ import annotations
 
@@ -17,39 +17,40 @@ from .negative_hook import NegativeHook
 
 @HOOKS.register_module()
 class NDAOutlierExposureHook(NegativeHook):
-    """Trains a classifier to be certain of no class on negatives of its images.
+    """Train a classifier to predict the uniform distribution on negatives of its images.
 
-    A stock recipe of mmpretrain needs only this line. The model's code and its checkpoint keys stay as they are; a step
-    is described in :class:`nda_mm.models.outlier_exposure.OutlierExposure`. At weight 0 nothing is attached, and the
-    run is mmpretrain's bit for bit. The maximum of the softmax, or the logits' energy, then tells images that are no
-    data.
+    The maximum softmax probability, or the energy of the logits, then separates OOD images from the data.
+
+    A stock recipe of mmpretrain needs no other change. The model's code and its checkpoint keys stay unchanged. See
+    :class:`nda_mm.models.outlier_exposure.OutlierExposure` for what a step does. At weight 0, nothing is attached, and
+    the run equals mmpretrain's bit for bit.
 
     Supports ``ImageClassifier`` with a softmax head, convolutional or a transformer, with mixup, cutmix or label
-    smoothing. Other models are refused before the first step.
+    smoothing. Other models raise an error before the first step.
 
-    Logged: ``loss_outlier_exposure``, weighted, and ``negative_confidence``, the mean of the highest probability on
-    negatives; 1 / K where the classifier has learnt it.
+    Logs ``loss_outlier_exposure``, the weighted loss, and ``negative_confidence``, the mean of the highest probability
+    on negatives, which is 1 / K once the classifier has learned it.
 
     Note:
-        Negatives are drawn from a generator that is seeded for every step from the seed, the iteration and the rank.
-        The checkpoint keeps the seed, so a resumed run makes the same negatives. Dropout in their pass draws from the
-        training's RNG state.
+        Negatives are drawn from a generator that is seeded at every step with the seed, the iteration and the rank.
+        The checkpoint stores the seed, so a resumed run makes the same negatives. Dropout in their forward pass draws
+        from the training RNG state.
 
     Source: Hendrycks et al., "Deep Anomaly Detection with Outlier Exposure", ICLR 2019,
-    https://arxiv.org/abs/1812.04606, with negatives in place of a data set of outliers.
+    https://arxiv.org/abs/1812.04606, with negatives in place of an outlier data set.
 
     Args:
-        negative: What makes the negatives: a config such as ``dict(type='Jigsaw', grid=2)``.
-        weight: Weight of the loss on negatives: finite and at least 0, or a schedule over iterations such as
-            ``[(0, 0.0), (1000, 0.5)]``. Defaults to 0.5, as the source has it.
-        share: Share of the batch that negatives are made of, in (0, 1]. Defaults to 1. A step then costs about two
-            plain ones; with 0.5, one and a half.
+        negative: The negative or its config, such as ``dict(type='Jigsaw', grid=2)``.
+        weight: Weight of the loss on negatives. Finite and at least 0, or a schedule over iterations such as
+            ``[(0, 0.0), (1000, 0.5)]``. Defaults to 0.5, as in the paper.
+        share: Share of the batch from which negatives are made, in (0, 1]. A step costs about two plain ones with a
+            share of 1, and one and a half with 0.5. Defaults to 1.
         update_statistics: Whether negatives count in the running statistics of batch normalization. Defaults to False.
-        seed: Of the negatives' draws. Defaults to None: the run's.
+        seed: Seed for the negatives. Defaults to None, which uses the run's seed.
 
     Raises:
-        TypeError, ValueError, KeyError: At construction if ``negative`` or ``weight`` is wrong; before the first step
-            if another setting is, or the model is no such classifier.
+        TypeError, ValueError, KeyError: At construction, if ``negative`` or ``weight`` is invalid. Before the first
+            step, if another setting is invalid or the model is not supported.
 
     Example:
         In a config that inherits ``mmpretrain::resnet/resnet18_8xb16_cifar10.py``::
@@ -72,7 +73,7 @@ class NDAOutlierExposureHook(NegativeHook):
         self.update_statistics = update_statistics
 
     def build(self, runner: Runner, model: nn.Module, seed: int) -> OutlierExposure:
-        """Make the loss on negatives; refuse other models than classifiers with a softmax."""
+        """Build the loss on negatives, after checking that the model is a classifier with a softmax."""
         return OutlierExposure(
             model, self.negative, share=self.share, update_statistics=self.update_statistics, seed=seed
         )

@@ -1,4 +1,4 @@
-"""What the hooks share that show negatives to a stock model: a schedule, a seed, and when they act."""
+"""The shared base of hooks that add negatives to a stock model: schedule, seed and lifecycle."""
 
 from __future__ import annotations
 
@@ -18,15 +18,16 @@ from nda_mm.utils.schedules import as_schedule
 
 
 class NegativeHook(Hook):
-    """Base of the hooks that show negatives to a stock model.
+    """Base class of hooks that add negatives to a stock model.
 
     Args:
-        negative: What makes the negatives: a config such as ``dict(type='Jigsaw', grid=2)``.
-        weight: Finite and at least 0, or a schedule over iterations such as ``[(0, 0.0), (1000, 1.0)]``.
-        seed: Of the negatives' draws. Defaults to None: the run's.
+        negative: The negative or its config, such as ``dict(type='Jigsaw', grid=2)``.
+        weight: Weight of the negatives. Finite and at least 0, or a schedule over iterations such as
+            ``[(0, 0.0), (1000, 1.0)]``.
+        seed: Seed for the negatives. Defaults to None, which uses the run's seed.
     """
 
-    #: The checkpoint's key for the seed of the negatives.
+    #: Checkpoint key for the seed of the negatives.
     checkpoint_key: str
 
     def __init__(
@@ -43,10 +44,10 @@ class NegativeHook(Hook):
 
     @abstractmethod
     def build(self, runner: Runner, model: nn.Module, seed: int) -> AttachedNegatives:
-        """Make what is attached to the model, and refuse a model that can't take it; called at weight 0 too."""
+        """Build what will be attached to the model, and check the model. Also called at weight 0."""
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Read the seed of the run that wrote the checkpoint; used if the run is resumed from it."""
+        """Read the seed of the run that wrote the checkpoint. It is used if the run is resumed."""
         self._loaded_seed = checkpoint.get(self.checkpoint_key, {}).get("seed")
 
     def before_train(self, runner: Runner) -> None:
@@ -59,7 +60,7 @@ class NegativeHook(Hook):
             self.attached.attach()
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
-        """Set the iteration, which seeds the draws, and the weight of the coming step."""
+        """Set the iteration, which seeds the draws, and the weight for the next step."""
         if self.attached is not None:
             self.attached.set_step(runner.iter, self.weight(runner.iter))
 
@@ -74,9 +75,9 @@ class NegativeHook(Hook):
             self.attached.detach()
 
     def _choose_seed(self, runner: Runner) -> int:
-        """The seed of a resumed run, else the hook's, else the run's."""
+        """Return the seed of a resumed run, else the hook's, else the run's."""
         if runner.iter > 0 and self._loaded_seed is not None:
             return self._loaded_seed
         if self.seed is not None:
             return self.seed
-        return shared_seed(runner)  # ShuffleBN needs one seed on all ranks
+        return shared_seed(runner)  # ShuffleBN needs the same seed on all ranks

@@ -1,4 +1,4 @@
-"""The transforms of negatives as positive augmentation, the control experiment of NDA."""
+"""A hook that uses the transforms of negatives as positive augmentation, the control experiment of NDA."""
 
 from __future__ import annotations
 
@@ -18,23 +18,24 @@ from nda_mm.registry import HOOKS
 
 @HOOKS.register_module()
 class PositiveTransformHook(Hook):
-    r"""Transforms every real image of a training batch before a GAN of mmagic sees it.
+    r"""Transform every real image of a training batch before a GAN of mmagic sees it.
 
-    The discriminator takes :math:`T(x)` for data, so the generator learns the distribution of :math:`T(x)`, which is
+    The discriminator treats :math:`T(x)` as data, so the generator learns the distribution of :math:`T(x)`, which is
     the wrong one if :math:`T` makes negatives.
 
     Source: Sinha et al., "Negative Data Augmentation", ICLR 2021, https://arxiv.org/abs/2102.05113, who compare the
     same transforms as negative and as positive augmentation.
 
-    It works on the output of the data preprocessor, so that transforms of two images find a partner in the batch.
-    Metrics see the real images unchanged. A model with negatives is refused: it would make them from transformed
-    images.
+    The hook works on the output of the data preprocessor, so that transforms of two images find a partner in the batch.
+    Metrics see the real images unchanged. A model with negatives raises an error, since it would make them from
+    transformed images.
 
     Args:
-        transform (dict | Negative): Such as ``dict(type='Jigsaw', grid=2)``; as ``negative`` of the GANs takes it.
+        transform (dict | Negative): Transform or its config, such as ``dict(type='Jigsaw', grid=2)``, in the form that
+            the GANs take as ``negative``.
 
     Raises:
-        ValueError: At the start, if the model has a negative; in training, if it is no GAN of single images.
+        ValueError: At the start, if the model has a negative. In training, if it is not a GAN of single images.
 
     Example:
         In a config::
@@ -56,7 +57,7 @@ class PositiveTransformHook(Hook):
         self._handle = model.data_preprocessor.register_forward_hook(self._transform_batch)
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
-        """Set the iteration of a curriculum."""
+        """Set the iteration, for a transform with a curriculum."""
         self.transform.set_iteration(runner.iter)
 
     def after_train(self, runner: Runner) -> None:
@@ -68,11 +69,11 @@ class PositiveTransformHook(Hook):
     @torch.no_grad()
     def _transform_batch(self, preprocessor: nn.Module, args: tuple[Any, ...], output: Any) -> None:
         if not preprocessor.training:
-            return  # a metric looks at real images
+            return  # metrics need the real images
         sample: Any = output.get("data_samples") if isinstance(output, dict) else None
         if not isinstance(getattr(sample, "gt_img", None), torch.Tensor):
             raise ValueError(
                 "PositiveTransformHook needs a GAN of mmagic with images in data_samples.gt_img, but "
-                f"{type(preprocessor).__name__} gives none."
+                f"{type(preprocessor).__name__} returns none."
             )
         sample.gt_img = self.transform.to(sample.gt_img.device)(sample.gt_img)

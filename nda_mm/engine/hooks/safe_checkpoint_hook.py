@@ -1,4 +1,4 @@
-"""Checkpoints that let a run resume exactly, and that survive a kill and a full disk."""
+"""A checkpoint hook for runs that resume exactly and survive a kill or a full disk."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from nda_mm.engine.loops import ResumableLoop
 from nda_mm.engine.resume import TRAINING_STATE, gather_training_state, model_of
 from nda_mm.registry import HOOKS
 
-#: What a visualizer's backend writes by, and the bytes that are free before TensorBoard begins another file.
+#: The methods by which a visualizer's backend writes, and the free bytes needed before TensorBoard starts a new file.
 _WRITERS = ("add_config", "add_graph", "add_image", "add_scalar", "add_scalars", "close")
 _ENOUGH = 2**20
 
@@ -34,28 +34,29 @@ _ENOUGH = 2**20
 class SafeCheckpointHook(CheckpointHook):
     """mmengine's checkpoint hook, made exact and safe; use it as ``default_hooks=dict(checkpoint=dict(type=...))``.
 
-    Differs from mmengine 0.10's ``CheckpointHook``:
+    Differences from mmengine 0.10's ``CheckpointHook``:
 
     - A checkpoint also holds what :class:`~nda_mm.engine.ExactIterLoop` and :class:`~nda_mm.engine.ExactEpochLoop` need
       to resume exactly: RNG states, counters and accumulated gradients of *every* rank, and the position in the data.
-    - Files are written atomically, ``last_checkpoint`` too.
-    - Old checkpoints and the previous best are removed after the new one is on the disk, not before. So the disk must
-      hold one more than ``max_keep_ckpts``.
-    - Weights trained in several processes have the names that one process gives them.
-    - On a full disk the error is logged, training goes on, and the next interval tries again. Only the last save of a
-      run raises. The visualizer's backends, such as TensorBoard's, skip what they can't write.
+    - Files are written atomically, including ``last_checkpoint``.
+    - Old checkpoints and the previous best are removed after the new one is on the disk, not before. The disk must
+      therefore have room for one more than ``max_keep_ckpts``.
+    - Weights trained in several processes are saved under the same names as in a single process.
+    - On a full disk, the error is logged, training continues, and the next interval tries again. Only the last save of
+      a run raises an error. The visualizer's backends, such as TensorBoard's, skip what they can't write.
 
     Args:
         interval: Epochs or iterations between checkpoints; -1 for none. Defaults to -1.
         by_epoch: Whether ``interval`` counts epochs. Defaults to True.
-        backend_args: Storage for the checkpoints. Defaults to None: atomic local files.
-        kwargs: As mmengine's ``CheckpointHook``: ``max_keep_ckpts``, ``save_best``, ``rule``, ``out_dir``, ...
+        backend_args: Storage for the checkpoints. Defaults to None, which writes local files atomically.
+        kwargs: Other arguments of mmengine's ``CheckpointHook``: ``max_keep_ckpts``, ``save_best``, ``rule``,
+            ``out_dir``, ...
 
     Raises:
         ValueError: At the start of training, if ``filename_tmpl`` gives all checkpoints the same name, or ``by_epoch``
             is True and the run counts iterations.
-        KeyError: At the first validation, if there is no metric ``save_best``; a checkpoint is saved first.
-        RuntimeError: In training, if the run's last checkpoint can't be written.
+        KeyError: At the first validation, if the metric of ``save_best`` does not exist. A checkpoint is saved first.
+        RuntimeError: During training, if the run's last checkpoint can't be written.
 
     Example:
         >>> hook = SafeCheckpointHook(interval=1000, by_epoch=False, max_keep_ckpts=2)
@@ -91,20 +92,20 @@ class SafeCheckpointHook(CheckpointHook):
             )
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Add the training state that :meth:`_write` has gathered; called on the master alone."""
+        """Add the training state that :meth:`_write` has gathered. Called only on the master."""
         _name_as_in_one_process(runner, checkpoint)
         if self._gathered is not None:
             checkpoint[TRAINING_STATE] = self._gathered
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Give the training state to the loop, which uses it if the run is resumed."""
+        """Pass the training state to the loop, which uses it if the run is resumed."""
         loop = runner._train_loop
         if isinstance(loop, ResumableLoop) and TRAINING_STATE in checkpoint:
             loop.load_exact_state(checkpoint[TRAINING_STATE])
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict[str, Any]) -> None:
-        """Save, then remove what is outdated. Overrides mmengine 0.10, which removes first."""
-        # What the checkpoint says of itself, and which ones it replaces.
+        """Save, then remove outdated checkpoints. Overrides mmengine 0.10, which removes first."""
+        # Collect the metadata of the checkpoint, and the checkpoints that it replaces.
         name = self.filename_tmpl.format(step)
         path = self.file_backend.join_path(self.out_dir, name)
         info: dict[str, Any] = {"last_ckpt": path}
@@ -114,7 +115,7 @@ class SafeCheckpointHook(CheckpointHook):
             # The new checkpoint lists the outdated ones too, so that a run resumed after a kill can remove them.
             info["keep_ckpt_ids"] = list(kept)
             outdated, kept = kept[: -self.max_keep_ckpts], kept[-self.max_keep_ckpts :]
-        # Write it and remove those; only then say so.
+        # Write it and remove those. Only if this succeeds, update the hook.
         saved = self._write(
             runner,
             name,
@@ -135,7 +136,7 @@ class SafeCheckpointHook(CheckpointHook):
                 runner.message_hub.update_info("keep_ckpt_ids", kept)
 
     def _save_best_checkpoint(self, runner: Runner, metrics: dict[str, Any]) -> None:
-        """Save each new best, then remove the one before. Overrides mmengine 0.10, which removes first."""
+        """Save each new best, then remove the previous one. Overrides mmengine 0.10, which removes first."""
         if not self.save_best:
             return
         if "auto" in self.key_indicators:
@@ -150,13 +151,13 @@ class SafeCheckpointHook(CheckpointHook):
             )
         improved = [self._save_if_best(runner, name, metrics[name], step, meta) for name in self.key_indicators]
         if any(improved) and self.last_ckpt is not None:
-            # Without the new best in the last checkpoint, a resumed run would never remove it.
+            # Record the new best in the last checkpoint too, else a resumed run would never remove it.
             self._save_checkpoint_with_step(runner, step, meta)
 
     def _save_if_best(
         self, runner: Runner, indicator: str, score: float | None, step: int, meta: dict[str, Any]
     ) -> bool:
-        # Is it better than the best so far? mmengine's names have the metric in them if there are several.
+        # Compare with the best so far. If there are several metrics, mmengine's names include the metric.
         known, alone = runner.message_hub.runtime_info, len(self.key_indicators) == 1
         suffix = "" if alone else f"_{indicator}"
         best = known.get(f"best_score{suffix}")
@@ -164,7 +165,7 @@ class SafeCheckpointHook(CheckpointHook):
             return False
         if best is not None and not self.is_better_than[indicator](score, best):
             return False
-        # Write it, and then remove the one before.
+        # Write it, then remove the previous best.
         previous = self.best_ckpt_path if alone else self.best_ckpt_path_dict[indicator]
         name = f"best_{indicator}_{self.filename_tmpl.format(step)}".replace("/", "_")
         path = self.file_backend.join_path(self.out_dir, name)
@@ -185,7 +186,7 @@ class SafeCheckpointHook(CheckpointHook):
             self.best_ckpt_path = path
         else:
             self.best_ckpt_path_dict[indicator] = path
-        runner.logger.info(f"The best checkpoint so far, {indicator} {score:0.4f}, is saved to {name}.")
+        runner.logger.info(f"The best checkpoint so far, with {indicator} {score:0.4f}, is saved to {name}.")
         return True
 
     def _write(
@@ -200,14 +201,14 @@ class SafeCheckpointHook(CheckpointHook):
         outdated: Iterable[str] = (),
         **options: Any,
     ) -> bool:
-        """Gather from all ranks, write on the master, and only then remove; a collective call.
+        """Gather from all ranks, write on the master, and only then remove files. A collective call.
 
-        ``info`` goes into the message hub, and so into the checkpoint; it is taken back if writing fails.
+        ``info`` is added to the message hub, and so to the checkpoint. It is removed again if writing fails.
 
         Returns:
             Whether the checkpoint is on the disk, the same on every rank.
         """
-        # A collective call, although the master alone writes: every rank has a random state of its own.
+        # Gather on all ranks, although only the master writes: every rank has its own RNG state.
         known = runner.message_hub.runtime_info
         before = dict(known)
         runner.message_hub.update_info_dict(info)
@@ -224,16 +225,16 @@ class SafeCheckpointHook(CheckpointHook):
             outcome = [str(error)]
         finally:
             self._gathered = None
-        # Only the master knows whether it could write; the others must not go on as if it had.
+        # Only the master knows whether writing succeeded, so it tells the others.
         broadcast_object_list(outcome)
         if outcome[0] is None:
             return True
-        # Take back what the checkpoint would have said, and let training go on unless this was the last chance.
+        # Restore the message hub, and let training continue unless this was the run's last checkpoint.
         known.clear()
         known.update(before)
         message = (
             f"The checkpoint {name} of {'epoch' if self.by_epoch else 'iteration'} {step} could not be written: "
-            f"{outcome[0]}. Earlier checkpoints are untouched. Free space, lower max_keep_ckpts, or set out_dir."
+            f"{outcome[0]}. Earlier checkpoints are untouched. Free disk space, lower max_keep_ckpts, or set out_dir."
         )
         if step >= (runner.max_epochs if self.by_epoch else runner.max_iters):
             raise RuntimeError(message)
@@ -248,7 +249,7 @@ class SafeCheckpointHook(CheckpointHook):
 def _name_as_in_one_process(runner: Runner, checkpoint: dict[str, Any]) -> None:
     """Remove DDP's ``module.`` from the names of weights."""
     # mmengine 0.10 saves a model whose parts are wrapped (MMSeparateDistributedDataParallel, as for GANs) under
-    # generator.module.x, but loads it as generator.x: no weight would be loaded, without an error. For a model that is
+    # generator.module.x, but loads it as generator.x: no weight would be loaded, without an error. If the model is
     # wrapped as a whole, mmengine removes the prefix itself.
     model = model_of(runner)
     wrapped = [name for name, module in model.named_modules() if name and is_model_wrapper(module)]
@@ -263,8 +264,8 @@ def _name_as_in_one_process(runner: Runner, checkpoint: dict[str, Any]) -> None:
 
 
 def _guard(backend: BaseVisBackend) -> None:
-    """Make a visualizer's backend skip what it can't write, with one warning until it can again."""
-    if "add_scalars" in vars(backend):  # guarded already
+    """Make a visualizer's backend skip what it can't write, with one warning until writing works again."""
+    if "add_scalars" in vars(backend):  # already guarded
         return
     failing = False
 
@@ -279,10 +280,10 @@ def _guard(backend: BaseVisBackend) -> None:
                 method(*args, **kwargs)
             except OSError as error:
                 if not failing:
-                    message = f"The output of {type(backend).__name__} could not be written: {error}. Training goes on."
+                    message = f"Output of {type(backend).__name__} could not be written: {error}. Training continues."
                     print_log(message, logger="current", level=logging.WARNING)
                 failing = True
-                # TensorBoard's writer does not work after a failure: it is made anew, with another file.
+                # TensorBoard's writer does not work after a failure, so a new one is created, with a new file.
                 backend._env_initialized = backend._env_initialized and not writer
             else:
                 failing = False

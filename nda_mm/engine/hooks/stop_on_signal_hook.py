@@ -1,4 +1,4 @@
-"""Preemption: saves a checkpoint and ends the run on SIGTERM."""
+"""A hook for preemption: it saves a checkpoint and ends the run on SIGTERM."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from nda_mm.utils.processes import on_sigterm
 
 @HOOKS.register_module()
 class StopOnSignalHook(Hook):
-    """On SIGTERM, saves a checkpoint after the current iteration and ends the training.
+    """On SIGTERM, save a checkpoint after the current iteration and end the training.
 
-    Clusters send SIGTERM before they preempt a job or at its time limit, containers when they are stopped, and ``kill``
-    by default. ``--resume`` then continues where the run stopped. ``tools/train.py`` adds this hook to every run, and
-    exits with status 143, like a process that the signal has ended.
+    Clusters send SIGTERM before they preempt a job or at its time limit, containers receive it when they are stopped,
+    and ``kill`` sends it by default. ``--resume`` then continues where the run stopped. ``tools/train.py`` adds this
+    hook to every run, and exits with status 143, like a process terminated by the signal.
 
-    Works in runs of one process whose checkpoints are saved by iteration. Elsewhere the signal ends the run at once,
-    and it is resumed from the last checkpoint. A validation in progress is finished first, unless it is training the
-    classifier of a metric, which is ended at once too.
+    The hook works in runs of one process that save checkpoints by iteration. In other runs, the signal ends the run at
+    once, and it can only be resumed from the last checkpoint. A validation in progress is finished first, unless it is
+    training the classifier of a metric, which also ends at once.
 
     Example:
         >>> custom_hooks = [dict(type="nda_mm.StopOnSignalHook")]
@@ -32,7 +32,7 @@ class StopOnSignalHook(Hook):
 
     priority = "LOWEST"  # after the checkpoint hook, which may save this very iteration
 
-    #: Exit status of a process that was stopped so.
+    #: Exit status of a process that this hook has stopped.
     EXIT_STATUS = 128 + signal.SIGTERM
 
     def __init__(self) -> None:
@@ -53,7 +53,7 @@ class StopOnSignalHook(Hook):
         self.asked = True
 
     def after_train_iter(self, runner: Runner, *args: Any, **kwargs: Any) -> None:
-        """Save and stop, if SIGTERM has come and this is not the last iteration."""
+        """Save and stop, if SIGTERM was received and this is not the last iteration."""
         if not self.asked or self.stopped or self.is_last_train_iter(runner):
             return
         assert self._checkpoints is not None
@@ -63,5 +63,5 @@ class StopOnSignalHook(Hook):
         self.stopped = True
 
     def after_train(self, runner: Runner) -> None:
-        """Restore the signal's usual effect."""
+        """Restore the previous handler of SIGTERM."""
         self._listening.close()

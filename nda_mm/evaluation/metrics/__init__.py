@@ -1,1 +1,1 @@
-"""The registered metrics: of generators, of discriminators as detectors of anomalies, and of image translators."""
+"""Registered metrics for generators, for discriminators as anomaly detectors, and for image translation."""

@@ -1,4 +1,4 @@
-"""Anomaly scores of images: by a GAN's discriminator, or by the logits or the features of a classifier."""
+"""Anomaly scores of images, from a GAN's discriminator or from the logits or features of a classifier."""
 
 from __future__ import annotations
 
@@ -17,34 +17,34 @@ from nda_mm.functional.checks import check_choice
 from nda_mm.models.gans.sampling import from_rgb
 
 CLASS_REDUCTIONS = ("max", "mean", "logsumexp")
-#: What :func:`classifier_scores` computes.
+#: Kinds of scores that :func:`classifier_scores` computes.
 CLASSIFIER_SCORES = ("msp", "energy", "max_logit")
 
 
 @contextmanager
 def scoring(model: Any, part: str | None = "discriminator") -> Iterator[Any]:
-    """Give the network that scores, in evaluation and without its random augmentation; restore it after.
+    """Yield the network that scores images, in eval mode and without random augmentation; restore it afterwards.
 
     Args:
         model: A GAN of mmagic, a classifier, or any other model.
-        part: Name of the part that scores. Default 'discriminator'; None: the model itself.
+        part: Name of the submodule that scores; None for the model itself. Defaults to ``'discriminator'``.
 
     Raises:
-        ValueError: If the model has no such part.
+        ValueError: If the model has no such submodule.
     """
     network = model if part is None else getattr(model, part, None)
     if network is None:
         raise ValueError(
             f"{type(model).__name__} has no {part} to score images with; build it with one, and load a checkpoint that "
-            "holds it (published weights are often those of the generator alone)"
+            "contains it (published weights are often those of the generator only)"
         )
     if is_model_wrapper(network):
         network = network.module
-    # Evaluation mode, without augmentation.
+    # Switch to eval mode, without augmentation.
     modes = {module: module.training for module in network.modules()}
     augmenting = getattr(network, "with_ada", None)
     network.eval()
-    if augmenting:  # mmagic's StyleGAN2 draws augmentations in evaluation too
+    if augmenting:  # mmagic's StyleGAN2 also augments in eval mode
         network.with_ada = False
     try:
         with torch.no_grad():
@@ -57,9 +57,9 @@ def scoring(model: Any, part: str | None = "discriminator") -> Iterator[Any]:
 
 
 def layers_that_mix(network: nn.Module) -> list[str]:
-    """Names of the layers through which, in evaluation, images of one batch change each other's scores.
+    """List the layers through which images of a batch affect each other's scores in eval mode.
 
-    Batch normalization by its running statistics does not; the minibatch standard deviation does.
+    The minibatch standard deviation is such a layer; batch normalization with running statistics is not.
     """
     return [
         name
@@ -70,16 +70,17 @@ def layers_that_mix(network: nn.Module) -> list[str]:
 
 
 def score_images(model: Any, images: np.ndarray, *, batch_size: int = 256, class_reduction: str = "max") -> np.ndarray:
-    """Score images by a GAN's discriminator: **a higher score means more anomalous**.
+    """Score images with a GAN's discriminator: **a higher score means more anomalous**.
 
     Args:
         model: A GAN of mmagic with a discriminator.
-        images: uint8 RGB, of the size that the discriminator was trained with. Shape: (N, H, W, 3).
-        batch_size: Images to a pass. Defaults to 256; 1 is used where the discriminator compares the images of a batch.
-        class_reduction: See :func:`anomaly_scores`.
+        images: uint8 RGB images, of the size that the discriminator was trained with. Shape: (N, H, W, 3).
+        batch_size: Images per forward pass; 1 is used if the discriminator compares the images of a batch. Defaults to
+            256.
+        class_reduction: See :func:`anomaly_scores`. Defaults to ``'max'``.
 
     Returns:
-        float64. Shape: (N,).
+        Scores, float64. Shape: (N,).
 
     Raises:
         ValueError: If the model has no discriminator.
@@ -95,26 +96,26 @@ def score_images(model: Any, images: np.ndarray, *, batch_size: int = 256, class
 
 
 def anomaly_scores(discriminator: Any, images: Tensor, *, class_reduction: str = "max") -> Tensor:
-    r"""Score images by a discriminator: **a higher score means more anomalous**.
+    r"""Score images with a discriminator: **a higher score means more anomalous**.
 
-    The discriminator was trained to give data a high logit and everything else, negatives too, a low one; so the score
-    is :math:`-D(x)`. One with classes reads a class :math:`y`, which an OOD image does not have, and which is therefore
-    not given for any image, not even for ID images that have it. Over all K classes it is reduced to
+    The discriminator was trained to give data a high logit and everything else, including negatives, a low one, so the
+    score is :math:`-D(x)`. A conditional discriminator also needs a class :math:`y`. OOD images have none, so labels
+    are not used, not even for ID images. Instead, the logits of all K classes are reduced by
 
-    * ``'max'``: :math:`-\max_y D(x, y)`. An image is anomalous if it is a good example of no class.
-    * ``'mean'``: :math:`-\frac{1}{K} \sum_y D(x, y)`. With a projection discriminator, the score under the mean
-      embedding: class cancels out. Classes that don't fit weigh as much as the one that does.
-    * ``'logsumexp'``: :math:`-\log \frac{1}{K} \sum_y e^{D(x, y)}`, between the two. Where logits are log-ratios of
-      densities (logistic loss) and classes equally frequent, it is that of the densities without class.
+    * ``'max'``: :math:`-\max_y D(x, y)`. An image is anomalous if it is not a good example of any class.
+    * ``'mean'``: :math:`-\frac{1}{K} \sum_y D(x, y)`. For a projection discriminator, this is the score under the mean
+      embedding, so the class cancels out. Classes that do not fit weigh as much as the one that does.
+    * ``'logsumexp'``: :math:`-\log \frac{1}{K} \sum_y e^{D(x, y)}`, between the two. If logits are log-ratios of
+      densities (logistic loss) and classes are equally frequent, this is the score of the unconditional densities.
 
     Args:
-        discriminator: One of mmagic, in evaluation mode.
-        images: As the networks see them. Shape: (N, C, H, W).
-        class_reduction: See above; not used without classes. Default ``'max'``.
+        discriminator: A discriminator of mmagic, in eval mode.
+        images: Preprocessed images. Shape: (N, C, H, W).
+        class_reduction: See above; not used without classes. Defaults to ``'max'``.
 
     Returns:
-        float64 on the CPU, shape (N,). A discriminator of patches is averaged over them. See :func:`class_logits` for
-        what K classes cost.
+        Scores, float64, on the CPU. The logits of a patch discriminator are averaged over the patches. See
+        :func:`class_logits` for the cost of K classes. Shape: (N,).
     """
     classes = count_classes(discriminator)
     if not classes:
@@ -128,7 +129,7 @@ def anomaly_scores(discriminator: Any, images: Tensor, *, class_reduction: str =
 
 
 def count_classes(discriminator: Any) -> int:
-    """Number of classes that a discriminator of mmagic reads besides the image; 0 if it reads none."""
+    """Return the number of classes of a conditional discriminator of mmagic; 0 if it takes no labels."""
     if "label" not in inspect.signature(discriminator.forward).parameters:
         return 0
     return int(getattr(discriminator, "num_classes", 0) or 0)
@@ -137,21 +138,21 @@ def count_classes(discriminator: Any) -> int:
 def class_logits(discriminator: Any, images: Tensor, classes: int) -> Tensor:
     r"""Compute the logits of images for every class.
 
-    A projection discriminator, as BigGAN's, SAGAN's and SNGAN's are, is
-    :math:`D(x, y) = \psi(\phi(x)) + e_y \cdot \phi(x)`: the features :math:`\phi(x)` are taken from one pass and all
-    classes from the two layers at its end, ``decision`` and ``proj_y``, so that a thousand classes cost hardly more
-    than one. That a discriminator works like this is checked in every batch, in which each image is given another
-    class. Any other is run once for each class.
+    A projection discriminator, such as those of BigGAN, SAGAN and SNGAN, computes
+    :math:`D(x, y) = \psi(\phi(x)) + e_y \cdot \phi(x)`. Its features :math:`\phi(x)` are taken from one forward pass,
+    and the logits of all classes are computed from its last two layers, ``decision`` and ``proj_y``. A thousand classes
+    thus cost hardly more than one. Every batch checks that the discriminator has this form, by giving its images
+    different classes. Any other discriminator is run once per class.
 
     Source: Miyato and Koyama, "cGANs with projection discriminator", ICLR 2018, https://arxiv.org/abs/1802.05637.
 
     Args:
-        discriminator: One of mmagic that reads labels, in evaluation mode.
-        images: As the networks see them. Shape: (N, C, H, W).
-        classes: Their number, K.
+        discriminator: A conditional discriminator of mmagic, in eval mode.
+        images: Preprocessed images. Shape: (N, C, H, W).
+        classes: Number of classes, K.
 
     Returns:
-        float64 on the CPU. Shape: (N, K).
+        Logits, float64, on the CPU. Shape: (N, K).
     """
     with torch.no_grad():
         logits = _by_projection(discriminator, images, classes)
@@ -163,11 +164,11 @@ def class_logits(discriminator: Any, images: Tensor, classes: int) -> Tensor:
 
 
 def _by_projection(discriminator: Any, images: Tensor, classes: int) -> Tensor | None:
-    """:func:`class_logits` by one pass; None where the discriminator turns out to work in another way."""
+    """Compute :func:`class_logits` in one pass; return None if the discriminator has a different form."""
     decision, embedding = (getattr(discriminator, name, None) for name in ("decision", "proj_y"))
     if classes < 2 or not isinstance(decision, nn.Module) or not isinstance(embedding, nn.Module):
         return None
-    # One pass, each image with another class, and what its last layer read and gave.
+    # Run one pass with cycling classes, and record the input and output of the last layer.
     seen: list[tuple[Tensor, Tensor]] = []
     hook = decision.register_forward_hook(lambda module, args, output: seen.append((args[0], output)))
     label = torch.arange(len(images), device=images.device) % classes
@@ -178,12 +179,12 @@ def _by_projection(discriminator: Any, images: Tensor, classes: int) -> Tensor |
     embedded = _double(embedding(torch.arange(classes, device=images.device)))
     if len(seen) != 1 or seen[0][0].shape != (len(images), embedded.shape[-1]) or seen[0][1].shape != output.shape:
         return None
-    # All classes from the features.
+    # Compute the logits of all classes from the features.
     features, plain = (_double(each) for each in seen[0])
     logits = plain + features @ embedded.T
-    # They must agree with the pass at the classes it was given.
+    # They must agree with the output of the pass at the classes it was given.
     found, expected = logits.gather(1, label.cpu()[:, None]), _double(output)
-    # The pass adds these terms in its own precision.
+    # The pass computes these terms in its own precision, so the tolerance is relative to their size.
     size = (plain.abs() + features.abs() @ embedded.abs().T).gather(1, label.cpu()[:, None])
     tolerance = max(1e-4, 16 * torch.finfo(output.dtype).eps)
     return logits if bool(((found - expected).abs() <= tolerance * size).all()) else None
@@ -200,7 +201,7 @@ def _logits(output: Tensor) -> Tensor:
 def classifier_scores(logits: Tensor, kind: str = "msp") -> Tensor:
     r"""Score images by a classifier's logits :math:`z`: **a higher score means more anomalous**.
 
-    * ``'msp'``, minus the maximum of the softmax: :math:`-\max_k \operatorname{softmax}(z)_k`
+    * ``'msp'``, minus the maximum softmax probability: :math:`-\max_k \operatorname{softmax}(z)_k`
     * ``'energy'``: :math:`-\log \sum_k e^{z_k}`
     * ``'max_logit'``: :math:`-\max_k z_k`
 
@@ -208,11 +209,11 @@ def classifier_scores(logits: Tensor, kind: str = "msp") -> Tensor:
     https://arxiv.org/abs/2010.03759; Hendrycks et al., ICML 2022, https://arxiv.org/abs/1911.11132.
 
     Args:
-        logits: Shape: (N, K).
-        kind: See above.
+        logits: Logits of the images. Shape: (N, K).
+        kind: See above. Defaults to ``'msp'``.
 
     Returns:
-        float64 on the CPU, where a softmax near 1 keeps its digits. Shape: (N,).
+        Scores, on the CPU, in float64 so that a softmax near 1 keeps its precision. Shape: (N,).
 
     Raises:
         ValueError: If the kind is unknown.
@@ -232,17 +233,17 @@ def classifier_scores(logits: Tensor, kind: str = "msp") -> Tensor:
 
 
 def penultimate_features(classifier: Any, images: Tensor) -> Tensor:
-    """Take the features that the last linear layer of an ``ImageClassifier`` of mmpretrain reads.
+    """Compute the input features of the last linear layer of an ``ImageClassifier`` of mmpretrain.
 
     Args:
-        classifier: In evaluation mode.
-        images: As the network sees them. Shape: (N, C, H, W).
+        classifier: The classifier, in eval mode.
+        images: Preprocessed images. Shape: (N, C, H, W).
 
     Returns:
-        float32, on the images' device. Shape: (N, D).
+        Features, float32, on the images' device. Shape: (N, D).
 
     Raises:
-        ValueError: If the head has none.
+        ValueError: If the head does not give such features.
     """
     if not hasattr(getattr(classifier, "head", None), "pre_logits"):
         raise ValueError(f"score='knn' needs a head with pre_logits, but {type(classifier).__name__} has none")

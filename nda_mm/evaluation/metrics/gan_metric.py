@@ -1,4 +1,4 @@
-"""What the metrics of a GAN share: the model, its samples, real images, and the split over processes."""
+"""Base classes of GAN metrics: they hold the model, draw samples, load real images and share work among processes."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from nda_mm.utils.messages import Progress
 
 
 class GANMetric(BaseMetric):
-    """A metric for mmagic's evaluation loops that does all its work in :meth:`evaluate`.
+    """Base class of metrics for mmagic's evaluation loops that do all their work in :meth:`evaluate`.
 
-    With several processes each takes every ``world_size``-th image, and all return the same values.
+    With several processes, each takes every ``world_size``-th image, and all return the same values.
 
     Args:
         prefix: Prefix of the results.
         batch_size: Images per forward pass.
-        collect_device: As of mmengine's metrics.
+        collect_device: See mmengine's ``BaseMetric``. Defaults to ``'cpu'``.
     """
 
-    SAMPLER_MODE = "nda_mm"  # mmagic's evaluator groups metrics by it and by `sample_model`
+    SAMPLER_MODE = "nda_mm"  # mmagic's evaluator groups metrics by this and `sample_model`
     sample_model = "orig"
 
     def __init__(self, prefix: str, batch_size: int, collect_device: str = "cpu") -> None:
@@ -42,13 +42,13 @@ class GANMetric(BaseMetric):
         self._model: Any = None
 
     def prepare(self, module: Any, dataloader: DataLoader) -> None:
-        """Keep the model and the loader of real images; mmagic's evaluator calls this before the first evaluation."""
+        """Store the model and the loader of real images; mmagic's evaluator calls this before the first evaluation."""
         self._model = module.module if is_model_wrapper(module) else module
         self.loader = dataloader
 
     @property
     def model(self) -> Any:
-        """The GAN under evaluation."""
+        """The GAN to evaluate."""
         if self._model is None:
             raise RuntimeError(
                 f"{type(self).__name__} was not prepared; use it with val_cfg=dict(type='MultiValLoop') and "
@@ -58,40 +58,40 @@ class GANMetric(BaseMetric):
 
     @property
     def device(self) -> torch.device:
-        """Where the model is."""
+        """Device of the model."""
         return next(self.model.parameters()).device
 
     def get_metric_sampler(self, model: nn.Module, dataloader: DataLoader, metrics: list) -> Sequence:
-        """Give the loop no batches to run: everything is done in :meth:`evaluate`."""
+        """Return no batches for the loop to run, since :meth:`evaluate` does all the work."""
         return ()
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        """Do nothing: no batches come, see :meth:`get_metric_sampler`."""
+        """Do nothing; there are no batches, see :meth:`get_metric_sampler`."""
 
     def compute(self) -> dict[str, float]:
-        """Compute named values, the same in every process."""
+        """Compute the values by name, the same ones in every process."""
         raise NotImplementedError(f"{type(self).__name__} must implement compute")
 
     def compute_metrics(self, results: list) -> dict[str, float]:
-        """See :meth:`compute`; mmengine's metrics must have this method."""
+        """Call :meth:`compute`; mmengine requires this method."""
         return self.compute()
 
     def evaluate(self, size: int = 0) -> dict[str, float]:
-        """Compute the values and put the prefix before their names.
+        """Compute the values and add the prefix to their names.
 
         Args:
-            size: Ignored; mmengine's evaluator gives the size of the data set.
+            size: Ignored; mmengine's evaluator passes the size of the data set. Defaults to 0.
         """
         return {f"{self.prefix}/{key}": value for key, value in self.compute_metrics([]).items()}
 
     def load(self, dataset: Dataset, indices: Sequence[int], what: str) -> Iterator[Tensor]:
-        """Yield this process's share of a data set, in batches, as the networks see it, on the model's device."""
+        """Yield this process's share of a data set in batches, preprocessed and on the model's device."""
         rank, world = get_dist_info()
         loader = DataLoader(
             Subset(dataset, indices[rank::world]),
             batch_size=self.batch_size,
             collate_fn=list,
-            generator=torch.Generator(),  # else the loader draws its seed from the global RNG
+            generator=torch.Generator(),  # otherwise the loader draws its seed from the global RNG
         )
         done = 0
         with Progress(f"evaluating {what}", len(indices[rank::world]), "images") as progress:
@@ -101,7 +101,7 @@ class GANMetric(BaseMetric):
                 progress.update(done)
 
     def network_input(self, items: Sequence[Any]) -> Tensor:
-        """Turn items of a data set into images as the networks see them."""
+        """Collate and preprocess items of a data set into images for the networks."""
         data = self.model.data_preprocessor(self.loader.collate_fn(items), True)
         images = getattr(data.get("data_samples"), "gt_img", None)
         if images is None:
@@ -110,24 +110,25 @@ class GANMetric(BaseMetric):
 
 
 class GeneratorMetric(GANMetric):
-    """A metric of generated samples, the same ones in every evaluation.
+    """Base class of metrics of generated samples, which use the same noise in every evaluation.
 
-    mmagic's metrics share batches drawn from the global RNG. These have their own generator, whose draws do not depend
-    on the number of processes: two evaluations differ by the model alone, and training is not affected. Classes are
-    equally frequent.
+    mmagic's metrics share batches drawn from the global RNG. These metrics have their own random generator, whose draws
+    do not depend on the number of processes. Two evaluations therefore differ only by the model, and training is not
+    affected. Classes are equally frequent.
 
     Args:
         fake_nums: Number of generated images, over all processes.
         prefix: Prefix of the results.
-        sample_model: ``'ema'`` (default) or ``'orig'``.
+        sample_model: ``'ema'`` or ``'orig'``. Defaults to ``'ema'``.
         batch_statistics: Whether batch normalization uses the statistics of each batch of ``batch_size`` samples, as
-            the authors of the paper evaluate, instead of its running ones, which stay as they are (an EMA's are copies
-            of those of the generator in training). Default False.
-        batch_size: Images per forward pass. Default 64.
-        seed: Of the noise. Default 0.
+            the authors of the paper do, instead of its running statistics. These are not updated; those of an EMA are
+            copies of the ones of the generator in training. Defaults to False.
+        batch_size: Images per forward pass. Defaults to 64.
+        seed: Seed for the noise. Defaults to 0.
+        collect_device: See :class:`GANMetric`. Defaults to ``'cpu'``.
 
     Raises:
-        ValueError: If a number is out of its range or a name is unknown.
+        ValueError: If a number is out of range or ``sample_model`` is unknown.
     """
 
     def __init__(
@@ -151,7 +152,7 @@ class GeneratorMetric(GANMetric):
         self.seed = seed
 
     def noise(self) -> Iterator[tuple[Tensor, Tensor | None]]:
-        """Yield this process's share of the noise, in batches, with the classes to generate."""
+        """Yield this process's share of the noise in batches, with the classes to generate (None without classes)."""
         rng = torch.Generator().manual_seed(self.seed)
         size = self.model.noise_size
         noise = torch.randn(self.fake_nums, *([size] if isinstance(size, int) else size), generator=rng)
@@ -163,7 +164,7 @@ class GeneratorMetric(GANMetric):
             yield noise[part], None if labels is None else labels[part]
 
     def generated(self) -> Iterator[tuple[Tensor, Tensor | None]]:
-        """Yield this process's share of the samples, in batches: uint8 RGB on the model's device, and their classes."""
+        """Yield this process's share of the samples in batches, uint8 RGB on the model's device, with their classes."""
         rank, world = get_dist_info()
         done = 0
         with Progress("evaluating samples", len(range(rank, self.fake_nums, world)), "images") as progress:
@@ -181,7 +182,7 @@ class GeneratorMetric(GANMetric):
                 progress.update(done)
 
     def real(self, dataset: Any, count: int) -> Iterator[Tensor]:
-        """Yield this process's share of ``count`` real images (-1: all), in batches, as uint8 RGB on the device."""
+        """Yield this process's share of ``count`` real images (-1: all) in batches, uint8 RGB on the model's device."""
         if count > len(dataset):
             raise ValueError(f"real_nums must be at most the {len(dataset)} images of the data set, but got {count}")
         chosen = torch.randperm(len(dataset), generator=torch.Generator().manual_seed(self.seed))
@@ -190,14 +191,14 @@ class GeneratorMetric(GANMetric):
 
     @property
     def generator(self) -> Any:
-        """The generator that is evaluated, without the wrapper of an EMA."""
+        """The generator to evaluate, without the EMA wrapper."""
         generator = generator_of(self.model, self.sample_model)
         return generator.module if hasattr(generator, "module") else generator
 
     @torch.no_grad()
     def evaluate(self, size: int = 0) -> dict[str, float]:
         """Compute and log the values; see :meth:`GANMetric.evaluate`."""
-        # Spectral norm is brought up to date once, not for each batch.
+        # Update the spectral norm once, not for every batch.
         with own_spectral_norm(self.generator) if self.sample_model == "ema" else nullcontext():
             values = super().evaluate(size)
         if is_main_process():
@@ -206,14 +207,14 @@ class GeneratorMetric(GANMetric):
         return values
 
     def protocol(self) -> str:
-        """Describe in one line how the values were measured."""
+        """Describe in one line how the values are measured."""
         generator = "the EMA of the generator" if self.sample_model == "ema" else "the generator in training"
         statistics = f"statistics of batches of {self.batch_size}" if self.batch_statistics else "running statistics"
         return f"{self.fake_nums} samples of {generator}, {statistics}, seed {self.seed}"
 
 
 def gather_rows(rows: Tensor) -> Tensor:
-    """Gather the rows of all processes, which took turns at them, in their order; on the CPU."""
+    """Gather the interleaved rows of all processes on the CPU, in their original order."""
     parts = all_gather_object(rows.cpu())
     whole = parts[0].new_empty(sum(len(part) for part in parts), *parts[0].shape[1:])
     for rank, part in enumerate(parts):

@@ -1,4 +1,4 @@
-"""``nda_mm.HighQualityRatio``: how many samples of a 2-D toy generator lie on a mode of the data."""
+"""``nda_mm.HighQualityRatio``: share of the samples of a 2-D toy generator that lie on a mode of the data."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from .gan_metric import GeneratorMetric, gather_rows
 
 @dataclass(frozen=True)
 class ModeCoverage:
-    """What :func:`mode_coverage` counts.
+    """Result of :func:`mode_coverage`.
 
     Attributes:
-        ratio: Share of the samples that lie on a mode, 0 to 1.
+        ratio: Share of the samples that lie on any mode, 0 to 1.
         shares: Share of the samples that lie on each mode; they add up to ``ratio``.
 
     Example:
@@ -32,27 +32,31 @@ class ModeCoverage:
 
     @property
     def covered(self) -> int:
-        """Modes that have at least a fifth of the samples that each would have if all had the same."""
+        """Number of modes with at least a fifth of the samples that each mode would have in equal shares."""
         return sum(share >= 0.2 / len(self.shares) for share in self.shares)
 
 
 def mode_coverage(samples: Tensor, centers: Tensor, std: float, *, within: float = 3.0) -> ModeCoverage:
     r"""Count the samples on each mode of a mixture of equal round Gaussians in the plane.
 
-    A sample lies on a mode if its distance from the center is at most ``within`` standard deviations. Of a Gaussian in
-    the plane :math:`e^{-w^2/2}` lies farther out: 1.1 % at 3, which holds for real samples too.
+    A sample lies on a mode if its distance from the center is at most ``within`` standard deviations. A share of
+    :math:`e^{-w^2/2}` of a Gaussian in the plane lies more than :math:`w` standard deviations out: 1.1 % for 3. This
+    applies to real samples too.
 
     Source: the share of "high quality" samples of Azadi et al., "Discriminator Rejection Sampling", ICLR 2019,
     https://arxiv.org/abs/1810.06758.
 
     Args:
-        samples: Shape: (N, 2), N at least 1. What is not finite lies on no mode.
-        centers: Of the modes, farther from each other than the modes are wide. Shape: (M, 2).
+        samples: Samples; one that is not finite lies on no mode. Shape: (N, 2), N at least 1.
+        centers: Centers of the modes, more than two radii apart. Shape: (M, 2).
         std: Standard deviation of each mode in both directions, above 0.
-        within: Radius of a mode in standard deviations, above 0.
+        within: Radius of a mode in standard deviations, above 0. Defaults to 3.
+
+    Returns:
+        The share of the samples on any mode and on each mode.
 
     Raises:
-        ValueError: If a shape does not fit, or the modes overlap.
+        ValueError: If a shape is wrong, or the modes overlap.
 
     Example:
         >>> centers = torch.tensor([[0.0, 0.0], [10.0, 0.0]])
@@ -65,29 +69,34 @@ def mode_coverage(samples: Tensor, centers: Tensor, std: float, *, within: float
     if len(centers) > 1 and torch.pdist(centers.double()).min() <= 2 * within * std:
         raise ValueError(f"modes of radius {within * std:g} around these centers overlap; lower within or std")
     distance, nearest = torch.cdist(samples, centers, compute_mode="donot_use_mm_for_euclid_dist").min(dim=1)
-    on_mode = distance <= within * std  # false where it is nan
+    on_mode = distance <= within * std  # False for nan
     shares = torch.bincount(nearest[on_mode], minlength=len(centers)).double() / len(samples)
     return ModeCoverage(on_mode.double().mean().item(), tuple(shares.tolist()))
 
 
 @METRICS.register_module(name=["HighQualityRatio", "OffModes"])
 class HighQualityRatio(GeneratorMetric):
-    """Share of generated 2-D samples that lie on a mode of the mixture of Gaussians that the data come from.
+    """Share of generated 2-D samples that lie on a mode of the data, a mixture of Gaussians.
 
-    Reported are ``toy/high_quality_ratio``, 0 to 1, higher is better; ``toy/modes``, the number of modes that have at
-    least a fifth of an equal share, which shows a generator that avoids the gaps by dropping modes; and
-    ``toy/high_quality_ratio_real`` of real samples, the value of a perfect generator. See :func:`mode_coverage`.
+    The metric reports
+
+    * ``toy/high_quality_ratio``: the share, 0 to 1; higher is better.
+    * ``toy/modes``: the number of modes with at least a fifth of an equal share. It reveals a generator that avoids the
+      gaps by dropping modes.
+    * ``toy/high_quality_ratio_real``: the share for real samples, which a perfect generator would reach.
+
+    See :func:`mode_coverage`.
 
     Args:
         fake_nums: Number of generated samples.
-        within: Radius of a mode in standard deviations. Default 3.
-        prefix: Prefix of the results. Default 'toy'.
+        within: Radius of a mode in standard deviations. Defaults to 3.
+        prefix: Prefix of the results. Defaults to ``'toy'``.
         kwargs: ``sample_model``, ``seed``, ... of
             :class:`~nda_mm.evaluation.metrics.gan_metric.GeneratorMetric`.
 
     Raises:
-        TypeError: At the first evaluation, if the data set has no centers and no standard deviation of its modes, as
-            ``nda_mm.ToyGaussians`` has.
+        TypeError: At the first evaluation, if the data set does not have the centers and standard deviation of its
+            modes, as ``nda_mm.ToyGaussians`` does.
 
     Example:
         In a config::
@@ -101,7 +110,7 @@ class HighQualityRatio(GeneratorMetric):
         self._ratio_real = float("nan")
 
     def prepare(self, module: Any, dataloader: DataLoader) -> None:
-        """Count the real samples that lie on a mode."""
+        """Compute the share of real samples that lie on a mode; see :meth:`GANMetric.prepare`."""
         super().prepare(module, dataloader)
         dataset: Any = dataloader.dataset
         if not hasattr(dataset, "centers"):

@@ -1,4 +1,4 @@
-"""The base of the metrics over a network: samples are drawn and features computed once, for all that need them."""
+"""Base class of metrics that use a feature network; metrics share samples and features that they all need."""
 
 from __future__ import annotations
 
@@ -19,47 +19,48 @@ from .gan_metric import GeneratorMetric, gather_rows
 
 @dataclass
 class Extracted:
-    """What a network gives for a set of images, over all processes and in the order of the set."""
+    """Outputs of a network for a set of images, from all processes and in the order of the set."""
 
     statistics: FeatureStatistics
-    features: Tensor  # of the first images, as many as the metrics keep; float32
-    classes: Tensor  # the most probable one of each image
+    features: Tensor  # of as many of the first images as the metrics keep; float32
+    classes: Tensor  # the most probable class of each image
     probabilities: Tensor  # of generated images only
-    labels: Tensor  # that the images were generated of
+    labels: Tensor  # classes given to the generator
 
 
 @dataclass
 class _Shared:
-    """What metrics with equal settings compute once."""
+    """State that metrics with equal settings share, so that it is computed once."""
 
     network: FeatureNetwork | None = None
     keep: int = 0
     real: dict[str, Extracted] = field(default_factory=dict)
     fake: Extracted | None = None
-    waiting: int = 0  # metrics of this evaluation that have yet to use `fake`
+    waiting: int = 0  # number of metrics of this evaluation that have not used `fake` yet
 
 
 class NetworkMetric(GeneratorMetric):
-    """A metric of what a network gives for generated and for real images.
+    """Base class of metrics that compare the outputs of a feature network for generated and real images.
 
-    Metrics of one evaluator with the same network and the same samples draw the samples and run the network once.
+    Metrics of the same evaluator that use the same network and samples draw the samples and run the network only once.
 
     Args:
         network: Config of a feature network, see :func:`~nda_mm.evaluation.networks.build_feature_network`.
         fake_nums: Number of generated images.
-        real_nums: Number of real images; -1 (default): all.
-        real_set: Config of the data set of real images, such as the training split. It needs a ``prefix``, since the
-            results would otherwise have the names of those against the evaluation's data set. Default None: that one.
-        prefix: Prefix of the results. Default None: the network's name.
+        real_nums: Number of real images; -1 for all. Defaults to -1.
+        real_set: Config of the data set of real images, such as the training split. It requires a ``prefix``, as the
+            results would otherwise have the same names as those for the evaluation's data set. Defaults to None: the
+            evaluation's data set.
+        prefix: Prefix of the results. Defaults to None: the network's name.
         kwargs: ``sample_model``, ``batch_statistics``, ``batch_size`` and ``seed`` of
             :class:`~nda_mm.evaluation.metrics.gan_metric.GeneratorMetric`.
 
     Raises:
-        ValueError: If a number is out of its range, or ``real_set`` is given without a ``prefix``.
+        ValueError: If a number is out of range, or ``real_set`` is given without a ``prefix``.
     """
 
-    SAMPLER_MODE = "nda_mm_network"  # so that mmagic's evaluator hands all of them to get_metric_sampler()
-    keep = 0  # images of each kind whose features are kept
+    SAMPLER_MODE = "nda_mm_network"  # so that mmagic's evaluator passes all of them to get_metric_sampler()
+    keep = 0  # number of real and of generated images whose features are kept
 
     def __init__(
         self,
@@ -75,7 +76,7 @@ class NetworkMetric(GeneratorMetric):
         if real_nums != -1 and real_nums < 2:
             raise ValueError(f"real_nums must be -1 (all) or at least 2, but got {real_nums}")
         if real_set is not None and prefix is None:
-            raise ValueError("results against another real_set need a prefix, such as 'NETWORK_train'")
+            raise ValueError("real_set needs a prefix for its results, such as prefix='NETWORK_train'")
         self.real_nums = real_nums
         self.real_set = real_set
         self._real_dataset: Any = None
@@ -85,18 +86,18 @@ class NetworkMetric(GeneratorMetric):
 
     @property
     def network(self) -> FeatureNetwork:
-        """The network; built (and, if its config allows, trained) when first used."""
+        """The network, which is built (and, if its config allows, trained) on first use."""
         if self._shared.network is None:
             self._shared.network = build_feature_network(self._network_cfg)
         return self._shared.network
 
     def prepare(self, module: Any, dataloader: DataLoader) -> None:
-        """See :class:`GANMetric`; what was found in real images before is forgotten."""
+        """See :class:`GANMetric`; also drop the cached results of real images."""
         super().prepare(module, dataloader)
         self._shared = _Shared(self._shared.network)
 
     def get_metric_sampler(self, model: nn.Module, dataloader: DataLoader, metrics: list) -> Sequence:
-        """Let the metrics of an evaluation that have the same settings share what they compute."""
+        """Let metrics with the same settings share their samples and features; return no batches for the loop."""
         sharing = [metric for metric in metrics if isinstance(metric, NetworkMetric)]
         for metric in sharing:
             metric._shared = next(each for each in sharing if each._settings == metric._settings)._shared
@@ -123,13 +124,13 @@ class NetworkMetric(GeneratorMetric):
                 self._shared.fake = None
 
     def fake(self) -> Extracted:
-        """What the network gives for the samples."""
+        """Return the network's outputs for the samples."""
         if self._shared.fake is None:
             self._shared.fake = self._extract(self.generated(), keep_probabilities=True)
         return self._shared.fake
 
     def real_images(self) -> Extracted:
-        """What the network gives for the real images; computed once for all evaluations."""
+        """Return the network's outputs for the real images, which are computed once for all evaluations."""
         key = f"{self.real_nums} of {self.real_set}"
         if key not in self._shared.real:
             batches = ((images, None) for images in self.real(self.real_dataset, self.real_nums))
@@ -137,7 +138,7 @@ class NetworkMetric(GeneratorMetric):
         return self._shared.real[key]
 
     def kept_features(self) -> tuple[Tensor, Tensor]:
-        """Features of the first ``keep`` real and generated images, on a device with float64."""
+        """Return features of the first ``keep`` real and generated images, on a device that supports float64."""
         device = "cpu" if self.device.type == "mps" else self.device
         real, fake = (each.features[: self.keep].to(device) for each in (self.real_images(), self.fake()))
         return real, fake
@@ -145,6 +146,7 @@ class NetworkMetric(GeneratorMetric):
     def _extract(self, batches: Iterable[tuple[Tensor, Tensor | None]], keep_probabilities: bool = False) -> Extracted:
         statistics, room = FeatureStatistics(), -(-max(self._shared.keep, self.keep) // get_world_size())
         features, probabilities, classes, labels = [], [], [], []
+        # Run the network on this process's share.
         for images, label in batches:
             found = self.network(images)
             statistics.update(found.features)
@@ -156,6 +158,7 @@ class NetworkMetric(GeneratorMetric):
                 classes.append(found.probabilities.argmax(dim=1).cpu())
             if label is not None:
                 labels.append(label)
+        # Merge the shares of all processes.
         whole = FeatureStatistics()
         for part in all_gather_object(statistics.to("cpu")):
             whole.merge(part)
@@ -172,7 +175,7 @@ class NetworkMetric(GeneratorMetric):
         return self._real_dataset
 
     def notes(self) -> list[str]:
-        """What :meth:`protocol` adds for this metric."""
+        """Return the parts of :meth:`protocol` that are specific to this metric."""
         return []
 
     def protocol(self) -> str:

@@ -1,4 +1,4 @@
-"""Metrics of generated images over a named network: distances to real ones, and what a classifier reads in them."""
+"""Metrics of generated images based on a feature network: distances to real images, and classifier predictions."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from .network_metric import NetworkMetric
 
 @METRICS.register_module()
 class FrechetDistance(NetworkMetric):
-    """The Frechet distance between generated and real images: ``NETWORK/frechet``, over Inception ``inception/fid``.
+    """Frechet distance between generated and real images: ``NETWORK/frechet``, or ``inception/fid`` for Inception.
 
-    It can report other metrics of the same samples with it, which cost no second pass: by default
-    :class:`KernelDistance` and :class:`ClassifierScore`. The line in the log names the protocol: weights, counts,
-    resizing, which generator, which batch statistics. Values compare only within one protocol.
+    It can also report other metrics of the same samples without a second pass: by default :class:`KernelDistance` and
+    :class:`ClassifierScore`. The log states the protocol: weights, counts, resizing, the generator and its batch
+    statistics. Values are only comparable under the same protocol.
 
     Source: see :func:`~nda_mm.evaluation.distances.frechet_distance`.
 
     Args:
         network, fake_nums, real_nums: See :class:`NetworkMetric`.
-        kernel_nums: ``nums`` of :class:`KernelDistance`; 0 leaves it out. Default 5000.
-        precision_recall_nums: ``nums`` of :class:`PrecisionRecall`; 0 (default) leaves it out.
-        k: Of :class:`PrecisionRecall`. Default 3.
-        score_splits: ``splits`` of :class:`ClassifierScore`; 0 leaves it out. Default 1.
+        kernel_nums: ``nums`` of :class:`KernelDistance`; 0 leaves it out. Defaults to 5000.
+        precision_recall_nums: ``nums`` of :class:`PrecisionRecall`; 0 leaves it out. Defaults to 0.
+        k: ``k`` of :class:`PrecisionRecall`. Defaults to 3.
+        score_splits: ``splits`` of :class:`ClassifierScore`; 0 leaves it out. Defaults to 1.
         kwargs: ``real_set``, ``prefix``, ... of :class:`NetworkMetric`.
 
     Example:
@@ -87,7 +87,7 @@ class FrechetDistance(NetworkMetric):
             if statistics.rank_deficient:
                 print_log(
                     f"{statistics.count} {name} images are too few for {len(statistics.mean)} features: the distance "
-                    "is biased upwards and compares only with distances at the same counts.",
+                    "is biased upwards and is only comparable with distances at the same counts.",
                     "current",
                     logging.WARNING,
                 )
@@ -108,13 +108,13 @@ class FrechetDistance(NetworkMetric):
 
 @METRICS.register_module()
 class KernelDistance(NetworkMetric):
-    """The kernel distance between generated and real images: ``NETWORK/kernel``, over Inception ``inception/kid``.
+    """Kernel distance between generated and real images: ``NETWORK/kernel``, or ``inception/kid`` for Inception.
 
     Source: see :func:`~nda_mm.evaluation.distances.kernel_distance`.
 
     Args:
         network, fake_nums, real_nums: See :class:`NetworkMetric`.
-        nums: Number of images of each kind, at most; their features are kept. Default 5000.
+        nums: Maximum number of real and of generated images, whose features are kept. Defaults to 5000.
         kwargs: See :class:`NetworkMetric`.
 
     Example:
@@ -122,7 +122,13 @@ class KernelDistance(NetworkMetric):
 
             val_evaluator = dict(
                 type='Evaluator',
-                metrics=[dict(type='nda_mm.KernelDistance', network=dict(type='Inception'), fake_nums=10_000)],
+                metrics=[
+                    dict(
+                        type='nda_mm.KernelDistance',
+                        network=dict(type='inception', path='inception-2015-12-05.pt'),
+                        fake_nums=10_000,
+                    )
+                ],
             )
     """
 
@@ -145,9 +151,9 @@ class PrecisionRecall(NetworkMetric):
 
     Args:
         network, fake_nums, real_nums: See :class:`NetworkMetric`.
-        nums: Number of images of each kind, at most; their features are kept. Both kinds get the same number, since
-            the values depend on it. Default 10000.
-        k: Which nearest neighbor the balls reach to. Default 3.
+        nums: Maximum number of real and of generated images, whose features are kept. Both sets get the same size,
+            since the values depend on it. Defaults to 10000.
+        k: The nearest neighbor that defines the radius of a ball. Defaults to 3.
         kwargs: See :class:`NetworkMetric`.
 
     Example:
@@ -155,7 +161,14 @@ class PrecisionRecall(NetworkMetric):
 
             val_evaluator = dict(
                 type='Evaluator',
-                metrics=[dict(type='nda_mm.PrecisionRecall', network=dict(type='Inception'), fake_nums=10_000, k=3)],
+                metrics=[
+                    dict(
+                        type='nda_mm.PrecisionRecall',
+                        network=dict(type='inception', path='inception-2015-12-05.pt'),
+                        fake_nums=10_000,
+                        k=3,
+                    )
+                ],
             )
     """
 
@@ -186,14 +199,14 @@ class PrecisionRecall(NetworkMetric):
 
 @METRICS.register_module()
 class ClassifierScore(NetworkMetric):
-    """The inception score over any classifier: ``NETWORK/score``, over Inception ``inception/is``.
+    """Inception Score with any classifier: ``NETWORK/score``, or ``inception/is`` for Inception.
 
     Source: see :func:`~nda_mm.evaluation.distances.classifier_score`.
 
     Args:
         network, fake_nums, real_nums: See :class:`NetworkMetric`.
-        splits: Groups, whose standard deviation is reported as ``NETWORK/score_std`` if there are more than one.
-            Default 1; papers use 10 with 50,000 samples.
+        splits: Number of groups whose scores are averaged. If there is more than one, the standard deviation over
+            groups is reported as ``NETWORK/score_std``. Papers use 10 with 50,000 samples. Defaults to 1.
         kwargs: See :class:`NetworkMetric`.
 
     Example:
@@ -201,7 +214,13 @@ class ClassifierScore(NetworkMetric):
 
             val_evaluator = dict(
                 type='Evaluator',
-                metrics=[dict(type='nda_mm.ClassifierScore', network=dict(type='Inception'), fake_nums=10_000)],
+                metrics=[
+                    dict(
+                        type='nda_mm.ClassifierScore',
+                        network=dict(type='inception', path='inception-2015-12-05.pt'),
+                        fake_nums=10_000,
+                    )
+                ],
             )
     """
 
@@ -222,19 +241,19 @@ class ClassifierScore(NetworkMetric):
 
 @METRICS.register_module(name=["ConditionalAccuracy", "ClassAgreement"])
 class ConditionalAccuracy(NetworkMetric):
-    """Share of samples in which a named classifier reads the class that was given to the generator.
+    """Share of samples that a classifier assigns to the class that was given to the generator.
 
-    Reported as ``NETWORK/conditional_accuracy`` in [0, 1], with the lowest class as
-    ``NETWORK/conditional_accuracy_worst``. Variety plays no part: one good image of each class would do, so read it
-    together with the distances.
+    Reported as ``NETWORK/conditional_accuracy`` in [0, 1], and for the worst class as
+    ``NETWORK/conditional_accuracy_worst``. Diversity has no influence: one good image per class would be enough, so
+    read it together with the distances.
 
     Args:
-        network: A classifier of the same classes.
+        network: A classifier with the same classes.
         fake_nums: Number of samples; classes are equally frequent.
         kwargs: See :class:`NetworkMetric`.
 
     Raises:
-        ValueError: At the evaluation, if the model has no classes or the network has others.
+        ValueError: At evaluation, if the model has no classes or the network has a different number of them.
 
     Example:
         In a recipe of mmagic::
@@ -251,7 +270,7 @@ class ConditionalAccuracy(NetworkMetric):
         fake, classes = self.fake(), getattr(self.model, "num_classes", None)
         if not classes or fake.probabilities.shape[1] != classes:
             raise ValueError(
-                f"ConditionalAccuracy needs a model and a network of the same classes, but the model has {classes} "
+                f"ConditionalAccuracy needs a model and a network with the same classes, but the model has {classes} "
                 f"classes and {self.network.name} has {fake.probabilities.shape[1]}"
             )
         right = (fake.classes == fake.labels).double()
@@ -261,12 +280,13 @@ class ConditionalAccuracy(NetworkMetric):
 
 @METRICS.register_module()
 class RuleBreaks(NetworkMetric):
-    """Share of generated images in which a named classifier reads a class that the data do not have.
+    """Share of generated images that a classifier assigns to a class that breaks a rule of the data.
 
-    For data that obey a rule, such as two objects on every image, and a classifier of images that obey it and of others
-    (of one, two and three objects). Reported are ``NETWORK/rule_broken``, 0 to 1, lower is better, and
-    ``NETWORK/rule_broken_real``, the same of the real images of the evaluation, which all obey the rule: the
-    classifier's own error, below which no generator can be measured. The log shows how often each class was read.
+    For data that obey a rule, such as two objects in every image, and a classifier trained on images that obey it and
+    on others (such as one, two and three objects). The metric reports ``NETWORK/rule_broken``, 0 to 1, lower is better,
+    and ``NETWORK/rule_broken_real``, the same for the real images of the evaluation. These all obey the rule, so their
+    value is the classifier's own error, below which no generator can be measured. The log shows how often each class
+    was predicted.
 
     Args:
         network: The classifier.
@@ -275,7 +295,7 @@ class RuleBreaks(NetworkMetric):
         kwargs: See :class:`NetworkMetric`.
 
     Raises:
-        ValueError: If ``valid`` is empty; at the evaluation, if the classifier does not have such a class.
+        ValueError: If ``valid`` is empty; at evaluation, if the classifier does not have one of these classes.
 
     Example:
         In a recipe of mmagic::
@@ -291,14 +311,14 @@ class RuleBreaks(NetworkMetric):
     def __init__(self, network: Any, fake_nums: int, valid: Sequence[int], **kwargs: Any) -> None:
         super().__init__(network, fake_nums, **kwargs)
         if not valid:
-            raise ValueError("valid must name the classes that obey the rule, but is empty")
+            raise ValueError("valid must hold the classes that obey the rule, but is empty")
         self.valid = sorted(set(valid))
 
     def compute(self) -> dict[str, float]:
         """See :class:`GANMetric`."""
         classes = self.fake().probabilities.shape[1]
         if self.valid[0] < 0 or self.valid[-1] >= classes:
-            raise ValueError(f"valid={self.valid}, but {self.network.name} has the classes 0 to {classes - 1}")
+            raise ValueError(f"valid must be classes of {self.network.name}, 0 to {classes - 1}, but got {self.valid}")
         kinds = dict(rule_broken=self.fake().classes, rule_broken_real=self.real_images().classes)
         valid = torch.tensor(self.valid)
         return {name: 1.0 - torch.isin(read, valid).double().mean().item() for name, read in kinds.items()}

@@ -1,4 +1,4 @@
-"""``nda_mm.OODMetric``: how well a discriminator or a classifier separates other data sets from its own."""
+"""``nda_mm.OODMetric``: how well a discriminator or a classifier separates OOD data sets from its own data."""
 
 from __future__ import annotations
 
@@ -44,50 +44,55 @@ _MEANINGS = {
 
 @METRICS.register_module()
 class OODMetric(GANMetric):
-    """Anomaly detection: the test images of a model's data (ID) against any number of OOD data sets.
+    """OOD detection: separate the test images of a model's data (ID) from any number of OOD data sets.
 
-    **A higher score means more anomalous**. That of a GAN is minus its discriminator's logit, see
-    :func:`~nda_mm.evaluation.metrics.anomaly_scores.anomaly_scores`; those of a classifier of mmpretrain are in
-    :func:`~nda_mm.evaluation.metrics.anomaly_scores.classifier_scores` and, for ``'knn'``, in
-    :func:`~nda_mm.evaluation.nearest.knn_distances`. Labels of images are never used. The results are, for each set and
-    as ``mean`` over the sets, ``ood/SET/auroc``, ``aupr_out`` (OOD images are the positives), ``aupr_in`` (ID images
-    are) and ``fpr95`` (OOD images are the positives), see :mod:`nda_mm.evaluation.detection`. The log has a table with
-    counts and bootstrap intervals; ``results.json``, ``results.csv``, ``scores.png`` and ``roc.png`` are written.
+    **A higher score means more anomalous**. The score of a GAN is minus its discriminator's logit, see
+    :func:`~nda_mm.evaluation.metrics.anomaly_scores.anomaly_scores`. For the scores of an mmpretrain classifier, see
+    :func:`~nda_mm.evaluation.metrics.anomaly_scores.classifier_scores` and, for ``'knn'``,
+    :func:`~nda_mm.evaluation.nearest.knn_distances`. Labels of images are never used.
 
-    Every image passes the model's data preprocessor, as in training, and a set without a ``pipeline`` or an
-    ``image_key`` of its own gets those of the test data. OOD sets must have the data's size. Resizing leaves traces by
-    which images can be recognized, so how a set was resized (its attribute ``resizing``) is kept in the results.
+    The results, for each set and as ``mean`` over the sets, are ``ood/SET/auroc``, ``aupr_out`` (OOD images are the
+    positives), ``aupr_in`` (ID images are the positives) and ``fpr95`` (OOD images are the positives), see
+    :mod:`nda_mm.evaluation.detection`. The log gets a table with counts and bootstrap intervals; the files
+    ``results.json``, ``results.csv``, ``scores.png`` and ``roc.png`` are written.
+
+    All images pass through the model's data preprocessor, as in training. A set without its own ``pipeline`` or
+    ``image_key`` uses those of the test data. OOD images must have the same size as the data. Resizing leaves traces
+    that can give a set away, so the results record how each set was resized (its attribute ``resizing``).
 
     Source: Sinha et al., "Negative Data Augmentation", ICLR 2021, arXiv 2102.05113, the section on anomaly detection.
 
     Args:
-        outside: Configs of OOD data sets by the name they are reported under. A value without ``type`` is a family,
-            itself configs by name: its members are in the table and the files, only their mean is among the values
-            returned, and it counts as one set in the mean over sets.
-        only: Names of the sets, families or members (``'FAMILY/MEMBER'``) to use; the others' data need not exist.
-            Default None: all.
-        apart: Names of sets or families that do not enter the mean over sets. Default: none.
-        inside: Config of the ID set. Default None: the test data.
-        score: ``'discriminator'`` (default), or ``'msp'``, ``'energy'``, ``'max_logit'`` or ``'knn'`` of a classifier.
-        bank: Config of the training images, without augmentation, for ``score='knn'``.
-        k: Which neighbor ``'knn'`` takes, at least 1. Default 50.
-        class_reduction: ``'max'`` (default), ``'mean'`` or ``'logsumexp'``, for a discriminator with classes. One with
-            a projection, as BigGAN's, is run once for all classes, any other once for each.
-        batch_size: Images per forward pass. Default 256. Must be 1 for a discriminator whose scores depend on the batch
-            (minibatch standard deviation), as it would recognize batches of OOD images.
-        resamples: Bootstrap samples of the 95 % intervals; 0 leaves them out. Default 1000: about 0.5 s for a set of
-            10,000.
-        seed: Of the bootstrap. Default 0.
-        trapezoid: Whether AUPR is the trapezoidal area, as OpenOOD has it, instead of average precision. Default False.
-        out_dir: Folder of the files. Default None: ``ood`` in the folder of the run's log, so that no run overwrites
-            another's.
-        benchmark: Name of the published protocol that the sets follow, kept in the results. Default None.
-        plots: Whether to plot. Default True.
-        prefix: Of the names. Default 'ood'.
+        outside: Configs of the OOD data sets, by the name to report them under. A value without ``type`` is a family,
+            which itself holds configs by name. The table and the files list all members of a family, but only its mean
+            is returned. The family counts as one set in the mean over sets.
+        only: Names of the sets, families or members (``'FAMILY/MEMBER'``) to use; the data of the others need not
+            exist. Defaults to None: all.
+        apart: Names of sets or families to leave out of the mean over sets. Defaults to none.
+        inside: Config of the ID set. Defaults to None: the test data.
+        score: ``'discriminator'``, or ``'msp'``, ``'energy'``, ``'max_logit'`` or ``'knn'`` of a classifier. Defaults
+            to ``'discriminator'``.
+        bank: Config of the training images, without augmentation, for ``score='knn'``. Defaults to None.
+        k: The nearest neighbor whose distance is the score ``'knn'``, at least 1. Defaults to 50.
+        class_reduction: ``'max'``, ``'mean'`` or ``'logsumexp'``, for a discriminator with classes. A projection
+            discriminator, such as BigGAN's, is run once for all classes, any other once per class. Defaults to
+            ``'max'``.
+        batch_size: Images per forward pass. Must be 1 for a discriminator whose scores depend on the batch (minibatch
+            standard deviation), as it would recognize batches of OOD images. Defaults to 256.
+        resamples: Number of bootstrap resamples for the 95 % intervals; 0 disables them. Defaults to 1000, which takes
+            about 0.5 s for a set of 10,000.
+        seed: Seed for the bootstrap. Defaults to 0.
+        trapezoid: Whether AUPR is the trapezoidal area, as in OpenOOD, instead of average precision. Defaults to False.
+        out_dir: Output folder. Defaults to None: ``ood`` in the folder of the run's log, so that runs do not overwrite
+            each other's files.
+        benchmark: Name of the published protocol that the sets follow, recorded in the results. Defaults to None.
+        plots: Whether to write the plots. Defaults to True.
+        prefix: Prefix of the metric names. Defaults to ``'ood'``.
+        collect_device: See :class:`~nda_mm.evaluation.metrics.gan_metric.GANMetric`. Defaults to ``'cpu'``.
 
     Raises:
-        ValueError: If an argument is out of its range; at the evaluation, if the model has no discriminator, mixes the
-            images of a batch, or a set is empty, unreadable or of another size. Every set that fails is named.
+        ValueError: If an argument is out of range; at evaluation, if the model has no discriminator or mixes the images
+            of a batch, or if a set is empty, unreadable or of a different size. The message names every such set.
 
     Example:
         In a recipe of mmagic::
@@ -130,11 +135,11 @@ class OODMetric(GANMetric):
         check_choice(class_reduction, "class_reduction", CLASS_REDUCTIONS)
         check_choice(score, "score", tuple(_MEANINGS))
         if k < 1 or (score == "knn" and not bank):
-            raise ValueError(f"score='knn' needs k of at least 1 and a bank, but got k={k!r}, bank={bank!r}")
+            raise ValueError(f"score='knn' needs a k of at least 1 and a bank, but got k={k!r}, bank={bank!r}")
         unknown = [name for name in apart if name not in outside]
         if unknown:
             raise ValueError(f"apart must name some of {', '.join(outside)}, but got {list(apart)!r}")
-        # The sets.
+        # The data sets.
         self.ood_cfg = _flatten(outside, only)
         self.apart = tuple(apart)
         self.inside_cfg = inside
@@ -143,28 +148,28 @@ class OODMetric(GANMetric):
         self.k = k
         self.benchmark = benchmark
         self.score = score
-        self.part = "discriminator" if score == "discriminator" else None  # of the model; None: the whole
+        self.part = "discriminator" if score == "discriminator" else None  # submodule that scores; None: the model
         self.class_reduction = class_reduction
         self.resamples = resamples
         self.seed = seed
         self.trapezoid = trapezoid
         self.out_dir = out_dir
         self.plots = plots
-        # Made by prepare() and compute().
+        # Set by prepare() and compute().
         self._ood_sets: dict[str, Any] = {}
         self._id_set: Any = None
         self._bank_set: Any = None
-        self._bank: Tensor | None = None  # features, while scores are computed
+        self._bank: Tensor | None = None  # features, only while scores are computed
 
     def prepare(self, module: nn.Module, dataloader: DataLoader) -> None:
-        """Build the sets and check their size; mmagic's evaluator calls this before the first evaluation."""
+        """Build the data sets and check their sizes; mmagic's evaluator calls this before the first evaluation."""
         super().prepare(module, dataloader)
         self._id_set = dataloader.dataset if self.inside_cfg is None else self._build(self.inside_cfg)
         if self.score == "knn":
             self._bank_set = self._build(self.bank_cfg)
             if self.k > len(self._bank_set):
-                raise ValueError(f"k must be at most the {len(self._bank_set)} images of the bank, but got {self.k}")
-        # Every set that cannot be used is named at once.
+                raise ValueError(f"k must be at most {len(self._bank_set)}, the size of the bank, but got {self.k}")
+        # Try all sets, so that one message names every set that cannot be used.
         self._ood_sets = {}
         failures: dict[str, list[str]] = {}
         for name, cfg in self.ood_cfg.items():
@@ -175,8 +180,8 @@ class OODMetric(GANMetric):
         if failures:
             lines = "\n".join(f"{shorten(names, 3)}: {cause}" for cause, names in failures.items())
             raise ValueError(
-                f"{len(self.ood_cfg) - len(self._ood_sets)} of {len(self.ood_cfg)} OOD sets cannot be used. Name the "
-                f'others, as in --cfg-options "test_evaluator.metrics.0.only=[...]":\n{lines}'
+                f"{len(self.ood_cfg) - len(self._ood_sets)} of {len(self.ood_cfg)} OOD sets cannot be used. Select "
+                f'the others, as in --cfg-options "test_evaluator.metrics.0.only=[...]":\n{lines}'
             )
 
     def _build(self, cfg: Any) -> Any:
@@ -189,17 +194,18 @@ class OODMetric(GANMetric):
             raise ValueError(f"the data set {cfg['type']} is empty; check its data_root, 'indices' and 'every'")
         id_size, size = (tuple(self.network_input([each[0]]).shape[1:]) for each in (test_data, dataset))
         if size != id_size:
-            raise ValueError(f"the network gets its images as {size}, the data's as {id_size}; set size= or channels=")
+            raise ValueError(f"images are {size}, but must be {id_size} like the test data; set size= or channels=")
         return dataset
 
     def compute(self) -> dict[str, float]:
-        """Score the ID set and each OOD set, compare them, and report; the same values on every process."""
-        # The bank's features are needed only while the other sets are scored.
+        """Score the ID set and all OOD sets, compare and report; return the same values on every process."""
+        # Score all sets; the bank's features are only needed meanwhile.
         if self.score == "knn":
             self._bank = self._values(self._bank_set, "the bank").to(self.device)
         id_scores = self._values(self._id_set, "the ID set").numpy()
         ood_scores = {name: self._values(each, f"'{name}'").numpy() for name, each in self._ood_sets.items()}
         self._bank = None
+        # Compare each OOD set with the ID set, and report.
         results = [self._compare(name, id_scores, scores) for name, scores in ood_scores.items()]
         if is_main_process():
             self._report(results, id_scores, ood_scores)
@@ -209,7 +215,7 @@ class OODMetric(GANMetric):
         return {f"{name}/{measure}": value for name, each in values.items() for measure, value in each.items()}
 
     def _values(self, dataset: Any, name: str) -> Tensor:
-        """Score each image or, as long as there is no bank for 'knn', take its features."""
+        """Compute the score of each image, or its features if the bank for 'knn' is yet to be built."""
         with scoring(self.model, self.part) as network:
             mixing = layers_that_mix(network)
             if mixing and self.batch_size > 1:
@@ -218,7 +224,7 @@ class OODMetric(GANMetric):
         values = gather_rows(torch.cat(parts) if parts else torch.empty(0))
         wrong = int((~values.isfinite()).sum())
         if wrong:
-            raise ValueError(f"{wrong} of {len(values)} scores of {name} are not finite; the network diverged")
+            raise ValueError(f"{wrong} of {len(values)} scores of {name} are not finite; the network has diverged")
         return values
 
     def _score(self, network: Any, images: Tensor) -> Tensor:
@@ -230,7 +236,7 @@ class OODMetric(GANMetric):
         return features if self._bank is None else knn_distances(features, self._bank, k=self.k).cpu().double()
 
     def network_input(self, items: Sequence[Any]) -> Tensor:
-        """Turn items of a data set into images as the network sees them, without the augmentation of batches."""
+        """Collate and preprocess items of a data set into images for the network, without batch augmentation."""
         if self.score == "discriminator":
             return super().network_input(items)
         return self.model.data_preprocessor(self.loader.collate_fn(items), False)["inputs"]
@@ -256,7 +262,7 @@ class OODMetric(GANMetric):
         print_log(f"Results written to {folder}", "current")
 
     def protocol(self) -> dict[str, Any]:
-        """Describe how the values were measured."""
+        """Describe how the values are measured."""
         with scoring(self.model, self.part) as network:
             classes = count_classes(network)
         return dict(
@@ -277,18 +283,18 @@ class OODMetric(GANMetric):
 
 
 def _flatten(outside: Mapping[str, Any], only: Sequence[str] | None) -> dict[str, Mapping[str, Any]]:
-    """Configs of the wanted sets by ``'SET'`` or ``'FAMILY/MEMBER'``."""
+    """Return the configs of the selected sets by ``'SET'`` or ``'FAMILY/MEMBER'``."""
     if not isinstance(outside, Mapping) or not outside:
-        raise ValueError(f"outside must hold the configs of data sets by name, at least one, but got {outside!r}")
+        raise ValueError(f"outside must map names to configs of data sets, at least one, but got {outside!r}")
     sets: dict[str, Mapping[str, Any]] = {}
     for name, cfg in outside.items():
         if name == "mean" or "/" in name:
-            raise ValueError(f"an OOD set cannot be called {name!r}: 'mean' and '/' have a meaning in the results")
+            raise ValueError(f"the name of an OOD set must not be 'mean' or contain '/', but got {name!r}")
         is_family = isinstance(cfg, Mapping) and cfg and "type" not in cfg
         sets |= {f"{name}/{member}": each for member, each in cfg.items()} if is_family else {name: cfg}
     for name, cfg in sets.items():
         if not isinstance(cfg, Mapping) or "type" not in cfg:
-            raise ValueError(f"outside['{name}'] must be a config with 'type', or a family of such, but got {cfg!r}")
+            raise ValueError(f"outside['{name}'] must be a config with 'type', or a family of them, but got {cfg!r}")
     if only is None:
         return sets
     wanted = [only] if isinstance(only, str) else list(only)

@@ -1,4 +1,4 @@
-"""Metrics of image translation: the distance of outputs from their targets, and what a segmenter reads in them."""
+"""Metrics of image translation: pixel error, class agreement, and segmentation scores of the outputs."""
 
 from __future__ import annotations
 
@@ -18,16 +18,17 @@ from ..segmentation import IGNORE, Colors, Segmenter, build_segmenter, confusion
 
 
 class TranslationMetric(BaseMetric):
-    """A metric for mmagic's evaluation loops that compares each output of a translator with its target.
+    """Base class of metrics for mmagic's evaluation loops that compare outputs of a translator with their targets.
 
     Each image of the evaluation loader counts once, whatever the number of processes.
 
     Args:
         target: Domain of the outputs, the model's ``default_domain``.
-        prefix: Prefix of the results. Default: the domain.
+        prefix: Prefix of the results. Defaults to None: the domain.
+        collect_device: See mmengine's ``BaseMetric``. Defaults to ``'cpu'``.
     """
 
-    SAMPLER_MODE = "normal"  # mmagic's evaluator groups metrics by it and by `sample_model`
+    SAMPLER_MODE = "normal"  # mmagic's evaluator groups metrics by this and `sample_model`
     sample_model = "orig"
 
     def __init__(self, target: str, *, prefix: str | None = None, collect_device: str = "cpu") -> None:
@@ -36,27 +37,27 @@ class TranslationMetric(BaseMetric):
         self.size: int | None = None
 
     def prepare(self, module: Any, dataloader: DataLoader) -> None:
-        """Take the number of pairs, and the device; mmagic's evaluator calls this before the first evaluation."""
+        """Store the number of pairs and call :meth:`move_to`; mmagic's evaluator calls this before evaluating."""
         model = module.module if is_model_wrapper(module) else module
         self.size = len(dataloader.dataset)  # type: ignore[arg-type]
         self.move_to(next(model.parameters()).device)
 
     def move_to(self, device: torch.device) -> None:
-        """Move the networks of the metric to the model's device."""
+        """Move the metric's networks to the model's device."""
 
     def get_metric_sampler(self, model: nn.Module, dataloader: DataLoader, metrics: list) -> DataLoader:
-        """Give the loop the pairs of the evaluation loader."""
+        """Return the evaluation loader, whose pairs the loop runs."""
         return dataloader
 
     def evaluate(self, size: int | None = None) -> dict[str, float]:
-        """Gather from all processes and compute; mmagic's evaluator gives no size."""
+        """Gather the results of all processes and compute the values; mmagic's evaluator does not pass a size."""
         return super().evaluate(self.size if size is None else size)
 
     @staticmethod
     def images(data_samples: Sequence[dict], key: str) -> Tensor:
-        """Take the images of a batch by their name in the data samples: uint8 RGB (N, 3, H, W).
+        """Stack the images of a batch, by their key in the data samples, as uint8 RGB (N, 3, H, W).
 
-        mmagic gives outputs and data as BGR in [0, 255] in evaluation. A KeyError means that the name is missing from
+        In evaluation, mmagic gives outputs and data as BGR in [0, 255]. A KeyError means that the key is missing in
         ``data_keys`` of the pipeline's ``PackInputs`` or of the model's ``data_preprocessor``.
         """
         images = torch.stack([sample[key] for sample in data_samples])
@@ -65,17 +66,18 @@ class TranslationMetric(BaseMetric):
 
 @METRICS.register_module()
 class TranslationScores(TranslationMetric):
-    """Mean absolute error of the pixels, and whether a classifier reads the same in an output as in its target.
+    """Mean absolute error of the pixels, and whether a classifier predicts the same class for output and target.
 
-    Reported as ``DOMAIN/mae``, in [0, 1] (of the range of gray values; lower is better), and, with a network,
-    ``DOMAIN/class_agreement``, the share of outputs in [0, 1] that get the class of their targets, not of the labels:
-    an error on the target does not count against the output. The first rewards blur, the second doesn't.
+    The metric reports ``DOMAIN/mae``, in [0, 1] (as a fraction of the range of gray values; lower is better). With a
+    network it also reports ``DOMAIN/class_agreement``, in [0, 1]: the share of outputs that get the same class as their
+    targets. Labels are not used, so an error on the target does not count against the output. The mean absolute error
+    rewards blur; class agreement does not.
 
     Args:
         target: Domain of the outputs.
-        network: Config of a classifier, see :func:`~nda_mm.evaluation.networks.build_feature_network`. Default
-            None: no agreement.
-        prefix: Prefix of the results. Default: the domain.
+        network: Config of a classifier, see :func:`~nda_mm.evaluation.networks.build_feature_network`. Defaults to
+            None: no class agreement.
+        prefix: Prefix of the results. Defaults to None: the domain.
 
     Example:
         In a recipe of mmagic::
@@ -89,13 +91,13 @@ class TranslationScores(TranslationMetric):
         self.network: FeatureNetwork | None = None
 
     def move_to(self, device: torch.device) -> None:
-        """Build the network (and, if its config allows, train it) on the model's device."""
+        """Build the network (and, if its config allows, train it), and move it to the model's device."""
         if self._network_cfg is not None:
             self.network = build_feature_network(self._network_cfg).to(device)
 
     @torch.no_grad()
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        """Compare a batch; one row for each image."""
+        """Compare a batch of outputs with their targets, and store one row per image."""
         made, real = (self.images(data_samples, f"{kind}_{self.target}") for kind in ("fake", "img"))
         real = real.to(made.device)
         rows = [(made.double() - real.double()).abs().mean(dim=(1, 2, 3)) / 255]
@@ -105,33 +107,33 @@ class TranslationScores(TranslationMetric):
         self.results.extend(torch.stack(rows, dim=1).cpu().tolist())
 
     def compute_metrics(self, results: list) -> dict[str, float]:
-        """Means over all images."""
+        """Average over all images."""
         means = torch.tensor(results, dtype=torch.float64).mean(dim=0).tolist()
         return dict(zip(("mae", "class_agreement"), means))
 
 
 @METRICS.register_module()
 class SegmentationScores(TranslationMetric):
-    """Per-pixel accuracy, class accuracy and mean IoU of a segmenter on translated images: the "FCN score".
+    """Pixel accuracy, class accuracy and mean IoU of a segmenter on translated images: the "FCN score".
 
-    Source: Isola et al., CVPR 2017, section 3.4, https://arxiv.org/abs/1611.07004: a photograph is drawn well from its
-    labels if a segmenter trained on real photographs reads those labels in it. The values compare within one segmenter;
-    its values on the real targets are reported as ``real_...``. For
-    photographs to labels, ``segmenter=dict(type='colors', ...)`` reads the painted output itself, and no network is
-    needed.
+    A photograph generated from labels is good if a segmenter trained on real photographs predicts those labels for it.
+    Values are only comparable for the same segmenter; its values on the real targets are reported as ``real_...``. For
+    photographs to labels, ``segmenter=dict(type='colors', ...)`` reads the painted output directly, without a network.
+
+    Source: Isola et al., CVPR 2017, section 3.4, https://arxiv.org/abs/1611.07004.
 
     Args:
         target: Domain of the outputs.
-        labels: Domain of the images that are painted in the classes' colors: the inputs, or the targets.
+        labels: Domain of the images that are painted in class colors: the inputs or the targets.
         segmenter: See :func:`~nda_mm.evaluation.segmentation.build_segmenter`.
-        colors: The colors of the labels: ``'cityscapes'`` (default), whose 19 classes are scored, or rows of
-            (RGB, class); class 255 does not count.
-        score_real: Whether to score the real targets too. Default True.
-        prefix: Prefix of the results. Default: the domain.
+        colors: Colors of the labels: ``'cityscapes'``, of which 19 classes are scored, or rows of (RGB, class); pixels
+            of class 255 are ignored. Defaults to ``'cityscapes'``.
+        score_real: Whether to also score the real targets. Defaults to True.
+        prefix: Prefix of the results. Defaults to None: the domain.
 
     Raises:
-        ValueError: See :func:`~nda_mm.evaluation.segmentation.build_segmenter`; and at the evaluation, if the segmenter
-            gives a class that the labels don't have.
+        ValueError: See :func:`~nda_mm.evaluation.segmentation.build_segmenter`; also at evaluation, if the segmenter
+            predicts a class that the labels do not have.
 
     Example:
         In a recipe of mmagic::
@@ -166,7 +168,7 @@ class SegmentationScores(TranslationMetric):
 
     @torch.no_grad()
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        """Segment a batch; for each image one confusion matrix, and one of its real target."""
+        """Segment a batch; store the confusion matrix of each image and, if scored, of its real target."""
         truth = self.reader(self.images(data_samples, f"img_{self.labels}"))
         kinds = ("fake", "img") if self.score_real else ("fake",)
         device = data_samples[0][f"fake_{self.target}"].device
@@ -176,7 +178,7 @@ class SegmentationScores(TranslationMetric):
             self.results.append(torch.stack(matrices).cpu())
 
     def compute_metrics(self, results: list) -> dict[str, float]:
-        """Scores over the pixels of all images together."""
+        """Compute the scores over the pixels of all images together."""
         made, *real = torch.stack(results).sum(dim=0)
         scores = segmentation_scores(made)
         for matrix in real:

@@ -1,4 +1,4 @@
-"""Networks that metrics and audits look through: classifiers of torchvision and mmpretrain, Inception, and our own."""
+"""Feature networks for metrics and audits: classifiers from torchvision and mmpretrain, Inception, and our own."""
 
 from .feature_network import FeatureNetwork, FeaturesAndProbs, build_feature_network
 

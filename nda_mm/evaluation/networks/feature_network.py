@@ -1,4 +1,4 @@
-"""Networks by name, through which images are compared, with the line that identifies each in a report."""
+"""Feature networks that images are compared with: the base class, a builder, and torchvision classifiers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from nda_mm.checkpoints import load_strictly, read_checkpoint
 from nda_mm.functional.checks import check_choice
 from nda_mm.negatives.external import resize_images
 
-#: Where the networks are; a module is imported when its name is used, so that each needs its own host alone.
+#: Module and class of each network. A module is only imported when its network is built, so that each network needs
+#: only its own host.
 NETWORKS: dict[str, tuple[str, str]] = {
     "inception": ("nda_mm.evaluation.networks.inception_network", "InceptionNetwork"),
     "mmpretrain": ("nda_mm.evaluation.networks.mmpretrain_network", "MMPretrainNetwork"),
@@ -25,19 +26,19 @@ NETWORKS: dict[str, tuple[str, str]] = {
 
 
 class FeaturesAndProbs(NamedTuple):
-    """What a network gives for a batch of images."""
+    """Output of a feature network for a batch of images."""
 
     features: Tensor  # (N, D), the input of its last layer
     probabilities: Tensor  # (N, classes)
 
 
 class FeatureNetwork(nn.Module):
-    """A frozen classifier with a name, under which its distances are reported.
+    """A frozen classifier whose features and probabilities are compared.
 
     Attributes:
         name: Prefix of the results, for example ``classifier_digits``.
-        protocol: One line that identifies the network and how images reach it: weights, resizing.
-        distance_name, kernel_name, score_name: Names of the results. Those of the Inception network alone are called
+        protocol: One line for reports that identifies the network, its weights and how images are resized.
+        distance_name, kernel_name, score_name: Names of the results. Only those of the Inception network are called
             ``fid``, ``kid`` and ``is``.
     """
 
@@ -67,14 +68,15 @@ def build_feature_network(cfg: Mapping[str, Any] | FeatureNetwork) -> FeatureNet
     """Build a network from a config such as ``dict(type='mmpretrain', config='classifier_digits.py', ...)``.
 
     Args:
-        cfg: ``type`` is a key of :data:`NETWORKS`; the rest are that network's arguments. A network is returned as is.
+        cfg: Config of the network: ``type`` is a key of :data:`NETWORKS`, the rest are the network's arguments. A
+            network that is already built is returned as is.
 
     Returns:
         The network, in ``eval`` mode and without gradients.
 
     Raises:
         ValueError: If the type is unknown.
-        TypeError: If ``cfg`` is neither.
+        TypeError: If ``cfg`` is neither a config nor a network.
 
     Example:
         >>> build_feature_network(dict(type="vgg"))
@@ -84,7 +86,7 @@ def build_feature_network(cfg: Mapping[str, Any] | FeatureNetwork) -> FeatureNet
     if isinstance(cfg, FeatureNetwork):
         return cfg.requires_grad_(False).eval()
     if not isinstance(cfg, Mapping):
-        raise TypeError(f"a feature network is a dict with a 'type', or a FeatureNetwork, but got {cfg!r}")
+        raise TypeError(f"a feature network must be a dict with a 'type', or a FeatureNetwork, but got {cfg!r}")
     settings = dict(cfg)
     kind = check_choice(settings.pop("type", None), "the type of a feature network", tuple(NETWORKS))
     module, name = NETWORKS[kind]
@@ -97,13 +99,14 @@ class TorchvisionNetwork(FeatureNetwork):
     Args:
         model: Name in ``torchvision.models``, for example ``'resnet50'``.
         checkpoint: Path of a state dict, or of a dict with one under ``state_dict``. Nothing is downloaded.
-        size: Side to which images are resized (bilinear, antialiased), in pixels; None leaves them. Default 224.
-        mean, std: Of the RGB channels in [0, 1]. Default: those of ImageNet.
-        name: Prefix of the results. Default ``'torchvision_' + model``.
+        size: Side length in pixels to which images are resized (bilinear, antialiased); None disables resizing.
+            Defaults to 224.
+        mean, std: Mean and standard deviation of the RGB channels, for images in [0, 1]. Defaults to those of ImageNet.
+        name: Prefix of the results. Defaults to ``'torchvision_' + model``.
 
     Raises:
-        FileNotFoundError: If there is no checkpoint at the path.
-        ValueError: If the checkpoint does not fit the model, or one of them has no linear layer.
+        FileNotFoundError: If the checkpoint does not exist.
+        ValueError: If the checkpoint does not fit the model, or the model has no linear layer.
     """
 
     def __init__(
@@ -121,6 +124,7 @@ class TorchvisionNetwork(FeatureNetwork):
             name or f"torchvision_{model}", f"torchvision {model}, weights {Path(checkpoint).name}, {resized}"
         )
         saved = read_checkpoint(checkpoint, needed=())
+        # The last matrix is the classification layer's weight; its rows give the number of classes.
         matrices = [value for value in saved.get("state_dict", saved).values() if value.ndim == 2]
         self.model = get_model(model, weights=None, num_classes=len(matrices[-1]) if matrices else 1000)
         load_strictly(self.model, saved, source=f"The checkpoint {checkpoint}", target=f"torchvision's {model}")

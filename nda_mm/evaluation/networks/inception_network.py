@@ -1,4 +1,4 @@
-"""The Inception network through mmagic's own metrics: the one whose Frechet distance is called FID."""
+"""The Inception network of mmagic's own metrics; its Frechet distance is the FID."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from .feature_network import FeatureNetwork, FeaturesAndProbs
 
 
 class InceptionNetwork(FeatureNetwork):
-    """Inception-v3 of 2015 as the TorchScript file that mmagic's FID and Inception Score use.
+    """Inception-v3 of 2015, from the TorchScript file that mmagic's FID and Inception Score use.
 
-    Images reach it as mmagic's metrics send them: for features the network resizes them itself, for the score they are
-    resized to 299 with Pillow's bicubic filter. Nothing is ever downloaded here: a wrong file must not silently become
-    another network.
+    Images are preprocessed as in mmagic's metrics: for features the network resizes them itself, for the score they are
+    resized to 299 with Pillow's bicubic filter. Nothing is ever downloaded, so that a wrong file cannot silently be
+    replaced by another network.
 
     Args:
-        path: Of the TorchScript file ``inception-2015-12-05.pt`` (NVIDIA's, named in mmagic's documentation).
-        score: Also compute class probabilities for the score, a second pass. Default True.
+        path: Path of the TorchScript file ``inception-2015-12-05.pt`` (NVIDIA's, named in mmagic's documentation).
+        score: Whether to also compute class probabilities for the score, which takes a second pass. Defaults to True.
 
     Raises:
-        FileNotFoundError: If there is no file at the path.
-        ValueError: If it is no TorchScript file.
+        FileNotFoundError: If the file does not exist.
+        ValueError: If the file is not a TorchScript file.
     """
 
     distance_name = "fid"
@@ -36,14 +36,14 @@ class InceptionNetwork(FeatureNetwork):
     def __init__(self, path: str, *, score: bool = True) -> None:
         if not Path(path).is_file():
             raise FileNotFoundError(
-                f"there are no Inception weights at {path!r}. FID needs the TorchScript file inception-2015-12-05.pt; "
-                "without it, name another network (type='mmpretrain' or 'torchvision')"
+                f"no Inception weights found at {path!r}. FID needs the TorchScript file inception-2015-12-05.pt; "
+                "without it, use another network (type='mmpretrain' or 'torchvision')"
             )
-        try:  # mmagic would go on to a download if this failed
+        try:  # mmagic would start a download if this failed
             require_intact(path)
             torch.jit.load(path, map_location="cpu")
         except (RuntimeError, ValueError) as error:
-            raise ValueError(f"{path!r} is no TorchScript file of the Inception network: {error}") from error
+            raise ValueError(f"{path!r} is not a TorchScript file of the Inception network: {error}") from error
         super().__init__(
             "inception", f"Inception-v3, weights {Path(path).name}, through mmagic's FID (resized by the network)"
         )
@@ -53,9 +53,9 @@ class InceptionNetwork(FeatureNetwork):
 
     @torch.no_grad()
     def forward(self, images: Tensor) -> FeaturesAndProbs:
-        """See :meth:`FeatureNetwork.forward`; without ``score`` there are no probabilities (N, 0)."""
+        """See :meth:`FeatureNetwork.forward`; without ``score`` the probabilities are empty: (N, 0)."""
         self._fid.device = images.device
-        bgr = images.flip(1)  # what mmagic's metrics are given
+        bgr = images.flip(1)  # the channel order that mmagic's metrics expect
         features = self._fid.forward_inception(bgr).flatten(1)
         if self._score is None:
             return FeaturesAndProbs(features, features.new_zeros(len(images), 0))

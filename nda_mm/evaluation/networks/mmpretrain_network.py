@@ -1,4 +1,4 @@
-"""Any classifier of mmpretrain, by its recipe and a checkpoint; or one of ours, trained when first asked for."""
+"""Feature networks from mmpretrain: any recipe with a checkpoint, or one of ours, trained on first use."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ from .train_classifier import ensure_checkpoint
 
 
 class MMPretrainNetwork(FeatureNetwork):
-    """A classifier of mmpretrain; its features are those before the last layer of its head.
+    """An mmpretrain classifier; its features are the input of the last layer of its head.
 
     Args:
-        config: Path of its recipe, or the file name of one of ours (``'classifier_digits.py'``).
-        checkpoint: Path of its weights. Default None: the cached ones of the recipe.
-        train_if_missing: Without a checkpoint, train the recipe once into the cache: seconds for the digits, on a CPU;
-            CIFAR-10 needs a GPU. Default False.
+        config: Path of the recipe, or the file name of one of ours (``'classifier_digits.py'``).
+        checkpoint: Path of the weights. Defaults to None: the recipe's weights in the cache.
+        train_if_missing: Whether to train the recipe once if the cache has no weights. This takes seconds on a CPU for
+            the digits; CIFAR-10 needs a GPU. Defaults to False.
         cfg_options: Overrides of the recipe, for example the folder of its data:
-            ``{'train_dataloader.dataset.data_root': ..., 'val_dataloader.dataset.data_root': ...}``. Default None.
-        cache_dir: Folder of the cache. Default ``'work_dirs/feature_networks'``.
-        size: Side to which images are resized (bilinear, antialiased), in pixels. Default None: the recipe's variable
-            ``size``, or, if it has none, images are left as they are.
-        name: Prefix of the results. Default: the recipe's file name without its ending.
+            ``{'train_dataloader.dataset.data_root': ..., 'val_dataloader.dataset.data_root': ...}``. Defaults to None.
+        cache_dir: Folder of the cache. Defaults to ``'work_dirs/feature_networks'``.
+        size: Side length in pixels to which images are resized (bilinear, antialiased). Defaults to None: the recipe's
+            variable ``size``, or no resizing if the recipe has none.
+        name: Prefix of the results. Defaults to the recipe's file name without its extension.
 
     Raises:
-        FileNotFoundError: If recipe or checkpoint are missing.
+        FileNotFoundError: If the recipe or the checkpoint is missing.
         ValueError: If the checkpoint does not fit the recipe's model.
     """
 
@@ -52,6 +52,7 @@ class MMPretrainNetwork(FeatureNetwork):
         size: int | None = None,
         name: str | None = None,
     ) -> None:
+        # The recipe, its weights, and the line that describes them in reports.
         recipe = recipe_path(config)
         path = Path(checkpoint or ensure_checkpoint(config, cache_dir, train=train_if_missing, cfg_options=cfg_options))
         cfg = read_config(str(recipe), cfg_options)
@@ -76,7 +77,7 @@ class MMPretrainNetwork(FeatureNetwork):
         if self.size is not None:
             pixels = resize_images(pixels, (self.size, self.size))
         preprocessor = self.model.data_preprocessor
-        if preprocessor.to_rgb:  # its recipe reads files as BGR, and turns what it is given
+        if preprocessor.to_rgb:  # the preprocessor expects BGR and converts it itself
             pixels = pixels.flip(1)
         inputs = preprocessor(dict(inputs=pixels))["inputs"]
         stages = self.model.extract_feat(inputs)
@@ -85,7 +86,7 @@ class MMPretrainNetwork(FeatureNetwork):
 
 
 def _build(cfg: Config) -> torch.nn.Module:
-    # A training run's own default scope (mmagic) stays in force outside.
+    # Only the build runs in mmpretrain's scope; a training run keeps its own default scope (mmagic).
     if DefaultScope.get_current_instance() is None:
         init_default_scope("mmpretrain")
     with DefaultScope.overwrite_default_scope("mmpretrain"):

@@ -1,9 +1,11 @@
 """Train a recipe's classifier once, in a separate process, for the metrics that need it.
 
+To train it before the first evaluation and print the path of the weights, run::
+
     python -m nda_mm.evaluation.networks.train_classifier classifier_cifar10.py
 
-does it ahead of the first evaluation and prints the path of the weights. The process is separate because a second
-mmengine Runner inside a training run would share its loggers, its default scope and, worst, its RNG states.
+Training runs in a separate process because a second mmengine Runner inside a training run would share its loggers, its
+default scope and, worst, its RNG states.
 """
 
 from __future__ import annotations
@@ -46,20 +48,21 @@ _LAUNCHER_VARIABLES = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "
 
 
 def cached_checkpoint(recipe: Path, cache_dir: str, cfg_options: Mapping[str, Any] | None = None) -> Path:
-    """Give the path of the checkpoint of a recipe's classifier; see :func:`ensure_checkpoint`."""
+    """Return the path of a recipe's checkpoint in the cache, which need not exist; see :func:`ensure_checkpoint`."""
     digest = hashlib.sha256(read_config(str(recipe), cfg_options).pretty_text.encode()).hexdigest()[:12]
     return Path(cache_dir).resolve() / f"{recipe.stem}-{digest}.pth"
 
 
 def to_be_trained(evaluator: Any, cache_dir: str = "work_dirs/feature_networks") -> list[str]:
-    """List what the metrics of a config will train before they can measure, with the number of epochs.
+    """List the classifiers that a config's metrics will train before the first evaluation, with their epochs.
 
     Args:
         evaluator: The config's ``val_evaluator`` or ``test_evaluator``.
-        cache_dir: Where the networks look that name no ``cache_dir``.
+        cache_dir: Cache of the networks that do not set a ``cache_dir``. Defaults to
+            ``'work_dirs/feature_networks'``.
 
     Returns:
-        For example ``['classifier_cifar10.py (30 epochs)']``; empty where every network has its weights.
+        For example ``['classifier_cifar10.py (30 epochs)']``; empty if no weights are missing.
 
     Example:
         >>> to_be_trained(dict(type="nda_mm.FrechetDistance", network=dict(type="inception", path="weights.pth")))
@@ -84,31 +87,31 @@ def ensure_checkpoint(
     train: bool = True,
     cfg_options: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Find the checkpoint of a recipe's classifier, trained now if there is none yet.
+    """Find the checkpoint of a recipe's classifier, or train the classifier if there is none yet.
 
-    It is cached under the recipe's name and a digest of its resolved content, so that a changed recipe is trained anew.
-    With several processes the first trains and the others wait; they must see the same ``cache_dir``. So do runs that
-    were started at the same time.
+    Checkpoints are cached under the recipe's name and a digest of its resolved content, so a changed recipe is trained
+    again. With several processes, the first one trains and the others wait; all must see the same ``cache_dir``. Runs
+    that start at the same time also wait for each other.
 
     Args:
         recipe: Path of an mmpretrain recipe, or the file name of one of ours.
-        cache_dir: Folder of the cache. Default ``'work_dirs/feature_networks'``, under the current directory.
-        train: Whether a missing checkpoint may be trained. Default True.
-        cfg_options: Overrides of the recipe, which enter the digest. Default None.
+        cache_dir: Folder of the cache. Defaults to ``'work_dirs/feature_networks'``, under the current directory.
+        train: Whether to train a missing checkpoint. Defaults to True.
+        cfg_options: Overrides of the recipe, which are part of the digest. Defaults to None.
 
     Returns:
         Path of a file with ``state_dict`` and, in ``meta``, the held-out ``accuracy`` in percent.
 
     Raises:
-        FileNotFoundError: If it is missing and must not be trained, or there is no such recipe.
-        RuntimeError: If its training failed; the message has the end of its output.
+        FileNotFoundError: If the recipe does not exist, or its checkpoint is missing and ``train`` is False.
+        RuntimeError: If training fails; the message has the end of its output.
     """
     path = recipe_path(recipe)
     target = cached_checkpoint(path, cache_dir, cfg_options)
     if not target.is_file() and not train:
         raise FileNotFoundError(
-            f"the classifier of {recipe} has no checkpoint at {target}: give one as `checkpoint`, or set "
-            "train_if_missing=True"
+            f"the classifier of {recipe} has no checkpoint at {target}: set `checkpoint` to its path, or "
+            "train_if_missing=True to train it"
         )
     failure = ""
     if not target.is_file() and is_main_process():
@@ -122,7 +125,7 @@ def ensure_checkpoint(
 
 
 def _lock(folder: Path) -> AbstractContextManager:
-    """Take the folder's lock, which the system takes back from a process that dies."""
+    """Acquire the folder's lock, which the system releases if the process dies."""
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / ".lock")
     try:
@@ -133,18 +136,19 @@ def _lock(folder: Path) -> AbstractContextManager:
 
 
 def _train_in_a_process(recipe: Path, target: Path, cfg_options: Mapping[str, Any] | None) -> str:
-    """Run this file as the process that trains, with its progress on stderr; returns what it said if it failed."""
+    """Run this file in a child process, with its progress on stderr; return the end of its output if it fails."""
     device = "a GPU" if torch.cuda.is_available() else "the CPU"
     print_log(f"Training the classifier of {recipe.name} once, on {device}, for the metrics: {target}", "current")
+    # Environment and command of the child.
     environment = {key: value for key, value in os.environ.items() if key not in _LAUNCHER_VARIABLES}
-    root = str(Path(nda_mm.__file__).parents[1])  # also where the package is used from a checkout
-    environment.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it CUDA refuses to be deterministic
+    root = str(Path(nda_mm.__file__).parents[1])  # so that a package used from a checkout is found too
+    environment.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # deterministic mode raises on CUDA without it
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, [root, environment.get("PYTHONPATH")]))
-    # Through compat.auto, which silences the hosts' notices before the imports above can give them.
+    # compat.auto silences the hosts' notices before the imports above can print them.
     command = [sys.executable, "-m", "nda_mm.compat.auto", __file__, str(recipe), str(target)]
     command += ["--cfg-options", json.dumps(dict(cfg_options or {})), "--until-stdin-closes"]
     pipe = subprocess.PIPE
-    # SIGTERM raises here, as Ctrl-C does: that closes the child's stdin.
+    # SIGTERM raises an exception here, as Ctrl-C does, which closes the child's stdin and so ends the child.
     ending = on_sigterm(lambda: sys.exit(128 + signal.SIGTERM))
     with ending, subprocess.Popen(command, env=environment, stdin=pipe, stdout=pipe, text=True) as process:
         output = deque(process.stdout or (), maxlen=30)
@@ -155,7 +159,7 @@ def _train_in_a_process(recipe: Path, target: Path, cfg_options: Mapping[str, An
 
 
 class _ProgressHook(Hook):
-    """Shows how far a training is."""
+    """Show the progress of a training run."""
 
     def __init__(self, progress: Progress) -> None:
         self.progress = progress
@@ -169,11 +173,11 @@ def _train(recipe: Path, target: Path, cfg_options: Mapping[str, Any], until_std
     apply_patches()
     say_loading("mmpretrain")
     cfg = read_config(str(recipe), cfg_options)
-    # In a temporary folder that goes with it, however it ends.
+    # Use a temporary work folder, which is removed however the training ends.
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.stem}-") as work_dir:
         if until_stdin_closes:
-            signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background processes ignore it
+            signal.signal(signal.SIGINT, signal.default_int_handler)  # background processes of a shell ignore SIGINT
             threading.Thread(target=_end_when_stdin_closes, args=(work_dir,), daemon=True).start()
         cfg.work_dir = work_dir
         cfg.default_hooks = {**cfg.get("default_hooks", {}), "checkpoint": None}
@@ -190,19 +194,19 @@ def _train(recipe: Path, target: Path, cfg_options: Mapping[str, Any], until_std
 
 
 def _end_when_stdin_closes(work_dir: str) -> None:
-    """Wait until the parent process is gone, and end this one; its loaders' workers end with it."""
-    os.read(sys.stdin.fileno(), 1)  # not by sys.stdin, whose lock a forked loader would wait for
-    _thread.interrupt_main()  # ends it as Ctrl-C does, which takes loaders and temporary files along
-    time.sleep(60)  # on a busy machine that takes a while
+    """Wait until the parent process is gone, then end this process and its data loader workers."""
+    os.read(sys.stdin.fileno(), 1)  # not sys.stdin.read: a forked loader worker would wait for its lock
+    _thread.interrupt_main()  # like Ctrl-C, so that loaders and temporary files are cleaned up
+    time.sleep(60)  # the clean-up can take a while on a busy machine
     shutil.rmtree(work_dir, ignore_errors=True)
     os._exit(1)
 
 
 def main() -> None:
-    """Train, as the process that :func:`ensure_checkpoint` starts, or as a command."""
+    """Run the training, as a command or as the child process of :func:`ensure_checkpoint`."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("recipe", help="a recipe, or the file name of one of ours")
-    parser.add_argument("target", type=Path, nargs="?", help="file of the weights (default: where the metrics look)")
+    parser.add_argument("target", type=Path, nargs="?", help="file for the weights (default: the cache of the metrics)")
     parser.add_argument("--cfg-options", type=json.loads, default={}, help="overrides of the recipe, as JSON")
     parser.add_argument("--until-stdin-closes", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()

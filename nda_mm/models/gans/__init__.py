@@ -1,1 +1,1 @@
-"""mmagic's GANs with negatives: the step, the families, and what their networks need."""
+"""mmagic's GANs with negatives: the discriminator step, the GAN families, and helpers for their networks."""

@@ -1,4 +1,4 @@
-"""Training steps as CUDA graphs: the host starts a whole step with one call instead of thousands."""
+"""Training steps as CUDA graphs: the host launches a whole step with one call instead of thousands."""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ Step = Callable[..., "dict[str, Tensor]"]
 class GraphedStep:
     """A training step that is captured once and then replayed.
 
-    The first calls run as usual, since libraries choose their kernels and optimizers make their states in them. The
-    next call captures the step, which from then on is replayed as it is: whatever Python decided stays decided. What a
-    step depends on besides its tensors is therefore its ``key``; with another key it starts anew. Random numbers drawn
-    on the device go on from one replay to the next as they would without the graph.
+    The first calls run eagerly, because libraries choose their kernels and optimizers create their states in them. The
+    next call captures the step. From then on it is replayed exactly, including all decisions that Python made.
+    Everything besides its tensors that a step depends on must therefore be in its ``key``. With a different key,
+    warmup and capture start over. Random numbers drawn on the device continue from one replay to the next as they
+    would without the graph.
 
     Source: https://docs.pytorch.org/docs/stable/notes/cuda.html#whole-network-capture
 
     Args:
-        warmup: Calls that run as usual for each key, at least 1. Default 3.
+        warmup: Number of eager calls for each key, at least 1. Defaults to 3.
 
     Example:
         >>> step = GraphedStep()
@@ -53,37 +54,39 @@ class GraphedStep:
     def __call__(
         self, step: Step, inputs: Mapping[str, Tensor], wrapper: OptimWrapper, key: Hashable
     ) -> dict[str, Tensor]:
-        """Take the step.
+        """Run the step.
 
         Args:
-            step: Forward pass, backward pass and update; takes the inputs by name, and returns scalars to log.
+            step: Forward pass, backward pass and update. Takes the inputs by name, and returns scalars to log.
             inputs: Tensors on the device, by name.
-            wrapper: What ``step`` updates with; :func:`can_capture` must hold.
-            key: What else the step depends on, besides names and shapes of the inputs and the optimizer's settings.
+            wrapper: Optimizer wrapper that ``step`` updates with. It must fulfill :func:`can_capture`.
+            key: Anything else the step depends on, besides names and shapes of the inputs and the optimizer's settings.
 
         Returns:
-            What ``step`` returns, as tensors of their own in float32.
+            The values that ``step`` returns; from a replay, as new float32 tensors.
         """
+        # Start over if anything has changed that a replay would ignore.
         groups = wrapper.optimizer.param_groups
         settings = [{name: value for name, value in group.items() if name != "params"} for group in groups]
         shapes = [(name, each.shape, each.stride(), each.dtype) for name, each in inputs.items()]
         key = (key, str(settings), tuple(shapes))
         if key != self._key:
             self._restart(key)
+        # Warm up, capture, replay.
         self._calls += 1
         if self._calls <= self.warmup:
             return self._on_side_stream(step, inputs, wrapper.optimizer)
         if self._graph is None:
             self._capture(step, inputs, wrapper.optimizer)
         else:
-            wrapper._inner_count += 1  # as its update does
+            wrapper._inner_count += 1  # as its update would do
         for name, value in inputs.items():
             self._inputs[name].copy_(value)
         self._graph.replay()  # type: ignore[union-attr]
-        return dict(zip(self._names, self._values.clone().unbind(), strict=True))  # the next replay writes over them
+        return dict(zip(self._names, self._values.clone().unbind(), strict=True))  # the next replay overwrites them
 
     def _on_side_stream(self, step: Step, inputs: Mapping[str, Tensor], optimizer: Optimizer) -> dict[str, Tensor]:
-        """The step as usual, on a stream of its own, as a capture needs it of the calls before it."""
+        """Run the step eagerly on a side stream, which a capture requires of the calls before it."""
         self._stream = self._stream or torch.cuda.Stream()
         self._stream.wait_stream(torch.cuda.current_stream())
         with _capturable(optimizer), torch.cuda.stream(self._stream):
@@ -94,7 +97,7 @@ class GraphedStep:
     def _capture(self, step: Step, inputs: Mapping[str, Tensor], optimizer: Optimizer) -> None:
         self._inputs = {name: each.clone(memory_format=torch.preserve_format) for name, each in inputs.items()}
         graph = torch.cuda.CUDAGraph()
-        # Other threads may go on: one may be pinning the next batch.
+        # Other threads may continue: one may be pinning the next batch.
         with _capturable(optimizer), torch.cuda.graph(graph, capture_error_mode="thread_local"):
             log_vars = step(**self._inputs)
             self._values = torch.stack([value.detach().float() for value in log_vars.values()])
@@ -103,9 +106,9 @@ class GraphedStep:
 
 @contextmanager
 def _capturable(optimizer: Optimizer) -> Iterator[None]:
-    """Let the optimizer count its steps on the device.
+    """Make the optimizer count its steps on the device.
 
-    Afterwards its settings are as before, so that a checkpoint can be resumed on a CPU, where torch refuses them.
+    The setting is restored afterwards, so that a checkpoint can be resumed on a CPU, where torch rejects it.
     """
     before = [group["capturable"] for group in optimizer.param_groups]
     for group in optimizer.param_groups:
@@ -120,13 +123,13 @@ def _capturable(optimizer: Optimizer) -> Iterator[None]:
 
 
 def can_capture(wrapper: OptimWrapper) -> bool:
-    """Whether steps that end with this wrapper's update never wait for the device and are all alike.
+    """Return whether steps that end with this wrapper's update are all alike and never wait for the device.
 
-    Not with accumulated gradients, clipped gradients (mmengine logs their norm), a loss scaler, or an optimizer that
-    counts its steps on the host only.
+    This excludes accumulated gradients, clipped gradients (mmengine logs their norm), a loss scaler, and optimizers
+    that can only count their steps on the host.
 
     Args:
-        wrapper: The optimizer wrapper.
+        wrapper: Optimizer wrapper of the step.
 
     Example:
         >>> weights = [torch.nn.Parameter(torch.zeros(2))]

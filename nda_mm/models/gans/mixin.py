@@ -25,7 +25,7 @@ from nda_mm.models.gans.sampling import own_spectral_norm
 from nda_mm.negatives import Negative, build_negative
 from nda_mm.utils.schedules import as_schedule
 
-#: Images and their class labels; ``None`` where there are no classes.
+#: Images and their class labels, or None for models without classes.
 Labeled = tuple[Tensor, "Tensor | None"]
 
 
@@ -34,54 +34,54 @@ class NDAMixin:
 
     Source: Sinha et al., "Negative Data Augmentation", ICLR 2021, arXiv 2102.05113. The discriminator learns to tell
     real images from the mixture :math:`\lambda\,G + (1-\lambda)\,\bar P` of generated images and negatives. With the
-    hinge loss
+    hinge loss, it minimizes
 
     .. math:: L_D = E\,[1 - D(x)]_+ + \lambda\,E\,[1 + D(G(z))]_+ + (1-\lambda)\,E\,[1 + D(T(x))]_+
 
-    and the generator's loss stays :math:`-E\,D(G(z))`, unscaled.
+    The generator's loss stays :math:`-E\,D(G(z))`, unscaled.
 
-    Put it before the base class: ``class NDADCGAN(NDAMixin, DCGAN)``. A family overrides :meth:`real_batch`,
-    :meth:`generated_batch`, :meth:`generator_kwargs`, :meth:`score` and :meth:`penalties` where it differs. Arguments,
-    all keyword-only:
+    Put the mixin before the base class: ``class NDADCGAN(NDAMixin, DCGAN)``. A GAN family overrides
+    :meth:`real_batch`, :meth:`generated_batch`, :meth:`generator_kwargs`, :meth:`score` and :meth:`penalties` where it
+    differs. All arguments of the mixin are keyword-only.
 
     Args:
-        negative (dict | Negative | None): What makes the negative of a real image, for example
-            ``dict(type='Jigsaw', grid=2)``. Each real image of the batch gives one negative, with the label of its
-            source. ``None`` trains the plain GAN. Defaults to None.
+        negative (dict | Negative | None): Negative that is applied to the real images, for example
+            ``dict(type='Jigsaw', grid=2)``. Each real image of the batch gives one negative, which keeps the label of
+            that image. ``None`` trains the plain GAN. Defaults to None.
         fake_weight (float | list | dict): :math:`\lambda`, the weight of the generated images, in (0, 1]; negatives
-            get the rest. A schedule over **generator steps** is given as ``[(0, 1.0), (2000, 0.25)]`` (see
-            :func:`nda_mm.utils.schedules.as_schedule`). While it is 1, negatives are neither made nor scored. Defaults
-            to 0.25.
+            get the rest. A list such as ``[(0, 1.0), (2000, 0.25)]`` is a schedule over **generator steps** (see
+            :func:`nda_mm.utils.schedules.as_schedule`). While the weight is 1, negatives are neither made nor scored.
+            Defaults to 0.25.
         augment (dict | nn.Module | None): Augmentation of every image that the discriminator is trained on:
             ``dict(type='DiffAugment')`` or ``dict(type='ADA', aug_pipeline=...)``. Negatives are made from the real
             images first; real, generated and negative images are then augmented alike. Do not combine an augmentation
-            with a negative of its own kind, such as cutout with ``Cutout``: the negatives would be valid. Defaults to
-            None.
-        adversarial_loss (str): A kind of :func:`nda_mm.losses.discriminator_loss`. Defaults to None, the loss of the
-            base class; no other is accepted where the base class's penalties depend on its loss.
+            with a negative of the same kind, such as cutout with ``Cutout``: the negatives would then be valid images.
+            Defaults to None.
+        adversarial_loss (str): Kind of :func:`nda_mm.losses.discriminator_loss`. If the penalties of the base class
+            depend on its loss, no other kind is accepted. Defaults to None, the loss of the base class.
         discriminator_forward (str): ``'joint'`` scores real, generated and negative images in one forward pass, so
-            spectral normalization iterates once a step. ``'separate'`` scores them one after the other, as mmagic does;
-            without negatives that step equals mmagic's bit for bit. ``'auto'`` is joint, and separate where the
-            discriminator mixes the samples of a batch. Defaults to ``'auto'``.
-        uniform_biases (bool): Whether the biases of convolutions and linear layers start from PyTorch's default instead
-            of zero. Networks with a ``Pretrained`` ``init_cfg`` are left alone. Defaults to False.
-        compile_networks (bool | dict): Whether both networks run through ``torch.compile``; a dict holds its arguments,
-            such as ``dict(mode='reduce-overhead')``. The first steps then take minutes. Defaults to False.
+            spectral normalization iterates once per step. ``'separate'`` scores them one after the other, as mmagic
+            does; without negatives, that step equals mmagic's bit for bit. ``'auto'`` means ``'separate'`` for a
+            discriminator that mixes the samples of a batch, and ``'joint'`` otherwise. Defaults to ``'auto'``.
+        uniform_biases (bool): Whether to initialize the biases of convolutions and linear layers with PyTorch's default
+            instead of zeros. Networks with a ``Pretrained`` ``init_cfg`` are left unchanged. Defaults to False.
+        compile_networks (bool | dict): Whether to run both networks through ``torch.compile``. A dict holds its
+            arguments, such as ``dict(mode='reduce-overhead')``. The first steps then take minutes. Defaults to False.
 
     Raises:
-        ValueError: If ``fake_weight`` leaves (0, 1], a name is unknown, the negative does not fit the discriminator's
-            resolution, ``'joint'`` is asked of a discriminator that mixes samples, or ``adversarial_loss`` is not
-            accepted.
+        ValueError: If ``fake_weight`` is outside (0, 1], a name is unknown, the negative does not fit the
+            discriminator's resolution, ``'joint'`` is requested for a discriminator that mixes samples, or
+            ``adversarial_loss`` is not accepted.
     """
 
-    #: The loss of the base class, a kind of :func:`nda_mm.losses.discriminator_loss`; and whether others are accepted.
+    #: Loss of the base class, a kind of :func:`nda_mm.losses.discriminator_loss`, and whether other kinds are accepted.
     own_loss: ClassVar[str] = "hinge"
     takes_other_losses: ClassVar[bool] = True
 
     if TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any:
-            """What the base class has, such as ``discriminator``, which is None in a model that only generates."""
+            """Attributes of the base class, such as ``discriminator``, which is None in a model that only generates."""
 
     def __init__(
         self,
@@ -102,15 +102,15 @@ class NDAMixin:
         if self.negative is not None:
             for height, width in self.image_sizes():
                 self.negative.check_size(height, width)
-        # The loss, and whether the discriminator sees all kinds of images at once.
+        # The loss, and the discriminator's forward mode.
         self.adversarial_loss = self.own_loss if adversarial_loss is None else check_kind(adversarial_loss)
         if self.adversarial_loss != self.own_loss and not self.takes_other_losses:
             raise ValueError(
-                f"adversarial_loss must be {self.own_loss!r}, to which the penalties of {type(self).__name__} belong, "
-                f"but got {adversarial_loss!r}."
+                f"adversarial_loss must be {self.own_loss!r}, because the penalties of {type(self).__name__} depend on "
+                f"it, but got {adversarial_loss!r}."
             )
         self.discriminator_forward = choose_forward(discriminator_forward, self.discriminator)
-        # What is added to the networks.
+        # Changes to the networks: augmentation, biases, compilation.
         self.augment: Any = build_augment(augment)
         if self.augment is not None and self.discriminator is not None:
             augment_discriminator(self.discriminator, self.augment)
@@ -121,7 +121,7 @@ class NDAMixin:
                 compile_network(network, **({} if compile_networks is True else compile_networks))
 
     def init_weights(self) -> None:
-        """Draw the networks' weights; one seed gives the same weights on every device."""
+        """Initialize the networks. The same seed gives the same weights on every device."""
         share_normalized_weights(self)  # type: ignore[arg-type]
         super().init_weights()  # type: ignore[misc]
         if self.uniform_biases:
@@ -129,13 +129,13 @@ class NDAMixin:
                 draw_uniform_biases(network)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """The forward pass of the base class, with the EMA divided by the sigma of its own weights."""
+        """Run the forward pass of the base class. The EMA uses the spectral norm of its own weights."""
         averaged = getattr(self, "with_ema_gen", False)
         with own_spectral_norm(self.generator_ema.module) if averaged else nullcontext():
             return super().forward(*args, **kwargs)  # type: ignore[misc]
 
     def train_step(self, data: Any, optim_wrapper: Any) -> dict[str, Tensor]:
-        """The training step of the base class, which calls :meth:`train_discriminator`.
+        """Run the training step of the base class, which calls :meth:`train_discriminator`.
 
         Raises:
             ValueError: If the model has no discriminator.
@@ -144,16 +144,17 @@ class NDAMixin:
         return super().train_step(data, optim_wrapper)  # type: ignore[misc]
 
     def train_discriminator(self, inputs: Any, data_samples: Any, optimizer_wrapper: OptimWrapper) -> dict[str, Tensor]:
-        """One step of the discriminator on real, generated and negative images.
+        """Update the discriminator on real, generated and negative images.
 
         Args:
-            inputs (dict): From the data preprocessor.
-            data_samples (DataSample): Likewise, with the real images (B, C, H, W) and, for some models, their labels.
-            optimizer_wrapper (OptimWrapper): The discriminator's.
+            inputs (dict): Inputs from the data preprocessor.
+            data_samples (DataSample): Stacked sample from the data preprocessor, with the real images (B, C, H, W) and,
+                for some models, their labels.
+            optimizer_wrapper (OptimWrapper): Optimizer wrapper of the discriminator.
 
         Returns:
-            dict[str, Tensor]: What is logged: ``loss_disc_real``, ``loss_disc_fake`` and, with negatives,
-            ``loss_disc_negative``, weighted; any penalties; their sum ``loss``; the mean logit of each kind of image
+            dict[str, Tensor]: Values to log: the weighted terms ``loss_disc_real``, ``loss_disc_fake`` and, with
+            negatives, ``loss_disc_negative``; any penalties; the sum ``loss``; the mean logit of each kind of image;
             and ``fake_weight``.
 
         Raises:
@@ -162,10 +163,10 @@ class NDAMixin:
         real, label = self.real_batch(inputs, data_samples)
         self.check_size(real)
 
-        # The weight of this step.
+        # Weight of the generated images in this step.
         fake_weight = self.begin_step(self.discriminator_steps * optimizer_wrapper._accumulative_counts)
 
-        # Nothing is added: the step of the base class.
+        # The update. If nothing would be added, it is left to the base class.
         if self.uses_base_step(fake_weight):
             log_vars = super().train_discriminator(inputs, data_samples, optimizer_wrapper)  # type: ignore[misc]
         else:
@@ -175,11 +176,11 @@ class NDAMixin:
     def update_discriminator(
         self, real: Tensor, label: Tensor | None, fake_weight: float | Tensor, optimizer_wrapper: OptimWrapper
     ) -> dict[str, Tensor]:
-        """What the device does in a step of the discriminator; see :meth:`train_discriminator`.
+        """Run the part of :meth:`train_discriminator` that happens on the device.
 
-        A ``fake_weight`` in a tensor is below 1, and not looked at.
+        A ``fake_weight`` given as a tensor must be below 1; its value is not read on the host.
         """
-        # Generated before real, as in mmagic: spectral normalization iterates in every pass, so the order counts.
+        # Generated before real, as in mmagic: spectral normalization iterates in every pass, so the order matters.
         images: dict[str, Labeled] = {"fake": self.generated_batch(len(real)), "real": (real, label)}
         if isinstance(fake_weight, Tensor) or fake_weight < 1.0:
             images["negative"] = self.make_negatives(real), label
@@ -197,42 +198,42 @@ class NDAMixin:
         return log_vars
 
     def gen_loss(self, disc_pred_fake: Tensor, *args: Any) -> tuple[Tensor, dict]:
-        """The generator's loss, which negatives do not change."""
+        """Return the generator's loss, which negatives do not change."""
         if self.adversarial_loss == self.own_loss:
             return super().gen_loss(disc_pred_fake, *args)  # type: ignore[misc]
         loss = generator_loss(disc_pred_fake, kind=self.adversarial_loss)
         return self.parse_losses({"loss_gen": loss})
 
-    # The parts of a step, in their order.
+    # The parts of a step, in the order in which they run.
 
     def require_discriminator(self) -> None:
-        """Refuse to train a model that only generates."""
+        """Raise ValueError if the model has no discriminator."""
         if self.discriminator is None:
-            raise ValueError(f"{type(self).__name__} has discriminator=None, so it generates but can't be trained.")
+            raise ValueError(f"{type(self).__name__} has discriminator=None: it can generate, but not be trained.")
 
     def real_batch(self, inputs: Any, data_samples: Any) -> Labeled:
-        """The real images of a step and their labels."""
+        """Return the real images of a step and their labels."""
         return data_samples.gt_img, None
 
     def image_sizes(self) -> list[tuple[int, int]]:
-        """Heights and widths that the discriminator will see; empty if the networks do not say."""
+        """Return the heights and widths that the discriminator will see; empty if the networks do not define any."""
         generator = getattr(self.generator, "module", self.generator)  # wrapped in distributed training
         sides = [getattr(generator, name, None) for name in ("out_size", "output_scale", "out_scale")]
         sides.append(getattr(self.discriminator, "input_scale", None))
         return [(int(side), int(side)) for side in sides if side][:1]
 
     def check_size(self, real: Tensor) -> None:
-        """Refuse real images that differ in size from the generated ones."""
+        """Raise ValueError if the real images differ in size from the generated ones."""
         sizes = self.image_sizes()
         if sizes and tuple(real.shape[-2:]) not in sizes:
             made = " or ".join(f"{height}x{width}" for height, width in sizes)
             raise ValueError(
-                f"The images are {real.shape[-2]}x{real.shape[-1]}, but the generator makes {made}: resize them in the "
-                "data's pipeline, or set output_scale of the generator and input_scale of the discriminator."
+                f"The images are {real.shape[-2]}x{real.shape[-1]}, but the generator makes {made}. Resize them in the "
+                "data pipeline, or set output_scale of the generator and input_scale of the discriminator."
             )
 
     def begin_step(self, updates_per_generator_step: int) -> float:
-        """Advance the schedules to the present generator step and return ``fake_weight``; 1 without negatives.
+        """Advance the schedules to the current generator step and return ``fake_weight``, which is 1 without negatives.
 
         Args:
             updates_per_generator_step (int): Runner iterations per generator step: the discriminator's steps times
@@ -245,7 +246,7 @@ class NDAMixin:
         return self.fake_weight(generator_step)
 
     def uses_base_step(self, fake_weight: float) -> bool:
-        """Whether nothing is added to the step of the base class, so that it is taken as it is."""
+        """Whether nothing is added to the step of the base class, so that it is used unchanged."""
         return (
             fake_weight == 1.0
             and self.discriminator_forward == "separate"
@@ -259,22 +260,22 @@ class NDAMixin:
         return hasattr(self.augment, "observe")
 
     def generated_batch(self, count: int) -> Labeled:
-        """Generated images for the discriminator, without gradient, and their labels."""
+        """Return generated images for the discriminator, without gradient, and their labels."""
         noise = self.noise_fn(num_batches=count)
         with torch.no_grad():
             return self.generator(noise, return_noise=False, **self.generator_kwargs()), None
 
     def generator_kwargs(self) -> dict[str, Any]:
-        """Further arguments of the generator in this step."""
+        """Return additional arguments of the generator in this step."""
         return {}
 
     @torch.no_grad()
     def make_negatives(self, real: Tensor) -> Tensor:
-        """One negative of each real image. Shape: (B, C, H, W), as ``real``."""
+        """Return one negative of each real image, with the shape (B, C, H, W) of ``real``."""
         return self.negative(real)
 
     def scores(self, images: Mapping[str, Labeled]) -> dict[str, Tensor]:
-        """Logits of each kind of image, by one discriminator pass or by one for each kind."""
+        """Return the logits of each kind of image, from one discriminator pass or from one pass per kind."""
         if self.discriminator_forward == "separate":
             return {name: self.score(*batch) for name, batch in images.items()}
         batches, labels = zip(*images.values(), strict=True)
@@ -282,31 +283,31 @@ class NDAMixin:
         return dict(zip(images, logits.split([len(batch) for batch in batches]), strict=True))
 
     def score(self, images: Tensor, label: Tensor | None = None) -> Tensor:
-        """Logits of images, by one discriminator pass."""
+        """Return the logits of images, from one discriminator pass."""
         return self.discriminator(images) if label is None else self.discriminator(images, label=label)
 
     def adversarial_terms(self, logits: dict[str, Tensor], fake_weight: float | Tensor) -> dict[str, Tensor]:
-        """The weighted loss terms, and the mean logit of each kind of image for the log.
+        """Return the weighted loss terms, and the mean logit of each kind of image for the log.
 
         Args:
-            logits (dict): Of ``real``, ``fake`` and, where there are any, ``negative`` images.
+            logits (dict): Logits of the ``real``, ``fake`` and, if there are any, ``negative`` images.
             fake_weight (float | Tensor): Weight of the generated images, in (0, 1]; 1 without negatives.
         """
         terms = discriminator_loss(**logits, kind=self.adversarial_loss, fake_weight=fake_weight)
         return terms | {f"logit_{name}": value.detach().float().mean() for name, value in logits.items()}
 
     def penalties(self, images: dict[str, Labeled], logits: dict[str, Tensor], fake_weight: Any) -> dict[str, Tensor]:
-        """Further terms of the discriminator's loss; none unless the family has them.
+        """Return additional terms of the discriminator's loss; empty unless a family overrides it.
 
         Args:
-            images (dict): ``fake``, ``real`` and, where there are any, ``negative``.
-            logits (dict): Their scores.
+            images (dict): The ``fake``, ``real`` and, if there are any, ``negative`` images, with their labels.
+            logits (dict): Logits of these images.
             fake_weight (float): Weight of the generated images in this step.
         """
         return {}
 
     def log_weight(self, log_vars: dict[str, Tensor], fake_weight: float) -> dict[str, Tensor]:
-        """Add ``fake_weight`` to what is logged, if the model has negatives."""
+        """Add ``fake_weight`` to the logged values if the model has negatives."""
         return log_vars if self.negative is None else log_vars | {"fake_weight": torch.tensor(fake_weight)}
 
 

@@ -1,4 +1,4 @@
-"""A GAN's networks in the step: mixing of samples, initial weights, ``torch.compile``, augmentation; and small ones."""
+"""Helpers for a GAN's networks (forward mode, initialization, ``torch.compile``, augmentation), and toy networks."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ FORWARD_MODES = ("auto", "joint", "separate")
 
 
 def choose_forward(mode: str, discriminator: nn.Module | None) -> str:
-    """Resolve ``'auto'``: joint, and separate where the discriminator mixes samples.
+    """Resolve ``'auto'``: ``'separate'`` if the discriminator mixes samples, else ``'joint'``.
 
     Args:
         mode: ``'auto'``, ``'joint'`` or ``'separate'``.
-        discriminator: None in a model that only generates.
+        discriminator: Discriminator, or None in a model that only generates.
 
     Raises:
-        ValueError: If the mode is unknown, or ``'joint'`` is asked of a discriminator that mixes samples.
+        ValueError: If the mode is unknown, or ``'joint'`` is requested for a discriminator that mixes samples.
     """
     check_choice(mode, "discriminator_forward", FORWARD_MODES)
     mixing = [] if discriminator is None else mixes_samples(discriminator)
@@ -45,10 +45,11 @@ def choose_forward(mode: str, discriminator: nn.Module | None) -> str:
 
 
 def mixes_samples(discriminator: nn.Module) -> list[str]:
-    """Names of the layers through which one sample of a batch changes the score of another.
+    """Return the names of the layers through which one sample of a batch changes the score of another.
 
-    Batch normalization and the minibatch standard deviation of progressive GANs do; a discriminator that has them must
-    see real, generated and negative images apart, or the score of a real image would depend on the negatives.
+    These are batch normalization and the minibatch standard deviation of progressive GANs. A discriminator with such
+    layers must see real, generated and negative images separately. Otherwise the score of a real image would depend on
+    the negatives.
     """
     return [
         name
@@ -58,11 +59,12 @@ def mixes_samples(discriminator: nn.Module) -> list[str]:
 
 
 def share_normalized_weights(module: nn.Module) -> None:
-    """Let what is written to ``weight`` of a spectrally normalized layer reach its parameter, ``weight_orig``.
+    """Make ``weight`` of every spectrally normalized layer share memory with its parameter ``weight_orig``.
 
-    :func:`torch.nn.utils.spectral_norm` leaves ``weight`` as a plain tensor that shares the parameter's memory, until
-    the module is moved: then it stays behind. mmengine moves a model to its device before it draws the weights, so on a
-    GPU the recipe's initialization is lost, and mmagic's spectrally normalized networks start from PyTorch's default.
+    :func:`torch.nn.utils.spectral_norm` leaves ``weight`` as a plain tensor that shares the parameter's memory, but
+    only until the module is moved. mmengine moves a model to its device before it initializes the weights. On a GPU,
+    the recipe's initialization is therefore lost, and mmagic's spectrally normalized networks start from PyTorch's
+    default.
     """
     for layer in module.modules():
         for hook in layer._forward_pre_hooks.values():
@@ -73,7 +75,7 @@ def share_normalized_weights(module: nn.Module) -> None:
 def draw_uniform_biases(module: nn.Module) -> None:
     """Draw the biases of convolutions and linear layers as PyTorch does: U(-b, b) with b = 1 / sqrt(fan-in).
 
-    A network that loads its weights (``init_cfg=dict(type='Pretrained', ...)``) is left alone.
+    A network that loads its weights (``init_cfg=dict(type='Pretrained', ...)``) is left unchanged.
     """
     if "Pretrained" in str(getattr(module, "init_cfg", None)):
         return
@@ -84,7 +86,7 @@ def draw_uniform_biases(module: nn.Module) -> None:
 
 
 def warn_of_sigma_without_gradient(network: nn.Module) -> None:
-    """Warn once if a network has mmagic's default spectral normalization, which has no gradient through sigma."""
+    """Warn once if a network uses mmagic's default spectral normalization, which has no gradient through sigma."""
     if any(hasattr(layer, "sn_weight") for layer in network.modules()):
         _warn_once()
 
@@ -92,8 +94,8 @@ def warn_of_sigma_without_gradient(network: nn.Module) -> None:
 @cache
 def _warn_once() -> None:
     print_log(
-        "sn_style='ajbrock', mmagic's default, gives no gradient through sigma, unlike BigGAN's own code; set "
-        "sn_style='torch' in generator and discriminator.",
+        "sn_style='ajbrock', mmagic's default, has no gradient through sigma, unlike BigGAN's own code; set "
+        "sn_style='torch' in the generator and the discriminator.",
         "current",
         logging.WARNING,
     )
@@ -101,7 +103,7 @@ def _warn_once() -> None:
 
 @library.custom_op("nda_mm::power_iteration", mutates_args=())
 def _iterate(matrix: Tensor, u: Tensor, v: Tensor, iterations: int, eps: float) -> tuple[Tensor, Tensor]:
-    """Power iterations, as one operation that a compiler does not look into."""
+    """Run power iterations as one operation that is opaque to a compiler."""
     with torch.autocast(matrix.device.type, enabled=False):
         for _ in range(iterations):
             v = F.normalize(torch.mv(matrix.t(), u), dim=0, eps=eps)
@@ -115,16 +117,16 @@ def _iterate_shapes(matrix: Tensor, u: Tensor, v: Tensor, iterations: int, eps: 
 
 
 class SavedSpectralNorm(SpectralNorm):
-    """PyTorch's spectral normalization, with the right gradients in a compiled network.
+    """PyTorch's spectral normalization, with correct gradients in a compiled network.
 
-    PyTorch iterates ``u`` and ``v`` in place. Compiled (seen with 2.11), the backward pass repeats that iteration
-    instead of keeping its result, but begins from the ``u`` that the forward pass has changed already: output and loss
-    are right, and the weight's gradient is off by a third at the start of training. Here the iteration is one opaque
-    operation, which is not repeated. Names, values and memory of the vectors stay.
+    PyTorch updates ``u`` and ``v`` in place. When compiled (seen with 2.11), the backward pass repeats that iteration
+    instead of saving its result, but starts from the ``u`` that the forward pass has already changed. Output and loss
+    are correct, but the weight's gradient is off by a third at the start of training. Here the iteration is one opaque
+    operation, which is not repeated. Names, values and memory of the vectors do not change.
     """
 
     def compute_weight(self, module: nn.Module, do_power_iteration: bool) -> Tensor:
-        """The weight divided by the estimate of its largest singular value."""
+        """Return the weight divided by the estimate of its largest singular value."""
         weight, u, v = (getattr(module, f"{self.name}_{end}") for end in ("orig", "u", "v"))
         matrix = self.reshape_weight_to_matrix(weight)
         if do_power_iteration:
@@ -137,14 +139,14 @@ class SavedSpectralNorm(SpectralNorm):
 
 
 def compile_network(network: nn.Module, **options: Any) -> None:
-    """Let a network run through ``torch.compile``, in place, so that its weights keep their names.
+    """Compile a network in place with ``torch.compile``, so that its weights keep their names.
 
     Args:
-        network: Its spectral normalization, if it has any, is PyTorch's of ``torch.nn.utils.spectral_norm``.
-        options: As ``torch.compile`` takes them.
+        network: Network to compile. Any spectral normalization must be that of ``torch.nn.utils.spectral_norm``.
+        options: Arguments of ``torch.compile``.
 
     Raises:
-        ValueError: If it has the spectral normalization of mmagic's own, which changes its vectors in place.
+        ValueError: If the network has mmagic's own spectral normalization, which changes its vectors in place.
 
     Example:
         >>> network = nn.Sequential(nn.utils.spectral_norm(nn.Linear(3, 2)))
@@ -170,7 +172,7 @@ class DiffAugment(nn.Module):
     """Differentiable augmentation, see :func:`nda_mm.functional.diff_augment`.
 
     Args:
-        policy: Which of 'color', 'translation', 'cutout'. Default all.
+        policy: Augmentations to apply, any of 'color', 'translation' and 'cutout'. Defaults to all.
 
     Example:
         In a config::
@@ -190,7 +192,7 @@ class DiffAugment(nn.Module):
 
 
 def build_augment(augment: dict | nn.Module | None) -> nn.Module | None:
-    """Build an augmentation from its config; a module or None is returned as it is."""
+    """Build an augmentation from its config; a module or None is returned unchanged."""
     if augment is None or isinstance(augment, nn.Module):
         return augment
     with DefaultScope.overwrite_default_scope(SCOPE):
@@ -198,10 +200,10 @@ def build_augment(augment: dict | nn.Module | None) -> nn.Module | None:
 
 
 def augment_discriminator(discriminator: nn.Module, augment: nn.Module) -> None:
-    """Let every image that the discriminator is trained on pass through ``augment`` first.
+    """Apply ``augment`` to every image that the discriminator is trained on.
 
-    Real, generated and negative images alike, in the steps of both networks and in gradient penalties; in evaluation
-    nothing is augmented. It is a hook, so checkpoint keys stay as they are.
+    Real, generated and negative images are augmented alike, in the steps of both networks and in gradient penalties. In
+    evaluation mode nothing is augmented. This is done by a module hook, so checkpoint keys do not change.
     """
 
     def hook(module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...] | None:
@@ -219,12 +221,12 @@ def _layers(widths: list[int]) -> nn.Sequential:
 
 @MODELS.register_module()
 class PointGenerator(nn.Module):
-    """Generates points in the plane, by fully connected layers.
+    """Fully connected generator of points in the plane.
 
     Args:
-        noise_size: Numbers of noise for a point, at least 1. Default 4.
-        width: Units of a hidden layer. Default 64.
-        depth: Hidden layers, at least 1. Default 2.
+        noise_size: Size of a noise vector, at least 1. Defaults to 4.
+        width: Number of units per hidden layer. Defaults to 64.
+        depth: Number of hidden layers, at least 1. Defaults to 2.
 
     Shape:
         noise ``(B, noise_size)``, result ``(B, 1, 1, 2)``.
@@ -240,18 +242,18 @@ class PointGenerator(nn.Module):
         self.layers = _layers([noise_size, *[width] * depth, 2])
 
     def forward(self, noise: Tensor, num_batches: int = 0, return_noise: bool = False) -> Tensor | dict[str, Tensor]:
-        """Points; with ``return_noise`` also the noise, as mmagic's generators do. ``num_batches`` is not used."""
+        """Return points, and with ``return_noise`` also the noise, as in mmagic. ``num_batches`` is not used."""
         points = self.layers(noise).view(-1, 1, 1, 2)
         return dict(fake_img=points, noise_batch=noise) if return_noise else points
 
 
 @MODELS.register_module()
 class PointDiscriminator(nn.Module):
-    """Scores points in the plane, by fully connected layers.
+    """Fully connected discriminator of points in the plane.
 
     Args:
-        width: Units of a hidden layer. Default 64.
-        depth: Hidden layers, at least 1. Default 2.
+        width: Number of units per hidden layer. Defaults to 64.
+        depth: Number of hidden layers, at least 1. Defaults to 2.
 
     Shape:
         points ``(B, 1, 1, 2)``, result ``(B, 1)``.
@@ -266,5 +268,5 @@ class PointDiscriminator(nn.Module):
         self.layers = _layers([2, *[width] * depth, 1])
 
     def forward(self, points: Tensor) -> Tensor:
-        """Logits of points."""
+        """Return the logits of points."""
         return self.layers(torch.flatten(points, 1))

@@ -1,4 +1,4 @@
-"""Images sampled from a GAN of mmagic as 8-bit RGB, for grids, files and metrics."""
+"""Sampling of 8-bit RGB images from mmagic's GANs, for grids, files and metrics."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from nda_mm.functional.checks import check_choice
 
 SAMPLE_MODELS = ("ema", "orig")
 
-#: Networks within :func:`own_spectral_norm`.
+#: Networks that are inside :func:`own_spectral_norm`.
 _UP_TO_DATE: WeakSet[nn.Module] = WeakSet()
 
 
 @contextmanager
 def batch_statistics(module: nn.Module) -> Iterator[None]:
-    """Let batch normalization use the statistics of the current batch, and keep its running ones.
+    """Make batch normalization use the statistics of the current batch, without changing its running statistics.
 
     The networks stay in ``eval`` mode: spectral normalization does not iterate and dropout stays off. This is the
     sampling mode of the BigGAN authors ("G in train mode"), without its side effects.
 
     Args:
-        module (nn.Module): The network whose batch normalization layers are switched for the time of the context.
+        module (nn.Module): Network whose batch normalization layers are switched inside the context.
     """
     layers = [layer for layer in module.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
     running = [(layer.running_mean, layer.running_var) for layer in layers]
@@ -45,17 +45,17 @@ def batch_statistics(module: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def own_spectral_norm(module: nn.Module, iterations: int = 50) -> Iterator[None]:
-    """Let spectral normalization divide by the norm of the network's own weights, and leave its vectors unchanged.
+    """Make spectral normalization use the norm of the network's own weights, without changing its saved vectors.
 
     An EMA averages weights but holds the singular vectors of the generator in training. In a narrow BigGAN on CIFAR-10
-    (16x16 pixels, momentum 1e-4) sigma was up to 10 % off after 300 updates, and images by 0.42 of their std; 50
-    iterations leave 0.3 % and 0.007. They start from the saved vectors, so that samples depend on the checkpoint alone.
-    Nested contexts and networks in training mode are left alone.
+    (16x16 pixels, momentum 1e-4), sigma was up to 10 % off after 300 updates, and images by 0.42 of their std. After 50
+    iterations, 0.3 % and 0.007 remain. The iterations start from the saved vectors, so samples depend on the checkpoint
+    alone. Nested contexts and networks in training mode are left unchanged.
 
     Args:
-        module (nn.Module): A network in ``eval`` mode, normalized by :func:`torch.nn.utils.spectral_norm` or by the
+        module (nn.Module): Network in ``eval`` mode, normalized by :func:`torch.nn.utils.spectral_norm` or by the
             layers of mmagic's ``sn_style='ajbrock'``.
-        iterations (int): Power iterations. Defaults to 50.
+        iterations (int): Number of power iterations. Defaults to 50.
     """
     if module.training or module in _UP_TO_DATE:
         yield
@@ -64,7 +64,7 @@ def own_spectral_norm(module: nn.Module, iterations: int = 50) -> Iterator[None]
     _UP_TO_DATE.add(module)
     try:
         for layer in module.modules():
-            # One power iteration of PyTorch's hooks, or of mmagic's own layers.
+            # Functions that run one power iteration, of PyTorch's hooks or of mmagic's own layers.
             steps: list[Any] = [
                 partial(hook.compute_weight, layer, do_power_iteration=True)
                 for hook in layer._forward_pre_hooks.values()
@@ -74,11 +74,11 @@ def own_spectral_norm(module: nn.Module, iterations: int = 50) -> Iterator[None]
                 steps.append(layer.sn_weight)
             if not steps:
                 continue
-            # Iterate on copies of the vectors; `kept` holds what is put back.
+            # Iterate on copies of the vectors; `kept` holds the originals.
             kept.append((layer, dict(layer._buffers)))
             for name, buffer in list(layer.named_buffers(recurse=False)):
                 layer._buffers[name] = buffer.clone()
-            layer.training = True  # else mmagic's layers don't keep what they find
+            layer.training = True  # otherwise mmagic's layers don't store the new vectors
             with torch.no_grad():
                 for step in steps * iterations:
                     step()
@@ -92,14 +92,14 @@ def own_spectral_norm(module: nn.Module, iterations: int = 50) -> Iterator[None]
 
 
 def generator_of(model: Any, sample_model: str) -> Any:
-    """Return the generator of a name: ``'ema'`` or ``'orig'``, the one in training.
+    """Return the EMA of the generator (``'ema'``) or the generator in training (``'orig'``).
 
     Raises:
-        ValueError: If the name is unknown, or the model keeps no EMA.
+        ValueError: If the name is unknown, or if the model has no EMA.
     """
     check_choice(sample_model, "sample_model", SAMPLE_MODELS)
     if sample_model == "ema" and not getattr(model, "with_ema_gen", False):
-        raise ValueError("the model keeps no EMA of its generator; give sample_model='orig'")
+        raise ValueError("the model has no EMA of its generator; set sample_model='orig'")
     return model.generator_ema if sample_model == "ema" else model.generator
 
 
@@ -116,17 +116,17 @@ def sample_images(
     """Generate images in ``eval`` mode.
 
     An EMA holds a copy of the generator's running statistics (or, with ``update_buffers=True``, their average), not
-    statistics of its own features. The sigma of spectral normalization is that of the EMA's own weights, see
+    statistics of its own features. Spectral normalization uses the norm of the EMA's own weights, see
     :func:`own_spectral_norm`.
 
     Args:
-        model (BaseGAN): A GAN of mmagic, wrapped for distribution or not.
+        model (BaseGAN): GAN of mmagic, with or without a distributed wrapper.
         noise (Tensor): Noise vectors, on any device.
-        label (Tensor): Classes to generate; ``None`` for an unconditional generator. Defaults to None.
-        sample_model (str): ``'ema'`` or ``'orig'``. Defaults to ``'ema'``.
-        use_batch_statistics (bool): Normalize by the statistics of each batch instead of the running ones; the images
-            then depend on the rest of the batch. Defaults to False.
-        batch_size (int): Images to a pass. Defaults to 64.
+        label (Tensor): Classes to generate, or ``None`` for an unconditional generator. Defaults to None.
+        sample_model (str): Generator to use, ``'ema'`` or ``'orig'``. Defaults to ``'ema'``.
+        use_batch_statistics (bool): Whether to normalize by the statistics of each batch instead of the running ones.
+            An image then depends on the rest of its batch. Defaults to False.
+        batch_size (int): Number of images per forward pass. Defaults to 64.
 
     Shape:
         ``noise`` (N, noise_size), ``label`` (N,), result (N, 3, H, W).
@@ -162,33 +162,36 @@ def sample_classes(
     seed: int = 0,
     **settings: Any,
 ) -> tuple[Tensor, Tensor]:
-    """Generate the same number of images of each class, from noise that the seed determines.
+    """Generate the same number of images of each class, from noise determined by the seed.
 
     Args:
-        model (BaseGAN): A GAN of mmagic. One without classes, or with a single one, gives ``per_class`` rows of them.
-        per_class (int): Images of each class, at least 1.
-        classes (Sequence[int]): Class indices. Defaults to None: all of the model's.
-        num (int): Images in all, instead of ``per_class``; the first classes may get one more. Defaults to None.
-        seed (int): Of the noise, drawn on the CPU, so that every device gives the same images. Defaults to 0.
-        **settings: Passed to :func:`sample_images`.
+        model (BaseGAN): GAN of mmagic. Without classes, or with a single one, it generates ``per_class`` rows of
+            ``per_class`` images.
+        per_class (int): Number of images of each class, at least 1.
+        classes (Sequence[int]): Class indices. Defaults to None: all classes of the model.
+        num (int): Total number of images, instead of ``per_class``. The first classes may get one more. Defaults to
+            None.
+        seed (int): Seed for the noise, which is drawn on the CPU so that every device gives the same images. Defaults
+            to 0.
+        **settings: Arguments of :func:`sample_images`.
 
     Returns:
         tuple[Tensor, Tensor]: uint8 RGB images (N, 3, H, W) and their classes (N,), class by class.
 
     Raises:
-        ValueError: If ``per_class`` or ``num`` is not positive or the model does not know a class.
+        ValueError: If ``per_class`` or ``num`` is not positive, or if the model does not have one of the classes.
     """
     for name, value in dict(per_class=per_class, num=num).items():
         if value is not None and value < 1:
             raise ValueError(f"{name} must be at least 1, but got {value}")
     model = model.module if is_model_wrapper(model) else model
-    # The classes that are wanted; without classes, rows of the only one.
+    # The requested classes; a model without classes gets rows of class 0.
     known = getattr(model, "num_classes", None)
     count = known or 1
     wanted = list(classes or (range(count) if count > 1 else [0] * per_class))
     if not all(0 <= index < count for index in wanted):
         raise ValueError(f"classes must be in 0 to {count - 1}, but got {wanted}")
-    # A class for each image, and its noise.
+    # The class and the noise of each image.
     label = torch.tensor(wanted)
     if num is None:
         label = label.repeat_interleave(per_class)
@@ -199,17 +202,17 @@ def sample_classes(
 
 
 def write_samples(folder: str | Path, images: Tensor, label: Tensor, *, columns: int, scale: int = 2) -> Path:
-    """Write images as single PNG files, ``class_003/00017.png``, and as one sheet.
+    """Write images as separate PNG files, such as ``class_003/00017.png``, and as one sheet.
 
     Args:
-        folder (str | Path): Where to; made if absent. Files of the same names are replaced.
-        images (Tensor): uint8 RGB. Shape: (N, 3, H, W).
-        label (Tensor): Their classes. Shape: (N,).
-        columns (int): Images in a row of the sheet.
-        scale (int): Size of an image's pixel on the sheet, in pixels. Defaults to 2.
+        folder (str | Path): Output folder, created if missing. Existing files of the same names are replaced.
+        images (Tensor): uint8 RGB images. Shape: (N, 3, H, W).
+        label (Tensor): Classes of the images. Shape: (N,).
+        columns (int): Number of images in a row of the sheet.
+        scale (int): Factor by which images are enlarged on the sheet. Defaults to 2.
 
     Returns:
-        Path: The sheet, ``sheet.png`` in the folder.
+        Path: Path of the sheet, ``sheet.png`` in the folder.
     """
     from PIL import Image
 
@@ -229,8 +232,8 @@ def from_rgb(data_preprocessor: Any, images: Tensor) -> Tensor:
     """Normalize 8-bit RGB images as mmagic's preprocessor does in training; :func:`as_rgb` undoes it.
 
     Args:
-        data_preprocessor (DataPreprocessor): mmagic's.
-        images (Tensor): uint8 RGB. Shape: (N, 3, H, W).
+        data_preprocessor (DataPreprocessor): mmagic's data preprocessor.
+        images (Tensor): uint8 RGB images. Shape: (N, 3, H, W).
 
     Returns:
         Tensor: float32 images of the same shape, on the preprocessor's device.
@@ -243,11 +246,11 @@ def from_rgb(data_preprocessor: Any, images: Tensor) -> Tensor:
 
 
 def as_rgb(data_preprocessor: Any, images: Tensor) -> Tensor:
-    """Undo mmagic's normalization and channel order: network images to uint8 RGB.
+    """Convert network images to uint8 RGB, by undoing mmagic's normalization and channel order.
 
     Args:
-        data_preprocessor (DataPreprocessor): mmagic's, whose mean, std and ``output_channel_order`` are undone. Without
-            an order images are BGR, as in mmagic.
+        data_preprocessor (DataPreprocessor): mmagic's data preprocessor, whose mean, std and ``output_channel_order``
+            are undone. Without an order, images are assumed to be BGR, as in mmagic.
         images (Tensor): Images as the networks see them. Shape: (N, C, H, W).
 
     Returns:

@@ -1,4 +1,4 @@
-"""Parts of mmagic's GANs with the same results in fewer operations: data preprocessor, EMA, BigGAN's block."""
+"""Faster versions of parts of mmagic's GANs with the same results: data preprocessor, EMA, BigGAN's block."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ _IMAGE = "gt_img"
 
 @MODELS.register_module()
 class BatchDataPreprocessor(DataPreprocessor):
-    """mmagic's ``DataPreprocessor`` with the same results, bit for bit, in a few operations a batch.
+    """mmagic's ``DataPreprocessor`` with bit-identical results, in a few operations per batch.
 
     mmagic copies, converts and normalizes image by image: about four hundred small operations for a batch of 64, which
     on a GPU take longer than the training step of a small network. Here the images are stacked, copied once, and
     converted and normalized together.
 
-    It also takes a batch whose data sample is stacked already, as from a loop with ``data_on_device``
-    (:mod:`nda_mm.engine.device_data`). Any other batch than equally sized training images under ``gt_img`` is left to
+    It also accepts a batch whose data sample is already stacked, as from a loop with ``data_on_device``
+    (:mod:`nda_mm.engine.device_data`). Any batch other than equally sized training images under ``gt_img`` is left to
     mmagic's code.
 
     Args:
-        kwargs: Those of mmagic's ``DataPreprocessor``.
+        kwargs: Arguments of mmagic's ``DataPreprocessor``.
 
     Example:
         In a recipe of a GAN::
@@ -39,11 +39,11 @@ class BatchDataPreprocessor(DataPreprocessor):
             model = dict(data_preprocessor=dict(type="nda_mm.BatchDataPreprocessor", output_channel_order="RGB"))
     """
 
-    #: Asked for by the training loops before they give stacked samples.
+    #: Checked by the training loops before they pass stacked samples.
     takes_stacked_samples = True
 
     def forward(self, data: dict, training: bool = False) -> dict:
-        """Copy to the device, order the channels, normalize. See mmagic's ``forward``."""
+        """Move a batch to the device, convert its channel order and normalize it. See mmagic's ``forward``."""
         samples = data.get("data_samples")
         if not isinstance(samples, DataSample):
             if not training or not self._alike(data.get("inputs"), samples):
@@ -54,11 +54,11 @@ class BatchDataPreprocessor(DataPreprocessor):
         return data
 
     def _alike(self, inputs: Any, samples: Any) -> bool:
-        """Whether a list of samples can be taken as a whole."""
+        """Return whether a list of samples can be processed as one batch."""
         if not self.stack_data_sample or self.data_keys != [_IMAGE] or self.input_view is not None:
             return False
         if not isinstance(inputs, Sequence) or any(not isinstance(each, dict) or each for each in inputs):
-            return False  # there are images among the inputs, too
+            return False  # the inputs contain images, too
         if not isinstance(samples, Sequence) or not samples or not all(_IMAGE in sample for sample in samples):
             return False
         kinds = {
@@ -79,18 +79,19 @@ class BatchDataPreprocessor(DataPreprocessor):
 
 @MODELS.register_module()
 class BatchedMovingAverage(ExponentialMovingAverage):
-    """mmagic's ``ExponentialMovingAverage`` with the same results, bit for bit, and the same checkpoints.
+    """mmagic's ``ExponentialMovingAverage`` with bit-identical results and the same checkpoints.
 
     mmagic updates parameter by parameter, copies all buffers twice, and reads its count of updates from the device,
-    which must first finish everything else. Here all parameters are updated together and the count is also a Python
-    number.
+    which must first finish all other work. Here all parameters are updated together, and the count is also kept as a
+    Python number.
 
     Note:
-        Buffers are copied from the generator in training, singular vectors of spectral normalization too. The GANs of
-        this package update these when the EMA is used, see :func:`nda_mm.models.gans.sampling.own_spectral_norm`.
+        Buffers are copied from the generator in training, including the singular vectors of spectral normalization. The
+        GANs of this package update these vectors when the EMA is used, see
+        :func:`nda_mm.models.gans.sampling.own_spectral_norm`.
 
     Args:
-        args, kwargs: Those of mmagic's class; ``update_buffers=True`` averages buffers too, by mmagic's code.
+        args, kwargs: Arguments of mmagic's class. ``update_buffers=True`` averages buffers too, with mmagic's code.
 
     Example:
         In a recipe of a GAN::
@@ -100,14 +101,14 @@ class BatchedMovingAverage(ExponentialMovingAverage):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._counted: int | None = None  # self.steps as a number; None until it is read once
+        self._counted: int | None = None  # self.steps as a Python number; None until first read
 
     @torch.no_grad()
     def update_parameters(self, model: nn.Module) -> None:
-        """Move the average towards a model; the first time, and after a load at step 0, copy it.
+        """Update the average with the weights of a model; at step 0, copy the model instead.
 
         Args:
-            model: The generator in training, of the same architecture.
+            model: Generator in training, with the same architecture.
         """
         if self.update_buffers:
             super().update_parameters(model)
@@ -121,7 +122,7 @@ class BatchedMovingAverage(ExponentialMovingAverage):
                 averages = [each.data for each in self.module.parameters() if each.is_floating_point()]
                 own = [each.data for each in model.parameters() if each.is_floating_point()]
                 sources = [source.to(each.device) for each, source in zip(averages, own, strict=True)]
-                # mmagic's two operations, so that sums are rounded alike.
+                # The same two operations as in mmagic, so that rounding is the same.
                 torch._foreach_mul_(averages, 1 - self.momentum)
                 torch._foreach_add_(averages, sources, alpha=self.momentum)
             self.sync_buffers(model)
@@ -153,13 +154,14 @@ def _copy(targets: list[torch.Tensor], sources: list[torch.Tensor]) -> None:
 
 @MODELS.register_module()
 class PooledBigGANDiscResBlock(BigGANDiscResBlock):
-    """mmagic's ``BigGANDiscResBlock`` at less than half the cost where it downsamples.
+    """mmagic's ``BigGANDiscResBlock`` at less than half the cost when it downsamples.
 
-    A 3x3 convolution followed by the mean over 2x2 pixels is one 4x4 convolution of stride 2, and a 1x1 convolution of
-    the mean is the mean of the 1x1 convolution. Results differ by rounding alone; weights keep their names and shapes.
+    A 3x3 convolution followed by the mean over 2x2 pixels equals one 4x4 convolution with stride 2, and a 1x1
+    convolution of the mean equals the mean of the 1x1 convolution. Results differ only by rounding. Weights keep their
+    names and shapes.
 
     Args:
-        args, kwargs: Those of mmagic's block. With ``sn_style='ajbrock'`` nothing is changed.
+        args, kwargs: Arguments of mmagic's block. With ``sn_style='ajbrock'`` the block is unchanged.
 
     Example:
         In a config of mmagic::
@@ -171,10 +173,10 @@ class PooledBigGANDiscResBlock(BigGANDiscResBlock):
         super().__init__(*args, **kwargs)
         self.pools = self.with_downsample and type(self.conv2.conv) is nn.Conv2d
         if self.pools:
-            self.conv2.conv.__class__ = _PooledConv2d  # spectral norm has put its hooks on this very layer
+            self.conv2.conv.__class__ = _PooledConv2d  # in place: spectral norm has hooks on this layer
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the block's output. Shape: (B, C, H, W) to (B, C', H / 2, W / 2) where it downsamples."""
+        """Return the block's output. Shape: (B, C, H, W) to (B, C', H / 2, W / 2) if it downsamples."""
         if not self.pools:
             return super().forward(x)
         out = x if self.is_head_block else self.activation(x)
@@ -183,7 +185,7 @@ class PooledBigGANDiscResBlock(BigGANDiscResBlock):
 
 
 class _PooledConv2d(nn.Conv2d):
-    """A 3x3 convolution with padding 1, and the mean over 2x2 pixels of what it gives."""
+    """A 3x3 convolution with padding 1, followed by the mean over 2x2 pixels."""
 
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         corners = ((0, 1, 0, 1), (1, 0, 0, 1), (0, 1, 1, 0), (1, 0, 1, 0))

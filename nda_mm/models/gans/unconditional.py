@@ -1,7 +1,7 @@
-"""mmagic's GANs without classes: of one resolution, growing, of styles; and ADA. Versions: mmagic 1.2.
+"""mmagic's unconditional GANs with negatives (plain, progressive and style-based), and ADA (mmagic 1.2).
 
-A family names its loss and its penalties; the step is that of :class:`~nda_mm.models.gans.mixin.NDAMixin`, whose
-arguments all of them take in addition to those of mmagic's class.
+Each class defines its loss and its penalties. The step is that of :class:`~nda_mm.models.gans.mixin.NDAMixin`, whose
+arguments every class takes in addition to those of mmagic's class.
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ TOWARDS = ("generated", "mixture")
 
 
 class GradientPenaltyMixin:
-    """The gradient penalty of Wasserstein GANs, on lines from real images to generated ones or negatives.
+    """Gradient penalty of Wasserstein GANs, on lines from real images to generated images or negatives.
 
     Source: Gulrajani et al., "Improved Training of Wasserstein GANs", 2017, https://arxiv.org/abs/1704.00028. The
     critic estimates the distance from the data to the mixture of generated images and negatives, so by default the
-    penalty is taken between those two. The paper on negatives does not say which it took.
+    penalty is computed between those two. The paper on negatives does not say which choice it made.
 
     Args:
-        penalty_towards (str): ``'mixture'``: each line ends in the generated image with probability ``fake_weight``, in
-            the negative of its real image otherwise. ``'generated'``: always in the generated one, as without
-            negatives. Defaults to ``'mixture'``.
+        penalty_towards (str): With ``'mixture'``, each line ends at the generated image with probability
+            ``fake_weight``, and at the negative of its real image otherwise. With ``'generated'``, it always ends at
+            the generated image, as without negatives. Defaults to ``'mixture'``.
 
     Raises:
         ValueError: If the name is unknown.
@@ -56,10 +56,10 @@ class GradientPenaltyMixin:
         self.penalty_towards = check_choice(penalty_towards, "penalty_towards", TOWARDS)
 
     def opposite(self, images: dict[str, Labeled], fake_weight: float) -> Tensor:
-        """The other end of each line: one image for each real one.
+        """Return the other end of each line, one image for each real image.
 
         Args:
-            images: ``fake`` and, where there are any, ``negative``.
+            images: The ``fake`` and, if there are any, ``negative`` images.
             fake_weight: Weight of the generated images in this step.
 
         Shape:
@@ -75,10 +75,10 @@ class GradientPenaltyMixin:
 
 @MODELS.register_module()
 class NDADCGAN(NDAMixin, DCGAN):
-    """DCGAN (Radford et al., 2016, https://arxiv.org/abs/1511.06434) with negatives: logistic loss.
+    """DCGAN (Radford et al., 2016, https://arxiv.org/abs/1511.06434) with negatives and the logistic loss.
 
-    Its discriminator mixes the samples of a batch by batch normalization, so real, generated and negative images are
-    scored apart.
+    The discriminator's batch normalization mixes the samples of a batch, so real, generated and negative images are
+    scored separately.
 
     Example:
         In a config::
@@ -91,7 +91,7 @@ class NDADCGAN(NDAMixin, DCGAN):
 
 @MODELS.register_module()
 class NDALSGAN(NDAMixin, LSGAN):
-    """LSGAN (Mao et al., 2017, https://arxiv.org/abs/1611.04076) with negatives: least squares.
+    """LSGAN (Mao et al., 2017, https://arxiv.org/abs/1611.04076) with negatives and the least-squares loss.
 
     Example:
         In a config of mmagic::
@@ -104,7 +104,7 @@ class NDALSGAN(NDAMixin, LSGAN):
 
 @MODELS.register_module()
 class NDAGGAN(NDAMixin, GGAN):
-    """Geometric GAN (Lim and Ye, 2017, https://arxiv.org/abs/1705.02894) with negatives: hinge loss.
+    """Geometric GAN (Lim and Ye, 2017, https://arxiv.org/abs/1705.02894) with negatives and the hinge loss.
 
     Example:
         In a config of mmagic::
@@ -130,7 +130,7 @@ class NDAWGANGP(GradientPenaltyMixin, NDAMixin, WGANGP):
     takes_other_losses = False
 
     def penalties(self, images: dict[str, Labeled], logits: dict[str, Tensor], fake_weight: float) -> dict[str, Tensor]:
-        """The gradient penalty."""
+        """Return the gradient penalty."""
         penalty = gradient_penalty_loss(
             self.discriminator, images["real"][0], self.opposite(images, fake_weight), norm_mode=self.gp_norm_mode
         )
@@ -138,17 +138,18 @@ class NDAWGANGP(GradientPenaltyMixin, NDAMixin, WGANGP):
 
 
 class GrowingMixin(NDAMixin):
-    """The present scale as an argument of both networks, and counters that a checkpoint keeps.
+    """Passes the current scale to both networks, and keeps the growing counters in the checkpoint.
 
-    mmagic keeps the number of images shown and the scale in buffers, but not the images at which each stage began, from
-    which its fading-in counts. They are a further buffer here, so that a resumed run fades in where it was.
+    mmagic keeps the number of images shown and the scale in buffers, but not the image counts at which each stage
+    began, from which it computes the fade-in. Here an additional buffer holds them, so that a resumed run continues its
+    fade-in.
     """
 
     own_loss = "wasserstein"
     takes_other_losses = False
 
     def image_sizes(self) -> list[tuple[int, int]]:
-        """Every scale that it will be trained at."""
+        """Return every scale that the model will be trained at."""
         return list(self.scales)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -157,7 +158,7 @@ class GrowingMixin(NDAMixin):
         self.register_buffer("stage_counters", counters)
 
     def train_step(self, data: dict, optim_wrapper: Any) -> dict[str, Tensor]:
-        """mmagic's step; its counters are copied to the buffer."""
+        """Run mmagic's step and copy its counters to the buffer."""
         log_vars = super().train_step(data, optim_wrapper)  # type: ignore[misc]
         counters = [float(self.prev_stage), *self._actual_nkimgs]
         self.stage_counters[: len(counters)] = torch.tensor(counters, dtype=torch.float64)
@@ -170,15 +171,15 @@ class GrowingMixin(NDAMixin):
             self.prev_stage, self._actual_nkimgs = int(stage), starts[: int(stage)]
 
     def real_batch(self, inputs: Any, data_samples: Any) -> Labeled:
-        """The real images at the present scale."""
+        """Return the real images at the current scale."""
         return inputs, None
 
     def generator_kwargs(self) -> dict[str, Any]:
-        """The present scale, which the discriminator needs too."""
+        """Return the current scale, which the discriminator needs too."""
         return dict(curr_scale=self.curr_scale[0], transition_weight=self._curr_transition_weight)
 
     def score(self, images: Tensor, label: Tensor | None = None) -> Tensor:
-        """Logits of images at the present scale."""
+        """Return the logits of images at the current scale."""
         return self.discriminator(images, **self.generator_kwargs())
 
 
@@ -196,7 +197,7 @@ class NDAPGGAN(GradientPenaltyMixin, GrowingMixin, ProgressiveGrowingGAN):
     """
 
     def penalties(self, images: dict[str, Labeled], logits: dict[str, Tensor], fake_weight: float) -> dict[str, Tensor]:
-        """The gradient penalty and the term that keeps logits near zero, weighted as in mmagic."""
+        """Return the gradient penalty and the term that keeps logits near zero, weighted as in mmagic."""
         opposite = self.opposite(images, fake_weight)
         penalty = gradient_penalty_loss(self.score, images["real"][0], opposite, norm_mode="HWC")  # type: ignore[arg-type]
         drift = 0.001 * 0.5 * (logits["fake"] ** 2 + logits["real"] ** 2)
@@ -216,19 +217,19 @@ class NDAStyleGAN1(GrowingMixin, StyleGAN1):
     own_loss = "logistic"
 
     def penalties(self, images: dict[str, Labeled], logits: dict[str, Tensor], fake_weight: float) -> dict[str, Tensor]:
-        """R1 on real images, weighted as in mmagic."""
+        """Return the R1 penalty on real images, weighted as in mmagic."""
         penalty = r1_gradient_penalty_loss(self.score, images["real"][0], norm_mode="HWC")  # type: ignore[arg-type]
         return {"loss_r1_gp": 10 * penalty}
 
 
 class StyleMixin(NDAMixin):
-    """Lazy R1, and the logits of real images published where ADA reads them."""
+    """Adds lazy R1 regularization, and publishes the logits of real images for ADA."""
 
     own_loss = "logistic"
     takes_other_losses = False
 
     def penalties(self, images: dict[str, Labeled], logits: dict[str, Tensor], fake_weight: float) -> dict[str, Tensor]:
-        """R1 on real images every ``r1_interval`` iterations; ``disc_pred_real`` is published, as in mmagic."""
+        """Publish ``disc_pred_real`` as mmagic does, and return R1 on real images every ``r1_interval`` iterations."""
         hub = MessageHub.get_current_instance()
         hub.update_info("disc_pred_real", logits["real"])
         if hub.get_info("iter") % self.r1_interval:
@@ -243,10 +244,10 @@ class StyleMixin(NDAMixin):
 class NDAStyleGAN2(StyleMixin, StyleGAN2):
     """StyleGAN2 (Karras et al., 2020, https://arxiv.org/abs/1912.04958) with negatives.
 
-    Its discriminator has a layer of minibatch standard deviation, so real, generated and negative images are scored
-    apart; the path-length term of the generator is mmagic's. With ``ADAStyleGAN2Discriminator`` all three kinds of
-    image are augmented alike, and ADA reads the logits of the real ones. On torch above 1.10 that discriminator needs a
-    patch for R1 (:class:`nda_mm.compat.mmagic.MMagicGridSample`).
+    The discriminator has a minibatch standard deviation layer, so real, generated and negative images are scored
+    separately. The generator's path-length term is mmagic's. With ``ADAStyleGAN2Discriminator``, all three kinds of
+    images are augmented alike, and ADA reads the logits of the real ones. On torch above 1.10, that discriminator needs
+    a patch for R1 (:class:`nda_mm.compat.mmagic.MMagicGridSample`).
 
     Example:
         In a config::
@@ -266,16 +267,17 @@ class NDAStyleGAN3(StyleMixin, StyleGAN3):
     """
 
     def generator_kwargs(self) -> dict[str, Any]:
-        """Those that mmagic gives its generator in the discriminator's step."""
+        """Return the arguments that mmagic passes to its generator in the discriminator's step."""
         return self.forward_kwargs["disc"]
 
 
 @MODELS.register_module()
 class NDAMSPIEStyleGAN2(StyleMixin, MSPIEStyleGAN2):
-    """MS-PIE StyleGAN2 (Xu et al., 2021, https://arxiv.org/abs/2012.05217), of several resolutions, with negatives.
+    """MS-PIE StyleGAN2 (Xu et al., 2021, https://arxiv.org/abs/2012.05217), with negatives.
 
-    The scale of a step is drawn here, on any device and by ``multi_scale_probability``: mmagic draws it on CUDA only
-    and ignores the probabilities. In a single process it is the smallest, as in mmagic.
+    It trains at several resolutions. This class draws the scale of a step on any device, with
+    ``multi_scale_probability``; mmagic draws it on CUDA only and ignores the probabilities. In a single process it is
+    always the smallest, as in mmagic.
 
     Example:
         In a config of mmagic::
@@ -284,11 +286,11 @@ class NDAMSPIEStyleGAN2(StyleMixin, MSPIEStyleGAN2):
     """
 
     def uses_base_step(self, fake_weight: float) -> bool:
-        """Never: the step of the base class draws another scale."""
+        """Return False: the step of the base class would draw a different scale."""
         return False
 
     def image_sizes(self) -> list[tuple[int, int]]:
-        """Of every scale."""
+        """Return the image size of every scale."""
         sides = [(4 + scale) * 2**self.num_upblocks for scale in self.multi_input_scales or [0]]
         return [(side, side) for side in sides]
 
@@ -299,7 +301,7 @@ class NDAMSPIEStyleGAN2(StyleMixin, MSPIEStyleGAN2):
         if is_distributed():
             drawn = np.random.choice(self.multi_input_scales or [0], p=self.multi_scale_probability)  # noqa: NPY002
             scale = torch.tensor(int(drawn), device=images.device)
-            broadcast(scale)  # all processes need images of one size
+            broadcast(scale)  # all processes need images of the same size
             self.chosen_scale = int(scale)
         side = (4 + self.chosen_scale) * 2**self.num_upblocks
         if images.shape[-2:] != (side, side):
@@ -307,27 +309,27 @@ class NDAMSPIEStyleGAN2(StyleMixin, MSPIEStyleGAN2):
         return images, None
 
     def generator_kwargs(self) -> dict[str, Any]:
-        """The scale of this step."""
+        """Return the scale of this step."""
         return dict(chosen_scale=self.chosen_scale)
 
 
 @MODELS.register_module()
 class ADA(ADAAug):
-    """mmagic's adaptive augmentation for a GAN other than its StyleGAN2 with ADA.
+    """mmagic's adaptive augmentation (ADA), for GANs other than its own StyleGAN2 with ADA.
 
-    The strength follows the mean sign of the logits of real images: above ``ada_target`` it grows, below it falls.
+    The strength follows the mean sign of the logits of real images: it grows above ``ada_target`` and falls below.
     Strength and statistics are buffers, so a resumed run continues with them. All processes share one strength.
 
     Source: Karras et al., "Training Generative Adversarial Networks with Limited Data", NeurIPS 2020,
     https://arxiv.org/abs/2006.06676.
 
     Args:
-        aug_pipeline: Settings of mmagic's ``AugmentPipe``: which transforms there are, for example
-            ``dict(xflip=1, xint=1, brightness=1)``. Default None: none.
-        update_interval: Iterations between two changes of the strength. Default 4.
-        augment_initial_p: Strength to begin with. Default 0.
-        ada_target: Mean sign of the logits of real images to aim at, in (-1, 1). Default 0.6.
-        ada_kimg: Thousands of images in which the strength can grow from 0 to 1. Default 500.
+        aug_pipeline: Settings of mmagic's ``AugmentPipe`` that choose the transforms, for example
+            ``dict(xflip=1, xint=1, brightness=1)``. Defaults to None: no transforms.
+        update_interval: Number of iterations between updates of the strength. Defaults to 4.
+        augment_initial_p: Initial strength. Defaults to 0.
+        ada_target: Target of the mean sign of the logits of real images, in (-1, 1). Defaults to 0.6.
+        ada_kimg: Thousands of images in which the strength can grow from 0 to 1. Defaults to 500.
 
     Example:
         In a config::
@@ -338,15 +340,15 @@ class ADA(ADAAug):
     log_buffer: Tensor
 
     def forward(self, x: Tensor) -> Tensor:
-        """The augmented images."""
+        """Return the augmented images."""
         return self.aug_pipeline(x)
 
     @torch.no_grad()
     def observe(self, real_logits: Tensor, iteration: int) -> dict[str, Any]:
-        """Record a step's logits of real images, and at the interval change the strength.
+        """Record the logits of a step's real images, and update the strength every ``update_interval`` iterations.
 
         Returns:
-            What is logged: ``augment``, the strength.
+            Values to log: ``augment``, the strength.
         """
         noted = torch.stack([real_logits.new_tensor(float(len(real_logits))), real_logits.sign().sum()])
         all_reduce(noted)

@@ -1,1 +1,1 @@
-"""Dense Predictive Coding with negatives, and what it is made of, for mmaction2."""
+"""Dense Predictive Coding with negatives for mmaction2, and its components."""

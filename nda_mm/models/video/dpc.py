@@ -1,4 +1,4 @@
-"""Dense Predictive Coding on video, with negatives made from the blocks that are to be predicted, and its ConvGRU."""
+"""Dense Predictive Coding (DPC) on video, with negatives made from the target blocks, and its ConvGRU."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from nda_mm.utils.schedules import as_schedule
 
 @MODELS.register_module()
 class ConvGRU(BaseModule):
-    r"""Gated recurrent unit with convolutions in place of matrices, of one layer.
+    r"""Convolutional gated recurrent unit with one layer.
 
     .. math::
         u = \sigma(W_u * [x, h]), \quad r = \sigma(W_r * [x, h]), \quad
         c = \tanh(W_c * [x, r h]), \quad h' = (1 - u) h + u c
 
-    With kernels of one, as in DPC, places do not mix. The weights start orthogonal, the biases at zero. Dropout is
-    applied to the new state, as in DPC: to the output and to the state from which the next step starts.
+    With 1x1 kernels, as in DPC, places of the feature map do not mix. Weights are initialized orthogonally, biases with
+    zeros. As in DPC, dropout is applied to the new state, which is the output and the start of the next step.
 
     Source: N. Ballas, L. Yao, C. Pal, A. Courville, Delving Deeper into Convolutional Networks for Learning Video
     Representations, ICLR 2016, https://arxiv.org/abs/1511.06432; T. Han, W. Xie, A. Zisserman, Video Representation
@@ -35,18 +35,18 @@ class ConvGRU(BaseModule):
 
     Args:
         in_channels: Channels of the inputs.
-        hidden_channels: Channels of the state. Default None: as many as the inputs have.
-        kernel_size: Side of the kernels in places, odd. Defaults to 1.
+        hidden_channels: Channels of the state. Defaults to None: the same as ``in_channels``.
+        kernel_size: Size of the kernels, odd. Defaults to 1.
         dropout: Share of the state's entries that are dropped at every step, in [0, 1). Defaults to 0.1.
-        init_cfg: As in mmengine. Defaults to None.
+        init_cfg: Initialization config of mmengine. Defaults to None.
 
     Shape:
-        - x: (B, N, C, H, W), N steps
+        - x: (B, N, C, H, W) with N steps
         - hidden: (B, hidden_channels, H, W)
         - Outputs: (B, N, hidden_channels, H, W) and (B, hidden_channels, H, W)
 
     Raises:
-        ValueError: If the kernel is even.
+        ValueError: If ``kernel_size`` is even.
 
     Example:
         >>> steps, last = ConvGRU(8, 16)(torch.zeros(2, 5, 8, 4, 4))
@@ -79,10 +79,10 @@ class ConvGRU(BaseModule):
 
         Args:
             x: Inputs of the steps.
-            hidden: The state to start from. Default None: zeros.
+            hidden: Initial state. Defaults to None: zeros.
 
         Returns:
-            The state after every step, and after the last.
+            The states after every step, and the state after the last.
         """
         if hidden is None:
             hidden = x.new_zeros(x.shape[0], self.hidden_channels, *x.shape[3:])
@@ -102,17 +102,17 @@ def _draw_orthogonal(module: nn.Module) -> None:
 
 
 class BlockEncoding(nn.Module):
-    """Mixin with the parts ``backbone`` and ``aggregator``, and their use.
+    """Mixin that encodes blocks of frames by a ``backbone`` and summarizes them by an ``aggregator``.
 
     Source: T. Han, W. Xie, A. Zisserman, Video Representation Learning by Dense Predictive Coding, 2019, section 3.1,
     https://arxiv.org/abs/1909.04656.
     """
 
     backbone: nn.Module
-    aggregator: Any  # its channels are those of no other module
+    aggregator: Any  # has attributes that nn.Module lacks
 
     def build_parts(self, backbone: dict[str, Any], aggregator: dict[str, Any]) -> None:
-        """Build backbone and aggregator from their configs.
+        """Build the backbone and the aggregator from their configs.
 
         Raises:
             ValueError: If their channels differ.
@@ -126,35 +126,35 @@ class BlockEncoding(nn.Module):
             )
 
     def encode(self, blocks: Tensor, *, keep_statistics: bool = False) -> Tensor:
-        """Features of every block, before the ReLU.
+        """Return the features of every block, before the ReLU.
 
         Args:
             blocks: Blocks of frames.
-            keep_statistics: Whether the backbone's buffers, such as running statistics, are left as they were. Defaults
-                to False.
+            keep_statistics: Whether to leave the backbone's buffers, such as running statistics, unchanged. Defaults to
+                False.
 
         Shape:
             - blocks: (B, N, C, L, H, W)
             - Output: (B, N, D, h, w)
 
         Returns:
-            The mean over the time left in a block.
+            The features, averaged over the time steps that are left in a block.
 
         Raises:
-            ValueError: If the backbone does not keep places apart.
+            ValueError: If the backbone does not return a feature map with several places.
         """
         frames = blocks.flatten(0, 1)
         features = call_without_buffer_updates(self.backbone, frames) if keep_statistics else self.backbone(frames)
         if not isinstance(features, Tensor) or features.ndim != 5 or features.shape[3:].numel() == 1:
             found = tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
             raise ValueError(
-                f"DPC needs one feature map (B, D, T, h, w) of several places from its backbone, but got {found} for "
-                f"frames of {blocks.shape[-2]}x{blocks.shape[-1]}; remove pooling, or take larger frames"
+                f"DPC needs a backbone that returns one feature map (B, D, T, h, w) with h * w > 1, but got {found} "
+                f"for frames of {blocks.shape[-2]}x{blocks.shape[-1]}; remove global pooling, or use larger frames"
             )
         return features.mean(2).unflatten(0, blocks.shape[:2])
 
     def aggregate(self, features: Tensor) -> Tensor:
-        """The context of blocks, whose features :meth:`encode` gives: the aggregator's state after the last of them.
+        """Return the context of blocks from their features: the aggregator's state after the last block.
 
         Shape:
             - features: (B, N, D, h, w)
@@ -165,48 +165,50 @@ class BlockEncoding(nn.Module):
 
 @MODELS.register_module()
 class DPC(BlockEncoding, BaseModel):
-    r"""Predicts the features of a clip's last blocks from those of its first, place by place.
+    r"""Dense Predictive Coding with negatives: predicts the features of a clip's last blocks from its first blocks.
 
-    The backbone encodes each block; the aggregator reads the first ``num_blocks - pred_steps`` of them; a predictor of
-    two layers maps its state to the features of the next block, which the aggregator reads next. Each prediction is
-    contrasted with the features of all places, blocks and clips of the batch (of its own process), and with those of
-    the **negatives**: its own block, changed so that it is no longer valid.
+    The backbone encodes each block. The aggregator reads the first ``num_blocks - pred_steps`` of them. A two-layer
+    predictor maps its state to the features of the next block, which the aggregator reads in turn. Each place of a
+    predicted feature map is contrasted with all places of the target blocks of all clips in the batch of its process,
+    and with those of the **negatives**: its own target block, changed so that it is no longer valid.
 
-    ``Jigsaw``, ``Stitch``, ``Cutout``, ``CutMix``, ``Mixup``, ... change all target blocks of a clip alike in every
-    frame; those that need a partner take another clip of the batch. ``ShuffleFrames`` permutes frames **within** each
-    target block: blocks in another order would be real ones, the positive among them. A block that a change leaves as
-    it was, such as a shuffled one of equal frames, is left out of the loss and counted in ``unchanged_share``.
+    ``Jigsaw``, ``Stitch``, ``Cutout``, ``CutMix``, ``Mixup``, ... apply the same change to every frame of all target
+    blocks of a clip. Those that need a partner use another clip of the batch. ``ShuffleFrames`` permutes frames
+    **within** each target block, because blocks in a different order would still be real, including the positive. A
+    block that comes out unchanged, such as a shuffled block of identical frames, is left out of the loss and counted in
+    ``unchanged_share``.
 
-    Only the ``pred_steps`` target blocks are encoded once more, in a separate pass, so that the batch statistics of the
-    real blocks are those of DPC; running statistics do not see negatives. Gradients flow through negatives as they flow
-    through DPC's targets. Without negatives, and at weight 0, this is DPC.
+    Negatives are made only from the ``pred_steps`` target blocks, and encoded in a separate pass. Batch statistics of
+    the real blocks are therefore the same as in DPC, and running statistics do not include negatives. Gradients flow
+    through negatives, as they flow through DPC's targets. Without negatives, or at weight 0, the model is plain DPC.
 
     Source: T. Han, W. Xie, A. Zisserman, Video Representation Learning by Dense Predictive Coding, 2019,
     https://arxiv.org/abs/1909.04656; Sinha et al., "Negative Data Augmentation", ICLR 2021,
-    https://arxiv.org/abs/2102.05113, for negatives in it. The authors released no code of this experiment.
+    https://arxiv.org/abs/2102.05113, for its use with negatives. The authors released no code for this experiment.
 
     Args:
-        backbone: Config of a network (B, C, L, H, W) -> (B, D, L', h, w) that keeps places apart, such as
+        backbone: Config of a network (B, C, L, H, W) -> (B, D, L', h, w) that returns feature maps, such as
             ``nda_mm.ResNet2d3d``.
         aggregator: Config of a recurrent unit such as ``nda_mm.ConvGRU``.
-        num_blocks: Blocks of a clip, as ``nda_mm.SampleBlocks`` takes them. Defaults to 8.
-        pred_steps: How many of the last blocks are predicted, below ``num_blocks``. Defaults to 3.
-        negative: What makes the negatives, for example ``dict(type='Jigsaw', grid=2)``. Default None: no negatives.
-        num_negatives: Negatives of each clip, at least 1. Defaults to 1.
-        weight: ``w``, what one place of a negative counts against one other column of the score: finite and at least 0,
-            or a schedule over iterations such as ``[(0, 0.0), (1000, 1.0)]``. Defaults to 1.
-        negative_places: 'all' or 'own': see :func:`nda_mm.losses.dense_contrast`. Defaults to 'all'.
-        temperature: Divides the logits. Defaults to 1, which is DPC's.
-        samples_at_once: Bounds the memory of the score, whose side is B x pred_steps x h x w: see
-            :func:`nda_mm.losses.dense_contrast`. Defaults to None, all.
-        data_preprocessor: As in mmaction2: ``dict(type='ActionDataPreprocessor', format_shape='NCTHW', ...)``.
-        init_cfg: As in mmengine.
+        num_blocks: Number of blocks of a clip, as in ``nda_mm.SampleBlocks``. Defaults to 8.
+        pred_steps: Number of blocks to predict at the end of a clip, below ``num_blocks``. Defaults to 3.
+        negative: Negative that is applied to the target blocks, for example ``dict(type='Jigsaw', grid=2)``. Defaults
+            to None: no negatives.
+        num_negatives: Number of negatives of each clip, at least 1. Defaults to 1.
+        weight: ``w``, weight of one place of a negative relative to one other column of the score: finite and at least
+            0, or a schedule over iterations such as ``[(0, 0.0), (1000, 1.0)]``. Defaults to 1.
+        negative_places: 'all' or 'own', see :func:`nda_mm.losses.dense_contrast`. Defaults to 'all'.
+        temperature: Temperature that divides the logits. Defaults to 1, as in DPC.
+        samples_at_once: Number of samples whose scores are computed at a time, which limits memory: the score matrix
+            has side B x pred_steps x h x w. See :func:`nda_mm.losses.dense_contrast`. Defaults to None: all.
+        data_preprocessor: Config as in mmaction2: ``dict(type='ActionDataPreprocessor', format_shape='NCTHW', ...)``.
+        init_cfg: Initialization config of mmengine.
 
     Shape:
         - inputs: ``(B, num_blocks, C, L, H, W)``, from ``SampleBlocks`` and ``FormatShape(input_format='NCTHW')``
 
     Raises:
-        ValueError: If a number is out of its range, channels do not fit, or (in the first step) the clips do not.
+        ValueError: If a number is out of range, channels do not match, or (in the first step) the clips do not fit.
 
     Example:
         >>> model = DPC(
@@ -255,7 +257,7 @@ class DPC(BlockEncoding, BaseModel):
         self._checked_size: torch.Size | None = None
 
     def forward(self, inputs: Tensor, data_samples: list | None = None, mode: str = "tensor") -> Any:
-        """The loss of a batch of blocks, or the context after the last of them.
+        """Return the loss of a batch of blocks, or the context after the last block.
 
         Args:
             inputs: Blocks of frames, normalized.
@@ -267,11 +269,12 @@ class DPC(BlockEncoding, BaseModel):
             - Output of 'tensor': ``(B, aggregator.hidden_channels, h, w)``
 
         Returns:
-            For 'loss' what :func:`nda_mm.losses.dense_contrast` gives, and with negatives ``unchanged_share``.
+            For 'loss', the values of :func:`nda_mm.losses.dense_contrast` and, with negatives, ``unchanged_share``. For
+            'tensor', the context.
 
         Raises:
-            ValueError: If the blocks are not those that the model was built for.
-            NotImplementedError: For mode 'predict', since there are no classes.
+            ValueError: If the blocks do not have the shape that the model was built for.
+            NotImplementedError: For mode 'predict', because the model has no classes.
         """
         self._check_blocks(inputs)
         if mode == "tensor":
@@ -280,17 +283,17 @@ class DPC(BlockEncoding, BaseModel):
             return self.loss(inputs)
         raise NotImplementedError(
             f"mode must be 'loss' or 'tensor', but got {mode!r}. Remove val_dataloader, val_cfg and val_evaluator from "
-            "the config: DPC is evaluated by its encoder in a classifier."
+            "the config: DPC is evaluated by training a classifier on its encoder."
         )
 
     def loss(self, blocks: Tensor) -> dict[str, Tensor]:
-        """The loss of a batch of blocks ``(B, num_blocks, C, L, H, W)``, and further values for the log."""
-        # The features of all blocks, and those that are predicted from the first of them.
+        """Return the loss of a batch of blocks ``(B, num_blocks, C, L, H, W)``, and other values for the log."""
+        # Encode all blocks, and predict the features of the target blocks from the first ones.
         features = self.encode(blocks)
         seen = self.num_blocks - self.pred_steps
         prediction = self.predict_features(features[:, :seen])
 
-        # Negatives of the blocks to be predicted, and which of them differ from the block they were made of.
+        # Make and encode negatives of the target blocks. Only those that differ from their block are usable.
         weight = self._begin_step()
         made, usable, logged = None, None, {}
         if self.negative is not None and weight > 0.0:
@@ -301,6 +304,7 @@ class DPC(BlockEncoding, BaseModel):
                 logged["unchanged_share"] = 1.0 - usable.float().mean()
             made = self.encode(changed.flatten(1, 2), keep_statistics=True).unflatten(1, usable.shape[1:])
 
+        # Contrast the predictions with the targets and the negatives.
         terms = dense_contrast(
             prediction,
             features[:, seen:],
@@ -336,12 +340,12 @@ class DPC(BlockEncoding, BaseModel):
         return self.weight(iteration)
 
     def _check_blocks(self, blocks: Tensor) -> None:
-        """Refuse clips that do not fit, once for each shape."""
+        """Raise ValueError for blocks that do not fit. A shape that was just checked is skipped."""
         if blocks.shape == self._checked_size:
             return
         if blocks.ndim != 6 or blocks.shape[1] != self.num_blocks:
             raise ValueError(
-                f"DPC takes blocks (B, {self.num_blocks}, C, L, H, W), but got {tuple(blocks.shape)}; use "
+                f"DPC needs blocks (B, {self.num_blocks}, C, L, H, W), but got {tuple(blocks.shape)}; use "
                 f"dict(type='nda_mm.SampleBlocks', num_blocks={self.num_blocks}, ...) and dict(type='FormatShape', "
                 "input_format='NCTHW') in the pipeline"
             )

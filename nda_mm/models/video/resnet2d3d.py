@@ -1,4 +1,4 @@
-"""The residual network of Dense Predictive Coding, which is temporal in its last two stages only."""
+"""Residual network of Dense Predictive Coding, with temporal convolutions in its last two stages only."""
 
 from __future__ import annotations
 
@@ -17,31 +17,32 @@ from nda_mm.registry import MODELS
 class ResNet2d3d(ResNet3d):
     """2D3D-ResNet: 1x3x3 kernels in stages one and two, 3x3x3 kernels with a temporal stride in stages three and four.
 
-    With its defaults it is DPC's encoder: 14,057,536 parameters at depth 18. It differs from mmaction2's ResNet3d in
-    the last stage, which is 4 x ``base_channels`` wide as the third is, and whose last block has no ReLU, so that dot
-    products of features have either sign.
+    With its defaults it is DPC's encoder, with 14,057,536 parameters at depth 18. It differs from mmaction2's ResNet3d
+    in the last stage. That stage is 4 x ``base_channels`` wide, like the third, and its last block has no ReLU, so that
+    dot products of features can have either sign.
 
-    The normalizations keep running statistics, so that features in evaluation do not depend on the rest of the batch;
-    DPC's own pretraining keeps none (``norm_cfg=dict(type='BN3d', track_running_stats=False)``). The weights learned
-    are the same.
+    The normalization layers keep running statistics, so that features in evaluation do not depend on the rest of the
+    batch. DPC's own pretraining keeps none (``norm_cfg=dict(type='BN3d', track_running_stats=False)``). The learned
+    weights are the same.
 
     Source: T. Han, W. Xie, A. Zisserman, Video Representation Learning by Dense Predictive Coding, ICCV workshops
-    2019, section 4.1 and appendix, https://arxiv.org/abs/1909.04656; facts of the layers from
+    2019, section 4.1 and appendix, https://arxiv.org/abs/1909.04656; details of the layers from
     https://github.com/TengdaHan/DPC. Overrides ``make_res_layer`` and ``init_weights`` of mmaction2 1.2.
 
     Args:
-        depth: 18 or 34. Defaults to 18.
-        base_channels: Channels of stem and first stage. Defaults to 64.
-        conv1_kernel: Of the stem, in (frames, rows, columns). Defaults to (1, 7, 7).
-        conv1_stride_s: Stride of the stem in space. Defaults to 2.
-        with_pool1: Whether a 1x3x3 maximum pool follows the stem. Defaults to True.
-        pool1_stride_s: Its stride in space. Defaults to 2.
-        spatial_strides: Of the stages. Defaults to (1, 2, 2, 2): features are 32 times smaller than frames.
-        temporal_strides: Of the stages. Defaults to (1, 1, 2, 2): five frames leave two places in time.
+        depth: Depth of the network, 18 or 34. Defaults to 18.
+        base_channels: Channels of the stem and the first stage. Defaults to 64.
+        conv1_kernel: Kernel size of the stem in (frames, rows, columns). Defaults to (1, 7, 7).
+        conv1_stride_s: Spatial stride of the stem. Defaults to 2.
+        with_pool1: Whether a 1x3x3 max pooling follows the stem. Defaults to True.
+        pool1_stride_s: Spatial stride of the pooling. Defaults to 2.
+        spatial_strides: Spatial strides of the stages. Defaults to (1, 2, 2, 2): features are 32 times smaller than
+            frames.
+        temporal_strides: Temporal strides of the stages. Defaults to (1, 1, 2, 2): five frames leave two time steps.
         final_relu: Whether the last block ends with a ReLU. Defaults to False.
-        norm_cfg: Config of the normalizations. Defaults to dict(type='BN3d').
-        init_cfg: ``dict(type='Pretrained', checkpoint=...)`` loads this network's weights, which mmaction2's ResNet3d
-            ignores. Defaults to None: Kaiming's normal initialization by fan out.
+        norm_cfg: Config of the normalization layers. Defaults to dict(type='BN3d').
+        init_cfg: ``dict(type='Pretrained', checkpoint=...)`` loads this network's weights; mmaction2's ResNet3d ignores
+            it. Defaults to None: Kaiming normal initialization by fan-out.
         kwargs: Further arguments of mmaction2's ResNet3d, such as ``in_channels``, ``frozen_stages``, ``norm_eval``,
             ``with_cp``.
 
@@ -50,7 +51,7 @@ class ResNet2d3d(ResNet3d):
         - Output: (B, 4 * base_channels, T', H', W'); (B, 256, ceil(T / 4), ceil(H / 32), ceil(W / 32)) by default
 
     Raises:
-        ValueError: If the depth is another.
+        ValueError: If the depth is neither 18 nor 34.
 
     Example:
         >>> import torch
@@ -74,7 +75,7 @@ class ResNet2d3d(ResNet3d):
     ) -> None:
         check_choice(depth, "depth", (18, 34))
         defaults = dict(
-            pretrained2d=False,  # no 2-D ResNet has its narrow last stage
+            pretrained2d=False,  # no 2-D ResNet has such a narrow last stage
             with_pool2=False,
             inflate=(0, 0, 1, 1),
             zero_init_residual=False,
@@ -92,11 +93,11 @@ class ResNet2d3d(ResNet3d):
             self.get_submodule(self.res_layers[-1])[-1].relu = nn.Identity()
 
     def make_res_layer(self, block: type[nn.Module], inplanes: int, planes: int, blocks: int, **kwargs: Any) -> Any:
-        """A stage of mmaction2's, no wider than the third one."""
+        """Build a stage as mmaction2 does, but no wider than the third."""
         planes = self._width(planes)
         layer = super().make_res_layer(block, inplanes, planes, blocks, **kwargs)
         stride = (kwargs["temporal_stride"], *[kwargs["spatial_stride"]] * 2)
-        if layer[0].downsample is None and max(stride) > 1:  # mmaction2 looks at the stride in space alone
+        if layer[0].downsample is None and max(stride) > 1:  # mmaction2 only checks the spatial stride
             layer[0].downsample = ConvModule(
                 inplanes,
                 planes,
@@ -110,13 +111,13 @@ class ResNet2d3d(ResNet3d):
         return layer
 
     def init_weights(self, pretrained: str | None = None) -> None:
-        """Draw the weights, or load those that ``init_cfg`` or ``pretrained`` names."""
+        """Initialize the weights, or load those that ``init_cfg`` or ``pretrained`` names."""
         super().init_weights(pretrained)
         if self.init_cfg:
             initialize(self, self.init_cfg)
 
     def train(self, mode: bool = True) -> ResNet2d3d:
-        """Switch between training and evaluation; mmaction2's returns nothing, where PyTorch's ``eval()`` does."""
+        """Switch between training and evaluation mode, and return the module, unlike mmaction2's method."""
         super().train(mode)
         return self
 
