@@ -41,7 +41,8 @@ OWN = re.compile(r"[A-Z]+(\.py|\.pth)?$|my[/_]|mine|path/to|runs?/|imported\.pth
 def commands(page: Path) -> list[str]:
     """Calls of the project's tools in code blocks, docstrings and inline code, without those that leave words out."""
     text = re.sub(r"\\+\n\s*", " ", page.read_text())
-    variables = {name: quoted or word for name, quoted, word in re.findall(r'^([A-Z]+)=(?:"([^"]*)"|(\S+))', text, re.M)}
+    assigned = re.findall(r'^([A-Z]+)=(?:"([^"]*)"|(\S+))', text, re.MULTILINE)
+    variables = {name: quoted or word for name, quoted, word in assigned}
     for _ in range(2):  # a variable may hold others
         text = re.sub(r"\$([A-Z]+)", lambda match: " ".join(variables.get(match[1], match[0]).split()), text)
     fenced = re.findall(r"```\w*\n(.*?)```", text, re.DOTALL) if page.suffix == ".md" else [text]
