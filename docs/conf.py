@@ -108,16 +108,19 @@ def write_model_zoo() -> None:
             ]
             if "Weights" in model:
                 results.append(f"{{download}}`weights <{model['Weights'].removeprefix('docs/')}>`")
-            data = model.get("Metadata", {}).get("Training Data", "")
-            table.append(f"| `{model['Name']}` | {data} | {'; '.join(results) or 'not run'} |")
+            metadata = model.get("Metadata", {})
+            budget = f" ({metadata['Budget']})" if "Budget" in metadata else ""
+            data = metadata.get("Training Data", "")
+            table.append(f"| `{model['Name']}` | {data} | {'; '.join(results) or 'not run'}{budget} |")
         text = (metafile.parent / "README.md").read_text(encoding="utf-8")
         methods += [re.sub(r"^#", "##", _without_local_links(text), flags=re.MULTILINE), ""]
     head = [
         "# Model zoo",
         "",
-        "Every recipe with its data and, where it was run, its result: a mean over seeds. Budget, hardware, seeds,",
-        "spread and commands are below, by method. A recipe without a result was not run. Where weights are linked,",
-        "they come with the sources; the other recipes on digits train in minutes.",
+        "Every recipe with its data and, where it was run, its result: a mean over seeds. Where a recipe was run for",
+        "less than its own budget, the budget is given in parentheses. A recipe without a result was not run. Hardware,",
+        "seeds, spread and commands are below, by method. Linked weights come with the sources; the other recipes on",
+        "digits train in minutes.",
         "",
     ]
     _write(DOCS / "zoo.md", "\n".join([*head, *table, "", *methods]))
