@@ -30,12 +30,12 @@ class PretrainedCheckHook(Hook):
     Counters of batch normalization (``num_batches_tracked``) may be missing, because old checkpoints lack them.
 
     Args:
-        module (str): Attribute path of the part to check. Defaults to 'backbone'.
-        required (bool): Whether a checkpoint must be given. If not, a part without one is trained from scratch.
+        module: Attribute path of the part to check. Defaults to 'backbone'.
+        required: Whether a checkpoint must be given. If not, a part without one is trained from scratch.
             Defaults to False.
-        ignore (Sequence[str]): Prefixes of names in the checkpoint that the part may lack, for example ``['fc.']`` for
+        ignore: Prefixes of names in the checkpoint that the part may lack, for example ``['fc.']`` for
             torchvision's classifiers. Defaults to none.
-        new (Sequence[str]): Prefixes of names in the part that the checkpoint may lack, for layers added to the
+        new: Prefixes of names in the part that the checkpoint may lack, for layers added to the
             pretrained network. Defaults to none.
 
     Raises:

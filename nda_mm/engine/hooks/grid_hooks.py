@@ -50,14 +50,14 @@ class SampleGridHook(Hook):
     """Write a grid of generated images every few iterations: one row per class, always from the same noise.
 
     Args:
-        interval (int): Iterations between two grids. One is always written after the last iteration.
-        samples_per_class (int): Images per row. An unconditional model gets as many rows, too. Defaults to 8.
-        sample_model (str): ``'ema'`` or ``'orig'``; a model without an EMA falls back to ``'orig'``. Defaults to
+        interval: Iterations between two grids. One is always written after the last iteration.
+        samples_per_class: Images per row. An unconditional model gets as many rows, too. Defaults to 8.
+        sample_model: ``'ema'`` or ``'orig'``; a model without an EMA falls back to ``'orig'``. Defaults to
             ``'ema'``.
-        use_batch_statistics (bool): See :func:`nda_mm.models.gans.sampling.sample_images`. Defaults to False.
-        max_classes (int): Maximum number of classes in the grid. Defaults to 20.
-        scale (int): Zoom factor of the images. Defaults to 2.
-        seed (int): Seed for the noise. Defaults to 0.
+        use_batch_statistics: See :func:`nda_mm.models.gans.sampling.sample_images`. Defaults to False.
+        max_classes: Maximum number of classes in the grid. Defaults to 20.
+        scale: Zoom factor of the images. Defaults to 2.
+        seed: Seed for the noise. Defaults to 0.
 
     Example:
         In a config::
@@ -117,12 +117,12 @@ class PointGridHook(SampleGridHook):
     """Plot points of a GAN on 2-D data every few iterations: real ones, negatives if any, and generated ones.
 
     Args:
-        interval (int): Iterations between two plots. One is always written after the last iteration.
-        num_points (int): Number of points of each kind. Defaults to 1000.
-        sample_model (str): ``'ema'`` or ``'orig'``; a model without an EMA falls back to ``'orig'``. Defaults to
+        interval: Iterations between two plots. One is always written after the last iteration.
+        num_points: Number of points of each kind. Defaults to 1000.
+        sample_model: ``'ema'`` or ``'orig'``; a model without an EMA falls back to ``'orig'``. Defaults to
             ``'ema'``.
-        limit (float): Both axes range from -limit to limit. Defaults to 1.5.
-        seed (int): Seed for the noise and the negatives. Defaults to 0.
+        limit: Both axes range from -limit to limit. Defaults to 1.5.
+        seed: Seed for the noise and the negatives. Defaults to 0.
 
     Example:
         In a config::
@@ -175,10 +175,10 @@ class TranslationGridHook(Hook):
     The images are the first ones that the evaluation generates, so nothing is generated for the grid alone.
 
     Args:
-        source (str): Domain of the inputs.
-        target (str): Domain of the outputs.
-        num_images (int): Number of images, one per row. Defaults to 8.
-        scale (int): Zoom factor of the images. Defaults to 1.
+        source: Domain of the inputs.
+        target: Domain of the outputs.
+        num_images: Number of images, one per row. Defaults to 8.
+        scale: Zoom factor of the images. Defaults to 1.
 
     Example:
         In a config::
@@ -233,9 +233,9 @@ class NegativeGridHook(Hook):
     The grid shows the batch of the first discriminator step. The hook does nothing for a model without negatives.
 
     Args:
-        num_images (int): Number of real images in the grid; most negatives need at least 2. Defaults to 16.
-        seed (int): Seed for the negatives. Defaults to 0.
-        scale (int): Zoom factor of the images. Defaults to 2.
+        num_images: Number of real images in the grid; most negatives need at least 2. Defaults to 16.
+        seed: Seed for the negatives. Defaults to 0.
+        scale: Zoom factor of the images. Defaults to 2.
 
     Example:
         In a config::

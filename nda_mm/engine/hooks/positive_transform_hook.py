@@ -31,7 +31,7 @@ class PositiveTransformHook(Hook):
     transformed images.
 
     Args:
-        transform (dict | Negative): Transform or its config, such as ``dict(type='Jigsaw', grid=2)``, in the form that
+        transform: Transform or its config, such as ``dict(type='Jigsaw', grid=2)``, in the form that
             the GANs take as ``negative``.
 
     Raises:

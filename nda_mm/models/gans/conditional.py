@@ -29,7 +29,7 @@ class ClassConditionalMixin(NDAMixin):
 
     Args:
         args, kwargs: Arguments of :class:`~nda_mm.models.gans.mixin.NDAMixin` and of the base class.
-        cuda_graphs (bool): Whether to capture the steps of both networks as CUDA graphs, and to draw noise and labels
+        cuda_graphs: Whether to capture the steps of both networks as CUDA graphs, and to draw noise and labels
             on the device. The host then launches a step with one call. Steps run eagerly if training does not run on
             one GPU, or with a loss scaler, accumulated or clipped gradients, ADA, or an optimizer that has no
             ``capturable`` setting as Adam has. A step is captured again when the optimizer's settings change, so with a

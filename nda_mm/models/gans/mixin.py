@@ -45,27 +45,27 @@ class NDAMixin:
     differs. All arguments of the mixin are keyword-only.
 
     Args:
-        negative (dict | Negative | None): Negative that is applied to the real images, for example
+        negative: Negative that is applied to the real images, for example
             ``dict(type='Jigsaw', grid=2)``. Each real image of the batch gives one negative, which keeps the label of
             that image. ``None`` trains the plain GAN. Defaults to None.
-        fake_weight (float | list | dict): :math:`\lambda`, the weight of the generated images, in (0, 1]; negatives
+        fake_weight: :math:`\lambda`, the weight of the generated images, in (0, 1]; negatives
             get the rest. A list such as ``[(0, 1.0), (2000, 0.25)]`` is a schedule over **generator steps** (see
             :func:`nda_mm.utils.schedules.as_schedule`). While the weight is 1, negatives are neither made nor scored.
             Defaults to 0.25.
-        augment (dict | nn.Module | None): Augmentation of every image that the discriminator is trained on:
+        augment: Augmentation of every image that the discriminator is trained on:
             ``dict(type='DiffAugment')`` or ``dict(type='ADA', aug_pipeline=...)``. Negatives are made from the real
             images first; real, generated and negative images are then augmented alike. Do not combine an augmentation
             with a negative of the same kind, such as cutout with ``Cutout``: the negatives would then be valid images.
             Defaults to None.
-        adversarial_loss (str): Kind of :func:`nda_mm.losses.discriminator_loss`. If the penalties of the base class
+        adversarial_loss: Kind of :func:`nda_mm.losses.discriminator_loss`. If the penalties of the base class
             depend on its loss, no other kind is accepted. Defaults to None, the loss of the base class.
-        discriminator_forward (str): ``'joint'`` scores real, generated and negative images in one forward pass, so
+        discriminator_forward: ``'joint'`` scores real, generated and negative images in one forward pass, so
             spectral normalization iterates once per step. ``'separate'`` scores them one after the other, as mmagic
             does; without negatives, that step equals mmagic's bit for bit. ``'auto'`` means ``'separate'`` for a
             discriminator that mixes the samples of a batch, and ``'joint'`` otherwise. Defaults to ``'auto'``.
-        uniform_biases (bool): Whether to initialize the biases of convolutions and linear layers with PyTorch's default
+        uniform_biases: Whether to initialize the biases of convolutions and linear layers with PyTorch's default
             instead of zeros. Networks with a ``Pretrained`` ``init_cfg`` are left unchanged. Defaults to False.
-        compile_networks (bool | dict): Whether to run both networks through ``torch.compile``. A dict holds its
+        compile_networks: Whether to run both networks through ``torch.compile``. A dict holds its
             arguments, such as ``dict(mode='reduce-overhead')``. The first steps then take minutes. Defaults to False.
 
     Raises:
@@ -147,13 +147,13 @@ class NDAMixin:
         """Update the discriminator on real, generated and negative images.
 
         Args:
-            inputs (dict): Inputs from the data preprocessor.
-            data_samples (DataSample): Stacked sample from the data preprocessor, with the real images (B, C, H, W) and,
+            inputs: Inputs from the data preprocessor.
+            data_samples: Stacked sample from the data preprocessor, with the real images (B, C, H, W) and,
                 for some models, their labels.
-            optimizer_wrapper (OptimWrapper): Optimizer wrapper of the discriminator.
+            optimizer_wrapper: Optimizer wrapper of the discriminator.
 
         Returns:
-            dict[str, Tensor]: Values to log: the weighted terms ``loss_disc_real``, ``loss_disc_fake`` and, with
+            Values to log: the weighted terms ``loss_disc_real``, ``loss_disc_fake`` and, with
             negatives, ``loss_disc_negative``; any penalties; the sum ``loss``; the mean logit of each kind of image;
             and ``fake_weight``.
 
@@ -236,7 +236,7 @@ class NDAMixin:
         """Advance the schedules to the current generator step and return ``fake_weight``, which is 1 without negatives.
 
         Args:
-            updates_per_generator_step (int): Runner iterations per generator step: the discriminator's steps times
+            updates_per_generator_step: Runner iterations per generator step: the discriminator's steps times
                 their gradient accumulation.
         """
         if self.negative is None:
@@ -290,8 +290,8 @@ class NDAMixin:
         """Return the weighted loss terms, and the mean logit of each kind of image for the log.
 
         Args:
-            logits (dict): Logits of the ``real``, ``fake`` and, if there are any, ``negative`` images.
-            fake_weight (float | Tensor): Weight of the generated images, in (0, 1]; 1 without negatives.
+            logits: Logits of the ``real``, ``fake`` and, if there are any, ``negative`` images.
+            fake_weight: Weight of the generated images, in (0, 1]; 1 without negatives.
         """
         terms = discriminator_loss(**logits, kind=self.adversarial_loss, fake_weight=fake_weight)
         return terms | {f"logit_{name}": value.detach().float().mean() for name, value in logits.items()}
@@ -300,9 +300,9 @@ class NDAMixin:
         """Return additional terms of the discriminator's loss; empty unless a family overrides it.
 
         Args:
-            images (dict): The ``fake``, ``real`` and, if there are any, ``negative`` images, with their labels.
-            logits (dict): Logits of these images.
-            fake_weight (float): Weight of the generated images in this step.
+            images: The ``fake``, ``real`` and, if there are any, ``negative`` images, with their labels.
+            logits: Logits of these images.
+            fake_weight: Weight of the generated images in this step.
         """
         return {}
 

@@ -46,7 +46,7 @@ class NDAPix2Pix(NDAMixin, Pix2Pix):
             :class:`~nda_mm.models.gans.mixin.NDAMixin`; ``adversarial_loss`` defaults to ``'logistic'``. A schedule
             counts the runner's iterations divided by the iterations per generator step, including
             ``disc_init_steps``. Negatives that need a partner (stitch, mixup) need batches of at least two.
-        augment (None): Not supported: the mixin's augmentations are for single images, not for pairs.
+        augment: Not supported: the mixin's augmentations are for single images, not for pairs.
 
     Raises:
         ValueError: See the mixin; also if ``augment`` is given.

@@ -30,7 +30,7 @@ def batch_statistics(module: nn.Module) -> Iterator[None]:
     sampling mode of the BigGAN authors ("G in train mode"), without its side effects.
 
     Args:
-        module (nn.Module): Network whose batch normalization layers are switched inside the context.
+        module: Network whose batch normalization layers are switched inside the context.
     """
     layers = [layer for layer in module.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
     running = [(layer.running_mean, layer.running_var) for layer in layers]
@@ -53,9 +53,9 @@ def own_spectral_norm(module: nn.Module, iterations: int = 50) -> Iterator[None]
     alone. Nested contexts and networks in training mode are left unchanged.
 
     Args:
-        module (nn.Module): Network in ``eval`` mode, normalized by :func:`torch.nn.utils.spectral_norm` or by the
+        module: Network in ``eval`` mode, normalized by :func:`torch.nn.utils.spectral_norm` or by the
             layers of mmagic's ``sn_style='ajbrock'``.
-        iterations (int): Number of power iterations. Defaults to 50.
+        iterations: Number of power iterations. Defaults to 50.
     """
     if module.training or module in _UP_TO_DATE:
         yield
@@ -120,19 +120,19 @@ def sample_images(
     :func:`own_spectral_norm`.
 
     Args:
-        model (BaseGAN): GAN of mmagic, with or without a distributed wrapper.
-        noise (Tensor): Noise vectors, on any device.
-        label (Tensor): Classes to generate, or ``None`` for an unconditional generator. Defaults to None.
-        sample_model (str): Generator to use, ``'ema'`` or ``'orig'``. Defaults to ``'ema'``.
-        use_batch_statistics (bool): Whether to normalize by the statistics of each batch instead of the running ones.
+        model: GAN of mmagic, with or without a distributed wrapper.
+        noise: Noise vectors, on any device.
+        label: Classes to generate, or ``None`` for an unconditional generator. Defaults to None.
+        sample_model: Generator to use, ``'ema'`` or ``'orig'``. Defaults to ``'ema'``.
+        use_batch_statistics: Whether to normalize by the statistics of each batch instead of the running ones.
             An image then depends on the rest of its batch. Defaults to False.
-        batch_size (int): Number of images per forward pass. Defaults to 64.
+        batch_size: Number of images per forward pass. Defaults to 64.
 
     Shape:
         ``noise`` (N, noise_size), ``label`` (N,), result (N, 3, H, W).
 
     Returns:
-        Tensor: uint8 RGB images in [0, 255] on the CPU. The model's mode is unchanged.
+        uint8 RGB images in [0, 255] on the CPU. The model's mode is unchanged.
     """
     model = model.module if is_model_wrapper(model) else model
     generator = generator_of(model, sample_model)
@@ -165,18 +165,18 @@ def sample_classes(
     """Generate the same number of images of each class, from noise determined by the seed.
 
     Args:
-        model (BaseGAN): GAN of mmagic. Without classes, or with a single one, it generates ``per_class`` rows of
+        model: GAN of mmagic. Without classes, or with a single one, it generates ``per_class`` rows of
             ``per_class`` images.
-        per_class (int): Number of images of each class, at least 1.
-        classes (Sequence[int]): Class indices. Defaults to None: all classes of the model.
-        num (int): Total number of images, instead of ``per_class``. The first classes may get one more. Defaults to
+        per_class: Number of images of each class, at least 1.
+        classes: Class indices. Defaults to None: all classes of the model.
+        num: Total number of images, instead of ``per_class``. The first classes may get one more. Defaults to
             None.
-        seed (int): Seed for the noise, which is drawn on the CPU so that every device gives the same images. Defaults
+        seed: Seed for the noise, which is drawn on the CPU so that every device gives the same images. Defaults
             to 0.
         **settings: Arguments of :func:`sample_images`.
 
     Returns:
-        tuple[Tensor, Tensor]: uint8 RGB images (N, 3, H, W) and their classes (N,), class by class.
+        uint8 RGB images (N, 3, H, W) and their classes (N,), class by class.
 
     Raises:
         ValueError: If ``per_class`` or ``num`` is not positive, or if the model does not have one of the classes.
@@ -205,14 +205,14 @@ def write_samples(folder: str | Path, images: Tensor, label: Tensor, *, columns:
     """Write images as separate PNG files, such as ``class_003/00017.png``, and as one sheet.
 
     Args:
-        folder (str | Path): Output folder, created if missing. Existing files of the same names are replaced.
-        images (Tensor): uint8 RGB images. Shape: (N, 3, H, W).
-        label (Tensor): Classes of the images. Shape: (N,).
-        columns (int): Number of images in a row of the sheet.
-        scale (int): Factor by which images are enlarged on the sheet. Defaults to 2.
+        folder: Output folder, created if missing. Existing files of the same names are replaced.
+        images: uint8 RGB images. Shape: (N, 3, H, W).
+        label: Classes of the images. Shape: (N,).
+        columns: Number of images in a row of the sheet.
+        scale: Factor by which images are enlarged on the sheet. Defaults to 2.
 
     Returns:
-        Path: Path of the sheet, ``sheet.png`` in the folder.
+        Path of the sheet, ``sheet.png`` in the folder.
     """
     from PIL import Image
 
@@ -232,11 +232,11 @@ def from_rgb(data_preprocessor: Any, images: Tensor) -> Tensor:
     """Normalize 8-bit RGB images as mmagic's preprocessor does in training; :func:`as_rgb` undoes it.
 
     Args:
-        data_preprocessor (DataPreprocessor): mmagic's data preprocessor.
-        images (Tensor): uint8 RGB images. Shape: (N, 3, H, W).
+        data_preprocessor: mmagic's data preprocessor.
+        images: uint8 RGB images. Shape: (N, 3, H, W).
 
     Returns:
-        Tensor: float32 images of the same shape, on the preprocessor's device.
+        float32 images of the same shape, on the preprocessor's device.
     """
     pixels = (images if data_preprocessor.output_channel_order == "RGB" else images.flip(1)).float()
     pixels = pixels.to(data_preprocessor.device)
@@ -249,12 +249,12 @@ def as_rgb(data_preprocessor: Any, images: Tensor) -> Tensor:
     """Convert network images to uint8 RGB, by undoing mmagic's normalization and channel order.
 
     Args:
-        data_preprocessor (DataPreprocessor): mmagic's data preprocessor, whose mean, std and ``output_channel_order``
+        data_preprocessor: mmagic's data preprocessor, whose mean, std and ``output_channel_order``
             are undone. Without an order, images are assumed to be BGR, as in mmagic.
-        images (Tensor): Images as the networks see them. Shape: (N, C, H, W).
+        images: Images as the networks see them. Shape: (N, C, H, W).
 
     Returns:
-        Tensor: uint8 images of the same shape.
+        uint8 images of the same shape.
     """
     if getattr(data_preprocessor, "_enable_normalize", True):
         images = images * data_preprocessor.std.view(-1, 1, 1) + data_preprocessor.mean.view(-1, 1, 1)

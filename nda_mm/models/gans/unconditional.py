@@ -43,7 +43,7 @@ class GradientPenaltyMixin:
     penalty is computed between those two. The paper on negatives does not say which choice it made.
 
     Args:
-        penalty_towards (str): With ``'mixture'``, each line ends at the generated image with probability
+        penalty_towards: With ``'mixture'``, each line ends at the generated image with probability
             ``fake_weight``, and at the negative of its real image otherwise. With ``'generated'``, it always ends at
             the generated image, as without negatives. Defaults to ``'mixture'``.
 
