@@ -118,9 +118,9 @@ def write_model_zoo() -> None:
         "# Model zoo",
         "",
         "Every recipe with its data and, where it was run, its result: a mean over seeds. Where a recipe was run for",
-        "less than its own budget, the budget is given in parentheses. A recipe without a result was not run. Hardware,",
-        "seeds, spread and commands are below, by method. Linked weights come with the sources; the other recipes on",
-        "digits train in minutes.",
+        "less than its own budget, the budget is given in parentheses. A recipe without a result was not run.",
+        "Hardware, seeds, spread and commands are below, by method. Linked weights come with the sources; the other",
+        "recipes on digits train in minutes.",
         "",
     ]
     _write(DOCS / "zoo.md", "\n".join([*head, *table, "", *methods]))
