@@ -194,7 +194,7 @@ def test_what_can_not_be_changed_is_refused():
     """A shuffle is of one block: three blocks of five are fifteen frames, which three chunks divide, but not five."""
     for settings, shape, message in (
         (dict(type="ShuffleFrames"), (B, N, C, 1, H, W), "blocks of 1 frames"),
-        (dict(type="ShuffleFrames", chunks=3), (B, N, C, L, H, W), "chunks"),
+        (dict(type="ShuffleFrames", chunks=3), (B, N, C, L, H, W), "but got 3"),
         (dict(type="Jigsaw", grid=3), (B, N, C, L, H, W), "Jigsaw"),
         (dict(type="Stitch"), (1, N, C, L, H, W), "Stitch"),
     ):

@@ -68,7 +68,8 @@ def test_unequal_runs_are_compared_where_they_are_equal(tmp_path, recipes):
     text = comparison.report(folder=tmp_path / "elsewhere")
     assert (tmp_path / "elsewhere" / "results.md").read_text() == text
     assert not (tmp_path / "out" / "results.csv").exists()
-    assert text.startswith("The runs have not finished") and "\nBudget: 4 steps.\n" in text
+    expected = "The runs have not finished, so they are compared at the last step that they share.\nBudget: 4 steps.\n"
+    assert text.startswith(expected)
     assert "| toy/slope | slow | 7 | nan | 7 |" in text
     assert "| toy/slope | fast | -3 | +nan to +nan | -3 |" in text
     assert "| slow | 0 | 6 | 5 |" in text

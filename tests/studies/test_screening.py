@@ -63,7 +63,7 @@ class TestArms:
     @pytest.mark.parametrize(
         ("settings", "message"),
         [
-            (dict(recipe="moco_digits"), "recipe .*moco_digits"),
+            (dict(recipe="moco_digits"), "must train a GAN that takes a negative, but .*moco_digits"),
             (dict(recipe="biggan_digits", transforms=None), "has no negative"),
             (dict(transforms=["jigsaw", "Jigsaw"]), "differ"),
             (dict(transforms=["jigsow"]), "Jigsaw"),

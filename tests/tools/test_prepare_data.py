@@ -39,7 +39,7 @@ def test_digits_scenes_and_clips_are_written(tmp_path: Path, prepare: Prepare) -
     pytest.importorskip("mmdet")
     scenes = ["digits_scenes", "--out", tmp_path / "scenes"]
     prepare(*scenes)
-    assert "--out" in prepare(*scenes, "--seed", "1", status=1)
+    assert "hold the scenes of" in prepare(*scenes, "--seed", "1", status=1)
 
     printed = prepare("moving_digits", "--out", tmp_path, "--clips", "9", "8", "--size", "32", "--bouncing")
     assert f"{tmp_path}/train_list_videos.txt: 9 clips of 40 frames" in printed

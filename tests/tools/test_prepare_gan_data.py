@@ -21,7 +21,7 @@ def cifar_members(prefix: str) -> dict[str, bytes]:
 def test_cifar_is_unpacked_or_linked(tmp_path: Path, prepare: Prepare) -> None:
     out = tmp_path / "out"
     wrapped = make_zip(tmp_path / "train.zip", cifar_members("some/wrapping/cifar10/train/"))
-    assert "5000 images" in prepare("cifar10", wrapped, "--out", out, status=1)
+    assert "each class must have 5000 images" in prepare("cifar10", wrapped, "--out", out, status=1)
     assert "train: 20 images of 10 classes" in prepare("cifar10", wrapped, "--out", out, "--allow-partial")
     folders = make_zip(tmp_path / "folders.zip", cifar_members(""))
     assert "test: 20 images" in prepare("cifar10", folders, "--out", out, "--split", "test", "--allow-partial")
@@ -75,6 +75,6 @@ def test_imagenet_is_listed(tmp_path: Path, prepare: Prepare) -> None:
         (train / name / f"{name}_1.JPEG").write_bytes(noise())
     (train / "n01443537" / "broken.JPEG").write_bytes(b"")
     words = ["imagenet", train.parent, "--out", out]
-    assert "has 2 class folders" in prepare(*words, status=1)
+    assert "has 2 class folders instead of 1000" in prepare(*words, status=1)
     said = prepare(*words, "--allow-partial", "--workers", "2")
     assert f"{out}/meta/train.txt: 2 images" in said and "train/n01443537/broken.JPEG" in said

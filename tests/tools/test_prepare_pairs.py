@@ -56,7 +56,7 @@ def test_every_bad_pair_is_named_once(tmp_path: Path, prepare: Prepare) -> None:
     printed = prepare("facades", source, "--out", out, status=1)
     for name in ("2.jpg: OSError", "3.jpg: UnidentifiedImageError", "9.jpg: 32x32 pixels"):
         assert printed.count(f"\n  {name}") == 1
-    assert "1 of 3 in train, 0 of 1 in val, 1 of 2 in test" in printed
+    assert "usable pairs: 1 of 3 in train, 0 of 1 in val, 1 of 2 in test" in printed
     prepare("facades", source, "--out", out, "--allow-partial")
 
 
@@ -113,4 +113,4 @@ def test_bad_images_of_cityscapes_are_named_and_the_rest_made(tmp_path: Path, pr
     printed = prepare("cityscapes", photos, labels, "--out", tmp_path / "out", status=1)
     assert "\n  val/aachen_000009_000019: it has no labels" in printed
     assert "\n  train/aachen_000001_000019: the photo cannot be read (BadZipFile: Bad CRC-32" in printed
-    assert "2 of 3 in train" in printed
+    assert "usable pairs: 2 of 3 in train" in printed
